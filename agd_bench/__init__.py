@@ -1,0 +1,1 @@
+"""agd-bench: what hyperparameter-free training does to architecture search."""

@@ -1,0 +1,148 @@
+"""Find and load plug-ins by name: built-in, from a folder, or from an installed package.
+
+A plug-in is a module: its name is its file's name, its functions are its protocol, its capitals are its facts. Nothing
+registers, nothing inherits. Three doors lead in, and the built-in plug-ins use the second one like anybody else:
+
+1. a folder given on the command line or in the call (`folders`): every `NAME.py` in it, underscored names apart;
+2. an installed package's entry point in the group `agd_bench.search_spaces`, `agd_bench.algorithms` or
+   `agd_bench.datasets` that names a package: every module of it;
+3. the same with an entry point that names one module: that module, under the entry point's name.
+
+Finding never imports a plug-in; `load` imports the one that is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from agd_bench.errors import PluginError, UnknownNameError
+
+Kind = Literal["search_spaces", "algorithms", "datasets"]
+
+REQUIRED: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "search_spaces": (("sample", "build"), ()),
+    "algorithms": (("prepare", "build", "loss"), ("RANGES",)),
+    "datasets": (("load",), ("IN_CHANNELS", "NUM_CLASSES", "IMAGE_SIZE")),
+}
+"""What a plug-in of each kind must define: functions, and facts in capitals."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a plug-in is: its file, its dotted module name if it is installed, and who brings it."""
+
+    kind: Kind
+    name: str
+    path: Path
+    module: str | None
+    origin: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the source file, sixteen hexadecimal digits."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+
+
+def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
+    """The plug-ins of a kind, by name, without importing any.
+
+    Args:
+        kind: which kind.
+        folders: folders with further plug-ins, one file each.
+
+    Raises:
+        PluginError: a folder does not exist, or two plug-ins have one name.
+    """
+    found: dict[str, Source] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise PluginError(f"{folder}: no such folder of {kind.replace('_', ' ')}; give a folder that holds NAME.py files")
+        for path in sorted(folder.glob("*.py")):
+            _add(found, Source(kind, path.stem, path.resolve(), None, str(folder)))
+    for entry in sorted(importlib.metadata.entry_points(group=f"agd_bench.{kind}"), key=lambda entry: entry.name):
+        package = entry.dist.name if entry.dist else entry.value
+        try:
+            spec = importlib.util.find_spec(entry.value)
+        except ImportError as error:
+            raise PluginError(f"entry point {entry.name!r} of {package} names {entry.value!r}, which does not import: {error}") from error
+        if spec is None or spec.origin is None:
+            raise PluginError(f"entry point {entry.name!r} of {package} names {entry.value!r}, which is not there; reinstall {package}")
+        if spec.submodule_search_locations is None:
+            _add(found, Source(kind, entry.name, Path(spec.origin), entry.value, package))
+            continue
+        for location in spec.submodule_search_locations:
+            for path in sorted(Path(location).glob("*.py")):
+                _add(found, Source(kind, path.stem, path, f"{entry.value}.{path.stem}", package))
+    return found
+
+
+def _add(found: dict[str, Source], source: Source) -> None:
+    if source.name.startswith("_"):
+        return
+    other = found.get(source.name)
+    if other is not None and other.path != source.path:
+        what = source.kind.replace("_", " ").removesuffix("s")
+        raise PluginError(f"two plug-ins are called {what} {source.name!r}: {other.path} and {source.path}; rename one of the files")
+    found[source.name] = source
+
+
+def locate(kind: Kind, name: str, folders: Sequence[Path] = ()) -> Source:
+    """Where the plug-in `name` is.
+
+    Raises:
+        UnknownNameError: nothing of that name; the message offers the nearest one.
+    """
+    found = find(kind, folders)
+    if name not in found:
+        what = kind.replace("_", " ").removesuffix("s")
+        raise UnknownNameError(what, name, found, advice=f"A folder with NAME.py files can be added by --{kind.replace('_', '-')} DIR.")
+    return found[name]
+
+
+def load(kind: Kind, name: str, folders: Sequence[Path] = ()) -> ModuleType:
+    """The plug-in `name`, imported (once in a process) and checked for what its kind must define.
+
+    Raises:
+        UnknownNameError: nothing of that name.
+        PluginError: it raises on import, or lacks a function or a fact.
+    """
+    return load_source(locate(kind, name, folders))
+
+
+def load_source(source: Source) -> ModuleType:
+    """As `load`, from a place already found."""
+    module = _import(source)
+    functions, facts = REQUIRED[source.kind]
+    missing = [f"{name}()" for name in functions if not inspect.isfunction(getattr(module, name, None))]
+    missing += [name for name in facts if not hasattr(module, name)]
+    if missing:
+        what = source.kind.replace("_", " ").removesuffix("s")
+        wanted = ", ".join([f"{name}()" for name in functions] + list(facts))
+        raise PluginError(f"{source.path}: {what} {source.name!r} lacks {', '.join(missing)}; it must define {wanted}")
+    return module
+
+
+def _import(source: Source) -> ModuleType:
+    dotted = source.module or f"agd_bench_plugin_{hashlib.sha256(str(source.path).encode()).hexdigest()[:12]}_{source.name}"
+    if dotted in sys.modules:
+        return sys.modules[dotted]
+    spec = importlib.util.find_spec(dotted) if source.module else importlib.util.spec_from_file_location(dotted, source.path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{source.path}: cannot be imported as a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[dotted] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[dotted]
+        raise PluginError(f"{source.path}: raises on import: {type(error).__name__}: {error}") from error
+    return module

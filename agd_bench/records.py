@@ -1,0 +1,381 @@
+"""The nouns: what a sweep asks, what a plan holds, what a trial measured. Frozen, validated, JSON in and out.
+
+The plan is data: a trial is a handful of strings and numbers with a hashed id. Names of plug-ins are resolved where
+the trial runs; nothing of a plug-in is ever pickled.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from agd_bench.errors import InputError, SweepError
+
+Scalar = bool | int | float | str
+Scalars = dict[str, Scalar]
+"""Settings by name: numbers, strings and truth values only, so that they hash, print and travel."""
+
+Profile = Literal["matrix-only", "as-published"]
+Purpose = Literal["tuning", "final"]
+Scope = Literal["architecture", "search-space"]
+LossName = Literal["square", "cross-entropy"]
+Precision = Literal["float32", "bfloat16"]
+Status = Literal["done", "diverged", "failed", "refused", "pruned"]
+TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned")
+
+TUNING_SEED = 1_000_000
+"""Seeds of tuning trials start here, so that final trials always meet fresh ones."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal text on every machine."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+class Record(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+# ---------------------------------------------------------------------------------------------- what the user asks
+
+
+class SearchSpaceChoice(Record):
+    """One search space of a sweep and the architectures taken from it.
+
+    Attributes:
+        name: the plug-in's name.
+        label: what results call it; two choices of one plug-in with different options need two labels.
+        architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, or a list of them.
+        options: keyword options of the plug-in's `build`, for example `channels`; part of every trial's identity.
+    """
+
+    name: Name
+    label: Name = ""
+    architectures: Annotated[int, Field(ge=1)] | Literal["all"] | tuple[str, ...] = 16
+    options: Scalars = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_name(cls, data: Any) -> Any:
+        return {"label": data.get("name", ""), **data} if isinstance(data, dict) else data
+
+
+class DatasetChoice(Record):
+    """One data set of a sweep.
+
+    Attributes:
+        name: the plug-in's name.
+        share: share of the training split to train on, in (0, 1]; drawn once per data set, equal for every trial.
+        augment: whether the data set's standard augmentation is applied.
+    """
+
+    name: Name
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    augment: bool = True
+
+
+class AlgorithmChoice(Record):
+    """One training algorithm of a sweep.
+
+    Attributes:
+        name: the plug-in's name.
+        label: what results call it; two entries of one plug-in need two labels.
+        hyperparameters: values to fix, by the names of the plug-in's `build`.
+        loss: the loss to train with instead of the algorithm's own.
+        tuning_trials: proposals of each study; needs an algorithm with `RANGES`, 0 for one without.
+        tuning_scope: whether each architecture is tuned for itself, or the search space once on `proxies` of it.
+        proxies: architectures that a search-space study trains with each proposal.
+        pruner: `"median"` stops a tuning trial whose best validation accuracy so far is under the median of earlier ones.
+    """
+
+    name: Name
+    label: Name = ""
+    hyperparameters: Scalars = {}
+    loss: LossName | None = None
+    tuning_trials: Annotated[int, Field(ge=0)] = 0
+    tuning_scope: Scope = "architecture"
+    proxies: Annotated[int, Field(ge=1)] = 4
+    pruner: Literal["none", "median"] = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_name(cls, data: Any) -> Any:
+        return {"label": data.get("name", ""), **data} if isinstance(data, dict) else data
+
+
+class Sweep(Record):
+    """What the user asks: every algorithm on every architecture of every search space and data set, with equal seeds.
+
+    Attributes:
+        name: names the run folder.
+        description: a sentence for the report.
+        epochs: passes over the (share of the) training split, for every trial.
+        batch_size: images a step.
+        seeds: the final trials' seeds, or how many (0, 1, …).
+        profiles: which parameters the networks have (DESIGN, fair comparison 1).
+        precision: arithmetic of forward and backward; never different between the algorithms of one comparison.
+        baseline: label of the algorithm that the others are compared with; default: the first one listed.
+        max_attempts: executions a trial may have when workers, nodes or drivers are lost.
+        deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
+        checkpoint_seconds: seconds between the checkpoints of a long trial.
+    """
+
+    name: Name
+    description: str = ""
+    search_spaces: Annotated[tuple[SearchSpaceChoice, ...], Field(min_length=1)]
+    datasets: Annotated[tuple[DatasetChoice, ...], Field(min_length=1)]
+    algorithms: Annotated[tuple[AlgorithmChoice, ...], Field(min_length=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    seeds: tuple[Annotated[int, Field(ge=0, lt=TUNING_SEED)], ...] = (0, 1, 2)
+    profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
+    precision: Precision = "float32"
+    baseline: str = ""
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    deadline_seconds: Annotated[float, Field(gt=0)] | None = None
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_to_seeds(cls, value: Any) -> Any:
+        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} must be distinct and at least one")
+        for field in ("search_spaces", "algorithms"):
+            labels = [choice.label for choice in getattr(self, field)]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if twice:
+                raise ValueError(f"{field}: {', '.join(twice)} stands there twice; give each entry a label of its own")
+        names = [choice.name for choice in self.datasets]
+        if len(set(names)) != len(names):
+            raise ValueError("datasets: a data set stands there twice; a sweep trains on one share of each")
+        labels = [choice.label for choice in self.algorithms]
+        if self.baseline and self.baseline not in labels:
+            raise ValueError(f"baseline: {self.baseline!r} is none of the algorithms ({', '.join(labels)})")
+        return self
+
+    @property
+    def baseline_label(self) -> str:
+        """Label of the algorithm that the others are compared with."""
+        return self.baseline or self.algorithms[0].label
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for the first fault of a sweep, with the nearest key for a misspelt one."""
+    parts = []
+    for fault in error.errors(include_url=False)[:3]:
+        place = ".".join(str(part) for part in fault["loc"])
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            known = {key for record in (Sweep, SearchSpaceChoice, DatasetChoice, AlgorithmChoice) for key in record.model_fields}
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
+            text = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
+        parts.append(f"{place}: {text}" if place else text)
+    more = error.error_count() - 3
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def parse_sweep(text: str, source: str) -> Sweep:
+    """A sweep from TOML (or JSON, where the text begins with a brace).
+
+    Args:
+        text: the file's content.
+        source: what messages call the file.
+
+    Raises:
+        SweepError: malformed text (with its line), unknown keys, values out of range.
+    """
+    try:
+        data = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise SweepError(f"{source}: not valid {'JSON' if text.lstrip().startswith('{') else 'TOML'}: {error}") from None
+    try:
+        return Sweep.model_validate(data)
+    except ValidationError as error:
+        raise SweepError(f"{source}: {_explain(error)}") from None
+
+
+def read_sweep(path: Path) -> Sweep:
+    """The sweep in the file `path`.
+
+    Raises:
+        SweepError: as `parse_sweep`.
+        InputError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a sweep file: {error}") from None
+    return parse_sweep(text, path.name)
+
+
+# ------------------------------------------------------------------------------------------------ what will be done
+
+
+class Trial(Record):
+    """One training of one network.
+
+    `identity` is everything that makes the trial what it is; `id` is its hash. What a tuner proposes
+    (`proposal`) and what results call things (the labels) are not part of it: a proposal follows from the study, so
+    a trial has its id before the first proposal is made, and a killed sweep finds its rows again.
+
+    Attributes:
+        study: key of the study whose tuning this trial belongs to, or whose choice it uses; null without tuning.
+        number: the proposal's number within its study (tuning trials only).
+        hyperparameters: values that the sweep fixed.
+        proposal: values that the tuner proposed, or chose for the final trials; null before it did.
+        stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
+    """
+
+    search_space: Name
+    search_space_label: str
+    search_space_options: Scalars = {}
+    architecture: str
+    dataset: Name
+    dataset_share: float = 1.0
+    augment: bool = True
+    algorithm: Name
+    algorithm_label: str
+    hyperparameters: Scalars = {}
+    loss: LossName | None = None
+    profile: Profile = "matrix-only"
+    precision: Precision = "float32"
+    epochs: int
+    batch_size: int
+    seed: int
+    purpose: Purpose = "final"
+    study: str | None = None
+    number: int | None = None
+    proposal: Scalars | None = None
+    stop_below: dict[int, float] = {}
+
+    @cached_property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits, equal for equal trials on every machine."""
+        skipped = {"proposal", "stop_below", "search_space_label", "algorithm_label"}
+        return digest(self.model_dump(exclude=skipped))
+
+    @property
+    def settings(self) -> Scalars:
+        """The hyperparameters that `build` gets: the sweep's and, over them, the tuner's."""
+        return {**self.hyperparameters, **(self.proposal or {})}
+
+
+class Study(Record):
+    """The tuning trials of one algorithm within one scope, and the final trials that use what they choose.
+
+    Attributes:
+        key: hash of all that decides its proposals.
+        rounds: for each proposal, the trials that try it (one by architecture scope, the proxies by search-space scope).
+        final: trials from fresh seeds with the chosen values.
+    """
+
+    key: str
+    algorithm: Name
+    algorithm_label: str
+    pruner: Literal["none", "median"] = "none"
+    rounds: tuple[tuple[Trial, ...], ...]
+    final: tuple[Trial, ...]
+
+
+class Plan(Record):
+    """All trials of a sweep, in the order in which they are to be sent. Depends on the sweep and the plug-ins alone.
+
+    Attributes:
+        trials: final trials of self-tuning algorithms.
+        studies: the tuned algorithms' studies.
+        plugin_digests: SHA-256 of each plug-in's source, by `kind/name`.
+    """
+
+    sweep: Sweep
+    trials: tuple[Trial, ...]
+    studies: tuple[Study, ...]
+    plugin_digests: dict[str, str]
+
+    @cached_property
+    def all_trials(self) -> tuple[Trial, ...]:
+        """Every trial, tuning ones included, in plan order."""
+        studied = (trial for study in self.studies for part in (*study.rounds, study.final) for trial in part)
+        return (*self.trials, *studied)
+
+
+# ------------------------------------------------------------------------------------------------ what was measured
+
+
+class CurvePoint(Record):
+    """One evaluation in time, after an epoch.
+
+    Attributes:
+        epoch: epochs done, from 1.
+        train_loss: mean loss of the epoch's training batches.
+        train_accuracy: share of correct answers on the epoch's training batches, in [0, 1].
+        val_loss: mean cross-entropy on the validation split; null where logits overflow it.
+        val_accuracy: share of correct answers on the validation split, in [0, 1].
+        train_seconds: seconds of training so far, evaluation apart.
+        learning_rate: the optimizer's learning rate (AGD: its automatic one) of the epoch's last step.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float
+    train_seconds: float
+    learning_rate: float | None = None
+
+
+class TrialResult(Record):
+    """What one attempt at a trial measured. Missing is null, never 0.
+
+    Attributes:
+        status: how the trial ended.
+        reason: why, for every status but `done`.
+        test_accuracy: on the test split after the last epoch; never used for any choice.
+        train_seconds: seconds of training steps in this attempt.
+        total_seconds: seconds of the whole attempt: building, training, evaluating.
+        flops: floating-point operations charged to training (2 per multiply-add, forward and backward).
+        forward_flops: those of one image's forward pass.
+        parameters: trainable scalars.
+        peak_memory_bytes: largest device memory in use; null on a CPU.
+        energy_joules: of an exclusive device; null otherwise.
+        resumed_epoch: epochs taken over from a checkpoint of an earlier attempt; 0: none.
+        provenance: versions, device, thread count and plug-in digests, as strings.
+    """
+
+    trial_id: str
+    status: Status
+    reason: str = ""
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    test_accuracy: float | None = None
+    train_seconds: float = 0.0
+    total_seconds: float = 0.0
+    flops: int | None = None
+    forward_flops: int | None = None
+    parameters: int | None = None
+    peak_memory_bytes: int | None = None
+    energy_joules: float | None = None
+    resumed_epoch: int = 0
+    curve: tuple[CurvePoint, ...] = ()
+    provenance: dict[str, str] = {}
