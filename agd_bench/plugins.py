@@ -13,6 +13,7 @@ Finding never imports a plug-in; `load` imports the one that is asked for.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -146,3 +147,28 @@ def _import(source: Source) -> ModuleType:
         del sys.modules[dotted]
         raise PluginError(f"{source.path}: raises on import: {type(error).__name__}: {error}") from error
     return module
+
+
+def describe(source: Source) -> dict[str, object]:
+    """What a plug-in says of itself, read from its source without importing it.
+
+    Returns:
+        `summary` (first line of the docstring) and every fact in capitals whose value is a literal.
+
+    Raises:
+        PluginError: the file is no Python.
+    """
+    try:
+        tree = ast.parse(source.path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise PluginError(f"{source.path}: cannot be read as Python: {error}") from None
+    facts: dict[str, object] = {"summary": (ast.get_docstring(tree) or "").split("\n", 1)[0]}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id.isupper() and value is not None:
+            try:
+                facts[target.id] = ast.literal_eval(value)
+            except ValueError:
+                continue
+    return facts

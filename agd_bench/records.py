@@ -81,7 +81,8 @@ class DatasetChoice(Record):
 
     Attributes:
         name: the plug-in's name.
-        share: share of the training split to train on, in (0, 1]; drawn once per data set, equal for every trial.
+        share: share of the training and validation splits to use, in (0, 1]; drawn once per data set, equal for every
+            trial. The test split stays whole.
         augment: whether the data set's standard augmentation is applied.
     """
 

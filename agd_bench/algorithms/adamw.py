@@ -1,0 +1,40 @@
+"""AdamW as torch ships it, with a warm-up and a cosine: what one gets by changing nothing.
+
+A frozen baseline: one setting for every network and data set. Learning rate 1e-3, betas 0.9 and 0.999 and weight decay 1e-2
+are the defaults of torch.optim.AdamW, none chosen for image classifiers; the schedule, a warm-up over 5 % of the steps and a
+cosine to 0, is that of AlgoPerf's AdamW baseline. Weight decay on every parameter, cross-entropy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.schedules import cosine
+
+RANGES: dict[str, dict[str, object]] = {}
+TIER = "self-tuning"
+SOURCE = "Ilya Loshchilov, Frank Hutter: Decoupled Weight Decay Regularization. ICLR 2019; defaults of torch.optim.AdamW"
+LICENCE = "MIT"
+
+loss = cross_entropy
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+
+    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
+    """
+    return network
+
+
+def build(network: nn.Module, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
+    """The optimizer and its schedule over `steps` training steps.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2, fused=True)
+    return optimizer, cosine(optimizer, steps, warm_up=0.05)

@@ -1,0 +1,43 @@
+"""NadamW with the setting that AlgoPerf publishes as its self-tuning baseline: the frozen baseline that counts.
+
+One setting for all of AlgoPerf's workloads, which calibrated learning-rate-free methods still lagged behind (arXiv 2505.24005).
+Learning rate 0.0017486, beta1 0.93266, beta2 0.99552, decoupled weight decay 0.081216 on every parameter, a warm-up
+over 2 % of the steps, then a cosine to 0; cross-entropy. AlgoPerf's setting has a dropout of 0.1 too, which is left out:
+networks here have no dropout to set.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.nadamw import NadamW
+from agd_bench.optim.schedules import cosine
+
+RANGES: dict[str, dict[str, object]] = {}
+TIER = "self-tuning"
+SOURCE = "MLCommons AlgoPerf, self-tuning qualification baseline (setting, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
+LICENCE = "MIT"
+
+loss = cross_entropy
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+
+    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
+    """
+    return network
+
+
+def build(network: nn.Module, steps: int) -> tuple[NadamW, LambdaLR]:
+    """The optimizer and its schedule over `steps` training steps.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    betas = (1 - 0.06733926164, 0.9955159689799007)
+    optimizer = NadamW(network.parameters(), lr=0.0017486387539278373, betas=betas, eps=1e-8, weight_decay=0.08121616522670176)
+    return optimizer, cosine(optimizer, steps, warm_up=0.02)

@@ -1,0 +1,64 @@
+"""SGD with Nesterov's momentum whose learning rate, momentum, weight decay and decay depth are searched.
+
+The ranges are those of AlgoPerf's archived Nesterov baseline: a warm-up over 5 % of the steps, a linear fall over 90 % of the
+rest to `end_factor` times the peak, and that rate to the end. Weight decay on every parameter. AlgoPerf also searches label
+smoothing and dropout; both are left out, because they change the loss and the network, which here are the comparison's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.schedules import linear
+
+RANGES: dict[str, dict[str, object]] = {
+    "learning_rate": {"low": 2e-2, "high": 5.0, "log": True},
+    "one_minus_momentum": {"low": 5e-3, "high": 0.3, "log": True},
+    "weight_decay": {"low": 1e-7, "high": 5e-5, "log": True},
+    "end_factor": {"choices": [1e-3, 1e-2]},
+}
+TIER = "externally tuned"
+SOURCE = "MLCommons AlgoPerf, archived paper baselines, Nesterov (ranges, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
+LICENCE = "MIT"
+
+loss = cross_entropy
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+
+    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
+    """
+    return network
+
+
+def build(
+    network: nn.Module,
+    steps: int,
+    *,
+    learning_rate: float,
+    one_minus_momentum: float,
+    weight_decay: float,
+    end_factor: float,
+) -> tuple[torch.optim.SGD, LambdaLR]:
+    """The optimizer and its schedule over `steps` training steps.
+
+    Args:
+        network: what to train.
+        steps: training steps in all, at least 1.
+        learning_rate: at the peak, at least 0.
+        one_minus_momentum: in [0, 1): the smaller, the longer gradients are remembered.
+        weight_decay: coefficient of the weights in the gradient, at least 0.
+        end_factor: last learning rate over the peak, in [0, 1].
+
+    Raises:
+        InputError: steps or end factor out of range.
+    """
+    momentum = 1 - one_minus_momentum
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=learning_rate, momentum=momentum, nesterov=True, weight_decay=weight_decay, fused=True
+    )
+    return optimizer, linear(optimizer, steps, warm_up=0.05, decay=0.9, end_factor=end_factor)

@@ -1,0 +1,125 @@
+"""Accuracy per algorithm, with what did not end well shown apart, and differences paired by architecture and seed."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from agd_bench.analysis.pairing import GROUP, Floats, Scores, describe, scores
+
+STATUSES = ("done", "diverged", "failed", "refused")
+
+
+def mean_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of a mean over architectures; (NaN, NaN) for fewer than two.
+
+    Args:
+        values: one value per architecture, (A,), none missing.
+        level: coverage, in (0, 1).
+
+    >>> low, high = mean_interval(np.array([0.1, 0.2, 0.3]))
+    >>> round(low, 3), round(high, 3)
+    (-0.048, 0.448)
+    """
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    mean = float(values.mean())
+    return mean - half, mean + half
+
+
+def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
+    """Accuracy of every algorithm in every comparison group.
+
+    The means are over `done` trials only; diverged, failed and refused ones are counted beside them, never averaged in.
+
+    Args:
+        trials: the table of trials.
+        metric: which accuracy.
+
+    Returns:
+        One row per group and algorithm: `search_space`, `dataset`, `profile`, `algorithm`;
+        `mean_accuracy` (mean over architectures of their means over seeds, in [0, 1]) with `mean_low`, `mean_high` (95 % t interval
+        over architectures); `best_accuracy` (highest of the architectures' means);
+        `architecture_sd` (standard deviation over architectures); `seed_sd` (pooled standard deviation over the seeds of one
+        architecture); `architectures` and `seeds` (with at least one done trial); `done`, `diverged`, `failed`, `refused` and
+        `unfinished` (final trials by status). NaN where nothing was measured.
+
+    >>> rows = [("a", 0, 0.5), ("a", 1, 0.7), ("b", 0, 0.8), ("b", 1, 0.8)]
+    >>> trials = pd.DataFrame(rows, columns=["architecture", "seed", "test_accuracy"]).assign(
+    ...     search_space="s", dataset="d", profile="p", algorithm="agd", purpose="final", status="done")
+    >>> accuracy_table(trials)[["mean_accuracy", "seed_sd", "architectures", "done"]].round(3).values.tolist()
+    [[0.7, 0.1, 2.0, 4.0]]
+    """
+    measured = pd.DataFrame([row for group in scores(trials, metric) for row in _rows(group)])
+    final = trials[trials["purpose"] == "final"]
+    keys = [*GROUP, "algorithm"]
+    counts = final.groupby(keys, sort=False)["status"].value_counts().unstack(fill_value=0)
+    counts["unfinished"] = counts.drop(columns=list(STATUSES), errors="ignore").sum(axis=1)
+    counts = counts.reindex(columns=[*STATUSES, "unfinished"], fill_value=0).astype(int).reset_index()
+    if measured.empty:
+        return pd.DataFrame(columns=[*keys, *_MEASURED, *STATUSES, "unfinished"])
+    return measured.merge(counts, on=keys, how="left", validate="one_to_one")
+
+
+_MEASURED = ["mean_accuracy", "mean_low", "mean_high", "best_accuracy", "architecture_sd", "seed_sd", "architectures", "seeds"]
+
+
+def _rows(group: Scores) -> list[dict[str, object]]:
+    values = np.where(group.diverged, np.nan, group.values)
+    rows: list[dict[str, object]] = []
+    for position, algorithm in enumerate(group.algorithms):
+        done = values[position]
+        counts = (~np.isnan(done)).sum(axis=1)
+        with warnings.catch_warnings():  # numpy warns of empty slices; a missing value is the answer there
+            warnings.simplefilter("ignore", RuntimeWarning)
+            means = np.nanmean(done, axis=1)[counts > 0]
+            variances = np.nanvar(done[counts > 1], axis=1, ddof=1)
+        low, high = mean_interval(means)
+        row: dict[str, object] = {**describe(group.group), "algorithm": algorithm}
+        row |= {"mean_accuracy": means.mean() if len(means) else np.nan, "mean_low": low, "mean_high": high}
+        row |= {"best_accuracy": means.max() if len(means) else np.nan}
+        row |= {"architecture_sd": means.std(ddof=1) if len(means) > 1 else np.nan}
+        weights = counts[counts > 1] - 1
+        row |= {"seed_sd": np.sqrt(np.average(variances, weights=weights)) if len(variances) else np.nan}
+        row |= {"architectures": len(means), "seeds": int((~np.isnan(done)).any(axis=0).sum())}
+        rows.append(row)
+    return rows
+
+
+def accuracy_difference(trials: pd.DataFrame, baseline: str, challenger: str, metric: str = "test_accuracy") -> pd.DataFrame:
+    """Challenger's accuracy minus the baseline's, paired by architecture and seed.
+
+    Args:
+        trials: the table of trials.
+        baseline: label of the algorithm to compare with.
+        challenger: label of the other.
+        metric: which accuracy.
+
+    Returns:
+        One row per group: `search_space`, `dataset`, `profile`; `difference` (mean over architectures of the mean over seeds that
+        both finished; positive: the challenger is better) with `low`, `high` (95 % t interval over architectures; NaN for fewer than
+        two); `baseline_accuracy`, `challenger_accuracy` (means over those same pairs); `architectures` and `pairs`
+        (architecture-seed pairs used).
+
+    Raises:
+        UnknownNameError: a label that a group does not hold.
+    """
+    rows: list[dict[str, object]] = []
+    for group in scores(trials, metric):
+        values = np.where(group.diverged, np.nan, group.values)
+        pair = values[[group.position(baseline), group.position(challenger)]]
+        both = ~np.isnan(pair).any(axis=0)
+        counts = both.sum(axis=1)
+        means = np.where(both, pair, 0.0).sum(axis=2)[:, counts > 0] / counts[counts > 0]
+        differences = means[1] - means[0]
+        low, high = mean_interval(differences)
+        average = means.mean(axis=1) if len(differences) else np.full(2, np.nan)
+        row: dict[str, object] = {**describe(group.group), "difference": average[1] - average[0], "low": low, "high": high}
+        row |= {"baseline_accuracy": average[0], "challenger_accuracy": average[1]}
+        rows.append(row | {"architectures": len(differences), "pairs": int(both.sum())})
+    columns = ["difference", "low", "high", "baseline_accuracy", "challenger_accuracy", "architectures", "pairs"]
+    return pd.DataFrame(rows, columns=[*GROUP, *columns])

@@ -1,0 +1,328 @@
+"""The command line: parse, call one function, print. torch and Ray are imported only by the commands that need them.
+
+Exit codes: 0 well, 1 trials are missing or a check failed, 2 input that cannot be used, 3 a store that cannot be used,
+4 nothing can run the trials, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from agd_bench.errors import AgdBenchError, InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agd_bench.planning import Folders
+
+app = typer.Typer(
+    name="agd-bench",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Find out what hyperparameter-free training does to architecture search: accuracy, charged cost and rank shift, against seed noise.\n\n"
+    "Start with `agd-bench run quickstart`: it needs no download, no GPU and no server.",
+)
+
+SweepArgument = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="A built-in sweep's name (see `agd-bench list sweeps`) or a TOML file.")
+]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, the name of one under runs/, or a published leaderboard's folder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for scripts.")]
+SpacesOption = Annotated[
+    list[Path] | None, typer.Option("--search-spaces", metavar="DIR", help="A folder with further search spaces, one file each.")
+]
+AlgorithmsOption = Annotated[
+    list[Path] | None, typer.Option("--algorithms", metavar="DIR", help="A folder with further training algorithms.")
+]
+DatasetsOption = Annotated[list[Path] | None, typer.Option("--datasets", metavar="DIR", help="A folder with further data sets.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train; auto: a GPU if there is one.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--num-workers", min=1, help="Trials at a time. Default: the usable cores, or the GPUs / --gpus-per-trial.")
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus-per-trial", min=0, help="GPUs of a trial; 0.25 packs four on one. Default: 1 where there is a GPU, else 0."),
+]
+ExecutorOption = Annotated[
+    Literal["ray", "in-process"], typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after the other, here.")
+]
+
+
+def _folders(spaces: list[Path] | None, algorithms: list[Path] | None, datasets: list[Path] | None) -> Folders:
+    return {"search_spaces": tuple(spaces or ()), "algorithms": tuple(algorithms or ()), "datasets": tuple(datasets or ())}
+
+
+def _run_folder(given: Path) -> Path:
+    """The folder that RUN names: a path, or a name under runs/."""
+    if given.exists():
+        return given
+    under = Path("runs") / given
+    if under.exists():
+        return under
+    known = [path.name for path in Path("runs").iterdir() if path.is_dir()] if Path("runs").is_dir() else []
+    raise UnknownNameError("run", str(given), known, advice="Give a run's folder, or make one with `agd-bench run SWEEP`.")
+
+
+def _print_table(table: pd.DataFrame, as_json: bool) -> None:
+    """A table for people, or as JSON for scripts (missing values as null)."""
+    if as_json:
+        print(table.to_json(orient="records", indent=2))
+    elif table.empty:
+        print("(nothing)")
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        shown = Table(box=None, padding=(0, 2, 0, 0))
+        for name in table.columns:
+            numeric = str(table[name].dtype).startswith(("int", "float", "Int", "Float"))
+            shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        for row in table.itertuples(index=False):
+            shown.add_row(*(_cell(value) for value in row))
+        Console(width=None if sys.stdout.isatty() else 200).print(shown, highlight=False, markup=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # null and NaN, which alone differs from itself
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@app.command()
+def run(
+    sweep: SweepArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder. Default: runs/NAME.")] = None,
+    executor: ExecutorOption = "ray",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting one.")
+    ] = None,
+    num_workers: WorkersOption = None,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="URL", help="Keep results in this database (postgresql+psycopg://…) instead of a file.")
+    ] = None,
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress display.")] = False,
+) -> None:
+    """Train what a sweep asks and is not trained yet, then write the report.
+
+    Stop it whenever you like (Ctrl-C, or a crash): the same command goes on where it was.
+    """
+    from agd_bench.display import Display
+    from agd_bench.sweeping import run as run_sweep
+    from agd_bench.sweeps import open_sweep
+
+    asked = open_sweep(sweep)
+    folder = out or Path("runs") / asked.name
+    try:
+        with Display(quiet) as display:
+            results = run_sweep(
+                asked,
+                folder,
+                executor=executor,
+                ray_address=ray_address,
+                num_workers=num_workers,
+                gpus_per_trial=gpus_per_trial,
+                device=device,
+                store_url=store,
+                folders=_folders(search_spaces, algorithms, datasets),
+                observer=display,
+            )
+    except KeyboardInterrupt:
+        print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _conclude(results, folder)
+
+
+def _conclude(results: Any, folder: Path) -> None:
+    from agd_bench.report import build_report, finding_sentences
+
+    page = build_report(results, folder / "report")
+    print()
+    for sentence in finding_sentences(results):
+        print(sentence)
+    print(f"\nReport: {page}")
+
+
+@app.command()
+def plan(
+    sweep: SweepArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder; what is finished there is left out.")] = None,
+    num_workers: WorkersOption = None,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a sweep would train, and what that takes on this machine, before anything starts.
+
+    Times are measured on a few steps of a light and a heavy architecture per algorithm.
+    """
+    from agd_bench.display import duration
+    from agd_bench.sweeping import estimate
+    from agd_bench.sweeps import open_sweep
+
+    folders = _folders(search_spaces, algorithms, datasets)
+    table, slots = estimate(open_sweep(sweep), out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, folders=folders)
+    _print_table(table, as_json)
+    if not as_json:
+        trials = int(table[["tuning_trials", "final_trials"]].to_numpy().sum())
+        flops, seconds = table["flops"].sum(), table["wall_seconds"].sum()
+        print(f"\n{trials} trials, {flops:.3g} FLOPs, about {duration(seconds)} with {slots} at a time (start-up and report apart).")
+
+
+@app.command()
+def status(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Count a run's trials: done, running, diverged, failed, refused, pruned, missing. Exit code 1 while any is missing."""
+    from agd_bench.store import status as count_statuses
+
+    table = count_statuses(_run_folder(run))
+    _print_table(table, as_json)
+    if int(table[["missing", "running"]].to_numpy().sum()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write it. Default: RUN/report.")] = None,
+) -> None:
+    """Rebuild tables, figures and one self-contained HTML page from the stored results alone."""
+    from agd_bench.report import build_report, finding_sentences
+    from agd_bench.store import load_results
+
+    folder = _run_folder(run)
+    results = load_results(folder)
+    page = build_report(results, out or folder / "report")
+    for sentence in finding_sentences(results):
+        print(sentence)
+    print(f"\nReport: {page}")
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write it. Default: RUN/export.")] = None,
+) -> None:
+    """Write a run's tables as Parquet and CSV, with a data dictionary."""
+    from agd_bench.store import export as export_results
+    from agd_bench.store import load_results
+
+    folder = _run_folder(run)
+    for path in export_results(load_results(folder), out or folder / "export"):
+        print(path)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Literal["search-spaces", "algorithms", "datasets", "sweeps"], typer.Argument(help="What to list.")],
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what there is, with a line on each."""
+    import pandas as pd
+
+    from agd_bench import plugins
+    from agd_bench.sweeps import builtin_sweeps, open_sweep
+
+    if what == "sweeps":
+        rows = [{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()]
+        _print_table(pd.DataFrame(rows), as_json)
+        return
+    kinds: dict[str, plugins.Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets"}
+    columns = {"search-spaces": [], "algorithms": ["TIER", "SOURCE"], "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"]}[what]
+    folders = _folders(search_spaces, algorithms, datasets)[kinds[what]]
+    rows = []
+    for name, source in plugins.find(kinds[what], folders).items():
+        facts = plugins.describe(source)
+        row = {"name": name, "summary": facts["summary"]}
+        row |= {column.lower(): facts.get(column) for column in columns}
+        rows.append(row | {"from": source.origin})
+    _print_table(pd.DataFrame(rows), as_json)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A plug-in: a search space, a training algorithm or a data set.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Run the conformance kit over a plug-in: what holds, what does not, and how to mend it. Exit code 1 if anything fails."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; give the plug-in's Python file, for example search_spaces/plain_chain.py")
+    from agd_bench.testing import check_file
+
+    checks = check_file(file)
+    if as_json:
+        print(json.dumps([{"check": c.name, "passed": c.passed, "message": c.message} for c in checks], indent=2))
+    else:
+        for c in checks:
+            print(f"{'ok  ' if c.passed else 'FAIL'}  {c.name}{': ' + c.message if c.message else ''}")
+    if not all(c.passed for c in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what this machine has and lacks: devices, data sets, Ray, extras, versions."""
+    from agd_bench.datasets import data_root
+    from agd_bench.doctor import examine
+
+    findings = examine(data_root())
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+        return
+    signs = {"ok": "ok     ", "missing": "–      ", "warning": "WARNING"}
+    for finding in findings:
+        advice = f"; {finding.advice}" if finding.advice else ""
+        print(f"{signs[finding.verdict]}  {finding.what}: {finding.detail}{advice}")
+
+
+@app.command()
+def publish(
+    run: RunArgument,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The leaderboard's folder, for example leaderboards/NAME.")],
+) -> None:
+    """Publish a run as a leaderboard folder that can be rebuilt from itself, and renew the index beside it."""
+    from agd_bench.leaderboard import build_index, publish_results
+    from agd_bench.store import load_results
+
+    published = publish_results(load_results(_run_folder(run)), to)
+    print(f"Published: {published}\nIndex: {build_index(to.parent)}")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A published leaderboard's folder.")]) -> None:
+    """Recompute a published leaderboard from its raw rows and say what differs. Exit code 1 if anything does."""
+    from agd_bench.leaderboard import verify_folder
+
+    differences = verify_folder(folder)
+    for difference in differences:
+        print(difference)
+    if differences:
+        raise typer.Exit(1)
+    print(f"{folder}: every digest and every aggregate agrees with the raw rows")
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line on standard error and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except AgdBenchError as error:
+        print(f"agd-bench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

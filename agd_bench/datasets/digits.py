@@ -1,0 +1,41 @@
+"""Handwritten digits, 8 x 8, which scikit-learn carries: nothing is fetched, and a network trains in seconds.
+
+References:
+    E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from agd_bench.datasets._drawing import Arrays, hold_out
+
+IN_CHANNELS = 1
+NUM_CLASSES = 10
+IMAGE_SIZE = 8
+MEAN = (0.3050,)
+STD = (0.3756,)
+CROP_PADDING = 0
+FLIP = False
+LICENCE = "CC BY 4.0"
+SOURCE = "UCI Machine Learning Repository, Optical Recognition of Handwritten Digits (its test set, as scikit-learn carries it)"
+
+
+def load(root: Path) -> Arrays:
+    """The 1,797 digits as 1,257 to train, 180 to validate and 360 to test, drawn once and for all.
+
+    Args:
+        root: not needed; every data set takes it.
+
+    Returns:
+        Images, uint8 (N, 1, 8, 8), the source's 0..16 stretched to 0..255, and labels, int64 (N,).
+    """
+    from sklearn.datasets import load_digits  # here and not above: it takes a second, and naming a data set does not need it
+
+    source = load_digits()
+    images = np.round(source.images * (255 / 16)).astype(np.uint8)[:, None]
+    rest, test = hold_out(images, source.target.astype(np.int64), 360, "digits test")
+    train, val = hold_out(*rest, 180, "digits")
+    return {"train": train, "val": val, "test": test}

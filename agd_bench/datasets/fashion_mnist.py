@@ -1,0 +1,41 @@
+"""Fashion-MNIST: articles of clothing, 28 x 28, in grey.
+
+Crops with 4 pixels of padding and mirror images, as in Zhong et al., "Random Erasing Data Augmentation", AAAI 2020 (its
+baseline without erasing).
+
+References:
+    H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
+    arXiv 1708.07747, 2017.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agd_bench.datasets._drawing import Arrays
+from agd_bench.datasets._torchvision import load_splits_of
+
+IN_CHANNELS = 1
+NUM_CLASSES = 10
+IMAGE_SIZE = 28
+MEAN = (0.2860,)
+STD = (0.3530,)
+CROP_PADDING = 4
+FLIP = True
+LICENCE = "MIT"
+SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
+
+
+def load(root: Path) -> Arrays:
+    """The official test images, and the official training images less 6,000 of them, which validate.
+
+    Args:
+        root: folder of the files in torchvision's layout; missing ones are fetched into it.
+
+    Returns:
+        Images, uint8 (N, 1, 28, 28), and labels, int64 (N,).
+
+    Raises:
+        DatasetError: the files are missing and cannot be fetched.
+    """
+    return load_splits_of("FashionMNIST", root, "fashion_mnist", held_out=6_000)

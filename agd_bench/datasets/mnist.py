@@ -1,0 +1,38 @@
+"""MNIST: handwritten digits, 28 x 28, in grey. No augmentation: a mirrored digit is none.
+
+References:
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition",
+    Proceedings of the IEEE 86 (11), 1998.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agd_bench.datasets._drawing import Arrays
+from agd_bench.datasets._torchvision import load_splits_of
+
+IN_CHANNELS = 1
+NUM_CLASSES = 10
+IMAGE_SIZE = 28
+MEAN = (0.1307,)
+STD = (0.3081,)
+CROP_PADDING = 0
+FLIP = False
+LICENCE = "CC BY-SA 3.0"
+SOURCE = "http://yann.lecun.com/exdb/mnist"
+
+
+def load(root: Path) -> Arrays:
+    """The official test images, and the official training images less 6,000 of them, which validate.
+
+    Args:
+        root: folder of the files in torchvision's layout; missing ones are fetched into it.
+
+    Returns:
+        Images, uint8 (N, 1, 28, 28), and labels, int64 (N,).
+
+    Raises:
+        DatasetError: the files are missing and cannot be fetched.
+    """
+    return load_splits_of("MNIST", root, "mnist", held_out=6_000)

@@ -1,0 +1,114 @@
+"""The live picture of a sweep: a few rich lines on a terminal, one plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from agd_bench.scheduling.progress import Event, Snapshot
+
+PLAIN_SECONDS = 15.0
+"""Seconds between two lines where there is no terminal."""
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: `45 s`, `3 min 20 s`, `2 h 5 min`; `?` for null."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _ended(snapshot: Snapshot) -> int:
+    return snapshot.total - snapshot.counts.get("pending", 0) - snapshot.counts.get("running", 0)
+
+
+def counts_line(snapshot: Snapshot) -> str:
+    """How far the sweep is, in one line."""
+    outcomes = ", ".join(f"{snapshot.counts[s]} {s}" for s in ("diverged", "failed", "refused", "pruned") if snapshot.counts.get(s))
+    parts = [f"{_ended(snapshot)} of {snapshot.total} trials", f"{len(snapshot.running)} running"]
+    parts += [outcomes] if outcomes else []
+    return ", ".join(parts) + f"; {duration(snapshot.elapsed_seconds)} so far, {duration(snapshot.remaining_seconds)} left"
+
+
+def trouble(event: Event) -> str | None:
+    """A line for an event that a person wants to see at once; null for the ordinary ones."""
+    trial = event.trial
+    what = f"{trial.algorithm_label} on {trial.architecture}, seed {trial.seed}"
+    if event.kind in ("lost", "retried"):
+        return f"{event.kind}: {what}, attempt {event.attempt}: {event.message}"
+    if event.kind == "ended" and event.result is not None and event.result.status in ("failed", "diverged"):
+        return f"{event.result.status}: {what}: {event.result.reason}"
+    return None
+
+
+class Display:
+    """An observer of a run. Use it as a context manager; call it with an event (or null) and a snapshot.
+
+    Args:
+        quiet: say nothing at all.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True) if self._console.is_terminal and not quiet else None
+        self._quiet = quiet
+        self._said = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, event: Event | None, snapshot: Snapshot) -> None:
+        """Show where the run is."""
+        if self._quiet:
+            return
+        line = trouble(event) if event is not None else None
+        if line:
+            self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        if self._live is not None:
+            self._live.update(self._picture(snapshot))
+        elif time.monotonic() - self._said >= PLAIN_SECONDS or _ended(snapshot) == snapshot.total:
+            self._said = time.monotonic() if _ended(snapshot) < snapshot.total else float("inf")
+            print(f"{counts_line(snapshot)}{self._best_line(snapshot)}", file=sys.stderr, flush=True)
+
+    @staticmethod
+    def _best_line(snapshot: Snapshot) -> str:
+        best = ", ".join(f"{label} {accuracy:.3f}" for label, (accuracy, _) in snapshot.best.items())
+        return f"; best validation accuracy: {best}" if best else ""
+
+    @staticmethod
+    def _picture(snapshot: Snapshot) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(snapshot.best))
+        table.add_column("algorithm")
+        table.add_column("best validation accuracy so far", justify="right")
+        table.add_column("architecture", overflow="ellipsis", no_wrap=True)
+        for label, (accuracy, architecture) in snapshot.best.items():
+            table.add_row(label, f"{accuracy:.3f}", architecture)
+        running = [
+            Text(f"  running  {t.algorithm_label}  {t.architecture}  seed {t.seed}", overflow="ellipsis", no_wrap=True)
+            for t in snapshot.running[:4]
+        ]
+        bar = ProgressBar(total=max(1, snapshot.total), completed=_ended(snapshot), width=60)
+        return Group(Text(counts_line(snapshot)), bar, *running, table)
+
+
+Observer = Callable[[Event | None, Snapshot], None]

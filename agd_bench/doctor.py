@@ -1,0 +1,102 @@
+"""What this machine has and lacks for agd-bench: versions, devices, Ray, data sets, disk, optional packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from agd_bench import plugins
+
+Verdict = Literal["ok", "missing", "warning"]
+
+REQUIRED = ("torch", "torchvision", "ray", "optuna", "pandas", "seaborn", "sqlalchemy", "pydantic", "scikit-learn")
+EXTRAS = {"energy": "pynvml", "postgres": "psycopg"}
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: what, how it is, the details, and what to do if it is not well."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("agd-bench", "ok", importlib.metadata.version("agd-bench"))
+    yield Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in REQUIRED:
+        try:
+            yield Finding(package, "ok", importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(package, "missing", "not installed", "reinstall agd-bench, for example with `uv sync`")
+    for extra, module in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(f"extra [{extra}]", "missing", f"{module} is not installed", f"optional: `pip install agd-bench[{extra}]`")
+        else:
+            yield Finding(f"extra [{extra}]", "ok", f"{module} is installed")
+
+
+def _devices() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Finding("CPU", "ok", f"{cores} cores usable: that many trials at a time by default")
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Finding("GPU", "missing", "torch sees none", "sweeps run on the CPU; reduced sizes are advised")
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        yield Finding(f"GPU {index}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GiB")
+
+
+def _ray() -> Iterator[Finding]:
+    home = Path.home()
+    token = home / ".ray" / "auth_token"
+    if os.access(home, os.W_OK) or os.environ.get("RAY_AUTH_TOKEN"):
+        yield Finding("Ray token", "ok", "token authentication is on for every run")
+    else:
+        yield Finding("Ray token", "warning", f"{home} is not writable", "set HOME to a writable folder, or RAY_AUTH_TOKEN")
+    if token.exists() and token.stat().st_mode & 0o077:
+        yield Finding("Ray token file", "warning", "~/.ray/auth_token can be read by others", "chmod 600 ~/.ray/auth_token")
+    stale = Path("/tmp/ray/ray_current_cluster")
+    if stale.exists() and not os.environ.get("RAY_ADDRESS"):
+        yield Finding("Ray cluster", "warning", f"{stale} names a cluster", "agd-bench ignores it; give --ray-address to join a cluster")
+
+
+def _datasets(root: Path) -> Iterator[Finding]:
+    if "AGD_BENCH_DATA" not in os.environ:
+        yield Finding("data folder", "ok", f"{root} (AGD_BENCH_DATA is not set)")
+    else:
+        yield Finding("data folder", "ok", f"{root} (from AGD_BENCH_DATA)")
+    for name, source in plugins.find("datasets").items():
+        module = plugins.load_source(source)
+        try:
+            present = module.is_present(root) if hasattr(module, "is_present") else True
+        except OSError as error:
+            yield Finding(f"data set {name}", "warning", str(error))
+            continue
+        if present:
+            yield Finding(f"data set {name}", "ok", "here")
+        else:
+            yield Finding(f"data set {name}", "missing", "not here yet", "downloaded when a sweep first needs it")
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(folder).free
+    verdict: Verdict = "ok" if free > 2 * 2**30 else "warning"
+    yield Finding("disk", verdict, f"{free / 2**30:.1f} GiB free in this folder", "" if verdict == "ok" else "a sweep may need more")
+
+
+def examine(root: Path) -> list[Finding]:
+    """Look at everything.
+
+    Args:
+        root: folder of the data sets.
+    """
+    return [*_versions(), *_devices(), *_ray(), *_datasets(root), *_disk(Path.cwd())]

@@ -1,0 +1,222 @@
+"""The loop that drives a run: send what is ready, note what comes back, retry what was lost, end what hangs.
+
+Retries are decided here and nowhere else. A lost worker, actor or node: again, up to the sweep's `max_attempts`. Out of
+memory: once more, alone. An exception or a divergence of the algorithm: a result, never repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agd_bench.errors import ExecutorError
+from agd_bench.records import Plan, Status, Trial, TrialResult
+from agd_bench.scheduling.deadlines import Deadlines
+from agd_bench.scheduling.executing import Executor, Outcome, Task
+from agd_bench.scheduling.progress import Event, Meter, Observer
+from agd_bench.scheduling.queueing import Queue, Tuner
+from agd_bench.store import OUT_OF_MEMORY, Store
+
+TICK_SECONDS = 0.5
+GRACE_SECONDS = 30.0
+"""A worker ends a trial at its deadline by itself; only one that has not reported so long after it is taken to hang."""
+HOPELESS = "no proposal of its study finished, so there are no hyperparameters to train with"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    attempt: int
+    since: float
+    deadline_seconds: float
+
+
+class Run:
+    """One run under way. Call `drive` once.
+
+    Args:
+        plan: all trials.
+        store: open for this plan.
+        executor: runs the attempts.
+        tuner: proposes hyperparameters.
+        observer: told of every event, and of the progress about twice a second.
+        checkpoints: folder of the trials' checkpoints, cleared of those of ended trials; null: none.
+        grace_seconds: how long after its deadline a silent attempt is ended by force.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        executor: Executor,
+        tuner: Tuner,
+        observer: Observer | None = None,
+        checkpoints: Path | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        standings = store.standings()
+        pruned = [study for study in plan.studies if study.pruner != "none"]
+        curves = store.curves(trial.id for study in pruned for part in study.rounds for trial in part)
+        self._plan, self._store, self._executor, self._observer = plan, store, executor, observer
+        self._checkpoints, self._grace = checkpoints, grace_seconds
+        self._queue = Queue(plan, tuner, standings, curves)
+        self._deadlines = Deadlines(plan, standings)
+        self._meter = Meter(plan, standings)
+        self._running: dict[str, _Running] = {}
+        self._alone: list[Trial] = []
+        self._refreshed = False
+
+    def drive(self) -> None:
+        """Drive until every trial has ended.
+
+        Raises:
+            KeyboardInterrupt: as it came; attempts under way are noted as lost and will be begun again.
+            AgdBenchError: what stops a run: a store that cannot be written, no workers, a broken installation.
+        """
+        try:
+            self._settle_hopeless()
+            while self._queue.unfinished:
+                self._send()
+                for outcome in self._executor.wait(TICK_SECONDS):
+                    self._note(outcome)
+                self._end_overdue()
+                self._tell(None)
+        except BaseException as error:
+            self._abandon("the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped: {error}")
+            raise
+
+    # -------------------------------------------------------------------------------------------------- send
+
+    def _send(self) -> None:
+        """Fill the free slots; a trial that needs the executor for itself waits until it is empty."""
+        while self._executor.free > 0 and not self._occupied_by_one():
+            if self._alone and self._running:
+                return
+            if self._alone and not self._refreshed:
+                self._executor.refresh()
+                self._refreshed = True
+                continue
+            if self._alone:
+                self._refreshed = False
+                self._start(self._alone.pop(0))
+                return
+            trial = self._queue.take()
+            if trial is None:
+                return
+            self._start_or_give_up(trial)
+
+    def _occupied_by_one(self) -> bool:
+        return any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running)
+
+    def _start_or_give_up(self, trial: Trial) -> None:
+        standing = self._queue.standings[trial.id]
+        if standing.out_of_memory > 1:
+            self._give_up(trial, "out of memory, also when it had the executor for itself")
+        elif standing.losses >= self._plan.sweep.max_attempts:
+            self._give_up(trial, f"lost {standing.losses} times with the worker that ran it; see its attempts for the reasons")
+        elif standing.out_of_memory:
+            self._alone.append(trial)
+        else:
+            self._start(trial)
+
+    def _start(self, trial: Trial) -> None:
+        standing = self._queue.standings[trial.id]
+        attempt, deadline = standing.attempts + 1, self._deadlines.seconds(trial)
+
+        def before(node: str) -> None:
+            self._store.start(trial, attempt, node, deadline)
+            self._queue.standings[trial.id] = standing._replace(attempts=attempt)
+            self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline)
+            self._meter.started(trial)
+            self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
+
+        self._executor.submit(Task(trial, attempt, deadline), before)
+
+    # ------------------------------------------------------------------------------------------------ what came back
+
+    def _note(self, outcome: Outcome) -> None:
+        running = self._running.get(outcome.trial_id)
+        if running is None or running.attempt != outcome.attempt:
+            log.warning("trial %s: attempt %d reported after it was given up", outcome.trial_id, outcome.attempt)
+            return
+        if outcome.kind == "stop":
+            raise outcome.error or ExecutorError(outcome.message)
+        if outcome.result is None:
+            self._lose(running, outcome.message, out_of_memory=outcome.kind == "out of memory")
+            return
+        if outcome.result.trial_id != outcome.trial_id:
+            raise ExecutorError(f"trial {outcome.trial_id}: its worker returned a result of trial {outcome.result.trial_id}")
+        self._store.finish(outcome.result, running.attempt, outcome.result.total_seconds)
+        del self._running[outcome.trial_id]
+        self._meter.stopped(running.trial)
+        if outcome.result.status == "done" and running.attempt == 1:
+            self._deadlines.note(running.trial, outcome.result.total_seconds)
+        self._ended(running.trial, running.attempt, outcome.result)
+
+    def _lose(self, running: _Running, reason: str, out_of_memory: bool = False) -> None:
+        trial, seconds = running.trial, time.monotonic() - running.since
+        if out_of_memory:
+            self._store.lose(trial.id, running.attempt, seconds, reason, outcome=OUT_OF_MEMORY)
+        else:
+            self._store.lose(trial.id, running.attempt, seconds, reason)
+        del self._running[trial.id]
+        self._meter.stopped(trial)
+        standing = self._queue.standings[trial.id]
+        self._queue.standings[trial.id] = standing._replace(
+            losses=standing.losses + (not out_of_memory), out_of_memory=standing.out_of_memory + out_of_memory, proposal=trial.proposal
+        )
+        self._tell(Event("lost", trial, running.attempt, message=reason))
+        self._queue.put_back(trial)
+
+    def _end_overdue(self) -> None:
+        """Attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            allowed = min(running.deadline_seconds, self._deadlines.seconds(running.trial))
+            if now - running.since > allowed + self._grace:
+                self._executor.kill(running.trial.id)
+                self._lose(running, f"no answer {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force")
+
+    # ------------------------------------------------------------------------------------------------------- endings
+
+    def _give_up(self, trial: Trial, reason: str, status: Status = "failed") -> None:
+        self._store.settle(trial.id, status, reason)
+        self._ended(trial, self._queue.standings[trial.id].attempts, TrialResult(trial_id=trial.id, status=status, reason=reason))
+
+    def _ended(self, trial: Trial, attempt: int, result: TrialResult) -> None:
+        self._queue.end(trial, result)
+        self._meter.ended(trial, result)
+        self._tell(Event("ended", trial, attempt, result, result.reason))
+        if self._checkpoints is not None:
+            shutil.rmtree(self._checkpoints / trial.id, ignore_errors=True)
+        self._settle_hopeless()
+
+    def _settle_hopeless(self) -> None:
+        while self._queue.hopeless:
+            self._give_up(self._queue.hopeless.popleft(), HOPELESS)
+
+    def _abandon(self, reason: str) -> None:
+        """Stop everything; what ran is lost, charged, and not held against the trial."""
+        for running in self._running.values():
+            self._executor.kill(running.trial.id)
+        now = time.monotonic()
+        for running in self._running.values():
+            try:
+                self._store.lose(running.trial.id, running.attempt, now - running.since, reason, blamed=False)
+            except Exception as error:
+                # The store may be what failed. Opening the run again closes these attempts all the same.
+                log.warning("trial %s: attempt %d could not be closed: %s", running.trial.id, running.attempt, error)
+                return
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None:
+            level = logging.INFO if event.kind in ("started", "ended") else logging.WARNING
+            status = event.result.status if event.result else ""
+            log.log(level, "%s %s attempt %d %s %s", event.kind, event.trial.id, event.attempt, status, event.message)
+        if self._observer is not None:
+            self._observer(event, self._meter.snapshot(self._executor.slots))

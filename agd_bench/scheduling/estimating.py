@@ -1,0 +1,150 @@
+"""What a plan would cost on this machine, from a few timed steps, before anything starts.
+
+For each algorithm of each comparison, a light and a heavy architecture of the plan are built and timed for a few
+steps. Seconds of a step are taken as linear in the FLOPs of an image, which two points fix; seconds of evaluating and
+of building are timed on the same networks.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from agd_bench import cost
+from agd_bench.errors import Refused
+from agd_bench.records import Plan, Trial
+from agd_bench.training import fitting
+from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
+from agd_bench.trial import Workplace, build_network, example_image, make_fit
+
+TIMED_STEPS = 6
+WARM_UP_STEPS = 2
+COUNTED_ARCHITECTURES = 24
+"""FLOPs of a larger plan are estimated from so many of its architectures."""
+
+
+@dataclass(frozen=True)
+class _Timing:
+    flops: int
+    step_seconds: float
+    eval_seconds: float
+    build_seconds: float
+
+
+def _forward_flops(trial: Trial, workplace: Workplace) -> int | None:
+    """FLOPs of one image's forward pass; null for an architecture that the algorithm refuses."""
+    try:
+        network = build_network(trial, workplace)
+    except Refused:
+        return None
+    return cost.count_flops(network, example_image(trial, workplace, torch.device("cpu"))).forward
+
+
+def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Timing:
+    device = workplace.torch_device()
+    begun = time.perf_counter()
+    fit = make_fit(trial, workplace, TIMED_STEPS, device)
+    built = time.perf_counter() - begun
+    generator = torch.Generator().manual_seed(0)
+    order = torch.arange(len(splits.train.labels)).repeat(TIMED_STEPS)[: TIMED_STEPS * trial.batch_size]
+    seconds = []
+    for pixels, labels in batches(splits.train, trial.batch_size, order, generator=generator, augment=trial.augment):
+        begun = time.perf_counter()
+        fit.step(pixels, labels)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begun)
+    begun = time.perf_counter()
+    fitting.evaluate(fit, splits.val)
+    return _Timing(flops, statistics.median(seconds[WARM_UP_STEPS:]), time.perf_counter() - begun, built)
+
+
+def _spread(trials: list[Trial], count: int) -> list[Trial]:
+    """At most `count` trials of different architectures, evenly spread over the list."""
+    distinct = list({trial.architecture: trial for trial in trials}.values())
+    chosen = np.linspace(0, len(distinct) - 1, min(count, len(distinct))).astype(int)
+    return [distinct[index] for index in chosen]
+
+
+def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, float]:
+    """Seconds and FLOPs of the training of all `trials`, which share all but architecture, seed and purpose."""
+    device = workplace.torch_device()
+    first = trials[0]
+    splits = load_splits(first.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), first.dataset_share, device)
+    counted = [(trial, _forward_flops(trial, workplace)) for trial in _spread(trials, COUNTED_ARCHITECTURES)]
+    sound = sorted(((trial, flops) for trial, flops in counted if flops is not None), key=lambda pair: pair[1])
+    if not sound:
+        return 0.0, 0.0
+    ends = [sound[0], sound[-1]] if len(sound) > 1 else sound
+    light, heavy = (lambda timings: (timings[0], timings[-1]))([_time(trial, workplace, splits, flops) for trial, flops in ends])
+    slope = max(0.0, (heavy.step_seconds - light.step_seconds) / max(1, heavy.flops - light.flops))
+    mean_flops = statistics.fmean(flops for _, flops in sound)
+    share = len(sound) / len(counted)
+    images = len(splits.train.labels)
+    steps = first.epochs * steps_per_epoch(images, first.batch_size)
+    evaluations = first.epochs + len(splits.test.labels) / len(splits.val.labels)
+    seconds = steps * (light.step_seconds + slope * (mean_flops - light.flops))
+    seconds += evaluations * statistics.fmean([light.eval_seconds, heavy.eval_seconds])
+    seconds += statistics.fmean([light.build_seconds, heavy.build_seconds])
+    return share * len(trials) * seconds, share * len(trials) * 3 * mean_flops * images * first.epochs
+
+
+def _with_placeholder(trial: Trial, workplace: Workplace) -> Trial:
+    """A tuned trial has no proposal before its study asks: take the middle of each range, which costs the same."""
+    ranges = workplace.load("algorithms", trial.algorithm).RANGES
+    middle = {
+        name: given["choices"][0] if "choices" in given else given["low"] + (given["high"] - given["low"]) / 2
+        for name, given in ranges.items()
+    }
+    return trial.model_copy(update={"proposal": middle}) if middle else trial
+
+
+def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] = ()) -> pd.DataFrame:
+    """What is still to be trained and what that takes here.
+
+    Args:
+        plan: all trials.
+        workplace: where they would run.
+        slots: trials that run at a time.
+        done: ids of trials that need not be trained any more.
+
+    Returns:
+        One row per comparison and algorithm: `search_space`, `dataset`, `profile`, `algorithm`, `studies`,
+        `tuning_trials`, `final_trials`, `flops` (training, forward and backward, 2 per multiply-add),
+        `device_seconds` (trials one after the other) and `wall_seconds` (on the slots).
+    """
+    finished = set(done)
+    cells: dict[tuple[str, str, str, str], list[Trial]] = {}
+    for trial in plan.all_trials:
+        if trial.id not in finished:
+            cells.setdefault((trial.search_space_label, trial.dataset, trial.profile, trial.algorithm_label), []).append(trial)
+    local = replace(workplace, checkpoints=None)
+    rows = []
+    with torch.random.fork_rng():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(workplace.threads)
+        for (space, dataset, profile, algorithm), trials in cells.items():
+            seconds, flops = _estimate_cell([_with_placeholder(trial, local) for trial in trials], local)
+            rows.append(
+                {
+                    "search_space": space,
+                    "dataset": dataset,
+                    "profile": profile,
+                    "algorithm": algorithm,
+                    "studies": len({trial.study for trial in trials if trial.study}),
+                    "tuning_trials": sum(trial.purpose == "tuning" for trial in trials),
+                    "final_trials": sum(trial.purpose == "final" for trial in trials),
+                    "flops": flops,
+                    "device_seconds": seconds,
+                    "wall_seconds": seconds / max(1, slots),
+                }
+            )
+        torch.set_num_threads(threads)
+    columns = ["search_space", "dataset", "profile", "algorithm", "studies", "tuning_trials", "final_trials"]
+    return pd.DataFrame(rows, columns=[*columns, "flops", "device_seconds", "wall_seconds"])

@@ -1,0 +1,351 @@
+"""A pool of long-lived Ray actors, on this machine or on a cluster. The only module that knows Ray.
+
+Ray is asked for little: to keep processes on nodes and to say when one is gone. It retries nothing (`max_restarts=0`,
+`max_task_retries=0`), because what to repeat, and what it is charged, is for `driving` to decide. A fresh process for
+each trial would pay the import of torch every time, so an actor runs one trial after the other.
+
+On a cluster, every node needs this version of agd-bench and the same paths of data, plug-ins and run folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agd_bench.errors import ExecutorError
+from agd_bench.scheduling.executing import Outcome, RunTrial, Task, import_run_trial, limit_threads, perform
+
+if TYPE_CHECKING:
+    from agd_bench.trial import Workplace
+
+START_SECONDS = 300.0
+"""Longest time for a worker to come up: it imports torch, perhaps from a slow shared disk."""
+CONNECT_SECONDS = 5.0
+START_FAILURES = 3
+"""Workers that may die one after the other while coming up, before the pool says that none can."""
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Only trials and results travel; Ray's default takes a third of the memory."""
+ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_SCHEDULER_EVENTS": "0"}
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """What an actor does: hold torch to its threads, and run one trial after the other."""
+
+    def __init__(self, workplace: Workplace, run_trial: RunTrial | None) -> None:
+        self._workplace, self._run_trial = workplace, run_trial or import_run_trial()
+
+    def describe(self) -> dict[str, str]:
+        """Versions here, once everything is imported and the threads are limited."""
+        limit_threads(self._workplace.threads)
+        return _versions()
+
+    def perform(self, task: Task) -> Outcome:
+        """Run one attempt."""
+        limit_threads(self._workplace.threads)
+        return perform(task, self._workplace, self._run_trial)
+
+
+def _versions() -> dict[str, str]:
+    return {"agd-bench": importlib.metadata.version("agd-bench"), "Python": platform.python_version()}
+
+
+def gpus_and_device(device: str, gpus_per_trial: float | None, available: float) -> tuple[float, str]:
+    """How much of a GPU a trial gets, and the device that it is told.
+
+    A worker without a share of a GPU is told to use the CPU: Ray no longer hides GPUs from it, and all would crowd on the first.
+
+    Args:
+        device: `cpu`, `cuda` or `auto`, as the user said.
+        gpus_per_trial: as the user said; null: one whole GPU where there are some.
+        available: GPUs of the cluster.
+
+    Raises:
+        ExecutorError: the wishes contradict each other or what there is.
+    """
+    wanted = gpus_per_trial
+    if wanted is None:
+        wanted = 1.0 if device == "cuda" or (device == "auto" and available >= 1) else 0.0
+    if wanted < 0 or (wanted > 1 and wanted != int(wanted)):
+        raise ExecutorError(f"{wanted:g} GPUs per trial: give a share of one in [0, 1], or a whole number")
+    if device == "cpu" and wanted:
+        raise ExecutorError(f"{wanted:g} GPUs per trial were asked for, but the device is 'cpu'; use device 'cuda' or 'auto'")
+    if device == "cuda" and not wanted:
+        raise ExecutorError("device 'cuda' was asked for with 0 GPUs per trial; give a share such as 1 or 0.5")
+    if wanted > available:
+        raise ExecutorError(
+            f"{wanted:g} GPUs per trial were asked for, but Ray sees {available:g}; ask for less, use 'cpu' or another cluster"
+        )
+    return wanted, "cuda" if wanted else "cpu"
+
+
+def pool_size(num_workers: int | None, cpus: float, gpus: float, threads: int, gpus_per_trial: float) -> int:
+    """How many workers to keep.
+
+    Args:
+        num_workers: as the user said; null: as many as fit.
+        cpus: cores of the cluster.
+        gpus: GPUs of the cluster.
+        threads: cores of a trial.
+        gpus_per_trial: of a trial; 0 on CPUs.
+
+    Raises:
+        ExecutorError: fewer than one fits, or fewer than asked for: Ray alone would wait for ever.
+    """
+    fitting = int(cpus // threads)
+    if gpus_per_trial:
+        on_gpus = int(gpus) * int(1 / gpus_per_trial + 1e-9) if gpus_per_trial < 1 else int(gpus // gpus_per_trial)
+        fitting = min(fitting, on_gpus)
+    each = f"{threads} core{'s' * (threads != 1)}" + (f" and {gpus_per_trial:g} GPU" if gpus_per_trial else "")
+    there = f"Ray has {cpus:g} cores and {gpus:g} GPUs"
+    if num_workers is not None and num_workers < 1:
+        raise ExecutorError(f"{num_workers} workers were asked for; give at least 1")
+    if fitting < max(1, num_workers or 1):
+        raise ExecutorError(
+            f"{num_workers or 1} workers of {each} do not fit: {there}, room for {fitting}; ask for fewer workers or threads"
+        )
+    return num_workers or fitting
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would wait long for a head that is not there.
+
+    Raises:
+        ExecutorError: not HOST:PORT, or nothing listens.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        raise ExecutorError(f"Ray address {address!r}: give HOST:PORT of the head node (as `ray start --head` says), or 'local'")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ExecutorError(f"Ray address {address!r}: nothing answers there ({error}); start a head with `ray start --head`") from None
+
+
+def _protect_token() -> None:
+    """Ray writes its token readable for everybody on the machine; whoever has it can run code as this user."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    try:
+        if path.is_file() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        log.warning("%s: others can read Ray's token, and its mode cannot be changed: %s", path, error)
+
+
+def connect(address: str) -> bool:
+    """Connect this process to Ray, or start a Ray of its own.
+
+    Args:
+        address: `local`, or HOST:PORT of a head.
+
+    Returns:
+        Whether this call connected; False if the process was connected already.
+
+    Raises:
+        ExecutorError: not reachable, no right token, another version.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    ray: Any = importlib.import_module("ray")
+    if ray.is_initialized():
+        return False
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address == "local":
+            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        else:
+            _check_reachable(address)
+            ray.init(address=address, **quiet)
+    except ExecutorError:
+        raise
+    except Exception as error:
+        ray.shutdown()
+        hint = (
+            "is a folder for the token writable (HOME)?"
+            if address == "local"
+            else "are the token (RAY_AUTH_TOKEN) and the versions its own?"
+        )
+        first = " ".join(str(error).split())[:300]
+        raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}; {hint}") from None
+    _protect_token()
+    log.info("Ray's own logs: %s", Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs")
+    return True
+
+
+@dataclass
+class _Member:
+    """One actor of the pool: coming up (`coming` is set), busy (`task` and `ref` are), or free."""
+
+    name: str
+    actor: Any
+    since: float
+    coming: Any = None
+    task: Task | None = None
+    ref: Any = None
+
+    @property
+    def pending(self) -> Any:
+        return self.coming if self.coming is not None else self.ref
+
+
+class RayExecutor:
+    """Runs attempts on a pool of actors, each with its cores and its share of a GPU.
+
+    Args:
+        workplace: where data, plug-ins and checkpoints are, on every node.
+        run_trial: null: `agd_bench.trial.run_trial`.
+        num_workers: actors; null: as many as fit.
+        gpus_per_trial: share of a GPU for each; null: a whole one where there are some.
+        address: `local`, or HOST:PORT of a running head.
+
+    Raises:
+        ExecutorError: Ray is not reachable, what was asked for does not fit, or a node has another version.
+    """
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        run_trial: RunTrial | None = None,
+        num_workers: int | None = None,
+        gpus_per_trial: float | None = None,
+        address: str = "local",
+    ) -> None:
+        self._disconnects = connect(address)
+        self._ray: Any = importlib.import_module("ray")
+        self._members: list[_Member] = []
+        self._named = 0
+        self._failures = 0
+        try:
+            resources = self._ray.cluster_resources()
+            cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+            share, device = gpus_and_device(workplace.device, gpus_per_trial, gpus)
+            self._size = pool_size(num_workers, cpus, gpus, workplace.threads, share)
+            self._arguments = (replace(workplace, device=device), run_trial)
+            options = {"num_cpus": workplace.threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
+            self._class = self._ray.remote(**options)(Worker)
+            for _ in range(self._size):
+                self._launch()
+            self._await_first()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def slots(self) -> int:
+        """Workers of the pool."""
+        return self._size
+
+    @property
+    def free(self) -> int:
+        """Workers that are up and have nothing to do."""
+        return sum(member.pending is None for member in self._members)
+
+    def _launch(self) -> None:
+        name, self._named = f"worker-{self._named}", self._named + 1
+        actor = self._class.remote(*self._arguments)
+        self._members.append(_Member(name, actor, time.monotonic(), coming=actor.describe.remote()))
+
+    def _await_first(self) -> None:
+        while not self.free:
+            self.wait(1.0)
+
+    def submit(self, task: Task, before: Callable[[str], None]) -> None:
+        """Send the attempt to a free worker."""
+        member = next(member for member in self._members if member.pending is None)
+        before(member.name)
+        member.task, member.ref = task, member.actor.perform.remote(task)
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """Attempts that ended, waiting at most so long for a first one; dead workers are replaced on the way.
+
+        Raises:
+            ExecutorError: no worker comes up any more, or one has another version.
+        """
+        pending = {member.pending: member for member in self._members if member.pending is not None}
+        if not pending:
+            return []
+        refs = list(pending)
+        self._ray.wait(refs, num_returns=1, timeout=seconds)
+        ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        outcomes = [self._collect(pending[ref]) for ref in ready]
+        self._check_coming()
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _collect(self, member: _Member) -> Outcome | None:
+        """What a worker brought: an outcome, its readiness, or its death."""
+        try:
+            brought = self._ray.get(member.pending)
+        except self._ray.exceptions.RayError as error:
+            return self._bury(member, error)
+        if member.coming is not None:
+            member.coming = None
+            self._failures = 0
+            _check_versions(brought)
+            return None
+        member.task, member.ref = None, None
+        outcome: Outcome = brought
+        return outcome
+
+    def _bury(self, member: _Member, error: Exception) -> Outcome | None:
+        """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
+        exceptions = self._ray.exceptions
+        self._remove(member)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        log.warning("%s is gone: %s", member.name, reason)
+        if member.task is None:
+            self._failures += 1
+            if self._failures > START_FAILURES:
+                hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in str(error) else "see Ray's logs"
+                raise ExecutorError(f"{self._failures} workers died one after the other while coming up ({reason}); {hint}")
+        self._launch()
+        if member.task is None:
+            return None
+        starved = isinstance(error, exceptions.OutOfMemoryError)
+        return Outcome(member.task.trial.id, member.task.attempt, "out of memory" if starved else "lost", message=reason)
+
+    def _check_coming(self) -> None:
+        late = [member for member in self._members if member.coming is not None and time.monotonic() - member.since > START_SECONDS]
+        if late and len(late) == len(self._members):
+            raise ExecutorError(f"no worker came up within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
+
+    def _remove(self, member: _Member) -> None:
+        self._members.remove(member)
+        self._ray.kill(member.actor, no_restart=True)
+
+    def kill(self, trial_id: str) -> None:
+        """End the worker that has this trial, and replace it."""
+        for member in [member for member in self._members if member.task is not None and member.task.trial.id == trial_id]:
+            self._remove(member)
+            self._launch()
+
+    def refresh(self) -> None:
+        """Replace every worker, and with it what its process holds of the devices' memory."""
+        for member in list(self._members):
+            self._remove(member)
+        for _ in range(self._size):
+            self._launch()
+
+    def close(self) -> None:
+        """End the workers; a Ray that was started here ends with them, a cluster goes on."""
+        for member in list(self._members):
+            self._remove(member)
+        if self._disconnects:
+            self._ray.shutdown()
+
+
+def _check_versions(there: dict[str, str]) -> None:
+    for name, version in _versions().items():
+        # Python's last digit may differ: Ray itself insists on the rest.
+        same = there[name] == version or (name == "Python" and there[name].rpartition(".")[0] == version.rpartition(".")[0])
+        if not same:
+            raise ExecutorError(f"a worker has {name} {there[name]}, the driver has {version}; install the same version on every node")

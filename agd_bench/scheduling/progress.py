@@ -1,0 +1,151 @@
+"""What happens in a run and how far it is: events, snapshots and the estimate of the time left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from agd_bench.records import Plan, Trial, TrialResult
+from agd_bench.store import Standing
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a trial.
+
+    Attributes:
+        kind: an attempt started; it ended with a result; it was lost; a lost or memory-starved trial is begun again.
+        trial: whose.
+        attempt: number of the attempt (of the new one, if retried).
+        result: how it ended, if it did.
+        message: what to tell a person; empty for the ordinary.
+    """
+
+    kind: Literal["started", "ended", "lost", "retried"]
+    trial: Trial
+    attempt: int
+    result: TrialResult | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far a run is.
+
+    Attributes:
+        total: trials of the plan.
+        counts: trials by status, `running` and `pending` included.
+        running: what is being executed.
+        elapsed_seconds: since this driver began.
+        remaining_seconds: until the end, from the mean seconds of trials so far; null: nothing to judge by.
+        best: by algorithm's label the best validation accuracy of a finished trial and its architecture.
+    """
+
+    total: int
+    counts: dict[str, int]
+    running: tuple[Trial, ...]
+    elapsed_seconds: float
+    remaining_seconds: float | None
+    best: dict[str, tuple[float, str]]
+
+
+Observer = Callable[[Event | None, Snapshot], None]
+Kind = tuple[str, str]
+"""Label of the algorithm and purpose: what a trial's time is estimated by."""
+
+
+class Meter:
+    """Counts a run's trials and times them.
+
+    Args:
+        plan: all trials.
+        standings: where they stand at the beginning.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, plan: Plan, standings: Mapping[str, Standing], clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._begun = clock, clock()
+        self._counts: Counter[str] = Counter()
+        self._left: Counter[Kind] = Counter()
+        self._seconds: Counter[Kind] = Counter()
+        self._timed: Counter[Kind] = Counter()
+        self._running: dict[str, tuple[Trial, float]] = {}
+        self._best: dict[str, tuple[float, str]] = {}
+        self._total = len(plan.all_trials)
+        for trial in plan.all_trials:
+            standing = standings[trial.id]
+            self._counts[standing.status] += 1
+            if standing.status == "pending":
+                self._left[_kind(trial)] += 1
+            else:
+                self._note(trial, standing.status, standing.val_accuracy, standing.total_seconds)
+
+    def _note(self, trial: Trial, status: str, val_accuracy: float | None, total_seconds: float | None) -> None:
+        if total_seconds:
+            self._seconds[_kind(trial)] += total_seconds  # type: ignore[assignment]
+            self._timed[_kind(trial)] += 1
+        best = self._best.get(trial.algorithm_label)
+        if status == "done" and val_accuracy is not None and (best is None or val_accuracy > best[0]):
+            self._best[trial.algorithm_label] = (val_accuracy, trial.architecture)
+
+    def started(self, trial: Trial) -> None:
+        """pending → running."""
+        self._counts["pending"] -= 1
+        self._counts["running"] += 1
+        self._running[trial.id] = (trial, self._clock())
+
+    def stopped(self, trial: Trial) -> None:
+        """running → pending."""
+        del self._running[trial.id]
+        self._counts["running"] -= 1
+        self._counts["pending"] += 1
+
+    def ended(self, trial: Trial, result: TrialResult) -> None:
+        """pending (or running, after `stopped`) → how it ended."""
+        self._counts["pending"] -= 1
+        self._counts[result.status] += 1
+        self._left[_kind(trial)] -= 1
+        self._note(trial, result.status, result.val_accuracy, result.total_seconds)
+
+    def snapshot(self, slots: int) -> Snapshot:
+        """How far the run is now.
+
+        Args:
+            slots: trials that can run at a time.
+        """
+        now = self._clock()
+        return Snapshot(
+            total=self._total,
+            counts={status: count for status, count in self._counts.items() if count},
+            running=tuple(trial for trial, _ in self._running.values()),
+            elapsed_seconds=now - self._begun,
+            remaining_seconds=self._remaining(now, slots),
+            best=dict(self._best),
+        )
+
+    def _remaining(self, now: float, slots: int) -> float | None:
+        if not any(self._left.values()):
+            return 0.0
+        if not self._timed:
+            return None
+        work = sum(count * self._mean(kind) for kind, count in self._left.items())
+        under_way = sum(min(now - since, self._mean(_kind(trial))) for trial, since in self._running.values())
+        return max(0.0, work - under_way) / max(1, slots)
+
+    def _mean(self, kind: Kind) -> float:
+        """Mean seconds of the kind, else of the algorithm, else of all."""
+        for kinds in ([kind], [other for other in self._timed if other[0] == kind[0]], list(self._timed)):
+            if timed := _sum(self._timed, kinds):
+                return _sum(self._seconds, kinds) / timed
+        return 0.0
+
+
+def _kind(trial: Trial) -> Kind:
+    return trial.algorithm_label, trial.purpose
+
+
+def _sum(counter: Counter[Kind], kinds: Iterable[Kind]) -> float:
+    return sum(counter[kind] for kind in kinds)

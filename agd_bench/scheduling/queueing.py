@@ -1,0 +1,202 @@
+"""Which trial is next: a pure policy, without a clock, a disk or Ray.
+
+Finals of self-tuning algorithms are ready from the start; a study's rounds follow one after the other, and its finals
+when all rounds ended. Among what is ready, the algorithm goes first that has begun the smallest share of its trials,
+so that all of them get on, and the long chains of the studies start early.
+"""
+
+from __future__ import annotations
+
+import heapq
+import statistics
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from agd_bench import tuning
+from agd_bench.plugins import Kind, load
+from agd_bench.records import TERMINAL, CurvePoint, Plan, Scalars, Study, Trial, TrialResult
+from agd_bench.store import Standing
+
+
+class Tuner(Protocol):
+    """What the queue asks about a study; every answer is a function of the arguments alone."""
+
+    def propose(self, study: Study, told: Sequence[tuning.Told]) -> Scalars:
+        """The values of the next round."""
+
+    def choose(self, told: Sequence[tuning.Told]) -> Scalars | None:
+        """The values for the finals; null: no round finished."""
+
+    def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
+        """The validation accuracy under which a trial of the next round stops, by epoch."""
+
+
+class OptunaTuner:
+    """The tuner of sweeps: `agd_bench.tuning` over the RANGES of the algorithms' plug-ins.
+
+    Args:
+        folders: further plug-ins' folders by kind.
+    """
+
+    def __init__(self, folders: Mapping[Kind, Sequence[Any]]) -> None:
+        self._folders = folders
+
+    def propose(self, study: Study, told: Sequence[tuning.Told]) -> Scalars:
+        """The values of the next round."""
+        ranges = load("algorithms", study.algorithm, self._folders.get("algorithms", ())).RANGES
+        return tuning.propose(study, ranges, told)
+
+    def choose(self, told: Sequence[tuning.Told]) -> Scalars | None:
+        """The values for the finals; null: no round finished."""
+        return tuning.choose(told)
+
+    def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
+        """The validation accuracy under which a trial of the next round stops, by epoch."""
+        return tuning.stop_below(study, curves)
+
+
+class _Walk:
+    """One study on its way through its rounds to its finals."""
+
+    def __init__(self, study: Study, tuner: Tuner, standings: Mapping[str, Standing], curves: Mapping[str, Sequence[CurvePoint]]) -> None:
+        self.study, self._tuner, self._standings, self._curves = study, tuner, standings, curves
+        self._stages = (*study.rounds, study.final)
+        self._stage = 0
+        self._told: list[tuning.Told] = []
+        self._left = 0
+        self.hopeless: tuple[Trial, ...] = ()
+
+    def advance(self) -> list[Trial]:
+        """The trials of the next stage that has any left to do, with their proposal; none when the study is over."""
+        while self._stage < len(self._stages):
+            trials = self._stages[self._stage]
+            left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL]
+            if left:
+                self._left = len(left)
+                return self._with_proposal(trials, left)
+            self._tell(trials)
+        return []
+
+    def ended(self) -> list[Trial]:
+        """One trial of the stage ended; the next stage's trials if it was the last one."""
+        self._left -= 1
+        if self._left:
+            return []
+        self._tell(self._stages[self._stage])
+        return self.advance()
+
+    def _tell(self, trials: Sequence[Trial]) -> None:
+        if self._stage < len(self.study.rounds):
+            standings = [self._standings[trial.id] for trial in trials]
+            accuracies = [
+                standing.val_accuracy for standing in standings if standing.status == "done" and standing.val_accuracy is not None
+            ]
+            value = statistics.fmean(accuracies) if len(accuracies) == len(trials) else None
+            values = next((standing.proposal for standing in standings if standing.proposal is not None), {})
+            self._told.append(tuning.Told(self._stage, values, value))
+        self._stage += 1
+
+    def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial]) -> list[Trial]:
+        final = self._stage == len(self.study.rounds)
+        # What was sent before a crash stands, should another version of the tuner propose differently by now.
+        values = next((p for trial in trials if (p := self._standings[trial.id].proposal) is not None), None)
+        if values is None:
+            values = self._tuner.choose(self._told) if final else self._tuner.propose(self.study, self._told)
+        if values is None:
+            self.hopeless = tuple(left)
+            return []
+        thresholds = {} if final else self._thresholds()
+        return [trial.model_copy(update={"proposal": values, "stop_below": thresholds}) for trial in left]
+
+    def _thresholds(self) -> dict[int, float]:
+        if self.study.pruner == "none":
+            return {}
+        earlier = [self._curves.get(trial.id, ()) for trials in self.study.rounds[: self._stage] for trial in trials]
+        return self._tuner.stop_below(self.study, [curve for curve in earlier if curve])
+
+
+class Queue:
+    """The trials of a plan that are still to be done.
+
+    Attributes:
+        standings: where every trial stands, kept up to date.
+        hopeless: trials that can only be settled: finals of studies of which nothing finished. The driver empties it.
+    """
+
+    def __init__(
+        self, plan: Plan, tuner: Tuner, standings: Mapping[str, Standing], curves: Mapping[str, Sequence[CurvePoint]] | None = None
+    ) -> None:
+        """Set up from what the store knows.
+
+        Args:
+            plan: all trials.
+            tuner: proposes and chooses.
+            standings: of every trial; none of them running.
+            curves: of ended tuning trials of studies that prune.
+        """
+        self.standings = dict(standings)
+        self.hopeless: deque[Trial] = deque()
+        self._curves = dict(curves or {})
+        self._positions = {trial.id: position for position, trial in enumerate(plan.all_trials)}
+        self._labels = list(dict.fromkeys(trial.algorithm_label for trial in plan.all_trials))
+        self._totals = dict.fromkeys(self._labels, 0)
+        self._begun = dict.fromkeys(self._labels, 0)
+        self._ready: dict[str, list[tuple[int, Trial]]] = {label: [] for label in self._labels}
+        self._walks: dict[str, _Walk] = {}
+        for trial in plan.all_trials:
+            ended = self.standings[trial.id].status in TERMINAL
+            self._totals[trial.algorithm_label] += 1
+            self._begun[trial.algorithm_label] += ended
+        self.unfinished = sum(standing.status not in TERMINAL for standing in self.standings.values())
+        self._add(trial for trial in plan.trials if self.standings[trial.id].status not in TERMINAL)
+        for study in plan.studies:
+            walk = _Walk(study, tuner, self.standings, self._curves)
+            self._walks |= {trial.id: walk for part in (*study.rounds, study.final) for trial in part}
+            self._open(walk, walk.advance())
+
+    def _add(self, trials: Iterator[Trial] | Sequence[Trial]) -> None:
+        for trial in trials:
+            heapq.heappush(self._ready[trial.algorithm_label], (self._positions[trial.id], trial))
+
+    def _open(self, walk: _Walk, trials: Sequence[Trial]) -> None:
+        self._add(trials)
+        self.hopeless.extend(walk.hopeless)
+        for trial in walk.hopeless:
+            self._begun[trial.algorithm_label] += 1
+        walk.hopeless = ()
+
+    def take(self) -> Trial | None:
+        """The next trial to be sent, no longer in the queue; null: nothing is ready now."""
+        waiting = [label for label in self._labels if self._ready[label]]
+        if not waiting:
+            return None
+        label = min(waiting, key=lambda label: self._begun[label] / self._totals[label])
+        self._begun[label] += 1
+        return heapq.heappop(self._ready[label])[1]
+
+    def put_back(self, trial: Trial) -> None:
+        """A trial that was taken and came to nothing: it is ready again, before others of its algorithm."""
+        self._begun[trial.algorithm_label] -= 1
+        self._add([trial])
+
+    def end(self, trial: Trial, result: TrialResult) -> None:
+        """A trial ended, for good; what waited for it becomes ready.
+
+        Args:
+            trial: as it was taken, or one of `hopeless`.
+            result: how it ended.
+        """
+        before = self.standings[trial.id]
+        if before.status in TERMINAL:
+            raise ValueError(f"trial {trial.id} ended twice, as {before.status} and as {result.status}")
+        self.standings[trial.id] = before._replace(
+            status=result.status, proposal=trial.proposal, val_accuracy=result.val_accuracy, total_seconds=result.total_seconds
+        )
+        self.unfinished -= 1
+        walk = self._walks.get(trial.id)
+        if walk is None:
+            return
+        if walk.study.pruner != "none" and trial.purpose == "tuning" and result.curve:
+            self._curves[trial.id] = result.curve
+        self._open(walk, walk.ended())

@@ -1,0 +1,22 @@
+"""The results of a run: one writer, many readers, three tables. Neither torch nor Ray nor Optuna is imported here."""
+
+from agd_bench.store.columns import COLUMNS, Column, columns_of, dictionary, dictionary_markdown
+from agd_bench.store.exporting import export
+from agd_bench.store.reading import Results, load_results, status
+from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
+
+__all__ = [
+    "COLUMNS",
+    "LOST",
+    "OUT_OF_MEMORY",
+    "Column",
+    "Results",
+    "Standing",
+    "Store",
+    "columns_of",
+    "dictionary",
+    "dictionary_markdown",
+    "export",
+    "load_results",
+    "status",
+]

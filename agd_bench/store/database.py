@@ -1,0 +1,203 @@
+"""The database of a run: its tables, how it is opened, and what its errors mean.
+
+SQLite by default (write-ahead log, every commit flushed to the disk); any other URL of SQLAlchemy, such as
+PostgreSQL's, holds one run in a database (or schema) of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from agd_bench.errors import RunLockedError, StorageFullError, StoreDamagedError, StoreError
+from agd_bench.store.columns import TABLES, Table, columns_of
+
+FILE = "results.sqlite"
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x41474442
+"""Marks an SQLite file as one of ours: `AGDB` in ASCII."""
+BUSY_SECONDS = 30
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "9p", "afs", "orangefs", "fuse.sshfs")
+"""Beginnings of the types of file systems whose shared memory does not reach other hosts, so that WAL must not be used."""
+
+TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {"text": sa.Text, "integer": sa.BigInteger, "real": sa.Double}
+METADATA = sa.MetaData()
+
+
+def _table(name: Table) -> sa.Table:
+    columns = [
+        sa.Column(c.name, TYPES[c.type](), primary_key=c.key, nullable=c.nullable, autoincrement=False) for c in columns_of(name, False)
+    ]
+    return sa.Table(name, METADATA, *columns)
+
+
+TRIALS, CURVES, ATTEMPTS = (_table(name) for name in TABLES)
+META = sa.Table("meta", METADATA, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False))
+DRIVER = sa.Table(
+    "driver",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1: there is one driver
+    sa.Column("token", sa.Text, nullable=False),  # empty: nobody drives
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("pid_started", sa.Text, nullable=False),
+    sa.Column("heartbeat_at", sa.Double, nullable=False),
+)
+
+
+def is_url(location: Path | str) -> bool:
+    """Whether a location is a database's URL rather than a run folder."""
+    return isinstance(location, str) and "://" in location
+
+
+def shown(location: Path | str) -> str:
+    """The location as messages write it: a URL without its password."""
+    return sa.make_url(str(location)).render_as_string(hide_password=True) if is_url(location) else str(location)
+
+
+def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
+    """Type of the file system that holds `path`, for example `ext4`; empty where the system does not say."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return ""
+    whole = str(path.resolve())
+    fitting = [
+        (point, kind) for _, point, kind, *_ in lines if whole == point or whole.startswith(point if point.endswith("/") else point + "/")
+    ]
+    return max(fitting, key=lambda pair: len(pair[0]))[1] if fitting else ""
+
+
+def journal_mode(path: Path) -> str:
+    """`wal`, or `delete` on a network file system."""
+    return "delete" if file_system_type(path).startswith(NETWORK_FILE_SYSTEMS) else "wal"
+
+
+def connect_to_file(path: Path, writing: bool) -> sa.Engine:
+    """An engine on an SQLite file.
+
+    Args:
+        path: the file; made if it is to be written and is not there.
+        writing: else it is opened so that nothing can change it.
+    """
+    # A finished database on a medium that cannot be written has no log to read: SQLite may then take it as it lies.
+    lies_still = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
+    mode = "rwc" if writing else "ro&immutable=1" if lies_still else "ro"
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=lambda: _connect(path, mode),
+        poolclass=sa.pool.QueuePool,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+    )
+    if writing:
+        journal = journal_mode(path.parent)
+
+        @sa.event.listens_for(engine, "connect")
+        def _set_up(connection: sqlite3.Connection, record: object) -> None:
+            connection.execute(f"pragma journal_mode={journal}")
+            connection.execute("pragma synchronous=FULL")
+
+    # Taking the write lock at the beginning keeps two drivers from deadlocking between a read and a write.
+    begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def connect(location: Path | str, writing: bool) -> sa.Engine:
+    """An engine on the database of a run.
+
+    Args:
+        location: the run folder, or a URL.
+        writing: whether the caller is the driver.
+
+    Raises:
+        StoreError: a URL that SQLAlchemy cannot use.
+    """
+    if not is_url(location):
+        return connect_to_file(Path(location) / FILE, writing)
+    try:
+        return sa.create_engine(str(location), pool_pre_ping=True)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise StoreError(
+            f"{shown(location)}: cannot be used as a database: {error}; give a URL such as postgresql+psycopg://user@host/run "
+            "and install agd-bench[postgres], or leave it out for SQLite in the run folder"
+        ) from None
+
+
+def check_file(path: Path) -> None:
+    """Look whether an SQLite file is a sound store of this version; one that a killed driver left empty is sound.
+
+    Raises:
+        StoreDamagedError: it is not.
+    """
+    engine = connect_to_file(path, writing=False)
+    try:
+        with translated(path), engine.connect() as connection:
+            if not sa.inspect(connection).get_table_names() and path.stat().st_size <= 4096:
+                return
+            read = {name: connection.exec_driver_sql(f"pragma {name}").scalar() for name in ("application_id", "user_version")}
+            _check_mark(path, read["application_id"], read["user_version"])
+            faults = connection.exec_driver_sql("pragma quick_check(1)").scalar()
+            if faults != "ok":
+                raise StoreDamagedError(
+                    f"{path}: the database is damaged ({' '.join(str(faults).split())}); restore a copy or use another --out"
+                )
+            present = set(sa.inspect(connection).get_table_names())
+    finally:
+        engine.dispose()
+    missing = sorted(set(METADATA.tables) - present)
+    if missing:
+        raise StoreDamagedError(f"{path}: the database lacks the table {missing[0]!r}; restore a copy or use another --out")
+
+
+def _check_mark(path: Path, application: Any, version: Any) -> None:
+    if application != APPLICATION_ID:
+        raise StoreDamagedError(f"{path}: an SQLite file, but not one of agd-bench; use another --out")
+    if version != SCHEMA_VERSION:
+        whose = "a newer" if version > SCHEMA_VERSION else "an older"
+        raise StoreDamagedError(
+            f"{path}: written by {whose} agd-bench (schema {version}; this one reads {SCHEMA_VERSION}); use that version, or another --out"
+        )
+
+
+@contextmanager
+def translated(location: Path | str) -> Iterator[None]:
+    """Turn the database's errors into ours.
+
+    Raises:
+        StorageFullError: the disk, or the quota, is full.
+        StoreDamagedError: the file is corrupt or no database.
+        RunLockedError: another process held it for longer than we wait.
+        StoreError: anything else that the database refuses.
+    """
+    where = shown(location)
+    try:
+        yield
+    except PoolTimeoutError:
+        raise RunLockedError(f"{where}: no connection became free within {BUSY_SECONDS} s; is another driver at work?") from None
+    except (DBAPIError, sqlite3.Error) as error:
+        text = str(getattr(error, "orig", None) or error)
+        if "full" in text or "No space left" in text or "disk quota" in text.lower():
+            raise StorageFullError(f"{where}: no space left to write results; free some and run the same command again") from None
+        if "malformed" in text or "not a database" in text or "corrupt" in text:
+            raise StoreDamagedError(f"{where}: the database is damaged ({text}); restore a copy or use another --out") from None
+        if "locked" in text:
+            raise RunLockedError(f"{where}: another process holds the database for over {BUSY_SECONDS} s; stop it or wait") from None
+        kind = "cannot be reached or opened" if isinstance(error, OperationalError) else "refused what was asked"
+        raise StoreError(f"{where}: the database {kind}: {' '.join(text.split())}") from None

@@ -1,0 +1,344 @@
+"""The driver's hand: every transition of a trial as one transaction.
+
+    pending → running(attempt, node, deadline) → done | diverged | failed | refused | pruned
+                        ↓ the attempt was lost
+                     pending
+
+Only the driver writes. A transition is on the disk before the trial is sent and after it returned, so that a kill at
+any moment loses at most the attempts under way; those are closed as lost, and charged, when the run is opened again.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import sqlalchemy as sa
+
+from agd_bench.errors import RunChangedError, StoreDamagedError, StoreError
+from agd_bench.records import CurvePoint, Plan, Scalars, Status, Sweep, Trial, TrialResult, canonical_json, digest
+from agd_bench.store import locking
+from agd_bench.store.database import (
+    APPLICATION_ID,
+    ATTEMPTS,
+    CURVES,
+    FILE,
+    META,
+    METADATA,
+    SCHEMA_VERSION,
+    TRIALS,
+    check_file,
+    connect,
+    is_url,
+    shown,
+    translated,
+)
+
+LOST = "lost"
+OUT_OF_MEMORY = "out of memory"
+DRIVER_ENDED = "the driver ended while it ran"
+EXECUTION_KEYS = frozenset({"description", "max_attempts", "deadline_seconds", "checkpoint_seconds"})
+"""Keys of a sweep that change no result: a run may go on with other values."""
+MEASURED = tuple(
+    name
+    for name in (column.name for column in TRIALS.columns)
+    if name in TrialResult.model_fields and name not in ("trial_id", "status", "reason")
+)
+PACKAGES = ("agd-bench", "torch", "torchvision", "numpy", "pandas", "scipy", "optuna", "ray", "sqlalchemy", "pydantic")
+
+
+class Standing(NamedTuple):
+    """Where a trial stands.
+
+    Attributes:
+        status: `pending` or one of the terminal ones.
+        attempts: executions begun.
+        losses: of them, lost ones that count towards the attempts it may have.
+        out_of_memory: of them, those that the memory did not suffice for.
+        proposal: the tuner's values, if it has some.
+        val_accuracy: after the last epoch, in [0, 1].
+        total_seconds: of the attempt that ended.
+    """
+
+    status: str = "pending"
+    attempts: int = 0
+    losses: int = 0
+    out_of_memory: int = 0
+    proposal: Scalars | None = None
+    val_accuracy: float | None = None
+    total_seconds: float | None = None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _planned_row(position: int, trial: Trial) -> dict[str, Any]:
+    row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset", "dataset_share", "profile")}
+    row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss")}
+    row |= {"trial_id": trial.id, "position": position, "status": "pending", "reason": "", "charged_seconds": 0.0, "attempts": 0}
+    row |= {"search_space": trial.search_space_label, "algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
+    return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
+
+
+def _meta_of(plan: Plan) -> dict[str, str]:
+    return {
+        "schema_version": str(SCHEMA_VERSION),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sweep": plan.sweep.model_dump_json(),
+        "plugin_digests": canonical_json(plan.plugin_digests),
+        "plan_digest": digest([trial.id for trial in plan.all_trials]),
+        "versions": canonical_json(_versions()),
+    }
+
+
+def _differences(old: dict[str, str], plan: Plan) -> list[str]:
+    """What of the stored run is not as the plan has it, in words."""
+    before, after = Sweep.model_validate_json(old["sweep"]).model_dump(), plan.sweep.model_dump()
+    changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before[key] != after[key]]
+    digests: dict[str, str] = json.loads(old["plugin_digests"])
+    both = sorted(digests.keys() | plan.plugin_digests.keys())
+    changed += [f"the source of {key}" for key in both if digests.get(key) != plan.plugin_digests.get(key)]
+    if not changed and old["plan_digest"] != _meta_of(plan)["plan_digest"]:
+        changed.append("the trials that the sweep is planned into (by another version of agd-bench)")
+    return changed
+
+
+def _make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made a run folder: {error.strerror}; give another --out") from None
+    return folder
+
+
+class Store:
+    """The results of one run, open for its driver. Make one with `Store.open`; use it as a context manager.
+
+    Attributes:
+        location: the run folder or the database's URL.
+    """
+
+    def __init__(self, location: Path | str, engine: sa.Engine, here: locking.Driver) -> None:
+        self.location = location
+        self._engine, self._here = engine, here
+        self._heartbeat = locking.Heartbeat(engine, here)
+
+    @classmethod
+    def open(cls, location: Path | str, plan: Plan) -> Store:
+        """Create the store of a run, or open it again: trials that were running are pending once more.
+
+        Args:
+            location: the run folder (made if it is not there), or the URL of a database that holds this run alone.
+            plan: what the run is to do.
+
+        Raises:
+            RunChangedError: the store holds another sweep, or results of plug-ins that were edited since.
+            RunLockedError: another driver is working on it.
+            StoreDamagedError: no store of ours, of another version, or corrupt.
+            StorageFullError: no space.
+            StoreError: the database cannot be reached or written.
+        """
+        if not is_url(location):
+            file = _make_folder(Path(location)) / FILE
+            if file.exists():
+                check_file(file)
+        store = cls(location, connect(location, writing=True), locking.this_driver())
+        try:
+            with translated(location), store._engine.begin() as connection:
+                store._create_or_reopen(connection, plan)
+        except BaseException:
+            store._engine.dispose()
+            raise
+        store._heartbeat.start()
+        return store
+
+    def _create_or_reopen(self, connection: sa.Connection, plan: Plan) -> None:
+        METADATA.create_all(connection)
+        if not is_url(self.location):
+            connection.exec_driver_sql(f"pragma application_id={APPLICATION_ID}")
+            connection.exec_driver_sql(f"pragma user_version={SCHEMA_VERSION}")
+        old = {row.key: row.value for row in connection.execute(sa.select(META))}
+        if old and old.get("schema_version") != str(SCHEMA_VERSION):
+            stored = old.get("schema_version", "unknown")
+            raise StoreDamagedError(
+                f"{shown(self.location)}: schema {stored}, but this agd-bench reads {SCHEMA_VERSION}; use another --out or database"
+            )
+        changed = _differences(old, plan) if old else []
+        if changed:
+            raise RunChangedError(
+                f"{shown(self.location)} holds results of something else: {', '.join(changed[:4])} changed;"
+                " use another --out, or undo the change to go on with this run"
+            )
+        last_sign = locking.acquire(connection, self._here, self.location)
+        if old:
+            connection.execute(META.update().where(META.c.key == "sweep").values(value=plan.sweep.model_dump_json()))
+            self._close_orphans(connection, last_sign)
+            return
+        connection.execute(META.insert(), [{"key": key, "value": value} for key, value in _meta_of(plan).items()])
+        rows = [_planned_row(position, trial) for position, trial in enumerate(plan.all_trials)]
+        if rows:
+            connection.execute(TRIALS.insert(), rows)
+
+    def _close_orphans(self, connection: sa.Connection, last_sign: float | None) -> None:
+        """Attempts of a driver that was killed: lost, charged until its last sign of life."""
+        for row in connection.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.outcome == "running")).all():
+            ended = max(row.started_at, last_sign or row.started_at)
+            self._close_attempt(connection, row.trial_id, row.attempt, LOST, ended - row.started_at, DRIVER_ENDED, ended_at=ended)
+            connection.execute(TRIALS.update().where(TRIALS.c.trial_id == row.trial_id).values(status="pending"))
+
+    def _close_attempt(
+        self, connection: sa.Connection, trial_id: str, attempt: int, outcome: str, seconds: float, reason: str, **more: Any
+    ) -> None:
+        this = (ATTEMPTS.c.trial_id == trial_id) & (ATTEMPTS.c.attempt == attempt) & (ATTEMPTS.c.outcome == "running")
+        ended = {"outcome": outcome, "seconds": seconds, "reason": reason, "ended_at": time.time()} | more
+        if connection.execute(ATTEMPTS.update().where(this).values(**ended)).rowcount != 1:
+            raise ValueError(f"trial {trial_id}: attempt {attempt} is not running, so it cannot end")
+        charged = TRIALS.c.charged_seconds + seconds
+        connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(charged_seconds=charged))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with translated(self.location), self._engine.begin() as connection:
+            locking.require(connection, self._here, self.location)
+            yield connection
+
+    def standings(self) -> dict[str, Standing]:
+        """Where every trial stands, by its id, in plan order."""
+        counts = sa.select(
+            ATTEMPTS.c.trial_id,
+            sa.func.sum(ATTEMPTS.c.blamed).label("losses"),
+            sa.func.sum(sa.case((ATTEMPTS.c.outcome == OUT_OF_MEMORY, 1), else_=0)).label("out_of_memory"),
+        ).group_by(ATTEMPTS.c.trial_id)
+        with translated(self.location), self._engine.connect() as connection:
+            counted = {row.trial_id: (int(row.losses), int(row.out_of_memory)) for row in connection.execute(counts)}
+            rows = connection.execute(sa.select(TRIALS).order_by(TRIALS.c.position)).all()
+        return {
+            row.trial_id: Standing(
+                row.status,
+                row.attempts,
+                *counted.get(row.trial_id, (0, 0)),
+                proposal=None if row.proposal is None else json.loads(row.proposal),
+                val_accuracy=row.val_accuracy,
+                total_seconds=row.total_seconds,
+            )
+            for row in rows
+        }
+
+    def curves(self, trial_ids: Iterable[str]) -> dict[str, tuple[CurvePoint, ...]]:
+        """The curves of some trials, by their ids; trials without one are left out."""
+        wanted = list(trial_ids)
+        found: dict[str, list[CurvePoint]] = {}
+        with translated(self.location), self._engine.connect() as connection:
+            for begin in range(0, len(wanted), 500):  # databases limit the values of one query
+                some = sa.select(CURVES).where(CURVES.c.trial_id.in_(wanted[begin : begin + 500])).order_by(CURVES.c.epoch)
+                for row in connection.execute(some).mappings():
+                    point = CurvePoint.model_validate({key: value for key, value in row.items() if key != "trial_id"})
+                    found.setdefault(row["trial_id"], []).append(point)
+        return {trial_id: tuple(points) for trial_id, points in found.items()}
+
+    def start(self, trial: Trial, attempt: int, node: str, deadline_seconds: float) -> None:
+        """pending → running, before the trial is sent; its proposal is kept with it.
+
+        Args:
+            trial: with its proposal, if its study has one.
+            attempt: from 1, one more than attempts begun so far.
+            node: the worker that will execute it.
+            deadline_seconds: from now until it has to have ended.
+        """
+        now = time.time()
+        values: dict[str, Any] = {"status": "running", "attempts": attempt, "hyperparameters": canonical_json(trial.settings)}
+        values["proposal"] = None if trial.proposal is None else canonical_json(trial.proposal)
+        pending = (TRIALS.c.trial_id == trial.id) & (TRIALS.c.status == "pending") & (TRIALS.c.attempts == attempt - 1)
+        with self._transaction() as connection:
+            if connection.execute(TRIALS.update().where(pending).values(**values)).rowcount != 1:
+                raise ValueError(f"trial {trial.id} is not pending after {attempt - 1} attempts, so attempt {attempt} cannot start")
+            row = {"trial_id": trial.id, "attempt": attempt, "node": node, "started_at": now, "outcome": "running", "reason": ""}
+            connection.execute(ATTEMPTS.insert().values(**row, deadline_at=now + deadline_seconds, blamed=0))
+
+    def finish(self, result: TrialResult, attempt: int, seconds: float | None = None) -> None:
+        """running → how the attempt ended, with all that it measured.
+
+        Args:
+            result: of the attempt.
+            attempt: its number.
+            seconds: what is charged; null: the attempt's own `total_seconds`.
+        """
+        with self._transaction() as connection:
+            charged = result.total_seconds if seconds is None else seconds
+            provenance = canonical_json(result.provenance) if result.provenance else None
+            self._close_attempt(connection, result.trial_id, attempt, result.status, charged, result.reason, provenance=provenance)
+            self._end(connection, result, "running", {name: getattr(result, name) for name in MEASURED})
+
+    def settle(self, trial_id: str, status: Status, reason: str) -> None:
+        """pending → how the trial ended without being executed (again): nothing was measured.
+
+        Args:
+            trial_id: the trial.
+            status: how it ended.
+            reason: why.
+        """
+        with self._transaction() as connection:
+            self._end(connection, TrialResult(trial_id=trial_id, status=status, reason=reason), "pending", {})
+
+    def _end(self, connection: sa.Connection, result: TrialResult, before: str, measured: dict[str, Any]) -> None:
+        values = {**measured, "status": result.status, "reason": result.reason}
+        this = (TRIALS.c.trial_id == result.trial_id) & (TRIALS.c.status == before)
+        if connection.execute(TRIALS.update().where(this).values(**values)).rowcount != 1:
+            raise ValueError(f"trial {result.trial_id} is not {before}, so it cannot end as {result.status}")
+        points = [{"trial_id": result.trial_id, **point.model_dump()} for point in result.curve]
+        if points:
+            connection.execute(CURVES.insert(), points)
+
+    def lose(self, trial_id: str, attempt: int, seconds: float, reason: str, outcome: str = LOST, blamed: bool = True) -> None:
+        """running → pending: the attempt came to nothing, and is charged.
+
+        Args:
+            trial_id: the trial.
+            attempt: its attempt.
+            seconds: from its start until the loss was noticed.
+            reason: what happened.
+            outcome: `lost` or `out of memory`.
+            blamed: whether it counts towards the attempts that the trial may have.
+        """
+        with self._transaction() as connection:
+            self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
+            connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
+
+    def close(self) -> None:
+        """Release the run for other drivers.
+
+        Raises:
+            StoreError: the database does not take it; the lock then falls with this process.
+        """
+        if self._heartbeat.is_alive():
+            self._heartbeat.stop()
+        try:
+            with translated(self.location), self._engine.begin() as connection:
+                locking.release(connection, self._here)
+        finally:
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.close()
+        except StoreError:
+            if error is None:
+                raise  # else what happened first is what the user has to hear

@@ -1,0 +1,132 @@
+"""From what the user asks to results: plan, run, load. The command line and the Python API call the same functions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from agd_bench.errors import ExecutorError
+from agd_bench.planning import Folders, plan
+from agd_bench.records import TERMINAL, Sweep
+from agd_bench.store import Results, load_results
+from agd_bench.sweeps import open_sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agd_bench.scheduling.progress import Observer
+    from agd_bench.scheduling.running import ExecutorName
+    from agd_bench.trial import Workplace
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def _workplace(folders: Folders | None, device: Device) -> Workplace:
+    from agd_bench.datasets import data_root
+    from agd_bench.trial import Workplace
+
+    return Workplace(data_root=data_root(), folders=folders or {}, device=device)
+
+
+def run(
+    sweep: Sweep | str | Path,
+    out: Path | str | None = None,
+    *,
+    executor: ExecutorName = "ray",
+    ray_address: str | None = None,
+    num_workers: int | None = None,
+    gpus_per_trial: float | None = None,
+    device: Device = "auto",
+    store_url: str | None = None,
+    folders: Folders | None = None,
+    observer: Observer | None = None,
+) -> Results:
+    """Train what a sweep asks and is not trained yet.
+
+    Args:
+        sweep: the sweep, a built-in one's name, or a TOML file.
+        out: the run's folder; default `runs/NAME`.
+        executor: `ray`, or `in-process`: one trial after the other, here.
+        ray_address: HOST:PORT of a Ray cluster to join; default: a Ray of our own on this machine.
+        num_workers: trials at a time; default: as many as the cores or the GPUs allow.
+        gpus_per_trial: GPUs of a trial, fractions allowed; default: one where there are any.
+        device: where to train.
+        store_url: a database's URL, instead of a SQLite file in `out`.
+        folders: further plug-ins' folders by kind.
+        observer: told of every event and of the progress.
+
+    Returns:
+        What is stored in the end.
+
+    Raises:
+        AgdBenchError: as its kinds say; what was finished is kept.
+        KeyboardInterrupt: as it came; the same call goes on from there.
+    """
+    from agd_bench.scheduling.running import run as run_plan
+
+    asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
+    folder = Path(out) if out is not None else Path("runs") / asked.name
+    run_plan(
+        plan(asked, folders),
+        folder,
+        _workplace(folders, device),
+        executor=executor,
+        num_workers=num_workers,
+        gpus_per_trial=gpus_per_trial,
+        ray_address=ray_address,
+        observer=observer,
+        store_url=store_url,
+    )
+    return load_results(store_url or folder)
+
+
+def estimate(
+    sweep: Sweep | str | Path,
+    out: Path | str | None = None,
+    *,
+    num_workers: int | None = None,
+    gpus_per_trial: float | None = None,
+    device: Device = "auto",
+    folders: Folders | None = None,
+) -> tuple[pd.DataFrame, int]:
+    """What of a sweep is still to be trained and what that takes on this machine.
+
+    Args:
+        sweep: the sweep, a built-in one's name, or a TOML file.
+        out: the run's folder, whose finished trials are left out; default `runs/NAME`.
+        num_workers: trials at a time; default: as many as the cores or the GPUs allow.
+        gpus_per_trial: GPUs of a trial.
+        device: where to train.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        The table of `scheduling.estimating.estimate`, and the trials at a time that it counts on.
+    """
+    from agd_bench.scheduling.estimating import estimate as estimate_plan
+    from agd_bench.scheduling.running import fetch_datasets
+
+    asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
+    folder = Path(out) if out is not None else Path("runs") / asked.name
+    made = plan(asked, folders)
+    done: list[str] = []
+    if (folder / "results.sqlite").exists():
+        trials = load_results(folder).trials
+        done = list(trials.loc[trials["status"].isin(TERMINAL), "trial_id"])
+    workplace = _workplace(folders, device)
+    fetch_datasets(made, workplace)
+    slots = num_workers or _slots_here(workplace, gpus_per_trial)
+    return estimate_plan(made, workplace, slots, done), slots
+
+
+def _slots_here(workplace: Workplace, gpus_per_trial: float | None) -> int:
+    """Trials at a time on this machine: one per usable core, or as many as its GPUs hold."""
+    if workplace.torch_device().type == "cuda":
+        import torch
+
+        share = 1.0 if gpus_per_trial is None else gpus_per_trial
+        if share > torch.cuda.device_count():
+            raise ExecutorError(f"{share:g} GPUs a trial were asked for; this machine has {torch.cuda.device_count()}")
+        if share > 0:
+            return max(1, int(torch.cuda.device_count() / share))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

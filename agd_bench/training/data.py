@@ -1,0 +1,252 @@
+"""Images that live on the device: loaded once, then cropped, flipped and normalised a batch at a time without a worker.
+
+A split is held as padded uint8 pixels, (N, H + 2p, W + 2p, C), so that a crop and a flip are nothing but an index for
+each pixel: one gather of C bytes a pixel replaces a decoder, a data loader and its processes. What comes out lies in
+channels_last order already.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from agd_bench import plugins
+from agd_bench.datasets._drawing import balanced_order
+from agd_bench.errors import InputError, PluginError
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Labels = np.ndarray[Any, np.dtype[np.int64]]
+Split = tuple[Pixels, Labels]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A split on a device.
+
+    Attributes:
+        pixels: uint8 (N, H + 2p, W + 2p, C), with p rows and columns of zeros on each side.
+        labels: int64 (N,), on the same device.
+        mean: of each channel, for pixels in [0, 1]; float32 (C,).
+        std: standard deviation of each channel, for pixels in [0, 1]; float32 (C,).
+        padding: p, the farthest a crop can lie from the centre, in pixels.
+        flip: whether augmentation mirrors every second image left to right.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+    padding: int = 0
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set on a device: to train on, to choose by, and to report."""
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+
+def resident(
+    images: Pixels,
+    labels: Labels,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    padding: int,
+    device: torch.device | str,
+    flip: bool = False,
+) -> ImageSet:
+    """Put a split on a device.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: class numbers, (N,).
+        mean: of each channel, for pixels in [0, 1]; (C,).
+        std: standard deviation of each channel, above 0; (C,).
+        padding: rows and columns of zeros to put on each side, in pixels.
+        device: where the split is to live.
+        flip: whether augmentation mirrors images.
+    """
+    rows = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).to(device)
+    return ImageSet(
+        pixels=functional.pad(rows, (0, 0, padding, padding, padding, padding)).contiguous(),
+        labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+        mean=torch.tensor(mean, dtype=torch.float32, device=device),
+        std=torch.tensor(std, dtype=torch.float32, device=device),
+        padding=padding,
+        flip=flip,
+    )
+
+
+def _bounds(count: int, batch_size: int) -> list[int]:
+    """Where batches begin, and the end. A single image left over joins the batch before it: batch norm needs two."""
+    starts = list(range(0, count, batch_size))
+    if len(starts) > 1 and count - starts[-1] == 1 and batch_size > 1:
+        starts.pop()
+    return [*starts, count]
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """How many batches `batches` makes of `count` images."""
+    return len(_bounds(count, batch_size)) - 1
+
+
+def batches(
+    images: ImageSet,
+    batch_size: int,
+    order: Tensor,
+    generator: torch.Generator | None = None,
+    augment: bool = False,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Normalised batches, every image once.
+
+    Random numbers are drawn on the CPU for the whole pass and moved once, so that a seed gives the same pixels on
+    every device and no batch waits for the device.
+
+    Args:
+        images: the split.
+        batch_size: images a batch. The last batch may be shorter; a single image left over joins the batch before it.
+        order: int64, numbers of the images in the order in which to take them; a permutation for training.
+        generator: on the CPU; gives each image its own crop and flip.
+        augment: whether to crop and flip; otherwise images come as they are and nothing is drawn.
+
+    Yields:
+        Images, float32 (N, C, H, W) in channels_last memory format, and their labels, int64 (N,).
+    """
+    if augment and generator is None:
+        raise ValueError("augment=True draws crops and flips: give a generator")
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is out of range; give at least 1")
+    device = images.labels.device
+    count, reach = len(order), 2 * images.padding + 1
+    corner = torch.full((count, 2), images.padding)
+    mirrored = torch.zeros(count, dtype=torch.bool)
+    if augment:
+        corner = torch.randint(reach, (count, 2), generator=generator)
+        mirrored = torch.randint(2, (count,), generator=generator).bool() & images.flip
+    order, corner, mirrored = order.to(device), corner.to(device), mirrored.to(device)
+    bounds = _bounds(count, batch_size)
+    for start, end in itertools.pairwise(bounds):
+        chosen = order[start:end]
+        yield _window(images, chosen, corner[start:end], mirrored[start:end]), images.labels[chosen]
+
+
+def _window(images: ImageSet, chosen: Tensor, corner: Tensor, mirrored: Tensor) -> Tensor:
+    """One window of each chosen image: one gather of C bytes for each pixel.
+
+    Args:
+        images: the split.
+        chosen: numbers of the images, (N,).
+        corner: row and column of each window in the padded image, (N, 2).
+        mirrored: whether to read a window right to left, (N,).
+    """
+    _, rows, columns, channels = images.pixels.shape
+    height, width = rows - 2 * images.padding, columns - 2 * images.padding
+    across = torch.arange(width, device=chosen.device)
+    across = torch.where(mirrored[:, None], across.flip(0), across) + corner[:, 1:]
+    down = corner[:, :1] + torch.arange(height, device=chosen.device)
+    index = ((chosen[:, None] * rows + down) * columns)[:, :, None] + across[:, None, :]
+    pixels = images.pixels.view(-1, channels).index_select(0, index.view(-1))
+    # Scale and shift are repeated along a row of pixels: an innermost dimension of 3 would defeat vector instructions.
+    scale = (1 / (255 * images.std)).repeat(width)
+    shift = (-images.mean / images.std).repeat(width)
+    values = pixels.view(len(chosen), height, width * channels).float().mul_(scale).add_(shift)
+    return values.view(len(chosen), height, width, channels).permute(0, 3, 1, 2)
+
+
+def load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float, device: torch.device | str) -> Splits:
+    """The data set `name` on a device; the two used last stay there, so that a worker loads each of its sets once.
+
+    The share of the training and validation splits is drawn once for the data set's name, equally from all classes; a
+    smaller share is a subset of a larger one. The test split stays whole.
+
+    Args:
+        name: the plug-in's name.
+        root: folder of the data sets' files.
+        folders: further plug-ins' folders.
+        share: of the training and validation splits, in (0, 1].
+        device: where the images are to live.
+
+    Raises:
+        UnknownNameError: no such plug-in.
+        PluginError: its arrays are not what its kind promises.
+        DatasetError: its files are missing.
+        InputError: the share leaves less than two images.
+    """
+    return _load_splits(name, Path(root), tuple(folders), float(share), torch.device(device))
+
+
+@lru_cache(maxsize=2)
+def _load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float, device: torch.device) -> Splits:
+    module = plugins.load("datasets", name, folders)
+    mean, std = _normalisation(module, name)
+    arrays = module.load(root)
+    for split in ("train", "val", "test"):
+        fault = fault_of(arrays, split, module)
+        if fault:
+            raise PluginError(f"data set {name!r}: {fault}")
+    padding, flip = int(getattr(module, "CROP_PADDING", 0)), bool(getattr(module, "FLIP", False))
+
+    def put(split: Split, padding: int = 0, flip: bool = False) -> ImageSet:
+        images, labels = split
+        return resident(images, labels, mean, std, padding, device, flip)
+
+    return Splits(
+        train=put(_share_of(arrays["train"], name, share), padding, flip),
+        val=put(_share_of(arrays["val"], name, share)),
+        test=put(arrays["test"]),
+    )
+
+
+def _share_of(split: Split, name: str, share: float) -> Split:
+    """The stated share of a split, in the split's own order."""
+    images, labels = split
+    count = round(share * len(labels)) if 0 < share <= 1 else 0
+    if count < 2:
+        raise InputError(f"data set {name!r}: a share of {share:g} leaves {count} of {len(labels)} images; give a larger one, up to 1")
+    kept = np.sort(balanced_order(labels, name)[:count])
+    return images[kept], labels[kept]
+
+
+def _normalisation(module: ModuleType, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean, std = tuple(getattr(module, "MEAN", ())), tuple(getattr(module, "STD", ()))
+    if len(mean) != module.IN_CHANNELS or len(std) != module.IN_CHANNELS or min(std, default=0.0) <= 0:
+        raise PluginError(
+            f"data set {name!r}: MEAN {mean} and STD {std} must give one number for each of IN_CHANNELS = {module.IN_CHANNELS} channels, "
+            "of pixels in [0, 1], STD above 0"
+        )
+    return mean, std
+
+
+def fault_of(arrays: Any, split: str, module: ModuleType) -> str:
+    """What is wrong with a split that a data set gave; empty if nothing.
+
+    Args:
+        arrays: what its `load` returned.
+        split: train, val or test.
+        module: the data set's plug-in, whose facts the arrays must match.
+    """
+    if not isinstance(arrays, dict) or split not in arrays:
+        return f"load() returns no {split!r} split; return a dict with train, val and test, each (images, labels)"
+    images, labels = arrays[split]
+    shape = (module.IN_CHANNELS, module.IMAGE_SIZE, module.IMAGE_SIZE)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape:
+        return f"images of {split!r} are {images.dtype} {images.shape}; uint8 (N, {', '.join(map(str, shape))}) follows from its facts"
+    if labels.dtype != np.int64 or labels.shape != (len(images),) or not len(labels):
+        return f"labels of {split!r} are {labels.dtype} {labels.shape}; int64 ({len(images)},) belongs to its images, at least one"
+    lowest, highest, classes = labels.min(), labels.max(), module.NUM_CLASSES
+    if lowest < 0 or highest >= classes:
+        return f"labels of {split!r} lie in {lowest}..{highest}; NUM_CLASSES = {classes} allows 0..{classes - 1}"
+    return ""

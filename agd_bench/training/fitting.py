@@ -1,0 +1,194 @@
+"""One training: epochs of steps on data that is on the device, evaluation after each, no host synchronisation a step.
+
+Everything random follows from the trial's seed and the epoch: the order of the images, their augmentation, and torch's
+global generator (which dropout uses), set anew for each epoch. A training that is resumed after an epoch is therefore
+the training that was not interrupted, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from agd_bench.errors import DeadlineExceeded, Diverged
+from agd_bench.records import CurvePoint, Precision
+from agd_bench.training.data import ImageSet, batches
+
+EVALUATION_BATCH = 512
+
+
+@dataclass
+class Fit:
+    """A network in training, with all that trains it.
+
+    Attributes:
+        network: maps images (N, C, H, W) to logits (N, classes).
+        optimizer: updates its weights.
+        scheduler: stepped once after every step; null without a schedule.
+        loss: logits and labels to a scalar.
+        precision: arithmetic of forward and backward.
+        stop_at: `time.monotonic()` after which a step raises; null without a deadline.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    precision: Precision = "float32"
+    stop_at: float | None = None
+
+    def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
+        """Autocast where the precision asks for it; weights and AGD's norms stay float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One update; the loss and the count of correct answers stay on the device.
+
+        Raises:
+            DeadlineExceeded: the trial's time is up.
+        """
+        if self.stop_at is not None and time.monotonic() > self.stop_at:
+            raise DeadlineExceeded("longer than its deadline")
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.arithmetic(images.device):
+            logits = self.network(images)
+        logits = logits.float()
+        loss = self.loss(logits, labels)
+        loss.backward()
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
+
+    def learning_rate(self) -> float | None:
+        """The rate of the last step, as the optimizer keeps it; AGD keeps its automatic one there."""
+        rate = self.optimizer.param_groups[0].get("lr")
+        return None if rate is None else float(rate)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy, and share of correct answers in [0, 1], over a whole split."""
+
+    loss: float
+    accuracy: float
+
+
+def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
+    """The network in evaluation mode on a whole split.
+
+    Raises:
+        Diverged: logits that are not finite.
+    """
+    fit.network.eval()
+    order = torch.arange(len(images.labels))
+    loss = torch.zeros((), device=images.labels.device)
+    correct = torch.zeros((), device=images.labels.device)
+    with torch.inference_mode(), fit.arithmetic(images.labels.device):
+        for pixels, labels in batches(images, EVALUATION_BATCH, order):
+            logits = fit.network(pixels).float()
+            loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.argmax(1) == labels).sum()
+    fit.network.train()
+    mean = float(loss) / len(order)
+    if not math.isfinite(mean):
+        raise Diverged("logits on the validation or test split are not finite")
+    return Evaluation(mean, float(correct) / len(order))
+
+
+def seed_of_epoch(seed: int, epoch: int) -> int:
+    """A seed for each epoch of each trial seed; distinct while epochs stay under a million."""
+    return seed * 1_000_003 + epoch
+
+
+def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment: bool) -> tuple[float, float]:
+    """One pass over a split in an order, and with augmentation, that follow from the seed.
+
+    Args:
+        fit: what is trained.
+        images: the training split.
+        batch_size: images a step.
+        seed: of this epoch.
+        augment: whether the data set's standard augmentation is applied.
+
+    Returns:
+        Mean loss and share of correct answers over the epoch's batches.
+
+    Raises:
+        Diverged: the mean loss is not finite.
+        DeadlineExceeded: the trial's time is up.
+    """
+    torch.manual_seed(seed)  # dropout draws from torch's global generator; the trial runs inside fork_rng
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(images.labels), generator=generator)
+    loss = torch.zeros((), device=images.labels.device)
+    correct = torch.zeros((), device=images.labels.device)
+    seen = 0
+    for pixels, labels in batches(images, batch_size, order, generator=generator, augment=augment):
+        batch_loss, batch_correct = fit.step(pixels, labels)
+        loss += batch_loss
+        correct += batch_correct
+        seen += len(labels)
+    mean = float(loss) / seen
+    if not math.isfinite(mean):
+        raise Diverged("the training loss is not finite")
+    return mean, float(correct) / seen
+
+
+def epochs_of(
+    fit: Fit,
+    train: ImageSet,
+    val: ImageSet,
+    *,
+    first: int,
+    last: int,
+    batch_size: int,
+    seed: int,
+    augment: bool,
+    train_seconds: float = 0.0,
+) -> Iterator[CurvePoint]:
+    """Train epoch by epoch and yield what each one came to.
+
+    Args:
+        fit: what is trained, in the state after epoch `first - 1`.
+        train: the training split.
+        val: the validation split.
+        first: the first epoch to train, from 1.
+        last: the last one.
+        batch_size: images a step.
+        seed: the trial's.
+        augment: whether the data set's standard augmentation is applied.
+        train_seconds: seconds of training before `first`.
+
+    Yields:
+        One point per epoch.
+
+    Raises:
+        Diverged: a loss or a logit is not finite; the points before it were yielded.
+        DeadlineExceeded: the trial's time is up.
+    """
+    fit.network.train()
+    for epoch in range(first, last + 1):
+        begun = time.perf_counter()
+        loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
+        train_seconds += time.perf_counter() - begun
+        checked = evaluate(fit, val)
+        yield CurvePoint(
+            epoch=epoch,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            val_loss=checked.loss,
+            val_accuracy=checked.accuracy,
+            train_seconds=train_seconds,
+            learning_rate=fit.learning_rate(),
+        )

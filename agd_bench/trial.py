@@ -1,0 +1,292 @@
+"""One trial: resolve the names, build, train, measure. It cannot write to the store, so it runs and re-runs without one.
+
+Whatever an architecture or an algorithm does (refuse, diverge, raise) becomes a result. What is wrong with the
+installation (a missing data set, a plug-in that does not load, a full disk) is raised, because every other trial would
+meet it too. Out of memory is raised as well: whether to try again alone is the scheduler's to say.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from agd_bench import cost, plugins
+from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Refused, StoreError, TrialOutcome
+from agd_bench.optim import losses
+from agd_bench.records import CurvePoint, Trial, TrialResult
+from agd_bench.training import checkpointing, fitting
+from agd_bench.training.data import Splits, load_splits, steps_per_epoch
+from agd_bench.training.profiles import apply_profile
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a trial runs: nothing in it changes what the trial computes, but `device` and `threads`.
+
+    Attributes:
+        data_root: folder of the data sets.
+        folders: further plug-ins' folders by kind.
+        device: `"cpu"`, `"cuda"` or `"auto"` (a GPU where there is one).
+        checkpoints: folder of the trials' checkpoints; null: none are written.
+        checkpoint_seconds: seconds between checkpoints.
+        threads: CPU threads of a trial.
+        exclusive: whether one trial owns the device, so that its energy can be charged.
+    """
+
+    data_root: Path
+    folders: Mapping[plugins.Kind, Sequence[Path]] = field(default_factory=dict)
+    device: str = "auto"
+    checkpoints: Path | None = None
+    checkpoint_seconds: float = 60.0
+    threads: int = 1
+    exclusive: bool = False
+
+    def torch_device(self) -> torch.device:
+        """The device itself.
+
+        Raises:
+            ExecutorError: a GPU is asked for and there is none.
+        """
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise ExecutorError("device 'cuda' was asked for, but torch sees no GPU here; use device 'cpu' or 'auto'")
+        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
+
+    def load(self, kind: plugins.Kind, name: str) -> ModuleType:
+        """The plug-in `name`, from its folders or the installed packages."""
+        return plugins.load(kind, name, self.folders.get(kind, ()))
+
+
+@contextmanager
+def _own_randomness_and_threads(threads: int) -> Iterator[None]:
+    """Keep the caller's global generators and thread count as they were."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng():
+        if before != threads:
+            torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            if before != threads:
+                torch.set_num_threads(before)
+
+
+def build_network(trial: Trial, workplace: Workplace) -> nn.Module:
+    """The trial's network as its algorithm prepares it, on the CPU: profile applied, initialised from the seed.
+
+    Sets torch's global seed: call it where that is yours to set, as `run_trial` does inside a fork of the generators.
+
+    Raises:
+        Refused: an architecture with a defect, or one that the algorithm cannot train.
+    """
+    space = workplace.load("search_spaces", trial.search_space)
+    dataset = workplace.load("datasets", trial.dataset)
+    algorithm = workplace.load("algorithms", trial.algorithm)
+    defect = space.defect(trial.architecture) if hasattr(space, "defect") else ""
+    if defect:
+        raise Refused(defect)
+    torch.manual_seed(trial.seed)
+    network = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
+    network = apply_profile(network, trial.profile)
+    prepared: nn.Module = algorithm.prepare(network, torch.Generator().manual_seed(trial.seed))
+    return prepared
+
+
+def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.device) -> fitting.Fit:
+    """The network on the device with its optimizer, schedule and loss.
+
+    Args:
+        trial: what to build.
+        workplace: where plug-ins are.
+        steps: optimizer steps of the whole training, which the schedule spans.
+        device: where to train.
+
+    Raises:
+        Refused: as `build_network`, or by the optimizer.
+    """
+    algorithm = workplace.load("algorithms", trial.algorithm)
+    network = build_network(trial, workplace).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    built = algorithm.build(network, steps, **trial.settings)
+    optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
+    loss = losses.by_name(trial.loss) if trial.loss else algorithm.loss
+    return fitting.Fit(network, optimizer, scheduler, loss, trial.precision)
+
+
+def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
+    """One blank image of the trial's data set, (1, C, H, W)."""
+    dataset = workplace.load("datasets", trial.dataset)
+    return torch.zeros(1, dataset.IN_CHANNELS, dataset.IMAGE_SIZE, dataset.IMAGE_SIZE, device=device)
+
+
+def _state(fit: fitting.Fit, curve: list[CurvePoint]) -> dict[str, Any]:
+    scheduler: LRScheduler | None = fit.scheduler
+    return {
+        "network": fit.network.state_dict(),
+        "optimizer": fit.optimizer.state_dict(),
+        "scheduler": scheduler.state_dict() if scheduler is not None else {},
+        "curve": [point.model_dump() for point in curve],
+    }
+
+
+def _restore(fit: fitting.Fit, state: dict[str, Any]) -> list[CurvePoint]:
+    fit.network.load_state_dict(state["network"])
+    fit.optimizer.load_state_dict(state["optimizer"])
+    if fit.scheduler is not None:
+        fit.scheduler.load_state_dict(state["scheduler"])
+    return [CurvePoint.model_validate(point) for point in state["curve"]]
+
+
+class _Attempt:
+    """One execution of a trial, which gathers what it measures so that an early end keeps what there is."""
+
+    def __init__(self, trial: Trial, workplace: Workplace, attempt: int, seconds_left: float | None) -> None:
+        self.trial, self.workplace, self.attempt = trial, workplace, attempt
+        self.begun = time.perf_counter()
+        self.stop_at = None if seconds_left is None else time.monotonic() + seconds_left
+        self.device = workplace.torch_device()
+        self.curve: list[CurvePoint] = []
+        self.measured: dict[str, Any] = {}
+        self.training_flops = 0
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.workplace.checkpoints is None else self.workplace.checkpoints / self.trial.id
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            TrialOutcome: however else it ended.
+        """
+        trial = self.trial
+        splits = load_splits(trial.dataset, self.workplace.data_root, self._dataset_folders(), trial.dataset_share, self.device)
+        images = len(splits.train.labels)
+        fit = make_fit(trial, self.workplace, trial.epochs * steps_per_epoch(images, trial.batch_size), self.device)
+        fit.stop_at = self.stop_at
+        self.measured["parameters"] = sum(p.numel() for p in fit.network.parameters() if p.requires_grad)
+        flops = cost.count_flops(fit.network, example_image(trial, self.workplace, self.device))
+        self.measured["forward_flops"] = flops.forward
+        self.training_flops = flops.training * images
+        cost.reset_peak_memory(self.device)
+        self._resume(fit)
+        self._train(fit, splits)
+        tested = fitting.evaluate(fit, splits.test)
+        self.measured["test_accuracy"] = tested.accuracy
+
+    def _dataset_folders(self) -> tuple[Path, ...]:
+        return tuple(self.workplace.folders.get("datasets", ()))
+
+    def _resume(self, fit: fitting.Fit) -> None:
+        state = checkpointing.load(self.folder, self.device) if self.folder is not None else None
+        if state is not None:
+            self.curve = _restore(fit, state)
+            self.measured["resumed_epoch"] = len(self.curve)
+
+    def _train(self, fit: fitting.Fit, splits: Splits) -> None:
+        trial = self.trial
+        saved = time.monotonic()
+        for point in fitting.epochs_of(
+            fit,
+            splits.train,
+            splits.val,
+            first=len(self.curve) + 1,
+            last=trial.epochs,
+            batch_size=trial.batch_size,
+            seed=trial.seed,
+            augment=trial.augment,
+            train_seconds=self.curve[-1].train_seconds if self.curve else 0.0,
+        ):
+            self.curve.append(point)
+            best = max(earlier.val_accuracy for earlier in self.curve)
+            threshold = trial.stop_below.get(point.epoch)
+            if threshold is not None and best < threshold and point.epoch < trial.epochs:
+                raise Pruned(f"best validation accuracy {best:.4f} after epoch {point.epoch} is under the median {threshold:.4f}")
+            due = time.monotonic() - saved >= self.workplace.checkpoint_seconds
+            if self.folder is not None and due and point.epoch < trial.epochs:
+                checkpointing.save(self.folder, self.attempt, point.epoch, _state(fit, self.curve))
+                saved = time.monotonic()
+
+    def result(self, status: str, reason: str, joules: float | None) -> TrialResult:
+        last = self.curve[-1] if self.curve else None
+        ended = (
+            {
+                "train_loss": last.train_loss,
+                "train_accuracy": last.train_accuracy,
+                "val_loss": last.val_loss,
+                "val_accuracy": last.val_accuracy,
+                "train_seconds": last.train_seconds,
+            }
+            if last
+            else {}
+        )
+        return TrialResult.model_validate(
+            {
+                "trial_id": self.trial.id,
+                "status": status,
+                "reason": reason,
+                **ended,
+                **self.measured,
+                "total_seconds": time.perf_counter() - self.begun,
+                "flops": self.training_flops * len(self.curve) if "forward_flops" in self.measured else None,
+                "peak_memory_bytes": cost.peak_memory_bytes(self.device),
+                "energy_joules": joules,
+                "curve": tuple(self.curve),
+                "provenance": cost.provenance(self.device),
+            }
+        )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch raises a type of its own on a GPU, and a plain RuntimeError from the CPU's allocator."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _where(error: Exception) -> str:
+    """The innermost frame, as `file:line`, without a folder of this machine."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+
+
+def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+    """Run one attempt at a trial, from its newest sound checkpoint if there is one.
+
+    Args:
+        trial: with the tuner's proposal, if its study has one.
+        workplace: data, plug-ins, device and checkpoints.
+        attempt: from 1; names this attempt's checkpoints.
+        seconds_left: until its deadline; null: none.
+
+    Returns:
+        What it measured, with a status and a reason for every end but a good one.
+
+    Raises:
+        OutOfMemory: the device's memory did not suffice.
+        InputError: a plug-in or a data set cannot be loaded.
+        StorageFullError: no space for a checkpoint.
+        ExecutorError: the device asked for does not exist.
+    """
+    execution = _Attempt(trial, workplace, attempt, seconds_left)
+    meter = cost.EnergyMeter(execution.device, workplace.exclusive)
+    status, reason = "done", ""
+    with _own_randomness_and_threads(workplace.threads):
+        try:
+            execution.run()
+        except TrialOutcome as outcome:
+            status, reason = outcome.status, str(outcome)
+        except (InputError, StoreError, ExecutorError):
+            raise
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise OutOfMemory(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'out of memory'}") from None
+            status, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
+        return execution.result(status, reason, meter.stop())

@@ -1,0 +1,163 @@
+"""NAS-Bench-201, which is also the topology space of NATS-Bench: 15,625 cells of four nodes and six edges.
+
+Each edge of a cell is one of five operations; a node is the sum of what its edges bring. An architecture is its
+published string, node by node, `OPERATION~FROM` for each edge that enters it:
+
+    |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
+
+The network is three stages of equal cells with C, 2C and 4C channels, a residual block that halves the image between
+them, and a linear classifier after global average pooling. With C = 16 and five cells a stage, parameters are the
+published ones, and the published FLOPs are the multiply-adds of convolutions and classifier plus one addition for each
+bias of the classifier. So they are in 15,421 of the 15,625 published records; the other 204 are off by thirds or halves
+of convolutions, as averages over trainings of different isomorphic cells are.
+
+The operation `none` brings nothing. A convolution whose result reaches no output is part of the network, as published:
+it counts, it is computed, and it gets no gradient (`grad` is None). In 341 architectures the input does not reach the
+output at all; they build, their logits do not depend on the image, and `defect` says so.
+
+References:
+    X. Dong and Y. Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", ICLR 2020.
+    X. Dong, L. Liu, K. Musial and B. Gabrys, "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and
+    Size", IEEE TPAMI 44 (7), 2021.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OPTIONS = {"channels": 16, "cells": 5}
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""From and to which node, in the order of the string."""
+
+
+def _name(operations: tuple[str, ...]) -> str:
+    into: dict[int, str] = {1: "|", 2: "|", 3: "|"}
+    for (start, end), operation in zip(EDGES, operations, strict=True):
+        into[end] += f"{operation}~{start}|"
+    return "+".join(into.values())
+
+
+def operations_of(architecture: str) -> tuple[str, ...]:
+    """The six operations of an architecture, in the order of `EDGES`."""
+    operations = tuple(part.split("~")[0] for part in architecture.split("|") if "~" in part)
+    if len(operations) != len(EDGES) or not set(operations) <= set(OPERATIONS) or _name(operations) != architecture:
+        raise ValueError(
+            f"{architecture!r} is no architecture of NAS-Bench-201; write |OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2| with each OP one of "
+            + ", ".join(OPERATIONS)
+        )
+    return operations
+
+
+def architectures() -> Iterator[str]:
+    """All 15,625, the last edge's operation changing fastest. (The published index is another, random order.)"""
+    return (_name(operations) for operations in itertools.product(OPERATIONS, repeat=len(EDGES)))
+
+
+def sample(rng: np.random.Generator) -> str:
+    """One architecture, all equally likely."""
+    return _name(tuple(OPERATIONS[number] for number in rng.integers(len(OPERATIONS), size=len(EDGES))))
+
+
+def has_path(architecture: str) -> bool:
+    """Whether the input reaches the output."""
+    reached = {0}
+    for (start, end), operation in zip(EDGES, operations_of(architecture), strict=True):
+        if start in reached and operation != "none":
+            reached.add(end)
+    return 3 in reached
+
+
+def defect(architecture: str) -> str:
+    """Why an architecture cannot be trained; empty if it can."""
+    return "" if has_path(architecture) else "no path from input to output"
+
+
+class _ConvolutionBlock(nn.Sequential):
+    def __init__(self, in_channels: int, channels: int, size: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(in_channels, channels, size, stride, padding=size // 2, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+
+def _operation(name: str, channels: int) -> nn.Module:
+    if name == "skip_connect":
+        return nn.Identity()
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return _ConvolutionBlock(channels, channels, 1 if name == "nor_conv_1x1" else 3)
+
+
+class Cell(nn.Module):
+    """Four nodes; `edges` holds the operation of each edge but `none`, under its number in `EDGES`."""
+
+    def __init__(self, operations: tuple[str, ...], channels: int) -> None:
+        super().__init__()
+        present = {str(edge): _operation(name, channels) for edge, name in enumerate(operations) if name != "none"}
+        self.edges = nn.ModuleDict(present)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, C, H, W) to feature maps of that shape."""
+        nodes: list[Tensor | None] = [images, None, None, None]
+        for edge, operation in self.edges.items():
+            start, end = EDGES[int(edge)]
+            source = nodes[start]
+            result = operation(torch.zeros_like(images) if source is None else source)
+            present = nodes[end]
+            nodes[end] = result if present is None else present + result
+        output = nodes[3]
+        return torch.zeros_like(images) if output is None else output
+
+
+class Reduction(nn.Module):
+    """A residual block that halves the image and doubles the channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            _ConvolutionBlock(channels, 2 * channels, 3, stride=2),
+            _ConvolutionBlock(2 * channels, 2 * channels, 3),
+        )
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, ceil_mode=True),  # as the convolution rounds: an odd size works too, an even one is as published
+            nn.Conv2d(channels, 2 * channels, 1, bias=False),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, C, H, W) to (N, 2C, H/2, W/2)."""
+        halved: Tensor = self.shortcut(images) + self.residual(images)
+        return halved
+
+
+def build(architecture: str, in_channels: int, num_classes: int, channels: int = 16, cells: int = 5) -> nn.Module:
+    """The network of an architecture.
+
+    Args:
+        architecture: its string.
+        in_channels: of the images.
+        num_classes: logits a network gives.
+        channels: of the first stage, at least 1; 16 as published.
+        cells: in each of the three stages, at least 1; 5 as published.
+
+    Returns:
+        A network that maps images (N, in_channels, H, W) to logits (N, num_classes).
+    """
+    operations = operations_of(architecture)
+    for option, value in (("channels", channels), ("cells", cells)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{option} {value!r} is out of range; give a whole number from 1")
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
+    for stage in range(3):
+        if stage:
+            layers.append(Reduction(channels))
+            channels *= 2
+        layers += [Cell(operations, channels) for _ in range(cells)]
+    head = [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)]
+    return nn.Sequential(*layers, *head)

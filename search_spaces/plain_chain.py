@@ -1,0 +1,36 @@
+"""Plain chains of convolutions: the example for authors of search spaces.
+
+An architecture lists its layers' channels from input to output, `s` where a layer halves the image: `16-32s-32`. Each layer is a
+3 x 3 convolution, batch norm and a ReLU; global average pooling and a linear classifier follow.
+
+References:
+    K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
+    without its fully connected layers.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from torch import nn
+
+WIDTHS = (8, 16, 32, 64)
+
+
+def sample(rng: np.random.Generator) -> str:
+    """Two to six layers of any of four widths, each halving the image with probability 1/4."""
+    layers = rng.integers(2, 7)
+    return "-".join(f"{rng.choice(WIDTHS)}{'s' if rng.random() < 0.25 else ''}" for _ in range(layers))
+
+
+def build(architecture: str, in_channels: int, num_classes: int) -> nn.Module:
+    """The network of an architecture: images (N, in_channels, H, W) to logits (N, num_classes)."""
+    if not re.fullmatch(r"[1-9]\d{0,3}s?(-[1-9]\d{0,3}s?){0,99}", architecture):
+        raise ValueError(f"{architecture!r} is no plain chain; write channels joined by '-', 's' after those that halve: 16-32s-32")
+    layers: list[nn.Module] = []
+    for part in architecture.split("-"):
+        channels, stride = int(part.removesuffix("s")), 2 if part.endswith("s") else 1
+        layers += [nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+        in_channels = channels
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))

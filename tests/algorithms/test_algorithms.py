@@ -1,0 +1,223 @@
+"""Every built-in training algorithm as the harness uses it: prepare, build, train."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from agd_bench import algorithms
+from agd_bench.errors import InputError, Refused
+from agd_bench.optim.losses import cross_entropy, square
+
+NAMES = sorted(module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith("_"))
+FROZEN = {"adamw", "agd", "nadamw", "nas_bench_201_sgd", "sgd"}
+TUNED = {
+    "adamw_tuned": {"learning_rate": 1e-3, "one_minus_beta1": 0.1, "weight_decay": 0.01},
+    "sgd_tuned": {"learning_rate": 0.05, "one_minus_momentum": 0.1, "weight_decay": 1e-6, "end_factor": 1e-3},
+}
+LAST_FACTOR = {"adamw": 0.0, "adamw_tuned": 0.0, "nadamw": 0.0, "nas_bench_201_sgd": 0.0, "sgd": 0.008, "sgd_tuned": 1e-3}
+
+
+def load(name: str) -> ModuleType:
+    """The algorithm as a module."""
+    return importlib.import_module(f"agd_bench.algorithms.{name}")
+
+
+def network(seed: int = 0) -> nn.Module:
+    """A small network of the matrix-only profile for images (N, 2, 6, 6) of three classes, built as the harness builds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(2, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8, affine=False),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32, 3, bias=False),
+        )
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    """Forty-eight images of three classes that differ in where they are bright."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(48) % 3
+    images = 0.5 * torch.randn(48, 2, 6, 6, generator=generator)
+    for label in range(3):
+        images[labels == label, :, 2 * label : 2 * label + 2] += 1
+    return images, labels
+
+
+def build(name: str, steps: int) -> tuple[nn.Module, Optimizer, LRScheduler | None]:
+    """Prepared network, optimizer and schedule."""
+    module = load(name)
+    prepared = module.prepare(network(), torch.Generator().manual_seed(0))
+    built = module.build(prepared, steps, **TUNED.get(name, {}))
+    optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
+    return prepared, optimizer, scheduler
+
+
+def train(name: str, steps: int) -> tuple[list[float], list[float], nn.Module]:
+    """Loss before each step, learning rate before each step and after the last, and the trained network."""
+    prepared, optimizer, scheduler = build(name, steps)
+    images, labels = batch()
+    losses, rates = [], []
+    for _ in range(steps):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        loss = load(name).loss(prepared(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        losses.append(loss.item())
+    return losses, [*rates, float(optimizer.param_groups[0]["lr"])], prepared
+
+
+def test_the_built_in_algorithms_are_these() -> None:
+    """The names that sweeps and leaderboards use."""
+    assert set(NAMES) == FROZEN | set(TUNED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_facts(name: str) -> None:
+    """Each says what it is, where it is from, and what is searched; what is searched is what `build` takes."""
+    module = load(name)
+    assert len((module.__doc__ or "").splitlines()) > 3
+    assert vars(module)["TIER"] == ("self-tuning" if name in FROZEN else "externally tuned")
+    assert module.SOURCE
+    assert module.LICENCE == "MIT"
+    assert set(module.RANGES) == set(TUNED.get(name, {}))
+    for hyperparameter, allowed in module.RANGES.items():
+        value = TUNED[name][hyperparameter]
+        assert value in allowed["choices"] if "choices" in allowed else allowed["low"] <= value <= allowed["high"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trains(name: str) -> None:
+    """Two hundred steps more than halve the loss on a small problem."""
+    losses, _, _ = train(name, 200)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_repeats(name: str) -> None:
+    """The same seeds give the same losses and weights, whatever the global generator holds."""
+    torch.manual_seed(1)
+    first, _, one = train(name, 4)
+    torch.manual_seed(2)
+    second, _, other = train(name, 4)
+    assert first == second
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(LAST_FACTOR))
+@pytest.mark.parametrize("steps", [1, 2, 19, 100])
+def test_schedule_ends_where_it_should(name: str, steps: int) -> None:
+    """The peak is met and the last rate is reached after the last step, in trainings of any length."""
+    _, rates, _ = train(name, steps)
+    peak = max(rates)
+    assert peak == pytest.approx(
+        TUNED[name]["learning_rate"] if name in TUNED else {"adamw": 1e-3, "nadamw": 0.0017486387539278373}.get(name, 0.1)
+    )
+    assert rates[-1] == pytest.approx(LAST_FACTOR[name] * peak, abs=1e-12)
+
+
+def test_warm_ups() -> None:
+    """Two or five of a hundred steps, or none."""
+    lengths = {"adamw": 5, "adamw_tuned": 5, "nadamw": 2, "nas_bench_201_sgd": 0, "sgd": 0, "sgd_tuned": 5}
+    for name, length in lengths.items():
+        _, rates, _ = train(name, 100)
+        assert rates.index(max(rates)) == length, name
+
+
+@pytest.mark.parametrize("name", sorted(LAST_FACTOR))
+def test_keeps_the_network_it_is_given(name: str) -> None:
+    """Other algorithms than AGD neither redraw the weights nor touch a generator, and train biases and scales too."""
+    generator = torch.Generator().manual_seed(3)
+    state = generator.get_state()
+    given = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    before = [parameter.detach().clone() for parameter in given.parameters()]
+    prepared = load(name).prepare(given, generator)
+    assert prepared is given
+    assert all(torch.equal(a, b) for a, b in zip(before, given.parameters(), strict=True))
+    assert torch.equal(state, generator.get_state())
+    optimizer, _ = load(name).build(prepared, 10, **TUNED.get(name, {}))
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 4
+
+
+@pytest.mark.parametrize("name", sorted(LAST_FACTOR))
+def test_no_steps_is_an_error(name: str) -> None:
+    """A schedule over no steps is refused."""
+    with pytest.raises(InputError, match="at least 1 training step"):
+        load(name).build(network(), 0, **TUNED.get(name, {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_hyperparameters_are_an_error(name: str) -> None:
+    """`build` takes no hyperparameter that it does not have."""
+    with pytest.raises(TypeError, match="warmth"):
+        load(name).build(network(), 10, **TUNED.get(name, {}), warmth=1.0)
+
+
+def settings(name: str) -> dict[str, Any]:
+    """The optimizer's first group without its parameters, rates at the peak."""
+    _, optimizer, _ = build(name, 10)
+    return {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+
+
+def test_settings_are_the_sources() -> None:
+    """The numbers of each recipe, as its source gives them."""
+    for name in ("sgd", "nas_bench_201_sgd"):
+        group = settings(name)
+        assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]) == (0.1, 0.9, True, 5e-4)
+    group = settings("nadamw")
+    assert group["betas"] == pytest.approx((0.93266, 0.99552), abs=5e-6)
+    assert group["weight_decay"] == pytest.approx(0.081216, abs=5e-7)
+    group = settings("adamw")
+    assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 0.01)
+    group = settings("sgd_tuned")
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 1e-6)
+    assert settings("adamw_tuned")["betas"] == (0.9, 0.999)
+    assert settings("agd")["gain"] == 1.0
+
+
+def test_losses() -> None:
+    """AGD trains with the square loss of its paper, everything else with cross-entropy."""
+    assert {name: load(name).loss for name in NAMES} == {name: square if name == "agd" else cross_entropy for name in NAMES}
+
+
+def test_agd_draws_the_network_from_its_generator() -> None:
+    """Two different networks become the same one by one seed, and another by another."""
+    module = load("agd")
+    drawn = [module.prepare(network(built), torch.Generator().manual_seed(seed)) for built, seed in ((0, 1), (5, 1), (0, 2))]
+    one, same, other = ([parameter.detach() for parameter in each.parameters()] for each in drawn)
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_agd_refuses_networks_that_it_cannot_train() -> None:
+    """A bias or a gain of 0 is a refusal, which becomes a row, in `prepare` and in `build`."""
+    module = load("agd")
+    with pytest.raises(Refused, match=r"parameter 1 \(bias\) has shape \(3,\)"):
+        module.prepare(nn.Linear(4, 3), torch.Generator())
+    with pytest.raises(Refused, match=r"parameter 1 \(bias\) has shape \(3,\)"):
+        module.build(nn.Linear(4, 3), 10)
+    with pytest.raises(Refused, match="gain is 0"):
+        module.build(network(), 10, gain=0)
+
+
+def test_agd_reports_the_learning_rate_it_used() -> None:
+    """The rate in the optimizer changes every step and stays below log 2 on a well-scaled network."""
+    _, rates, _ = train("agd", 20)
+    assert rates[0] == 0
+    assert all(0 < rate < 0.7 for rate in rates[1:])
+    assert all(a != b for a, b in itertools.pairwise(rates))

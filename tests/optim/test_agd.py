@@ -1,0 +1,591 @@
+"""AGD against published behaviour, an independent reference and its own post-conditions."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from agd_bench.errors import Refused
+from agd_bench.optim.agd import AGD, automatic_learning_rate, initialise, scale
+from agd_bench.optim.losses import cross_entropy, square
+
+RELATIVE = 1e-12
+
+
+def fill(shape: tuple[int, ...], a: float, b: float) -> Tensor:
+    """The tensor of sin(a k + b) for k = 0, 1, … in row-major order, float64."""
+    return torch.sin(a * torch.arange(math.prod(shape), dtype=torch.float64) + b).view(shape)
+
+
+def weights(shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    """The weights of the test vectors."""
+    return [(0.5 * fill(shape, 1.7 + 0.3 * i, 0.5 * i)).requires_grad_() for i, shape in enumerate(shapes)]
+
+
+def mlp(parameters: list[Tensor]) -> Tensor:
+    """Logits of the vectors' MLP 6-5-4-3 with sqrt(2) ReLU."""
+    hidden = fill((8, 6), 0.9, 0.2)
+    for parameter in parameters[:-1]:
+        hidden = math.sqrt(2) * torch.relu(hidden @ parameter.T)
+    return hidden @ parameters[-1].T
+
+
+def cnn(parameters: list[Tensor]) -> Tensor:
+    """Logits of the vectors' network of three convolutions, two batch norms and a linear layer."""
+    hidden = fill((6, 2, 6, 6), 0.37, 0.1)
+    hidden = torch.relu(functional.batch_norm(functional.conv2d(hidden, parameters[0], padding=1), None, None, training=True))
+    hidden = functional.batch_norm(functional.conv2d(hidden, parameters[1], stride=2, padding=1), None, None, training=True)
+    hidden = torch.relu(functional.conv2d(torch.relu(hidden), parameters[2]))
+    return hidden.mean((2, 3)) @ parameters[3].T
+
+
+def train(network: Any, parameters: list[Tensor], loss: Any, gain: float = 1.0) -> Iterator[tuple[float, float, float]]:
+    """Loss before, gradient summary and learning rate of one step after another."""
+    optimizer = AGD(parameters, gain=gain)
+    while True:
+        optimizer.zero_grad()
+        logits = network(parameters)
+        value = loss(logits, torch.arange(len(logits)) % 3)
+        torch.autograd.backward(value)
+        summary = reference_summary(parameters)
+        optimizer.step()
+        yield value.item(), summary, optimizer.param_groups[0]["lr"].item()
+
+
+def reference_summary(parameters: list[Tensor]) -> float:
+    """The gradient summary, tap by tap."""
+    return sum(reference_terms(parameters)) / len(parameters)
+
+
+def reference_terms(parameters: list[Tensor]) -> list[float]:
+    """The terms s(p) * sum of tap norms, one for each parameter, tap by tap."""
+    return [reference_scale(p) * sum(float(tap.norm()) for tap in reference_taps(gradient(p))) for p in parameters]
+
+
+def gradient(parameter: Tensor) -> Tensor:
+    """The gradient in float64, zero where there is none."""
+    return torch.zeros_like(parameter).double() if parameter.grad is None else parameter.grad.double()
+
+
+def reference_scale(parameter: Tensor) -> float:
+    """The scale, written another way."""
+    area = 1 if parameter.dim() == 2 else parameter.shape[2] * parameter.shape[3]
+    return math.sqrt(parameter.shape[0]) / math.sqrt(parameter.shape[1]) / math.sqrt(area)
+
+
+def reference_taps(tensor: Tensor) -> list[Tensor]:
+    """The taps of a matrix or kernel, as matrices that share its memory."""
+    if tensor.dim() == 2:
+        return [tensor]
+    return [tensor[:, :, i, j] for i in range(tensor.shape[2]) for j in range(tensor.shape[3])]
+
+
+@torch.no_grad()
+def reference_step(parameters: list[Tensor], gain: float = 1.0) -> float:
+    """One step of AGD, loop by loop; returns the learning rate."""
+    eta = math.log((1 + math.sqrt(1 + 4 * reference_summary(parameters))) / 2)
+    for parameter in parameters:
+        for tap, slope in zip(reference_taps(parameter), reference_taps(gradient(parameter)), strict=True):
+            if float(slope.norm()) > 0:
+                tap -= (gain * eta / len(parameters) * reference_scale(parameter) * slope / slope.norm()).to(tap.dtype)
+    return eta
+
+
+Row = tuple[int, float, float | None, float | None]
+VECTORS: dict[str, tuple[Any, Any, float, list[Row]]] = {
+    "V1": (
+        mlp,
+        square,
+        1.0,
+        [
+            (0, 1.24447657355373, 0.532553869933845, 0.325426274856968),
+            (1, 1.11152785036123, 0.30725100084074, 0.220333579327023),
+            (2, 1.0550699142658, 0.20637716206979, 0.16174201601306043),
+            (5, 0.991302805146832, 0.129916629656818, None),
+            (10, 0.921705985273975, 0.143939534144093, 0.120132297225221),
+        ],
+    ),
+    "V2": (
+        mlp,
+        cross_entropy,
+        1.0,
+        [
+            (0, 1.29317291104398, 0.316042605773846, 0.225028198499511),
+            (1, 1.2308479255436, 0.241175172988909, None),
+            (2, 1.19141727531529, 0.191771581467398, None),
+            (10, 1.10002708496892, 0.0761225919904189, None),
+        ],
+    ),
+    "V3": (
+        mlp,
+        square,
+        10.0,
+        [
+            (0, 1.24447657355373, None, None),
+            (1, 0.96327695438031, None, None),
+            (2, 0.75811239885195, None, None),
+            (3, 1.03938778162273, None, None),
+            (5, 1.0, 0.0, 0.0),
+            (9, 1.0, 0.0, 0.0),
+        ],
+    ),
+    "V4": (
+        cnn,
+        square,
+        1.0,
+        [
+            (0, 0.979971711207691, 0.375132359077824, 0.255148386250223),
+            (1, 0.910584818368465, 0.270701519809979, 0.200158616061302),
+            (2, 0.871116719747959, 0.230848454432248, None),
+            (10, 0.710019343856283, 0.152782196267914, None),
+        ],
+    ),
+}
+"""Network, loss, gain, and rows of step, loss, G and eta before that step: numbers of the authors' program in float64."""
+
+SHAPES: dict[Any, list[tuple[int, ...]]] = {
+    mlp: [(5, 6), (4, 5), (3, 4)],
+    cnn: [(4, 2, 3, 3), (6, 4, 3, 3), (5, 6, 1, 1), (3, 5)],
+}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_trajectory_is_the_published_one(name: str) -> None:
+    """Loss, gradient summary and learning rate agree with the authors' program over several steps."""
+    network, loss, gain, rows = VECTORS[name]
+    steps = train(network, weights(SHAPES[network]), loss, gain)
+    seen = list(itertools.islice(steps, 1 + rows[-1][0]))
+    for step, *values in rows:
+        for got, wanted in zip(seen[step], values, strict=True):
+            assert wanted is None or got == pytest.approx(wanted, rel=RELATIVE, abs=0)
+
+
+def test_weights_after_three_steps_are_the_published_ones() -> None:
+    """A row of the first matrix agrees with the authors' program to the last digits."""
+    parameters = weights(SHAPES[mlp])
+    steps = train(mlp, parameters, square)
+    for _ in range(3):
+        next(steps)
+    row = [-0.02657667633749565, 0.46990602338235254, -0.13342606946661695, -0.4440120126124817]
+    row += [0.27620324318508516, 0.41658382170204966]
+    assert parameters[0][0].tolist() == pytest.approx(row, rel=RELATIVE, abs=0)
+
+
+def test_first_step_of_the_convolutional_vector() -> None:
+    """Terms of L G, size of each tap's update and checksums of the new weights agree with the authors' program."""
+    parameters = weights(SHAPES[cnn])
+    before = [parameter.detach().clone() for parameter in parameters]
+    next(train(cnn, parameters, square))
+    terms = [0.46891752123332137, 0.2929991334220548, 0.5745244170312706, 0.16408836462464937]
+    assert reference_terms(parameters) == pytest.approx(terms, rel=RELATIVE, abs=0)
+    sizes = [0.03006952568772289, 0.02604097312531676, 0.058229386108453435, 0.049409272537940606]
+    sums = [(0.408304371914735, 9.00597089681982), (0.35985604339152566, 26.903820469077417)]
+    sums += [(-0.005217538065522664, 3.7745467834201643), (0.41076362908752573, 1.9167045237482032)]
+    for parameter, old, size, checksum in zip(parameters, before, sizes, sums, strict=True):
+        new = parameter.detach()
+        for tap in reference_taps(new - old):
+            assert float(tap.norm()) == pytest.approx(size, rel=RELATIVE, abs=0)
+        # Sums of both signs cancel: what was lost is relative to the sum of absolute values.
+        assert float(new.sum()) == pytest.approx(checksum[0], rel=0, abs=RELATIVE * float(new.abs().sum()))
+        assert float(new.square().sum()) == pytest.approx(checksum[1], rel=RELATIVE, abs=0)
+
+
+def test_dead_network_stays_finite_and_still() -> None:
+    """Once every gradient is zero, nothing moves, whatever the gain."""
+    parameters = weights(SHAPES[mlp])
+    steps = train(mlp, parameters, square, gain=10.0)
+    for _ in range(6):
+        next(steps)
+    before = [parameter.detach().clone() for parameter in parameters]
+    loss, *rest = next(steps)
+    assert loss == pytest.approx(1.0)
+    assert rest == [0.0, 0.0]
+    assert all(torch.equal(old, new) for old, new in zip(before, parameters, strict=True))
+
+
+ETA = {0.0: 0.0, 1e-3: 0.000998503324608402, 0.1: 0.0876518186472147, 0.5: 0.311905358182436, 1.0: math.log((1 + math.sqrt(5)) / 2)}
+ETA |= {2.0: math.log(2), 10.0: 1.30875492479895, 100.0: 2.35256428306339}
+
+
+@pytest.mark.parametrize(("summary", "eta"), ETA.items())
+def test_automatic_learning_rate(summary: float, eta: float) -> None:
+    """The table of eta(G), log 2 and the logarithm of the golden ratio among it."""
+    assert automatic_learning_rate(torch.tensor(summary, dtype=torch.float64)).item() == pytest.approx(eta, rel=RELATIVE, abs=0)
+
+
+@given(st.floats(min_value=-300, max_value=100))
+def test_automatic_learning_rate_solves_its_equation(exponent: float) -> None:
+    """(e^eta - 1) e^eta = G holds to rounding from tiny to huge G, so nothing cancels."""
+    summary = 10.0**exponent
+    eta = automatic_learning_rate(torch.tensor(summary, dtype=torch.float64)).item()
+    assert math.expm1(eta) * math.exp(eta) == pytest.approx(summary, rel=1e-12 * max(1.0, eta), abs=0)
+
+
+def test_scale() -> None:
+    """The scale of a matrix and of a kernel."""
+    assert scale((8, 2)) == 2.0
+    assert scale((9, 4, 3, 3)) == pytest.approx(0.5, rel=1e-15)
+
+
+shapes = st.lists(
+    st.one_of(
+        st.tuples(st.integers(1, 5), st.integers(1, 5)),
+        st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+def random_parameters(drawn: list[tuple[int, ...]], seed: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Weights with gradients of many sizes; some gradients missing, some taps of others zero."""
+    generator = torch.Generator().manual_seed(seed)
+    parameters = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for shape in drawn]
+    for parameter in parameters:
+        kind = int(torch.randint(4, (), generator=generator))
+        if kind == 0:
+            continue
+        size = 10.0 ** float(torch.randint(-6, 4, (), generator=generator))
+        parameter.grad = (size * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)).to(dtype)
+        if kind == 1:
+            reference_taps(parameter.grad)[0].zero_()
+    return parameters
+
+
+@given(shapes, st.integers(0, 2**31), st.floats(0.01, 100))
+@settings(max_examples=150, deadline=None)
+def test_agrees_with_the_plain_loop(drawn: list[tuple[int, ...]], seed: int, gain: float) -> None:
+    """Two steps on any mixture of shapes, missing gradients and dead taps equal the tap-by-tap reference."""
+    parameters = random_parameters(drawn, seed)
+    twins = copy.deepcopy(parameters)
+    optimizer = AGD(parameters, gain=gain)
+    for _ in range(2):
+        optimizer.step()
+        eta = reference_step(twins, gain)
+        # The plain formula cancels where G is small.
+        assert optimizer.param_groups[0]["lr"].item() == pytest.approx(eta, rel=RELATIVE, abs=1e-15)
+        for parameter, twin in zip(parameters, twins, strict=True):
+            torch.testing.assert_close(parameter, twin, rtol=RELATIVE, atol=RELATIVE * gain)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_other_types(dtype: torch.dtype, rtol: float) -> None:
+    """Float32 and bfloat16 weights keep their type; updates have the right size to within their rounding."""
+    parameters = [torch.zeros(6, 4, 3, 3, dtype=dtype, requires_grad=True), torch.zeros(5, 6, dtype=dtype, requires_grad=True)]
+    generator = torch.Generator().manual_seed(1)
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=generator).to(dtype)
+    summary = reference_summary(parameters)
+    optimizer = AGD(parameters)
+    optimizer.step()
+    eta = optimizer.param_groups[0]["lr"]
+    assert eta.dtype == torch.float64
+    assert eta.item() == pytest.approx(math.log((1 + math.sqrt(1 + 4 * summary)) / 2), rel=1e-6)
+    for parameter in parameters:
+        assert parameter.dtype == dtype
+        for tap in reference_taps(parameter.detach().double()):
+            assert float(tap.norm()) == pytest.approx(eta.item() / 2 * scale(tuple(parameter.shape)), rel=rtol)
+
+
+def test_norms_of_large_layers_are_accurate() -> None:
+    """The update of a large float32 layer has the right size to 1e-6; naive summation would be off by 1e-5 and more."""
+    parameter = torch.zeros(512, 512, 3, 3, requires_grad=True)
+    parameter.grad = torch.rand(parameter.shape, generator=torch.Generator().manual_seed(0))
+    optimizer = AGD([parameter])
+    optimizer.step()
+    assert optimizer.param_groups[0]["lr"].item() == pytest.approx(
+        math.log((1 + math.sqrt(1 + 4 * reference_summary([parameter]))) / 2), rel=1e-6
+    )
+    sizes = parameter.detach().double().square().sum((0, 1)).sqrt()
+    expected = torch.full_like(sizes, optimizer.param_groups[0]["lr"].item() / 3)
+    torch.testing.assert_close(sizes, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("size", [1e-38, 1e-30, 1e-22, 1e-15])
+def test_gradients_of_vanishing_size_stay_harmless(size: float) -> None:
+    """However small a float32 gradient, the update is finite and no larger than its definition, up to rounding."""
+    parameter = torch.zeros(4, 4, requires_grad=True)
+    parameter.grad = torch.full((4, 4), size)
+    optimizer = AGD([parameter])
+    optimizer.step()
+    # G = s ||g|| = 4 size, and eta = G to first order; squares below 1e-45 are lost, and the update with them.
+    assert 0 <= optimizer.param_groups[0]["lr"].item() <= 4 * size * 1.5
+    assert float(parameter.detach().double().norm()) <= 4 * size * 1.5
+    if size > 1e-20:
+        assert float(parameter.detach().double().norm()) == pytest.approx(4 * size, rel=1e-6)
+
+
+def test_layout_in_memory_does_not_matter() -> None:
+    """Channels-last and transposed parameters and gradients get the update of contiguous ones."""
+    plain = random_parameters([(4, 3, 3, 3), (4, 3, 3, 3), (5, 7)], seed=3)
+    for parameter in plain:
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    strided: list[Tensor] = [p.detach().contiguous(memory_format=torch.channels_last).requires_grad_() for p in plain[:2]]
+    strided.append(plain[2].detach().T.contiguous().T.requires_grad_())
+    for twin, parameter in zip(strided, plain, strict=True):
+        assert parameter.grad is not None
+        twin.grad = torch.empty_like(twin).copy_(parameter.grad)
+        assert not twin.grad.is_contiguous()
+    AGD(plain).step()
+    AGD(strided).step()
+    for parameter, twin in zip(plain, strided, strict=True):
+        torch.testing.assert_close(parameter, twin, rtol=1e-14, atol=1e-15)
+
+
+def test_smallest_layer() -> None:
+    """A 1 x 1 layer without bias moves by exactly eta against its gradient's sign."""
+    layer = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    before = layer.weight.item()
+    optimizer = AGD(layer.parameters())
+    torch.autograd.backward((3 * layer.weight).sum())
+    optimizer.step()
+    assert layer.weight.item() == pytest.approx(before - math.log((1 + math.sqrt(13)) / 2), rel=RELATIVE)
+
+
+def test_missing_gradient_is_a_zero_gradient() -> None:
+    """A parameter without gradient stays but counts in L, just as one whose gradient is zero."""
+    missing, zero = random_parameters([(3, 2), (2, 3)], seed=5), random_parameters([(3, 2), (2, 3)], seed=5)
+    for pair in (missing, zero):
+        pair[0].grad, pair[1].grad = torch.ones_like(pair[0]), torch.zeros_like(pair[1])
+    missing[1].grad = None
+    untouched = missing[1].detach().clone()
+    first, second = AGD(missing), AGD(zero)
+    first.step()
+    second.step()
+    assert torch.equal(missing[1], untouched)
+    assert missing[1].grad is None
+    assert all(torch.equal(a, b) for a, b in zip(missing, zero, strict=True))
+    # L is 2: the summary is half of s * ||g|| = sqrt(3/2) * sqrt(6) = 3.
+    assert first.param_groups[0]["lr"].item() == pytest.approx(math.log((1 + math.sqrt(7)) / 2), rel=RELATIVE)
+
+
+def test_gradients_are_left_alone() -> None:
+    """A step reads gradients and does not write them."""
+    parameters = random_parameters([(3, 2), (4, 3, 2, 2), (3, 2)], seed=11)
+    before = [None if p.grad is None else p.grad.clone() for p in parameters]
+    AGD(parameters).step()
+    for parameter, old in zip(parameters, before, strict=True):
+        assert (parameter.grad is None) if old is None else torch.equal(old, parameter.grad)  # type: ignore[arg-type]
+
+
+def test_groups_share_one_depth() -> None:
+    """Two groups are one network: L and eta span them, while each keeps its gain."""
+    together, apart = random_parameters([(3, 2), (2, 3), (3, 2)], seed=6), random_parameters([(3, 2), (2, 3), (3, 2)], seed=6)
+    for parameter in (*together, *apart):
+        parameter.grad = torch.ones_like(parameter)
+    start = [parameter.detach().clone() for parameter in together]
+    AGD(together).step()
+    groups: list[dict[str, Any]] = [{"params": apart[:1]}, {"params": apart[1:], "gain": 3.0}]
+    optimizer = AGD(groups)
+    optimizer.step()
+    assert [float(group["lr"]) for group in optimizer.param_groups] == 2 * [float(optimizer.param_groups[0]["lr"])]
+    for gain, old, one, other in zip((1, 3, 3), start, together, apart, strict=True):
+        torch.testing.assert_close(gain * (one - old), other - old, rtol=1e-13, atol=0)
+
+
+def test_closure_is_evaluated_with_gradients() -> None:
+    """`step` calls its closure first and returns what it returned."""
+    (parameter,) = weights([(2, 2)])
+    optimizer = AGD([parameter])
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = parameter.square().sum()
+        torch.autograd.backward(loss)
+        return loss.item()
+
+    expected = parameter.square().sum().item()
+    assert optimizer.step(closure) == expected
+    assert parameter.square().sum().item() < expected
+
+
+def test_state_goes_through_a_file_and_continues_identically() -> None:
+    """Weights and optimizer saved after some steps and loaded elsewhere go on bit for bit, gain included."""
+    parameters = weights(SHAPES[cnn])
+    optimizer = AGD(parameters, gain=0.5)
+
+    def step(optimizer: AGD, parameters: list[Tensor]) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(square(cnn(parameters), torch.arange(6) % 3))
+        optimizer.step()
+
+    for _ in range(3):
+        step(optimizer, parameters)
+    file = io.BytesIO()
+    torch.save({"weights": parameters, "optimizer": optimizer.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    others = [weight.detach().requires_grad_() for weight in saved["weights"]]
+    other = AGD(others)
+    other.load_state_dict(saved["optimizer"])
+    assert torch.equal(other.param_groups[0]["lr"], optimizer.param_groups[0]["lr"])
+    for _ in range(3):
+        step(optimizer, parameters)
+        step(other, others)
+    assert all(torch.equal(a, b) for a, b in zip(parameters, others, strict=True))
+    assert copy.deepcopy(other).param_groups[0]["gain"] == 0.5
+
+
+def test_a_kept_learning_rate_is_not_overwritten() -> None:
+    """The tensor read after one step keeps its value over the next: a curve may collect them without copying."""
+    parameters = weights(SHAPES[mlp])
+    steps = train(mlp, parameters, square)
+    optimizer = AGD(parameters)
+    parameters[0].grad = torch.ones_like(parameters[0])
+    optimizer.step()
+    kept = optimizer.param_groups[0]["lr"]
+    value = kept.item()
+    next(steps)
+    optimizer.step()
+    assert kept.item() == value != optimizer.param_groups[0]["lr"].item()
+
+
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The names of the operations inside the `with`, views aside."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Note and run one operation."""
+        if not func.is_view:
+            self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_work_is_per_shape_and_never_waits() -> None:
+    """More tensors of the same shapes launch no more operations, and none reads a value back from the device."""
+    counts = []
+    for copies in (1, 10):
+        parameters = random_parameters(copies * [(4, 3, 3, 3), (5, 7)], seed=7)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer = AGD(parameters)
+        with Operations() as operations:
+            optimizer.step()
+        counts.append(len(operations.names))
+        assert not [name for name in operations.names if "_local_scalar_dense" in name or "equal" in name]
+    assert counts[0] == counts[1] < 50
+
+
+def network_with(extra: nn.Module) -> nn.Module:
+    """A small network that ends in `extra`."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), extra)
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (nn.BatchNorm2d(4), "parameter 1 (1.weight) has shape (4,)"),
+        (nn.Conv2d(4, 4, 1), "parameter 2 (1.bias) has shape (4,)"),
+        (nn.Conv3d(4, 4, 1, bias=False), "parameter 1 (1.weight) has shape (4, 4, 1, 1, 1)"),
+    ],
+    ids=["scale", "bias", "conv3d"],
+)
+def test_refuses_what_it_is_not_defined_for(extra: nn.Module, said: str) -> None:
+    """The message says which parameter, of which shape, and what removes it; nothing is changed."""
+    network = network_with(extra)
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(Refused) as refusal:
+        AGD(network.named_parameters())
+    assert said in str(refusal.value)
+    assert "matrix-only" in str(refusal.value)
+    with pytest.raises(Refused) as refusal:
+        initialise(network, torch.Generator())
+    assert said in str(refusal.value)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
+
+
+def test_refuses_complex_and_empty_weights() -> None:
+    """Types and sizes for which the scale or the norm means nothing are refused, unnamed ones by number."""
+    for weight in (torch.zeros(2, 2, dtype=torch.complex64), torch.zeros(0, 2)):
+        with pytest.raises(Refused, match=r"parameter 1 has shape"):
+            AGD([torch.zeros(2, 2), weight])
+
+
+def test_a_refused_group_is_left_out() -> None:
+    """The number in the message counts over groups, and the optimizer goes on without the group."""
+    parameters = random_parameters([(3, 2)], seed=8)
+    optimizer = AGD(parameters)
+    with pytest.raises(Refused, match=r"parameter 1 has shape \(3,\)"):
+        optimizer.add_param_group({"params": [torch.zeros(3)]})
+    assert len(optimizer.param_groups) == 1
+    optimizer.step()
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, math.inf, math.nan])
+def test_refuses_a_gain_out_of_range(gain: float) -> None:
+    """Gains that cannot train are refused with what is allowed."""
+    with pytest.raises(Refused, match="finite gain above 0"):
+        AGD([torch.zeros(2, 2)], gain=gain)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (1, 4), (4, 1), (1, 1), (6, 4, 3, 3), (4, 6, 3, 2), (5, 5, 1, 1), (7, 1, 2, 2)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-6), (torch.bfloat16, 2e-2)])
+def test_initial_singular_values(shape: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
+    """All min(d_out, d_in) singular values of every tap are the tensor's scale, in every type."""
+    tensor = torch.zeros(shape, dtype=dtype, requires_grad=True)
+    initialise([tensor], torch.Generator().manual_seed(0))
+    for tap in reference_taps(tensor.detach().double()):
+        values = torch.linalg.svdvals(tap)
+        assert values.tolist() == pytest.approx(min(shape[:2]) * [reference_scale(tensor)], rel=tolerance)
+
+
+def test_initial_taps_are_independent_and_centred() -> None:
+    """Taps and tensors differ, and entries average to 0 with variance 1 / max(d_out, d_in): the sign fix makes them uniform."""
+    tensors = [torch.zeros(4, 4, 20, 20, dtype=torch.float64) for _ in range(2)]
+    initialise(tensors, torch.Generator().manual_seed(0))
+    assert not torch.equal(tensors[0], tensors[1])
+    entries = tensors[0].reshape(16, 400) / scale((4, 4, 20, 20))
+    # Standard errors over 400 taps: 0.025 for a mean, 0.018 for a variance; without the fix diagonal means are about 0.4.
+    assert float(entries.mean(1).abs().max()) < 0.1
+    assert float((entries.square().mean(1) - 0.25).abs().max()) < 0.08
+
+
+def test_initialisation_repeats_with_its_generator_alone() -> None:
+    """One seed gives one network, another seed another, and torch's global generator is neither read nor moved."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Flatten(), nn.Linear(8, 2, bias=False))
+    drawn = []
+    for seed, disturbance in ((1, 0), (1, 1), (2, 0)):
+        torch.manual_seed(disturbance)
+        state = torch.get_rng_state()
+        initialise(network, torch.Generator().manual_seed(seed))
+        assert torch.equal(state, torch.get_rng_state())
+        drawn.append([parameter.detach().clone() for parameter in network.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_a_gpu_steps_alike_and_is_never_waited_for() -> None:
+    """On a GPU a step gives the CPU's result, and raises nothing where every wait for the device is an error."""
+    drawn: list[tuple[int, ...]] = [(4, 3, 3, 3), (5, 7), (4, 3, 3, 3)]
+    here = random_parameters(drawn, seed=9)
+    there = [parameter.detach().cuda().requires_grad_() for parameter in here]
+    for parameter, twin in zip(here, there, strict=True):
+        twin.grad = None if parameter.grad is None else parameter.grad.cuda()
+    AGD(here).step()
+    optimizer = AGD(there)
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        optimizer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
+    for parameter, twin in zip(here, there, strict=True):
+        torch.testing.assert_close(parameter, twin.cpu(), rtol=1e-12, atol=1e-14)

@@ -1,0 +1,136 @@
+"""How long an AGD step takes beside torch's fused SGD step, on weights alone, and how many calls it makes.
+
+    OMP_NUM_THREADS=1 python tests/performance/agd_step.py [--rounds 41] [--device cpu]
+
+Both optimizers step the same shapes in one process, in alternating order, on one thread. On a CPU what is compared is
+process CPU time, which other processes disturb less than wall time; elsewhere wall time, after waiting for the device.
+Printed are medians and quartiles over rounds of the ratio AGD / fused SGD, and calls per step: operations that reach torch's
+dispatcher, views aside, each at least one kernel on a GPU. The first line says on what it ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from agd_bench.optim.agd import AGD
+
+Shapes = list[tuple[int, ...]]
+
+
+def nas_bench_201() -> Shapes:
+    """A typical cell of NAS-Bench-201, C = 16, N = 5: four 3x3 and one 1x1 convolution in each of 15 cells; 83 tensors."""
+    shapes: Shapes = [(16, 3, 3, 3)]
+    for width in (16, 32, 64):
+        if width > 16:
+            shapes += [(width, width // 2, 3, 3), (width, width, 3, 3), (width, width // 2, 1, 1)]
+        shapes += 5 * [*(4 * [(width, width, 3, 3)]), (width, width, 1, 1)]
+    return [*shapes, (10, 64)]
+
+
+def mlp() -> Shapes:
+    """Ten linear layers of width 256 over images of 3,072 values; 10 tensors."""
+    return [(256, 3072), *(8 * [(256, 256)]), (10, 256)]
+
+
+def resnet_18() -> Shapes:
+    """The pre-activation ResNet-18 for small images; 21 tensors."""
+    shapes: Shapes = [(64, 3, 3, 3), *(4 * [(64, 64, 3, 3)])]
+    for width in (128, 256, 512):
+        shapes += [(width, width // 2, 3, 3), (width, width // 2, 1, 1), *(3 * [(width, width, 3, 3)])]
+    return [*shapes, (10, 512)]
+
+
+class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations inside the `with`, views aside."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count and run one operation."""
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def parameters(shapes: Shapes, device: str) -> list[Tensor]:
+    """Weights of those shapes with gradients, both drawn from one seed."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=generator).to(device).requires_grad_() for shape in shapes]
+    for weight in weights:
+        weight.grad = torch.randn(weight.shape, generator=generator).to(device)
+    return weights
+
+
+def seconds(step: Callable[[], object], repeats: int, device: str) -> float:
+    """Time of one step, over `repeats` of them."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    wait: Callable[[], object] = (lambda: None) if device == "cpu" else torch.cuda.synchronize
+    wait()
+    start = clock()
+    for _ in range(repeats):
+        step()
+    wait()
+    return (clock() - start) / repeats
+
+
+def compare(shapes: Shapes, rounds: int, device: str) -> tuple[list[float], list[float], int, int]:
+    """Times of both steps by round, in seconds (AGD, SGD), and calls per step (AGD, SGD)."""
+    agd = AGD(parameters(shapes, device))
+    sgd = torch.optim.SGD(parameters(shapes, device), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
+    counts = []
+    for optimizer in (agd, sgd):
+        optimizer.step()
+        with Calls() as calls:  # type: ignore[no-untyped-call]
+            optimizer.step()
+        counts.append(calls.count)
+    # One measurement lasts about 20 ms, far above the clock's resolution.
+    repeats = max(1, round(0.02 / seconds(sgd.step, 5, device)))
+    times: dict[Any, list[float]] = {agd: [], sgd: []}
+    for index in range(rounds):
+        for optimizer in (agd, sgd) if index % 2 else (sgd, agd):
+            times[optimizer].append(seconds(optimizer.step, repeats, device))
+    return times[agd], times[sgd], counts[0], counts[1]
+
+
+def processor(device: str) -> str:
+    """The name of what computes."""
+    if device != "cpu":
+        return torch.cuda.get_device_name()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Measure all three sets of weights and print one row each."""
+    parser = argparse.ArgumentParser(description="AGD step beside torch's fused SGD step")
+    parser.add_argument("--rounds", type=int, default=41, help="alternating rounds per set of weights")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{processor(options.device)}, {os.cpu_count()} cores, 1 thread; Python {platform.python_version()}, torch {torch.__version__}")
+    print("weights        tensors  Mparams   AGD ms   SGD ms  ratio     quartiles    n  calls AGD/SGD")
+    for name, shapes in (("nas_bench_201", nas_bench_201()), ("mlp 10x256", mlp()), ("resnet_18", resnet_18())):
+        agd, sgd, agd_calls, sgd_calls = compare(shapes, options.rounds, options.device)
+        ratios = [a / s for a, s in zip(agd, sgd, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        size = sum(torch.Size(shape).numel() for shape in shapes) / 1e6
+        print(
+            f"{name:14} {len(shapes):7} {size:8.2f} {1e3 * statistics.median(agd):8.3f} {1e3 * statistics.median(sgd):8.3f} "
+            f"{middle:6.2f} {f'{low:.2f} to {high:.2f}':>13} {len(ratios):4} {f'{agd_calls} / {sgd_calls}':>14}"
+        )
+
+
+if __name__ == "__main__":
+    main()

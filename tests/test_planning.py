@@ -1,0 +1,151 @@
+"""Planning: the same sweep gives the same trials everywhere, and every pair meets the same architectures and seeds."""
+
+from __future__ import annotations
+
+import collections
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agd_bench import plugins
+from agd_bench.errors import InputError, PluginError, SweepError, UnknownNameError
+from agd_bench.planning import draw_architectures, plan
+from agd_bench.records import TUNING_SEED, Sweep
+
+TUNED = {"name": "sgd_tuned", "tuning_trials": 3}
+
+
+def sweep(**changes: object) -> Sweep:
+    """A small sweep with one frozen and one tuned algorithm."""
+    asked = {
+        "name": "small",
+        "epochs": 1,
+        "seeds": 2,
+        "search_spaces": [{"name": "nas_bench_201", "architectures": 5, "options": {"channels": 4, "cells": 1}}],
+        "datasets": [{"name": "digits"}],
+        "algorithms": [{"name": "agd"}, TUNED],
+    }
+    return Sweep.model_validate({**asked, **changes})
+
+
+def test_a_plan_is_a_function_of_its_sweep() -> None:
+    """Twice the same trials in the same order."""
+    assert plan(sweep()) == plan(sweep())
+
+
+def test_every_algorithm_meets_the_same_architectures_and_seeds() -> None:
+    """Final trials pair one to one between any two algorithms."""
+    pairs = collections.defaultdict(set)
+    for trial in plan(sweep()).all_trials:
+        if trial.purpose == "final":
+            pairs[trial.algorithm_label].add((trial.architecture, trial.seed))
+    assert pairs["agd"] == pairs["sgd_tuned"]
+    assert len(pairs["agd"]) == 10
+
+
+def test_a_smaller_draw_is_the_beginning_of_a_larger_one() -> None:
+    """Growing a sweep keeps what was trained."""
+    module = plugins.load("search_spaces", "nas_bench_201")
+    assert draw_architectures(module, "nas_bench_201", 32)[:12] == draw_architectures(module, "nas_bench_201", 12)
+
+
+def test_the_draw_is_the_same_on_every_machine() -> None:
+    """Pinned: published results are of these architectures."""
+    module = plugins.load("search_spaces", "nas_bench_201")
+    assert draw_architectures(module, "nas_bench_201", 1) == ("|skip_connect~0|+|none~0|nor_conv_1x1~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|",)
+
+
+def test_tuning_seeds_are_never_final_seeds() -> None:
+    """Final trials come from fresh seeds."""
+    for trial in plan(sweep()).all_trials:
+        assert (trial.seed >= TUNING_SEED) == (trial.purpose == "tuning")
+
+
+def test_scope_decides_what_a_study_tunes_on() -> None:
+    """One study per architecture, or one for the space on its proxies with all architectures as finals."""
+    each = plan(sweep(algorithms=[TUNED])).studies
+    assert [len(study.rounds) for study in each] == [3] * 5
+    assert {len(part) for study in each for part in study.rounds} == {1}
+    (once,) = plan(sweep(algorithms=[{**TUNED, "tuning_scope": "search-space", "proxies": 2}])).studies
+    assert [len(part) for part in once.rounds] == [2, 2, 2]
+    assert len(once.final) == 10
+
+
+def test_an_architecture_with_a_defect_is_planned_but_never_tuned() -> None:
+    """It must become refused rows for every algorithm, so it has final trials and no study."""
+    dead = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    spaces = [{"name": "nas_bench_201", "architectures": [dead]}]
+    made = plan(sweep(search_spaces=spaces))
+    assert made.studies == ()
+    assert {trial.algorithm_label for trial in made.trials} == {"agd", "sgd_tuned"}
+
+
+@given(count=st.integers(1, 12), seeds=st.integers(1, 4), tuning=st.integers(1, 4))
+@settings(max_examples=15, deadline=None)
+def test_no_trial_is_planned_twice(count: int, seeds: int, tuning: int) -> None:
+    """Ids are distinct whatever the sizes, and their number is what the sweep asks."""
+    spaces = [{"name": "nas_bench_201", "architectures": count}]
+    made = plan(sweep(seeds=seeds, search_spaces=spaces, algorithms=[{"name": "agd"}, {**TUNED, "tuning_trials": tuning}]))
+    ids = [trial.id for trial in made.all_trials]
+    assert len(set(ids)) == len(ids)
+    finals = [trial for trial in made.all_trials if trial.purpose == "final"]
+    assert len(finals) == 2 * count * seeds
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"algorithms": [{"name": "adg"}]}, UnknownNameError, "Did you mean 'agd'"),
+        ({"algorithms": [{"name": "agd", "tuning_trials": 2}]}, SweepError, "self-tuning"),
+        ({"algorithms": [{"name": "sgd_tuned"}]}, SweepError, "give tuning_trials"),
+        ({"algorithms": [{"name": "agd", "hyperparameters": {"gian": 1.0}}]}, UnknownNameError, "Did you mean 'gain'"),
+        ({"algorithms": [{**TUNED, "hyperparameters": {"learning_rate": 1.0}}]}, SweepError, "cannot be fixed as well"),
+        ({"algorithms": [{**TUNED, "tuning_scope": "search-space", "pruner": "median"}]}, SweepError, "median pruner"),
+        ({"search_spaces": [{"name": "nas_bench_201", "options": {"chanels": 3}}]}, UnknownNameError, "Did you mean 'channels'"),
+        ({"search_spaces": [{"name": "nas_bench_201", "architectures": ["|x~0|"]}]}, SweepError, "no architecture of NAS-Bench-201"),
+        ({"search_spaces": [{"name": "nas_bench_201", "architectures": 20_000}]}, SweepError, "20000 architectures asked for"),
+        ({"search_spaces": [{"name": "plain_chain", "architectures": "all"}]}, SweepError, "cannot be enumerated"),
+        ({"datasets": [{"name": "digit"}]}, UnknownNameError, "Did you mean 'digits'"),
+        ({"algorithms": [{"name": "agd"}, {"name": "agd", "label": "again"}]}, SweepError, "the same trials under two labels"),
+    ],
+)
+def test_what_does_not_fit_together_is_a_clear_error(changes: dict[str, object], error: type[InputError], said: str) -> None:
+    """Before anything is trained, and in one line."""
+    with pytest.raises(error) as raised:
+        plan(sweep(**changes))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_edited_plug_in_changes_its_digest(tmp_path: Path) -> None:
+    """Numbers of an edited search space never mix with older ones."""
+    file = tmp_path / "mine.py"
+    text = '"""A space of one."""\ndef sample(rng):\n    return "a"\ndef build(architecture, in_channels, num_classes):\n    raise ValueError\n'
+    file.write_text(text)
+    asked = sweep(search_spaces=[{"name": "mine", "architectures": 1}], algorithms=[{"name": "agd"}])
+    folders: dict[plugins.Kind, tuple[Path, ...]] = {"search_spaces": (tmp_path,)}
+    before = plan(asked, folders).plugin_digests["search_spaces/mine"]
+    file.write_text(text + "# edited\n")
+    assert plan(asked, folders).plugin_digests["search_spaces/mine"] != before
+
+
+def test_a_plug_in_that_raises_on_import_is_named(tmp_path: Path) -> None:
+    """The file and the error, in one line."""
+    (tmp_path / "broken.py").write_text("raise RuntimeError('oh no')\n")
+    with pytest.raises(PluginError, match=r"broken\.py: raises on import: RuntimeError: oh no"):
+        plan(sweep(search_spaces=[{"name": "broken"}]), {"search_spaces": (tmp_path,)})
+
+
+def test_a_space_that_repeats_itself_is_not_asked_for_ever() -> None:
+    """A sampler with one architecture cannot give two."""
+
+    class Module:
+        @staticmethod
+        def sample(rng: np.random.Generator) -> str:
+            return "same"
+
+    with pytest.raises(SweepError, match="only 1 different"):
+        draw_architectures(Module, "tiny", 2)  # type: ignore[arg-type]

@@ -1,0 +1,128 @@
+"""The records: what a sweep may say, and what makes a trial the same trial."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agd_bench.errors import InputError, SweepError
+from agd_bench.records import Sweep, Trial, TrialResult, canonical_json, digest, parse_sweep, read_sweep
+
+SWEEP = """
+name = "small"
+epochs = 2
+seeds = 2
+[[search_spaces]]
+name = "nas_bench_201"
+architectures = 3
+[[datasets]]
+name = "digits"
+[[algorithms]]
+name = "agd"
+"""
+
+TRIAL = Trial(
+    search_space="nas_bench_201",
+    search_space_label="a",
+    architecture="x",
+    dataset="digits",
+    algorithm="agd",
+    algorithm_label="b",
+    epochs=1,
+    batch_size=8,
+    seed=0,
+)
+
+
+def test_a_count_of_seeds_means_the_first_ones() -> None:
+    """`seeds = 2` is the seeds 0 and 1, and a list is itself."""
+    assert parse_sweep(SWEEP, "s.toml").seeds == (0, 1)
+    assert parse_sweep(SWEEP.replace("seeds = 2", "seeds = [7, 3]"), "s.toml").seeds == (7, 3)
+
+
+def test_labels_default_to_names() -> None:
+    """An entry without a label is called by its name, and the first algorithm is the baseline."""
+    sweep = parse_sweep(SWEEP, "s.toml")
+    assert sweep.algorithms[0].label == "agd"
+    assert sweep.baseline_label == "agd"
+
+
+def test_a_sweep_survives_json() -> None:
+    """JSON out and in again gives the same sweep."""
+    sweep = parse_sweep(SWEEP, "s.toml")
+    assert parse_sweep(sweep.model_dump_json(), "s.json") == sweep
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seeds = 2", "seedz = 2", "did you mean 'seeds'"),
+        ("epochs = 2", "epochs = 0", "epochs: Input should be greater than or equal to 1"),
+        ("epochs = 2", "epochs = = 2", "line 3"),
+        ('name = "digits"', 'name = "digits"\nshare = 1.5', "datasets.0.share: Input should be less than or equal to 1"),
+        ("seeds = 2", "seeds = [1, 1]", "must be distinct"),
+        ("seeds = 2", "seeds = 0", "at least one"),
+        ('name = "agd"', 'name = "agd"\n[[algorithms]]\nname = "agd"', "agd stands there twice"),
+        ("seeds = 2", 'baseline = "sgd"', "'sgd' is none of the algorithms (agd)"),
+        ('name = "agd"', 'name = "../agd"', "algorithms.0.name"),
+        ("seeds = 2", "deadline_seconds = nan", "deadline_seconds"),
+    ],
+)
+def test_a_bad_sweep_is_one_clear_line(old: str, new: str, said: str) -> None:
+    """Every fault names its place and what is allowed, in one line that begins with the file."""
+    with pytest.raises(SweepError) as raised:
+        parse_sweep(SWEEP.replace(old, new), "s.toml")
+    assert said in str(raised.value)
+    assert str(raised.value).startswith("s.toml: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unreadable_sweep_file_is_an_input_error(tmp_path: object) -> None:
+    """A file that is not there is named."""
+    from pathlib import Path
+
+    missing = Path(str(tmp_path)) / "none.toml"
+    with pytest.raises(InputError, match=r"none\.toml: cannot be read"):
+        read_sweep(missing)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans(), max_size=6))
+def test_the_digest_ignores_the_order_of_keys(value: dict[str, object]) -> None:
+    """Equal values hash equally however they were written."""
+    turned = dict(reversed(list(value.items())))
+    assert digest(value) == digest(turned)
+    assert json.loads(canonical_json(value)) == value
+
+
+def test_the_id_is_the_identity_alone() -> None:
+    """Labels and proposals do not make another trial; a seed, a number or a fixed hyperparameter does."""
+    assert TRIAL.model_copy(update={"search_space_label": "z", "algorithm_label": "z"}).id == TRIAL.id
+    proposed = Trial.model_validate({**TRIAL.model_dump(), "proposal": {"lr": 0.1}, "stop_below": {1: 0.5}})
+    assert proposed.id == TRIAL.id
+    for change in ({"seed": 1}, {"number": 0}, {"hyperparameters": {"gain": 2.0}}, {"epochs": 2}, {"profile": "as-published"}):
+        assert Trial.model_validate({**TRIAL.model_dump(), **change}).id != TRIAL.id
+
+
+def test_the_id_is_stable_across_versions() -> None:
+    """Stored results are found again: this id was computed once and must never change without a schema step."""
+    assert TRIAL.id == "53830e4cfb6e40df"
+
+
+def test_what_the_tuner_proposed_goes_over_what_the_sweep_fixed() -> None:
+    """`settings` is what `build` gets."""
+    trial = Trial.model_validate({**TRIAL.model_dump(), "hyperparameters": {"a": 1, "b": 1}, "proposal": {"b": 2}})
+    assert trial.settings == {"a": 1, "b": 2}
+
+
+def test_no_nan_enters_a_result() -> None:
+    """A number that is not finite is no measurement."""
+    with pytest.raises(ValueError, match="finite"):
+        TrialResult(trial_id="x", status="done", test_accuracy=float("nan"))
+
+
+def test_the_schema_can_be_published() -> None:
+    """A sweep's JSON schema names every key."""
+    assert {"search_spaces", "algorithms", "datasets", "seeds"} <= set(Sweep.model_json_schema()["properties"])

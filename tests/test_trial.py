@@ -1,0 +1,213 @@
+"""One trial on real digits: what is measured, how it can end, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from agd_bench import plugins
+from agd_bench.errors import DatasetError, ExecutorError, OutOfMemory, UnknownNameError
+from agd_bench.records import Trial, TrialResult
+from agd_bench.training import checkpointing, fitting
+from agd_bench.trial import Workplace, run_trial
+from tests.plugin_folders import write_plugins
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    """A CPU with the tests' plug-ins and a folder for checkpoints."""
+    folders = cast("dict[plugins.Kind, tuple[Path, ...]]", write_plugins(tmp_path / "plugins"))
+    return Workplace(data_root=tmp_path, folders=folders, device="cpu", checkpoints=tmp_path / "checkpoints", checkpoint_seconds=1e9)
+
+
+def trial(**changes: Any) -> Trial:
+    """A short training of a small network on a tenth of the digits."""
+    asked = {
+        "search_space": "tiny",
+        "search_space_label": "tiny",
+        "architecture": "small",
+        "dataset": "digits",
+        "dataset_share": 0.1,
+        "algorithm": "plain",
+        "algorithm_label": "plain",
+        "epochs": 4,
+        "batch_size": 32,
+        "seed": 3,
+    }
+    return Trial.model_validate({**asked, **changes})
+
+
+TIMINGS = {"train_seconds", "total_seconds", "resumed_epoch"}
+
+
+def measured(result: TrialResult) -> dict[str, Any]:
+    """A result without what depends on the clock and on interruptions."""
+    content = result.model_dump(exclude=TIMINGS)
+    for point in content["curve"]:
+        del point["train_seconds"]
+    return content
+
+
+def test_a_trial_measures_what_it_says(workplace: Workplace) -> None:
+    """Every number of a finished trial, against what can be worked out by hand."""
+    result = run_trial(trial(), workplace)
+    assert (result.status, result.reason) == ("done", "")
+    assert [point.epoch for point in result.curve] == [1, 2, 3, 4]
+    assert result.curve[-1].val_accuracy == result.val_accuracy
+    assert result.curve[-1].train_loss < result.curve[0].train_loss
+    assert result.test_accuracy is not None
+    assert 0.1 < result.test_accuracy <= 1
+    # matrix-only: 8 kernels of 3 x 3 and a 32 x 10 matrix, neither biases nor batch norm's scales
+    assert result.parameters == 8 * 9 + 32 * 10
+    assert result.forward_flops == 2 * (8 * 9 * 3 * 3 + 32 * 10)
+    assert result.peak_memory_bytes is None
+    assert result.energy_joules is None
+    assert 0 < result.train_seconds < result.total_seconds
+    assert result.provenance["torch"] == torch.__version__
+    assert result.provenance["threads"] == "1"
+
+
+def test_the_profile_decides_which_parameters_there_are(workplace: Workplace) -> None:
+    """As published, biases and scales are there and counted."""
+    result = run_trial(trial(profile="as-published", epochs=1), workplace)
+    assert result.parameters == 8 * 9 + 8 + 2 * 8 + 32 * 10 + 10
+
+
+def test_equal_trials_measure_the_same_and_seeds_differ(workplace: Workplace) -> None:
+    """Initialisation, order, augmentation and dropout follow from the seed alone."""
+    first = measured(run_trial(trial(), workplace))
+    torch.manual_seed(1234)  # whatever the process drew before
+    assert measured(run_trial(trial(), workplace)) == first
+    assert measured(run_trial(trial(seed=4), workplace)) != first
+
+
+def test_the_callers_generator_and_threads_are_left_alone(workplace: Workplace) -> None:
+    """A library does not touch what is global."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    run_trial(trial(epochs=1), workplace)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("algorithm", ["plain", "agd", "nadamw", "sgd_tuned"])
+def test_a_resumed_training_is_the_undisturbed_one(workplace: Workplace, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after any epoch and begun again, bit for bit: weights, optimizer, schedule, order, dropout, curve."""
+    proposal = {"learning_rate": 0.1, "one_minus_momentum": 0.1, "weight_decay": 1e-6, "end_factor": 1e-2}
+    asked = trial(algorithm=algorithm, proposal=proposal if algorithm == "sgd_tuned" else None)
+    undisturbed = run_trial(asked, dataclasses.replace(workplace, checkpoints=None))
+    saving = dataclasses.replace(workplace, checkpoint_seconds=0.0)
+    original = checkpointing.save
+
+    def save_and_die(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
+        original(folder, attempt, epoch, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpointing, "save", save_and_die)
+    for attempt in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(asked, saving, attempt=attempt)
+    monkeypatch.undo()
+    resumed = run_trial(asked, saving, attempt=3)
+    assert resumed.resumed_epoch == 2
+    assert measured(resumed) == measured(undisturbed)
+
+
+def test_an_architecture_with_a_defect_is_refused(workplace: Workplace) -> None:
+    """A row with a reason, not a crash."""
+    result = run_trial(trial(architecture="dead"), workplace)
+    assert (result.status, result.reason) == ("refused", "no path")
+    assert result.test_accuracy is None
+
+
+def test_agd_refuses_what_it_is_not_defined_for(workplace: Workplace) -> None:
+    """Biases of the as-published profile."""
+    result = run_trial(trial(algorithm="agd", profile="as-published"), workplace)
+    assert result.status == "refused"
+    assert "matrix-only" in result.reason
+
+
+def test_divergence_keeps_the_curve_and_carries_no_nan(workplace: Workplace) -> None:
+    """Status and reason, and nothing that is not finite."""
+    result = run_trial(trial(algorithm="exploding"), workplace)
+    assert result.status == "diverged"
+    assert "not finite" in result.reason
+    assert result.test_accuracy is None
+
+
+def test_an_algorithm_that_raises_fails_its_trial_alone(workplace: Workplace) -> None:
+    """The error, its place in the plug-in, and no folder of this machine."""
+    result = run_trial(trial(algorithm="raising"), workplace)
+    assert result.status == "failed"
+    assert result.reason.startswith("RuntimeError: planned trouble (raising.py:")
+    assert str(workplace.data_root) not in result.reason
+
+
+def test_out_of_memory_is_the_schedulers_to_handle(workplace: Workplace) -> None:
+    """It is raised, because whether to try again alone is not the trial's decision."""
+    with pytest.raises(OutOfMemory, match="planned"):
+        run_trial(trial(algorithm="starving"), workplace)
+
+
+def test_a_deadline_ends_a_trial_between_two_steps(workplace: Workplace) -> None:
+    """Failed, with the reason."""
+    result = run_trial(trial(), workplace, seconds_left=0.0)
+    assert (result.status, result.reason) == ("failed", "longer than its deadline")
+
+
+def test_a_trial_under_the_median_is_pruned_and_charged(workplace: Workplace) -> None:
+    """It stops after the epoch where its best accuracy is under the threshold; what it spent is kept."""
+    result = run_trial(trial(stop_below={2: 1.1}), workplace)
+    assert result.status == "pruned"
+    assert len(result.curve) == 2
+    assert result.flops is not None
+    assert result.flops > 0
+    last = run_trial(trial(stop_below={4: 1.1}), workplace)
+    assert last.status == "done", "after the last epoch there is nothing left to save"
+
+
+def test_what_every_trial_would_meet_is_raised(workplace: Workplace) -> None:
+    """An unknown plug-in, a missing data set, a GPU that is not there: the sweep has to stop and say so."""
+    with pytest.raises(UnknownNameError):
+        run_trial(trial(algorithm="plian"), workplace)
+    if not torch.cuda.is_available():
+        with pytest.raises(ExecutorError, match="no GPU"):
+            run_trial(trial(), dataclasses.replace(workplace, device="cuda"))
+
+
+def test_a_missing_data_set_says_how_to_get_it(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the folder and AGD_BENCH_DATA."""
+    import urllib.error
+    import urllib.request
+
+    def no_network(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    with pytest.raises(DatasetError, match="AGD_BENCH_DATA"):
+        run_trial(trial(dataset="cifar10"), workplace)
+
+
+def test_another_loss_is_another_training(workplace: Workplace) -> None:
+    """The sweep's `loss` replaces the algorithm's own."""
+    own = run_trial(trial(epochs=1), workplace)
+    square = run_trial(trial(epochs=1, loss="square"), workplace)
+    assert own.train_loss != square.train_loss
+
+
+def test_bfloat16_trains_too(workplace: Workplace) -> None:
+    """Forward and backward in bfloat16, weights and AGD's norms in float32."""
+    result = run_trial(trial(algorithm="agd", precision="bfloat16"), workplace)
+    assert result.status == "done"
+
+
+def test_epoch_seeds_do_not_collide() -> None:
+    """No two epochs of any two trials with small seeds share their order."""
+    seeds = {fitting.seed_of_epoch(seed, epoch) for seed in range(50) for epoch in range(1, 500)}
+    assert len(seeds) == 50 * 499

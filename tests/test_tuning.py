@@ -1,0 +1,98 @@
+"""The tuner: proposals as a function of what was told."""
+
+from __future__ import annotations
+
+import pytest
+
+from agd_bench.errors import PluginError
+from agd_bench.records import CurvePoint, Scalars, Study, Trial
+from agd_bench.tuning import PRUNER_STARTUP, Told, choose, distributions, propose, stop_below
+
+RANGES = {
+    "learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
+    "depth": {"low": 1, "high": 9},
+    "schedule": {"choices": ["constant", "cosine"]},
+}
+TRIAL = Trial(
+    search_space="s", search_space_label="s", architecture="x", dataset="d", algorithm="a", algorithm_label="a", epochs=1, batch_size=8, seed=0
+)
+STUDY = Study(key="k", algorithm="a", algorithm_label="a", rounds=((TRIAL,),), final=(TRIAL,))
+
+
+def objective(values: Scalars) -> float | None:
+    """A made-up accuracy that diverges at high rates."""
+    rate = float(values["learning_rate"])
+    return None if rate > 0.3 else 1.0 - abs(rate - 0.1)
+
+
+def run_study(told: list[Told], until: int) -> list[Told]:
+    """Ask and tell until there are so many rows."""
+    while len(told) < until:
+        values = propose(STUDY, RANGES, told)
+        told = [*told, Told(len(told), values, objective(values))]
+    return told
+
+
+def test_proposals_are_the_same_after_every_crash() -> None:
+    """A study that is rebuilt from its rows at any point proposes what the undisturbed one did."""
+    undisturbed = run_study([], 12)
+    for crash in (0, 1, 5, 11):
+        assert run_study(undisturbed[:crash], 12) == undisturbed
+
+
+def test_proposals_stay_within_their_ranges() -> None:
+    """Floats, integers and choices, each of its kind."""
+    for _, values, _ in run_study([], 12):
+        assert 1e-4 <= float(values["learning_rate"]) <= 1.0
+        assert isinstance(values["depth"], int)
+        assert 1 <= values["depth"] <= 9
+        assert values["schedule"] in ("constant", "cosine")
+
+
+def test_another_study_proposes_something_else() -> None:
+    """The key seeds the sampler."""
+    other = STUDY.model_copy(update={"key": "other"})
+    assert propose(STUDY, RANGES, []) != propose(other, RANGES, [])
+
+
+def test_the_sampler_learns_from_what_diverged() -> None:
+    """Told that high rates diverge, TPE proposes fewer of them than chance would."""
+    told = [
+        Told(n, {"learning_rate": rate, "depth": 1, "schedule": "cosine"}, None if rate > 0.3 else 0.9)
+        for n, rate in enumerate([0.5, 0.01, 0.7, 0.02, 0.9, 0.015, 0.6, 0.012])
+    ]
+    keys = [STUDY.model_copy(update={"key": str(n)}) for n in range(40)]
+    high = sum(float(propose(study, RANGES, told)["learning_rate"]) > 0.3 for study in keys)
+    chance = 40 * 0.13  # share of (0.3, 1) in the log range
+    assert high < chance
+
+
+def test_the_best_finished_proposal_is_chosen_the_earliest_of_equals() -> None:
+    """Unfinished proposals are never chosen, and nothing finished means no choice."""
+    rows = [Told(0, {"a": 0}, None), Told(1, {"a": 1}, 0.5), Told(2, {"a": 2}, 0.7), Told(3, {"a": 3}, 0.7)]
+    assert choose(rows) == {"a": 2}
+    assert choose(rows[:1]) is None
+    assert choose([]) is None
+
+
+def point(epoch: int, accuracy: float) -> CurvePoint:
+    """A curve's point with this validation accuracy."""
+    return CurvePoint(epoch=epoch, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, train_seconds=1.0)
+
+
+def test_the_median_rule_waits_and_then_gives_the_median() -> None:
+    """No threshold before enough trials reached an epoch; the median of those that did, later."""
+    pruning = STUDY.model_copy(update={"pruner": "median"})
+    curves = [[point(1, value), point(2, value + 0.1)] for value in (0.2, 0.4, 0.6)]
+    assert PRUNER_STARTUP == 3
+    assert stop_below(pruning, curves[:2]) == {}
+    assert stop_below(pruning, [*curves[:2], curves[2][:1]]) == {1: 0.4}
+    assert stop_below(pruning, curves) == {1: 0.4, 2: 0.5}
+    assert stop_below(STUDY, curves) == {}
+
+
+@pytest.mark.parametrize("bad", [{"low": 1.0}, {"low": 2.0, "high": 1.0}, {"low": 0.0, "high": 1.0, "log": True}, {"choices": []}])
+def test_a_malformed_range_is_a_clear_error(bad: dict[str, object]) -> None:
+    """The message shows the range and what is allowed."""
+    with pytest.raises(PluginError, match=r"RANGES\['x'\] = .* allowed"):
+        distributions({"x": bad})
