@@ -75,12 +75,8 @@ def _datasets(root: Path) -> Iterator[Finding]:
     else:
         yield Finding("data folder", "ok", f"{root} (from AGD_BENCH_DATA)")
     for name, source in plugins.find("datasets").items():
-        module = plugins.load_source(source)
-        try:
-            present = module.is_present(root) if hasattr(module, "is_present") else True
-        except OSError as error:
-            yield Finding(f"data set {name}", "warning", str(error))
-            continue
+        files = plugins.describe(source).get("FILES", ())
+        present = all((root / str(file)).exists() for file in files) if isinstance(files, tuple) else True
         if present:
             yield Finding(f"data set {name}", "ok", "here")
         else:

@@ -156,7 +156,7 @@ def _side_by_side(values: pd.Series[float]) -> list[float]:
     logs = np.log(values.to_numpy(dtype=float))
     step = max(float(np.ptp(logs)), 1.0) / 40
     factors = [1.0] * len(values)
-    for cluster in {tuple(np.flatnonzero(np.abs(logs - log) < step)) for log in logs}:
+    for cluster in dict.fromkeys(tuple(np.flatnonzero(np.abs(logs - log) < step)) for log in logs):
         for order, index in enumerate(cluster):
             factors[int(index)] = float(np.exp(step * (order - (len(cluster) - 1) / 2)))
     return factors
@@ -264,7 +264,7 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         axes.spines[:].set_visible(False)
     count, seeds, used = int(agreement["architectures"].max()), int(agreement["seeds"].max()), int(agreement["seeds_compared"].max())
     caption = f"Kendall's tau-b between rankings of up to {count} architectures, 1 = equal rankings, 0 = unrelated. " + (
-        f"All values compare {_seeds(used)} with {used} other(s), out of {seeds}. Outlined on the diagonal: each ranking's agreement "
+        f"All values compare disjoint sets of the {seeds} seeds, {used} against {used}. Outlined on the diagonal: each ranking's agreement "
         "with itself over seeds, the noise ceiling; a value below both of its ceilings is a change of the ranking, if its interval agrees."
         if seeds > 1
         else "With one seed the diagonal, the noise ceiling, is missing: no value can be told from noise."

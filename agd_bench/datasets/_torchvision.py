@@ -33,7 +33,7 @@ def _read(name: str, root: Path, train: bool) -> tuple[Images, Labels]:
     kind = getattr(torchvision.datasets, name)
     try:
         source = kind(str(root), train=train, download=False)
-    except (RuntimeError, OSError, EOFError, ValueError):
+    except (RuntimeError, OSError, EOFError, ValueError, AssertionError):  # absent, cut short or damaged
         source = _fetch(kind, name, root, train)
     pixels, labels = np.asarray(source.data, dtype=np.uint8), np.asarray(source.targets, dtype=np.int64)
     return np.ascontiguousarray(_channels_first(pixels)), labels

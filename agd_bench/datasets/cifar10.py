@@ -21,6 +21,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 CROP_PADDING = 4
 FLIP = True
+FILES = ("cifar-10-batches-py",)
 LICENCE = "none stated; the author asks for a citation"
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 

@@ -21,6 +21,7 @@ MEAN = (0.5071, 0.4865, 0.4409)
 STD = (0.2673, 0.2564, 0.2762)
 CROP_PADDING = 4
 FLIP = True
+FILES = ("cifar-100-python",)
 LICENCE = "none stated; the author asks for a citation"
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 

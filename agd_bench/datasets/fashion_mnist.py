@@ -22,6 +22,7 @@ MEAN = (0.2860,)
 STD = (0.3530,)
 CROP_PADDING = 4
 FLIP = True
+FILES = ("FashionMNIST/raw",)
 LICENCE = "MIT"
 SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
 

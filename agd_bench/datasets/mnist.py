@@ -19,6 +19,7 @@ MEAN = (0.1307,)
 STD = (0.3081,)
 CROP_PADDING = 0
 FLIP = False
+FILES = ("MNIST/raw",)
 LICENCE = "CC BY-SA 3.0"
 SOURCE = "http://yann.lecun.com/exdb/mnist"
 

@@ -1,0 +1,157 @@
+"""Write the report: the page, its figures as SVG and PNG, its data as CSV."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from agd_bench.report.aggregating import aggregates
+from agd_bench.report.drawing import inline_svg
+from agd_bench.report.sections import Section, group_title, make_sections
+from agd_bench.report.tables import Column, Table, make_rows, seconds
+from agd_bench.store import Results
+
+HERE = Path(__file__).parent
+SHOWN_FAILURES = 100
+
+
+def build_report(results: Results, folder: Path) -> Path:
+    """Write the report of a run, whole or partial, into a folder.
+
+    Args:
+        results: the raw rows.
+        folder: made if it is not there; files of the same names are replaced.
+
+    Returns:
+        `folder / "index.html"`: one page that asks nothing of any other host. Beside it `figures/` (SVG and PNG), `data/` (every table of
+        `aggregates` as CSV) and `sweep.json` (what to run again).
+    """
+    tables = aggregates(results)
+    sections = make_sections(results, tables)
+    for name in ("data", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / "data" / f"{name}.csv", index=False, lineterminator="\n")
+    for section in sections:
+        for name, picture in {**section.shifts, **section.pictures}.items():
+            (folder / "figures" / f"{name}.svg").write_text(picture.svg(), encoding="utf-8")
+            (folder / "figures" / f"{name}.png").write_bytes(picture.png())
+    sweep = results.sweep.model_dump_json(indent=2) + "\n"
+    (folder / "sweep.json").write_text(sweep, encoding="utf-8")
+    page = folder / "index.html"
+    page.write_text(_render(results, sections, _failures(tables["failures"]), sweep), encoding="utf-8")
+    return page
+
+
+def finding_sentences(results: Results) -> list[str]:
+    """The finding in words, one line per comparison group and challenger; what is partial says so.
+
+    Args:
+        results: the raw rows.
+    """
+    sections = make_sections(results, aggregates(results))
+    lines = []
+    for section in sections:
+        said = [" ".join(found.sentences) for found in section.findings] or [section.alone]
+        lines += [text for text in [section.partial, *said] if text]
+        if len(sections) > 1:
+            lines[-len(said)] = f"{section.title}: {lines[-len(said)]}"
+    return lines
+
+
+def _render(results: Results, sections: list[Section], failures: Table, sweep: str) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["inline_svg"] = inline_svg
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return environment.get_template("page.html.jinja").render(
+        results=results,
+        sweep=sweep,
+        sections=sections,
+        failures=failures,
+        facts=_facts(results),
+        provenance=_provenance(results.attempts),
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_policy_hash(style),
+        script_hash=_policy_hash(script),
+        ended=int((~results.trials["status"].isin(["pending", "running"])).sum()),
+        group_title=group_title,
+    )
+
+
+def _policy_hash(text: str) -> Markup:
+    """The source expression that admits exactly this inline text."""
+    return Markup(f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}")
+
+
+def _failures(table: pd.DataFrame) -> Table:
+    records: list[dict[str, Any]] = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    for record in records:
+        record["where"] = group_title((record["search_space"], record["dataset"], record["profile"]))
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Purpose", "final: compared; tuning: a proposal was tried", numeric=False),
+        Column("Outcome", "how it ended", numeric=False),
+        Column("Reason", "in the words of the error", numeric=False),
+        Column("Trials", "how many ended so"),
+        Column("Architectures", "how many different ones"),
+        Column("Charged time", "their attempts, all charged"),
+        Column("For example", "the first one's architecture", numeric=False),
+        Column("Where", "search space, data set, profile", numeric=False),
+    )
+    writers = (
+        ("algorithm", str), ("purpose", str), ("status", str), ("reason", str), ("trials", str), ("architectures", str),
+        ("charged_seconds", seconds), ("example", str), ("where", str),
+    )  # fmt: skip
+    rows = make_rows(records[:SHOWN_FAILURES], writers)
+    return Table("failures-table", "Trials that did not end well, equal reasons together", columns, rows, len(records), "data/failures.csv")
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """What was run, for a reader who has not seen the sweep."""
+    sweep, trials = results.sweep, results.trials
+    final = trials[trials["purpose"] == "final"]
+    counts = f"{len(trials)} ({len(final)} final, {len(trials) - len(final)} for tuning)"
+    facts = [
+        ("Search spaces", ", ".join(choice.label for choice in sweep.search_spaces)),
+        ("Architectures", str(final[["search_space", "architecture"]].drop_duplicates().shape[0])),
+        ("Data sets", ", ".join(f"{choice.name} ({100 * choice.share:g} % of the training images)" for choice in sweep.datasets)),
+        ("Algorithms", ", ".join(choice.label for choice in sweep.algorithms)),
+        ("Baseline", sweep.baseline_label),
+        ("Profiles", ", ".join(sweep.profiles)),
+        ("Epochs, batch size", f"{sweep.epochs}, {sweep.batch_size}"),
+        ("Seeds", ", ".join(str(seed) for seed in sweep.seeds)),
+        ("Arithmetic", sweep.precision),
+        ("Trials planned", counts),
+        ("Attempts lost and charged", str(int((results.attempts["outcome"] == "lost").sum()))),
+        ("Started", results.meta.get("created_at", "not recorded")),
+    ]
+    return facts
+
+
+def _provenance(attempts: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every fact that attempts record about where they ran, with the values that occurred."""
+    found: dict[str, dict[str, int]] = {}
+    for text, count in attempts["provenance"].dropna().value_counts(sort=False).items():
+        for key, value in json.loads(str(text)).items():
+            if value not in ("", None):
+                values = found.setdefault(str(key).replace("_", " "), {})
+                values[str(value)] = values.get(str(value), 0) + int(count)
+    return [
+        (
+            key,
+            "; ".join(sorted(values))
+            if len(values) == 1
+            else "; ".join(f"{value} ({count} attempts)" for value, count in sorted(values.items())),
+        )
+        for key, values in sorted(found.items())
+    ]

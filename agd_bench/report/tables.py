@@ -1,0 +1,104 @@
+"""Tables as the page shows them: cells with their text and the value that they sort by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from agd_bench.analysis.wording import duration
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is read, and what it sorts by (a number as text, or the text itself)."""
+
+    text: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, what it says, and whether it holds numbers."""
+
+    label: str
+    meaning: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Attributes:
+        id: its anchor in the page.
+        caption: what it shows, and the order of its rows.
+        columns: headings; the first column heads its rows.
+        rows: cells, as many as columns.
+        total: rows that there are; more than are shown for long tables.
+        data: path of the CSV file with all of it, relative to the page.
+        filterable: whether a box filters the rows by their first column.
+    """
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    total: int
+    data: str
+    filterable: bool = False
+
+
+def cell(value: Any, write: Callable[[Any], str] = str) -> Cell:
+    """A cell; a missing value shows as a dash and sorts last.
+
+    >>> cell(0.25, per_cent), cell(float("nan"), per_cent)
+    (Cell(text='25.0', value='0.25'), Cell(text='–', value=''))
+    """
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return Cell(MISSING, "")
+    return Cell(write(value), str(value))
+
+
+def per_cent(share: float) -> str:
+    """A share in [0, 1] as per cent."""
+    return f"{100 * share:.1f}"
+
+
+def scientific(value: float) -> str:
+    """A large number with three digits.
+
+    >>> scientific(1234567890.0), scientific(0.0)
+    ('1.23e9', '0')
+    """
+    return "0" if value == 0 else f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
+
+
+def place(rank: float) -> str:
+    """A rank; tied ones can end in a half."""
+    return f"{rank:g}"
+
+
+def make_rows(records: Sequence[dict[str, Any]], writers: Sequence[tuple[str, Callable[[Any], str]]]) -> tuple[tuple[Cell, ...], ...]:
+    """Rows of cells: for each record the given keys, each with its own way of writing."""
+    return tuple(tuple(cell(record[key], write) for key, write in writers) for record in records)
+
+
+def times(ratio: float) -> str:
+    """A ratio."""
+    return f"{ratio:.2f}"
+
+
+def signed(value: float) -> str:
+    """A number with its sign, two decimals."""
+    return f"{value:+.2f}"
+
+
+def seconds(value: float) -> str:
+    """Seconds in a unit that reads well."""
+    return duration(value)

@@ -1,0 +1,205 @@
+"""What a training algorithm must keep."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from agd_bench.errors import Refused
+from agd_bench.records import Profile
+from agd_bench.testing._checking import PROFILES, Check, demand, equal, keywords, run
+from agd_bench.training.profiles import apply_profile
+
+TIERS = ("self-tuning", "learning-rate-free", "externally tuned")
+STEPS = 40
+"""Steps for which an algorithm trains the kit's networks."""
+
+
+def check_algorithm(module: ModuleType) -> list[Check]:
+    """Whether a training algorithm keeps its protocol."""
+    algorithm = _Algorithm(module)
+    return run(
+        {
+            "TIER, SOURCE and LICENCE are stated": algorithm.facts,
+            "functions take what the harness gives": algorithm.signatures,
+            "RANGES are well formed": algorithm.ranges,
+            "the loss is a finite scalar with a gradient": algorithm.loss,
+            "preparing repeats under its generator": algorithm.preparing,
+            "steps lower the loss, or the network is refused": algorithm.training,
+            "a checkpoint continues as if nothing had happened": algorithm.resuming,
+        }
+    )
+
+
+@dataclass
+class _Training:
+    """A network, what trains it, and the one batch that it is trained on."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    loss: Callable[[Tensor, Tensor], Tensor]
+    images: Tensor
+    labels: Tensor
+
+    def step(self) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(self.network(self.images), self.labels)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        return float(loss.detach())
+
+    @property
+    def state(self) -> dict[str, Any]:
+        scheduler = self.scheduler.state_dict() if self.scheduler is not None else {}
+        return copy.deepcopy({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "scheduler": scheduler})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
+
+def _kit_network(profile: Profile) -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)]
+    return apply_profile(nn.Sequential(*layers), profile)
+
+
+def middle(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The middle of each range (of its logarithm where it is logarithmic), or the first choice."""
+    values: dict[str, Any] = {}
+    for name, item in ranges.items():
+        if "choices" in item:
+            values[name] = item["choices"][0]
+            continue
+        low, high = item["low"], item["high"]
+        value = math.sqrt(low * high) if item.get("log") else (low + high) / 2
+        values[name] = round(value) if isinstance(low, int) and isinstance(high, int) else value
+    return values
+
+
+class _Algorithm:
+    """The checks of a training algorithm."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def start(self, profile: Profile) -> _Training:
+        network = self.module.prepare(_kit_network(profile), torch.Generator().manual_seed(0))
+        built = self.module.build(network, STEPS, **middle(self.module.RANGES))
+        optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
+        demand(
+            isinstance(optimizer, Optimizer), f"build returned {type(optimizer).__name__}; return an Optimizer, or it and an LRScheduler"
+        )
+        generator = torch.Generator().manual_seed(1)
+        labels = torch.arange(64) % 4
+        prototypes = torch.randn(4, 1, 8, 8, generator=generator)
+        images = prototypes[labels] + torch.randn(64, 1, 8, 8, generator=generator)
+        return _Training(network, optimizer, scheduler, self.module.loss, images, labels)
+
+    def accepted(self) -> dict[Profile, _Training]:
+        """What it agrees to train, by profile."""
+        begun, reasons = {}, []
+        for profile in PROFILES:
+            try:
+                begun[profile] = self.start(profile)
+            except Refused as refusal:
+                reasons.append(f"{profile}: {refusal}")
+        demand(bool(begun), f"refuses a convolution and a linear layer in either profile ({'; '.join(reasons)})")
+        return begun
+
+    def facts(self) -> None:
+        tier = getattr(self.module, "TIER", None)
+        demand(tier in TIERS, f"TIER is {tier!r}; state one of {', '.join(TIERS)}")
+        searched = bool(self.module.RANGES)
+        demand(searched == (tier == "externally tuned"), f"TIER is {tier!r}, but RANGES {'has entries' if searched else 'is empty'}")
+        for fact in ("SOURCE", "LICENCE"):
+            demand(bool(getattr(self.module, fact, "")), f"{fact} is missing; state it as text")
+
+    def signatures(self) -> None:
+        keywords(self.module.prepare, ("network", "generator"))
+        keywords(self.module.loss, ("logits", "labels"))
+        taken = keywords(self.module.build, ("network", "steps"))
+        strange = sorted(self.module.RANGES.keys() - taken.keys())
+        demand(not strange, f"RANGES names {', '.join(strange)}, which build does not take")
+        needed = sorted(name for name, item in taken.items() if item.default is item.empty and name not in self.module.RANGES)
+        demand(not needed, f"build needs {', '.join(needed)}: give a default, or a range in RANGES")
+
+    def ranges(self) -> None:
+        for name, item in self.module.RANGES.items():
+            fault = _fault_of_range(item)
+            demand(not fault, f"RANGES[{name!r}] = {item}: {fault}")
+
+    def loss(self) -> None:
+        logits = torch.randn(8, 4, requires_grad=True)
+        loss = self.module.loss(logits, torch.arange(8) % 4)
+        demand(loss.ndim == 0 and bool(loss.isfinite()), f"loss returned shape {tuple(loss.shape)}, {loss}; return a finite scalar tensor")
+        loss.backward()
+        demand(logits.grad is not None and bool(logits.grad.any()), "the loss has no gradient; compute it from the logits")
+
+    def preparing(self) -> str:
+        try:
+            states = []
+            for seed in (1, 2):
+                network = _kit_network("matrix-only")
+                torch.manual_seed(seed)
+                states.append(self.module.prepare(network, torch.Generator().manual_seed(0)).state_dict())
+        except Refused as refusal:
+            return f"refuses the matrix-only network: {refusal}"
+        demand(equal(*states), "prepare gave two networks for one generator; draw from `generator` alone")
+        return ""
+
+    def training(self) -> str:
+        begun = self.accepted()
+        for profile, training in begun.items():
+            losses = [training.step() for _ in range(STEPS)]
+            case = f"{STEPS} steps on the {profile} network took the loss from {losses[0]:.4g} to {losses[-1]:.4g}"
+            demand(all(map(math.isfinite, losses)) and losses[-1] < losses[0], f"{case}; it must fall")
+            rate = training.optimizer.param_groups[0].get("lr")
+            readable = rate is None or math.isfinite(float(rate))
+            demand(readable, f"param_groups[0]['lr'] is {rate}; keep the learning rate there as a float or a 0-dim tensor")
+        refused = [profile for profile in PROFILES if profile not in begun]
+        return f"refuses {refused[0]} networks" if refused else ""
+
+    def resuming(self) -> None:
+        for profile, training in self.accepted().items():
+            for _ in range(3):
+                training.step()
+            saved, resumed = training.state, self.start(profile)
+            resumed.restore(saved)
+            for one in (training, resumed):
+                for _ in range(3):
+                    one.step()
+            same = equal(training.network.state_dict(), resumed.network.state_dict())
+            demand(same, "training went on differently from a checkpoint; keep all that a step depends on in the optimizer's state_dict")
+
+
+def _fault_of_range(item: Any) -> str:
+    """What is wrong with an entry of RANGES; empty if nothing."""
+    if not isinstance(item, dict):
+        return 'give {"low": a, "high": b, "log": bool} or {"choices": [...]}'
+    if "choices" in item:
+        values = item["choices"]
+        plain = isinstance(values, list | tuple) and all(isinstance(value, bool | int | float | str) for value in values)
+        return (
+            "" if set(item) == {"choices"} and plain and len(set(values)) == len(values) > 0 else "choices are a list of different scalars"
+        )
+    if not {"low", "high"} <= set(item) <= {"low", "high", "log"}:
+        return "keys are low, high and log, or choices"
+    low, high = item["low"], item["high"]
+    if not (isinstance(low, int | float) and isinstance(high, int | float) and math.isfinite(low) and math.isfinite(high) and low < high):
+        return "low must lie under high, both finite numbers"
+    return "a logarithmic range lies above 0" if item.get("log") and low <= 0 else ""

@@ -1,0 +1,82 @@
+"""A check, how a list of them is run, and what the checks of all kinds share."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import torch
+
+from agd_bench.errors import AgdBenchError
+from agd_bench.records import Profile
+
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a plug-in must keep.
+
+    Attributes:
+        name: what must hold.
+        passed: whether it does.
+        message: what is wrong and how to mend it; where it holds, empty or a remark.
+    """
+
+    name: str
+    passed: bool
+    message: str = ""
+
+
+class Fault(Exception):  # noqa: N818 - it is the plug-in's fault, and a check's outcome
+    """What is wrong and how to mend it."""
+
+
+def demand(holds: bool, message: str) -> None:
+    if not holds:
+        raise Fault(message)
+
+
+def run(checks: Mapping[str, Callable[[], str | None]]) -> list[Check]:
+    """Run every check, whatever the others come to; each returns a remark or none, or raises."""
+    done = []
+    for name, check in checks.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            try:
+                done.append(Check(name, True, check() or ""))
+            except (Fault, AgdBenchError) as fault:
+                done.append(Check(name, False, str(fault)))
+            except Exception as error:
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(frame.filename).name}:{frame.lineno}"
+                done.append(Check(name, False, f"raises {type(error).__name__}: {' '.join(str(error).split())} ({where})"))
+    return done
+
+
+def cites(module: ModuleType) -> None:
+    demand(
+        re.search(r"\b(19|20)\d\d\b", module.__doc__ or "") is not None,
+        "the module's docstring names no source; add a References section with authors, title, venue and year",
+    )
+
+
+def keywords(function: Callable[..., Any], first: tuple[str, ...]) -> dict[str, inspect.Parameter]:
+    """The parameters of `function` after those that are given by position, which must have the names `first`."""
+    parameters = dict(inspect.signature(function).parameters)
+    given = tuple(parameters)[: len(first)]
+    demand(given == first, f"{function.__name__}({', '.join(parameters)}) must begin with ({', '.join(first)})")
+    rest = {name: parameter for name, parameter in parameters.items() if name not in first}
+    loose = [name for name, parameter in rest.items() if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)]
+    demand(not loose, f"{function.__name__} takes *{' and *'.join(loose)}; name each option, so that a misspelt one is refused")
+    return rest
+
+
+def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
