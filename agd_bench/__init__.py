@@ -1,1 +1,58 @@
-"""agd-bench: what hyperparameter-free training does to architecture search."""
+"""agd-bench: what hyperparameter-free training does to architecture search.
+
+Train what a sweep asks (`run`), read what is stored (`load_results`), rank and charge it (`ranks`, `rank_shift`,
+`kendall_tau`, `charged_cost`), and publish it (`build_report`, `publish`). `AGD` is a plain torch optimizer.
+
+Names are imported when they are first used: reading results does not import torch, and `agd-bench --help` imports nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agd_bench.analysis import charged_cost, kendall_tau, rank_shift, ranks
+    from agd_bench.leaderboard import publish
+    from agd_bench.optim.agd import AGD
+    from agd_bench.planning import plan
+    from agd_bench.records import Sweep, read_sweep
+    from agd_bench.report import build_report
+    from agd_bench.store import load_results
+    from agd_bench.sweeping import run
+
+_HOMES = {
+    "AGD": "optim.agd",
+    "Sweep": "records",
+    "build_report": "report",
+    "charged_cost": "analysis",
+    "kendall_tau": "analysis",
+    "load_results": "store",
+    "plan": "planning",
+    "publish": "leaderboard",
+    "rank_shift": "analysis",
+    "ranks": "analysis",
+    "read_sweep": "records",
+    "run": "sweeping",
+}
+
+__all__ = [
+    "AGD",
+    "Sweep",
+    "build_report",
+    "charged_cost",
+    "kendall_tau",
+    "load_results",
+    "plan",
+    "publish",
+    "rank_shift",
+    "ranks",
+    "read_sweep",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"agd_bench.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'agd_bench' has no attribute {name!r}")

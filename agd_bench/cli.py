@@ -26,7 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Find out what hyperparameter-free training does to architecture search: accuracy, charged cost and rank shift, against seed noise.\n\n"
+    help="Find out what hyperparameter-free training does to architecture search: "
+    "accuracy, charged cost and rank shift, against seed noise.\n\n"
     "Start with `agd-bench run quickstart`: it needs no download, no GPU and no server.",
 )
 
@@ -178,7 +179,7 @@ def plan(
 
     folders = _folders(search_spaces, algorithms, datasets)
     table, slots = estimate(open_sweep(sweep), out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, folders=folders)
-    _print_table(table, as_json)
+    _print_table(table if as_json or table["problem"].any() else table.drop(columns="problem"), as_json)
     if not as_json:
         trials = int(table[["tuning_trials", "final_trials"]].to_numpy().sum())
         flops, seconds = table["flops"].sum(), table["wall_seconds"].sum()
@@ -242,8 +243,7 @@ def list_(
     from agd_bench.sweeps import builtin_sweeps, open_sweep
 
     if what == "sweeps":
-        rows = [{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()]
-        _print_table(pd.DataFrame(rows), as_json)
+        _print_table(pd.DataFrame([{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()]), as_json)
         return
     kinds: dict[str, plugins.Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets"}
     columns = {"search-spaces": [], "algorithms": ["TIER", "SOURCE"], "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"]}[what]
@@ -251,7 +251,7 @@ def list_(
     rows = []
     for name, source in plugins.find(kinds[what], folders).items():
         facts = plugins.describe(source)
-        row = {"name": name, "summary": facts["summary"]}
+        row: dict[str, object] = {"name": name, "summary": facts["summary"]}
         row |= {column.lower(): facts.get(column) for column in columns}
         rows.append(row | {"from": source.origin})
     _print_table(pd.DataFrame(rows), as_json)

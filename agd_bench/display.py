@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +17,7 @@ from agd_bench.scheduling.progress import Event, Snapshot
 
 PLAIN_SECONDS = 15.0
 """Seconds between two lines where there is no terminal."""
+RUNNING_SHOWN = 4
 
 
 def duration(seconds: float | None) -> str:
@@ -97,18 +97,16 @@ class Display:
 
     @staticmethod
     def _picture(snapshot: Snapshot) -> Group:
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(snapshot.best))
-        table.add_column("algorithm")
-        table.add_column("best validation accuracy so far", justify="right")
-        table.add_column("architecture", overflow="ellipsis", no_wrap=True)
+        lines = Table.grid()
+        lines.add_column(overflow="ellipsis", no_wrap=True)
+        lines.add_row(counts_line(snapshot))
+        lines.add_row(ProgressBar(total=max(1, snapshot.total), completed=_ended(snapshot), width=60))
+        for trial in snapshot.running[:RUNNING_SHOWN]:
+            lines.add_row(Text(f"running  {trial.algorithm_label}, seed {trial.seed}, {trial.architecture}"))
+        best = Table(box=None, padding=(0, 2, 0, 0))
+        best.add_column("algorithm", no_wrap=True, min_width=max(map(len, snapshot.best), default=0))
+        best.add_column("best validation so far", justify="right", no_wrap=True, min_width=22)
+        best.add_column("architecture", overflow="ellipsis", no_wrap=True)
         for label, (accuracy, architecture) in snapshot.best.items():
-            table.add_row(label, f"{accuracy:.3f}", architecture)
-        running = [
-            Text(f"  running  {t.algorithm_label}  {t.architecture}  seed {t.seed}", overflow="ellipsis", no_wrap=True)
-            for t in snapshot.running[:4]
-        ]
-        bar = ProgressBar(total=max(1, snapshot.total), completed=_ended(snapshot), width=60)
-        return Group(Text(counts_line(snapshot)), bar, *running, table)
-
-
-Observer = Callable[[Event | None, Snapshot], None]
+            best.add_row(label, f"{accuracy:.3f}", Text(architecture))
+        return Group(lines, best) if snapshot.best else Group(lines)

@@ -251,7 +251,10 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
     with _style({"axes.grid": False}):
         figure, axes = _canvas(side + 0.6, side)
         values = matrix.to_numpy(dtype=float)
-        axes.imshow(np.nan_to_num(values), vmin=0, vmax=1, cmap="YlGnBu")
+        edges = np.arange(len(labels) + 1) - 0.5
+        axes.pcolormesh(edges, edges, np.nan_to_num(values), vmin=0, vmax=1, cmap="YlGnBu")
+        axes.set(aspect="equal")
+        axes.invert_yaxis()
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
             colour = "white" if value > 0.6 else CELL_INK

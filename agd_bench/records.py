@@ -82,7 +82,7 @@ class DatasetChoice(Record):
     Attributes:
         name: the plug-in's name.
         share: share of the training and validation splits to use, in (0, 1]; drawn once per data set, equal for every
-            trial. The test split stays whole.
+            trial. Validation keeps at least 300 images where it has them, and the test split stays whole.
         augment: whether the data set's standard augmentation is applied.
     """
 

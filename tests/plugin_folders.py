@@ -6,7 +6,11 @@ from pathlib import Path
 
 SPACES = {
     "tiny": '''
-"""Two small networks and one that cannot be trained. Source: these tests."""
+"""Two small networks and one that cannot be trained.
+
+References:
+    The developers of agd-bench, tests of the project, 2026.
+"""
 from torch import nn
 
 OPTIONS = {"width": 8}
@@ -25,6 +29,8 @@ def defect(architecture):
 
 
 def build(architecture, in_channels, num_classes, width=8):
+    if architecture not in architectures():
+        raise ValueError(f"{architecture!r} is none of {architectures()}")
     width = width if architecture == "small" else width // 2
     return nn.Sequential(
         nn.Conv2d(in_channels, width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout(0.1),

@@ -55,7 +55,9 @@ def test_a_smaller_draw_is_the_beginning_of_a_larger_one() -> None:
 def test_the_draw_is_the_same_on_every_machine() -> None:
     """Pinned: published results are of these architectures."""
     module = plugins.load("search_spaces", "nas_bench_201")
-    assert draw_architectures(module, "nas_bench_201", 1) == ("|skip_connect~0|+|none~0|nor_conv_1x1~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|",)
+    assert draw_architectures(module, "nas_bench_201", 1) == (
+        "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|",
+    )
 
 
 def test_tuning_seeds_are_never_final_seeds() -> None:
@@ -123,7 +125,7 @@ def test_what_does_not_fit_together_is_a_clear_error(changes: dict[str, object],
 def test_an_edited_plug_in_changes_its_digest(tmp_path: Path) -> None:
     """Numbers of an edited search space never mix with older ones."""
     file = tmp_path / "mine.py"
-    text = '"""A space of one."""\ndef sample(rng):\n    return "a"\ndef build(architecture, in_channels, num_classes):\n    raise ValueError\n'
+    text = '"""One."""\ndef sample(rng):\n    return "a"\ndef build(architecture, in_channels, num_classes):\n    raise ValueError\n'
     file.write_text(text)
     asked = sweep(search_spaces=[{"name": "mine", "architectures": 1}], algorithms=[{"name": "agd"}])
     folders: dict[plugins.Kind, tuple[Path, ...]] = {"search_spaces": (tmp_path,)}

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agd_bench.errors import PluginError
 from agd_bench.records import CurvePoint, Scalars, Study, Trial
 from agd_bench.tuning import PRUNER_STARTUP, Told, choose, distributions, propose, stop_below
 
-RANGES = {
+RANGES: dict[str, dict[str, Any]] = {
     "learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
     "depth": {"low": 1, "high": 9},
     "schedule": {"choices": ["constant", "cosine"]},
 }
 TRIAL = Trial(
-    search_space="s", search_space_label="s", architecture="x", dataset="d", algorithm="a", algorithm_label="a", epochs=1, batch_size=8, seed=0
+    search_space="s",
+    search_space_label="s",
+    architecture="x",
+    dataset="d",
+    algorithm="a",
+    algorithm_label="a",
+    epochs=1,
+    batch_size=8,
+    seed=0,
 )
 STUDY = Study(key="k", algorithm="a", algorithm_label="a", rounds=((TRIAL,),), final=(TRIAL,))
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from agd_bench.report.aggregating import aggregates
-from agd_bench.report.drawing import inline_svg
+from agd_bench.report.rendering import render
 from agd_bench.report.sections import Section, group_title, make_sections
 from agd_bench.report.tables import Column, Table, make_rows, seconds
 from agd_bench.store import Results
 
-HERE = Path(__file__).parent
 SHOWN_FAILURES = 100
 
 
@@ -59,38 +54,23 @@ def finding_sentences(results: Results) -> list[str]:
     sections = make_sections(results, aggregates(results))
     lines = []
     for section in sections:
-        said = [" ".join(found.sentences) for found in section.findings] or [section.alone]
-        lines += [text for text in [section.partial, *said] if text]
-        if len(sections) > 1:
-            lines[-len(said)] = f"{section.title}: {lines[-len(said)]}"
+        where = f"{section.title}: " if len(sections) > 1 else ""
+        said = [section.partial, *(" ".join(found.sentences) for found in section.findings), section.alone]
+        lines += [where + text for text in said if text]
     return lines
 
 
 def _render(results: Results, sections: list[Section], failures: Table, sweep: str) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["inline_svg"] = inline_svg
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return environment.get_template("page.html.jinja").render(
+    return render(
+        "page.html.jinja",
         results=results,
         sweep=sweep,
         sections=sections,
         failures=failures,
         facts=_facts(results),
         provenance=_provenance(results.attempts),
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_policy_hash(style),
-        script_hash=_policy_hash(script),
         ended=int((~results.trials["status"].isin(["pending", "running"])).sum()),
-        group_title=group_title,
     )
-
-
-def _policy_hash(text: str) -> Markup:
-    """The source expression that admits exactly this inline text."""
-    return Markup(f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}")
 
 
 def _failures(table: pd.DataFrame) -> Table:
@@ -101,7 +81,7 @@ def _failures(table: pd.DataFrame) -> Table:
         Column("Algorithm", "label in the sweep", numeric=False),
         Column("Purpose", "final: compared; tuning: a proposal was tried", numeric=False),
         Column("Outcome", "how it ended", numeric=False),
-        Column("Reason", "in the words of the error", numeric=False),
+        Column("Reason", "in the words of the error", numeric=False, prose=True),
         Column("Trials", "how many ended so"),
         Column("Architectures", "how many different ones"),
         Column("Charged time", "their attempts, all charged"),

@@ -25,7 +25,7 @@ function filterRows(table, words, count) {
   const wanted = words.toLowerCase();
   let shown = 0;
   for (const row of table.tBodies[0].rows) {
-    row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+    row.hidden = !row.textContent.toLowerCase().includes(wanted);
     if (!row.hidden) shown += 1;
   }
   count.textContent = `${shown} of ${table.tBodies[0].rows.length} rows`;

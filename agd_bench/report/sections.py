@@ -10,7 +10,7 @@ from agd_bench import figures
 from agd_bench.analysis import GROUP, Finding, finding
 from agd_bench.figures import Picture
 from agd_bench.report.aggregating import challengers, in_sweep_order
-from agd_bench.report.tables import Cell, Column, Table, cell, make_rows, per_cent, place, scientific, seconds, signed, times
+from agd_bench.report.tables import Cell, Column, Table, cell, interval, make_rows, per_cent, place, scientific, seconds, signed, times
 from agd_bench.store import Results
 
 SHOWN_ARCHITECTURES = 200
@@ -114,8 +114,8 @@ def _partial(trials: pd.DataFrame) -> str:
 def _algorithms(own: dict[str, pd.DataFrame], anchor: str) -> Table:
     records = own["accuracy"].merge(own["cost"], on=[*GROUP, "algorithm"]).to_dict("records")
     for record in records:
-        bounds = f"{100 * record['mean_low']:.1f} to {100 * record['mean_high']:.1f}" if record["mean_low"] == record["mean_low"] else None
-        record["interval"] = bounds
+        known = record["mean_low"] == record["mean_low"]  # NaN is not equal to itself
+        record["interval"] = interval(f"{100 * record['mean_low']:.1f}", f"{100 * record['mean_high']:.1f}") if known else None
     columns = (
         Column("Algorithm", "label in the sweep", numeric=False),
         Column("Mean accuracy, %", "test accuracy, mean over architectures of their means over seeds; done trials only"),
@@ -147,7 +147,7 @@ def _agreement(own: dict[str, pd.DataFrame], anchor: str) -> Table:
     for record in records:
         record["pair"] = f"{record['algorithm']} and {record['other']}"
         known = record["gap_low"] == record["gap_low"]
-        record["interval"] = f"{signed(record['gap_low'])} to {signed(record['gap_high'])}" if known else None
+        record["interval"] = interval(signed(record["gap_low"]), signed(record["gap_high"])) if known else None
     columns = (
         Column("Rankings of", "two algorithms", numeric=False),
         Column("Kendall's tau", "agreement of the two rankings: 1 equal, 0 unrelated"),

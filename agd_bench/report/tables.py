@@ -24,11 +24,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, what it says, and whether it holds numbers."""
+    """One column: its heading, what it says, whether it holds numbers, and whether it holds prose that needs width."""
 
     label: str
     meaning: str
     numeric: bool = True
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Table:
         rows: cells, as many as columns.
         total: rows that there are; more than are shown for long tables.
         data: path of the CSV file with all of it, relative to the page.
-        filterable: whether a box filters the rows by their first column.
+        filterable: whether a box filters the rows.
     """
 
     id: str
@@ -102,3 +103,8 @@ def signed(value: float) -> str:
 def seconds(value: float) -> str:
     """Seconds in a unit that reads well."""
     return duration(value)
+
+
+def interval(low: str, high: str) -> str:
+    """Two bounds in one cell, not to be broken over lines."""
+    return f"{low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high}"

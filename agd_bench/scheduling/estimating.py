@@ -7,6 +7,7 @@ of building are timed on the same networks.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ import pandas as pd
 import torch
 
 from agd_bench import cost
-from agd_bench.errors import Refused
+from agd_bench.errors import AgdBenchError, Refused
 from agd_bench.records import Plan, Trial
 from agd_bench.training import fitting
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
@@ -117,7 +118,8 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
     Returns:
         One row per comparison and algorithm: `search_space`, `dataset`, `profile`, `algorithm`, `studies`,
         `tuning_trials`, `final_trials`, `flops` (training, forward and backward, 2 per multiply-add),
-        `device_seconds` (trials one after the other) and `wall_seconds` (on the slots).
+        `device_seconds` (trials one after the other), `wall_seconds` (on the slots) and `problem` (why there is no
+        estimate: the plug-in raised; else empty).
     """
     finished = set(done)
     cells: dict[tuple[str, str, str, str], list[Trial]] = {}
@@ -130,7 +132,13 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
         threads = torch.get_num_threads()
         torch.set_num_threads(workplace.threads)
         for (space, dataset, profile, algorithm), trials in cells.items():
-            seconds, flops = _estimate_cell([_with_placeholder(trial, local) for trial in trials], local)
+            problem = ""
+            try:
+                seconds, flops = _estimate_cell([_with_placeholder(trial, local) for trial in trials], local)
+            except AgdBenchError:
+                raise
+            except Exception as error:  # a plug-in's: its trials will end as failed, which a plan should say and not die of
+                seconds, flops, problem = math.nan, math.nan, f"{type(error).__name__}: {error}"
             rows.append(
                 {
                     "search_space": space,
@@ -143,8 +151,9 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
                     "flops": flops,
                     "device_seconds": seconds,
                     "wall_seconds": seconds / max(1, slots),
+                    "problem": problem,
                 }
             )
         torch.set_num_threads(threads)
     columns = ["search_space", "dataset", "profile", "algorithm", "studies", "tuning_trials", "final_trials"]
-    return pd.DataFrame(rows, columns=[*columns, "flops", "device_seconds", "wall_seconds"])
+    return pd.DataFrame(rows, columns=[*columns, "flops", "device_seconds", "wall_seconds", "problem"])

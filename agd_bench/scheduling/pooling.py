@@ -159,6 +159,8 @@ def connect(address: str) -> bool:
     ray: Any = importlib.import_module("ray")
     if ray.is_initialized():
         return False
+    # Ray has no public switch against its remarks on dead workers; they stand in its logs, and ours say what we make of them.
+    ray._private.worker._worker_logs_enabled = False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address == "local":
@@ -300,17 +302,19 @@ class RayExecutor:
         """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
         exceptions = self._ray.exceptions
         self._remove(member)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        log.warning("%s is gone: %s", member.name, reason)
+        text = " ".join(str(error).split())
+        log.warning("%s is gone: %s: %s", member.name, type(error).__name__, text)
         if member.task is None:
             self._failures += 1
             if self._failures > START_FAILURES:
-                hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in str(error) else "see Ray's logs"
-                raise ExecutorError(f"{self._failures} workers died one after the other while coming up ({reason}); {hint}")
+                hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in text else "see Ray's logs"
+                raise ExecutorError(f"{self._failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
         self._launch()
         if member.task is None:
             return None
+        # Ray's own words name hosts and processes, which have no place in results; they are in the log.
         starved = isinstance(error, exceptions.OutOfMemoryError)
+        reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
         return Outcome(member.task.trial.id, member.task.attempt, "out of memory" if starved else "lost", message=reason)
 
     def _check_coming(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,15 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def settle_journal(path: Path) -> None:
+    """Leave a database that nobody drives as one plain file; while somebody reads, its log stays beside it for now."""
+    try:
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            connection.execute("pragma journal_mode=delete")
+    except sqlite3.OperationalError:
+        return
 
 
 def connect(location: Path | str, writing: bool) -> sa.Engine:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import Sweep
 from agd_bench.store.columns import TABLES, Column, Table, columns_of, dictionary_text
-from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, translated
+from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, shown, translated
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES))
 STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "missing")
@@ -98,8 +98,16 @@ def _read_database(location: Path | str) -> Results:
     finally:
         engine.dispose()
     tables = {table: typed(table, frames[table]) for table in TABLES}
-    sweep = Sweep.model_validate_json(meta.pop("sweep"))
-    return Results(sweep, **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
+    return Results(_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
+
+
+def _parse_sweep(location: Path | str, meta: dict[str, str]) -> Sweep:
+    try:
+        return Sweep.model_validate_json(meta.pop("sweep"))
+    except (KeyError, ValueError) as error:
+        raise StoreDamagedError(
+            f"{shown(location)}: its sweep cannot be read ({' '.join(str(error).split())[:200]}); read it with the version that wrote it"
+        ) from None
 
 
 def _devices(attempts: pd.DataFrame) -> list[str]:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Self
 import sqlalchemy as sa
 
 from agd_bench.errors import RunChangedError, StoreDamagedError, StoreError
-from agd_bench.records import CurvePoint, Plan, Scalars, Status, Sweep, Trial, TrialResult, canonical_json, digest
+from agd_bench.records import CurvePoint, Plan, Scalars, Status, Trial, TrialResult, canonical_json, digest
 from agd_bench.store import locking
 from agd_bench.store.database import (
     APPLICATION_ID,
@@ -38,6 +38,7 @@ from agd_bench.store.database import (
     check_file,
     connect,
     is_url,
+    settle_journal,
     shown,
     translated,
 )
@@ -108,8 +109,8 @@ def _meta_of(plan: Plan) -> dict[str, str]:
 
 def _differences(old: dict[str, str], plan: Plan) -> list[str]:
     """What of the stored run is not as the plan has it, in words."""
-    before, after = Sweep.model_validate_json(old["sweep"]).model_dump(), plan.sweep.model_dump()
-    changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before[key] != after[key]]
+    before, after = json.loads(old["sweep"]), plan.sweep.model_dump(mode="json")
+    changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
     digests: dict[str, str] = json.loads(old["plugin_digests"])
     both = sorted(digests.keys() | plan.plugin_digests.keys())
     changed += [f"the source of {key}" for key in both if digests.get(key) != plan.plugin_digests.get(key)]
@@ -332,6 +333,8 @@ class Store:
                 locking.release(connection, self._here)
         finally:
             self._engine.dispose()
+        if not is_url(self.location):
+            settle_journal(Path(self.location) / FILE)
 
     def __enter__(self) -> Self:
         return self

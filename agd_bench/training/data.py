@@ -28,6 +28,9 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Split = tuple[Pixels, Labels]
 
+LEAST_VALIDATION = 300
+"""Images that a share leaves the validation split, where it has them."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -170,7 +173,8 @@ def load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float, 
     """The data set `name` on a device; the two used last stay there, so that a worker loads each of its sets once.
 
     The share of the training and validation splits is drawn once for the data set's name, equally from all classes; a
-    smaller share is a subset of a larger one. The test split stays whole.
+    smaller share is a subset of a larger one. Validation keeps `LEAST_VALIDATION` images, or all that it has: a choice by
+    a handful of images would be a choice by chance. The test split stays whole.
 
     Args:
         name: the plug-in's name.
@@ -205,18 +209,18 @@ def _load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float,
 
     return Splits(
         train=put(_share_of(arrays["train"], name, share), padding, flip),
-        val=put(_share_of(arrays["val"], name, share)),
+        val=put(_share_of(arrays["val"], name, share, LEAST_VALIDATION)),
         test=put(arrays["test"]),
     )
 
 
-def _share_of(split: Split, name: str, share: float) -> Split:
-    """The stated share of a split, in the split's own order."""
+def _share_of(split: Split, name: str, share: float, least: int = 0) -> Split:
+    """The stated share of a split, in the split's own order, and not under `least` images where it has them."""
     images, labels = split
     count = round(share * len(labels)) if 0 < share <= 1 else 0
     if count < 2:
         raise InputError(f"data set {name!r}: a share of {share:g} leaves {count} of {len(labels)} images; give a larger one, up to 1")
-    kept = np.sort(balanced_order(labels, name)[:count])
+    kept = np.sort(balanced_order(labels, name)[: max(count, least)])
     return images[kept], labels[kept]
 
 

@@ -64,7 +64,7 @@ class Fit:
             logits = self.network(images)
         logits = logits.float()
         loss = self.loss(logits, labels)
-        loss.backward()
+        torch.autograd.backward((loss,))
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()

@@ -52,7 +52,13 @@ def trial(architecture: str, seed: int, algorithm: str = "free", **more: object)
 
 
 def plan(
-    architectures: int = 2, seeds: int = 2, rounds: int = 3, proxies: int = 1, pruner: str = "none", digests: dict[str, str] | None = None, **changes: object
+    architectures: int = 2,
+    seeds: int = 2,
+    rounds: int = 3,
+    proxies: int = 1,
+    pruner: str = "none",
+    digests: dict[str, str] | None = None,
+    **changes: object,
 ) -> Plan:
     """A plan of a self-tuning algorithm's trials and, for each architecture, a study."""
     names = [f"cell-{index}" for index in range(architectures)]
@@ -66,7 +72,11 @@ def plan(
             for number in range(rounds)
         )
         final = tuple(trial(name, seed, "tuned", study=key) for seed in range(seeds))
-        studies.append(Study.model_validate({"key": key, "algorithm": "tuned", "algorithm_label": "tuned", "rounds": parts, "final": final, "pruner": pruner}))
+        studies.append(
+            Study.model_validate(
+                {"key": key, "algorithm": "tuned", "algorithm_label": "tuned", "rounds": parts, "final": final, "pruner": pruner}
+            )
+        )
     return Plan(sweep=sweep(**changes), trials=finals, studies=tuple(studies), plugin_digests=digests or {"algorithms/free": "0" * 16})
 
 
@@ -103,7 +113,8 @@ def curve_of(one: Trial) -> tuple[CurvePoint, ...]:
     """A curve that ends at the trial's accuracy."""
     value = accuracy_of(one)
     return tuple(
-        CurvePoint(epoch=epoch, train_loss=1.0, train_accuracy=value, val_loss=None, val_accuracy=value, train_seconds=float(epoch)) for epoch in (1, 2)
+        CurvePoint(epoch=epoch, train_loss=1.0, train_accuracy=value, val_loss=None, val_accuracy=value, train_seconds=float(epoch))
+        for epoch in (1, 2)
     )
 
 

@@ -64,7 +64,7 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_older_checkpoint(tmp_path: P
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpointing.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageFullError, match="no space left for a checkpoint"):
         checkpointing.save(tmp_path, 1, 2, state(2.0))
     assert loaded_value(tmp_path) == 1.0

@@ -1,0 +1,126 @@
+"""Publish results as a folder that holds its raw rows, everything computed from them, and the digest of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from agd_bench.errors import InputError
+from agd_bench.leaderboard.scrubbing import scrub_results
+from agd_bench.report import build_report, finding_sentences
+from agd_bench.store import Results
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+TABLES = ("trials", "curves", "attempts")
+
+
+def publish_results(results: Results, folder: Path, name: str | None = None) -> Path:
+    """Write results as a leaderboard folder. Names of machines, users and folders are taken out first.
+
+    The folder holds `sweep.json`, `trials.csv`, `curves.csv`, `attempts.csv` and `meta.json` (the raw rows; floats are written so that
+    they are read back exactly), `index.html`, `figures/` and `data/` (the report), `README.md` (a summary) and `manifest.json` (schema
+    version and the SHA-256 of each file).
+
+    Args:
+        results: whole or partial; partial ones are marked so.
+        folder: a new one, or one that was published before and is to be replaced.
+        name: what the leaderboard is called, letters, digits and `._-`; default: as the sweep.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: a folder that holds something else, or a name that cannot be used.
+    """
+    _make_room(folder)
+    results = scrub_results(results)
+    if name is not None:
+        try:
+            sweep = type(results.sweep).model_validate({**results.sweep.model_dump(), "name": name})
+        except ValueError:
+            raise InputError(
+                f"{name!r} cannot name a leaderboard; use letters, digits and . _ - and begin with a letter or digit"
+            ) from None
+        results = type(results)(sweep, results.trials, results.curves, results.attempts, results.meta)
+    for table in TABLES:
+        getattr(results, table).to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
+    (folder / "meta.json").write_text(json.dumps(results.meta, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    build_report(results, folder)
+    (folder / "README.md").write_text(summary(results), encoding="utf-8")
+    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder)}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return folder
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder, or empty it of what was published there before."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file; give a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"{folder}: not empty and no published leaderboard (it has no {MANIFEST}); give a new folder")
+        for name in read_manifest(folder):
+            path = (folder / name).resolve()
+            if path.is_relative_to(folder.resolve()):  # a manifest from elsewhere must not reach outside its folder
+                path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named.items() if name != MANIFEST}
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """The digests that the manifest states, by path.
+
+    Raises:
+        InputError: no manifest, a malformed one, or one of another version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version, files = manifest["schema_version"], manifest["files"]
+        stated = {str(name): str(digest) for name, digest in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: {MANIFEST} cannot be read ({type(error).__name__}); give a folder made by `agd-bench publish`"
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{folder}: published with schema {version}, this agd-bench reads {SCHEMA_VERSION}; use the version that wrote it")
+    return stated
+
+
+def summary(results: Results) -> str:
+    """The folder's README: the finding in words, and where everything is."""
+    sweep = results.sweep
+    said = "\n".join(f"- {as_plain_markdown(sentence)}" for sentence in finding_sentences(results))
+    about = f"{as_plain_markdown(sweep.description)}\n\n" if sweep.description else ""
+    return f"""# {sweep.name}
+
+{about}## The finding
+
+{said}
+
+## What is here
+
+| file | content |
+|---|---|
+| `index.html` | the report: figures, tables, failures, provenance |
+| `trials.csv`, `curves.csv`, `attempts.csv` | the raw rows, one per trial, per epoch, per execution |
+| `sweep.json` | what was asked; `agd-bench run sweep.json` runs it again |
+| `meta.json` | versions, devices, digests of the plug-ins |
+| `data/`, `figures/` | everything computed from the raw rows |
+| `manifest.json` | SHA-256 of each file |
+
+`agd-bench verify` followed by this folder recomputes every number from the raw rows.
+"""
+
+
+def as_plain_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in one line: submitted results must not bring markup."""
+    line = " ".join(text.split())
+    return "".join(f"&#{ord(letter)};" if letter in "<>&|[]`*!" else letter for letter in line)

@@ -1,0 +1,218 @@
+"""Published folders: rebuilt from themselves, verified, listed, and free of private names."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from agd_bench.errors import InputError
+from agd_bench.leaderboard import build_index, publish_results, verify_folder
+from agd_bench.leaderboard.scrubbing import scrub_text
+from agd_bench.store import Results, load_results
+from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
+
+PRIVATE = ("gpu-node-17.cluster.example", "/home/ada", "ada-laptop", "/scratch/ada/runs")
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    """A run whose reasons, nodes, provenance and meta data name machines and folders."""
+    trials = spoil(simulate_trials(9, 3, ("sgd", "agd"), tuned=("agd",)), "agd", "diverged", [1])
+    trials = spoil(trials, "agd", "failed", [4], reason="OSError: cannot open '/home/ada/data/x.bin' on gpu-node-17.cluster.example")
+    plain = simulate_results(trials)
+    provenance = json.dumps({"torch": "2.15.0", "device": "Test GPU", "hostname": "ada-laptop", "file": "/scratch/ada/runs/a.pt"})
+    attempts = plain.attempts.assign(node="gpu-node-17.cluster.example", provenance=provenance)
+    return replace(plain, attempts=attempts, meta={**plain.meta, "host": "ada-laptop", "command": "agd-bench run /home/ada/sweep.toml"})
+
+
+@pytest.fixture(scope="module")
+def published(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That run, published once."""
+    return publish_results(results, tmp_path_factory.mktemp("boards") / "first")
+
+
+@pytest.fixture
+def copy(published: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(published, tmp_path / "first"))
+
+
+def test_a_published_folder_verifies(published: Path) -> None:
+    """Nothing differs right after publishing."""
+    assert verify_folder(published) == []
+
+
+def test_raw_rows_come_back_exactly(results: Results, published: Path) -> None:
+    """Trials and curves read from the folder are those that were published, to the last bit."""
+    again = load_results(published)
+    pd.testing.assert_frame_equal(again.curves, results.curves, check_exact=True)
+    public = results.trials.drop(columns="reason")
+    pd.testing.assert_frame_equal(again.trials.drop(columns="reason"), public, check_exact=True)
+    assert again.sweep == results.sweep
+
+
+def test_a_folder_is_rebuilt_from_itself(published: Path, tmp_path: Path) -> None:
+    """Publishing what was loaded from a published folder gives the same files."""
+    again = publish_results(load_results(published), tmp_path / "again")
+    files = {path.relative_to(published) for path in published.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
+    for name in files:
+        assert (again / name).read_bytes() == (published / name).read_bytes(), name
+
+
+def test_no_private_name_is_published(published: Path) -> None:
+    """Hosts, users and folders are in none of the files; the rest of a reason stays."""
+    for path in published.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [name for name in PRIVATE if name.encode() in content], path
+    reasons = set(load_results(published).trials["reason"])
+    assert "OSError: cannot open '…/x.bin' on host" in reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see https://example.org/a/b/c", "see https://example.org/a/b/c"),
+        ("CUDA error at /opt/torch/lib/x.so:12", "CUDA error at …/x.so:12"),
+        (r"C:\Users\ada\x.py failed", "…/x.py failed"),
+        ("a ratio of 3/4 and conv/3x3/relu", "a ratio of 3/4 and conv/3x3/relu"),
+        ("worker 1 died", "worker 1 died"),
+    ],
+)
+def test_scrubbing_cuts_paths_and_nothing_else(text: str, expected: str) -> None:
+    """Absolute paths lose their folders; addresses and fractions stay."""
+    assert scrub_text(text) == expected
+
+
+def test_this_machines_name_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of the machine that publishes is private too; one that could be a word is left."""
+    monkeypatch.setattr(platform, "node", lambda: "ada-laptop")
+    assert scrub_text("lost contact with ada-laptop") == "lost contact with host"
+    monkeypatch.setattr(platform, "node", lambda: "vm")
+    assert scrub_text("the vm died") == "the vm died"
+
+
+def test_an_edited_accuracy_is_found(copy: Path) -> None:
+    """Both the digest and every aggregate that followed from the row give it away."""
+    trials = pd.read_csv(copy / "trials.csv", dtype=str, keep_default_na=False)
+    trials.loc[trials["status"].eq("done").idxmax(), "test_accuracy"] = "0.999"
+    trials.to_csv(copy / "trials.csv", index=False, lineterminator="\n")
+    differences = verify_folder(copy)
+    assert any(line.startswith("trials.csv: changed") for line in differences)
+    assert any(line.startswith("data/accuracy.csv: mean_accuracy differs") for line in differences)
+
+
+def test_an_edited_aggregate_is_found_without_its_digest(copy: Path) -> None:
+    """A forger who renews the manifest is found by recomputation."""
+    for name, column in (("accuracy", "mean_accuracy"), ("failures", "reason")):
+        path = copy / "data" / f"{name}.csv"
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table.loc[0, column] = "0.5"
+        table.to_csv(path, index=False, lineterminator="\n")
+    (copy / "README.md").write_text("# All is well\n")
+    _renew(copy)
+    differences = verify_folder(copy)
+    assert len(differences) == 3
+    assert "data/accuracy.csv: mean_accuracy differs in 1 rows" in differences[0]
+    assert "README.md" in differences[2]
+
+
+def test_a_dropped_failure_is_found(copy: Path) -> None:
+    """Taking a diverged trial out of the rows leaves a hole in the design."""
+    trials = pd.read_csv(copy / "trials.csv", dtype=str, keep_default_na=False)
+    trials[trials["status"] != "diverged"].to_csv(copy / "trials.csv", index=False, lineterminator="\n")
+    _renew(copy)
+    assert any("26 final trials of agd, 27 belong to the design" in line for line in verify_folder(copy))
+
+
+def test_missing_curves_and_uncharged_attempts_are_found(copy: Path) -> None:
+    """Curves must cover every epoch, and charged seconds are the sum of the attempts'."""
+    curves = pd.read_csv(copy / "curves.csv", dtype=str).iloc[1:]
+    curves.to_csv(copy / "curves.csv", index=False, lineterminator="\n")
+    attempts = pd.read_csv(copy / "attempts.csv", dtype=str, keep_default_na=False)
+    attempts.loc[0, "seconds"] = "0.5"
+    attempts.to_csv(copy / "attempts.csv", index=False, lineterminator="\n")
+    differences = verify_folder(copy)
+    assert any("has not one point per epoch" in line for line in differences)
+    assert any("is not the sum of its attempts" in line for line in differences)
+
+
+def test_missing_and_additional_files_are_found(copy: Path) -> None:
+    """The manifest names the files that there are, no more and no less."""
+    (copy / "index.html").unlink()
+    (copy / "extra.txt").write_text("x")
+    assert set(verify_folder(copy)) == {
+        "extra.txt: in the folder, but not in manifest.json",
+        "index.html: in manifest.json, but not in the folder",
+    }
+
+
+def test_unreadable_rows_are_a_difference_not_a_crash(copy: Path) -> None:
+    """A damaged table is reported in one line."""
+    (copy / "trials.csv").write_text("nonsense\n1\n")
+    assert any(line.startswith("raw rows: ") for line in verify_folder(copy))
+
+
+def test_what_is_no_leaderboard_is_refused(tmp_path: Path, results: Results) -> None:
+    """Verifying an empty folder, and publishing over somebody's files, say what to do."""
+    with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
+        verify_folder(tmp_path)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="no published leaderboard"):
+        publish_results(results, tmp_path)
+    with pytest.raises(InputError, match="cannot name a leaderboard"):
+        publish_results(results, tmp_path / "new", name="../up")
+
+
+def test_publishing_again_replaces(copy: Path) -> None:
+    """Files of the former publication do not stay behind, and a manifest cannot reach out of its folder."""
+    outside = copy.parent / "precious.txt"
+    outside.write_text("keep")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["../precious.txt"] = "0"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    publish_results(simulate_results(simulate_trials(3, 1, ("agd",))), copy, name="smaller")
+    assert outside.read_text() == "keep"
+    assert not (copy / "figures" / "g1-rank-shift-1.png").exists()
+    assert verify_folder(copy) == []
+    assert load_results(copy).sweep.name == "smaller"
+
+
+def test_the_index_lists_every_folder(copy: Path) -> None:
+    """Good, edited and unreadable folders are listed with their state; links lead to their pages."""
+    boards = copy.parent
+    publish_results(simulate_results(simulate_trials(4, 1), name="second"), boards / "second run")
+    shutil.copytree(copy, boards / "edited")
+    (boards / "edited" / "README.md").write_text("better")
+    (boards / "broken").mkdir()
+    (boards / "broken" / "manifest.json").write_text("{}")
+    page = build_index(boards).read_text(encoding="utf-8")
+    readme = (boards / "README.md").read_text(encoding="utf-8")
+    for text in (page, readme):
+        assert "recomputed" in text
+        assert "self-reported (2 differences)" in text
+        assert "unreadable" in text
+        assert "second%20run/" in text
+        assert str(boards) not in text
+    assert "## Submit one" in readme
+    assert "<script>alert" not in page
+
+
+def test_an_empty_index_says_so(tmp_path: Path) -> None:
+    """Before the first leaderboard there is a page all the same."""
+    assert "Nothing is published here yet" in build_index(tmp_path / "boards").read_text(encoding="utf-8")
+
+
+def _renew(folder: Path) -> None:
+    """Write a manifest that fits the files, as a forger would."""
+    from agd_bench.leaderboard.publishing import SCHEMA_VERSION, digests
+
+    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))

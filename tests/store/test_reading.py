@@ -1,0 +1,192 @@
+"""What readers see: a run, a published folder, and clear words about everything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agd_bench.errors import InputError, StoreDamagedError
+from agd_bench.records import CurvePoint, Plan, TrialResult
+from agd_bench.store import COLUMNS, Results, Store, columns_of, dictionary, dictionary_markdown, export, load_results, status
+from agd_bench.store.columns import TABLES
+from tests.scheduling.plans import plan, result_of, sweep, trial
+
+
+def fill(folder: Path) -> Plan:
+    """A run with every status in it."""
+    planned = plan(architectures=2, seeds=3)
+    ends = ("done", "diverged", "failed", "refused")
+    with Store.open(folder, planned) as store:
+        for one, end in zip(planned.trials, ends, strict=False):
+            store.start(one, 1, "worker-0", 600.0)
+            store.finish(result_of(one, status=end), 1)
+        store.settle(planned.trials[5].id, "failed", "no proposal finished")
+    return planned
+
+
+def assert_same(first: Results, second: Results) -> None:
+    """Two results are equal to the last digit, types included."""
+    for table in TABLES:
+        pd.testing.assert_frame_equal(getattr(first, table), getattr(second, table), check_exact=True)
+    assert first.sweep == second.sweep
+    assert first.meta == second.meta
+
+
+def test_an_export_is_read_as_the_run_was(tmp_path: Path) -> None:
+    """CSV, Parquet and database hold the same tables."""
+    fill(tmp_path / "run")
+    results = load_results(tmp_path / "run")
+    written = export(results, tmp_path / "export")
+    assert all(path.is_file() for path in written)
+    assert_same(results, load_results(tmp_path / "export"))
+    for table in TABLES:
+        parquet = pd.read_parquet(tmp_path / "export" / f"{table}.parquet")
+        pd.testing.assert_frame_equal(getattr(results, table), parquet.astype(getattr(results, table).dtypes), check_exact=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    architectures=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), min_size=1, max_size=12)
+        | st.sampled_from(["NA", "null", "nan", "None", '"', ",", "1e5", "007", " x "]),
+        min_size=1,
+        max_size=4,
+        unique=True,
+    ),
+    numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3),
+    reason=st.sampled_from(["", "NA", "a, b", 'say "no"\nand more']),
+)
+def test_texts_and_numbers_survive_csv(
+    tmp_path_factory: pytest.TempPathFactory, architectures: list[str], numbers: list[float], reason: str
+) -> None:
+    """Whatever an architecture is called, and whatever number was measured, it comes back."""
+    folder = tmp_path_factory.mktemp("run")
+    planned = Plan(sweep=sweep(), trials=tuple(trial(name, 0) for name in architectures), studies=(), plugin_digests={})
+    loss, val_loss, rate = numbers
+    point = CurvePoint(
+        epoch=1, train_loss=loss, train_accuracy=0.1, val_loss=val_loss, val_accuracy=0.2, train_seconds=1.0, learning_rate=rate
+    )
+    with Store.open(folder, planned) as store:
+        for one in planned.trials:
+            store.start(one, 1, "worker-0", 1.0)
+            store.finish(TrialResult(trial_id=one.id, status="failed", reason=reason, train_loss=loss, curve=(point,)), 1)
+    results = load_results(folder)
+    assert list(results.trials["architecture"]) == architectures
+    assert list(results.curves["learning_rate"]) == [rate] * len(architectures)
+    export(results, folder / "export")
+    assert_same(results, load_results(folder / "export"))
+
+
+def test_statuses_are_counted_by_algorithm(tmp_path: Path) -> None:
+    """Every trial of the plan is in one column; what did not begin is missing."""
+    planned = fill(tmp_path)
+    counts = status(tmp_path)
+    assert list(counts.index) == ["free", "tuned"]
+    assert list(counts.columns) == ["done", "running", "diverged", "failed", "refused", "pruned", "missing"]
+    assert counts.loc["free"].to_dict() == {"done": 1, "running": 0, "diverged": 1, "failed": 2, "refused": 1, "pruned": 0, "missing": 1}
+    assert counts.loc["tuned", "missing"] == counts.loc["tuned"].sum()
+    assert counts.to_numpy().sum() == len(planned.all_trials)
+    export(load_results(tmp_path), tmp_path / "export")
+    pd.testing.assert_frame_equal(status(tmp_path / "export"), counts)
+
+
+def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
+    """What was not executed has missing numbers, not zeros, and costs nothing."""
+    fill(tmp_path)
+    row = load_results(tmp_path).trials.iloc[5]
+    assert row[["train_seconds", "total_seconds", "val_accuracy", "flops"]].isna().all()
+    assert (row["charged_seconds"], row["attempts"], row["reason"]) == (0.0, 0, "no proposal finished")
+
+
+def test_a_folder_that_is_no_run_says_what_one_holds(tmp_path: Path) -> None:
+    """Each way to give a wrong path gets an answer that helps."""
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="no such folder; give a run folder .it holds results.sqlite"):
+        load_results(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="a file; give a run folder"):
+        load_results(tmp_path / "file")
+    with pytest.raises(InputError, match=r"a run folder holds results.sqlite, a published one sweep.json"):
+        status(tmp_path)
+    (tmp_path / "results.sqlite").touch()
+    with pytest.raises(InputError, match="not written anything yet"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("trials.csv", "trial_id,position\nx,0\n"),
+        ("curves.csv", "\x00\x01"),
+        ("sweep.json", "{"),
+        ("meta.json", "[1"),
+        ("sweep.json", '{"name": "x"}'),
+    ],
+)
+def test_a_torn_published_folder_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    """A file that was cut or edited out of shape is named."""
+    fill(tmp_path / "run")
+    export(load_results(tmp_path / "run"), tmp_path / "export")
+    (tmp_path / "export" / name).write_text(content)
+    with pytest.raises(StoreDamagedError, match=name):
+        load_results(tmp_path / "export")
+
+
+def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
+    """A database that was copied in part is not read as far as it goes."""
+    fill(tmp_path)
+    file = tmp_path / "results.sqlite"
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(StoreDamagedError, match="damaged"):
+        load_results(tmp_path)
+
+
+def test_a_run_under_way_can_be_read(tmp_path: Path) -> None:
+    """A reader neither waits for the driver nor disturbs it, and leaves nothing behind."""
+    planned = plan()
+    with Store.open(tmp_path, planned) as store:
+        store.start(planned.trials[0], 1, "worker-0", 600.0)
+        with store._engine.begin() as connection:
+            connection.exec_driver_sql("update trials set reason='not yet' where position=1")
+            results = load_results(tmp_path)
+        assert results.trials.loc[0, "status"] == "running"
+        assert results.trials.loc[1, "reason"] == ""
+        store.finish(result_of(planned.trials[0]), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.sqlite"]
+
+
+def test_devices_come_from_the_results(tmp_path: Path) -> None:
+    """The meta data names the devices that trained, and no host."""
+    fill(tmp_path)
+    meta = load_results(tmp_path).meta
+    assert json.loads(meta["devices"]) == ["imagined"]
+    assert json.loads(meta["versions"])["agd-bench"]
+    assert os.uname().nodename not in " ".join(meta.values()).split()
+
+
+def test_every_column_is_documented_once(tmp_path: Path) -> None:
+    """The dictionary, the docstring and the tables name the same columns; seconds and bytes carry their unit."""
+    fill(tmp_path)
+    results = load_results(tmp_path)
+    markdown = dictionary_markdown()
+    for table in TABLES:
+        columns = [entry["column"] for entry in dictionary()[table]]
+        assert columns == list(getattr(results, table).columns) == [column.name for column in columns_of(table)]
+        assert all(f"| `{column}` |" in markdown and str(column) in str(Results.__doc__) for column in columns)
+    assert all(column.meaning and column.unit == "seconds" for column in COLUMNS if column.name.endswith("seconds"))
+    assert len({(column.table, column.name) for column in COLUMNS}) == len(COLUMNS)
+    assert "proposal" not in results.trials
+    assert "deadline_at" not in results.attempts
+
+
+def test_reading_imports_neither_torch_nor_ray_nor_optuna() -> None:
+    """A leaderboard is rebuilt on a laptop."""
+    check = "import sys, agd_bench.store as s; sys.exit(bool({'torch', 'ray', 'optuna'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

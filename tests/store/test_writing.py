@@ -1,0 +1,245 @@
+"""The driver's store: transitions, reopening, and everything that it refuses."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pytest import MonkeyPatch
+
+from agd_bench.errors import RunChangedError, RunLockedError, StorageFullError, StoreDamagedError, StoreError
+from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results
+from tests.scheduling.plans import curve_of, plan, result_of
+
+
+def execute(folder: Path, statement: str) -> None:
+    """Change a store behind its back."""
+    with closing(sqlite3.connect(folder / database.FILE)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def test_a_trial_goes_from_pending_to_done_with_all_that_it_measured(tmp_path: Path) -> None:
+    """What an attempt measured is what is read, to the last digit."""
+    planned = plan()
+    first = planned.trials[0]
+    with Store.open(tmp_path, planned) as store:
+        assert store.standings()[first.id].status == "pending"
+        store.start(first, 1, "worker-0", 600.0)
+        assert load_results(tmp_path).trials.loc[0, "status"] == "running"
+        store.finish(result_of(first, seconds=1 / 3), 1)
+    results = load_results(tmp_path)
+    row, measured = results.trials.iloc[0], result_of(first)
+    assert (row["status"], row["attempts"], row["charged_seconds"], row["reason"]) == ("done", 1, 1 / 3, "")
+    assert row["val_accuracy"] == measured.val_accuracy
+    assert row["flops"] == 2**40
+    assert results.trials["energy_joules"].isna().all()
+    assert list(results.curves["val_accuracy"]) == [point.val_accuracy for point in curve_of(first)]
+    assert list(results.attempts["outcome"]) == ["done"]
+
+
+def test_transitions_that_skip_a_state_are_refused(tmp_path: Path) -> None:
+    """A trial cannot end before it starts, start twice, or end twice."""
+    planned = plan()
+    first = planned.trials[0]
+    with Store.open(tmp_path, planned) as store:
+        with pytest.raises(ValueError, match="is not running"):
+            store.finish(result_of(first), 1)
+        with pytest.raises(ValueError, match="cannot start"):
+            store.start(first, 2, "worker-0", 600.0)
+        store.start(first, 1, "worker-0", 600.0)
+        with pytest.raises(ValueError, match="cannot start"):
+            store.start(first, 1, "worker-0", 600.0)
+        store.finish(result_of(first), 1)
+        with pytest.raises(ValueError, match="is not running"):
+            store.finish(result_of(first), 1)
+        with pytest.raises(ValueError, match="is not pending"):
+            store.settle(first.id, "failed", "no")
+    assert len(load_results(tmp_path).attempts) == 1
+
+
+def test_a_lost_attempt_is_charged_and_the_trial_is_pending_again(tmp_path: Path) -> None:
+    """Losses count towards a trial's attempts, out of memory and interruptions do not, and all are charged."""
+    planned = plan()
+    first = planned.trials[0]
+    with Store.open(tmp_path, planned) as store:
+        store.start(first, 1, "worker-0", 600.0)
+        store.lose(first.id, 1, 2.0, "its worker died")
+        store.start(first, 2, "worker-1", 600.0)
+        store.lose(first.id, 2, 3.0, "too large", outcome=OUT_OF_MEMORY)
+        store.start(first, 3, "worker-1", 600.0)
+        store.lose(first.id, 3, 4.0, "interrupted", blamed=False)
+        standing = store.standings()[first.id]
+        assert (standing.status, standing.attempts, standing.losses, standing.out_of_memory) == ("pending", 3, 1, 1)
+        store.start(first, 4, "worker-2", 600.0)
+        store.finish(result_of(first, seconds=1.0), 4)
+    results = load_results(tmp_path)
+    assert results.trials.loc[0, "charged_seconds"] == 10.0
+    assert results.trials.loc[0, "total_seconds"] == 1.0
+    assert list(results.attempts["outcome"]) == ["lost", "out of memory", "lost", "done"]
+
+
+def test_a_proposal_is_kept_with_the_trial(tmp_path: Path) -> None:
+    """What a tuner proposed is read back as it was, beside what the sweep fixed."""
+    planned = plan()
+    proposed = planned.studies[0].rounds[0][0].model_copy(update={"proposal": {"rate": 0.1, "nesterov": True, "kind": "x"}})
+    with Store.open(tmp_path, planned) as store:
+        store.start(proposed, 1, "worker-0", 600.0)
+        store.finish(result_of(proposed), 1)
+    with Store.open(tmp_path, planned) as store:
+        assert store.standings()[proposed.id].proposal == proposed.proposal
+        assert store.curves([proposed.id, "none"]) == {proposed.id: curve_of(proposed)}
+    trials = load_results(tmp_path).trials.set_index("trial_id")
+    assert trials.loc[proposed.id, "hyperparameters"] == '{"kind":"x","nesterov":true,"rate":0.1}'
+    assert trials.loc[planned.trials[0].id, "hyperparameters"] == "{}"
+    assert trials["hyperparameters"].isna().sum() == len(trials) - 1 - len(planned.trials)
+
+
+def test_a_changed_sweep_is_refused_and_named(tmp_path: Path) -> None:
+    """Results of another sweep never mix with this one's."""
+    with Store.open(tmp_path, plan()):
+        pass
+    with pytest.raises(RunChangedError, match="the sweep's epochs changed"):
+        Store.open(tmp_path, plan(epochs=3))
+    with pytest.raises(RunChangedError, match="the source of algorithms/free changed"):
+        Store.open(tmp_path, plan(digests={"algorithms/free": "1" * 16}))
+    with pytest.raises(RunChangedError, match="planned into"):
+        Store.open(tmp_path, plan(seeds=3))
+
+
+def test_keys_that_change_no_result_may_change(tmp_path: Path) -> None:
+    """A run may go on with a longer deadline, and remembers it."""
+    with Store.open(tmp_path, plan()):
+        pass
+    with Store.open(tmp_path, plan(deadline_seconds=5.0, description="once more")):
+        pass
+    assert load_results(tmp_path).sweep.deadline_seconds == 5.0
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    """Two drivers never write to one run; the second says who holds it."""
+    planned = plan()
+    with Store.open(tmp_path, planned), pytest.raises(RunLockedError, match=r"process \d+ on .* is working on this run"):
+        Store.open(tmp_path, planned)
+    Store.open(tmp_path, planned).close()
+
+
+def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
+    """Bytes that were overwritten are noticed at once, by driver and reader."""
+    planned = plan(architectures=40)
+    with Store.open(tmp_path, planned):
+        pass
+    file = tmp_path / database.FILE
+    content = bytearray(file.read_bytes())
+    content[4096 : len(content) - 4096] = b"\xab" * (len(content) - 8192)
+    file.write_bytes(content)
+    with pytest.raises(StoreDamagedError, match="damaged"):
+        Store.open(tmp_path, planned)
+    with pytest.raises(StoreDamagedError, match="damaged"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but some text " * 400, b"SQLite format 3\x00" + b"\x00" * 5000])
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    """A file of another kind under our name is not overwritten."""
+    (tmp_path / database.FILE).write_bytes(content)
+    with pytest.raises(StoreError, match="database|SQLite"):
+        Store.open(tmp_path, plan())
+    assert (tmp_path / database.FILE).read_bytes() == content
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    """An SQLite file that is not ours is left alone."""
+    execute(tmp_path, "create table things (a)")
+    with pytest.raises(StoreDamagedError, match="not one of agd-bench"):
+        Store.open(tmp_path, plan())
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """A store of a later version is named as such."""
+    with Store.open(tmp_path, plan()):
+        pass
+    execute(tmp_path, "pragma user_version=99")
+    with pytest.raises(StoreDamagedError, match=r"written by a newer agd-bench \(schema 99"):
+        Store.open(tmp_path, plan())
+
+
+def test_an_empty_file_of_a_killed_driver_is_taken_over(tmp_path: Path) -> None:
+    """A driver that was killed before its first commit leaves nothing that stands in the way."""
+    for folder, make in (
+        (tmp_path / "empty", Path.touch),
+        (tmp_path / "header", lambda file: execute(file.parent, "pragma journal_mode=wal")),
+    ):
+        folder.mkdir()
+        make(folder / database.FILE)
+        with Store.open(folder, plan()) as store:
+            assert len(store.standings()) == len(plan().all_trials)
+
+
+def test_a_full_disk_is_said_and_what_was_committed_stays(tmp_path: Path) -> None:
+    """A write that does not fit changes nothing and names the remedy."""
+    planned = plan(architectures=1, seeds=200)
+    done = 0
+    with Store.open(tmp_path, planned) as store:
+        with store._engine.connect() as connection:
+            pages = connection.exec_driver_sql("pragma page_count").scalar_one()
+        # The limit holds for one connection, so every connection of the pool gets it.
+        database.sa.event.listen(store._engine, "checkout", lambda raw, record, proxy: raw.execute(f"pragma max_page_count={pages + 4}"))
+        with pytest.raises(StorageFullError, match="no space left"):
+            for trial in planned.trials:
+                store.start(trial, 1, "worker-0", 600.0)
+                store.finish(result_of(trial), 1)
+                done += 1
+        assert 0 < done < len(planned.trials)
+    with Store.open(tmp_path, planned) as store:
+        standings = [standing.status for standing in store.standings().values()]
+    assert standings.count("done") == done
+    assert standings.count("running") == 0
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """A run folder below a file is a plain mistake of the user."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be made a run folder"):
+        Store.open(tmp_path / "file" / "run", plan())
+
+
+def test_a_url_without_its_driver_is_said(monkeypatch: MonkeyPatch) -> None:
+    """A database that SQLAlchemy has no driver for names the extra to install, and no password."""
+    with pytest.raises(StoreError, match=r"agd-bench\[postgres\]") as caught:
+        Store.open("nosuchdatabase+driver://user:secret@host/run", plan())
+    assert "secret" not in str(caught.value)
+
+
+def test_a_url_holds_a_run_as_a_folder_does(tmp_path: Path) -> None:
+    """Any database of SQLAlchemy serves: here another SQLite file, by its URL."""
+    url, planned = f"sqlite:///{tmp_path / 'elsewhere.db'}", plan()
+    with Store.open(url, planned) as store:
+        store.start(planned.trials[0], 1, "worker-0", 600.0)
+    with Store.open(url, planned) as store:
+        assert store.standings()[planned.trials[0].id].status == "pending"
+        store.start(planned.trials[0], 2, "worker-0", 600.0)
+        store.finish(result_of(planned.trials[0]), 2)
+    assert list(load_results(url).attempts["outcome"]) == ["lost", "done"]
+
+
+def test_network_file_systems_get_no_write_ahead_log(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    """WAL needs shared memory, which NFS and its like do not have between hosts."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far nfs4 rw 0 0\nb {tmp_path}/far/near xfs rw 0 0\n")
+    assert database.file_system_type(tmp_path / "far" / "run", mounts) == "nfs4"
+    assert database.file_system_type(tmp_path / "far" / "near" / "run", mounts) == "xfs"
+    assert database.file_system_type(tmp_path / "farther", mounts) == "ext4"
+    monkeypatch.setattr(database, "file_system_type", lambda path: "nfs4")
+    with Store.open(tmp_path / "run", plan()) as store, store._engine.connect() as connection:
+        assert connection.exec_driver_sql("pragma journal_mode").scalar_one() == "delete"
+
+
+def test_commits_are_flushed_to_the_disk(tmp_path: Path) -> None:
+    """The driver's connections use the write-ahead log and wait for the disk; a closed run is one plain file."""
+    with Store.open(tmp_path, plan()) as store, store._engine.connect() as connection:
+        assert connection.exec_driver_sql("pragma journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("pragma synchronous").scalar_one() == 2
+    assert [path.name for path in tmp_path.iterdir()] == [database.FILE]

@@ -1,0 +1,268 @@
+"""The command line, as a newcomer and as a script meets it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agd_bench.cli import main
+from tests.plugin_folders import write_plugins
+
+SWEEP = """
+name = "small"
+epochs = 2
+batch_size = 32
+seeds = 2
+baseline = "plain"
+[[search_spaces]]
+name = "tiny"
+architectures = "all"
+[[datasets]]
+name = "digits"
+share = 0.1
+[[algorithms]]
+name = "plain"
+[[algorithms]]
+name = "agd"
+[[algorithms]]
+name = "raising"
+[[algorithms]]
+name = "searched"
+tuning_trials = 2
+"""
+
+
+class Shell:
+    """Runs `agd-bench` in this process, in a folder of its own, and keeps what it said."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
+        self.out = self.err = ""
+        folders = write_plugins(folder / "plugins")
+        self.plugins = ["--search-spaces", str(folders["search_spaces"][0]), "--algorithms", str(folders["algorithms"][0])]
+        (folder / "sweep.toml").write_text(SWEEP)
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("AGD_BENCH_DATA", str(folder / "data"))
+
+    def __call__(self, *arguments: str) -> int:
+        """The exit code."""
+        self._monkeypatch.setattr(sys, "argv", ["agd-bench", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def run(self, *more: str) -> int:
+        """Run the small sweep in this process."""
+        return self("run", "sweep.toml", "--executor", "in-process", *self.plugins, *more)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """A shell in an empty folder with a sweep and some plug-ins."""
+    return Shell(tmp_path, monkeypatch, capsys)
+
+
+def test_the_whole_path_from_a_sweep_to_a_leaderboard(shell: Shell) -> None:
+    """Run, status, run again, report, export, publish, verify, and a report of what was published."""
+    assert shell.run() == 0, shell.err
+    assert "planned trouble" in shell.err, "a failure is shown as it comes"
+    page = Path("runs/small/report/index.html")
+    assert str(page) in shell.out
+    assert page.is_file()
+    assert shell("status", "small", "--json") == 0
+    counts = {row["algorithm"]: row for row in json.loads(shell.out)}
+    assert counts["plain"]["done"] == 4
+    assert counts["plain"]["refused"] == 2
+    assert counts["raising"]["failed"] == 4
+    assert counts["searched"]["done"] == 2 * 2 + 2 * 2
+    assert shell.run() == 0
+    assert "planned trouble" not in shell.err, "nothing is trained twice"
+    page.unlink()
+    assert shell("report", "small") == 0
+    assert page.is_file()
+    assert shell("export", "runs/small", "--out", "exported") == 0
+    assert {"trials.csv", "trials.parquet"} <= {path.name for path in Path("exported").iterdir()}
+    assert shell("publish", "small", "--to", "leaderboards/first") == 0
+    assert Path("leaderboards/index.html").is_file()
+    assert shell("verify", "leaderboards/first") == 0
+    assert shell("report", "leaderboards/first", "--out", "again") == 0
+    assert Path("again/index.html").is_file()
+
+
+def test_a_plan_says_what_would_run_and_starts_nothing(shell: Shell) -> None:
+    """Studies, trials, FLOPs and seconds; no run folder appears."""
+    assert shell("plan", "sweep.toml", *shell.plugins, "--json") == 0
+    rows = {row["algorithm"]: row for row in json.loads(shell.out)}
+    assert (rows["searched"]["studies"], rows["searched"]["tuning_trials"], rows["searched"]["final_trials"]) == (2, 4, 6)
+    assert rows["agd"]["flops"] > 0
+    assert rows["agd"]["device_seconds"] > 0
+    assert rows["raising"]["device_seconds"] is None, "what cannot be timed is not given a time"
+    assert "planned trouble" in rows["raising"]["problem"]
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "quickstrat"], 2, "Did you mean 'quickstart'?"),
+        (["run", "none.toml"], 2, "none.toml: cannot be read"),
+        (["plan", "broken.toml"], 2, "line 1"),
+        (["status", "nowhere"], 2, "unknown run 'nowhere'"),
+        (["report", "."], 2, "run"),
+        (["check", "none.py"], 2, "no such file"),
+        (["run", "sweep.toml"], 2, "unknown search space 'tiny'"),
+        (["run", "sweep.toml", "--search-spaces", "nowhere"], 2, "no such folder"),
+        (["plan", "sweep.toml", "--device", "cuda"], 4, "no GPU"),
+        (["list", "everything"], 2, "everything"),
+        (["run"], 2, "SWEEP"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(shell: Shell, arguments: list[str], code: int, said: str) -> None:
+    """What was given and what to do, on standard error; no traceback."""
+    Path("broken.toml").write_text("name = = 3\n")
+    if "cuda" in arguments:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a GPU")
+        arguments = [*arguments, *shell.plugins]
+    assert shell(*arguments) == code
+    assert said in shell.err
+    assert "Traceback" not in shell.err
+
+
+def test_another_sweep_under_the_same_name_is_refused_and_nothing_is_lost(shell: Shell) -> None:
+    """The message says what differs and what to do; the results stay."""
+    assert shell.run() == 0
+    Path("sweep.toml").write_text(SWEEP.replace("epochs = 2", "epochs = 3"))
+    assert shell.run() == 3
+    assert "epochs" in shell.err
+    assert "--out" in shell.err
+    assert shell("status", "small") == 0
+
+
+def test_an_edited_plug_in_is_refused(shell: Shell) -> None:
+    """Numbers of two versions of a search space do not mix."""
+    assert shell.run() == 0
+    file = Path(shell.plugins[1]) / "tiny.py"
+    file.write_text(file.read_text() + "# edited\n")
+    from agd_bench import plugins
+
+    assert plugins.locate("search_spaces", "tiny", [Path(shell.plugins[1])]).digest
+    assert shell.run() == 3
+    assert "search_spaces/tiny" in shell.err
+
+
+def test_a_damaged_store_is_said_to_be_damaged(shell: Shell) -> None:
+    """Garbage and a newer version are told apart from each other and from a run."""
+    assert shell.run() == 0
+    store = Path("runs/small/results.sqlite")
+    with sqlite3.connect(store) as connection:
+        connection.execute("pragma user_version = 999")
+    connection.close()
+    assert shell("status", "small") == 3
+    assert "version" in shell.err
+    for leftover in Path("runs/small").glob("results.sqlite-*"):
+        leftover.unlink()
+    store.write_bytes(b"no database" * 1000)
+    assert shell("status", "small") == 3
+    assert "results.sqlite" in shell.err
+
+
+@pytest.mark.parametrize("what", ["search-spaces", "algorithms", "datasets", "sweeps"])
+def test_lists_are_tables_and_json(shell: Shell, what: str) -> None:
+    """Every row has a name and a summary."""
+    assert shell("list", what) == 0
+    assert shell("list", what, "--json") == 0
+    rows = json.loads(shell.out)
+    assert rows
+    assert all(row["name"] and row["summary"] for row in rows)
+
+
+def test_check_tells_a_good_plug_in_from_a_bad_one(shell: Shell) -> None:
+    """Exit code 0 or 1, and for each failed promise how to mend it."""
+    assert shell("check", str(Path(shell.plugins[1]) / "tiny.py")) == 0, shell.out
+    bad = Path("bad.py")
+    bad.write_text(
+        '"""A space without a source."""\ndef sample(rng):\n    return 3\n'
+        "def build(architecture, in_channels, num_classes):\n    return None\n"
+    )
+    assert shell("check", str(bad)) == 1
+    assert "FAIL" in shell.out
+
+
+def test_doctor_knows_what_is_missing(shell: Shell) -> None:
+    """The embedded set is here, the ones to be downloaded are not in an empty folder."""
+    assert shell("doctor", "--json") == 0
+    found = {row["what"]: row["verdict"] for row in json.loads(shell.out)}
+    assert found["data set digits"] == "ok"
+    assert found["data set cifar10"] == "missing"
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    """Neither torch nor Ray nor pandas, for the whole and for each command."""
+    script = (
+        "import sys; sys.argv = ['agd-bench', *sys.argv[1:]]\n"
+        "from agd_bench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'ray', 'pandas', 'optuna', 'matplotlib', 'sqlalchemy'} & set(sys.modules); assert not heavy, heavy"
+    )
+    for arguments in (["--help"], ["run", "--help"], ["publish", "--help"]):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Usage: agd-bench" in done.stdout
+
+
+def test_the_module_is_the_command() -> None:
+    """`python -m agd_bench` works."""
+    done = subprocess.run([sys.executable, "-m", "agd_bench", "list", "sweeps"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "quickstart" in done.stdout
+
+
+def test_reading_results_needs_no_torch(shell: Shell) -> None:
+    """A report is rebuilt where torch is not even installed."""
+    assert shell.run() == 0
+    script = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'torch', 'ray', 'optuna'}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.argv = ['agd-bench', 'report', 'small']\n"
+        "from agd_bench.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130; what was finished stays; the same command does the rest."""
+    from agd_bench import trial as trial_module
+
+    original, calls = trial_module.run_trial, []
+
+    def interrupted(*arguments: object, **keywords: object) -> object:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return original(*arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trial_module, "run_trial", interrupted)
+    assert shell.run() == 130
+    assert "the same command goes on" in shell.err
+    assert shell("status", "small", "--json") == 1
+    assert sum(row["missing"] for row in json.loads(shell.out)) > 0
+    assert shell.run() == 0
+    assert shell("status", "small") == 0

@@ -1,0 +1,87 @@
+"""Figures: nothing is too small, too large or too broken to draw, and equal tables give equal bytes."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from agd_bench.analysis import accuracy_table, charged_cost, kendall_tau, rank_shift
+from agd_bench.figures import Picture, accuracy_against_cost, learning_curves, rank_shift_picture, tau_matrix
+from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
+
+
+def draw_all(trials: pd.DataFrame) -> list[Picture]:
+    """Every figure of these trials."""
+    pictures = [accuracy_against_cost(accuracy_table(trials), charged_cost(trials)), tau_matrix(kendall_tau(trials, resamples=0))]
+    pictures.append(learning_curves(simulate_results(trials).curves, trials))
+    labels = trials["algorithm"].unique()
+    if len(labels) > 1:
+        pictures.append(rank_shift_picture(rank_shift(trials, labels[0], labels[1]), labels[0], labels[1]))
+    return pictures
+
+
+CASES = {
+    "usual": simulate_trials(12, 3, interaction=0.02),
+    "one of everything": simulate_trials(1, 1, ("agd",)),
+    "one seed": simulate_trials(6, 1),
+    "one architecture": simulate_trials(1, 3),
+    "all diverged": spoil(simulate_trials(3, 2, ("agd",)), "agd", "diverged", range(6)),
+    "nothing ended": spoil(simulate_trials(3, 2, ("agd",)), "agd", "pending", range(6)),
+    "ten algorithms": simulate_trials(5, 2, tuple("abcdefghij")),
+    "five hundred architectures": simulate_trials(500, 2),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_draws(case: str) -> None:
+    """Each case gives an SVG, a PNG and a caption without a missing number in it."""
+    for picture in draw_all(CASES[case]):
+        assert picture.svg().rstrip().endswith("</svg>")
+        assert picture.png(50).startswith(b"\x89PNG")
+        assert picture.caption.endswith(".")
+        assert not re.search(r"\bnan\b", picture.caption + picture.svg())
+
+
+def test_equal_tables_give_equal_bytes() -> None:
+    """SVG and PNG hold no date, no version and no random identifier."""
+    for first, second in zip(draw_all(CASES["usual"]), draw_all(CASES["usual"]), strict=True):
+        assert first.svg() == second.svg()
+        assert first.png() == second.png()
+        assert "Matplotlib" not in first.svg()
+
+
+def test_the_users_settings_are_left_alone() -> None:
+    """Drawing changes no global setting of matplotlib."""
+    before = dict(matplotlib.rcParams)
+    draw_all(CASES["usual"])[0].svg()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_names_are_no_formulas() -> None:
+    """A label with dollars and angle brackets is drawn as it is, escaped in the SVG."""
+    trials = simulate_trials(4, 2, ("sgd", "$\\frac<x>$"))
+    svg = accuracy_against_cost(accuracy_table(trials), charged_cost(trials)).svg()
+    assert "$\\frac&lt;x&gt;$" in svg
+
+
+def test_rank_marks_stand_at_their_ranks() -> None:
+    """Every architecture is one mark at (baseline rank, challenger rank)."""
+    shift = rank_shift(CASES["usual"], "sgd", "agd")
+    marks = np.concatenate([c.get_offsets() for c in rank_shift_picture(shift, "sgd", "agd").figure.axes[0].collections[1:]])
+    expected = shift[["baseline_rank", "challenger_rank"]].to_numpy()
+    assert sorted(map(tuple, marks.tolist())) == sorted(map(tuple, expected.tolist()))
+
+
+def test_captions_say_how_many_and_which_intervals() -> None:
+    """Architectures, seeds and the kind of interval stand in the captions."""
+    cost, tau, curves, shift = draw_all(CASES["usual"])
+    assert "12 architectures" in cost.caption
+    assert "95 % t interval" in cost.caption
+    assert "3 seeds" in shift.caption
+    assert "noise ceiling" in tau.caption
+    assert "36 final trials" in curves.caption
+    assert "no band" in draw_all(CASES["one seed"])[3].caption

@@ -1,0 +1,264 @@
+"""The conformance kit: every built-in plug-in passes it, and every fault that it looks for is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agd_bench import plugins
+from agd_bench.datasets import data_root
+from agd_bench.errors import DatasetError, PluginError
+from agd_bench.testing import Check, check_algorithm, check_dataset, check_file, check_search_space
+
+
+def failed(checks: list[Check]) -> dict[str, str]:
+    """The messages of the checks that failed, by name."""
+    return {check.name: check.message for check in checks if not check.passed}
+
+
+@pytest.mark.parametrize("name", sorted(plugins.find("search_spaces")))
+def test_built_in_search_spaces_pass(name: str) -> None:
+    """Every search space of the package keeps its protocol."""
+    assert failed(check_search_space(plugins.load("search_spaces", name))) == {}
+
+
+@pytest.mark.parametrize("name", sorted(plugins.find("algorithms")))
+def test_built_in_algorithms_pass(name: str) -> None:
+    """Every training algorithm of the package keeps its protocol."""
+    assert failed(check_algorithm(plugins.load("algorithms", name))) == {}
+
+
+@pytest.mark.parametrize("name", sorted(plugins.find("datasets")))
+def test_built_in_data_sets_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every data set whose files are on this machine keeps its protocol; nothing is fetched."""
+    import torchvision.datasets
+
+    def absent(self: object) -> None:
+        raise RuntimeError("tests fetch nothing")
+
+    for kind in ("MNIST", "CIFAR10"):
+        monkeypatch.setattr(getattr(torchvision.datasets, kind), "download", absent)
+    module = plugins.load("datasets", name)
+    try:
+        module.load(data_root())
+    except DatasetError:
+        pytest.skip(f"the files of {name} are not in {data_root()}; AGD_BENCH_DATA names another folder")
+    assert failed(check_dataset(module, data_root())) == {}
+
+
+SPACE = '''"""After A. Author, 2020."""
+import numpy as np
+import torch
+from torch import nn
+OPTIONS = {"depth": 1}
+def sample(rng):
+    return f"width-{rng.integers(1, 99)}"
+def build(architecture, in_channels, num_classes, depth=1):
+    if not architecture.removeprefix("width-").isdecimal():
+        raise ValueError("write width-N")
+    width = int(architecture.removeprefix("width-"))
+    return nn.Sequential(nn.Conv2d(in_channels, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes))
+def architectures():
+    return [f"width-{width}" for width in range(1, 99)]
+def canonical(architecture):
+    return architecture
+def defect(architecture):
+    return ""
+'''
+
+SPACE_FAULTS = {
+    "no source": ("2020", "", "the docstring", "add a References section"),
+    "options differ": ('{"depth": 1}', '{"depth": 2}', "OPTIONS", "needs its default in OPTIONS"),
+    "loose options": ("depth=1)", "**options)", "OPTIONS", "name each option"),
+    "other names": ("in_channels, num_classes, depth", "channels_in, num_classes, depth", "OPTIONS", "must begin with"),
+    "global draws": ("rng.integers(1, 99)", "np.random.randint(1, 99)", "equal seeds", "draw from `rng` alone"),
+    "constant draws": ("rng.integers(1, 99)", "7", "equal seeds", "gave one architecture"),
+    "numbers": ('f"width-{rng.integers(1, 99)}"', "int(rng.integers(1, 99))", "architectures are text", "return the canonical string"),
+    "line breaks": ('return f"width-{', 'return f"\\nwidth-{', "architectures are text", "printable text"),
+    "anything goes": ('raise ValueError("write width-N")', 'architecture = "width-3"', "build refuses", "raise ValueError"),
+    "too few logits": ("nn.Linear(width, num_classes)", "nn.Linear(width, 10)", "networks give finite logits", "not (4, 7)"),
+    "only colour": ("nn.Conv2d(in_channels", "nn.Conv2d(3", "networks give finite logits", "raises RuntimeError"),
+    "too large": (
+        "nn.Linear(width, num_classes))",
+        "nn.Linear(width, num_classes), nn.Threshold(float('inf'), float('inf')))",
+        "networks give finite logits",
+        "not finite",
+    ),
+    "unseeded": ("    return nn.Sequential(", "    torch.seed()\n    return nn.Sequential(", "building repeats", "differs"),
+    "listed twice": ("range(1, 99)]", "[1, *range(1, 99)]]", "architectures()", "twice"),
+    "not listed": ("range(1, 99)]", "range(1, 3)]", "architectures()", "does not list"),
+    "unstable names": ("    return architecture\n", "    return architecture + '0'\n", "canonical()", "differs"),
+    "defect is no text": ('    return ""\n', "    return False\n", "defect()", "return a reason"),
+}
+
+
+@pytest.mark.parametrize("fault", SPACE_FAULTS)
+def test_faults_of_a_search_space_are_found(tmp_path: Path, fault: str) -> None:
+    """One edit to a sound plug-in fails the check that it should, with the way to mend it."""
+    old, new, name, message = SPACE_FAULTS[fault]
+    assert SPACE.count(old) == 1
+    (tmp_path / "space.py").write_text(SPACE.replace(old, new))
+    found = failed(check_file(tmp_path / "space.py"))
+    assert [text for key, text in found.items() if key.startswith(name) and message in text], found
+
+
+DEAD = """
+class Dead(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.spare = inner, nn.Linear(2, 2, bias=False)
+    def forward(self, images):
+        return BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("self.inner(images)", "spare.weight"),
+        ("self.inner(images * 0) + self.spare.weight.sum()", "let defect(architecture) return the reason"),
+    ],
+)
+def test_parameters_and_images_that_nothing_depends_on_are_found(tmp_path: Path, body: str, message: str) -> None:
+    """A parameter that no architecture uses, and an image that no logit depends on."""
+    text = SPACE.replace("OPTIONS =", DEAD.replace("BODY", body) + "OPTIONS =").replace(
+        "return nn.Sequential(", "return Dead(nn.Sequential("
+    )
+    (tmp_path / "space.py").write_text(text.replace("nn.Linear(width, num_classes))", "nn.Linear(width, num_classes)))"))
+    found = failed(check_file(tmp_path / "space.py"))
+    assert list(found) == ["the image reaches the logits and the gradient every parameter"]
+    assert message in found[next(iter(found))]
+
+
+def test_a_sound_search_space_passes(tmp_path: Path) -> None:
+    """The plug-in that the faults are made from has none."""
+    (tmp_path / "space.py").write_text(SPACE)
+    checks = check_file(tmp_path / "space.py")
+    assert failed(checks) == {}
+    assert len(checks) == 13
+
+
+ALGORITHM = '''"""Plain gradient descent."""
+import torch
+from torch import nn
+from agd_bench.errors import Refused
+RANGES = {"rate": {"low": 0.001, "high": 0.1, "log": True}}
+TIER, SOURCE, LICENCE = "externally tuned", "A. Cauchy, 1847", "MIT"
+class Descent(torch.optim.SGD):
+    calls = 0
+def prepare(network, generator):
+    return network
+def build(network, steps, rate):
+    optimizer = Descent(network.parameters(), lr=rate)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (steps + 1))
+def loss(logits, labels):
+    return nn.functional.cross_entropy(logits, labels)
+'''
+
+OUTSIDE = """    calls = 0
+    def step(self, closure=None):
+        self.calls += 1
+        self.param_groups[0]['lr'] /= self.calls
+        super().step()
+"""
+
+ALGORITHM_FAULTS = {
+    "no tier": ('"externally tuned"', '"tuned"', "TIER", "state one of"),
+    "tier without ranges": ('"externally tuned"', '"self-tuning"', "TIER", "RANGES has entries"),
+    "no licence": ('"MIT"', '""', "TIER", "LICENCE is missing"),
+    "no generator": ("network, generator", "network, seed", "functions take", "must begin with"),
+    "range of nothing": ('{"rate"', '{"speed"', "functions take", "RANGES names speed"),
+    "nothing for it": ("rate):", "rate, other):", "functions take", "build needs other"),
+    "upside down": ('"low": 0.001', '"low": 0.5', "RANGES", "low must lie under high"),
+    "log of zero": ('"low": 0.001', '"low": 0.0', "RANGES", "above 0"),
+    "strange key": ('"log": True', '"logarithmic": True', "RANGES", "keys are"),
+    "no choices": ('{"low": 0.001, "high": 0.1, "log": True}', '{"choices": []}', "RANGES", "different scalars"),
+    "loss per image": ("(logits, labels)\n", "(logits, labels, reduction='none')\n", "the loss", "finite scalar"),
+    "loss without gradient": ("cross_entropy(logits,", "cross_entropy(logits.detach().requires_grad_(),", "the loss", "no gradient"),
+    "own draws": ("    return network", "    nn.init.normal_(network[0].weight)\n    return network", "preparing", "`generator` alone"),
+    "uphill": ("lr=rate)", "lr=rate, maximize=True)", "steps lower", "it must fall"),
+    "no optimizer": ("return optimizer, torch", "return 3, torch", "steps lower", "return an Optimizer"),
+    "refuses all": ("    return network", "    raise Refused('no')", "steps lower", "in either profile"),
+    "state outside": ("    calls = 0\n", OUTSIDE, "a checkpoint", "state_dict"),
+}
+
+
+@pytest.mark.parametrize("fault", ALGORITHM_FAULTS)
+def test_faults_of_an_algorithm_are_found(tmp_path: Path, fault: str) -> None:
+    """One edit to a sound plug-in fails the check that it should, with the way to mend it."""
+    old, new, name, message = ALGORITHM_FAULTS[fault]
+    assert ALGORITHM.count(old) == 1
+    (tmp_path / "descent.py").write_text(ALGORITHM.replace(old, new))
+    found = failed(check_file(tmp_path / "descent.py"))
+    assert [text for key, text in found.items() if key.startswith(name) and message in text], found
+
+
+def test_a_sound_algorithm_passes(tmp_path: Path) -> None:
+    """The plug-in that the faults are made from has none."""
+    (tmp_path / "descent.py").write_text(ALGORITHM)
+    checks = check_file(tmp_path / "descent.py")
+    assert failed(checks) == {}
+    assert len(checks) == 8
+
+
+DATASET = '''"""Noise."""
+import numpy as np
+IN_CHANNELS, NUM_CLASSES, IMAGE_SIZE, CROP_PADDING, FLIP = 1, 4, 6, 0, False
+MEAN, STD = (0.5,), (0.29,)
+LICENCE, SOURCE = "MIT", "here"
+def load(root):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (300, 1, 6, 6), dtype=np.uint8), np.arange(300) % 4
+    return {"train": (images[:200], labels[:200]), "val": (images[200:250], labels[200:250]), "test": (images[250:], labels[250:])}
+'''
+
+DATASET_FAULTS = {
+    "no licence": ('"MIT"', '""', "facts", "LICENCE"),
+    "one mean too many": ("(0.5,)", "(0.5, 0.5)", "facts", "one a channel"),
+    "mean of bytes": ("(0.5,)", "(127.5,)", "facts", "MEAN"),
+    "wrong mean": ("(0.5,)", "(0.1,)", "MEAN", "training pixels in [0, 1] give"),
+    "no flip": ("0, False", "0, None", "facts", "FLIP"),
+    "wrong size": ("1, 4, 6", "1, 4, 8", "load returns", "follows from its facts"),
+    "class too many": ("% 4", "% 5", "load returns", "NUM_CLASSES = 4"),
+    "class too few": ("% 4", "% 3", "every class", "classes [3]"),
+    "random split": ("default_rng(0)", "default_rng()", "loading repeats", "fixed seed"),
+    "leak": ("images[250:]", "images[150:200]", "splits", "in an earlier split"),
+    "no validation": ('"val"', '"valid"', "load returns", "'val'"),
+}
+
+
+@pytest.mark.parametrize("fault", DATASET_FAULTS)
+def test_faults_of_a_data_set_are_found(tmp_path: Path, fault: str) -> None:
+    """One edit to a sound plug-in fails the check that it should, with the way to mend it."""
+    old, new, name, message = DATASET_FAULTS[fault]
+    assert DATASET.count(old) == 1
+    (tmp_path / "noise.py").write_text(DATASET.replace(old, new))
+    found = failed(check_file(tmp_path / "noise.py"))
+    assert [text for key, text in found.items() if key.startswith(name) and message in text], found
+
+
+def test_a_sound_data_set_passes(tmp_path: Path) -> None:
+    """The plug-in that the faults are made from has none."""
+    (tmp_path / "noise.py").write_text(DATASET)
+    checks = check_file(tmp_path / "noise.py")
+    assert failed(checks) == {}
+    assert len(checks) == 7
+
+
+def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:
+    """A file of no kind and a file that is no Python raise; a plug-in that does not import is a failed check."""
+    file = tmp_path / "thing.py"
+    file.write_text("x = 1")
+    with pytest.raises(PluginError, match=r"define sample\(\)"):
+        check_file(file)
+    file.write_text("def")
+    with pytest.raises(PluginError, match="cannot be read as Python"):
+        check_file(file)
+    file.write_text("import no_such_module_at_all\ndef sample(rng): pass")
+    (check,) = check_file(file)
+    assert not check.passed
+    assert "no_such_module_at_all" in check.message
+    file.write_text("def sample(rng): pass")
+    (check,) = check_file(file, kind="algorithms")
+    assert "lacks prepare(), build(), loss(), RANGES" in check.message
