@@ -1,7 +1,7 @@
 """agd-bench: what hyperparameter-free training does to architecture search.
 
 Train what a sweep asks (`run`), read what is stored (`load_results`), rank and charge it (`ranks`, `rank_shift`,
-`kendall_tau`, `charged_cost`), and publish it (`build_report`, `publish`). `AGD` is a plain torch optimizer.
+`kendall_tau`, `charged_cost`), and publish it (`build_report`, `publish_results`). `AGD` is a plain torch optimizer.
 
 Names are imported when they are first used: reading results does not import torch, and `agd-bench --help` imports nothing.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agd_bench.analysis import charged_cost, kendall_tau, rank_shift, ranks
-    from agd_bench.leaderboard import publish
+    from agd_bench.leaderboard import publish_results
     from agd_bench.optim.agd import AGD
     from agd_bench.planning import plan
     from agd_bench.records import Sweep, read_sweep
@@ -29,7 +29,7 @@ _HOMES = {
     "kendall_tau": "analysis",
     "load_results": "store",
     "plan": "planning",
-    "publish": "leaderboard",
+    "publish_results": "leaderboard",
     "rank_shift": "analysis",
     "ranks": "analysis",
     "read_sweep": "records",
@@ -44,7 +44,7 @@ __all__ = [
     "kendall_tau",
     "load_results",
     "plan",
-    "publish",
+    "publish_results",
     "rank_shift",
     "ranks",
     "read_sweep",

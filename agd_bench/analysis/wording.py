@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ class Finding:
         cost: sentence about charged cost.
         ranking: sentence about the rank shift against seed noise.
         verdict: whether the ranking changes more than seed noise alone would change it.
+        headline: all of it in one sentence, for a terminal or a list.
     """
 
     group: tuple[str, str, str]
@@ -40,6 +41,7 @@ class Finding:
     cost: str
     ranking: str
     verdict: Verdict
+    headline: str
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -80,8 +82,10 @@ def finding(
         group.position(challenger)
     table = kendall_tau(trials, metric) if agreement is None else agreement
     ranking, verdict = _ranking(table, baseline, challenger)
-    accuracy = _accuracy(trials, baseline, challenger, metric)
-    return Finding(groups[0], baseline, challenger, accuracy, _cost(trials, baseline, challenger), ranking, verdict)
+    difference = accuracy_difference(trials, baseline, challenger, metric).iloc[0]
+    accuracy = _accuracy(trials, difference, baseline, challenger, metric)
+    headline = _headline(trials, difference, table, baseline, challenger, metric, verdict)
+    return Finding(groups[0], baseline, challenger, accuracy, _cost(trials, baseline, challenger), ranking, verdict, headline)
 
 
 def points(share: float) -> str:
@@ -97,18 +101,54 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _accuracy(trials: pd.DataFrame, baseline: str, challenger: str, metric: str) -> str:
+_VERDICTS: dict[Verdict, str] = {
+    "changed": "the ranking of the architectures changes more than seed noise alone would change it",
+    "not shown": "a change of the ranking beyond seed noise is not shown",
+    "undecided": "whether the ranking changes is undecided",
+}
+
+
+def _headline(
+    trials: pd.DataFrame,
+    difference: pd.Series[Any],
+    agreement: pd.DataFrame,
+    baseline: str,
+    challenger: str,
+    metric: str,
+    verdict: Verdict,
+) -> str:
+    """Accuracy, charged cost and ranking in one sentence; what cannot be said is left out."""
+    clauses = []
+    if difference["pairs"]:
+        bounds = (100 * difference["low"], 100 * difference["high"])
+        interval = f" (95 % interval {bounds[0]:+.1f} to {bounds[1]:+.1f})" if np.isfinite(difference["low"]) else ""
+        clauses.append(f"{100 * difference['difference']:+.1f} points of {_metric_name(metric)}{interval}")
+    sums = _charged(trials, baseline, challenger)
+    if sums and np.isfinite(sums[challenger]["flops"]) and sums[baseline]["flops"] > 0:
+        clauses.append(f"{sums[challenger]['flops'] / sums[baseline]['flops']:.2f} times the charged FLOPs")
+    pair = agreement[agreement["algorithm"].isin([baseline, challenger]) & agreement["other"].isin([baseline, challenger])]
+    row = pair[pair["algorithm"] != pair["other"]].iloc[:1]
+    numbers = ""
+    if len(row) and np.isfinite(row["kendall_tau"].iloc[0]) and np.isfinite(row["noise_ceiling"].iloc[0]):
+        numbers = f" (Kendall's tau {row['kendall_tau'].iloc[0]:.2f}, seed noise alone {row['noise_ceiling'].iloc[0]:.2f})"
+    return f"{challenger} against {baseline}: {', '.join([*clauses, ''])}{_VERDICTS[verdict]}{numbers}."
+
+
+def _metric_name(metric: str) -> str:
+    return metric.replace("_", " ").replace("val ", "validation ")
+
+
+def _accuracy(trials: pd.DataFrame, row: pd.Series[Any], baseline: str, challenger: str, metric: str) -> str:
     final = trials[trials["purpose"] == "final"]
     told = final[final["algorithm"].isin([baseline, challenger])]
     waiting = int(told["status"].isin(["pending", "running"]).sum())
     prefix = f"So far ({len(told) - waiting} of {len(told)} final trials of the two have ended), " if waiting else ""
-    row = accuracy_difference(trials, baseline, challenger, metric).iloc[0]
     if row["pairs"] == 0:
         text = (
             f"{prefix}no architecture was trained to its end by both {challenger} and {baseline}, so their accuracies cannot be compared."
         )
         return (text[0].upper() + text[1:] if not prefix else text) + _diverged(told, baseline, challenger)
-    what = metric.replace("_", " ").replace("val ", "validation ")
+    what = _metric_name(metric)
     difference = float(row["difference"])
     side = "as much as" if points(difference) == "0.0" else f"{points(difference)} points {'more' if difference > 0 else 'less'} than"
     scope = f"{_count(int(row['architectures']), 'architecture')}, {row['pairs']} trials of each"
@@ -135,18 +175,26 @@ def _diverged(told: pd.DataFrame, baseline: str, challenger: str) -> str:
 _OUTCOMES = {"diverged": "diverged", "failed": "failed", "refused": "were refused"}
 
 
-def _cost(trials: pd.DataFrame, baseline: str, challenger: str) -> str:
-    """Charged cost on the architectures that both algorithms are through with."""
+def _charged(trials: pd.DataFrame, baseline: str, challenger: str) -> dict[Any, dict[Any, float]]:
+    """Charged seconds and FLOPs by algorithm, on the architectures that both are through with; empty where there are none."""
     pair = trials[trials["algorithm"].isin([baseline, challenger])]
     outcome = next(scores(pair), None)
     if outcome is None:
-        return ""
+        return {}
     ended = np.array(outcome.architectures, dtype=object)[outcome.complete().all(axis=0)]
     if len(ended) == 0:
-        return ""
+        return {}
     cost = charged_cost(pair, by_architecture=True)
     kept = cost[cost["architecture"].isin(ended)].groupby("algorithm")[["charged_seconds", "flops"]]
-    sums = kept.sum(min_count=len(ended)).astype(float).to_dict("index")  # one architecture without a figure makes the sum missing
+    # One architecture without a figure makes the sum missing.
+    return kept.sum(min_count=len(ended)).astype(float).to_dict("index")
+
+
+def _cost(trials: pd.DataFrame, baseline: str, challenger: str) -> str:
+    """Charged cost on the architectures that both algorithms are through with."""
+    sums = _charged(trials, baseline, challenger)
+    if not sums:
+        return ""
     ours, theirs = sums[challenger], sums[baseline]
     ratios = []
     if np.isfinite(ours["flops"]) and theirs["flops"] > 0:

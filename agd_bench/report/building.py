@@ -46,7 +46,7 @@ def build_report(results: Results, folder: Path) -> Path:
 
 
 def finding_sentences(results: Results) -> list[str]:
-    """The finding in words, one line per comparison group and challenger; what is partial says so.
+    """The finding in a sentence per comparison group and challenger; what is partial says so.
 
     Args:
         results: the raw rows.
@@ -55,7 +55,7 @@ def finding_sentences(results: Results) -> list[str]:
     lines = []
     for section in sections:
         where = f"{section.title}: " if len(sections) > 1 else ""
-        said = [section.partial, *(" ".join(found.sentences) for found in section.findings), section.alone]
+        said = [section.partial, *(found.headline for found in section.findings), section.alone]
         lines += [where + text for text in said if text]
     return lines
 
@@ -86,7 +86,7 @@ def _failures(table: pd.DataFrame) -> Table:
         Column("Architectures", "how many different ones"),
         Column("Charged time", "their attempts, all charged"),
         Column("For example", "the first one's architecture", numeric=False),
-        Column("Where", "search space, data set, profile", numeric=False),
+        Column("Where", "search space, data set, profile", numeric=False, prose=True),
     )
     writers = (
         ("algorithm", str), ("purpose", str), ("status", str), ("reason", str), ("trials", str), ("architectures", str),

@@ -53,6 +53,9 @@ def _dtype(column: Column) -> str:
 
 def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     """A table with its columns in their order and types, rows sorted."""
+    for column in columns_of(table):
+        if column.type == "integer" and column.nullable and not pd.api.types.is_numeric_dtype(frame[column.name]):
+            frame[column.name] = pd.array([None if pd.isna(value) else int(value) for value in frame[column.name]], dtype="Int64")
     frame = frame.astype({column.name: _dtype(column) for column in columns_of(table)})
     return frame[[column.name for column in columns_of(table)]].sort_values(SORTING[table], ignore_index=True)
 
@@ -63,11 +66,10 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
     Raises:
         StoreDamagedError: not such a table.
     """
-    columns = columns_of(table)
-    missing = {column.name: [""] for column in columns if column.nullable}
-    types = {column.name: _dtype(column) for column in columns}
+    missing = {column.name: [""] for column in columns_of(table) if column.nullable}
     try:
-        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing, float_precision="round_trip")
+        # Numbers are converted from text here, because how exactly pandas parses them differs between its versions.
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=missing)
         return typed(table, frame)
     except (ValueError, KeyError, UnicodeDecodeError, OSError) as error:
         raise StoreDamagedError(
@@ -78,8 +80,8 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
 def _read_published(folder: Path) -> Results:
     try:
         sweep = Sweep.model_validate_json((folder / "sweep.json").read_text(encoding="utf-8"))
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise StoreDamagedError(f"{folder}: sweep.json or meta.json cannot be read ({' '.join(str(error).split())[:200]})") from None
     tables = {table: read_csv(table, folder / f"{table}.csv") for table in TABLES}
     return Results(sweep, **tables, meta={str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()})

@@ -217,10 +217,10 @@ def _load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float,
 def _share_of(split: Split, name: str, share: float, least: int = 0) -> Split:
     """The stated share of a split, in the split's own order, and not under `least` images where it has them."""
     images, labels = split
-    count = round(share * len(labels)) if 0 < share <= 1 else 0
+    count = max(round(share * len(labels)), min(least, len(labels))) if 0 < share <= 1 else 0
     if count < 2:
         raise InputError(f"data set {name!r}: a share of {share:g} leaves {count} of {len(labels)} images; give a larger one, up to 1")
-    kept = np.sort(balanced_order(labels, name)[: max(count, least)])
+    kept = np.sort(balanced_order(labels, name)[:count])
     return images[kept], labels[kept]
 
 

@@ -105,13 +105,11 @@ def main() -> None:
             rate = count / seconds(run, given.device)
             if number:  # the first round warms up
                 rates[name].append(rate)
-    print(
-        f"{processor(given.device)}, 1 thread; Python {platform.python_version()}, torch {torch.__version__}, ",
-        end="",
+    versions = (
+        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}, Pillow {PIL.__version__}"
     )
-    print(
-        f"torchvision {torchvision.__version__}, Pillow {PIL.__version__}; {given.images} images, batch {BATCH}, n = {given.rounds} rounds, alternating"
-    )
+    print(f"{processor(given.device)}, 1 thread; {versions}")
+    print(f"{given.images} images, batch {BATCH}, n = {given.rounds} rounds, alternating")
     unit = "images per CPU-second" if given.device == "cpu" else "images per second"
     for name, found in rates.items():
         ratios = [rate / base for rate, base in zip(found, rates["DataLoader, Pillow"], strict=True)]

@@ -8,11 +8,14 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agd_bench.errors import DatasetError, OutOfMemory
 from agd_bench.records import TUNING_SEED, CurvePoint, Plan, Scalars, Study, Sweep, Trial, TrialResult
-from agd_bench.trial import Workplace
-from agd_bench.tuning import Told
+
+if TYPE_CHECKING:  # torch and Optuna take seconds to import, in every worker
+    from agd_bench.trial import Workplace
+    from agd_bench.tuning import Told
 
 FAKE_DATASET = '''"""Nothing to learn."""
 import numpy as np
@@ -179,6 +182,8 @@ def miss_data(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: 
 
 def workplace(folder: Path, **more: object) -> Workplace:
     """A workplace with a data set of nothing."""
+    from agd_bench.trial import Workplace
+
     plugins = folder / "plugins"
     plugins.mkdir(exist_ok=True)
     (plugins / "nothing.py").write_text(FAKE_DATASET)

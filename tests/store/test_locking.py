@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pytest import MonkeyPatch
 
 from agd_bench.errors import RunLockedError
 from agd_bench.store import Store, load_results, locking
@@ -62,7 +61,7 @@ def test_a_killed_driver_leaves_a_run_that_goes_on_at_once(tmp_path: Path) -> No
     assert results.trials.loc[0, "charged_seconds"] == attempt["seconds"]
 
 
-def test_a_stopped_driver_of_this_machine_keeps_its_run(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+def test_a_stopped_driver_of_this_machine_keeps_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence alone is no death where the process can be looked at."""
     process = hold(tmp_path)
     try:

@@ -109,7 +109,7 @@ def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_says_what_one_holds(tmp_path: Path) -> None:
     """Each way to give a wrong path gets an answer that helps."""
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="no such folder; give a run folder .it holds results.sqlite"):
+    with pytest.raises(InputError, match=r"no such folder; give a run folder \(it holds results.sqlite"):
         load_results(tmp_path / "nowhere")
     with pytest.raises(InputError, match="a file; give a run folder"):
         load_results(tmp_path / "file")

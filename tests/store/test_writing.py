@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from pytest import MonkeyPatch
 
 from agd_bench.errors import RunChangedError, RunLockedError, StorageFullError, StoreDamagedError, StoreError
 from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results
@@ -145,7 +144,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     """A file of another kind under our name is not overwritten."""
     (tmp_path / database.FILE).write_bytes(content)
-    with pytest.raises(StoreError, match="database|SQLite"):
+    with pytest.raises(StoreError, match=r"database|SQLite"):
         Store.open(tmp_path, plan())
     assert (tmp_path / database.FILE).read_bytes() == content
 
@@ -187,11 +186,16 @@ def test_a_full_disk_is_said_and_what_was_committed_stays(tmp_path: Path) -> Non
             pages = connection.exec_driver_sql("pragma page_count").scalar_one()
         # The limit holds for one connection, so every connection of the pool gets it.
         database.sa.event.listen(store._engine, "checkout", lambda raw, record, proxy: raw.execute(f"pragma max_page_count={pages + 4}"))
-        with pytest.raises(StorageFullError, match="no space left"):
+
+        def fill() -> None:
+            nonlocal done
             for trial in planned.trials:
                 store.start(trial, 1, "worker-0", 600.0)
                 store.finish(result_of(trial), 1)
                 done += 1
+
+        with pytest.raises(StorageFullError, match="no space left"):
+            fill()
         assert 0 < done < len(planned.trials)
     with Store.open(tmp_path, planned) as store:
         standings = [standing.status for standing in store.standings().values()]
@@ -206,7 +210,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         Store.open(tmp_path / "file" / "run", plan())
 
 
-def test_a_url_without_its_driver_is_said(monkeypatch: MonkeyPatch) -> None:
+def test_a_url_without_its_driver_is_said() -> None:
     """A database that SQLAlchemy has no driver for names the extra to install, and no password."""
     with pytest.raises(StoreError, match=r"agd-bench\[postgres\]") as caught:
         Store.open("nosuchdatabase+driver://user:secret@host/run", plan())
@@ -225,7 +229,7 @@ def test_a_url_holds_a_run_as_a_folder_does(tmp_path: Path) -> None:
     assert list(load_results(url).attempts["outcome"]) == ["lost", "done"]
 
 
-def test_network_file_systems_get_no_write_ahead_log(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+def test_network_file_systems_get_no_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """WAL needs shared memory, which NFS and its like do not have between hosts."""
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far nfs4 rw 0 0\nb {tmp_path}/far/near xfs rw 0 0\n")

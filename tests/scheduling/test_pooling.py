@@ -1,0 +1,296 @@
+"""Ray: a pool that survives its workers, says at once what it cannot do, and joins a cluster that runs already."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agd_bench.errors import DatasetError, ExecutorError
+from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling import pooling, run
+from agd_bench.scheduling.executing import Task
+from agd_bench.scheduling.pooling import RayExecutor, gpus_and_device, pool_size
+from agd_bench.store import load_results
+from tests.scheduling import plans
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One Ray for the module's tests: an executor that finds the process connected leaves it so."""
+    assert pooling.connect("local")
+    import ray
+
+    yield
+    ray.shutdown()
+
+
+def wait_for_death(pid: int) -> None:
+    """Wait until a process is gone."""
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def run_on_ray(folder: Path, planned: Any, run_trial: Any, **more: Any) -> Any:
+    """Run a plan of stand-ins on two workers."""
+    place = plans.workplace(folder)
+    run(planned, folder / "run", place, run_trial=run_trial, tuner=plans.HashTuner(), num_workers=2, **more)
+    return load_results(folder / "run")
+
+
+def test_killed_workers_are_replaced_and_their_trials_repeated(tmp_path: Path, local_ray: None, capfd: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL in the first attempt: the second one counts, the rest is untouched, and nothing is printed."""
+    planned = plans.plan(architectures=2, seeds=2, rounds=2)
+    results = run_on_ray(tmp_path, planned, plans.die_first)
+    assert (results.trials["status"] == "done").all()
+    assert list(results.trials["attempts"]) == [2 if seed == 1 else 1 for seed in results.trials["seed"]]
+    proposals = {trial.id: trial for trial in planned.all_trials}
+    assert len(results.curves) == 2 * len(proposals)
+    lost = results.attempts[results.attempts["outcome"] == "lost"]
+    assert set(lost["reason"]) == {"its worker or node died (ActorDiedError)"}
+    assert capfd.readouterr() == ("", "")
+    assert "is gone: ActorDiedError" in (tmp_path / "run" / "logs" / "driver.log").read_text()
+
+
+def test_a_poisonous_trial_fails_and_the_rest_is_done(tmp_path: Path, local_ray: None) -> None:
+    """A trial that kills each worker stops after the sweep's attempts."""
+    results = run_on_ray(tmp_path, plans.plan(architectures=1, seeds=3, rounds=0, max_attempts=2), plans.always_die)
+    assert list(results.trials["status"]) == ["done", "failed", "done"]
+    assert list(results.trials["attempts"]) == [1, 2, 1]
+
+
+def test_a_hung_worker_is_ended_at_the_deadline(tmp_path: Path, local_ray: None) -> None:
+    """A worker that sleeps in C and answers to nothing is killed from outside, and its trial repeated."""
+    planned = plans.plan(architectures=1, seeds=2, rounds=0, deadline_seconds=0.2)
+    results = run_on_ray(tmp_path, planned, plans.hang_first, grace_seconds=0.5)
+    assert list(results.trials["status"]) == ["done", "done"]
+    assert list(results.trials["attempts"]) == [1, 2]
+
+
+def test_out_of_memory_gets_fresh_workers(tmp_path: Path, local_ray: None) -> None:
+    """The error travels back from the worker, and the trial is repeated alone."""
+    results = run_on_ray(tmp_path, plans.plan(architectures=1, seeds=3, rounds=0), plans.starve_first)
+    assert list(results.trials["status"]) == ["done"] * 3
+    assert sorted(results.attempts["outcome"]) == ["done", "done", "done", "out of memory"]
+    assert "worker-0" not in set(results.attempts.groupby("trial_id")["node"].last().loc[[results.trials.loc[1, "trial_id"]]])
+
+
+def test_a_missing_data_set_stops_the_run_with_its_own_error(tmp_path: Path, local_ray: None) -> None:
+    """An error of the installation reaches the user as it was raised on the worker."""
+    with pytest.raises(DatasetError, match="the images went away"):
+        run_on_ray(tmp_path, plans.plan(rounds=0), plans.miss_data)
+
+
+def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -> None:
+    """A worker can also die between two trials; the attempt that meets it is lost and the pool whole again."""
+    executor = RayExecutor(plans.workplace(tmp_path), report_pid, num_workers=1)
+    task = Task(plans.trial("cell", 0), 1, 60.0)
+    executor.submit(task, lambda name: None)
+    outcomes = executor.wait(60.0)
+    assert outcomes[0].result is not None
+    first = int(outcomes[0].result.reason)
+    os.kill(first, signal.SIGKILL)
+    wait_for_death(first)
+    executor.submit(task, lambda name: None)
+    kinds, pids, deadline = [], [], time.monotonic() + 60
+    while len(pids) < 1 and time.monotonic() < deadline:
+        for outcome in executor.wait(1.0):
+            kinds.append(outcome.kind)
+            if outcome.result is not None:
+                pids.append(int(outcome.result.reason))
+        if executor.free and not pids:
+            executor.submit(task, lambda name: None)
+    executor.close()
+    assert kinds == ["lost", "result"]
+    assert pids[0] != first
+
+
+def report_pid(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+    """Say which process this is."""
+    return TrialResult(trial_id=one.id, status="failed", reason=str(os.getpid()))
+
+
+def report_threads(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+    """Say how many threads torch would use."""
+    import torch
+
+    return TrialResult(trial_id=one.id, status="failed", reason=f"{torch.get_num_threads()} {os.environ.get('OMP_NUM_THREADS')}")
+
+
+def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> None:
+    """One thread a trial, whatever the machine has."""
+    results = run_on_ray(tmp_path, plans.plan(architectures=2, seeds=1, rounds=0), report_threads)
+    assert set(results.trials["reason"]) == {"1 1"}
+
+
+def test_another_version_on_a_worker_is_refused(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both versions are named."""
+    monkeypatch.setattr(pooling, "_versions", lambda: {"agd-bench": "9.9.9", "Python": "3.11.0"})
+    with pytest.raises(ExecutorError, match=r"a worker has agd-bench \S+, the driver has 9.9.9"):
+        RayExecutor(plans.workplace(tmp_path), plans.succeed, num_workers=1)
+
+
+def test_more_than_there_is_is_refused_at_once(tmp_path: Path, local_ray: None) -> None:
+    """Ray would wait for ever for workers that do not fit."""
+    with pytest.raises(ExecutorError, match=r"1000 workers of 1 core do not fit: Ray has \d+ cores"):
+        RayExecutor(plans.workplace(tmp_path), plans.succeed, num_workers=1000)
+    with pytest.raises(ExecutorError, match="64 GPUs per trial were asked for"):
+        RayExecutor(
+            plans.workplace(
+                tmp_path,
+            ),
+            plans.succeed,
+            gpus_per_trial=64,
+        )
+
+
+def test_the_token_is_readable_for_its_owner_alone(local_ray: None) -> None:
+    """Whoever has the token can run code as this user."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus", "gpus", "threads", "share", "size"),
+    [
+        (None, 8, 0, 1, 0.0, 8),
+        (3, 8, 0, 2, 0.0, 3),
+        (None, 8, 0, 3, 0.0, 2),
+        (None, 64, 4, 1, 1.0, 4),
+        (None, 64, 4, 1, 0.3, 12),
+        (None, 64, 5, 1, 2.0, 2),
+        (None, 4, 8, 1, 0.5, 4),
+    ],
+)
+def test_as_many_workers_as_fit(workers: int | None, cpus: float, gpus: float, threads: int, share: float, size: int) -> None:
+    """Cores and GPUs both limit the pool; a share of a GPU never spans two."""
+    assert pool_size(workers, cpus, gpus, threads, share) == size
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus", "gpus", "threads", "share"), [(9, 8, 0, 1, 0.0), (None, 2, 0, 4, 0.0), (0, 8, 0, 1, 0.0), (3, 8, 2, 1, 1.0)]
+)
+def test_workers_that_do_not_fit_are_refused(workers: int | None, cpus: float, gpus: float, threads: int, share: float) -> None:
+    """Fewer than asked for, or none at all, is an error and no smaller pool."""
+    with pytest.raises(ExecutorError):
+        pool_size(workers, cpus, gpus, threads, share)
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "available", "expected"),
+    [
+        ("auto", None, 0, (0.0, "cpu")),
+        ("auto", None, 4, (1.0, "cuda")),
+        ("cuda", None, 1, (1.0, "cuda")),
+        ("cpu", None, 4, (0.0, "cpu")),
+        ("auto", 0.25, 1, (0.25, "cuda")),
+        ("auto", 0, 4, (0.0, "cpu")),
+    ],
+)
+def test_gpus_follow_the_device(device: str, asked: float | None, available: float, expected: tuple[float, str]) -> None:
+    """A worker without a share of a GPU is told to use the CPU, because Ray does not hide the GPUs from it."""
+    assert gpus_and_device(device, asked, available) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "available"), [("cuda", None, 0), ("cuda", 0, 4), ("cpu", 1, 4), ("auto", 1.5, 4), ("auto", -1, 4), ("auto", 2, 1)]
+)
+def test_wishes_that_contradict_are_refused(device: str, asked: float | None, available: float) -> None:
+    """Nothing is quietly trained elsewhere than asked."""
+    with pytest.raises(ExecutorError):
+        gpus_and_device(device, asked, available)
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://host:10001", "host", "127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) -> None:
+    """Neither a bare word nor a closed port makes the driver hang."""
+    begun = time.monotonic()
+    with pytest.raises(ExecutorError, match=re.escape(address)):
+        pooling._check_reachable(address)
+    assert time.monotonic() - begun < 10
+
+
+HEAD = """
+import os, sys, time
+from pathlib import Path
+from agd_bench.scheduling import run
+from agd_bench.errors import ExecutorError
+from tests.scheduling import plans
+
+folder = Path(sys.argv[1])
+try:
+    run(plans.plan(rounds=0), folder / "run", plans.workplace(folder), run_trial=plans.succeed, num_workers=1, ray_address=sys.argv[2])
+except ExecutorError as error:
+    print("ExecutorError", error)
+    sys.exit(4)
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A Ray head in a session of its own with a token of its own; ended by its own process group, never by `ray stop`."""
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    token = home / ".ray" / "auth_token"
+    token.write_text("0123456789abcdef" * 4)
+    token.chmod(0o600)
+    environment = os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    port, client, metrics, agent = free_ports(4)
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--num-gpus=0"]
+    command += ["--include-dashboard=false", f"--ray-client-server-port={client}", f"--metrics-export-port={metrics}"]
+    command += [f"--dashboard-agent-listen-port={agent}", "--object-store-memory=100000000", f"--temp-dir=/tmp/agd-bench-ray-{port}"]
+    head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield f"127.0.0.1:{port}", environment
+    head.send_signal(signal.SIGTERM)
+    try:
+        head.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a Linux machine")
+def test_a_cluster_that_runs_already_is_joined_and_left_running(tmp_path: Path, cluster: tuple[str, dict[str, str]]) -> None:
+    """Two runs one after the other on one head, with its token; without the token the driver says so and ends."""
+    address, environment = cluster
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        joined = subprocess.run(
+            [sys.executable, "-c", HEAD, str(tmp_path / name), address], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert (joined.returncode, joined.stdout) == (0, ""), joined.stderr
+        assert (load_results(tmp_path / name / "run").trials["status"] == "done").all()
+    stranger = environment | {"RAY_AUTH_TOKEN": "f" * 64}
+    (tmp_path / "third").mkdir()
+    refused = subprocess.run(
+        [sys.executable, "-c", HEAD, str(tmp_path / "third"), address], env=stranger, capture_output=True, text=True, timeout=120
+    )
+    assert refused.returncode == 4, refused.stderr
+    assert "token" in refused.stdout

@@ -1,0 +1,170 @@
+"""The policy: what is ready when, in which order, and what a restart does to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from agd_bench.records import Plan, Trial
+from agd_bench.scheduling.queueing import Queue
+from agd_bench.store import Standing
+from tests.scheduling.plans import HashTuner, plan, result_of
+
+
+def fresh(planned: Plan) -> dict[str, Standing]:
+    """Nothing was done yet."""
+    return {trial.id: Standing() for trial in planned.all_trials}
+
+
+def drain(queue: Queue) -> list[Trial]:
+    """All that can be taken without anything ending."""
+    taken = []
+    while (trial := queue.take()) is not None:
+        taken.append(trial)
+    return taken
+
+
+def play(queue: Queue, status: str = "done") -> list[Trial]:
+    """Take and end, one after the other, until nothing is left."""
+    played = []
+    while (trial := queue.take()) is not None:
+        queue.end(trial, result_of(trial, status=status))
+        played.append(trial)
+    return played
+
+
+def test_every_trial_is_taken_once() -> None:
+    """Nothing is lost and nothing repeated."""
+    planned = plan(architectures=3, seeds=2, rounds=4, proxies=2)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    played = play(queue)
+    assert sorted(trial.id for trial in played) == sorted(trial.id for trial in planned.all_trials)
+    assert queue.unfinished == 0
+
+
+def test_a_round_waits_for_the_one_before_and_finals_for_all() -> None:
+    """A study runs in order; the trials of one round, and the finals, run side by side."""
+    planned = plan(architectures=1, seeds=2, rounds=2, proxies=3)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    for stage in (*planned.studies[0].rounds, planned.studies[0].final):
+        tuned = [trial for trial in drain(queue) if trial.algorithm == "tuned"]
+        assert [trial.id for trial in tuned] == [trial.id for trial in stage]
+        assert len({str(trial.proposal) for trial in tuned}) == 1
+        for trial in tuned[:-1]:
+            queue.end(trial, result_of(trial))
+            assert queue.take() is None
+        queue.end(tuned[-1], result_of(tuned[-1]))
+    assert queue.take() is None
+
+
+def test_the_best_proposal_is_used_for_the_finals() -> None:
+    """What the tuner chose from the rounds' mean accuracies is what every final gets."""
+    planned = plan(architectures=1, seeds=3, rounds=4, proxies=2)
+    tuner = HashTuner()
+    played = [trial for trial in play(Queue(planned, tuner, fresh(planned))) if trial.algorithm == "tuned"]
+    rounds: dict[int, list[Trial]] = {}
+    for trial in played:
+        if trial.number is not None:
+            rounds.setdefault(trial.number, []).append(trial)
+    best = max(rounds.values(), key=lambda tried: sum(result_of(trial).val_accuracy or 0.0 for trial in tried))
+    assert all(trial.proposal == best[0].proposal for trial in played if trial.purpose == "final")
+
+
+def test_a_round_with_an_unfinished_trial_is_told_without_a_value() -> None:
+    """One diverged proxy makes the proposal fail, also if the other did well."""
+    planned = plan(architectures=1, seeds=1, rounds=1, proxies=2)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    tuned = [trial for trial in drain(queue) if trial.algorithm == "tuned"]
+    queue.end(tuned[0], result_of(tuned[0]))
+    queue.end(tuned[1], result_of(tuned[1], status="diverged"))
+    assert [trial.id for trial in queue.hopeless] == [trial.id for trial in planned.studies[0].final]
+
+
+def test_finals_of_a_study_without_a_finished_proposal_are_hopeless() -> None:
+    """They cannot be trained, so they are handed out to be settled, once."""
+    planned = plan(architectures=2, seeds=2)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    played = play(queue, status="diverged")
+    finals = [trial.id for study in planned.studies for trial in study.final]
+    assert [trial.id for trial in queue.hopeless] == finals
+    assert not {trial.id for trial in played} & set(finals)
+    while queue.hopeless:
+        queue.end(trial := queue.hopeless.popleft(), result_of(trial, status="failed"))
+    assert queue.unfinished == 0
+
+
+def test_all_algorithms_get_on() -> None:
+    """After each step the shares of trials begun differ by no more than one trial's share, while something is ready."""
+    planned = plan(architectures=6, seeds=4, rounds=6)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    totals = {label: sum(trial.algorithm_label == label for trial in planned.all_trials) for label in ("free", "tuned")}
+    begun = dict.fromkeys(totals, 0)
+    while (trial := queue.take()) is not None:
+        begun[trial.algorithm_label] += 1
+        queue.end(trial, result_of(trial))
+        shares = [begun[label] / totals[label] for label in totals]
+        assert max(shares) - min(shares) <= max(1 / total for total in totals.values()) + 1e-12
+
+
+def test_a_trial_that_is_put_back_comes_first() -> None:
+    """A lost trial is begun again before others of its algorithm, with the same proposal."""
+    planned = plan(rounds=0)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    first, second = queue.take(), queue.take()
+    assert first is not None
+    assert second is not None
+    queue.put_back(first)
+    assert queue.take() is first
+
+
+def test_a_trial_ends_once() -> None:
+    """A second end is a fault of the caller, not a new result."""
+    planned = plan()
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    trial = queue.take()
+    assert trial is not None
+    queue.end(trial, result_of(trial))
+    with pytest.raises(ValueError, match="ended twice"):
+        queue.end(trial, result_of(trial))
+
+
+@pytest.mark.parametrize("kept", range(0, 25, 4))
+def test_a_restart_proposes_what_an_undisturbed_run_proposes(kept: int) -> None:
+    """Stopped after any number of trials and set up again, the queue plays the same trials with the same proposals."""
+    planned = plan(architectures=2, seeds=2, rounds=4, proxies=2)
+    whole = Queue(planned, HashTuner(), fresh(planned))
+    undisturbed = {trial.id: trial.proposal for trial in play(whole)}
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    seen = {}
+    for _ in range(kept):
+        trial = queue.take()
+        assert trial is not None
+        queue.end(trial, result_of(trial))
+        seen[trial.id] = trial.proposal
+    again = Queue(planned, HashTuner(), queue.standings)
+    assert seen | {trial.id: trial.proposal for trial in play(again)} == undisturbed
+
+
+def test_a_proposal_that_was_sent_stands() -> None:
+    """After a restart a round goes on with the values of its first trial, whatever the tuner would say by now."""
+    planned = plan(architectures=1, rounds=2, proxies=2)
+    first = planned.studies[0].rounds[0][0]
+    standings = fresh(planned) | {first.id: Standing(attempts=1, proposal={"rate": 9.0})}
+    tuner = HashTuner()
+    tuned = [trial for trial in drain(Queue(planned, tuner, standings)) if trial.algorithm == "tuned"]
+    assert [trial.proposal for trial in tuned] == [{"rate": 9.0}] * 2
+    assert tuner.proposed == []
+
+
+def test_the_pruner_sees_the_curves_of_earlier_rounds() -> None:
+    """Thresholds come from the study's ended tuning trials, before and after a restart, and never for finals."""
+    planned = plan(architectures=1, seeds=1, rounds=3, pruner="median")
+    tuner = HashTuner()
+    played = {trial.id: trial for trial in play(Queue(planned, tuner, fresh(planned)))}
+    assert tuner.asked_thresholds == [0, 1, 2]
+    rounds, final = planned.studies[0].rounds, planned.studies[0].final
+    assert [len(played[part[0].id].stop_below) for part in (*rounds, final)] == [0, 1, 2, 0]
+    done = played[rounds[0][0].id]
+    standing = Standing("done", 1, proposal=done.proposal, val_accuracy=result_of(done).val_accuracy)
+    again = HashTuner()
+    drain(Queue(planned, again, fresh(planned) | {done.id: standing}, {done.id: result_of(done).curve}))
+    assert again.asked_thresholds == [1]
