@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from agd_bench.planning import Folders
+    from agd_bench.store import Results
 
 app = typer.Typer(
     name="agd-bench",
@@ -35,7 +36,8 @@ SweepArgument = Annotated[
     str, typer.Argument(metavar="SWEEP", help="A built-in sweep's name (see `agd-bench list sweeps`) or a TOML file.")
 ]
 RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder, the name of one under runs/, or a published leaderboard's folder.")
+    str,
+    typer.Argument(metavar="RUN", help="A run's folder, the name of one under runs/, a published leaderboard's folder, or a store's URL."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for scripts.")]
 SpacesOption = Annotated[
@@ -62,15 +64,21 @@ def _folders(spaces: list[Path] | None, algorithms: list[Path] | None, datasets:
     return {"search_spaces": tuple(spaces or ()), "algorithms": tuple(algorithms or ()), "datasets": tuple(datasets or ())}
 
 
-def _run_folder(given: Path) -> Path:
-    """The folder that RUN names: a path, or a name under runs/."""
-    if given.exists():
+def _locate_run(given: str) -> Path | str:
+    """Where RUN's results are: a folder (by its path, or by its name under runs/) or a database's URL."""
+    if "://" in given:
         return given
-    under = Path("runs") / given
-    if under.exists():
-        return under
-    known = [path.name for path in Path("runs").iterdir() if path.is_dir()] if Path("runs").is_dir() else []
-    raise UnknownNameError("run", str(given), known, advice="Give a run's folder, or make one with `agd-bench run SWEEP`.")
+    folders = (Path(given), Path("runs") / given)
+    found = next((folder for folder in folders if folder.exists()), None)
+    if found is None:
+        known = [path.name for path in Path("runs").iterdir() if path.is_dir()] if Path("runs").is_dir() else []
+        raise UnknownNameError("run", given, known, advice="Give a run's folder, or make one with `agd-bench run SWEEP`.")
+    return found
+
+
+def _folder_of(located: Path | str, results: Results) -> Path:
+    """The run's folder, where what is made of its results goes unless the user says otherwise."""
+    return located if isinstance(located, Path) else Path("runs") / results.sweep.name
 
 
 def _print_table(table: pd.DataFrame, as_json: bool) -> None:
@@ -144,14 +152,15 @@ def run(
     except KeyboardInterrupt:
         print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
-    _conclude(results, folder)
+    print()
+    _conclude(results, folder / "report")
 
 
-def _conclude(results: Any, folder: Path) -> None:
+def _conclude(results: Results, folder: Path) -> None:
+    """Write the report; say the finding and where the report is."""
     from agd_bench.report import build_report, finding_sentences
 
-    page = build_report(results, folder / "report")
-    print()
+    page = build_report(results, folder)
     for sentence in finding_sentences(results):
         print(sentence)
     print(f"\nReport: {page}")
@@ -191,7 +200,7 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     """Count a run's trials: done, running, diverged, failed, refused, pruned, missing. Exit code 1 while any is missing."""
     from agd_bench.store import status as count_statuses
 
-    table = count_statuses(_run_folder(run))
+    table = count_statuses(_locate_run(run)).reset_index()
     _print_table(table, as_json)
     if int(table[["missing", "running"]].to_numpy().sum()):
         raise typer.Exit(1)
@@ -203,15 +212,11 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write it. Default: RUN/report.")] = None,
 ) -> None:
     """Rebuild tables, figures and one self-contained HTML page from the stored results alone."""
-    from agd_bench.report import build_report, finding_sentences
     from agd_bench.store import load_results
 
-    folder = _run_folder(run)
-    results = load_results(folder)
-    page = build_report(results, out or folder / "report")
-    for sentence in finding_sentences(results):
-        print(sentence)
-    print(f"\nReport: {page}")
+    located = _locate_run(run)
+    results = load_results(located)
+    _conclude(results, out or _folder_of(located, results) / "report")
 
 
 @app.command()
@@ -223,8 +228,9 @@ def export(
     from agd_bench.store import export as export_results
     from agd_bench.store import load_results
 
-    folder = _run_folder(run)
-    for path in export_results(load_results(folder), out or folder / "export"):
+    located = _locate_run(run)
+    results = load_results(located)
+    for path in export_results(results, out or _folder_of(located, results) / "export"):
         print(path)
 
 
@@ -302,7 +308,7 @@ def publish(
     from agd_bench.leaderboard import build_index, publish_results
     from agd_bench.store import load_results
 
-    published = publish_results(load_results(_run_folder(run)), to)
+    published = publish_results(load_results(_locate_run(run)), to)
     print(f"Published: {published}\nIndex: {build_index(to.parent)}")
 
 

@@ -218,8 +218,9 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
             xlabel=f"rank under {baseline} (1 = best)",
             ylabel=f"rank under {challenger} (1 = best)",
         )
+        inner = [int(tick) for tick in MaxNLocator(6, integer=True).tick_values(1, count) if 1 < tick <= count]
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(6, integer=True))
+            axis.set_ticks([1, *inner])  # ranks begin at 1, where a locator would put 0
         _legend_below(figure, 4)
     return Picture(figure, title, _shift_caption(count, seeds, noise, int(beyond.sum())))
 
@@ -230,7 +231,7 @@ def _shift_caption(count: int, seeds: int, noise: float, beyond: int) -> str:
         return text + "With one seed the part of seed noise cannot be told, so no band is drawn."
     return text + (
         f"In the band (± {1.96 * noise:.1f} ranks) lie 95 % of the shifts that seed noise alone would cause, estimated from disjoint "
-        f"halves of the seeds; {beyond} architectures lie outside it, where noise alone would put about {0.05 * count:.0f}."
+        f"halves of the seeds; {beyond} of them {'lies' if beyond == 1 else 'lie'} outside it, where noise alone would put about {0.05 * count:.0f}."
     )
 
 

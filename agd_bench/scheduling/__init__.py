@@ -1,7 +1,5 @@
-"""Running a plan: the queue, the policy, the executors. Ray is imported only when it is asked for."""
+"""Running a plan: the queue, the policy, the executors.
 
-from agd_bench.scheduling.executing import Executor, InProcessExecutor, Outcome, Task
-from agd_bench.scheduling.progress import Event, Observer, Snapshot
-from agd_bench.scheduling.running import fetch_datasets, run
-
-__all__ = ["Event", "Executor", "InProcessExecutor", "Observer", "Outcome", "Snapshot", "Task", "fetch_datasets", "run"]
+`running.run` does what is still to be done of a plan. Nothing is imported here, because every worker imports this
+package: `queueing` brings Optuna, `pooling` Ray, `estimating` torch.
+"""

@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agd_bench.records import Plan, Trial, TrialResult
-from agd_bench.store import Standing
+
+if TYPE_CHECKING:
+    from agd_bench.store import Standing
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ import pytest
 
 from agd_bench.errors import DatasetError, ExecutorError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling import pooling, run
+from agd_bench.scheduling import pooling
 from agd_bench.scheduling.executing import Task
 from agd_bench.scheduling.pooling import RayExecutor, gpus_and_device, pool_size
+from agd_bench.scheduling.running import run
 from agd_bench.store import load_results
 from tests.scheduling import plans
 
@@ -224,7 +225,7 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) ->
 HEAD = """
 import os, sys, time
 from pathlib import Path
-from agd_bench.scheduling import run
+from agd_bench.scheduling.running import run
 from agd_bench.errors import ExecutorError
 from tests.scheduling import plans
 
@@ -255,9 +256,9 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     token.write_text("0123456789abcdef" * 4)
     token.chmod(0o600)
     environment = os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-    port, client, metrics, agent = free_ports(4)
+    port, metrics, agent = free_ports(3)
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--num-gpus=0"]
-    command += ["--include-dashboard=false", f"--ray-client-server-port={client}", f"--metrics-export-port={metrics}"]
+    command += ["--include-dashboard=false", f"--metrics-export-port={metrics}"]
     command += [f"--dashboard-agent-listen-port={agent}", "--object-store-memory=100000000", f"--temp-dir=/tmp/agd-bench-ray-{port}"]
     head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60

@@ -1,0 +1,84 @@
+"""Real training, killed and begun again, measures what an undisturbed run measures, row by row."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from agd_bench.datasets import data_root
+from agd_bench.scheduling.running import run
+from agd_bench.store import Results, load_results
+from agd_bench.trial import Workplace
+from tests.scheduling.killing import die_after_first_checkpoint, small_plan
+
+TIMINGS = ["attempts", "train_seconds", "total_seconds", "charged_seconds"]
+
+
+def start(folder: Path, point: str = "never", count: int = 0) -> int:
+    """Run the plan in a process of its own; its exit status."""
+    command = [sys.executable, "-m", "tests.scheduling.killing", str(folder), point, str(count)]
+    return subprocess.run(command, check=False, timeout=200).returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert start(folder) == 0
+    return load_results(folder)
+
+
+def assert_equal_but_for_time(results: Results, expected: Results) -> None:
+    """Every row of trials and curves agrees to the last digit, apart from attempts and seconds."""
+    pd.testing.assert_frame_equal(results.trials.drop(columns=TIMINGS), expected.trials.drop(columns=TIMINGS), check_exact=True)
+    pd.testing.assert_frame_equal(
+        results.curves.drop(columns="train_seconds"), expected.curves.drop(columns="train_seconds"), check_exact=True
+    )
+
+
+def assert_all_is_charged(results: Results) -> None:
+    """Lost attempts are paid for: what trials are charged is what their attempts took."""
+    taken = results.attempts.groupby("trial_id")["seconds"].sum()
+    charged = results.trials.set_index("trial_id")["charged_seconds"]
+    assert charged.sub(taken, fill_value=0.0).abs().max() < 1e-9
+
+
+def test_a_driver_killed_at_several_points_goes_on_as_if_nothing_happened(tmp_path: Path, undisturbed: Results) -> None:
+    """SIGKILL after a start, after an end and after a checkpoint, each in a process of its own; then to the end."""
+    for point, count in (("started", 2), ("checkpoint", 3), ("ended", 1), ("checkpoint", 1)):
+        assert start(tmp_path, point, count) == -signal.SIGKILL
+    assert start(tmp_path) == 0
+    results = load_results(tmp_path)
+    assert_equal_but_for_time(results, undisturbed)
+    assert_all_is_charged(results)
+    lost = results.attempts[results.attempts["outcome"] == "lost"]
+    assert len(lost) >= 3
+    assert set(lost["reason"]) == {"the driver ended while it ran"}
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_workers_killed_in_training_are_replaced_and_resume(tmp_path: Path, undisturbed: Results) -> None:
+    """On Ray, workers that die after their first checkpoint: the next attempt takes it up and ends with equal numbers."""
+    place = Workplace(data_root=data_root(), device="cpu")
+    run(small_plan(), tmp_path, place, "ray", num_workers=2, run_trial=die_after_first_checkpoint)
+    results = load_results(tmp_path)
+    assert_equal_but_for_time(results, undisturbed)
+    assert_all_is_charged(results)
+    assert list(results.attempts["outcome"]).count("lost") == 3
+    again = results.trials[results.trials["attempts"] == 2]
+    assert set(again["seed"]) == {1, 1_000_001}
+
+
+def test_the_same_call_on_a_finished_run_trains_nothing(tmp_path: Path) -> None:
+    """A finished run is left as it is, to the byte."""
+    assert start(tmp_path) == 0
+    before = (tmp_path / "results.sqlite").read_bytes()
+    attempts = load_results(tmp_path).attempts
+    assert start(tmp_path) == 0
+    pd.testing.assert_frame_equal(load_results(tmp_path).attempts, attempts)
+    assert len(before) == (tmp_path / "results.sqlite").stat().st_size
