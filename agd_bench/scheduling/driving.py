@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agd_bench.errors import ExecutorError
+from agd_bench.errors import AgdBenchError, ExecutorError
 from agd_bench.records import Plan, Status, Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executing import Executor, Outcome, Task
-from agd_bench.scheduling.progress import Event, Meter, Observer
+from agd_bench.scheduling.progress import Event, Meter, Observer, Snapshot
 from agd_bench.scheduling.queueing import Queue, Tuner
 from agd_bench.store import OUT_OF_MEMORY, Store
 
@@ -70,6 +71,8 @@ class Run:
         self._running: dict[str, _Running] = {}
         self._alone: list[Trial] = []
         self._refreshed = False
+        self._stop: AgdBenchError | None = None
+        self._events: list[tuple[Event, Snapshot]] = []
 
     def drive(self) -> None:
         """Drive until every trial has ended.
@@ -78,42 +81,60 @@ class Run:
             KeyboardInterrupt: as it came; attempts under way are noted as lost and will be begun again.
             AgdBenchError: what stops a run: a store that cannot be written, no workers, a broken installation.
         """
+        outcomes: list[Outcome] = []
         try:
-            self._settle_hopeless()
             while self._queue.unfinished:
-                self._send()
-                for outcome in self._executor.wait(TICK_SECONDS):
-                    self._note(outcome)
-                self._end_overdue()
-                self._tell(None)
+                self._step(outcomes)
+                outcomes = self._executor.wait(TICK_SECONDS)
         except BaseException as error:
             self._abandon("the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped: {error}")
             raise
 
+    def _step(self, outcomes: Sequence[Outcome]) -> None:
+        """Note what came back and what is to be sent, in one commit; only then tell and send."""
+        with self._store.together():
+            for outcome in outcomes:
+                self._note(outcome)
+            self._end_overdue()
+            self._settle_hopeless()
+            sendings = [] if self._stop else self._assign()
+        self._publish()
+        if self._stop:
+            raise self._stop
+        for worker, task in sendings:
+            self._executor.submit(worker, task)
+
     # -------------------------------------------------------------------------------------------------- send
 
-    def _send(self) -> None:
-        """Fill the free slots; a trial that needs the executor for itself waits until it is empty."""
-        while self._executor.free > 0 and not self._occupied_by_one():
-            if self._alone and self._running:
-                return
-            if self._alone and not self._refreshed:
-                self._executor.refresh()
-                self._refreshed = True
-                continue
+    def _assign(self) -> list[tuple[str, Task]]:
+        """Give idle workers something to do; a trial that needs the executor for itself waits until it is empty."""
+        sendings: list[tuple[str, Task]] = []
+        for worker in self._executor.idle:
+            if any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running):
+                break
+            while not self._alone and (trial := self._queue.take()) is not None:
+                if self._is_to_be_sent(trial):
+                    sendings.append((worker, self._start(trial, worker)))
+                    break
             if self._alone:
-                self._refreshed = False
-                self._start(self._alone.pop(0))
-                return
-            trial = self._queue.take()
-            if trial is None:
-                return
-            self._start_or_give_up(trial)
+                return sendings + self._assign_alone()
+        return sendings
 
-    def _occupied_by_one(self) -> bool:
-        return any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running)
+    def _assign_alone(self) -> list[tuple[str, Task]]:
+        """The first trial that memory did not suffice for, on fresh workers, once nothing else runs."""
+        if self._running:
+            return []
+        if not self._refreshed:
+            self._executor.refresh()
+            self._refreshed = True
+        if not self._executor.idle:
+            return []
+        self._refreshed = False
+        worker = self._executor.idle[0]
+        return [(worker, self._start(self._alone.pop(0), worker))]
 
-    def _start_or_give_up(self, trial: Trial) -> None:
+    def _is_to_be_sent(self, trial: Trial) -> bool:
+        """Whether the trial is to be sent now; else it is given up, or kept until it can run alone."""
         standing = self._queue.standings[trial.id]
         if standing.out_of_memory > 1:
             self._give_up(trial, "out of memory, also when it had the executor for itself")
@@ -122,20 +143,18 @@ class Run:
         elif standing.out_of_memory:
             self._alone.append(trial)
         else:
-            self._start(trial)
+            return True
+        return False
 
-    def _start(self, trial: Trial) -> None:
+    def _start(self, trial: Trial, worker: str) -> Task:
         standing = self._queue.standings[trial.id]
         attempt, deadline = standing.attempts + 1, self._deadlines.seconds(trial)
-
-        def before(node: str) -> None:
-            self._store.start(trial, attempt, node, deadline)
-            self._queue.standings[trial.id] = standing._replace(attempts=attempt)
-            self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline)
-            self._meter.started(trial)
-            self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
-
-        self._executor.submit(Task(trial, attempt, deadline), before)
+        self._store.start(trial, attempt, worker, deadline)
+        self._queue.standings[trial.id] = standing._replace(attempts=attempt)
+        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline)
+        self._meter.started(trial)
+        self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
+        return Task(trial, attempt, deadline)
 
     # ------------------------------------------------------------------------------------------------ what came back
 
@@ -145,7 +164,8 @@ class Run:
             log.warning("trial %s: attempt %d reported after it was given up", outcome.trial_id, outcome.attempt)
             return
         if outcome.kind == "stop":
-            raise outcome.error or ExecutorError(outcome.message)
+            self._stop = outcome.error or ExecutorError(outcome.message)
+            return
         if outcome.result is None:
             self._lose(running, outcome.message, out_of_memory=outcome.kind == "out of memory")
             return
@@ -192,9 +212,6 @@ class Run:
         self._queue.end(trial, result)
         self._meter.ended(trial, result)
         self._tell(Event("ended", trial, attempt, result, result.reason))
-        if self._checkpoints is not None:
-            shutil.rmtree(self._checkpoints / trial.id, ignore_errors=True)
-        self._settle_hopeless()
 
     def _settle_hopeless(self) -> None:
         while self._queue.hopeless:
@@ -211,12 +228,23 @@ class Run:
             except Exception as error:
                 # The store may be what failed. Opening the run again closes these attempts all the same.
                 log.warning("trial %s: attempt %d could not be closed: %s", running.trial.id, running.attempt, error)
-                return
 
-    def _tell(self, event: Event | None) -> None:
-        if event is not None:
+    # ----------------------------------------------------------------------------------------------------- telling
+
+    def _tell(self, event: Event) -> None:
+        """Note an event, to be made known once what it says is on the disk."""
+        self._events.append((event, self._meter.snapshot(self._executor.slots)))
+
+    def _publish(self) -> None:
+        """After a commit: log and tell what happened, and remove the checkpoints of what ended."""
+        events, self._events = self._events, []
+        for event, snapshot in events:
             level = logging.INFO if event.kind in ("started", "ended") else logging.WARNING
             status = event.result.status if event.result else ""
             log.log(level, "%s %s attempt %d %s %s", event.kind, event.trial.id, event.attempt, status, event.message)
+            if event.kind == "ended" and self._checkpoints is not None:
+                shutil.rmtree(self._checkpoints / event.trial.id, ignore_errors=True)
+            if self._observer is not None:
+                self._observer(event, snapshot)
         if self._observer is not None:
-            self._observer(event, self._meter.snapshot(self._executor.slots))
+            self._observer(None, self._meter.snapshot(self._executor.slots))

@@ -60,16 +60,11 @@ class Executor(Protocol):
         """Attempts that it can run at a time."""
 
     @property
-    def free(self) -> int:
-        """Attempts that it would take at this moment."""
+    def idle(self) -> list[str]:
+        """Names of the workers that would take an attempt at this moment."""
 
-    def submit(self, task: Task, before: Callable[[str], None]) -> None:
-        """Begin an attempt; only while `free` is positive.
-
-        Args:
-            task: what to do.
-            before: called with the worker's name at the last moment before the attempt is sent.
-        """
+    def submit(self, worker: str, task: Task) -> None:
+        """Begin an attempt on an idle worker."""
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Attempts that ended, waiting at most so long for a first one.
@@ -157,13 +152,12 @@ class InProcessExecutor:
         self._ended: list[Outcome] = []
 
     @property
-    def free(self) -> int:
-        """One, unless the last attempt's outcome was not fetched yet."""
-        return 0 if self._ended else 1
+    def idle(self) -> list[str]:
+        """This process, unless the last attempt's outcome was not fetched yet."""
+        return [] if self._ended else ["in-process"]
 
-    def submit(self, task: Task, before: Callable[[str], None]) -> None:
+    def submit(self, worker: str, task: Task) -> None:
         """Run the attempt, to its end."""
-        before("in-process")
         self._ended.append(perform(task, self._workplace, self._run_trial))
 
     def wait(self, seconds: float) -> list[Outcome]:

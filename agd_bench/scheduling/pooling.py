@@ -16,7 +16,6 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,8 @@ START_FAILURES = 3
 OBJECT_STORE_BYTES = 200 * 2**20
 """Only trials and results travel; Ray's default takes a third of the memory."""
 ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_SCHEDULER_EVENTS": "0"}
+JOINING = {"RAY_py_gcs_connect_timeout_s": "5", "RAY_gcs_rpc_server_connect_timeout_s": "3", "RAY_NUM_REDIS_GET_RETRIES": "2"}
+"""A port where something other than Ray listens would hold Ray's defaults for many minutes; with these, half a minute."""
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ def connect(address: str) -> bool:
     Raises:
         ExecutorError: not reachable, no right token, another version.
     """
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT | ({} if address == "local" else JOINING)).items():
         os.environ.setdefault(name, value)
     ray: Any = importlib.import_module("ray")
     if ray.is_initialized():
@@ -248,9 +249,9 @@ class RayExecutor:
         return self._size
 
     @property
-    def free(self) -> int:
-        """Workers that are up and have nothing to do."""
-        return sum(member.pending is None for member in self._members)
+    def idle(self) -> list[str]:
+        """Names of the workers that are up and have nothing to do."""
+        return [member.name for member in self._members if member.pending is None]
 
     def _launch(self) -> None:
         name, self._named = f"worker-{self._named}", self._named + 1
@@ -258,13 +259,12 @@ class RayExecutor:
         self._members.append(_Member(name, actor, time.monotonic(), coming=actor.describe.remote()))
 
     def _await_first(self) -> None:
-        while not self.free:
+        while not self.idle:
             self.wait(1.0)
 
-    def submit(self, task: Task, before: Callable[[str], None]) -> None:
-        """Send the attempt to a free worker."""
-        member = next(member for member in self._members if member.pending is None)
-        before(member.name)
+    def submit(self, worker: str, task: Task) -> None:
+        """Send the attempt to an idle worker."""
+        member = next(member for member in self._members if member.name == worker and member.pending is None)
         member.task, member.ref = task, member.actor.perform.remote(task)
 
     def wait(self, seconds: float) -> list[Outcome]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from agd_bench.scheduling.driving import GRACE_SECONDS, Run
 from agd_bench.scheduling.executing import Executor, InProcessExecutor, RunTrial
 from agd_bench.scheduling.progress import Meter, Observer
 from agd_bench.scheduling.queueing import OptunaTuner, Tuner
-from agd_bench.store import Store
+from agd_bench.store import Standing, Store
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -76,6 +77,13 @@ def _at_home(workplace: Workplace, plan: Plan, out: Path) -> Workplace:
         checkpoints=(workplace.checkpoints or out / "checkpoints").absolute(),
         checkpoint_seconds=plan.sweep.checkpoint_seconds,
     )
+
+
+def _clear_checkpoints(checkpoints: Path, standings: Mapping[str, Standing]) -> None:
+    """Remove what a driver left that was killed between storing a result and removing its checkpoints."""
+    for folder in checkpoints.iterdir() if checkpoints.is_dir() else ():
+        if folder.name in standings and standings[folder.name].status in TERMINAL:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -144,13 +152,14 @@ def run(
         InputError: a plug-in or a data set cannot be loaded.
     """
     with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
+        here = _at_home(workplace, plan, out)
         standings = store.standings()
+        _clear_checkpoints(here.checkpoints or out / "checkpoints", standings)
         if all(standing.status in TERMINAL for standing in standings.values()):
             if observer is not None:
                 observer(None, Meter(plan, standings).snapshot(1))
             return out
         fetch_datasets(plan, workplace)
-        here = _at_home(workplace, plan, out)
         with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address) as pool:
             Run(plan, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds).drive()
     return out

@@ -141,7 +141,10 @@ def connect(location: Path | str, writing: bool) -> sa.Engine:
     if not is_url(location):
         return connect_to_file(Path(location) / FILE, writing)
     try:
-        return sa.create_engine(str(location), pool_pre_ping=True)
+        # The three tables are read one after the other and have to be of one moment; SQLite does that by itself.
+        snapshot = not writing and sa.make_url(str(location)).get_backend_name() == "postgresql"
+        more = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
+        return sa.create_engine(str(location), pool_pre_ping=True, **more)
     except (sa.exc.ArgumentError, ImportError) as error:
         raise StoreError(
             f"{shown(location)}: cannot be used as a database: {error}; give a URL such as postgresql+psycopg://user@host/run "

@@ -15,7 +15,7 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -138,6 +138,8 @@ class Store:
         self.location = location
         self._engine, self._here = engine, here
         self._heartbeat = locking.Heartbeat(engine, here)
+        self._shared: ExitStack | None = None
+        self._joined: sa.Connection | None = None
 
     @classmethod
     def open(cls, location: Path | str, plan: Plan) -> Store:
@@ -213,7 +215,30 @@ class Store:
         connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(charged_seconds=charged))
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything written inside becomes one commit, at the end, or nothing if an error leaves it.
+
+        Flushing to the disk is most of what a transition costs; the end of one trial and the start of the next can share it.
+        """
+        with ExitStack() as stack:
+            self._shared = stack
+            try:
+                yield
+            finally:
+                self._shared = self._joined = None
+
+    @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
+        if self._shared is None:
+            with self._begin() as connection:
+                yield connection
+            return
+        if self._joined is None:
+            self._joined = self._shared.enter_context(self._begin())
+        yield self._joined
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
         with translated(self.location), self._engine.begin() as connection:
             locking.require(connection, self._here, self.location)
             yield connection

@@ -39,14 +39,13 @@ class Scripted:
         self.refreshed = 0
 
     @property
-    def free(self) -> int:
+    def idle(self) -> list[str]:
         """Slots that are not at work."""
-        return self.slots - len(self.at_work)
+        return [f"scripted-{slot}" for slot in range(len(self.at_work), self.slots)]
 
-    def submit(self, task: Task, before: Callable[[str], None]) -> None:
+    def submit(self, worker: str, task: Task) -> None:
         """Take the task."""
-        assert self.free > 0
-        before("scripted")
+        assert len(self.at_work) < self.slots
         self.at_work[task.trial.id] = task
         self.sent.append((task.trial.id, task.attempt))
         self.together.append(set(self.at_work))
@@ -120,7 +119,7 @@ def test_a_lost_attempt_is_repeated_up_to_the_limit(tmp_path: Path) -> None:
     events = drive(tmp_path, planned, Scripted(answer))
     trials = load_results(tmp_path).trials.set_index("trial_id")
     assert (trials.loc[poison, "status"], trials.loc[poison, "attempts"]) == ("failed", 3)
-    assert "lost 3 times" in trials.loc[poison, "reason"]
+    assert "lost 3 times" in str(trials.loc[poison, "reason"])
     assert (trials.loc[unlucky, "status"], trials.loc[unlucky, "attempts"]) == ("done", 3)
     assert (trials["status"] == "done").sum() == len(trials) - 1
     assert [event.kind for event in events if event.trial.id == unlucky] == ["started", "lost", "retried", "lost", "retried", "ended"]
@@ -142,7 +141,7 @@ def test_out_of_memory_is_tried_once_more_alone(tmp_path: Path) -> None:
     trials = results.trials.set_index("trial_id")
     assert (trials.loc[large, "status"], trials.loc[large, "attempts"]) == ("done", 2)
     assert (trials.loc[huge, "status"], trials.loc[huge, "attempts"]) == ("failed", 2)
-    assert "for itself" in trials.loc[huge, "reason"]
+    assert "for itself" in str(trials.loc[huge, "reason"])
     for trial_id in (large, huge):
         again = executor.sent.index((trial_id, 2))
         assert executor.together[again] == {trial_id}
@@ -205,6 +204,34 @@ def test_what_is_wrong_with_the_installation_stops_the_run(tmp_path: Path) -> No
         standings = list(store.standings().values())
     assert [standing.attempts for standing in standings].count(1) == 1
     assert {(standing.status, standing.losses) for standing in standings} == {("pending", 0)}
+
+
+def test_a_result_that_comes_with_bad_news_is_kept(tmp_path: Path) -> None:
+    """What another worker finished at the moment when the installation failed is stored."""
+    planned = plan(architectures=2, seeds=1, rounds=0)
+    with Store.open(tmp_path, planned) as store:
+        executor = Scripted(good, slots=2)
+        steps = Run(planned, store, executor, HashTuner())
+        steps._step([])
+        first, second = executor.at_work.values()
+        error = DatasetError("the images went away")
+        with pytest.raises(DatasetError):
+            steps._step([Outcome(first.trial.id, 1, "stop", message=str(error), error=error), good(second)])
+        standings = store.standings()
+    assert (standings[first.trial.id].status, standings[second.trial.id].status) == ("running", "done")
+
+
+def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
+    """An observer that looks at the store on every event finds there what it was told."""
+    planned = plan(architectures=1)
+
+    def look(event: Event | None, snapshot: Snapshot) -> None:
+        if event is not None:
+            row = load_results(tmp_path).trials.set_index("trial_id").loc[event.trial.id]
+            assert row["status"] == ("done" if event.kind == "ended" else "running")
+
+    with Store.open(tmp_path, planned) as store:
+        Run(planned, store, Scripted(good, slots=1), HashTuner(), look).drive()
 
 
 def test_a_keyboard_interrupt_leaves_everything_in_order(tmp_path: Path) -> None:
@@ -317,7 +344,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         """Fill the free slots."""
-        self.run._send()
+        self.run._step([])
         for task in self.executor.at_work.values():
             known = self.proposals.setdefault(task.trial.id, task.trial.proposal)
             assert known == task.trial.proposal
@@ -328,7 +355,7 @@ class Machine(RuleBasedStateMachine):
     def finish(self, which: int) -> None:
         """One attempt ends well."""
         task = self.pick(which)
-        self.run._note(good(task))
+        self.run._step([good(task)])
         self.finished[task.trial.id] = self.finished.get(task.trial.id, 0) + 1
 
     @precondition(lambda self: self.executor.at_work)
@@ -336,15 +363,14 @@ class Machine(RuleBasedStateMachine):
     def crash_worker(self, which: int) -> None:
         """One worker dies."""
         task = self.pick(which)
-        self.run._note(Outcome(task.trial.id, task.attempt, "lost", message="its worker died"))
+        self.run._step([Outcome(task.trial.id, task.attempt, "lost", message="its worker died")])
 
     @precondition(lambda self: self.executor.at_work)
     @rule(which=st.integers(0, 1))
     def report_twice(self, which: int) -> None:
         """A worker that was given up reports all the same."""
         task = self.pick(which)
-        self.run._note(Outcome(task.trial.id, task.attempt, "lost", message="its worker died"))
-        self.run._note(good(task))
+        self.run._step([Outcome(task.trial.id, task.attempt, "lost", message="its worker died"), good(task)])
 
     @rule()
     def restart_driver(self) -> None:

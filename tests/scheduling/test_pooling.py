@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,30 +95,6 @@ def test_a_missing_data_set_stops_the_run_with_its_own_error(tmp_path: Path, loc
         run_on_ray(tmp_path, plans.plan(rounds=0), plans.miss_data)
 
 
-def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -> None:
-    """A worker can also die between two trials; the attempt that meets it is lost and the pool whole again."""
-    executor = RayExecutor(plans.workplace(tmp_path), report_pid, num_workers=1)
-    task = Task(plans.trial("cell", 0), 1, 60.0)
-    executor.submit(task, lambda name: None)
-    outcomes = executor.wait(60.0)
-    assert outcomes[0].result is not None
-    first = int(outcomes[0].result.reason)
-    os.kill(first, signal.SIGKILL)
-    wait_for_death(first)
-    executor.submit(task, lambda name: None)
-    kinds, pids, deadline = [], [], time.monotonic() + 60
-    while len(pids) < 1 and time.monotonic() < deadline:
-        for outcome in executor.wait(1.0):
-            kinds.append(outcome.kind)
-            if outcome.result is not None:
-                pids.append(int(outcome.result.reason))
-        if executor.free and not pids:
-            executor.submit(task, lambda name: None)
-    executor.close()
-    assert kinds == ["lost", "result"]
-    assert pids[0] != first
-
-
 def report_pid(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
     """Say which process this is."""
     return TrialResult(trial_id=one.id, status="failed", reason=str(os.getpid()))
@@ -127,6 +105,32 @@ def report_threads(one: Trial, place: object, attempt: int = 1, seconds_left: fl
     import torch
 
     return TrialResult(trial_id=one.id, status="failed", reason=f"{torch.get_num_threads()} {os.environ.get('OMP_NUM_THREADS')}")
+
+
+def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -> None:
+    """A worker can also die between two trials; the attempt that meets it is lost and the pool whole again."""
+    executor = RayExecutor(plans.workplace(tmp_path), report_pid, num_workers=1)
+    task = Task(plans.trial("cell", 0), 1, 60.0)
+    executor.submit(executor.idle[0], task)
+    outcomes = executor.wait(60.0)
+    assert outcomes[0].result is not None
+    first = int(outcomes[0].result.reason)
+    os.kill(first, signal.SIGKILL)
+    wait_for_death(first)
+    executor.submit(executor.idle[0], task)
+    kinds: list[str] = []
+    pids: list[int] = []
+    deadline = time.monotonic() + 60
+    while len(pids) < 1 and time.monotonic() < deadline:
+        for outcome in executor.wait(1.0):
+            kinds.append(outcome.kind)
+            if outcome.result is not None:
+                pids.append(int(outcome.result.reason))
+        if executor.idle and not pids:
+            executor.submit(executor.idle[0], task)
+    executor.close()
+    assert kinds == ["lost", "result"]
+    assert pids[0] != first
 
 
 def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> None:
@@ -257,9 +261,10 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     token.chmod(0o600)
     environment = os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
     port, metrics, agent = free_ports(3)
+    temporary = tempfile.mkdtemp(prefix="ray-")  # sockets lie in it, so its path must be short
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--num-gpus=0"]
     command += ["--include-dashboard=false", f"--metrics-export-port={metrics}"]
-    command += [f"--dashboard-agent-listen-port={agent}", "--object-store-memory=100000000", f"--temp-dir=/tmp/agd-bench-ray-{port}"]
+    command += [f"--dashboard-agent-listen-port={agent}", "--object-store-memory=100000000", f"--temp-dir={temporary}"]
     head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -275,6 +280,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     except subprocess.TimeoutExpired:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait()
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a Linux machine")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from agd_bench.errors import RunChangedError, RunLockedError, StorageFullError, StoreDamagedError, StoreError
-from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results
+from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results, status
 from tests.scheduling.plans import curve_of, plan, result_of
 
 
@@ -78,6 +80,29 @@ def test_a_lost_attempt_is_charged_and_the_trial_is_pending_again(tmp_path: Path
     assert results.trials.loc[0, "charged_seconds"] == 10.0
     assert results.trials.loc[0, "total_seconds"] == 1.0
     assert list(results.attempts["outcome"]) == ["lost", "out of memory", "lost", "done"]
+
+
+def test_transitions_made_together_are_one_commit_or_none(tmp_path: Path) -> None:
+    """The end of one trial and the start of the next share a flush; an error leaves neither."""
+    planned = plan()
+    first, second = planned.trials[:2]
+    with Store.open(tmp_path, planned) as store:
+        store.start(first, 1, "worker-0", 600.0)
+
+        def step() -> None:
+            with store.together():
+                store.finish(result_of(first), 1)
+                store.start(second, 1, "worker-0", 600.0)
+                assert list(load_results(tmp_path).trials["status"][:2]) == ["running", "pending"]
+                store.start(second, 1, "worker-0", 600.0)
+
+        with pytest.raises(ValueError, match="cannot start"):
+            step()
+        assert list(load_results(tmp_path).trials["status"][:2]) == ["running", "pending"]
+        with store.together():
+            store.finish(result_of(first), 1)
+            store.start(second, 1, "worker-0", 600.0)
+        assert list(load_results(tmp_path).trials["status"][:2]) == ["done", "running"]
 
 
 def test_a_proposal_is_kept_with_the_trial(tmp_path: Path) -> None:
@@ -185,7 +210,7 @@ def test_a_full_disk_is_said_and_what_was_committed_stays(tmp_path: Path) -> Non
         with store._engine.connect() as connection:
             pages = connection.exec_driver_sql("pragma page_count").scalar_one()
         # The limit holds for one connection, so every connection of the pool gets it.
-        database.sa.event.listen(store._engine, "checkout", lambda raw, record, proxy: raw.execute(f"pragma max_page_count={pages + 4}"))
+        sa.event.listen(store._engine, "checkout", lambda raw, record, proxy: raw.execute(f"pragma max_page_count={pages + 4}"))
 
         def fill() -> None:
             nonlocal done
@@ -227,6 +252,27 @@ def test_a_url_holds_a_run_as_a_folder_does(tmp_path: Path) -> None:
         store.start(planned.trials[0], 2, "worker-0", 600.0)
         store.finish(result_of(planned.trials[0]), 2)
     assert list(load_results(url).attempts["outcome"]) == ["lost", "done"]
+
+
+@pytest.mark.skipif("AGD_BENCH_TEST_POSTGRESQL" not in os.environ, reason="AGD_BENCH_TEST_POSTGRESQL gives no URL of an empty database")
+def test_postgresql_holds_a_run_as_a_folder_does() -> None:
+    """A run on a PostgreSQL server: locked, begun again after a loss, read, and closed to another sweep."""
+    url, planned = os.environ["AGD_BENCH_TEST_POSTGRESQL"], plan()
+    first = planned.trials[0]
+    with Store.open(url, planned) as store:
+        store.start(first, 1, "worker-0", 600.0)
+        with pytest.raises(RunLockedError, match="is working on this run"):
+            Store.open(url, planned)
+    with Store.open(url, planned) as store:
+        assert store.standings()[first.id].status == "pending"
+        store.start(first, 2, "worker-0", 600.0)
+        store.finish(result_of(first), 2)
+    results = load_results(url)
+    assert list(results.attempts["outcome"]) == ["lost", "done"]
+    assert results.trials.loc[0, "flops"] == 2**40
+    assert status(url).loc["free", "done"] == 1
+    with pytest.raises(RunChangedError, match="epochs"):
+        Store.open(url, plan(epochs=9))
 
 
 def test_network_file_systems_get_no_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,107 @@
+"""How far a run is, and how long a trial may take."""
+
+from __future__ import annotations
+
+import pytest
+
+from agd_bench.scheduling.deadlines import LEAST_SECONDS, UNKNOWN_SECONDS, Deadlines
+from agd_bench.scheduling.progress import Meter
+from agd_bench.store import Standing
+from tests.scheduling.plans import accuracy_of, plan, result_of
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return self.now
+
+
+def test_a_snapshot_counts_every_trial_in_one_state() -> None:
+    """Pending, running and ended trials add up to the plan at every step."""
+    planned = plan()
+    meter = Meter(planned, {trial.id: Standing() for trial in planned.all_trials})
+    first, second = planned.trials[:2]
+    meter.started(first)
+    meter.started(second)
+    snapshot = meter.snapshot(2)
+    assert snapshot.counts == {"pending": snapshot.total - 2, "running": 2}
+    assert snapshot.running == (first, second)
+    meter.stopped(first)
+    meter.ended(first, result_of(first))
+    meter.stopped(second)
+    snapshot = meter.snapshot(2)
+    assert snapshot.counts == {"pending": snapshot.total - 1, "done": 1}
+    assert snapshot.best == {"free": (accuracy_of(first), first.architecture)}
+
+
+def test_the_best_is_of_finished_trials_alone() -> None:
+    """A failed trial's accuracy is no best, and a restart remembers the best of before."""
+    planned = plan(rounds=0)
+    first, second = planned.trials[:2]
+    standings = {trial.id: Standing() for trial in planned.all_trials} | {
+        first.id: Standing("done", 1, val_accuracy=0.3, total_seconds=1.0)
+    }
+    meter = Meter(planned, standings)
+    meter.ended(second, result_of(second).model_copy(update={"status": "failed", "val_accuracy": 0.99}))
+    assert meter.snapshot(1).best == {"free": (0.3, first.architecture)}
+
+
+def test_the_time_left_follows_from_the_kinds_of_trials() -> None:
+    """Each kind counts with its own mean; running trials count for what is left of them; slots share the work."""
+    planned = plan(architectures=2, seeds=2, rounds=3)
+    clock = Clock()
+    meter = Meter(planned, {trial.id: Standing() for trial in planned.all_trials}, clock)
+    assert meter.snapshot(1).remaining_seconds is None
+    tuning, free = planned.studies[0].rounds[0][0], planned.trials[0]
+    for trial, seconds in ((tuning, 10.0), (free, 2.0)):
+        meter.started(trial)
+        meter.stopped(trial)
+        meter.ended(trial, result_of(trial, seconds))
+    # Left: 3 finals of `free` at 2 s, 5 proposals at 10 s, 4 finals of `tuned` at the 10 s of its proposals.
+    assert meter.snapshot(1).remaining_seconds == pytest.approx(3 * 2 + 5 * 10 + 4 * 10)
+    assert meter.snapshot(4).remaining_seconds == pytest.approx((3 * 2 + 5 * 10 + 4 * 10) / 4)
+    meter.started(planned.trials[1])
+    clock.now += 1.5
+    assert meter.snapshot(1).remaining_seconds == pytest.approx(3 * 2 + 5 * 10 + 4 * 10 - 1.5)
+    clock.now += 100
+    assert meter.snapshot(1).remaining_seconds == pytest.approx(2 * 2 + 5 * 10 + 4 * 10)
+    assert meter.snapshot(1).elapsed_seconds == pytest.approx(101.5)
+
+
+def test_nothing_is_left_when_all_ended() -> None:
+    """A finished run has no time left, also one in which nothing was measured."""
+    planned = plan(rounds=0)
+    meter = Meter(planned, {trial.id: Standing("failed") for trial in planned.all_trials})
+    assert meter.snapshot(1).remaining_seconds == 0.0
+
+
+def test_a_deadline_is_a_multiple_of_the_median_of_its_kind() -> None:
+    """At least ten minutes, a day while nothing is known, and the sweep's own where it has one."""
+    planned = plan()
+    trial = planned.trials[0]
+    fresh = {one.id: Standing() for one in planned.all_trials}
+    deadlines = Deadlines(planned, fresh)
+    assert deadlines.seconds(trial) == UNKNOWN_SECONDS
+    deadlines.note(trial, 1.0)
+    assert deadlines.seconds(trial) == LEAST_SECONDS
+    deadlines.note(trial, 100.0)
+    deadlines.note(trial, 5000.0)
+    assert deadlines.seconds(trial) == 2000.0
+    assert deadlines.seconds(trial.model_copy(update={"dataset": "larger"})) == UNKNOWN_SECONDS
+    assert Deadlines(plan(deadline_seconds=3.0), fresh).seconds(trial) == 3.0
+
+
+def test_deadlines_judge_by_whole_trials_alone() -> None:
+    """Diverged trials end early and resumed attempts are short: neither says how long a trial takes."""
+    planned = plan()
+    first, second, third = planned.trials[:3]
+    standings = {one.id: Standing() for one in planned.all_trials} | {
+        first.id: Standing("diverged", 1, total_seconds=1.0),
+        second.id: Standing("done", 2, total_seconds=1.0),
+        third.id: Standing("done", 1, total_seconds=300.0),
+    }
+    assert Deadlines(planned, standings).seconds(first) == 6000.0

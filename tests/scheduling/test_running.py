@@ -1,0 +1,99 @@
+"""The one call: fetch, run, go on; what it leaves in the run folder, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agd_bench.errors import DatasetError, InputError, UnknownNameError
+from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling.progress import Snapshot
+from agd_bench.scheduling.running import fetch_datasets, run
+from agd_bench.store import load_results
+from tests.scheduling import plans
+
+
+def run_here(folder: Path, planned: Any, run_trial: Any = plans.succeed, **more: Any) -> Path:
+    """Run in this process."""
+    return run(planned, folder / "run", plans.workplace(folder), "in-process", run_trial=run_trial, tuner=plans.HashTuner(), **more)
+
+
+def test_a_run_leaves_results_and_a_log(tmp_path: Path) -> None:
+    """The folder holds one database and the driver's log, and the second call does nothing but say so."""
+    planned = plans.plan()
+    assert run_here(tmp_path, planned) == tmp_path / "run"
+    assert (load_results(tmp_path / "run").trials["status"] == "done").all()
+    log = (tmp_path / "run" / "logs" / "driver.log").read_text()
+    assert log.count(" ended ") == len(planned.all_trials)
+    snapshots: list[Snapshot] = []
+    run_here(tmp_path, planned, run_trial=plans.miss_data, observer=lambda event, snapshot: snapshots.append(snapshot))
+    assert [snapshot.counts for snapshot in snapshots] == [{"done": len(planned.all_trials)}]
+
+
+def test_trials_get_whole_paths_and_the_sweeps_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes have other working folders, so every path they get is whole."""
+    monkeypatch.chdir(tmp_path)
+    places = []
+
+    def look(one: Trial, place: Any, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+        places.append(place)
+        return plans.result_of(one)
+
+    plans.workplace(tmp_path)
+    run(
+        plans.plan(rounds=0, checkpoint_seconds=7.0),
+        Path("run"),
+        plans.workplace(Path()),
+        "in-process",
+        run_trial=look,
+        tuner=plans.HashTuner(),
+    )
+    assert {place.checkpoint_seconds for place in places} == {7.0}
+    paths = [path for place in places for path in (place.data_root, place.checkpoints, *place.folders["datasets"])]
+    assert all(path.is_absolute() for path in paths)
+    assert places[0].checkpoints == tmp_path / "run" / "checkpoints"
+
+
+def test_a_missing_data_set_is_noticed_before_anything_starts(tmp_path: Path) -> None:
+    """The data set is loaded once, first; an error that is none of ours becomes one that names the folder."""
+    planned = plans.plan(rounds=0)
+    place = plans.workplace(tmp_path)
+    plugin = tmp_path / "plugins" / "nothing.py"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "nothing.py").write_text(plugin.read_text() + "\n\ndef load(root):\n    raise FileNotFoundError('train.bin')\n")
+    broken = type(place)(data_root=tmp_path, folders={"datasets": (other,)})
+    with pytest.raises(DatasetError, match=r"'nothing' cannot be loaded from .*train.bin"):
+        run(planned, tmp_path / "run", broken, "in-process", run_trial=plans.succeed)
+    assert load_results(tmp_path / "run").attempts.empty
+    with pytest.raises(UnknownNameError, match="nothing"):
+        fetch_datasets(planned, type(place)(data_root=tmp_path))
+
+
+def test_leftover_checkpoints_of_ended_trials_are_removed(tmp_path: Path) -> None:
+    """A driver may be killed between a result and the removal of its checkpoints; the next call sees to it."""
+    planned = plans.plan()
+    run_here(tmp_path, planned)
+    left, foreign = (tmp_path / "run" / "checkpoints" / name for name in (planned.trials[0].id, "notes"))
+    left.mkdir(parents=True)
+    foreign.mkdir()
+    run_here(tmp_path, planned)
+    assert not left.exists()
+    assert foreign.exists()
+
+
+def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
+    """The allowed ones are named."""
+    with pytest.raises(InputError, match="allowed are 'ray' and 'in-process'"):
+        run(plans.plan(), tmp_path / "run", plans.workplace(tmp_path), "threads", run_trial=plans.succeed)  # type: ignore[arg-type]
+
+
+def test_logging_is_as_it_was_afterwards(tmp_path: Path) -> None:
+    """A run in somebody's notebook leaves the notebook's logging alone."""
+    logger = logging.getLogger("agd_bench.scheduling")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    run_here(tmp_path, plans.plan(rounds=0))
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
