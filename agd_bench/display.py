@@ -66,7 +66,7 @@ class Display:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True) if self._console.is_terminal and not quiet else None
         self._quiet = quiet
-        self._said = 0.0
+        self._said, self._over = float("-inf"), False
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -86,8 +86,8 @@ class Display:
             self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture(snapshot))
-        elif time.monotonic() - self._said >= PLAIN_SECONDS or _ended(snapshot) == snapshot.total:
-            self._said = time.monotonic() if _ended(snapshot) < snapshot.total else float("inf")
+        elif not self._over and (time.monotonic() - self._said >= PLAIN_SECONDS or _ended(snapshot) == snapshot.total):
+            self._said, self._over = time.monotonic(), _ended(snapshot) == snapshot.total
             print(f"{counts_line(snapshot)}{self._best_line(snapshot)}", file=sys.stderr, flush=True)
 
     @staticmethod

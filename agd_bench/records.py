@@ -359,7 +359,7 @@ class TrialResult(Record):
         peak_memory_bytes: largest device memory in use; null on a CPU.
         energy_joules: of an exclusive device; null otherwise.
         resumed_epoch: epochs taken over from a checkpoint of an earlier attempt; 0: none.
-        provenance: versions, device, thread count and plug-in digests, as strings.
+        provenance: versions, device, thread count, and whether the trial had the device to itself, as strings.
     """
 
     trial_id: str

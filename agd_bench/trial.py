@@ -40,7 +40,8 @@ class Workplace:
         checkpoints: folder of the trials' checkpoints; null: none are written.
         checkpoint_seconds: seconds between checkpoints.
         threads: CPU threads of a trial.
-        exclusive: whether one trial owns the device, so that its energy can be charged.
+        exclusive: whether one trial at a time owns the device, so that its energy can be charged and its seconds compared
+            (other programs apart); the executor sets it.
     """
 
     data_root: Path
@@ -241,7 +242,7 @@ class _Attempt:
                 "peak_memory_bytes": cost.peak_memory_bytes(self.device),
                 "energy_joules": joules,
                 "curve": tuple(self.curve),
-                "provenance": cost.provenance(self.device),
+                "provenance": cost.provenance(self.device) | {"exclusive": "yes" if self.workplace.exclusive else "no"},
             }
         )
 

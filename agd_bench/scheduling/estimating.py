@@ -1,7 +1,7 @@
 """What a plan would cost on this machine, from a few timed steps, before anything starts.
 
 For each algorithm of each comparison, a light and a heavy architecture of the plan are built and timed for a few
-steps. Seconds of a step are taken as linear in the FLOPs of an image, which two points fix; seconds of evaluating and
+steps. Seconds of a step are taken as linear in the training FLOPs of an image, which two points fix; seconds of evaluating and
 of building are timed on the same networks.
 """
 
@@ -38,13 +38,13 @@ class _Timing:
     build_seconds: float
 
 
-def _forward_flops(trial: Trial, workplace: Workplace) -> int | None:
-    """FLOPs of one image's forward pass; null for an architecture that the algorithm refuses."""
+def _flops(trial: Trial, workplace: Workplace) -> cost.Flops | None:
+    """FLOPs of one image; null for an architecture that the algorithm refuses."""
     try:
         network = build_network(trial, workplace)
     except Refused:
         return None
-    return cost.count_flops(network, example_image(trial, workplace, torch.device("cpu"))).forward
+    return cost.count_flops(network, example_image(trial, workplace, torch.device("cpu")))
 
 
 def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Timing:
@@ -78,14 +78,14 @@ def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, fl
     device = workplace.torch_device()
     first = trials[0]
     splits = load_splits(first.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), first.dataset_share, device)
-    counted = [(trial, _forward_flops(trial, workplace)) for trial in _spread(trials, COUNTED_ARCHITECTURES)]
-    sound = sorted(((trial, flops) for trial, flops in counted if flops is not None), key=lambda pair: pair[1])
+    counted = [(trial, _flops(trial, workplace)) for trial in _spread(trials, COUNTED_ARCHITECTURES)]
+    sound = sorted(((trial, flops) for trial, flops in counted if flops is not None), key=lambda pair: pair[1].training)
     if not sound:
         return 0.0, 0.0
     ends = [sound[0], sound[-1]] if len(sound) > 1 else sound
-    light, heavy = (lambda timings: (timings[0], timings[-1]))([_time(trial, workplace, splits, flops) for trial, flops in ends])
+    light, heavy = (lambda timings: (timings[0], timings[-1]))([_time(trial, workplace, splits, flops.training) for trial, flops in ends])
     slope = max(0.0, (heavy.step_seconds - light.step_seconds) / max(1, heavy.flops - light.flops))
-    mean_flops = statistics.fmean(flops for _, flops in sound)
+    mean_flops = statistics.fmean(flops.training for _, flops in sound)
     share = len(sound) / len(counted)
     images = len(splits.train.labels)
     steps = first.epochs * steps_per_epoch(images, first.batch_size)
@@ -93,17 +93,14 @@ def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, fl
     seconds = steps * (light.step_seconds + slope * (mean_flops - light.flops))
     seconds += evaluations * statistics.fmean([light.eval_seconds, heavy.eval_seconds])
     seconds += statistics.fmean([light.build_seconds, heavy.build_seconds])
-    return share * len(trials) * seconds, share * len(trials) * 3 * mean_flops * images * first.epochs
+    return share * len(trials) * seconds, share * len(trials) * mean_flops * images * first.epochs
 
 
 def _with_placeholder(trial: Trial, workplace: Workplace) -> Trial:
-    """A tuned trial has no proposal before its study asks: take the middle of each range, which costs the same."""
+    """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same."""
     ranges = workplace.load("algorithms", trial.algorithm).RANGES
-    middle = {
-        name: given["choices"][0] if "choices" in given else given["low"] + (given["high"] - given["low"]) / 2
-        for name, given in ranges.items()
-    }
-    return trial.model_copy(update={"proposal": middle}) if middle else trial
+    low = {name: given["choices"][0] if "choices" in given else given["low"] for name, given in ranges.items()}
+    return trial.model_copy(update={"proposal": low}) if low else trial
 
 
 def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] = ()) -> pd.DataFrame:

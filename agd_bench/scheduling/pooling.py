@@ -233,7 +233,7 @@ class RayExecutor:
             cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
             share, device = gpus_and_device(workplace.device, gpus_per_trial, gpus)
             self._size = pool_size(num_workers, cpus, gpus, workplace.threads, share)
-            self._arguments = (replace(workplace, device=device), run_trial)
+            self._arguments = (replace(workplace, device=device, exclusive=share >= 1), run_trial)
             options = {"num_cpus": workplace.threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
             self._class = self._ray.remote(**options)(Worker)
             for _ in range(self._size):

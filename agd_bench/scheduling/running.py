@@ -97,7 +97,7 @@ def _executor(
 ) -> Iterator[Executor]:
     executor: Executor
     if name == "in-process":
-        executor = InProcessExecutor(workplace, run_trial)
+        executor = InProcessExecutor(replace(workplace, exclusive=True), run_trial)
     elif name == "ray":
         from agd_bench.scheduling.pooling import RayExecutor
 

@@ -1,0 +1,54 @@
+"""The estimate before a run: its counts are exact, its FLOPs agree with what the trials are charged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from agd_bench.planning import plan
+from agd_bench.records import Sweep
+from agd_bench.scheduling.estimating import estimate
+from agd_bench.trial import Workplace, run_trial
+
+SWEEP = Sweep.model_validate(
+    {
+        "name": "small",
+        "epochs": 2,
+        "batch_size": 32,
+        "seeds": 2,
+        "search_spaces": [{"name": "nas_bench_201", "architectures": 3, "options": {"channels": 4, "cells": 1}}],
+        "datasets": [{"name": "digits", "share": 0.1}],
+        "algorithms": [{"name": "agd"}, {"name": "sgd_tuned", "tuning_trials": 2}],
+    }
+)
+
+
+def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> None:
+    """All architectures of a small plan are counted, so the FLOPs are exact; seconds divide among the slots."""
+    made, workplace = plan(SWEEP), Workplace(data_root=tmp_path, device="cpu")
+    table = estimate(made, workplace, slots=2).set_index("algorithm")
+    assert list(table["tuning_trials"]) == [0, 6]
+    assert list(table["final_trials"]) == [6, 6]
+    charged = sum(run_trial(trial, workplace).flops or 0 for trial in made.trials)
+    assert table.loc["agd", "flops"] == pytest.approx(charged, rel=1e-9)
+    assert (table["wall_seconds"] * 2 == table["device_seconds"]).all()
+    assert (table["device_seconds"] > 0).all()
+
+
+def test_what_is_done_is_left_out(tmp_path: Path) -> None:
+    """A finished run needs nothing more, and the table says so by having no rows."""
+    made, workplace = plan(SWEEP), Workplace(data_root=tmp_path, device="cpu")
+    assert estimate(made, workplace, 1, done=[trial.id for trial in made.all_trials]).empty
+    some = estimate(made, workplace, 1, done=[trial.id for trial in made.trials])
+    assert list(some["algorithm"]) == ["sgd_tuned"]
+
+
+def test_estimating_leaves_the_global_generator_alone(tmp_path: Path) -> None:
+    """As training does."""
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    estimate(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), 1)
+    assert torch.equal(torch.rand(2), expected)

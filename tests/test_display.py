@@ -1,0 +1,76 @@
+"""The progress display: what a person and a log file get to see."""
+
+from __future__ import annotations
+
+import pytest
+
+from agd_bench.display import Display, counts_line, duration, trouble
+from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling.progress import Event, Snapshot
+
+TRIAL = Trial(
+    search_space="s",
+    search_space_label="s",
+    architecture="|a~0|",
+    dataset="d",
+    algorithm="agd",
+    algorithm_label="agd",
+    epochs=1,
+    batch_size=8,
+    seed=2,
+)
+
+
+def snapshot(**changes: object) -> Snapshot:
+    """Ten trials, of which six have ended."""
+    given: dict[str, object] = {
+        "total": 10,
+        "counts": {"done": 4, "failed": 1, "refused": 1, "running": 1, "pending": 3},
+        "running": (TRIAL,),
+        "elapsed_seconds": 75.0,
+        "remaining_seconds": 30.0,
+        "best": {"agd": (0.5, "|a~0|")},
+    }
+    return Snapshot(**{**given, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, "?"), (0.4, "0 s"), (59.4, "59 s"), (75, "1 min 15 s"), (1500, "25 min"), (7500, "2 h 5 min")]
+)
+def test_durations_read_well(seconds: float | None, said: str) -> None:
+    """As a person says them."""
+    assert duration(seconds) == said
+
+
+def test_the_line_counts_everything_that_ended() -> None:
+    """Ended of all, running, what went otherwise than well, and the time."""
+    assert counts_line(snapshot()) == "6 of 10 trials, 1 running, 1 failed, 1 refused; 1 min 15 s so far, 30 s left"
+
+
+def test_trouble_is_told_and_the_ordinary_is_not() -> None:
+    """Failures, divergence and losses are shown as they come; done and refused are not."""
+    failed = TrialResult(trial_id=TRIAL.id, status="failed", reason="RuntimeError: oh")
+    assert trouble(Event("ended", TRIAL, 1, failed)) == "failed: agd on |a~0|, seed 2: RuntimeError: oh"
+    assert trouble(Event("lost", TRIAL, 1, None, "its worker died")) == "lost: agd on |a~0|, seed 2, attempt 1: its worker died"
+    assert trouble(Event("ended", TRIAL, 1, TrialResult(trial_id=TRIAL.id, status="done"))) is None
+    assert trouble(Event("started", TRIAL, 1)) is None
+
+
+def test_without_a_terminal_there_are_plain_lines_and_the_last_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A first line at once, then one now and then, and one at the end."""
+    with Display() as display:
+        for _ in range(50):
+            display(None, snapshot())
+        for _ in range(3):
+            display(None, snapshot(counts={"done": 10}, running=(), remaining_seconds=0.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "best validation accuracy: agd 0.500" in lines[0]
+    assert lines[1].startswith("10 of 10 trials")
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing at all."""
+    with Display(quiet=True) as display:
+        display(Event("lost", TRIAL, 1, None, "x"), snapshot())
+    assert capsys.readouterr() == ("", "")
