@@ -231,7 +231,8 @@ def _shift_caption(count: int, seeds: int, noise: float, beyond: int) -> str:
         return text + "With one seed the part of seed noise cannot be told, so no band is drawn."
     return text + (
         f"In the band (± {1.96 * noise:.1f} ranks) lie 95 % of the shifts that seed noise alone would cause, estimated from disjoint "
-        f"halves of the seeds; {beyond} of them {'lies' if beyond == 1 else 'lie'} outside it, where noise alone would put about {0.05 * count:.0f}."
+        f"halves of the seeds; {beyond} of them {'lies' if beyond == 1 else 'lie'} outside it, where noise alone would put about "
+        f"{0.05 * count:.0f}."
     )
 
 

@@ -21,6 +21,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -69,6 +70,15 @@ def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
             raise PluginError(f"{folder}: no such folder of {kind.replace('_', ' ')}; give a folder that holds NAME.py files")
         for path in sorted(folder.glob("*.py")):
             _add(found, Source(kind, path.stem, path.resolve(), None, str(folder)))
+    for source in _installed(kind):
+        _add(found, source)
+    return found
+
+
+@cache
+def _installed(kind: Kind) -> tuple[Source, ...]:
+    """What the installed packages bring. Kept for the process, since reading their metadata costs 5 ms and a trial asks five times."""
+    sources = []
     for entry in sorted(importlib.metadata.entry_points(group=f"agd_bench.{kind}"), key=lambda entry: entry.name):
         package = entry.dist.name if entry.dist else entry.value
         try:
@@ -78,12 +88,12 @@ def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
         if spec is None or spec.origin is None:
             raise PluginError(f"entry point {entry.name!r} of {package} names {entry.value!r}, which is not there; reinstall {package}")
         if spec.submodule_search_locations is None:
-            _add(found, Source(kind, entry.name, Path(spec.origin), entry.value, package))
+            sources.append(Source(kind, entry.name, Path(spec.origin), entry.value, package))
             continue
         for location in spec.submodule_search_locations:
             for path in sorted(Path(location).glob("*.py")):
-                _add(found, Source(kind, path.stem, path, f"{entry.value}.{path.stem}", package))
-    return found
+                sources.append(Source(kind, path.stem, path, f"{entry.value}.{path.stem}", package))
+    return tuple(sources)
 
 
 def _add(found: dict[str, Source], source: Source) -> None:

@@ -46,6 +46,7 @@ def test_an_entry_point_may_name_one_module(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(tmp_path))
     entry = importlib.metadata.EntryPoint("renamed", "outside_plugin_module", "agd_bench.search_spaces")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(plugins, "_installed", plugins._installed.__wrapped__)  # not kept from or for other tests
     assert plugins.load("search_spaces", "renamed").WIDTH == 3
     assert list(plugins.find("search_spaces")) == ["renamed"]
 
@@ -55,6 +56,7 @@ def test_an_entry_point_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPa
     """The message gives the entry point and what it names."""
     entry = importlib.metadata.EntryPoint("lost", value, "agd_bench.search_spaces")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(plugins, "_installed", plugins._installed.__wrapped__)  # not kept from or for other tests
     with pytest.raises(PluginError, match=f"'lost'.*{value}"):
         plugins.find("search_spaces")
 

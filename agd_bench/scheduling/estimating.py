@@ -24,7 +24,7 @@ from agd_bench.training import fitting
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.trial import Workplace, build_network, example_image, make_fit
 
-TIMED_STEPS = 6
+TIMED_STEPS = 14
 WARM_UP_STEPS = 2
 COUNTED_ARCHITECTURES = 24
 """FLOPs of a larger plan are estimated from so many of its architectures."""
@@ -51,19 +51,21 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Ti
     device = workplace.torch_device()
     begun = time.perf_counter()
     fit = make_fit(trial, workplace, TIMED_STEPS, device)
+    cost.count_flops(fit.network, example_image(trial, workplace, device))  # every trial counts its own
     built = time.perf_counter() - begun
     generator = torch.Generator().manual_seed(0)
     order = torch.arange(len(splits.train.labels)).repeat(TIMED_STEPS)[: TIMED_STEPS * trial.batch_size]
     seconds = []
+    begun = time.perf_counter()
     for pixels, labels in batches(splits.train, trial.batch_size, order, generator=generator, augment=trial.augment):
-        begun = time.perf_counter()
         fit.step(pixels, labels)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - begun)  # a step's batch is made within its time
+        begun = time.perf_counter()
     begun = time.perf_counter()
     fitting.evaluate(fit, splits.val)
-    return _Timing(flops, statistics.median(seconds[WARM_UP_STEPS:]), time.perf_counter() - begun, built)
+    return _Timing(flops, statistics.fmean(seconds[WARM_UP_STEPS:]), time.perf_counter() - begun, built)
 
 
 def _spread(trials: list[Trial], count: int) -> list[Trial]:
