@@ -50,8 +50,25 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the source file, sixteen hexadecimal digits."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+        """SHA-256 of the source file and of the underscored neighbours that it imports, sixteen hexadecimal digits."""
+        files = [self.path, *_shared_sources(self.path)]
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _shared_sources(path: Path) -> list[Path]:
+    """The `_NAME.py` files of the same folder that a plug-in imports: what they do is part of what it does."""
+    neighbours = {other.stem: other for other in path.parent.glob("_*.py") if other.stem != "__init__"}
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:
+        return []  # importing it says what is wrong
+    imported = {name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for name in _imported_names(node)}
+    return [neighbours[name] for name in sorted(imported & set(neighbours))]
+
+
+def _imported_names(node: ast.Import | ast.ImportFrom) -> list[str]:
+    modules = [alias.name for alias in node.names] + ([node.module] if isinstance(node, ast.ImportFrom) and node.module else [])
+    return [module.rpartition(".")[2] for module in modules]
 
 
 def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:

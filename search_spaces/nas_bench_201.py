@@ -30,7 +30,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from search_spaces import _cell_graphs as cell_graphs
+
 OPTIONS = {"channels": 16, "cells": 5}
+SHALLOW = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+"""The network of direct skips, whose learning rate is carried over to the others."""
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """From and to which node, in the order of the string."""
@@ -76,6 +80,16 @@ def has_path(architecture: str) -> bool:
 def defect(architecture: str) -> str:
     """Why an architecture cannot be trained; empty if it can."""
     return "" if has_path(architecture) else "no path from input to output"
+
+
+def graph(architecture: str, channels: int = 16, cells: int = 5) -> tuple[cell_graphs.PathEdge, ...]:
+    """The network's edges, for counting paths; options as for `build`."""
+    return cell_graphs.network_edges(operations_of(architecture), cells)
+
+
+def cell(architecture: str) -> tuple[cell_graphs.PathEdge, ...]:
+    """The edges of one cell."""
+    return cell_graphs.cell_edges(operations_of(architecture))
 
 
 class _ConvolutionBlock(nn.Sequential):

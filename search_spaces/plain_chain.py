@@ -34,3 +34,10 @@ def build(architecture: str, in_channels: int, num_classes: int) -> nn.Module:
         layers += [nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
         in_channels = channels
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))
+
+
+def features(architecture: str) -> dict[str, float]:
+    """What may drive a rank shift: layers, those that halve the image, and the least and greatest width."""
+    layers = architecture.split("-")
+    widths = [int(part.removesuffix("s")) for part in layers]
+    return {"layers": len(layers), "halvings": sum(part.endswith("s") for part in layers), "narrowest": min(widths), "widest": max(widths)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import sys
 from pathlib import Path
@@ -78,8 +79,8 @@ def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     """And with the list, and with how to add another."""
-    with pytest.raises(UnknownNameError, match=r"'nas_bench_101'. Did you mean 'nas_bench_201'\? Known: .*--search-spaces DIR"):
-        plugins.load("search_spaces", "nas_bench_101")
+    with pytest.raises(UnknownNameError, match=r"'nas_bench_2001'. Did you mean 'nas_bench_201'\? Known: .*--search-spaces DIR"):
+        plugins.load("search_spaces", "nas_bench_2001")
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,19 @@ def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
     path.write_text("def")
     with pytest.raises(PluginError, match="cannot be read as Python"):
         plugins.describe(plugins.locate("search_spaces", "mine", [tmp_path]))
+
+
+def test_a_digest_holds_what_plugins_share(tmp_path: Path) -> None:
+    """Editing an underscored neighbour changes the digest of those that import it, and of no other."""
+    (tmp_path / "_shared.py").write_text("WIDTH = 1\n")
+    using = write(tmp_path, "using", "from spaces._shared import WIDTH\n" + SPACE)
+    alone = write(tmp_path, "alone")
+
+    def digest(path: Path) -> str:
+        return plugins.find("search_spaces", [path.parent])[path.stem].digest
+
+    before = digest(using), digest(alone)
+    assert before[1] == hashlib.sha256(alone.read_bytes()).hexdigest()[:16]
+    (tmp_path / "_shared.py").write_text("WIDTH = 2\n")
+    assert digest(using) != before[0]
+    assert digest(alone) == before[1]

@@ -67,6 +67,8 @@ def defect(architecture):
     return ""
 '''
 
+FEATURES = "def features(architecture):\n    return {}\n"
+
 SPACE_FAULTS = {
     "no source": ("2020", "", "the docstring", "add a References section"),
     "options differ": ('{"depth": 1}', '{"depth": 2}', "OPTIONS", "needs its default in OPTIONS"),
@@ -89,6 +91,10 @@ SPACE_FAULTS = {
     "listed twice": ("range(1, 99)]", "[1, *range(1, 99)]]", "architectures()", "twice"),
     "not listed": ("range(1, 99)]", "range(1, 3)]", "architectures()", "does not list"),
     "unstable names": ("    return architecture\n", "    return architecture + '0'\n", "canonical()", "differs"),
+    "unequal names": ("    return architecture\n", "    return 'width-1'\n", "canonical()", "they are not equal"),
+    "features of other names": ("def canonical(", FEATURES.format("{architecture: 1.0}") + "def canonical(", "features()", "other names"),
+    "endless features": ("def canonical(", FEATURES.format('{"a": float("inf")}') + "def canonical(", "features()", "finite numbers"),
+    "unknown small options": ('{"depth": 1}\n', '{"depth": 1}\nSMALL = {"width": 1}\n', "OPTIONS", "values of options for quick checks"),
     "defect is no text": ('    return ""\n', "    return False\n", "defect()", "return a reason"),
 }
 
@@ -99,6 +105,32 @@ def test_faults_of_a_search_space_are_found(tmp_path: Path, fault: str) -> None:
     old, new, name, message = SPACE_FAULTS[fault]
     assert SPACE.count(old) == 1
     (tmp_path / "space.py").write_text(SPACE.replace(old, new))
+    found = failed(check_file(tmp_path / "space.py"))
+    assert [text for key, text in found.items() if key.startswith(name) and message in text], found
+
+
+@pytest.mark.parametrize(
+    ("edits", "name", "message"),
+    [
+        (
+            {"    return architecture\n": "    return 'width-1'\n", '    return ""\n': "    return architecture[6:-1]\n"},
+            "canonical()",
+            "of which defect() says something else",
+        ),
+        (
+            {'{"depth": 1}\n': '{"depth": 1}\nSMALL = {"depth": 0}\n', "num_classes))": "num_classes + depth))"},
+            "networks give",
+            "with its default options gives logits (4, 8)",
+        ),
+    ],
+)
+def test_faults_of_two_edits_are_found(tmp_path: Path, edits: dict[str, str], name: str, message: str) -> None:
+    """A canonical name with another defect, and networks that are right with their small options alone."""
+    text = SPACE
+    for old, new in edits.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (tmp_path / "space.py").write_text(text)
     found = failed(check_file(tmp_path / "space.py"))
     assert [text for key, text in found.items() if key.startswith(name) and message in text], found
 

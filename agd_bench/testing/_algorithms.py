@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from agd_bench.errors import Refused
+from agd_bench.optim.path_scaling import Edge, Graph
 from agd_bench.records import Profile
-from agd_bench.testing._checking import PROFILES, Check, demand, equal, keywords, run
+from agd_bench.testing._checking import PROFILES, Check, Fault, demand, equal, keywords, run
 from agd_bench.training.profiles import apply_profile
 
 TIERS = ("self-tuning", "learning-rate-free", "externally tuned")
@@ -72,10 +74,26 @@ class _Training:
             self.scheduler.load_state_dict(state["scheduler"])
 
 
-def _kit_network(profile: Profile) -> nn.Module:
+NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
+    "convolution": lambda: [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)],
+    "fully connected": lambda: [nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 4)],
+}
+"""The kit's networks; an algorithm is tried on the second one if it refuses the first one in either profile."""
+
+
+def _graph_for(function: Callable[..., Any], network: nn.Module) -> dict[str, Graph]:
+    """The keyword `graph` for a function that takes one: the kit's networks are chains, and each counts as the shallow one as well."""
+    if "graph" not in inspect.signature(function).parameters:
+        return {}
+    weighted = [(name, module.weight) for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    kernels = [weight.shape[-1] if weight.ndim > 2 else 1 for _, weight in weighted]
+    edges = tuple(Edge(place, place + 1, 1, kernels[place], name) for place, (name, _) in enumerate(weighted))
+    return {"graph": Graph(network=edges, shallow=edges, cell=edges)}
+
+
+def _kit_network(profile: Profile, kind: str = "convolution") -> nn.Module:
     torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)]
-    return apply_profile(nn.Sequential(*layers), profile)
+    return apply_profile(nn.Sequential(*NETWORKS[kind]()), profile)
 
 
 def middle(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -97,9 +115,13 @@ class _Algorithm:
     def __init__(self, module: ModuleType) -> None:
         self.module = module
 
-    def start(self, profile: Profile) -> _Training:
-        network = self.module.prepare(_kit_network(profile), torch.Generator().manual_seed(0))
-        built = self.module.build(network, STEPS, **middle(self.module.RANGES))
+    def prepare(self, network: nn.Module) -> nn.Module:
+        prepared: nn.Module = self.module.prepare(network, torch.Generator().manual_seed(0), **_graph_for(self.module.prepare, network))
+        return prepared
+
+    def start(self, profile: Profile, kind: str) -> _Training:
+        network = self.prepare(_kit_network(profile, kind))
+        built = self.module.build(network, STEPS, **_graph_for(self.module.build, network), **middle(self.module.RANGES))
         optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
         demand(
             isinstance(optimizer, Optimizer), f"build returned {type(optimizer).__name__}; return an Optimizer, or it and an LRScheduler"
@@ -110,16 +132,19 @@ class _Algorithm:
         images = prototypes[labels] + torch.randn(64, 1, 8, 8, generator=generator)
         return _Training(network, optimizer, scheduler, self.module.loss, images, labels)
 
-    def accepted(self) -> dict[Profile, _Training]:
-        """What it agrees to train, by profile."""
-        begun, reasons = {}, []
-        for profile in PROFILES:
-            try:
-                begun[profile] = self.start(profile)
-            except Refused as refusal:
-                reasons.append(f"{profile}: {refusal}")
-        demand(bool(begun), f"refuses a convolution and a linear layer in either profile ({'; '.join(reasons)})")
-        return begun
+    def accepted(self) -> tuple[str, dict[Profile, _Training]]:
+        """The kind of network that it agrees to train, and the trainings by profile."""
+        reasons = []
+        for kind in NETWORKS:
+            begun = {}
+            for profile in PROFILES:
+                try:
+                    begun[profile] = self.start(profile, kind)
+                except Refused as refusal:
+                    reasons.append(f"{kind}, {profile}: {refusal}")
+            if begun:
+                return kind, begun
+        raise Fault(f"refuses convolutions and linear layers alike, in either profile ({'; '.join(reasons)})")
 
     def facts(self) -> None:
         tier = getattr(self.module, "TIER", None)
@@ -135,7 +160,7 @@ class _Algorithm:
         taken = keywords(self.module.build, ("network", "steps"))
         strange = sorted(self.module.RANGES.keys() - taken.keys())
         demand(not strange, f"RANGES names {', '.join(strange)}, which build does not take")
-        needed = sorted(name for name, item in taken.items() if item.default is item.empty and name not in self.module.RANGES)
+        needed = sorted(name for name, item in taken.items() if item.default is item.empty and name not in (*self.module.RANGES, "graph"))
         demand(not needed, f"build needs {', '.join(needed)}: give a default, or a range in RANGES")
 
     def ranges(self) -> None:
@@ -151,19 +176,20 @@ class _Algorithm:
         demand(logits.grad is not None and bool(logits.grad.any()), "the loss has no gradient; compute it from the logits")
 
     def preparing(self) -> str:
+        kind, _ = self.accepted()
         try:
             states = []
             for seed in (1, 2):
-                network = _kit_network("matrix-only")
+                network = _kit_network("matrix-only", kind)
                 torch.manual_seed(seed)
-                states.append(self.module.prepare(network, torch.Generator().manual_seed(0)).state_dict())
+                states.append(self.prepare(network).state_dict())
         except Refused as refusal:
             return f"refuses the matrix-only network: {refusal}"
         demand(equal(*states), "prepare gave two networks for one generator; draw from `generator` alone")
         return ""
 
     def training(self) -> str:
-        begun = self.accepted()
+        kind, begun = self.accepted()
         for profile, training in begun.items():
             losses = [training.step() for _ in range(STEPS)]
             case = f"{STEPS} steps on the {profile} network took the loss from {losses[0]:.4g} to {losses[-1]:.4g}"
@@ -171,14 +197,15 @@ class _Algorithm:
             rate = training.optimizer.param_groups[0].get("lr")
             readable = rate is None or math.isfinite(float(rate))
             demand(readable, f"param_groups[0]['lr'] is {rate}; keep the learning rate there as a float or a 0-dim tensor")
-        refused = [profile for profile in PROFILES if profile not in begun]
-        return f"refuses {refused[0]} networks" if refused else ""
+        remarks = [f"refuses {profile} networks" for profile in PROFILES if profile not in begun]
+        return "; ".join(([] if kind == "convolution" else ["refuses convolutions"]) + remarks)
 
     def resuming(self) -> None:
-        for profile, training in self.accepted().items():
+        kind, begun = self.accepted()
+        for profile, training in begun.items():
             for _ in range(3):
                 training.step()
-            saved, resumed = training.state, self.start(profile)
+            saved, resumed = training.state, self.start(profile, kind)
             resumed.restore(saved)
             for one in (training, resumed):
                 for _ in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from agd_bench.optim.path_scaling import path_counts, read_edges
 from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, run
 from agd_bench.training.profiles import apply_profile
 
@@ -36,9 +38,12 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "building repeats under a seed": space.repeats,
         "the image reaches the logits and the gradient every parameter": space.gradient,
     }
-    for name, check in {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects}.items():
+    optional = {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects, "features": space.features}
+    for name, check in optional.items():
         if hasattr(module, name):
             checks[f"{name}() keeps its promise"] = check
+    if hasattr(module, "graph"):
+        checks["graph() tells the paths of what build builds"] = space.graph
     return run(checks)
 
 
@@ -54,7 +59,7 @@ class _SearchSpace:
 
     def network(self, architecture: str, channels: int = 3, classes: int = 10, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
-        network: nn.Module = self.module.build(architecture, channels, classes)
+        network: nn.Module = self.module.build(architecture, channels, classes, **getattr(self.module, "SMALL", {}))
         return network
 
     def defect(self, architecture: str) -> str:
@@ -65,6 +70,8 @@ class _SearchSpace:
         defaults = {name: parameter.default for name, parameter in taken.items()}
         stated = getattr(self.module, "OPTIONS", {})
         demand(stated == defaults, f"OPTIONS is {stated}, but build has {defaults}; every option of build needs its default in OPTIONS")
+        small = getattr(self.module, "SMALL", {})
+        demand(set(small) <= set(stated), f"SMALL is {small}, but OPTIONS are {stated}; SMALL holds values of options for quick checks")
 
     def drawing(self) -> None:
         before = (torch.get_rng_state(), np.random.get_state(legacy=False))
@@ -97,6 +104,10 @@ class _SearchSpace:
                 case = f"{architecture!r} on images (4, {channels}, {size}, {size})"
                 demand(tuple(got.shape) == (4, classes), f"{case} gives logits {tuple(got.shape)}, not (4, {classes})")
                 demand(bool(got.isfinite().all()), f"{case} gives logits that are not finite at initialisation; scale the weights")
+        if hasattr(self.module, "SMALL"):
+            with torch.device("meta"):  # sizes, without the computations that SMALL is there to save
+                got = self.module.build(architecture, channels, classes)(torch.zeros(4, channels, size, size))
+            demand(tuple(got.shape) == (4, classes), f"{architecture!r} with its default options gives logits {tuple(got.shape)}")
 
     def profiles(self) -> str:
         left: set[str] = set()
@@ -112,6 +123,12 @@ class _SearchSpace:
         for architecture in self.drawn(count=BUILT):
             one, other = (self.network(architecture, seed=5).state_dict() for _ in range(2))
             demand(equal(one, other), f"{architecture!r} built twice under one torch seed differs; use torch's own initialisation")
+
+    def learning(self, architecture: str) -> int:
+        """How many parameters get a gradient."""
+        network = self.network(architecture)
+        torch.autograd.backward(network(torch.randn(4, 3, 16, 16)).square().sum())
+        return sum(p.numel() for p in network.parameters() if p.grad is not None and bool(p.grad.any()))
 
     def gradient(self) -> str:
         """Dead parts of an architecture may stay without a gradient, the same part of every architecture may not."""
@@ -143,8 +160,46 @@ class _SearchSpace:
         for architecture in self.drawn():
             once = self.module.canonical(architecture)
             demand(self.module.canonical(once) == once, f"canonical(canonical(a)) differs from canonical(a) for {architecture!r}")
+            case = f"canonical({architecture!r}) is {once!r}"
+            same = self.defect(once) == self.defect(architecture)
+            demand(same, f"{case}, of which defect() says something else; equal networks have equal defects")
+            if once != architecture and not self.defect(once):
+                sizes = [self.learning(name) for name in (architecture, once)]
+                demand(sizes[0] == sizes[1], f"{case}, but {sizes[0]:,} and {sizes[1]:,} of their parameters learn; they are not equal")
+
+    def features(self) -> None:
+        names = set()
+        for architecture in self.drawn():
+            found = self.module.features(architecture)
+            numbers = isinstance(found, dict) and all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
+            demand(numbers, f"features({architecture!r}) returned {found!r}; return finite numbers by name")
+            names.add(tuple(sorted(found)))
+        demand(len(names) == 1, f"features() gives other names for other architectures: {', '.join(map(str, sorted(names)))}")
+
+    def graph(self) -> str:
+        small = getattr(self.module, "SMALL", {})
+        for architecture in self.drawn(count=BUILT):
+            edges = read_edges(self.module.graph(architecture, **small))
+            named = [edge.module for edge in edges if edge.module]
+            network = self.network(architecture)
+            weighted = {name for name, part in network.named_modules() if isinstance(part, nn.Linear | nn.modules.conv._ConvNd)}
+            case = f"graph({architecture!r})"
+            faults = {"lists twice": _repeated(named), "misses": weighted - set(named), "invents": set(named) - weighted}
+            for fault, names in faults.items():
+                demand(not names, f"{case} {fault} {', '.join(sorted(names))}; name each linear layer and convolution once")
+            joined = bool(path_counts(edges))
+            demand(joined != bool(self.defect(architecture)), f"{case} has {'a' if joined else 'no'} path, and defect() says otherwise")
+        shallow = getattr(self.module, "SHALLOW", None)
+        if shallow is None:
+            return "no SHALLOW: training algorithms that carry over a learning rate refuse this space"
+        demand(bool(path_counts(read_edges(self.module.graph(shallow)))), f"SHALLOW = {shallow!r} has no path from image to logits")
+        return ""
 
     def defects(self) -> None:
         for architecture in self.drawn():
             reason = self.module.defect(architecture)
             demand(isinstance(reason, str), f"defect({architecture!r}) returned {reason!r}; return a reason, or '' for none")
+
+
+def _repeated(names: list[str]) -> set[str]:
+    return {name for name in names if names.count(name) > 1}

@@ -22,3 +22,9 @@ def test_what_is_no_chain_is_refused(wrong: str) -> None:
     """The message shows how to write one."""
     with pytest.raises(ValueError, match="16-32s-32"):
         plain_chain.build(wrong, 3, 10)
+
+
+def test_features_are_the_strings_numbers() -> None:
+    """Layers, halvings and widths, the same names for every architecture."""
+    assert plain_chain.features("16-32s-24") == {"layers": 3, "halvings": 1, "narrowest": 16, "widest": 32}
+    assert plain_chain.features("8").keys() == plain_chain.features("8s-8s").keys()

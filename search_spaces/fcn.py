@@ -1,0 +1,80 @@
+"""Fully connected networks of equal hidden layers: depth × width.
+
+An architecture is `DEPTHxWIDTH`: `4x256` has four matrices, three hidden layers of 256 units and a linear classifier. The
+image, averaged to `size` × `size` pixels where it has more or fewer, enters as one vector. Options say the activation and
+that size, so that one architecture is compared under several.
+
+Biases begin at 0, weights as draws from a normal distribution of variance gain^2 / inputs: gain sqrt(2) for `relu`, 5/3 for
+`tanh`, 1 otherwise, and 1 for the classifier. `scaled-relu` is sqrt(2) max(0, x), which keeps the size of what passes.
+
+References:
+    J. Bernstein, C. Mingard, K. Huang, N. Azizan, Y. Yue, "Automatic Gradient Descent", arXiv 2304.05187, 2023: depths, widths and
+    the scaled ReLU of its fully connected networks.
+    K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015: the gain of a ReLU.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OPTIONS = {"activation": "tanh", "size": 28}
+DEPTHS = (2, 4, 8, 16)
+WIDTHS = (32, 64, 128, 256, 512)
+
+
+class ScaledReLU(nn.Module):
+    """sqrt(2) max(0, x)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Of every entry."""
+        return math.sqrt(2) * torch.relu(values)
+
+
+ACTIVATIONS: dict[str, tuple[type[nn.Module], float]] = {
+    "tanh": (nn.Tanh, 5 / 3),
+    "sigmoid": (nn.Sigmoid, 1.0),
+    "softsign": (nn.Softsign, 1.0),
+    "relu": (nn.ReLU, math.sqrt(2)),
+    "scaled-relu": (ScaledReLU, 1.0),
+}
+"""The activations by name, with the gain of the weights before them; the first three are smooth and bounded."""
+
+
+def architectures() -> Iterator[str]:
+    """All depths and widths that are drawn; `build` takes others too."""
+    return (f"{depth}x{width}" for depth, width in itertools.product(DEPTHS, WIDTHS))
+
+
+def sample(rng: np.random.Generator) -> str:
+    """One of them, all equally likely."""
+    return f"{rng.choice(DEPTHS)}x{rng.choice(WIDTHS)}"
+
+
+def build(architecture: str, in_channels: int, num_classes: int, activation: str = "tanh", size: int = 28) -> nn.Module:
+    """The network of an architecture: images (N, in_channels, H, W) to logits (N, num_classes)."""
+    if not re.fullmatch(r"[1-9]\d{0,2}x[1-9]\d{0,4}", architecture):
+        raise ValueError(f"{architecture!r} is no fully connected network; write depth and width joined by x: 4x256 has four matrices")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}")
+    depth, width = map(int, architecture.split("x"))
+    kind, gain = ACTIVATIONS[activation]
+    widths = [in_channels * size**2, *[width] * (depth - 1), num_classes]
+    layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(size), nn.Flatten()]
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(widths), start=1):
+        last = number == depth
+        layers += [_linear(inputs, outputs, 1.0 if last else gain)] + ([] if last else [kind()])
+    return nn.Sequential(*layers)
+
+
+def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs))
+    nn.init.zeros_(layer.bias)
+    return layer

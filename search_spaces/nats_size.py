@@ -1,0 +1,124 @@
+"""NATS-Bench's size space: 32,768 ways to give the five layers of one network their channels.
+
+An architecture is its published string, the output channels of the five layers from input to output, each 8 to 64 in
+steps of 8: `8:16:64:8:32`. Layers 1, 3 and 5 are cells, layers 2 and 4 residual blocks that halve the image; the stem has
+the first layer's channels. Every cell is the best one of the topology space on CIFAR-100,
+
+    |nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|
+
+whose skip connection becomes a 1 x 1 convolution with batch norm where it changes the channels. Parameters are the published
+ones, and the published FLOPs are the multiply-adds of convolutions and classifier plus one addition for each bias.
+
+References:
+    X. Dong, L. Liu, K. Musial and B. Gabrys, "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and
+    Size", IEEE TPAMI 44 (7), 2021.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+OPTIONS = {"cells": 1}
+CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
+LAYERS = 5
+
+
+def channels_of(architecture: str) -> tuple[int, ...]:
+    """The output channels of the five layers."""
+    parts = architecture.split(":")
+    if len(parts) != LAYERS or not set(parts) <= {str(channels) for channels in CHANNELS}:
+        raise ValueError(f"{architecture!r} is no architecture of NATS-Bench's size space; write five of {CHANNELS} joined by ':'")
+    return tuple(map(int, parts))
+
+
+def _name(channels: Sequence[int]) -> str:
+    return ":".join(map(str, channels))
+
+
+def architectures() -> Iterator[str]:
+    """All 32,768 in the order of their published index: the last layer's channels change fastest."""
+    return (_name(channels) for channels in itertools.product(CHANNELS, repeat=LAYERS))
+
+
+def sample(rng: np.random.Generator) -> str:
+    """One architecture, all equally likely."""
+    return _name([CHANNELS[number] for number in rng.integers(len(CHANNELS), size=LAYERS)])
+
+
+def features(architecture: str) -> dict[str, float]:
+    """What may drive a rank shift: the channels of each layer."""
+    return {f"layer_{number}": channels for number, channels in enumerate(channels_of(architecture), start=1)}
+
+
+class _Convolution(nn.Sequential):
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        convolution = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        super().__init__(nn.ReLU(), convolution, nn.BatchNorm2d(channels))
+
+
+class Cell(nn.Module):
+    """Four nodes: three 3 x 3 convolutions in a row, two more that leave out one node each, and a skip from first to last."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.first = _Convolution(in_channels, channels)
+        self.second = _Convolution(channels, channels)
+        self.third = _Convolution(channels, channels)
+        self.over_first = _Convolution(in_channels, channels)
+        self.over_third = _Convolution(channels, channels)
+        self.skip: nn.Module = nn.Identity()
+        if in_channels != channels:
+            self.skip = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, channels, H, W)."""
+        one = self.first(images)
+        two = self.over_first(images) + self.second(one)
+        output: Tensor = self.skip(images) + self.over_third(one) + self.third(two)
+        return output
+
+
+class Reduction(nn.Module):
+    """A residual block that halves the image."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(_Convolution(in_channels, channels, stride=2), _Convolution(channels, channels))
+        # Rounded up as the convolution rounds: an odd size works too, an even one is as published.
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(in_channels, channels, 1, bias=False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, channels, H/2, W/2)."""
+        halved: Tensor = self.shortcut(images) + self.residual(images)
+        return halved
+
+
+def build(architecture: str, in_channels: int, num_classes: int, cells: int = 1) -> nn.Module:
+    """The network of an architecture.
+
+    Args:
+        architecture: its string.
+        in_channels: of the images.
+        num_classes: logits a network gives.
+        cells: at each of the three places of a cell, at least 1; 1 as published, all of a place with its channels.
+
+    Returns:
+        A network that maps images (N, in_channels, H, W) to logits (N, num_classes).
+    """
+    widths = channels_of(architecture)
+    if not isinstance(cells, int) or isinstance(cells, bool) or cells < 1:
+        raise ValueError(f"cells {cells!r} is out of range; give a whole number from 1")
+    channels = widths[0]
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
+    for number, width in enumerate(widths):
+        if number % 2:
+            layers.append(Reduction(channels, width))
+        else:
+            layers += [Cell(width if repeat else channels, width) for repeat in range(cells)]
+        channels = width
+    head = [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)]
+    return nn.Sequential(*layers, *head)

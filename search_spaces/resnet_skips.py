@@ -1,0 +1,219 @@
+"""Residual networks whose skips, normalisation and activation vary while their weights stay interchangeable.
+
+An architecture is five words, `SKIP/BRANCH/NORM/PLACE/ACTIVATION`; there are 312, and `projection/plain/batch/pre/relu` is
+PreAct-ResNet-18 with its 11,171,146 parameters (10 classes):
+
+    SKIP        none; identity: blocks that keep the shape are skipped, the others are not; projection: these too, by a
+                1 x 1 convolution; fixed-A: to which A times a fixed linear path is added, A being 0.25, 0.5, 1 or 2;
+                matched-1: projection, its first kernels scaled up to the mean singular value that fixed-1 has
+    BRANCH      plain; delta: a 3 x 3 convolution that keeps the shape learns the difference from the identity
+    NORM        batch; layer; group: groups of a quarter of the width; weight: every kernel divided by its norm; none
+    PLACE       pre: normalisation and activation before each convolution; post: after it, the second one after the sum
+    ACTIVATION  relu, gelu
+
+The fixed path halves the image by averages, doubled so that its singular values are 1, and puts zeros before and behind
+the channels. It has no parameters: `projection` and every `fixed-A` of one norm and place, with whatever branch and
+activation, have the same parameters, and equal seeds of torch give them equal weights, which makes trials pairs. `fixed-1`
+is the paper's change; a dose of 0 is `projection`. `matched-1` is the control that has the singular values without the
+path: its kernels are those of `projection` times a number, about 2 at width 64. An algorithm that initialises anew undoes
+that, and `weight` divides it out, so that these two have no training of their own. An odd image is halved rounded up, where
+the averages of the last row and column are of what is there.
+
+References:
+    L. E. MacDonald, J. Valmadre, H. Saratchandran and S. Lucey, "On Skip Connections and Normalisation Layers in Deep
+    Optimisation", NeurIPS 2023, section 4 (projection and fixed-1; the other skips, branches and norms are ours).
+    K. He, X. Zhang, S. Ren and J. Sun, "Identity Mappings in Deep Residual Networks", ECCV 2016.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OPTIONS = {"width": 64, "blocks": 2}
+SMALL = {"width": 16, "blocks": 1}
+SKIPS = ("none", "identity", "projection", "fixed-0.25", "fixed-0.5", "fixed-1", "fixed-2", "matched-1")
+BRANCHES = ("plain", "delta")
+NORMS = ("batch", "layer", "group", "weight", "none")
+PLACES = ("pre", "post")
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
+WORDS = (SKIPS, BRANCHES, NORMS, PLACES, tuple(ACTIVATIONS))
+STAGES = 4
+
+
+def words_of(architecture: str) -> tuple[str, ...]:
+    """Its five words."""
+    words = tuple(architecture.split("/"))
+    if len(words) != len(WORDS) or any(word not in allowed for word, allowed in zip(words, WORDS, strict=True)):
+        allowed = "/".join(f"({'|'.join(words)})" for words in WORDS)
+        raise ValueError(f"{architecture!r} is no architecture of this space; write {allowed}")
+    return words
+
+
+def defect(architecture: str) -> str:
+    """Why an architecture cannot be trained as what it says; empty if it can."""
+    skip, _, norm, _, _ = words_of(architecture)
+    if skip == "matched-1" and norm == "weight":
+        return "weight normalisation divides out the size of the kernels, which is all that matched-1 changes; use projection"
+    return ""
+
+
+def architectures() -> Iterator[str]:
+    """All 312 without a defect, the activation changing fastest."""
+    return (name for words in itertools.product(*WORDS) if not defect(name := "/".join(words)))
+
+
+def sample(rng: np.random.Generator) -> str:
+    """One architecture, all equally likely."""
+    listed = list(architectures())
+    return listed[rng.integers(len(listed))]
+
+
+def dose_of(skip: str) -> float:
+    """How many times a skip adds the fixed path."""
+    return float(skip.removeprefix("fixed-")) if skip.startswith("fixed-") else 0.0
+
+
+def features(architecture: str) -> dict[str, float]:
+    """What may drive a rank shift, beside the words: the dose of the fixed path, 0 without it."""
+    return {"dose": dose_of(words_of(architecture)[0])}
+
+
+class FixedPath(nn.Module):
+    """Halves the image by doubled averages (stride 2) and fills up the channels with zeros; all singular values are 1 or 0."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, dose: float) -> None:
+        super().__init__()
+        self.stride, self.dose = stride, dose
+        self.behind, odd = divmod(channels - in_channels, 2)
+        self.before = self.behind + odd
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        means = nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
+        return nn.functional.pad(self.dose * self.stride * means, (0, 0, 0, 0, self.before, self.behind))
+
+
+class Convolution(nn.Conv2d):
+    """A convolution without bias that may divide its kernels by their norms and may add its input."""
+
+    def __init__(self, in_channels: int, channels: int, size: int, stride: int, norm: str, branch: str) -> None:
+        super().__init__(in_channels, channels, size, stride, padding=size // 2, bias=False)
+        self.normalised = norm == "weight"
+        self.adds_input = branch == "delta" and stride == 1 and in_channels == channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        kernels = self.weight
+        if self.normalised:
+            # Norm sqrt(2) keeps the size of what passes a ReLU, as He's initialisation does.
+            kernels = 2**0.5 * kernels / torch.linalg.vector_norm(kernels, dim=(1, 2, 3), keepdim=True)
+        result = nn.functional.conv2d(images, kernels, None, self.stride, self.padding)
+        return images + result if self.adds_input else result
+
+
+def _normalisation(norm: str, channels: int, groups: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm in ("layer", "group"):
+        return nn.GroupNorm(1 if norm == "layer" else groups, channels)
+    return nn.Identity()
+
+
+class Shortcut(nn.Module):
+    """The way round a block that changes the shape: a 1 x 1 convolution, and the fixed path if there is a dose of it."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, norm: str = "batch", dose: float = 0.0) -> None:
+        super().__init__()
+        self.projection = Convolution(in_channels, channels, 1, stride, norm, "plain")
+        self.fixed = FixedPath(in_channels, channels, stride, dose) if dose else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        projected: Tensor = self.projection(images)
+        return projected if self.fixed is None else projected + self.fixed(images)
+
+
+def matching_factor(shortcut: Shortcut, dose: float = 1.0) -> Tensor:
+    """By how much a projection's kernels must grow for the mean singular value that it would have with the fixed path.
+
+    On a cell of 2 x 2 pixels the convolution reads one pixel, a unit vector e, and the fixed path their mean, a unit vector u
+    with (e, u) = 1/2. In a basis of that plane the sum is the matrix (W + A P / 2, sqrt(3/4) A P), where P moves the channels.
+
+    Args:
+        shortcut: of stride 2, on images of even height and width.
+        dose: A.
+    """
+    kernel = shortcut.projection.weight.detach()[:, :, 0, 0]
+    channels, in_channels = kernel.shape
+    before = (channels - in_channels + 1) // 2
+    moved = nn.functional.pad(torch.eye(in_channels, device=kernel.device), (0, 0, before, channels - in_channels - before))
+    both = torch.cat([kernel + dose / 2 * moved, 0.75**0.5 * dose * moved], dim=1)
+    factor: Tensor = torch.linalg.svdvals(both).sum() / torch.linalg.svdvals(kernel).sum()
+    return factor
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions and what leads round them."""
+
+    def __init__(self, words: tuple[str, ...], in_channels: int, channels: int, stride: int, groups: int) -> None:
+        super().__init__()
+        skip, branch, norm, place, activation = words
+        self.pre, self.keeps_shape, self.skips = place == "pre", stride == 1 and in_channels == channels, skip != "none"
+        self.activation = ACTIVATIONS[activation]()
+        self.norm1 = _normalisation(norm, in_channels if self.pre else channels, groups)
+        self.conv1 = Convolution(in_channels, channels, 3, stride, norm, branch)
+        self.norm2 = _normalisation(norm, channels, groups)
+        self.conv2 = Convolution(channels, channels, 3, 1, norm, branch)
+        self.shortcut: Shortcut | None = None
+        if not self.keeps_shape and skip not in ("none", "identity"):
+            self.shortcut = Shortcut(in_channels, channels, stride, norm, dose_of(skip))
+            if skip == "matched-1" and stride == 2:
+                with torch.no_grad():
+                    self.shortcut.projection.weight *= matching_factor(self.shortcut)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        source = self.activation(self.norm1(images)) if self.pre else images
+        if self.pre:
+            output: Tensor = self.conv2(self.activation(self.norm2(self.conv1(source))))
+        else:
+            output = self.norm2(self.conv2(self.activation(self.norm1(self.conv1(source)))))
+        if self.shortcut is not None:
+            output = output + self.shortcut(source)
+        elif self.keeps_shape and self.skips:
+            output = output + images
+        return output if self.pre else self.activation(output)
+
+
+def build(architecture: str, in_channels: int, num_classes: int, width: int = 64, blocks: int = 2) -> nn.Module:
+    """The network of an architecture.
+
+    Args:
+        architecture: its string.
+        in_channels: of the images.
+        num_classes: logits a network gives.
+        width: channels of the first of four stages, which double them and halve the image; a multiple of 4.
+        blocks: in each stage, at least 1.
+
+    Returns:
+        A network that maps images (N, in_channels, H, W) to logits (N, num_classes).
+    """
+    words = words_of(architecture)
+    for option, value, least in (("width", width, 4), ("blocks", blocks, 1)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least or value % least:
+            raise ValueError(f"{option} {value!r} is out of range; give a whole number from {least}, a multiple of {least}")
+    norm, place, activation = words[2:]
+    layers: list[nn.Module] = [Convolution(in_channels, width, 3, 1, norm, "plain")]
+    if place == "post":
+        layers += [_normalisation(norm, width, 4), ACTIVATIONS[activation]()]
+    channels = width
+    for stage in range(STAGES):
+        for number in range(blocks):
+            layers.append(Block(words, channels, width << stage, 2 if stage and not number else 1, groups=4))
+            channels = width << stage
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))

@@ -1,0 +1,85 @@
+"""VGG networks for small images: stages of 3 x 3 convolutions with batch norm, each followed by max pooling.
+
+An architecture lists the convolutions of its stages and the channels of the first: `2-2-3-3-3-w64` is VGG-16, `1-1-2-2-2-w64`
+VGG-11, `2-2-2-2-2-w64` VGG-13 and `2-2-4-4-4-w64` VGG-19. Channels double from stage to stage up to eight times the first. In
+the form for small images that automatic gradient descent was tried on, one linear layer after global pooling replaces the three
+fully connected ones; convolutions have no biases, since batch norm would take them away.
+
+The space that is listed and drawn from has 4,096 architectures: five stages of 1 to 4 convolutions each, four widths; `build`
+takes one to five stages and any width.
+
+References:
+    K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1.
+    J. Bernstein, C. Mingard, K. Huang, N. Azizan and Y. Yue, "Automatic Gradient Descent: Deep Learning without
+    Hyperparameters", arXiv 2304.05187, 2023, section 4.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from torch import nn
+
+OPTIONS = {"batch_norm": True}
+DEPTHS = (1, 2, 3, 4)
+WIDTHS = (8, 16, 32, 64)
+STAGES = 5
+WIDEST = 8
+"""Channels of the last stages, in widths of the first."""
+
+
+def _name(convolutions: tuple[int, ...], width: int) -> str:
+    return f"{'-'.join(map(str, convolutions))}-w{width}"
+
+
+def parts_of(architecture: str) -> tuple[tuple[int, ...], int]:
+    """The convolutions of each stage, and the channels of the first."""
+    match = re.fullmatch(r"([1-9]\d?(?:-[1-9]\d?){0,4})-w([1-9]\d{0,3})", architecture)
+    if match is None:
+        raise ValueError(f"{architecture!r} is no VGG network; write the convolutions of one to five stages and the width: 2-2-3-3-3-w64")
+    return tuple(map(int, match[1].split("-"))), int(match[2])
+
+
+def architectures() -> Iterator[str]:
+    """All 4,096, the width changing fastest."""
+    return (_name(stages, width) for stages, width in itertools.product(itertools.product(DEPTHS, repeat=STAGES), WIDTHS))
+
+
+def sample(rng: np.random.Generator) -> str:
+    """One architecture, all equally likely."""
+    return _name(tuple(DEPTHS[number] for number in rng.integers(len(DEPTHS), size=STAGES)), WIDTHS[rng.integers(len(WIDTHS))])
+
+
+def features(architecture: str) -> dict[str, float]:
+    """What may drive a rank shift: convolutions, and the channels of the first."""
+    stages, width = parts_of(architecture)
+    return {"convolutions": sum(stages), "width": width}
+
+
+def build(architecture: str, in_channels: int, num_classes: int, batch_norm: bool = True) -> nn.Module:
+    """The network of an architecture.
+
+    Args:
+        architecture: its string.
+        in_channels: of the images.
+        num_classes: logits a network gives.
+        batch_norm: whether batch norm follows each convolution; without it convolutions have biases, as first published.
+
+    Returns:
+        A network that maps images (N, in_channels, H, W) to logits (N, num_classes).
+    """
+    stages, width = parts_of(architecture)
+    if not isinstance(batch_norm, bool):
+        raise ValueError(f"batch_norm {batch_norm!r} is out of range; give true or false")
+    layers: list[nn.Module] = []
+    for stage, count in enumerate(stages):
+        channels = width * min(2**stage, WIDEST)
+        for _ in range(count):
+            layers.append(nn.Conv2d(in_channels, channels, 3, padding=1, bias=not batch_norm))
+            layers += [nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [nn.ReLU()]
+            in_channels = channels
+        layers.append(nn.MaxPool2d(2, ceil_mode=True))  # rounded up: images under 32 pixels keep one to the end
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))

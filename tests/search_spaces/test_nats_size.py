@@ -1,0 +1,81 @@
+"""NATS-Bench's size space: its names, its published sizes, and what its network computes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from search_spaces import nats_size as space
+from tests.search_spaces.measuring import size_of
+
+# Index, architecture, and by classes and image size (CIFAR-10, CIFAR-100, ImageNet16-120) parameters and FLOPs in millions,
+# from the three records of the size space that NATS-Bench ships in fake_torch_dir.
+PUBLISHED = {
+    0: ("8:8:8:8:8", {(10, 32): (0.011714, 4.481114), (100, 32): (0.012524, 4.481924), (120, 16): (0.012704, 1.121336)}),
+    11: ("8:8:8:16:32", {(10, 32): (0.049202, 6.84065), (100, 32): (0.052172, 6.84362), (120, 16): (0.052832, 1.71404)}),
+    284: ("8:8:40:32:40", {(10, 32): (0.144834, 21.827994), (100, 32): (0.148524, 21.831684), (120, 16): (0.149344, 5.461816)}),
+}
+
+
+@pytest.mark.parametrize("index", PUBLISHED)
+def test_order_and_sizes_are_the_published_ones(index: int) -> None:
+    """Index, parameters and FLOPs (multiply-adds and one addition per class) of every record at hand."""
+    architecture, sizes = PUBLISHED[index]
+    assert next(itertools.islice(space.architectures(), index, None)) == architecture
+    for (classes, image), published in sizes.items():
+        parameters, multiply_adds = size_of(space.build, architecture, classes=classes, size=image)
+        assert (parameters, multiply_adds + classes) == tuple(round(1e6 * value) for value in published)
+
+
+def test_every_architecture_is_listed_once() -> None:
+    """32,768 different strings, which the space reads back."""
+    listed = list(space.architectures())
+    assert len(set(listed)) == len(listed) == 32_768
+    assert listed[-1] == "64:64:64:64:64"
+    assert space.channels_of(listed[11]) == (8, 8, 8, 16, 32)
+
+
+@pytest.mark.parametrize("wrong", ["", "8:8:8:8", "8:8:8:8:8:8", "8:8:8:8:9", "8:8:8:8:72", "8:8:8:8: 8", "08:8:8:8:8"])
+def test_malformed_architectures_are_refused(wrong: str) -> None:
+    """What is not exactly a published string is told how to write one."""
+    with pytest.raises(ValueError, match="joined by ':'"):
+        space.build(wrong, 3, 10)
+
+
+@pytest.mark.parametrize("cells", [0, 1.0, True])
+def test_options_out_of_range_are_refused(cells: int) -> None:
+    """An option names itself and what is allowed."""
+    with pytest.raises(ValueError, match=r"cells .* whole number from 1"):
+        space.build("8:8:8:8:8", 3, 10, cells=cells)
+
+
+@pytest.mark.parametrize("size", [8, 9, 28])
+def test_any_image_size_and_more_cells_work(size: int) -> None:
+    """An odd size is rounded up in both branches of a reduction alike."""
+    network = space.build("8:16:8:24:16", 1, 7, cells=2)
+    assert sum(isinstance(module, space.Cell) for module in network.modules()) == 6
+    assert network(torch.randn(2, 1, size, size)).shape == (2, 7)
+
+
+def test_a_cell_is_the_published_one() -> None:
+    """With identities for its convolutions, a cell of equal channels adds its five paths from input to output up."""
+    cell = space.Cell(4, 4)
+    for name in ("first", "second", "third", "over_first", "over_third"):
+        setattr(cell, name, nn.Identity())
+    images = torch.randn(2, 4, 6, 6)
+    # Node 1 = x, node 2 = x + node 1, node 3 = x + node 1 + node 2.
+    torch.testing.assert_close(cell(images), 4 * images)
+
+
+def test_features_are_the_channels() -> None:
+    """One a layer, in their order."""
+    assert list(space.features("8:16:64:8:32").items()) == [
+        ("layer_1", 8),
+        ("layer_2", 16),
+        ("layer_3", 64),
+        ("layer_4", 8),
+        ("layer_5", 32),
+    ]
