@@ -12,6 +12,9 @@ It starts from semi-orthogonal taps times s(p), keeps no state but the weights, 
     initialise(network, generator)
     optimizer = AGD(network.parameters())
 
+`norm="operator"` and `norm="dual"` are the same bound without its assumption on the gradients' rank (`matrix_norms` has them);
+they are ours, published nowhere. The default is the paper's method.
+
 References:
     Jeremy Bernstein, Chris Mingard, Kevin Huang, Navid Azizan, Yisong Yue: Automatic Gradient Descent: Deep Learning without
     Hyperparameters. arXiv 2304.05187, 2023. Written from its formulas; taps without gradient stay, as in its later code.
@@ -20,8 +23,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,7 +33,69 @@ from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
 from agd_bench.errors import Refused
+from agd_bench.optim.matrix_norms import NORMS
 from agd_bench.optim.orthogonal import semi_orthogonal
+
+HISTORY = 4096
+"""Steps at most over which `AGD.diagnostics` summarises; each keeps two numbers on the device until they are read."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How AGD sees a tensor: as blocks, each of one matrix a tap.
+
+    Attributes:
+        blocks: how many; they divide the first dimension, each (rows, columns, *kernel).
+        scale: s, of each block.
+        share: of a block's matrices in the bound, relative to a layer's.
+        depth: what the tensor adds to L.
+        flat: whether a block is a vector instead, of the tensor's elements in order.
+    """
+
+    blocks: int
+    scale: float
+    share: float = 1.0
+    depth: float = 1.0
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Tensors of one shape, type, layout and gain, whose work is launched together."""
+
+    tensors: list[Tensor]
+    layout: Layout
+    gain: float
+
+    def gradients(self) -> Tensor:
+        """A copy of the gradients, in float32 at least, zeros where there is none: (n blocks, rows, columns, *kernel)."""
+        gradients = [torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in self.tensors]
+        # Joined along the first dimension, channels-last kernels stay as they lie in memory.
+        joined = torch.stack(gradients) if self.layout.flat else torch.cat(gradients)
+        return self._blocks(joined if _is_wide(joined) else joined.float(), len(self.tensors))
+
+    def squares(self) -> Tensor:
+        """The squared Frobenius norm of each block's taps, (n blocks, *kernel)."""
+        first = self.tensors[0]
+        if len(self.tensors) == 1 and first.grad is not None and _is_wide(first):
+            squares = self._blocks(first.grad, 1).square()
+        else:
+            squares = self.gradients().square_()
+        # Sums of squares are exact to 1e-7 in float32; torch's norms lose up to 4e-5 on large layers.
+        return squares.sum((1, 2))
+
+    def subtract(self, directions: Tensor, factors: Tensor) -> None:
+        """Take `directions`, which is written to, times the factor of each block and tap from the tensors."""
+        directions.mul_(factors.to(directions.dtype).view(directions.shape[0], 1, 1, *directions.shape[3:]))
+        shape = self.tensors[0].shape
+        updates = directions.view(-1, *shape).unbind() if self.layout.flat else torch.split(directions.flatten(0, 1), shape[0])
+        torch._foreach_sub_(self.tensors, list(updates))
+
+    def _blocks(self, joined: Tensor, count: int) -> Tensor:
+        if self.layout.flat:
+            return joined.reshape(count * self.layout.blocks, -1, 1)
+        blocks = count * self.layout.blocks
+        return joined.view(blocks, joined.shape[0] // blocks, *joined.shape[1:])
 
 
 class AGD(torch.optim.Optimizer):
@@ -37,21 +103,35 @@ class AGD(torch.optim.Optimizer):
 
     L counts every tensor handed over, in all groups: one whose gradient is missing counts as one whose gradient is zero, it
     stays and adds nothing to G. So hand over only what is to be trained, all on one device. A step never waits for that
-    device: the learning rate it used stays there, a 0-dim float64 tensor in every group's `lr`, which no scheduler can change.
-    Weights of fewer than 32 bits are updated in float32 and rounded once.
+    device (but for the singular values of the other norms): the learning rate it used stays there, a 0-dim float64 tensor in
+    every group's `lr`, which no scheduler can change. Weights of fewer than 32 bits are updated in float32 and rounded once.
+    Kernels that lie channels-last in memory, as the harness keeps them, are stepped up to four times as fast on a CPU.
     """
 
-    def __init__(self, params: ParamsT, gain: float = 1.0) -> None:
+    def __init__(self, params: ParamsT, gain: float = 1.0, norm: str = "frobenius") -> None:
         """Take charge of `params`.
 
         Args:
             params: tensors, (name, tensor) pairs or groups of either; each (d_out, d_in) or (d_out, d_in, k_x, k_y).
             gain: factor on the update, above 0; 1 in every published result, while 10 can kill a small network for good.
+            norm: "frobenius", the paper's; "operator" or "dual", its bound without the assumption of rank 1.
 
         Raises:
-            Refused: a parameter that AGD is not defined for, or a gain out of range.
+            Refused: a parameter that AGD is not defined for, a gain out of range, or an unknown norm.
         """
-        super().__init__(params, {"gain": gain, "lr": torch.zeros((), dtype=torch.float64)})
+        self._forget()
+        super().__init__(params, {"gain": gain, "norm": norm, "lr": torch.zeros((), dtype=torch.float64)})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on from a copy or a checkpoint; those from before there were norms are of the paper's."""
+        super().__setstate__(state)
+        self._forget()
+        for group in self.param_groups:
+            group.setdefault("norm", "frobenius")
+
+    def _forget(self) -> None:
+        self._history: deque[tuple[Tensor, Tensor]] = deque(maxlen=HISTORY)
+        self._moved: list[tuple[Bucket, Tensor, Tensor]] = []
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take charge of one more group, with the same refusals; a refused group is left out."""
@@ -59,12 +139,33 @@ class AGD(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            _check(group["params"], group.get("param_names"), first)
+            self._check(group, first)
             if not 0 < group["gain"] < math.inf:
                 raise Refused(f"gain is {group['gain']!r}; AGD needs a finite gain above 0; leave it out for the published 1.0")
+            if group["norm"] not in NORMS or group["norm"] != self.param_groups[0]["norm"]:
+                allowed = ", ".join(map(repr, NORMS))
+                raise Refused(f"norm is {group['norm']!r}; AGD takes one of {allowed}, the same in all groups; the first is the paper's")
         except Refused:
             self.param_groups.pop()
             raise
+
+    def _check(self, group: dict[str, Any], first: int) -> None:
+        """Refuse what AGD is not defined for; `first` is the number of the group's first parameter."""
+        _check(group["params"], group.get("param_names"), first)
+
+    def _layout(self, group: dict[str, Any], shape: torch.Size) -> Layout:
+        """How a tensor of that shape in that group is seen."""
+        return Layout(1, scale(shape))
+
+    def _buckets(self) -> list[Bucket]:
+        """The tensors together that are alike, so that a step launches work per shape rather than per tensor or tap."""
+        buckets: list[Bucket] = []
+        for group in self.param_groups:
+            alike: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = defaultdict(list)
+            for tensor in group["params"]:
+                alike[tensor.shape, tensor.dtype].append(tensor)
+            buckets += [Bucket(tensors, self._layout(group, shape), float(group["gain"])) for (shape, _), tensors in alike.items()]
+        return buckets
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -73,26 +174,58 @@ class AGD(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        depth = sum(len(group["params"]) for group in self.param_groups)
-        buckets = [(bucket, float(group["gain"])) for group in self.param_groups for bucket in _by_shape(group["params"])]
-        scales = [scale(bucket[0].shape) for bucket, _ in buckets]
-        updates = [_gradients(bucket) for bucket, _ in buckets]
-        # Summing squares is exact to 1e-7 in float32; torch's norms lose up to 4e-5 on large layers.
-        squares = [update.square().flatten(1, 2).sum(1).flatten() for update in updates]
-        sizes = [len(square) for square in squares]
-        norms = torch.cat(squares).double().sqrt()
-        summary = torch.cat(torch._foreach_mul(torch.split(norms, sizes), scales)).sum() / depth
+        buckets = self._buckets()
+        depth = sum(len(bucket.tensors) * bucket.layout.depth for bucket in buckets)
+        shares = [bucket.layout.scale * bucket.layout.share / depth for bucket in buckets]
+        squares = [bucket.squares() for bucket in buckets]
+        sizes = [square.numel() for square in squares]
+        measured = NORMS[self.param_groups[0]["norm"]](squares, [bucket.gradients for bucket in buckets])
+        summary = torch.cat(torch._foreach_mul(torch.split(measured.duals, sizes), shares)).sum(dtype=torch.float64)
         eta = automatic_learning_rate(summary)
-        factors = torch.split(torch.where(norms > 0, eta / depth / norms, 0), sizes)
-        factors = torch._foreach_mul(factors, [gain * s for (_, gain), s in zip(buckets, scales, strict=True)])
-        for update, factor in zip(updates, factors, strict=True):
-            # Repeated along d_in, a factor meets its tap in long contiguous rows, four times as fast as in rows of k_x k_y.
-            rows = factor.to(update.dtype).view(len(update), 1, -1).repeat(1, 1, update.shape[2])
-            update.flatten(2).mul_(rows)
-        torch._foreach_sub_([p for bucket, _ in buckets for p in bucket], [u for update in updates for u in update.unbind()])
+        # A tap without gradient gets the factor 0, while NaN stays and shows in the weights, where a harness finds it.
+        strides = torch.nan_to_num(measured.divisors.reciprocal(), nan=math.nan, posinf=0.0) * eta
+        factors = torch._foreach_mul(torch.split(strides, sizes), [b.gain * share for b, share in zip(buckets, shares, strict=True)])
+        if measured.directions is None:
+            _subtract_gradients(buckets, factors, [square.shape for square in squares])
+        else:
+            for bucket, direction, factor in zip(buckets, measured.directions, factors, strict=True):
+                bucket.subtract(direction, factor)
         for group in self.param_groups:
             group["lr"] = eta
+        self._history.append((eta, summary))
+        self._moved = list(zip(buckets, factors, torch.split(measured.lengths, sizes), strict=True))
         return loss
+
+    @torch.no_grad()
+    def diagnostics(self) -> dict[str, Tensor]:
+        """What happened since this was last asked, as 0-dim tensors on the weights' device; asking begins anew.
+
+        Returns:
+            `eta/…` and `gradient_summary/…` with `last`, `mean`, `min` and `max` over the steps since (the last 4096 at most);
+            and `relative_update/NAME` for each parameter, by its number where it has no name: ||update||_F of the last step
+            over ||p||_F of the weights now, 0 where those are 0. Empty before the first step.
+        """
+        if not self._history:
+            return {}
+        read: dict[str, Tensor] = {}
+        for name, values in zip(("eta", "gradient_summary"), map(torch.stack, zip(*self._history, strict=True)), strict=True):
+            read |= {f"{name}/last": values[-1], f"{name}/mean": values.mean(), f"{name}/min": values.min(), f"{name}/max": values.max()}
+        distances: dict[Tensor, Tensor] = {}
+        for bucket, factors, lengths in self._moved:
+            moved = (factors * lengths).view(len(bucket.tensors), -1).square().sum(1).sqrt()
+            distances |= zip(bucket.tensors, moved.unbind(), strict=True)
+        for tensor, name in self._names().items():
+            size = torch.linalg.vector_norm(tensor, dtype=torch.float64)
+            read[f"relative_update/{name}"] = torch.where(size > 0, distances[tensor] / size, 0)
+        self._forget()
+        return read
+
+    def _names(self) -> dict[Tensor, str]:
+        names: dict[Tensor, str] = {}
+        for group in self.param_groups:
+            given = group.get("param_names") or range(len(names), len(names) + len(group["params"]))
+            names |= {tensor: str(name) for tensor, name in zip(group["params"], given, strict=True)}
+        return names
 
 
 def scale(shape: tuple[int, ...]) -> float:
@@ -103,7 +236,7 @@ def scale(shape: tuple[int, ...]) -> float:
 def automatic_learning_rate(summary: Tensor) -> Tensor:
     """The eta = log((1 + sqrt(1 + 4 G)) / 2) of gradient summaries G >= 0 of any shape: it solves (e^eta - 1) e^eta = G."""
     # (sqrt(1 + 4 G) - 1) / 2 without its cancellation, so that every digit of a small G counts: eta is G, to first order.
-    return torch.log1p(2 * summary / (1 + torch.sqrt(1 + 4 * summary)))
+    return torch.log1p(summary / (0.5 + torch.sqrt(0.25 + summary)))
 
 
 @torch.no_grad()
@@ -137,15 +270,21 @@ def _check(tensors: Sequence[Tensor], names: list[str] | None, first: int = 0) -
         )
 
 
-def _by_shape(tensors: list[Tensor]) -> list[list[Tensor]]:
-    """Tensors of one shape and type go together, so that a step launches work per shape rather than per tensor or tap."""
-    buckets: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = defaultdict(list)
-    for tensor in tensors:
-        buckets[tensor.shape, tensor.dtype].append(tensor)
-    return list(buckets.values())
+def _subtract_gradients(buckets: list[Bucket], factors: Sequence[Tensor], shapes: list[torch.Size]) -> None:
+    """Take each gradient times the factors of its taps from its weights."""
+    updates: list[tuple[Tensor, Tensor, Tensor]] = []
+    for bucket, flat, shape in zip(buckets, factors, shapes, strict=True):
+        if not (bucket.layout.blocks == 1 and not bucket.tensors[0].is_cuda and _is_wide(bucket.tensors[0])):
+            bucket.subtract(bucket.gradients(), flat)
+            continue
+        # On a CPU one pass over each tensor makes no copy of the gradients; on a GPU it would be a launch for each of them.
+        rows = flat.to(bucket.tensors[0].dtype).view(shape).unbind()
+        updates += [(p, p.grad, factor) for p, factor in zip(bucket.tensors, rows, strict=True) if p.grad is not None]
+    if updates:
+        weights, gradients, scales = map(list, zip(*updates, strict=True))
+        torch._foreach_addcmul_(weights, gradients, scales, value=-1)
 
 
-def _gradients(bucket: list[Tensor]) -> Tensor:
-    """A copy of the gradients of n tensors of one shape, (n, *shape), in float32 at least; zeros where there is none."""
-    gradients = torch.stack([torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in bucket])
-    return gradients.to(torch.promote_types(gradients.dtype, torch.float32)).contiguous()
+def _is_wide(tensor: Tensor) -> bool:
+    """Whether the tensor's own type is precise enough to compute in."""
+    return tensor.dtype in (torch.float32, torch.float64)

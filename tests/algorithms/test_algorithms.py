@@ -18,8 +18,11 @@ from agd_bench import algorithms
 from agd_bench.errors import InputError, Refused
 from agd_bench.optim.losses import cross_entropy, square
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith("_"))
-FROZEN = {"adamw", "agd", "nadamw", "nas_bench_201_sgd", "sgd"}
+# The forms of DSGD take other networks than the one here, and architecture-aware SGD takes a graph; files beside this one test them.
+APART = ("_", "dsgd", "architecture_aware")
+NAMES = sorted(module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith(APART))
+AGDS = ("agd", "agd_all_layers", "agd_dual", "agd_operator")
+FROZEN = {"adamw", *AGDS, "nadamw", "nas_bench_201_sgd", "sgd"}
 TUNED = {
     "adamw_tuned": {"learning_rate": 1e-3, "one_minus_beta1": 0.1, "weight_decay": 0.01},
     "sgd_tuned": {"learning_rate": 0.05, "one_minus_momentum": 0.1, "weight_decay": 1e-6, "end_factor": 1e-3},
@@ -191,22 +194,24 @@ def test_settings_are_the_sources() -> None:
 
 
 def test_losses() -> None:
-    """AGD trains with the square loss of its paper, everything else with cross-entropy."""
-    assert {name: load(name).loss for name in NAMES} == {name: square if name == "agd" else cross_entropy for name in NAMES}
+    """AGD and its variants train with the square loss of its paper, everything else with cross-entropy."""
+    assert {name: load(name).loss for name in NAMES} == {name: square if name in AGDS else cross_entropy for name in NAMES}
 
 
-def test_agd_draws_the_network_from_its_generator() -> None:
+@pytest.mark.parametrize("name", AGDS)
+def test_agd_draws_the_network_from_its_generator(name: str) -> None:
     """Two different networks become the same one by one seed, and another by another."""
-    module = load("agd")
+    module = load(name)
     drawn = [module.prepare(network(built), torch.Generator().manual_seed(seed)) for built, seed in ((0, 1), (5, 1), (0, 2))]
     one, same, other = ([parameter.detach() for parameter in each.parameters()] for each in drawn)
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_agd_refuses_networks_that_it_cannot_train() -> None:
+@pytest.mark.parametrize("name", ["agd", "agd_dual", "agd_operator"])
+def test_agd_refuses_networks_that_it_cannot_train(name: str) -> None:
     """A bias or a gain of 0 is a refusal, which becomes a row, in `prepare` and in `build`."""
-    module = load("agd")
+    module = load(name)
     with pytest.raises(Refused, match=r"parameter 1 \(bias\) has shape \(3,\)"):
         module.prepare(nn.Linear(4, 3), torch.Generator())
     with pytest.raises(Refused, match=r"parameter 1 \(bias\) has shape \(3,\)"):
@@ -215,9 +220,29 @@ def test_agd_refuses_networks_that_it_cannot_train() -> None:
         module.build(network(), 10, gain=0)
 
 
-def test_agd_reports_the_learning_rate_it_used() -> None:
-    """The rate in the optimizer changes every step and stays below log 2 on a well-scaled network."""
-    _, rates, _ = train("agd", 20)
+@pytest.mark.parametrize("name", AGDS)
+def test_agd_reports_the_learning_rate_it_used(name: str) -> None:
+    """The rate in the optimizer changes every step; by the Frobenius norm it stays below log 2 on a well-scaled network."""
+    _, rates, _ = train(name, 20)
     assert rates[0] == 0
-    assert all(0 < rate < 0.7 for rate in rates[1:])
+    assert all(0 < rate < (1.0 if name in ("agd_dual", "agd_operator") else 0.7) for rate in rates[1:])
     assert all(a != b for a, b in itertools.pairwise(rates))
+
+
+def test_agd_for_all_layers_trains_what_agd_refuses_and_is_agd_elsewhere() -> None:
+    """Biases are trained; on a network of matrices and kernels alone both algorithms give the same weights and losses."""
+    given = nn.Linear(4, 3)
+    module = load("agd_all_layers")
+    optimizer = module.build(module.prepare(given, torch.Generator()), 10)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
+    with pytest.raises(Refused, match="transposed"):
+        module.prepare(nn.ConvTranspose2d(2, 2, 2), torch.Generator())
+    paper, extension = train("agd", 5), train("agd_all_layers", 5)
+    assert paper[:2] == extension[:2]
+    assert all(torch.equal(a, b) for a, b in zip(paper[2].parameters(), extension[2].parameters(), strict=True))
+
+
+def test_agd_variants_use_their_norms() -> None:
+    """Each plug-in hands its norm to the optimizer."""
+    norms = {name: settings(name)["norm"] for name in AGDS}
+    assert norms == {"agd": "frobenius", "agd_all_layers": "frobenius", "agd_dual": "dual", "agd_operator": "operator"}

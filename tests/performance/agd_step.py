@@ -1,11 +1,12 @@
 """How long an AGD step takes beside torch's fused SGD step, on weights alone, and how many calls it makes.
 
-    OMP_NUM_THREADS=1 python tests/performance/agd_step.py [--rounds 41] [--device cpu]
+    OMP_NUM_THREADS=1 python tests/performance/agd_step.py [--rounds 41] [--device cpu] [--layout channels-last]
 
 Both optimizers step the same shapes in one process, in alternating order, on one thread. On a CPU what is compared is
 process CPU time, which other processes disturb less than wall time; elsewhere wall time, after waiting for the device.
 Printed are medians and quartiles over rounds of the ratio AGD / fused SGD, and calls per step: operations that reach torch's
-dispatcher, views aside, each at least one kernel on a GPU. The first line says on what it ran.
+dispatcher, views and the profiler's marks aside, each at least one kernel on a GPU. Kernels of convolutions lie in memory as the
+harness keeps them (channels last) unless another layout is asked for. The first line says on what it ran.
 """
 
 from __future__ import annotations
@@ -51,22 +52,27 @@ def resnet_18() -> Shapes:
 
 
 class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operations inside the `with`, views aside."""
+    """Counts the operations inside the `with`, views and marks for the profiler aside."""
 
     count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count and run one operation."""
-        self.count += not func.is_view
+        self.count += not (func.is_view or func.namespace == "profiler")
         return func(*args, **(kwargs or {}))
 
 
-def parameters(shapes: Shapes, device: str) -> list[Tensor]:
-    """Weights of those shapes with gradients, both drawn from one seed."""
+def parameters(shapes: Shapes, device: str, layout: str) -> list[Tensor]:
+    """Weights of those shapes with gradients, both drawn from one seed, kernels in the layout asked for."""
     generator = torch.Generator().manual_seed(0)
-    weights = [torch.randn(shape, generator=generator).to(device).requires_grad_() for shape in shapes]
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        drawn = torch.randn(shape, generator=generator).to(device)
+        return drawn.contiguous(memory_format=torch.channels_last) if layout == "channels-last" and len(shape) == 4 else drawn
+
+    weights = [draw(shape).requires_grad_() for shape in shapes]
     for weight in weights:
-        weight.grad = torch.randn(weight.shape, generator=generator).to(device)
+        weight.grad = draw(tuple(weight.shape))
     return weights
 
 
@@ -82,10 +88,10 @@ def seconds(step: Callable[[], object], repeats: int, device: str) -> float:
     return (clock() - start) / repeats
 
 
-def compare(shapes: Shapes, rounds: int, device: str) -> tuple[list[float], list[float], int, int]:
+def compare(shapes: Shapes, rounds: int, device: str, layout: str) -> tuple[list[float], list[float], int, int]:
     """Times of both steps by round, in seconds (AGD, SGD), and calls per step (AGD, SGD)."""
-    agd = AGD(parameters(shapes, device))
-    sgd = torch.optim.SGD(parameters(shapes, device), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
+    agd = AGD(parameters(shapes, device, layout))
+    sgd = torch.optim.SGD(parameters(shapes, device, layout), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
     counts = []
     for optimizer in (agd, sgd):
         optimizer.step()
@@ -117,12 +123,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="AGD step beside torch's fused SGD step")
     parser.add_argument("--rounds", type=int, default=41, help="alternating rounds per set of weights")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--layout", default="channels-last", choices=("channels-last", "contiguous"), help="of convolution kernels")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{processor(options.device)}, {os.cpu_count()} cores, 1 thread; Python {platform.python_version()}, torch {torch.__version__}")
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    print(f"{processor(options.device)}, {os.cpu_count()} cores, 1 thread; {versions}; kernels {options.layout}")
     print("weights        tensors  Mparams   AGD ms   SGD ms  ratio     quartiles    n  calls AGD/SGD")
     for name, shapes in (("nas_bench_201", nas_bench_201()), ("mlp 10x256", mlp()), ("resnet_18", resnet_18())):
-        agd, sgd, agd_calls, sgd_calls = compare(shapes, options.rounds, options.device)
+        agd, sgd, agd_calls, sgd_calls = compare(shapes, options.rounds, options.device, options.layout)
         ratios = [a / s for a, s in zip(agd, sgd, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         size = sum(torch.Size(shape).numel() for shape in shapes) / 1e6

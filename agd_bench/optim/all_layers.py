@@ -1,0 +1,213 @@
+"""Automatic gradient descent for every usual layer: our extension of the paper's method, not the paper's.
+
+Each parameter is seen as blocks of matrices, which all follow the paper's formulas (`agd_bench.optim.agd`), s = sqrt(rows / columns /
+taps) included. A network of plain matrices and kernels alone is trained exactly as the paper's AGD trains it.
+
+    kind       of                                          a block                               in L     starts as
+    dense      linear layers, plain convolutions           the tensor (out, in, *kernel)         1        semi-orthogonal taps times s
+    grouped    grouped and depthwise convolutions          each group's (out, in, *kernel)       1        the same, each group apart
+    stacked    the fused query, key and value of           each of the three (d, d)              1 each   the same, each matrix apart
+               attention
+    embedding  tables of tokens and positions              each row, the matrix (d, 1) which     1        rows of root mean square 1
+                                                           takes the one-hot 1 to it
+    vector     biases, scales and shifts of normalisation  the vector, a matrix (d, 1)           c each   biases and shifts 0, scales 1
+
+So the block of a depthwise convolution is one number a tap, and its update a sign; a row without gradient stays. What is a
+convention here, and no consequence of the bound:
+
+- a vector has the share c = 0.1 of a layer, in L, in the gradient summary and in its update alike (`VECTOR_SHARE`): with
+  shares that sum to 1 the bound holds, and a share of 1 would make matrices wait for vectors, which are few numbers;
+- vectors are measured by their root mean square, scales too, whose operator norm would be their largest entry;
+- a vector of a module that is not known (PReLU's slopes) starts as that module made it; so does nothing else.
+
+References:
+    Bernstein et al.: Automatic Gradient Descent, arXiv 2304.05187, 2023: the bound and the rule of dense layers.
+    Tim Large, Yang Liu, Minyoung Huh, Hyojin Bahng, Phillip Isola, Jeremy Bernstein: Scalable Optimization in the Modular Norm.
+    NeurIPS 2024: shares of layers ("mass"), the norm of embeddings. The rest of the table is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from agd_bench.errors import Refused
+from agd_bench.optim.agd import AGD, Layout, scale
+from agd_bench.optim.orthogonal import semi_orthogonal
+
+KINDS = ("dense", "grouped", "stacked", "embedding", "vector")
+VECTOR_SHARE = 0.1
+"""What a vector counts, relative to a layer."""
+
+_NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+_BIASES = {"bias", "in_proj_bias"}
+
+
+class AGDAllLayers(AGD):
+    """Automatic gradient descent for networks with biases, normalisation, attention, embeddings and grouped convolutions.
+
+    Everything else is as in `AGD`, the paper's optimizer. One group of parameters holds those of one kind and number of blocks.
+    """
+
+    def __init__(self, params: nn.Module | list[dict[str, Any]], gain: float = 1.0, norm: str = "frobenius") -> None:
+        """Take charge of a network's parameters.
+
+        Args:
+            params: a network, or groups as `layer_groups` gives them, for layers that only their owner knows: a dictionary of
+                `params`, `kind` (one of `KINDS`) and `blocks` (how many a tensor holds; 1 for "dense", 3 for a fused query,
+                key and value; without meaning for "embedding", where each row is one).
+            gain: factor on the update, above 0.
+            norm: "frobenius", "operator" or "dual"; see `matrix_norms`.
+
+        Raises:
+            Refused: a parameter of no known kind, or a setting out of range.
+        """
+        super().__init__(layer_groups(params) if isinstance(params, nn.Module) else params, gain, norm)
+
+    def _check(self, group: dict[str, Any], first: int) -> None:
+        names = group.get("param_names")
+        for index, tensor in enumerate(group["params"]):
+            fault = _fault(tensor, str(group.setdefault("kind", "dense")), int(group.setdefault("blocks", 1)))
+            if fault:
+                name = f" ({names[index]})" if names else ""
+                raise Refused(f"parameter {first + index}{name} has shape {tuple(tensor.shape)} and type {tensor.dtype}: {fault}")
+
+    def _layout(self, group: dict[str, Any], shape: torch.Size) -> Layout:
+        return _layout(group["kind"], group["blocks"], shape)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parameter of a network: its name, and what kind of layer it is.
+
+    Attributes:
+        name: dotted, as `named_parameters` gives it.
+        tensor: itself.
+        kind: one of `KINDS`.
+        blocks: matrices, groups or vectors side by side along the first dimension.
+        start: what a vector starts as; null for one that stays as its module made it, and for other kinds.
+        padding: the row of an embedding that stays 0; null without one.
+    """
+
+    name: str
+    tensor: Tensor
+    kind: str
+    blocks: int = 1
+    start: float | None = None
+    padding: int | None = None
+
+
+def layer_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """The parameters of a network by kind and number of blocks, as groups for `AGDAllLayers`; a shared one goes to its first owner.
+
+    Raises:
+        Refused: a parameter of no known kind.
+    """
+    groups: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}
+    for part in parts(network):
+        groups.setdefault((part.kind, part.blocks), []).append((part.name, part.tensor))
+    return [{"params": named, "kind": kind, "blocks": blocks} for (kind, blocks), named in groups.items()]
+
+
+def parts(network: nn.Module) -> Iterator[Part]:
+    """The parameters of a network in its order, each once, with what they are.
+
+    Raises:
+        Refused: a parameter of no known kind.
+    """
+    seen: set[Tensor] = set()
+    for prefix, module in network.named_modules():
+        for local, tensor in module.named_parameters(recurse=False):
+            if tensor in seen:
+                continue
+            seen.add(tensor)
+            part = _part(f"{prefix}.{local}" if prefix else local, local, tensor, module)
+            fault = _fault(tensor, part.kind, part.blocks)
+            if fault:
+                raise Refused(
+                    f"parameter {part.name} of {type(module).__name__} has shape {tuple(tensor.shape)} and type {tensor.dtype}: {fault}"
+                )
+            yield part
+
+
+def _part(name: str, local: str, tensor: Tensor, module: nn.Module) -> Part:
+    if tensor.dim() <= 1:
+        blocks = 3 if local == "in_proj_bias" else 1
+        scaling = isinstance(module, _NORMALISATIONS) and local == "weight"
+        return Part(name, tensor, "vector", blocks, start=1.0 if scaling else 0.0 if local in _BIASES else None)
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        return Part(name, tensor, "vector", start=float(local == "weight"))  # their shape may have several dimensions
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        if module.sparse:
+            raise Refused(f"parameter {name} has sparse gradients, which AGD cannot read; build the embedding with sparse=False")
+        return Part(name, tensor, "embedding", padding=module.padding_idx)
+    if isinstance(module, _ConvTransposeNd):
+        raise Refused(f"parameter {name} belongs to a transposed convolution, whose kernels AGD has no rule for; leave that layer out")
+    if isinstance(module, _ConvNd) and module.groups > 1:
+        return Part(name, tensor, "grouped", module.groups)
+    if local == "in_proj_weight":
+        return Part(name, tensor, "stacked", 3)
+    if tensor.dim() == 3 and len(tensor) == 1 and not isinstance(module, _ConvNd):
+        return Part(name, tensor, "embedding")  # learned positions or tokens, (1, length, d), as vision transformers have them
+    known = isinstance(module, _ConvNd) or tensor.dim() in (2, 4)
+    return Part(name, tensor, "dense" if known else "unknown")
+
+
+def _fault(tensor: Tensor, kind: str, blocks: int) -> str:
+    """Why a tensor cannot be trained as that kind; empty if it can."""
+    if kind not in KINDS:
+        return f"no layer that is known has such a parameter; give groups with a `kind` of {', '.join(KINDS)} instead of a network"
+    if tensor.numel() == 0 or not tensor.is_floating_point():
+        return "only non-empty real parameters can be trained"
+    if kind != "vector" and tensor.dim() < 2:
+        return f"kind {kind!r} needs two dimensions at least; a vector is of kind 'vector'"
+    if kind != "embedding" and blocks != 1 and (blocks < 1 or tensor.dim() == 0 or len(tensor) % blocks):
+        return f"{blocks} blocks do not divide its first dimension"
+    return ""
+
+
+def _layout(kind: str, blocks: int, shape: torch.Size) -> Layout:
+    if kind == "embedding":
+        return Layout(math.prod(shape[:-1]), math.sqrt(shape[-1]), flat=True)
+    if kind == "vector":
+        return Layout(blocks, math.sqrt(math.prod(shape) / blocks), share=VECTOR_SHARE, depth=VECTOR_SHARE * blocks, flat=True)
+    return Layout(blocks, scale((shape[0] // blocks, *shape[1:])), depth=blocks if kind == "stacked" else 1.0)
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw what `AGDAllLayers` starts from, in place: the table's last column. Running statistics stay.
+
+    Args:
+        network: any that `AGDAllLayers` trains.
+        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device.
+
+    Raises:
+        Refused: a parameter of no known kind; then nothing was changed.
+    """
+    for part in list(parts(network)):
+        if part.kind != "vector":
+            part.tensor.copy_(_drawn(part, generator))
+        elif part.start is not None:
+            part.tensor.fill_(part.start)
+        if part.padding is not None:
+            part.tensor[part.padding] = 0
+
+
+def _drawn(part: Part, generator: torch.Generator) -> Tensor:
+    """Random weights of a matrix, kernel or table, of the tensor's shape."""
+    shape = part.tensor.shape
+    dtype = torch.promote_types(part.tensor.dtype, torch.float32)
+    layout = _layout(part.kind, part.blocks, shape)
+    if layout.flat:
+        return semi_orthogonal(layout.blocks, shape[-1], 1, generator, dtype).view(shape) * layout.scale
+    rows, taps = shape[0] // layout.blocks, math.prod(shape[2:])
+    drawn = semi_orthogonal(layout.blocks * taps, rows, shape[1], generator, dtype).view(layout.blocks, taps, rows, shape[1])
+    return drawn.permute(0, 2, 3, 1).reshape(shape) * layout.scale

@@ -1,0 +1,165 @@
+"""The greedy step of duality structure gradient descent for networks without a guarantee: ReLU, convolutions, normalisation.
+
+NOT a method with a guarantee. `agd_bench.optim.dsgd` bounds how fast the loss turns along a layer; here that is guessed from
+the pass whose gradient is used. With x_n what layer i was given by image n, delta_n the gradient at its output, delta_n^K the
+one at the logits, and l2 the bound on the loss's second derivative,
+
+    p_i^2 = l2 mean_n (||x_n||_q r_n)^2           r_n = ||delta_n||_q' / ||delta_n^K||_q'          1/q + 1/q' = 1
+
+r_n stands for the norm of the Jacobian from the layer's output to the logits, seen in one direction only, and so is too small;
+the curvature of what lies between (for a ReLU: its kinks) is left out; batch normalisation, which mixes images, is not
+accounted for. The last linear layer's own p_i is a bound, as nothing lies above it.
+
+A kernel is the matrix (d_out, d_in k_x k_y) that acts on patches: each pixel is in up to prod ceil(k / stride) of them.
+
+References:
+    Thomas Flynn: The duality structure gradient descent algorithm: analysis and applications to neural networks.
+    arXiv 1708.00523, 2017: the greedy step. The guess of p_i is ours, a Gauss-Newton bound with a measured Jacobian.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+
+from agd_bench.errors import InputError, Refused
+from agd_bench.optim.dualities import exponent
+from agd_bench.optim.greedy import Block, GreedyDescent
+from agd_bench.optim.smoothness import Loss, loss_named, with_ones
+
+Movable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+"""The layers that it moves."""
+
+
+class HeuristicDSGD(GreedyDescent):
+    """The greedy layer-wise step with guessed moduli: what it calls promised is an estimate, and no step is sure to help."""
+
+    def __init__(self, network: nn.Module, loss: str | Loss = "cross-entropy", q: float | str = "inf", step_size: float = 1.0) -> None:
+        """Take charge of a network's linear and convolution layers, and watch its passes: one forward and backward for each step.
+
+        Args:
+            network: maps inputs to logits (N, C) in one tensor; all its parameters belong to linear and convolution layers.
+            loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or the bounds of another square loss.
+            q: which norm the layers carry: 1, 2 or `"inf"`; 2 factors every layer's gradient at each step.
+            step_size: in (0, 2); 1 promises the largest decrease.
+
+        Raises:
+            Refused: a parameter of another kind of layer.
+            InputError: q or step size is out of range, or no such loss.
+        """
+        layers = _layers(network)
+        blocks = [Block(name, tuple(p for p in (layer.weight, layer.bias) if p is not None)) for name, layer in layers.items()]
+        super().__init__(blocks, q, step_size)
+        self.loss = loss
+        self._watch = _Watch(exponent(q))
+        network.register_forward_pre_hook(self._watch.begin)
+        for name, layer in layers.items():
+            layer.register_forward_hook(self._watch.of_layer(name))
+        network.register_forward_hook(self._watch.end)
+
+    @torch.no_grad()
+    def moduli(self) -> Tensor:
+        """The guessed p_i of the layers, (K,), float64; 0 for a layer that no gradient came back to.
+
+        Raises:
+            InputError: no pass with gradients went through the network.
+        """
+        watch, (group,) = self._watch, self.param_groups
+        if watch.outputs is None:
+            raise InputError("HeuristicDSGD has seen no gradient: call network and backward() before step()")
+        sensitivities = [watch.sensitivity(block.name) for block in self.blocks]
+        classes = watch.classes
+        bounds = loss_named(self.loss, classes) if isinstance(self.loss, str) else self.loss
+        nothing = group["lr"].new_zeros(())  # the second derivative does not depend on the range of the outputs
+        _, second = bounds.bounds(group["q"], classes, nothing, nothing)
+        return torch.stack([nothing if s is None else (second * s.square().mean()).sqrt() for s in sensitivities])
+
+
+class _Watch:
+    """What the last pass with gradients showed: norms of each layer's inputs, and of the gradients at its output."""
+
+    def __init__(self, q: float) -> None:
+        self.q = q
+        self.dual = {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[q]
+        self.classes = 0
+        self.outputs: Tensor | None = None
+        self.products: dict[str, list[Tensor]] = defaultdict(list)
+
+    def begin(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
+        """Forget the pass before."""
+        if torch.is_grad_enabled():
+            self.outputs = None
+            self.products.clear()
+
+    def of_layer(self, name: str) -> Callable[[Movable, Sequence[Tensor], Tensor], None]:
+        """The forward hook of a layer."""
+
+        def look(layer: Movable, inputs: Sequence[Tensor], output: Tensor) -> None:
+            if output.requires_grad:
+                sizes = self._input_norms(layer, inputs[0].detach(), output)
+                output.register_hook(partial(self._of_layer, name, sizes))  # type: ignore[no-untyped-call]
+
+        return look
+
+    def end(self, module: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
+        """The forward hook of the network."""
+        if output.requires_grad:
+            self.classes = output.shape[1]
+            output.register_hook(self._of_outputs)  # type: ignore[no-untyped-call]
+
+    def sensitivity(self, name: str) -> Tensor | None:
+        """The ||x_n|| r_n of a layer, (N,), summed over its uses in the pass; null if no gradient reached it."""
+        if self.outputs is None or name not in self.products:
+            return None
+        # An image that is fitted to the last bit has no gradient anywhere, and says nothing.
+        return torch.where(self.outputs > 0, torch.stack(self.products[name]).sum(0) / self.outputs, 0)
+
+    def _of_layer(self, name: str, sizes: Tensor, gradient: Tensor) -> None:
+        self.products[name].append(sizes * self._norms(gradient, self.dual))
+
+    def _of_outputs(self, gradient: Tensor) -> None:
+        self.outputs = self._norms(gradient, self.dual)
+
+    def _norms(self, values: Tensor, q: float) -> Tensor:
+        norms: Tensor = torch.linalg.vector_norm(values.detach().flatten(1), q, dim=1, dtype=torch.float64)
+        return norms
+
+    def _input_norms(self, layer: Movable, inputs: Tensor, output: Tensor) -> Tensor:
+        """Norms of what the layer's matrix acts on, (N,): patches, and a 1 for the bias at each place."""
+        norms = self._norms(inputs, self.q)
+        if not isinstance(layer, nn.Linear):
+            overlaps = math.prod(math.ceil(k / s) for k, s in zip(layer.kernel_size, layer.stride, strict=True))
+            norms = norms * overlaps ** (1 / self.q)
+        places = output[0].numel() // layer.weight.shape[0]
+        return norms if layer.bias is None else with_ones(norms, places, self.q)
+
+
+def _layers(network: nn.Module) -> dict[str, Movable]:
+    """The layers that are moved, by name, in the order of the network's modules.
+
+    Raises:
+        Refused: a parameter that is none of theirs, one that two of them share, or no layer at all.
+    """
+    layers: dict[str, Movable] = {}
+    kinds = ", ".join(kind.__name__ for kind in get_args(Movable))
+    for name, module in network.named_modules():
+        own = [key for key, parameter in module._parameters.items() if parameter is not None]
+        place = f"layer {name!r}" if name else "the network itself"
+        if own and type(module) not in get_args(Movable):
+            raise Refused(
+                f"{place} is {type(module).__name__} with parameters {', '.join(own)}; dsgd_heuristic moves {kinds} alone; "
+                "the matrix-only profile removes learned scales"
+            )
+        if isinstance(module, Movable) and own:
+            if any(module.weight is layer.weight for layer in layers.values()):
+                raise Refused(f"{place} shares its weight with an earlier layer; give each its own")
+            layers[name] = module
+    if not layers:
+        raise Refused(f"the network has no layer to move; dsgd_heuristic moves {kinds}")
+    return layers

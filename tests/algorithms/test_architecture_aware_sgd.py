@@ -1,0 +1,192 @@
+"""Architecture-aware SGD as the harness uses it: its rates, its one search on the shallow network, and what it is charged for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import nn
+
+from agd_bench.algorithms import architecture_aware_sgd as derived
+from agd_bench.algorithms import architecture_aware_sgd_released as released
+from agd_bench.analysis import charged_cost
+from agd_bench.errors import InputError, UnknownNameError
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.path_scaling import graph_of
+from agd_bench.planning import plan
+from agd_bench.predicting import predicted_rates
+from agd_bench.records import TUNING_SEED, Sweep
+from agd_bench.store import Results
+from agd_bench.sweeping import run
+from agd_bench.sweeps import open_sweep
+from search_spaces import mlp_dag
+
+GRID = cast("list[float]", derived.RANGES["base_rate"]["choices"])
+GRAPHS = {"name": "mlp_dag", "architectures": ["2_02_002", "2_22", "1_11_111", "2_00", "2_20_000"], "options": {"width": 8, "size": 4}}
+CHAINS = {"name": "plain_chain", "architectures": 1}
+
+
+def sweep(**changes: Any) -> Sweep:
+    """Two spaces, one without graphs, and the search on the shallow network of the other."""
+    entry = {"name": "architecture_aware_sgd", "label": "predicted", "sampler": "grid", "tuning_trials": len(GRID)}
+    asked = {
+        "name": "small",
+        "epochs": 2,
+        "batch_size": 32,
+        "seeds": 2,
+        "search_spaces": [GRAPHS, CHAINS],
+        "datasets": [{"name": "digits", "share": 0.05}],
+        "algorithms": [{**entry, "tuning_scope": "search-space"}],
+    }
+    return Sweep.model_validate({**asked, **changes})
+
+
+def build(module: Any, code: str, **settings: Any) -> tuple[nn.Module, torch.optim.SGD, Any]:
+    """A prepared network with its optimizer and schedule."""
+    graph = graph_of(mlp_dag, code, {})
+    network = module.prepare(mlp_dag.build(code, 1, 10, width=8, size=4), torch.Generator().manual_seed(0), graph=graph)
+    built = module.build(network, 10, graph=graph, base_rate=0.5, **settings)
+    return network, *(built if isinstance(built, tuple) else (built, None))
+
+
+def test_rates_are_base_rates_times_multipliers() -> None:
+    """The whole network's paths for the derived form, one cell's for the released one; the rest is the benchmark's recipe."""
+    for module, multiplier in ((derived, 0.649519), (released, 0.464758)):
+        _, optimizer, schedule = build(module, "2_02")
+        (group,) = optimizer.param_groups
+        assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]) == (
+            pytest.approx(0.5 * multiplier, abs=5e-7),
+            0.9,
+            True,
+            5e-4,
+        )
+        for _ in range(10):
+            optimizer.step()
+            schedule.step()
+        assert group["lr"] == pytest.approx(0, abs=1e-12)
+        assert len(group["params"]) == 8
+        assert module.loss is cross_entropy
+
+
+def test_plain_descent_at_a_constant_rate() -> None:
+    """What the theory is about: no momentum, no decay, no schedule, and with mode `none` the base rate itself."""
+    _, optimizer, schedule = build(derived, "2_02", mode="none", momentum=0.0, weight_decay=0.0, schedule="constant")
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"], schedule) == (0.5, 0, False, 0, None)
+    with pytest.raises(InputError, match="give 'cosine' or 'constant'"):
+        build(derived, "2", schedule="linear")
+
+
+def test_the_two_forms_start_differently() -> None:
+    """A sum's successors are divided by its in-degree in the released form, its own layers in the derived one."""
+    (one, *_), (other, *_) = build(derived, "2_22_002"), build(released, "2_22_002")
+    ratios = {
+        name: float((value / other.state_dict()[name]).median()) for name, value in one.state_dict().items() if name.endswith("weight")
+    }
+    assert ratios == {
+        "2.0.weight": 1,
+        "3.layers.0_1.0.weight": 1,
+        "3.layers.0_2.0.weight": pytest.approx(0.5**0.5),
+        "3.layers.1_2.0.weight": pytest.approx(0.5**0.5),
+        "3.layers.2_3.0.weight": pytest.approx(2**0.5),
+        "4.weight": pytest.approx(0.5**0.5),
+    }
+
+
+def test_the_search_is_one_epoch_on_the_shallow_network() -> None:
+    """One study per space: every point of the grid, three equal seeds each; spaces and architectures without paths get none."""
+    made = plan(sweep())
+    (study,) = made.studies
+    assert (study.metric, study.sampler, len(study.rounds)) == ("train_loss", "grid", len(GRID))
+    for number, trials in enumerate(study.rounds):
+        assert [(trial.architecture, trial.epochs, trial.number) for trial in trials] == [("2", 1, number)] * 3
+        assert [trial.seed for trial in trials] == [TUNING_SEED, TUNING_SEED + 1, TUNING_SEED + 2]
+        assert all(trial.hyperparameters == {"schedule": "constant"} for trial in trials)
+    assert {(trial.architecture, trial.epochs) for trial in study.final} == {("2_02_002", 2), ("2_22", 2), ("1_11_111", 2)}
+    assert all(trial.hyperparameters == {} for trial in study.final)
+    assert sorted({trial.architecture for trial in made.trials if trial.search_space == "mlp_dag"}) == ["2_00", "2_20_000"]
+    assert any(trial.search_space == "plain_chain" for trial in made.trials)
+
+
+def test_kernels_of_the_shallow_network_stay() -> None:
+    """A space that says so trains its shallow network with options of its own, so that rates are carried over between kernel sizes."""
+    spaces = [{"name": "cnn_dag", "architectures": ["2_02"], "options": {"width": 4, "kernel_size": 5}}]
+    (study,) = plan(sweep(search_spaces=spaces)).studies
+    assert study.rounds[0][0].search_space_options == {"width": 4, "kernel_size": 3}
+    assert study.final[0].search_space_options == {"width": 4, "kernel_size": 5}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A small run with both entries of the built-in sweep."""
+    tuned = open_sweep("architecture_aware_prediction").algorithms
+    spaces = [{**GRAPHS, "architectures": ["2_02_002", "2", "2_00"]}, CHAINS]
+    asked = sweep(algorithms=tuned, search_spaces=spaces, seeds=1, batch_size=8)
+    return run(asked, tmp_path_factory.mktemp("run"), executor="in-process", device="cpu")
+
+
+def test_the_smallest_training_loss_wins(results: Results) -> None:
+    """The finals train with the base rate whose three one-epoch trainings had the smallest mean training loss."""
+    own = results.trials[(results.trials["algorithm"] == "predicted") & (results.trials["search_space"] == "mlp_dag")]
+    tuning = own[own["purpose"] == "tuning"]
+    assert (set(tuning["architecture"]), len(tuning)) == ({"2"}, 3 * len(GRID))
+    rates = tuning["hyperparameters"].map(lambda text: json.loads(text)["base_rate"])
+    finished = tuning.assign(rate=rates).groupby("rate").filter(lambda part: (part["status"] == "done").all())
+    best = finished.groupby("rate")["train_loss"].mean().idxmin()
+    chosen = own.loc[(own["purpose"] == "final") & (own["status"] == "done"), "hyperparameters"]
+    assert {json.loads(text)["base_rate"] for text in chosen} == {best}
+    assert set(rates) == set(GRID)
+
+
+def test_the_search_is_charged(results: Results) -> None:
+    """To the architectures that use it, in equal parts."""
+    cost = charged_cost(results.trials, by_architecture=True)
+    own = cost[(cost["algorithm"] == "predicted") & (cost["search_space"] == "mlp_dag")].set_index("architecture")
+    tuning = results.trials[(results.trials["algorithm"] == "predicted") & (results.trials["purpose"] == "tuning")]
+    assert own["tuning_seconds"].sum() == pytest.approx(tuning["charged_seconds"].sum())
+    assert own.loc[["2_02_002", "2"], "tuning_seconds"].nunique() == 1
+    assert own.loc["2_00", "tuning_seconds"] == 0
+
+
+def test_what_has_no_paths_is_a_row_with_a_reason(results: Results) -> None:
+    """A space without graphs, and an architecture whose output is not reached."""
+    refused = results.trials[results.trials["status"] == "refused"]
+    assert set(refused["search_space"]) == {"mlp_dag", "plain_chain"}
+    reasons = dict(zip(refused["architecture"], refused["reason"], strict=True))
+    assert reasons.pop("2_00") == "no path from input to output"
+    (reason,) = set(reasons.values())
+    assert reason == "this algorithm needs the paths of an architecture, and search space plain_chain lacks graph and SHALLOW"
+
+
+def test_rates_of_the_run(results: Results) -> None:
+    """Predicted: the shallow network's base rate times the multiplier; searched: what each architecture's own grid chose."""
+    rates = predicted_rates(results).set_index("architecture")
+    own = results.trials[(results.trials["purpose"] == "final") & (results.trials["status"] != "refused")]
+    pairs = zip(own["algorithm"], own["architecture"], strict=True)
+    base = {pair: json.loads(text)["base_rate"] for pair, text in zip(pairs, own["hyperparameters"], strict=True)}
+    assert set(rates.index) == {"2_02_002", "2"}
+    for architecture, multiplier in {"2": 1.0, "2_02_002": 0.464758}.items():
+        assert rates.loc[architecture, "predicted_rate"] == pytest.approx(base["predicted", architecture] * multiplier, rel=1e-5)
+        assert rates.loc[architecture, "searched_rate"] == base["grid_searched", architecture]
+        assert rates.loc[architecture, "at_grid_end"] == (base["grid_searched", architecture] in (GRID[0], GRID[-1]))
+
+
+def test_what_makes_no_prediction_is_named(results: Results) -> None:
+    """A label that is not there, an algorithm without a base rate."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'predicted'"):
+        predicted_rates(results, "predictd")
+    choice = results.sweep.algorithms[0].model_copy(update={"name": "agd"})
+    other = results.sweep.model_copy(update={"algorithms": (choice,)})
+    with pytest.raises(InputError, match="'agd' scales no base rate"):
+        predicted_rates(dataclasses.replace(results, sweep=other), choice.label)
+
+
+def test_the_built_in_sweep_is_planned() -> None:
+    """Its two entries differ in scope alone, apart from what the scope needs."""
+    made = plan(open_sweep("architecture_aware_prediction"))
+    by_label = {label: [study for study in made.studies if study.algorithm_label == label] for label in ("grid_searched", "predicted")}
+    assert (len(by_label["predicted"]), len(by_label["grid_searched"])) == (1, 37)
+    assert {len(study.rounds) for study in made.studies} == {len(GRID)}

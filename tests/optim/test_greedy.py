@@ -1,0 +1,56 @@
+"""The choice of a layer, with moduli that are given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from agd_bench.optim.greedy import Block, GreedyDescent
+
+
+class Given(GreedyDescent):
+    """Matrices with moduli that do not change."""
+
+    def __init__(self, gradients: list[Tensor], known: list[float], step_size: float = 1.0) -> None:
+        """Weights of zeros with those gradients."""
+        weights = [torch.zeros_like(gradient) for gradient in gradients]
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.requires_grad_().grad = gradient
+        super().__init__([Block(str(i), (weight,)) for i, weight in enumerate(weights)], "inf", step_size)
+        self.known = torch.tensor(known, dtype=torch.float64)
+
+    def moduli(self) -> Tensor:
+        """As given."""
+        return self.known
+
+
+def test_the_largest_ratio_moves_and_the_first_of_equal_ones() -> None:
+    """Dual norms 3, 3 and 6 over moduli 2, 1 and 2: the second and third promise alike, and the second moves."""
+    gradients = [torch.tensor([[3.0, 1.0]]), torch.tensor([[2.0, -3.0]]), torch.tensor([[6.0]])]
+    optimizer = Given(gradients, [2.0, 1.0, 2.0])
+    optimizer.step()
+    assert [block.parameters[0].tolist() for block in optimizer.blocks] == [[[0.0, 0.0]], [[0.0, 3.0]], [[0.0]]]
+    group = optimizer.param_groups[0]
+    assert group["moved"].tolist() == [0, 1, 0]
+    assert (float(group["lr"]), float(group["promised"])) == (1.0, 4.5)
+
+
+def test_the_step_size_scales_step_and_promise() -> None:
+    """Half a step moves half as far and promises three quarters."""
+    optimizer = Given([torch.tensor([[4.0]])], [2.0], step_size=0.5)
+    optimizer.step()
+    assert optimizer.blocks[0].parameters[0].tolist() == [[-0.5]]
+    assert float(optimizer.param_groups[0]["promised"]) == pytest.approx(0.75 * 2)
+
+
+def test_parameters_of_a_block_are_columns() -> None:
+    """A kernel and a bias are one matrix, and what is taken from it goes back to where it came from."""
+    kernel, bias = torch.arange(8.0).view(2, 2, 1, 2), torch.tensor([8.0, 9.0])
+    block = Block("conv", (kernel.requires_grad_(), bias))
+    assert block.matrix().tolist() == [[0, 1, 2, 3, 8], [4, 5, 6, 7, 9]]
+    assert not block.gradient().any()
+    with torch.no_grad():
+        block.subtract(block.matrix())
+    assert not kernel.any()
+    assert bias.tolist() == [8, 9], "a frozen parameter stays"
