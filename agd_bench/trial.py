@@ -7,9 +7,10 @@ meet it too. Out of memory is raised as well: whether to try again alone is the 
 
 from __future__ import annotations
 
+import inspect
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,18 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from agd_bench import cost, plugins
+from agd_bench.diagnostics import PARTS, Watch
 from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Refused, StoreError, TrialOutcome
-from agd_bench.optim import losses
+from agd_bench.optim import losses, path_scaling
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training import checkpointing, fitting
-from agd_bench.training.data import Splits, load_splits, steps_per_epoch
+from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.training.profiles import apply_profile
+
+PROBE_IMAGES = 32
+"""Images of the batch that networks are measured on."""
+ESTIMATES = {"largest_rank": 512, "probes": 8, "starts": 2, "lanczos_steps": 12}
+"""How spectra are measured in training: enough for the mean within about 1 %, and not many times the seconds of a step."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,20 @@ def build_network(trial: Trial, workplace: Workplace) -> nn.Module:
     torch.manual_seed(trial.seed)
     network = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
     network = apply_profile(network, trial.profile)
-    prepared: nn.Module = algorithm.prepare(network, torch.Generator().manual_seed(trial.seed))
+    generator = torch.Generator().manual_seed(trial.seed)
+    prepared: nn.Module = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space))
     return prepared
+
+
+def _graph_for(function: Callable[..., Any], trial: Trial, space: ModuleType) -> dict[str, path_scaling.Graph]:
+    """The keyword `graph` for a function of an algorithm that takes one; none for the others.
+
+    Raises:
+        Refused: the search space tells no paths.
+    """
+    if "graph" not in inspect.signature(function).parameters:
+        return {}
+    return {"graph": path_scaling.graph_of(space, trial.architecture, trial.search_space_options)}
 
 
 def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.device) -> fitting.Fit:
@@ -117,10 +136,11 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
     """
     algorithm = workplace.load("algorithms", trial.algorithm)
     network = build_network(trial, workplace).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    built = algorithm.build(network, steps, **trial.settings)
+    graph = _graph_for(algorithm.build, trial, workplace.load("search_spaces", trial.search_space))
+    built = algorithm.build(network, steps, **graph, **trial.settings)
     optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
     loss = losses.by_name(trial.loss) if trial.loss else algorithm.loss
-    return fitting.Fit(network, optimizer, scheduler, loss, trial.precision)
+    return fitting.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics)
 
 
 def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
@@ -180,6 +200,8 @@ class _Attempt:
         self.training_flops = flops.training * images
         cost.reset_peak_memory(self.device)
         self._resume(fit)
+        if trial.purpose == "final" and {"network", "network-start"} & set(trial.diagnostics):
+            self._watch(fit, splits)
         self._train(fit, splits)
         tested = fitting.evaluate(fit, splits.test)
         self.measured["test_accuracy"] = tested.accuracy
@@ -192,6 +214,16 @@ class _Attempt:
         if state is not None:
             self.curve = _restore(fit, state)
             self.measured["resumed_epoch"] = len(self.curve)
+
+    def _watch(self, fit: fitting.Fit, splits: Splits) -> None:
+        """Measure the network on the first training images, unaugmented and the same for every trial of a data set."""
+        images = len(splits.train.labels)
+        per_epoch = steps_per_epoch(images, self.trial.batch_size)
+        fit.steps = len(self.curve) * per_epoch
+        probe, labels = next(iter(batches(splits.train, PROBE_IMAGES, torch.arange(min(PROBE_IMAGES, images)))))
+        throughout = "network" in self.trial.diagnostics
+        last, parts = (self.trial.epochs * per_epoch, PARTS) if throughout else (0, PARTS[:1])
+        fit.watch = Watch(fit.network, probe, labels, fit.loss, last, parts=parts, **ESTIMATES)
 
     def _train(self, fit: fitting.Fit, splits: Splits) -> None:
         trial = self.trial
@@ -216,6 +248,12 @@ class _Attempt:
             if self.folder is not None and due and point.epoch < trial.epochs:
                 checkpointing.save(self.folder, self.attempt, point.epoch, _state(fit, self.curve))
                 saved = time.monotonic()
+
+    def _labels(self) -> dict[str, str]:
+        """What the algorithm says of itself that belongs beside every number: its tier, and whether it guarantees descent."""
+        algorithm = self.workplace.load("algorithms", self.trial.algorithm)
+        labels = {"tier": str(getattr(algorithm, "TIER", ""))}
+        return labels | {"descent_guarantee": "yes" if algorithm.GUARANTEE else "no"} if hasattr(algorithm, "GUARANTEE") else labels
 
     def result(self, status: str, reason: str, joules: float | None) -> TrialResult:
         last = self.curve[-1] if self.curve else None
@@ -242,7 +280,7 @@ class _Attempt:
                 "peak_memory_bytes": cost.peak_memory_bytes(self.device),
                 "energy_joules": joules,
                 "curve": tuple(self.curve),
-                "provenance": cost.provenance(self.device) | {"exclusive": "yes" if self.workplace.exclusive else "no"},
+                "provenance": cost.provenance(self.device) | {"exclusive": "yes" if self.workplace.exclusive else "no"} | self._labels(),
             }
         )
 

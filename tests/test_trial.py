@@ -211,3 +211,28 @@ def test_epoch_seeds_do_not_collide() -> None:
     """No two epochs of any two trials with small seeds share their order."""
     seeds = {fitting.seed_of_epoch(seed, epoch) for seed in range(50) for epoch in range(1, 500)}
     assert len(seeds) == 50 * 499
+
+
+def test_measuring_the_network_changes_nothing_but_what_is_recorded(workplace: Workplace) -> None:
+    """The same training bit for bit, with readings at log-spaced steps, their seconds told and not those of training."""
+    plain = run_trial(trial(), dataclasses.replace(workplace, checkpoints=None))
+    watched = run_trial(trial(diagnostics=("network",)), dataclasses.replace(workplace, checkpoints=None))
+    without = [point.model_copy(update={"diagnostics": {}}) for point in watched.curve]
+    assert measured(watched.model_copy(update={"curve": tuple(without)})) == measured(plain)
+    assert watched.trial_id == plain.trial_id
+    names = [name for point in watched.curve for name in point.diagnostics]
+    assert len(set(names)) == len(names)
+    assert {int(name.split("@")[1].split("/")[0]) for name in names if not name.startswith("charge")} == {0, 1, 2, 5, 10}
+    charged = [value for point in watched.curve for name, value in point.diagnostics.items() if name.startswith("charge")]
+    assert charged == sorted(charged)
+    assert watched.train_seconds + charged[-1] < watched.total_seconds
+
+
+def test_the_start_alone_can_be_measured(workplace: Workplace) -> None:
+    """The blocks' spectra before the first step, and nothing of a tuning trial."""
+    result = run_trial(trial(diagnostics=("network-start",), epochs=1), workplace)
+    names = [name for name in result.curve[0].diagnostics if not name.startswith("charge")]
+    assert {name.split(".")[0] for name in names} == {"block"}
+    assert {name.split("@")[1].split("/")[0] for name in names} == {"0"}
+    tuning = run_trial(trial(diagnostics=("network-start",), epochs=1, purpose="tuning"), workplace)
+    assert not tuning.curve[0].diagnostics

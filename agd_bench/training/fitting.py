@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from agd_bench.diagnostics import Watch
 from agd_bench.errors import DeadlineExceeded, Diverged
 from agd_bench.records import CurvePoint, Precision
 from agd_bench.training.data import ImageSet, batches
@@ -36,6 +37,9 @@ class Fit:
         loss: logits and labels to a scalar.
         precision: arithmetic of forward and backward.
         stop_at: `time.monotonic()` after which a step raises; null without a deadline.
+        diagnosed: whether `diagnostics` reads what the optimizer says of its steps.
+        watch: measures the network at some steps, beside the training; null: nothing does.
+        steps: how many were done.
     """
 
     network: nn.Module
@@ -44,6 +48,9 @@ class Fit:
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     precision: Precision = "float32"
     stop_at: float | None = None
+    diagnosed: bool = False
+    watch: Watch | None = None
+    steps: int = 0
 
     def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
         """Autocast where the precision asks for it; weights and AGD's norms stay float32."""
@@ -59,6 +66,8 @@ class Fit:
         """
         if self.stop_at is not None and time.monotonic() > self.stop_at:
             raise DeadlineExceeded("longer than its deadline")
+        if self.watch is not None:
+            self.watch(self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         with self.arithmetic(images.device):
             logits = self.network(images)
@@ -68,12 +77,23 @@ class Fit:
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
+        self.steps += 1
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
 
     def learning_rate(self) -> float | None:
         """The rate of the last step, as the optimizer keeps it; AGD keeps its automatic one there."""
         rate = self.optimizer.param_groups[0].get("lr")
         return None if rate is None else float(rate)
+
+    def diagnostics(self) -> dict[str, float]:
+        """What the optimizer's `diagnostics()` says of the epoch's steps, all read from the device at once, and what was measured of the
+        network since the last call; empty if not asked for.
+        """
+        ask = getattr(self.optimizer, "diagnostics", None) if self.diagnosed else None
+        said: dict[str, torch.Tensor] = {} if ask is None else ask()
+        read = torch.stack([value.double() for value in said.values()]).tolist() if said else []
+        watched = {} if self.watch is None else self.watch.taken(self.steps)
+        return {name: value for name, value in zip(said, read, strict=True) if math.isfinite(value)} | watched
 
 
 @dataclass(frozen=True)
@@ -180,8 +200,10 @@ def epochs_of(
     fit.network.train()
     for epoch in range(first, last + 1):
         begun = time.perf_counter()
+        before = 0.0 if fit.watch is None else fit.watch.seconds
         loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
-        train_seconds += time.perf_counter() - begun
+        measuring = 0.0 if fit.watch is None else fit.watch.seconds - before
+        train_seconds += time.perf_counter() - begun - measuring
         checked = evaluate(fit, val)
         yield CurvePoint(
             epoch=epoch,
@@ -191,4 +213,5 @@ def epochs_of(
             val_accuracy=checked.accuracy,
             train_seconds=train_seconds,
             learning_rate=fit.learning_rate(),
+            diagnostics=fit.diagnostics(),
         )

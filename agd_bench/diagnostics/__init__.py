@@ -1,0 +1,8 @@
+"""Measurements of any network: spectra of its Jacobians and convolutions, and the slope of its loss. Charged to nobody's training."""
+
+from agd_bench.diagnostics.blocks import find_blocks
+from agd_bench.diagnostics.convolutions import operator_spectrum
+from agd_bench.diagnostics.measuring import PARTS, Reading, Watch, log_spaced_steps, measure
+from agd_bench.diagnostics.spectra import Spectrum, jacobian_spectrum
+
+__all__ = ["PARTS", "Reading", "Spectrum", "Watch", "find_blocks", "jacobian_spectrum", "log_spaced_steps", "measure", "operator_spectrum"]

@@ -1,0 +1,145 @@
+"""The blocks of a network, what goes into them, and what follows the first one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from agd_bench.diagnostics.linearising import Function
+from agd_bench.errors import InputError
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+def find_blocks(network: nn.Module, images: Tensor) -> tuple[str, ...]:
+    """Names of a network's blocks, in the order in which an image meets them.
+
+    Blocks are the outermost modules with modules of their own that are no mere containers (`Sequential`, `ModuleList`, `ModuleDict`)
+    and no lone wrapper of all the rest; of a plain chain without such modules, its linear layers and convolutions. Of these count
+    the ones that a forward pass calls once, with one tensor of floating point, for one such tensor: others have no Jacobian.
+
+    Args:
+        network: maps images (N, C, H, W) to logits.
+        images: some images, (N, C, H, W).
+
+    Raises:
+        InputError: no such module.
+    """
+    level = list(_contents(network, ""))
+    composed = [name for name, module in level if next(module.children(), None) is not None]
+    while len(composed) == 1 and composed == [name for name, _ in level if _has_parameters(network.get_submodule(name))]:
+        level = list(_contents(network.get_submodule(composed[0]), f"{composed[0]}."))
+        composed = [name for name, module in level if next(module.children(), None) is not None]
+    candidates = composed or [name for name, module in network.named_modules() if isinstance(module, _LAYERS)]
+    calls = inputs_of(network, images, candidates)
+    if not calls:
+        raise InputError(
+            f"{type(network).__name__}: no module that is called once with one tensor for one tensor was found; name the blocks"
+        )
+    return tuple(calls)
+
+
+def _contents(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a module, containers replaced by what they hold."""
+    for name, child in module.named_children():
+        if isinstance(child, _CONTAINERS):
+            yield from _contents(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", child
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
+
+
+def inputs_of(network: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+    """What goes into each of some modules during one forward pass, by name and in the order of the calls.
+
+    Left out are modules that are not called exactly once with one tensor of floating point, for one such tensor.
+
+    Args:
+        network: maps images (N, C, H, W) to logits; its buffers change where a forward pass changes them.
+        images: (N, C, H, W).
+        names: of modules, as `named_modules` calls them.
+
+    Raises:
+        InputError: no module of that name.
+    """
+    clock = itertools.count()
+    calls = {name: _Calls(submodule(network, name), clock) for name in names}
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for record in calls.values():
+            record.close()
+    taken = {name: record for name, record in calls.items() if record.given is not None}
+    order = sorted(taken, key=lambda name: taken[name].place)
+    return {name: given for name in order if (given := taken[name].given) is not None}
+
+
+class _Calls:
+    """What one module was given while it was called, if that was once and one tensor for another."""
+
+    def __init__(self, module: nn.Module, clock: Iterator[int]) -> None:
+        self.given: Tensor | None = None
+        self.clock, self.place, self.times = clock, 0, 0
+        before = module.register_forward_pre_hook(self._enter, with_kwargs=True)
+        self.handles = (before, module.register_forward_hook(self._leave))
+
+    def _enter(self, _: nn.Module, given: tuple[object, ...], keywords: dict[str, object]) -> None:
+        """Keep the tensor before the module may change it in place."""
+        self.times += 1
+        self.place = next(self.clock)
+        fits = self.times == 1 and len(given) == 1 and not keywords and _is_floating(given[0])
+        self.given = given[0].detach().clone() if fits and isinstance(given[0], Tensor) else None
+
+    def _leave(self, _: nn.Module, given: tuple[object, ...], result: object) -> None:
+        if not _is_floating(result):
+            self.given = None
+
+    def close(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+def _is_floating(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def submodule(network: nn.Module, name: str) -> nn.Module:
+    """A module of a network by its name.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        known = [other for other, _ in network.named_modules() if other]
+        raise InputError(f"{name!r}: no module of the network; give one of {', '.join(known[:20])}") from None
+
+
+def head_function(network: nn.Module, images: Tensor, block: str) -> Function:
+    """The logits as a function of what goes into a block, all that comes before it held fixed.
+
+    Args:
+        network: maps images (N, C, H, W) to logits.
+        images: (N, C, H, W).
+        block: name of a module that is called once, with one tensor.
+    """
+    module = submodule(network, block)
+
+    def logits_of(given: Tensor) -> Tensor:
+        handle = module.register_forward_pre_hook(lambda _, __: (given,))
+        try:
+            logits: Tensor = network(images)
+        finally:
+            handle.remove()
+        return logits
+
+    return logits_of

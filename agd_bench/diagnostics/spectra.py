@@ -1,0 +1,195 @@
+"""Singular values of the Jacobian of any function: all of them where its matrices are small, else what products with it tell.
+
+References:
+    C. Lanczos, An iteration method for the solution of the eigenvalue problem, Journal of Research of the National Bureau of
+    Standards, 1950.
+    M. F. Hutchinson, A stochastic estimator of the trace of the influence matrix, Communications in Statistics, 1990.
+    G. H. Golub and G. Meurant, Matrices, Moments and Quadrature with Applications, 2010, chapter 6 (Gauss quadrature by Lanczos).
+    S. Ubaru, J. Chen and Y. Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIAM Journal on Matrix Analysis
+    and Applications, 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from agd_bench.diagnostics.linearising import Function, Linearisation
+from agd_bench.errors import Diverged
+
+LARGEST_RANK = 4096
+"""Rows or columns, whichever are fewer, of a Jacobian whose matrix is computed."""
+LARGEST_WORK = 1e11
+"""Multiply-adds, matrices × rows × columns × fewer of both, up to which it is: about half a minute of one core."""
+LARGEST_ENTRIES = 2**26
+"""Entries of the matrices up to which they are: half a gigabyte in double precision."""
+
+NOT_FINITE = "a Jacobian is not finite"
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Singular values of a Jacobian, r = images × min(inputs, outputs) of them, zeros among them included.
+
+    Attributes:
+        method: `exact`: of the matrix itself; `fft`: exact too, of a circular convolution, by its Fourier transform; `estimated`.
+        count: r.
+        numbers: by name. Of `exact` and `fft`: `mean`, `median`, `min`, `max`, `rms`. Of `estimated`: `rms_by_probes`
+            (sqrt(E ‖J v‖² / r), v standard normal); `mean_by_quadrature` with its standard error over the starts, `mean_error`
+            (left out with one start); `max_by_lanczos` and `min_by_lanczos`, the outermost Ritz values: the
+            largest singular value is at least that, the smallest at most.
+        values: all singular values, descending; null of `estimated`.
+    """
+
+    method: Literal["exact", "fft", "estimated"]
+    count: int
+    numbers: dict[str, float]
+    values: Tensor | None = None
+
+    @property
+    def mean(self) -> float:
+        """The mean singular value, exact or by quadrature, as `method` says."""
+        return self.numbers["mean_by_quadrature" if self.method == "estimated" else "mean"]
+
+
+def summarised(values: Tensor, method: Literal["exact", "fft"]) -> Spectrum:
+    """A spectrum of which all values are known.
+
+    Args:
+        values: singular values in any order and shape.
+        method: how they were computed.
+    """
+    values = values.double().flatten().sort(descending=True).values
+    numbers = {
+        "mean": values.mean(),
+        "median": values.quantile(0.5) if len(values) < 2**24 else values[len(values) // 2],
+        "min": values[-1],
+        "max": values[0],
+        "rms": values.square().mean().sqrt(),
+    }
+    return Spectrum(method, len(values), {name: float(value) for name, value in numbers.items()}, values.cpu())
+
+
+def jacobian_spectrum(
+    function: Function,
+    point: Tensor,
+    *,
+    largest_rank: int = LARGEST_RANK,
+    probes: int = 32,
+    starts: int = 4,
+    steps: int = 16,
+    seed: int = 0,
+) -> Spectrum:
+    """Singular values of the Jacobian of a function at a point.
+
+    Where images do not depend on each other (found out by asking), the Jacobian is one matrix for each image, and the spectrum is
+    that of all of them together.
+
+    Args:
+        function: maps a batch (N, …) to a batch (N, …); without random draws.
+        point: the batch at which to differentiate, (N, …), floating point.
+        largest_rank: matrices with more rows and columns are not computed; 0: none is. Nor are they beyond `LARGEST_WORK`
+            and `LARGEST_ENTRIES`.
+        probes: random directions of the root mean square, where estimated, at least 1.
+        starts: random starts of Lanczos' iteration, where estimated, at least 1.
+        steps: of each, at least 2; fewer where the space is exhausted.
+        seed: of the random directions. Equal seeds ask networks of one shape along the same directions.
+
+    Raises:
+        Diverged: the function's value or a product with its Jacobian is not finite.
+    """
+    linear = Linearisation(function, point)
+    if affordable(linear, largest_rank):
+        matrices = linear.matrices().double()
+        if not matrices.isfinite().all():  # the decomposition would fail, with a message of its own
+            raise Diverged(NOT_FINITE)
+        return summarised(torch.linalg.svdvals(matrices), "exact")
+    generator = torch.Generator().manual_seed(seed)
+    numbers = {"rms_by_probes": rms_by_probes(linear, probes, generator), **_by_lanczos(linear, starts, steps, generator)}
+    return Spectrum("estimated", linear.count, numbers)
+
+
+def affordable(linear: Linearisation, largest_rank: int = LARGEST_RANK) -> bool:
+    """Whether the matrices of a Jacobian are computed."""
+    blocks, side = (1, linear.images) if linear.mixes else (linear.images, 1)
+    rows, columns = side * linear.outputs, side * linear.inputs
+    entries = blocks * rows * columns
+    return min(rows, columns) <= largest_rank and entries <= LARGEST_ENTRIES and entries * min(rows, columns) <= LARGEST_WORK
+
+
+def rms_by_probes(linear: Linearisation, probes: int, generator: torch.Generator) -> float:
+    """Root mean square of the singular values, sqrt(E ‖J v‖² / r) over standard normal v (Hutchinson)."""
+    total = 0.0
+    for _ in range(probes):
+        direction = torch.randn(linear.images, linear.inputs, generator=generator)
+        total += float(linear.forward(direction.to(linear.point)).double().square().sum())
+    if not math.isfinite(total):
+        raise Diverged(NOT_FINITE)
+    return math.sqrt(total / probes / linear.count)
+
+
+def _by_lanczos(linear: Linearisation, starts: int, steps: int, generator: torch.Generator) -> dict[str, float]:
+    """The mean and the ends of the spectrum from Gram's operator on the smaller side, whose eigenvalues are the squares."""
+    tall = linear.outputs > linear.inputs
+    size = min(linear.inputs, linear.outputs)
+
+    def gram(vector: Tensor) -> Tensor:
+        batch = vector.reshape(linear.images, size).to(linear.point.dtype)
+        product = linear.transpose(linear.forward(batch)) if tall else linear.forward(linear.transpose(batch))
+        return product.double().flatten()
+
+    means, ends = [], []
+    for _ in range(starts):
+        start = torch.randn(linear.images * size, generator=generator).to(linear.point.device).double()
+        nodes, weights = quadrature(gram, start, steps)
+        values = nodes.clamp(min=0).sqrt()  # rounding may bring an eigenvalue of 0 under it
+        means.append(float((weights * values).sum()))
+        ends.append((float(values.min()), float(values.max())))
+    mean = sum(means) / starts
+    numbers = {"mean_by_quadrature": mean}
+    if starts > 1:
+        variance = sum((value - mean) ** 2 for value in means) / (starts - 1)
+        numbers["mean_error"] = math.sqrt(variance / starts)
+    return {**numbers, "min_by_lanczos": min(low for low, _ in ends), "max_by_lanczos": max(high for _, high in ends)}
+
+
+def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of Gauss' quadrature of a symmetric operator's spectrum as a start sees it.
+
+    The sum of weights × f(nodes) is vᵀ f(A) v for the normalised start v, exactly for polynomials f of degree 2 steps − 1; over
+    random starts its mean is that of f over the eigenvalues. The nodes are Ritz values: they lie between the outermost eigenvalues.
+
+    Args:
+        apply: multiplies a vector (n,) by the operator, symmetric.
+        start: (n,), not 0.
+        steps: of Lanczos' iteration; fewer where the start lies in a smaller invariant subspace.
+
+    Returns:
+        Nodes ascending and their weights, of sum 1.
+    """
+    basis = [start / torch.linalg.vector_norm(start)]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    for _ in range(min(steps, len(start))):
+        vector = apply(basis[-1])
+        diagonal.append(torch.dot(vector, basis[-1]))
+        known = torch.stack(basis)
+        for _ in range(2):  # orthogonal to working precision, which the plain recurrence loses
+            vector = vector - known.T @ (known @ vector)
+        length = torch.linalg.vector_norm(vector)
+        if len(diagonal) == steps or float(length) <= 1e-10 * max(float(abs(value)) for value in (*diagonal, *beside)):
+            break
+        beside.append(length)
+        basis.append(vector / length)
+    middle = torch.stack(diagonal)
+    matrix = torch.diag(middle)
+    if len(middle) > 1:
+        off = torch.stack(beside[: len(middle) - 1])
+        matrix = matrix + torch.diag(off, 1) + torch.diag(off, -1)
+    nodes, vectors = torch.linalg.eigh(matrix)
+    return nodes, vectors[0].square()

@@ -1,0 +1,134 @@
+"""Spectra of Jacobians against explicit matrices, and estimates against exact values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agd_bench.diagnostics import jacobian_spectrum
+from agd_bench.diagnostics.linearising import Linearisation
+from agd_bench.diagnostics.spectra import quadrature
+from tests.diagnostics.explicit import jacobian_of
+
+
+def small_network(seed: int = 0) -> nn.Module:
+    """A convolution, a batch normalisation and a stride, in double precision."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.GELU(), nn.Conv2d(3, 4, 3, stride=2, padding=1))
+    return network.double()
+
+
+def drawn(*shape: int, seed: int = 1) -> Tensor:
+    """Standard normal numbers in double precision."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_exact_values_are_those_of_the_whole_batch(training: bool) -> None:
+    """With batch statistics images mix and the matrix is one; else it falls into one for each image, with the same values."""
+    network, point = small_network().train(training), drawn(3, 2, 4, 4)
+    network(point)
+    spectrum = jacobian_spectrum(network, point)
+    expected = torch.linalg.svdvals(jacobian_of(network, point))[: spectrum.count]
+    assert spectrum.method == "exact"
+    assert spectrum.count == 3 * min(2 * 16, 4 * 4)
+    assert spectrum.values is not None
+    torch.testing.assert_close(spectrum.values, expected)
+    assert Linearisation(network, point).mixes == training
+    assert spectrum.numbers["mean"] == pytest.approx(float(expected.mean()))
+    assert spectrum.numbers["rms"] == pytest.approx(float(expected.square().mean().sqrt()))
+    assert [spectrum.numbers[name] for name in ("min", "max")] == pytest.approx([float(expected[-1]), float(expected[0])])
+    assert spectrum.numbers["median"] == pytest.approx(float(expected.quantile(0.5)))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(7, 4), (4, 7)])
+def test_matrices_are_built_from_either_side(inputs: int, outputs: int) -> None:
+    """Rows where the outputs are fewer, columns where the inputs are; both are the matrix of the layer for each image."""
+    layer = nn.Linear(inputs, outputs).double()
+    linear = Linearisation(layer, drawn(2, inputs))
+    torch.testing.assert_close(linear.matrices(), layer.weight.detach().expand(2, -1, -1))
+
+
+def test_products_are_those_of_the_matrix() -> None:
+    """Forward and transposed products, of a function whose images mix."""
+    network, point = small_network().train(), drawn(3, 2, 4, 4)
+    linear, matrix = Linearisation(network, point), jacobian_of(network, point)
+    tangent, cotangent = drawn(3, 32, seed=2), drawn(3, 16, seed=3)
+    torch.testing.assert_close(linear.forward(tangent).flatten(), matrix @ tangent.flatten())
+    torch.testing.assert_close(linear.transpose(cotangent).flatten(), matrix.T @ cotangent.flatten())
+
+
+def test_a_change_in_place_and_a_constant_are_differentiated() -> None:
+    """A rectifier in place leaves the point as it is; what does not depend on its input has a spectrum of zeros."""
+    point = drawn(2, 5)
+    before = point.clone()
+    spectrum = jacobian_spectrum(nn.ReLU(inplace=True), point)
+    assert torch.equal(point, before)
+    assert spectrum.numbers["mean"] == pytest.approx(float((point > 0).double().mean()))
+    constant = jacobian_spectrum(lambda given: torch.ones_like(given[:, :3]), point, largest_rank=0)
+    assert constant.numbers["rms_by_probes"] == constant.numbers["max_by_lanczos"] == 0.0
+    assert jacobian_spectrum(lambda given: torch.ones_like(given[:, :3]), point).numbers["max"] == 0.0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_estimates_meet_the_exact_values(training: bool) -> None:
+    """Mean and root mean square within four standard errors; Ritz values inside the spectrum, the largest one near its end."""
+    network, point = small_network().train(training), drawn(4, 2, 8, 8)
+    network(point)
+    exact = jacobian_spectrum(network, point).numbers
+    estimate = jacobian_spectrum(network, point, largest_rank=0, probes=64, starts=8, steps=24)
+    assert estimate.method == "estimated"
+    assert estimate.values is None
+    numbers = estimate.numbers
+    assert abs(numbers["mean_by_quadrature"] - exact["mean"]) < 4 * numbers["mean_error"] < 0.15 * exact["mean"]
+    assert numbers["rms_by_probes"] == pytest.approx(exact["rms"], rel=0.05)
+    assert 0.95 * exact["max"] < numbers["max_by_lanczos"] <= exact["max"] * (1 + 1e-9)
+    assert exact["min"] * (1 - 1e-9) <= numbers["min_by_lanczos"] < exact["median"]
+
+
+def test_quadrature_is_exact_for_polynomials() -> None:
+    """Five steps integrate powers up to nine as vᵀ Aᵖ v; a start inside a small invariant subspace ends early."""
+    roots = torch.linspace(0.1, 2, 40, dtype=torch.float64)
+    start = drawn(40)
+    unit = start / start.norm()
+    nodes, weights = quadrature(lambda vector: roots * vector, start, 5)
+    for power in range(10):
+        assert float((weights * nodes**power).sum()) == pytest.approx(float((unit.square() * roots**power).sum()))
+    assert float((weights * nodes**10).sum()) != pytest.approx(float((unit.square() * roots**10).sum()), rel=1e-9)
+    sparse = torch.zeros(40, dtype=torch.float64)
+    sparse[[3, 30]] = 1.0
+    nodes, weights = quadrature(lambda vector: roots * vector, sparse, 16)
+    torch.testing.assert_close(nodes, roots[[3, 30]])
+    torch.testing.assert_close(weights, torch.full((2,), 0.5, dtype=torch.float64))
+
+
+def test_equal_seeds_give_equal_estimates_and_touch_no_global_generator() -> None:
+    """Pairs are asked along equal directions."""
+    network, point = small_network().eval(), drawn(2, 2, 4, 4)
+    state = torch.get_rng_state()
+    first, again, other = (jacobian_spectrum(network, point, largest_rank=0, starts=2, seed=seed).numbers for seed in (5, 5, 6))
+    assert first == again
+    assert first["mean_by_quadrature"] != other["mean_by_quadrature"]
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_one_start_has_no_error() -> None:
+    """Nothing says how good a single start is, so the number is left out."""
+    numbers = jacobian_spectrum(small_network().eval(), drawn(1, 2, 4, 4), largest_rank=0, starts=1).numbers
+    assert "mean_error" not in numbers
+    assert all(math.isfinite(value) for value in numbers.values())
+
+
+def test_the_example_of_a_residual_matrix() -> None:
+    """A uniform matrix of 500 rows, and the same plus the identity: known means of their singular values (science notes, 4.2)."""
+    matrix = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (500, 500)) / np.sqrt(500))
+    point = torch.zeros(1, 500, dtype=torch.float64)
+    plain = jacobian_spectrum(lambda given: given @ matrix.T, point).numbers
+    skipped = jacobian_spectrum(lambda given: given + given @ matrix.T, point).numbers
+    assert [plain["mean"], plain["max"]] == pytest.approx([0.490, 1.15], abs=0.01)
+    assert [skipped["mean"], skipped["min"], skipped["max"]] == pytest.approx([1.082, 0.30, 1.87], abs=0.01)
