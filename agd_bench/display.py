@@ -38,7 +38,8 @@ def _ended(snapshot: Snapshot) -> int:
 
 def counts_line(snapshot: Snapshot) -> str:
     """How far the sweep is, in one line."""
-    outcomes = ", ".join(f"{snapshot.counts[s]} {s}" for s in ("diverged", "failed", "refused", "pruned") if snapshot.counts.get(s))
+    told = ("diverged", "failed", "refused", "pruned", "unneeded")
+    outcomes = ", ".join(f"{snapshot.counts[status]} {status}" for status in told if snapshot.counts.get(status))
     parts = [f"{_ended(snapshot)} of {snapshot.total} trials", f"{len(snapshot.running)} running"]
     parts += [outcomes] if outcomes else []
     return ", ".join(parts) + f"; {duration(snapshot.elapsed_seconds)} so far, {duration(snapshot.remaining_seconds)} left"

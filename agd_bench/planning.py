@@ -8,15 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from pydantic import ValidationError
 
 from agd_bench import plugins
-from agd_bench.errors import SweepError, UnknownNameError
-from agd_bench.records import TUNING_SEED, AlgorithmChoice, DatasetChoice, Plan, Profile, SearchSpaceChoice, Study, Sweep, Trial, digest
+from agd_bench.errors import PluginError, SweepError, UnknownNameError
+from agd_bench.records import (
+    TUNING_SEED,
+    AlgorithmChoice,
+    DatasetChoice,
+    Plan,
+    Profile,
+    Scalars,
+    SearchSpaceChoice,
+    Study,
+    StudyRule,
+    Sweep,
+    Trial,
+    digest,
+)
 
 Folders = Mapping[plugins.Kind, Sequence[Path]]
 
@@ -82,10 +97,16 @@ def _check_options(module: ModuleType, choice: SearchSpaceChoice) -> None:
 def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
     parameters = list(inspect.signature(module.build).parameters.values())
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    known = [parameter.name for parameter in parameters[2:] if parameter.kind is not parameter.VAR_KEYWORD]
-    for name in choice.hyperparameters:
+    known = [parameter.name for parameter in parameters[2:] if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "graph"]
+    for name in {**choice.hyperparameters, **choice.untuned}:
         if name not in known and not takes_any:
             raise UnknownNameError(f"hyperparameter of algorithm {choice.name!r}:", name, known)
+    allowed = getattr(module, "LOSSES", ())
+    if choice.loss and allowed and choice.loss not in allowed:
+        raise SweepError(f"algorithm {choice.label!r}: its constants hold for the loss {' or '.join(allowed)}, not for {choice.loss!r}")
+    if choice.tuning_scope == "none":
+        _check_untuned(module, choice)
+        return
     fixed = sorted(set(choice.hyperparameters) & set(module.RANGES))
     if fixed:
         raise SweepError(f"algorithm {choice.label!r}: {', '.join(fixed)} is tuned by its RANGES and cannot be fixed as well")
@@ -93,10 +114,58 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
         raise SweepError(f"algorithm {choice.label!r} is externally tuned: give tuning_trials, at least 1")
     if choice.tuning_trials and not module.RANGES:
         raise SweepError(f"algorithm {choice.label!r} is self-tuning: it has nothing to tune, so tuning_trials must be 0")
+    if choice.sampler == "grid":
+        _check_grid(module, choice)
     if choice.pruner != "none" and choice.tuning_scope == "search-space":
         raise SweepError(
             f'algorithm {choice.label!r}: the median pruner compares trainings of one architecture; use pruner = "none" with this scope'
         )
+
+
+def _check_grid(module: ModuleType, choice: AlgorithmChoice) -> None:
+    """A grid is searched whole, and its size is what the sweep says, so that its cost stands in the sweep."""
+    continuous = [name for name, given in module.RANGES.items() if "choices" not in given]
+    if continuous:
+        raise SweepError(
+            f"algorithm {choice.label!r}: a grid needs choices, and {', '.join(continuous)} has a range; use another sampler than 'grid'"
+        )
+    points = math.prod(len(given["choices"]) for given in module.RANGES.values())
+    if choice.tuning_trials != points:
+        raise SweepError(f"algorithm {choice.label!r}: its grid has {points} points; give tuning_trials = {points}")
+
+
+def study_rule(module: ModuleType) -> StudyRule:
+    """How the tuning trials of an algorithm differ from its final ones.
+
+    Raises:
+        PluginError: its fact STUDY is malformed.
+    """
+    try:
+        return StudyRule.model_validate(getattr(module, "STUDY", {}))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        keys = ", ".join(StudyRule.model_fields)
+        raise PluginError(
+            f"{module.__name__}: STUDY: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; it is a dict with any of {keys}"
+        ) from None
+
+
+def _check_untuned(module: ModuleType, choice: AlgorithmChoice) -> None:
+    """Scope `none` has no study, so the sweep must say what the study would have chosen."""
+    missing = [name for name in module.RANGES if name not in {**choice.hyperparameters, **choice.untuned}]
+    if not module.RANGES:
+        raise SweepError(f"algorithm {choice.label!r} is self-tuning: it has nothing to tune, so leave tuning_scope out")
+    if missing:
+        ranges = ", ".join(f"{name} ({_in_words(module.RANGES[name])})" for name in missing)
+        raise SweepError(
+            f'algorithm {choice.label!r}: tuning_scope = "none" trains with given values, and none is given for {ranges};'
+            " name them in the table `untuned`"
+        )
+
+
+def _in_words(given: Mapping[str, object]) -> str:
+    """A range of a hyperparameter as a message writes it."""
+    return f"one of {given['choices']}" if "choices" in given else f"{given['low']} to {given['high']}{', log' * bool(given.get('log'))}"
 
 
 def _locate_all(sweep: Sweep, folders: Folders) -> dict[str, plugins.Source]:
@@ -123,6 +192,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
     """
     sources = _locate_all(sweep, folders or {})
     modules = {key: plugins.load_source(source) for key, source in sources.items()}
+    rules = {choice.name: study_rule(modules[f"algorithms/{choice.name}"]) for choice in sweep.algorithms}
     for algorithm in sweep.algorithms:
         _check_algorithm(modules[f"algorithms/{algorithm.name}"], algorithm)
     trials: list[Trial] = []
@@ -134,7 +204,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
         sound = [architecture for architecture in architectures if not _defect(module, space.name, architecture)]
         for dataset in sweep.datasets:
             for profile in sweep.profiles:
-                cell = _Cell(sweep, space, dataset, profile, architectures, tuple(sound))
+                cell = _Cell(sweep, space, dataset, profile, architectures, tuple(sound), rules, _shallow(module))
                 trials += cell.self_tuning()
                 studies += [study for choice in sweep.algorithms if choice.tuning_trials for study in cell.studies(choice)]
     made = Plan(
@@ -155,6 +225,13 @@ def _check_distinct(made: Plan) -> None:
             )
 
 
+def _shallow(module: ModuleType) -> tuple[str, Scalars] | None:
+    """A search space's shallow network and its options, if it names one and tells its paths."""
+    if not (hasattr(module, "graph") and hasattr(module, "SHALLOW")):
+        return None
+    return str(module.SHALLOW), dict(getattr(module, "SHALLOW_OPTIONS", {}))
+
+
 class _Cell:
     """The trials of one comparison: one search space, data set and profile, all algorithms."""
 
@@ -166,9 +243,12 @@ class _Cell:
         profile: Profile,
         architectures: tuple[str, ...],
         sound: tuple[str, ...],
+        rules: Mapping[str, StudyRule],
+        shallow: tuple[str, Scalars] | None,
     ) -> None:
         self.sweep, self.space, self.dataset, self.profile = sweep, space, dataset, profile
         self.architectures, self.sound = architectures, sound
+        self.rules, self.shallow = rules, shallow
 
     def trial(self, choice: AlgorithmChoice, architecture: str, seed: int, **more: object) -> Trial:
         return Trial.model_validate(
@@ -182,41 +262,94 @@ class _Cell:
                 "augment": self.dataset.augment,
                 "algorithm": choice.name,
                 "algorithm_label": choice.label,
-                "hyperparameters": choice.hyperparameters,
+                "hyperparameters": {**choice.hyperparameters, **choice.untuned},
                 "loss": choice.loss,
                 "profile": self.profile,
                 "precision": self.sweep.precision,
                 "epochs": self.sweep.epochs,
                 "batch_size": self.sweep.batch_size,
+                "diagnostics": self.sweep.diagnostics,
                 "seed": seed,
                 **more,
             }
         )
 
     def self_tuning(self) -> list[Trial]:
-        """Final trials without a study: of self-tuning algorithms, and of every algorithm on an architecture with a defect."""
+        """Final trials without a study: of self-tuning algorithms, and of every algorithm on what it can only refuse.
+
+        That is an architecture with a defect, or a space without a shallow network where the study would train one.
+        """
+        sound = set(self.sound)
         return [
-            self.trial(choice, architecture, seed)
+            self.trial(choice, architecture, seed, study=self._twin_key(choice, architecture))
             for seed in self.sweep.seeds
             for architecture in self.architectures
             for choice in self.sweep.algorithms
-            if not choice.tuning_trials or architecture not in self.sound
+            if not choice.tuning_trials or architecture not in sound or self._lacks_shallow(choice)
         ]
+
+    def _twin_key(self, choice: AlgorithmChoice, architecture: str) -> str | None:
+        """What tells apart the trials of an architecture with a defect that only differ in how they would have been tuned.
+
+        The first of such entries needs nothing; the others' trials name the study that they would have used.
+        """
+        if not choice.tuning_trials:
+            return None
+        alike = [other for other in self.sweep.algorithms if other.tuning_trials and _untuned_part(other) == _untuned_part(choice)]
+        return None if alike[0].label == choice.label else self._key(choice, (architecture,))
 
     def studies(self, choice: AlgorithmChoice) -> list[Study]:
         """One study per architecture, or one for the search space, as the choice's scope says."""
+        if self._lacks_shallow(choice):
+            return []
         if choice.tuning_scope == "architecture":
             return [self._study(choice, (architecture,), (architecture,)) for architecture in self.sound]
-        return [self._study(choice, self.sound[: choice.proxies], self.sound)] if self.sound else []
+        tried = self.sound[: choice.proxies]
+        if self.rules[choice.name].network == "shallow" and self.shallow:
+            tried = (self.shallow[0],)
+        return [self._study(choice, tried, self.sound)] if self.sound else []
+
+    def _lacks_shallow(self, choice: AlgorithmChoice) -> bool:
+        return self.rules[choice.name].network == "shallow" and self.shallow is None
 
     def _study(self, choice: AlgorithmChoice, tried: tuple[str, ...], trained: tuple[str, ...]) -> Study:
-        probe = self.trial(choice, tried[0], 0).model_dump(exclude={"search_space_label", "algorithm_label", "seed", "architecture"})
-        key = digest({**probe, "tried": tried, "trials": choice.tuning_trials, "scope": choice.tuning_scope, "pruner": choice.pruner})
-        rounds = tuple(
-            tuple(
-                self.trial(choice, architecture, TUNING_SEED + number, purpose="tuning", study=key, number=number) for architecture in tried
-            )
-            for number in range(choice.tuning_trials)
-        )
+        key = self._key(choice, tried)
+        rounds = tuple(self._round(choice, tried, key, number) for number in range(choice.tuning_trials))
         final = tuple(self.trial(choice, architecture, seed, study=key) for seed in self.sweep.seeds for architecture in trained)
-        return Study(key=key, algorithm=choice.name, algorithm_label=choice.label, pruner=choice.pruner, rounds=rounds, final=final)
+        return Study(
+            key=key,
+            algorithm=choice.name,
+            algorithm_label=choice.label,
+            pruner=choice.pruner,
+            sampler=choice.sampler,
+            metric=self.rules[choice.name].metric,
+            rounds=rounds,
+            final=final,
+        )
+
+    def _round(self, choice: AlgorithmChoice, tried: tuple[str, ...], key: str, number: int) -> tuple[Trial, ...]:
+        """The trials of one proposal."""
+        rule = self.rules[choice.name]
+        changes: dict[str, object] = {"purpose": "tuning", "study": key, "number": number}
+        if rule.epochs is not None:
+            changes["epochs"] = rule.epochs
+        if rule.hyperparameters:
+            changes["hyperparameters"] = {**choice.hyperparameters, **rule.hyperparameters}
+        if rule.network == "shallow" and self.shallow and choice.tuning_scope == "search-space":
+            changes["search_space_options"] = {**self.space.options, **self.shallow[1]}
+        seeds = [TUNING_SEED + number] if rule.seeds is None else [TUNING_SEED + seed for seed in range(rule.seeds)]
+        return tuple(self.trial(choice, architecture, seed, **changes) for architecture in tried for seed in seeds)
+
+    def _key(self, choice: AlgorithmChoice, tried: tuple[str, ...]) -> str:
+        probe = self.trial(choice, tried[0], 0).model_dump(
+            exclude={"search_space_label", "algorithm_label", "seed", "architecture", "diagnostics"}
+        )
+        sampler = {} if choice.sampler == "tpe" else {"sampler": choice.sampler}  # keys of before there was a choice stay as they are
+        asked = {"tried": tried, "trials": choice.tuning_trials, "scope": choice.tuning_scope, "pruner": choice.pruner}
+        rule = self.rules[choice.name].model_dump(exclude_defaults=True)
+        return digest({**probe, **asked, **sampler, **({"rule": rule} if rule else {})})
+
+
+def _untuned_part(choice: AlgorithmChoice) -> tuple[object, ...]:
+    """What of an entry makes its trials what they are, the study apart."""
+    return choice.name, choice.hyperparameters, choice.loss

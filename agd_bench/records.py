@@ -12,7 +12,7 @@ import json
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -24,16 +24,21 @@ Scalars = dict[str, Scalar]
 
 Profile = Literal["matrix-only", "as-published"]
 Purpose = Literal["tuning", "final"]
-Scope = Literal["architecture", "search-space"]
+Scope = Literal["architecture", "search-space", "none"]
+Sampler = Literal["tpe", "random", "grid"]
+Metric = Literal["val_accuracy", "train_loss"]
 LossName = Literal["square", "cross-entropy"]
 Precision = Literal["float32", "bfloat16"]
-Status = Literal["done", "diverged", "failed", "refused", "pruned"]
-TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned")
+Diagnostics = Literal["optimizer", "network", "network-start"]
+Status = Literal["done", "diverged", "failed", "refused", "pruned", "unneeded"]
+TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned", "unneeded")
+"""Statuses that a trial keeps. `unneeded`: a seed that an adaptive sweep planned and could do without; it was never trained."""
 
 TUNING_SEED = 1_000_000
 """Seeds of tuning trials start here, so that final trials always meet fresh ones."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
 
 
 def canonical_json(value: Any) -> str:
@@ -100,24 +105,76 @@ class AlgorithmChoice(Record):
         hyperparameters: values to fix, by the names of the plug-in's `build`.
         loss: the loss to train with instead of the algorithm's own.
         tuning_trials: proposals of each study; needs an algorithm with `RANGES`, 0 for one without.
-        tuning_scope: whether each architecture is tuned for itself, or the search space once on `proxies` of it.
+        tuning_scope: whether each architecture is tuned for itself, the search space once on `proxies` of it, or nothing
+            (`none`: the `untuned` values everywhere). A sweep may list several: see `Sweep.algorithms`.
+        untuned: values that scope `none` trains with; with `hyperparameters` they must name every one of the RANGES.
         proxies: architectures that a search-space study trains with each proposal.
+        sampler: who proposes: `tpe`, or `random`: independent draws, uniform in the RANGES (in their logarithm where `log`),
+            which statements about the best of n proposals need; or `grid`: every combination of the choices, where the RANGES are choices
+            alone; `tuning_trials` is then their number.
         pruner: `"median"` stops a tuning trial whose best validation accuracy so far is under the median of earlier ones.
     """
 
     name: Name
-    label: Name = ""
+    label: Label = ""
     hyperparameters: Scalars = {}
     loss: LossName | None = None
     tuning_trials: Annotated[int, Field(ge=0)] = 0
     tuning_scope: Scope = "architecture"
+    untuned: Scalars = {}
     proxies: Annotated[int, Field(ge=1)] = 4
+    sampler: Sampler = "tpe"
     pruner: Literal["none", "median"] = "none"
 
     @model_validator(mode="before")
     @classmethod
     def _label_from_name(cls, data: Any) -> Any:
         return {"label": data.get("name", ""), **data} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.untuned and self.tuning_scope != "none":
+            raise ValueError(f'untuned: values that only tuning_scope = "none" trains with; this entry has {self.tuning_scope!r}')
+        if self.tuning_scope == "none" and self.tuning_trials:
+            raise ValueError('tuning_scope = "none" has no study; leave tuning_trials out')
+        twice = sorted(set(self.untuned) & set(self.hyperparameters))
+        if twice:
+            raise ValueError(f"untuned: {', '.join(twice)} stands in hyperparameters as well; give it once")
+        if self.sampler != "tpe" and self.pruner != "none":
+            raise ValueError(
+                f'sampler = "{self.sampler}" makes independent proposals, and a pruner judges each by earlier ones; use pruner = "none"'
+            )
+        return self
+
+
+class AdaptiveSeeds(Record):
+    """How many seeds an architecture gets when a sweep says `seeds = "adaptive"`; the method is `analysis.allocating`'s.
+
+    Attributes:
+        first: seeds that every architecture gets; at least two, because seed noise is estimated from them.
+        most: seeds that one gets at most.
+        batch: seeds between two looks at the results.
+        half_width: an order is left open once the confidence interval of the difference reaches no further than this to either
+            side: a share of the validation images in (0, 1).
+        level: probability that not one order, of any two architectures under any algorithm at any look, is decided wrongly, in (0, 1).
+    """
+
+    first: Annotated[int, Field(ge=2)] = 2
+    most: Annotated[int, Field(ge=3, lt=TUNING_SEED)] = 8
+    batch: Annotated[int, Field(ge=1)] = 1
+    half_width: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.most <= self.first:
+            raise ValueError(f"most = {self.most} must be more than first = {self.first}; with equal ones use seeds = {self.first}")
+        return self
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Seeds of an architecture at each look, ascending."""
+        return tuple(sorted({*range(self.first, self.most, self.batch), self.most}))
 
 
 class Sweep(Record):
@@ -126,15 +183,22 @@ class Sweep(Record):
     Attributes:
         name: names the run folder.
         description: a sentence for the report.
+        algorithms: the entries. One whose `tuning_scope` is a list stands for one entry per scope, labelled `LABEL@SCOPE`; its
+            tuning is that of the scopes that tune, its `untuned` values that of `none`.
         epochs: passes over the (share of the) training split, for every trial.
         batch_size: images a step.
-        seeds: the final trials' seeds, or how many (0, 1, …).
+        seeds: the final trials' seeds, or how many (0, 1, …), or `"adaptive"`: 0 to `adaptive_seeds.most` − 1, of which each
+            architecture gets as many as the order of the architectures needs.
+        adaptive_seeds: how adaptive seeds are given; null: every architecture gets every seed.
         profiles: which parameters the networks have (DESIGN, fair comparison 1).
         precision: arithmetic of forward and backward; never different between the algorithms of one comparison.
         baseline: label of the algorithm that the others are compared with; default: the first one listed.
         max_attempts: executions a trial may have when workers, nodes or drivers are lost.
         deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
         checkpoint_seconds: seconds between the checkpoints of a long trial.
+        diagnostics: what is recorded beside the curves, per epoch: `optimizer` (what the optimizer's `diagnostics()` says of its steps);
+            `network` (spectra and slopes of final trials' networks at log-spaced steps, see `agd_bench.diagnostics`, whose seconds are not
+            those of training) or `network-start` (the blocks' spectra before the first step alone).
     """
 
     name: Name
@@ -145,20 +209,44 @@ class Sweep(Record):
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=2)] = 128
     seeds: tuple[Annotated[int, Field(ge=0, lt=TUNING_SEED)], ...] = (0, 1, 2)
+    adaptive_seeds: AdaptiveSeeds | None = None
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
     precision: Precision = "float32"
     baseline: str = ""
     max_attempts: Annotated[int, Field(ge=1)] = 3
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    diagnostics: tuple[Diagnostics, ...] = ()
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_to_seeds(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f'{value!r} given; allowed are a number of seeds, a list of seeds, or "adaptive"')
         return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expanded(cls, data: Any) -> Any:
+        """The short forms written out: `seeds = "adaptive"`, and one entry per tuning scope."""
+        if not isinstance(data, dict):
+            return data
+        if data.get("seeds") == "adaptive":
+            rule = data.get("adaptive_seeds") or {}
+            most = rule.get("most", AdaptiveSeeds().most) if isinstance(rule, dict) else getattr(rule, "most", None)
+            # Where `most` cannot be used, its own field says what is wrong with it.
+            seeds = tuple(range(most)) if isinstance(most, int) and 0 < most < TUNING_SEED else (0,)
+            data = {**data, "seeds": seeds, "adaptive_seeds": rule}
+        if isinstance(data.get("algorithms"), list | tuple):
+            data = {**data, "algorithms": [one for given in data["algorithms"] for one in _by_scope(given)]}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.adaptive_seeds is not None and self.seeds != tuple(range(self.adaptive_seeds.most)):
+            raise ValueError(
+                f'adaptive_seeds: holds for seeds = "adaptive" only; seeds = {list(self.seeds)} are given to every architecture'
+            )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} must be distinct and at least one")
         for field in ("search_spaces", "algorithms"):
@@ -180,6 +268,22 @@ class Sweep(Record):
         return self.baseline or self.algorithms[0].label
 
 
+def _by_scope(given: Any) -> list[Any]:
+    """An entry of `algorithms` as one entry per listed tuning scope; anything else as it is."""
+    if not isinstance(given, dict) or not isinstance(given.get("tuning_scope"), list | tuple):
+        return [given]
+    scopes = given["tuning_scope"]
+    unknown = [scope for scope in scopes if scope not in get_args(Scope)]
+    if not scopes or unknown or len(set(scopes)) < len(scopes):
+        raise ValueError(f"algorithms: tuning_scope = {list(scopes)!r} must list different ones of {', '.join(get_args(Scope))}")
+    if "none" not in scopes and given.get("untuned"):
+        raise ValueError('algorithms: untuned values are given, but tuning_scope does not list "none", which would use them')
+    label = given.get("label") or given.get("name", "")
+    tuning = {key: value for key, value in given.items() if key != "untuned"}
+    untuned = {key: value for key, value in given.items() if key not in ("tuning_trials", "sampler", "pruner")}
+    return [{**(untuned if scope == "none" else tuning), "label": f"{label}@{scope}", "tuning_scope": scope} for scope in scopes]
+
+
 def _explain(error: ValidationError) -> str:
     """One line for the first fault of a sweep, with the nearest key for a misspelt one."""
     parts = []
@@ -187,7 +291,9 @@ def _explain(error: ValidationError) -> str:
         place = ".".join(str(part) for part in fault["loc"])
         text = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            known = {key for record in (Sweep, SearchSpaceChoice, DatasetChoice, AlgorithmChoice) for key in record.model_fields}
+            known = {
+                key for record in (Sweep, SearchSpaceChoice, DatasetChoice, AlgorithmChoice, AdaptiveSeeds) for key in record.model_fields
+            }
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
             text = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
         parts.append(f"{place}: {text}" if place else text)
@@ -245,6 +351,7 @@ class Trial(Record):
         hyperparameters: values that the sweep fixed.
         proposal: values that the tuner proposed, or chose for the final trials; null before it did.
         stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
+        diagnostics: what to record beside the curve; changes no result, so it is not part of the identity.
     """
 
     search_space: Name
@@ -268,11 +375,12 @@ class Trial(Record):
     number: int | None = None
     proposal: Scalars | None = None
     stop_below: dict[int, float] = {}
+    diagnostics: tuple[Diagnostics, ...] = ()
 
     @cached_property
     def id(self) -> str:
         """Sixteen hexadecimal digits, equal for equal trials on every machine."""
-        skipped = {"proposal", "stop_below", "search_space_label", "algorithm_label"}
+        skipped = {"proposal", "stop_below", "diagnostics", "search_space_label", "algorithm_label"}
         return digest(self.model_dump(exclude=skipped))
 
     @property
@@ -281,12 +389,33 @@ class Trial(Record):
         return {**self.hyperparameters, **(self.proposal or {})}
 
 
+class StudyRule(Record):
+    """How an algorithm's tuning trials differ from its final ones: the fact STUDY of its plug-in.
+
+    Attributes:
+        network: what a search-space study trains: the first architectures of the sweep, or the space's SHALLOW one.
+        epochs: of each tuning trial; null: the sweep's.
+        seeds: trainings of each proposal, with equal seeds for every proposal; null: one, with a seed of its own.
+        metric: by what proposals are judged; see `Study`.
+        hyperparameters: values that the tuning trials have instead of the final ones'.
+    """
+
+    network: Literal["proxies", "shallow"] = "proxies"
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    seeds: Annotated[int, Field(ge=1)] | None = None
+    metric: Metric = "val_accuracy"
+    hyperparameters: Scalars = {}
+
+
 class Study(Record):
     """The tuning trials of one algorithm within one scope, and the final trials that use what they choose.
 
     Attributes:
         key: hash of all that decides its proposals.
-        rounds: for each proposal, the trials that try it (one by architecture scope, the proxies by search-space scope).
+        sampler: who proposes.
+        metric: by what a proposal is judged: mean validation accuracy of its trials, or their mean training loss in the last epoch.
+        rounds: for each proposal, the trials that try it (one by architecture scope, the proxies by search-space scope; more with a
+            `StudyRule` of several seeds).
         final: trials from fresh seeds with the chosen values.
     """
 
@@ -294,6 +423,8 @@ class Study(Record):
     algorithm: Name
     algorithm_label: str
     pruner: Literal["none", "median"] = "none"
+    sampler: Sampler = "tpe"
+    metric: Metric = "val_accuracy"
     rounds: tuple[tuple[Trial, ...], ...]
     final: tuple[Trial, ...]
 
@@ -333,6 +464,8 @@ class CurvePoint(Record):
         val_accuracy: share of correct answers on the validation split, in [0, 1].
         train_seconds: seconds of training so far, evaluation apart.
         learning_rate: the optimizer's learning rate (AGD: its automatic one) of the epoch's last step.
+        diagnostics: what the optimizer says of its steps, and what was measured of the network during the epoch, by name; empty where
+            nothing is.
     """
 
     epoch: int
@@ -342,6 +475,7 @@ class CurvePoint(Record):
     val_accuracy: float
     train_seconds: float
     learning_rate: float | None = None
+    diagnostics: dict[str, float] = {}
 
 
 class TrialResult(Record):

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agd_bench.errors import ExecutorError
+from agd_bench import plugins
+from agd_bench.errors import ExecutorError, PluginError
 from agd_bench.planning import Folders, plan
-from agd_bench.records import TERMINAL, Sweep
-from agd_bench.store import Results, load_results
+from agd_bench.records import Sweep
+from agd_bench.store import Results, ended_trials, load_results
 from agd_bench.sweeps import open_sweep
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def estimate(
     num_workers: int | None = None,
     gpus_per_trial: float | None = None,
     device: Device = "auto",
+    store_url: str | None = None,
     folders: Folders | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """What of a sweep is still to be trained and what that takes on this machine.
@@ -98,6 +100,7 @@ def estimate(
         num_workers: trials at a time; default: as many as the cores or the GPUs allow.
         gpus_per_trial: GPUs of a trial.
         device: where to train.
+        store_url: the database that the run was given as its store, instead of a SQLite file in `out`.
         folders: further plug-ins' folders by kind.
 
     Returns:
@@ -109,14 +112,40 @@ def estimate(
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
     made = plan(asked, folders)
-    done: list[str] = []
-    if (folder / "results.sqlite").exists():
-        trials = load_results(folder).trials
-        done = list(trials.loc[trials["status"].isin(TERMINAL), "trial_id"])
+    done = ended_trials(store_url or folder)
     workplace = _workplace(folders, device)
     fetch_datasets(made, workplace)
     slots = num_workers or _slots_here(workplace, gpus_per_trial)
     return estimate_plan(made, workplace, slots, done), slots
+
+
+def plugin_features(results: Results, folders: Folders | None = None) -> pd.DataFrame:
+    """What the search spaces of a run say of its architectures, for `analysis.interaction_drivers`.
+
+    Args:
+        results: the run.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        One row per architecture, indexed by it; a column for each name that a space's optional function `features` gives, NaN for the
+        architectures of other spaces. No rows of spaces without that function.
+
+    Raises:
+        PluginError: a value that is no number.
+    """
+    import pandas as pd
+
+    rows: dict[str, dict[str, float]] = {}
+    for space in results.sweep.search_spaces:
+        module = plugins.load_source(plugins.locate("search_spaces", space.name, (folders or {}).get("search_spaces", ())))
+        if hasattr(module, "features"):
+            for architecture in results.trials.loc[results.trials["search_space"] == space.label, "architecture"].unique():
+                rows[architecture] = module.features(architecture)
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    wrong = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    if wrong:
+        raise PluginError(f"features of a search space must be numbers; {', '.join(wrong)} is not for every architecture")
+    return table.astype(float)
 
 
 def _slots_here(workplace: Workplace, gpus_per_trial: float | None) -> int:

@@ -1,4 +1,4 @@
-"""Which hyperparameters next, from what was told: Optuna's TPE as a function of the rows so far.
+"""Which hyperparameters next, from what was told: Optuna's TPE, a random or a grid search, as a function of the rows.
 
 No Optuna storage holds the truth. Before each ask the study is rebuilt in memory from the rows of our own store, and
 the sampler is seeded by the study's key and the number of rows. A sweep that was killed therefore proposes exactly
@@ -6,12 +6,14 @@ what an undisturbed one would. Parallelism comes from many studies; each study r
 
 References:
     Bergstra, Bardenet, Bengio, Kégl: Algorithms for hyper-parameter optimization. NeurIPS 2011 (TPE).
+    Bergstra, Bengio: Random search for hyper-parameter optimization. Journal of Machine Learning Research, 2012.
     Akiba et al.: Optuna. KDD 2019. Golovin et al.: Google Vizier. KDD 2017 (median stopping rule).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,18 +21,25 @@ from typing import Any, NamedTuple
 import optuna
 
 from agd_bench.errors import PluginError
-from agd_bench.records import CurvePoint, Scalars, Study
+from agd_bench.records import CurvePoint, Sampler, Scalars, Study
 
 STARTUP_TRIALS = 4
 """Random proposals before TPE begins; Optuna's 10 would make the small studies of a sweep random searches."""
 PRUNER_STARTUP = 3
 """Earlier trials that must have reached an epoch before the median rule judges by it."""
-SAMPLER = f"optuna {optuna.__version__} TPESampler(multivariate=True, constant_liar=False, n_startup_trials={STARTUP_TRIALS})"
-"""The sampler and its pinned settings, for provenance: defaults changed between Optuna 4 and 5."""
+SAMPLERS: dict[Sampler, str] = {
+    "tpe": f"optuna {optuna.__version__} TPESampler(multivariate=True, constant_liar=False, n_startup_trials={STARTUP_TRIALS})",
+    "random": f"optuna {optuna.__version__} RandomSampler()",
+    "grid": "every combination of the choices, in their order",
+}
+"""The samplers and their pinned settings, for provenance: defaults changed between Optuna 4 and 5."""
 
 
 class Told(NamedTuple):
-    """One proposal and what came of it: mean validation accuracy of its trials, null if any of them did not finish."""
+    """One proposal and what came of it: the larger the value, the better; null if any of its trials did not finish.
+
+    The value is the mean validation accuracy of its trials, or less their mean training loss, as `Study.metric` says.
+    """
 
     number: int
     values: Scalars
@@ -65,20 +74,27 @@ def distributions(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, optuna.d
 def propose(study: Study, ranges: Mapping[str, Mapping[str, Any]], told: Sequence[Told]) -> Scalars:
     """The next proposal of a study: a function of its arguments alone.
 
-    A proposal that failed or diverged is told as pruned without a value, which TPE ranks below every finished one; as
-    `FAIL` the sampler would not learn from it and go on proposing what diverges.
+    To TPE, a proposal that failed or diverged is told as pruned without a value, which it ranks below every finished one; as
+    `FAIL` the sampler would not learn from it and go on proposing what diverges. A random search is told nothing: its
+    proposals are independent draws, each from a generator of its own, uniform in the range or in its logarithm. A grid is gone
+    through in the order of the choices, the last hyperparameter changing fastest.
 
     Args:
-        study: gives the key that seeds the sampler.
+        study: gives the sampler and the key that seeds it.
         ranges: the algorithm's RANGES.
         told: earlier proposals in order of their number.
 
     Returns:
         One value per range.
     """
+    if study.sampler == "grid":
+        combinations = itertools.product(*(given["choices"] for given in ranges.values()))
+        return dict(zip(ranges, next(itertools.islice(combinations, len(told), None)), strict=True))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = distributions(ranges)
     seed = int.from_bytes(hashlib.sha256(f"{study.key}:{len(told)}".encode()).digest()[:4], "big")
+    if study.sampler == "random":
+        return dict(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask(space).params)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False, n_startup_trials=STARTUP_TRIALS)
     rebuilt = optuna.create_study(direction="maximize", sampler=sampler)
     for row in sorted(told, key=lambda row: row.number):

@@ -14,6 +14,7 @@ from agd_bench import plugins
 from agd_bench.errors import InputError, PluginError, SweepError, UnknownNameError
 from agd_bench.planning import draw_architectures, plan
 from agd_bench.records import TUNING_SEED, Sweep
+from agd_bench.sweeps import open_sweep
 
 TUNED = {"name": "sgd_tuned", "tuning_trials": 3}
 
@@ -76,6 +77,55 @@ def test_scope_decides_what_a_study_tunes_on() -> None:
     assert len(once.final) == 10
 
 
+SCOPES: dict[str, object] = {
+    **TUNED,
+    "tuning_scope": ["architecture", "search-space", "none"],
+    "untuned": {"learning_rate": 0.1, "one_minus_momentum": 0.1, "weight_decay": 1e-5, "end_factor": 0.01},
+}
+
+
+def test_scopes_of_one_entry_are_planned_side_by_side() -> None:
+    """Per architecture as it always was, once for the space, and without a study the given values; all on the same pairs."""
+    made = plan(sweep(algorithms=[SCOPES]))
+    alone = plan(sweep(algorithms=[TUNED]))
+    assert {trial.id for trial in alone.all_trials} < {trial.id for trial in made.all_trials}
+    assert [study.key for study in made.studies[:5]] == [study.key for study in alone.studies]
+    assert len(made.studies) == 6
+    finals = collections.defaultdict(set)
+    for trial in made.all_trials:
+        if trial.purpose == "final":
+            finals[trial.algorithm_label].add((trial.architecture, trial.seed))
+    assert len(finals) == 3
+    assert len({frozenset(pairs) for pairs in finals.values()}) == 1
+    assert {trial.settings["learning_rate"] for trial in made.trials} == {0.1}
+
+
+def test_a_defect_is_a_row_of_every_scope() -> None:
+    """What would have been tuned differently is refused alike, in rows of their own."""
+    dead = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    spaces = [{"name": "nas_bench_201", "architectures": [dead]}]
+    made = plan(sweep(search_spaces=spaces, algorithms=[SCOPES]))
+    assert len({trial.id for trial in made.trials}) == 3 * 2
+    alone = plan(sweep(search_spaces=spaces, algorithms=[TUNED]))
+    assert [trial.id for trial in alone.trials] == [trial.id for trial in made.trials if trial.algorithm_label == "sgd_tuned@architecture"]
+
+
+def test_a_random_search_is_a_study_of_its_own() -> None:
+    """The sampler is part of a study's key, and TPE's keys are what they were before there was a choice."""
+    made = plan(sweep(algorithms=[TUNED, {**TUNED, "label": "random", "sampler": "random"}]))
+    keys = {study.sampler: study.key for study in made.studies}
+    assert set(keys) == {"tpe", "random"}
+    assert keys["tpe"] != keys["random"]
+    (study, *_) = plan(open_sweep("fashion_mnist_cpu")).studies
+    assert study.key == "ef0c118a66c03204"
+
+
+def test_adaptive_seeds_plan_the_trials_of_a_fixed_number() -> None:
+    """The same ids in the same order as with that many seeds."""
+    made = plan(sweep(seeds="adaptive", adaptive_seeds={"most": 4}))
+    assert [trial.id for trial in made.all_trials] == [trial.id for trial in plan(sweep(seeds=4)).all_trials]
+
+
 def test_an_architecture_with_a_defect_is_planned_but_never_tuned() -> None:
     """It must become refused rows for every algorithm, so it has final trials and no study."""
     dead = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
@@ -106,6 +156,13 @@ def test_no_trial_is_planned_twice(count: int, seeds: int, tuning: int) -> None:
         ({"algorithms": [{"name": "agd", "hyperparameters": {"gian": 1.0}}]}, UnknownNameError, "Did you mean 'gain'"),
         ({"algorithms": [{**TUNED, "hyperparameters": {"learning_rate": 1.0}}]}, SweepError, "cannot be fixed as well"),
         ({"algorithms": [{**TUNED, "tuning_scope": "search-space", "pruner": "median"}]}, SweepError, "median pruner"),
+        ({"algorithms": [{"name": "agd", "tuning_scope": "none"}]}, SweepError, "self-tuning"),
+        (
+            {"algorithms": [{"name": "sgd_tuned", "tuning_scope": "none", "untuned": {"learning_rate": 1.0, "end_factor": 0.01}}]},
+            SweepError,
+            "none is given for one_minus_momentum (0.005 to 0.3, log), weight_decay (1e-07 to 5e-05, log)",
+        ),
+        ({"algorithms": [{**SCOPES, "untuned": {"learning_rat": 1.0}}]}, UnknownNameError, "Did you mean 'learning_rate'"),
         ({"search_spaces": [{"name": "nas_bench_201", "options": {"chanels": 3}}]}, UnknownNameError, "Did you mean 'channels'"),
         ({"search_spaces": [{"name": "nas_bench_201", "architectures": ["|x~0|"]}]}, SweepError, "no architecture of NAS-Bench-201"),
         ({"search_spaces": [{"name": "nas_bench_201", "architectures": 20_000}]}, SweepError, "20000 architectures asked for"),
@@ -151,3 +208,17 @@ def test_a_space_that_repeats_itself_is_not_asked_for_ever() -> None:
 
     with pytest.raises(SweepError, match="only 1 different"):
         draw_architectures(Module, "tiny", 2)  # type: ignore[arg-type]
+
+
+def test_what_is_recorded_beside_the_curves_changes_no_trial() -> None:
+    """Asking for diagnostics keeps ids and study keys, so a run can be gone on with."""
+    plain, diagnosed = plan(sweep()), plan(sweep(diagnostics=["optimizer"]))
+    assert all(trial.diagnostics == ("optimizer",) for trial in diagnosed.all_trials)
+    assert [trial.id for trial in plain.all_trials] == [trial.id for trial in diagnosed.all_trials]
+    assert [study.key for study in plain.studies] == [study.key for study in diagnosed.studies]
+
+
+def test_a_loss_that_an_algorithm_is_not_made_for_is_refused() -> None:
+    """A guarantee holds for the loss that its constants were derived for."""
+    with pytest.raises(SweepError, match="constants hold for the loss square, not for 'cross-entropy'"):
+        plan(sweep(algorithms=[{"name": "dsgd", "loss": "cross-entropy"}]))

@@ -69,6 +69,28 @@ def test_a_sweep_survives_json() -> None:
         ("seeds = 2", 'baseline = "sgd"', "'sgd' is none of the algorithms (agd)"),
         ('name = "agd"', 'name = "../agd"', "algorithms.0.name"),
         ("seeds = 2", "deadline_seconds = nan", "deadline_seconds"),
+        ("seeds = 2", 'seeds = "adaptiv"', "'adaptiv' given; allowed are a number of seeds, a list of seeds, or \"adaptive\""),
+        ("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nmots = 3', "adaptive_seeds.mots: no such key; did you mean 'most'?"),
+        (
+            "seeds = 2",
+            'seeds = "adaptive"\n[adaptive_seeds]\nfirst = 1',
+            "adaptive_seeds.first: Input should be greater than or equal to 2",
+        ),
+        ("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nfirst = 4\nmost = 4', "most = 4 must be more than first = 4"),
+        ("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nmost = "many"', "adaptive_seeds.most: Input should be a valid integer"),
+        ("seeds = 2", "seeds = 2\n[adaptive_seeds]\nfirst = 2", 'adaptive_seeds: holds for seeds = "adaptive" only'),
+        ('name = "agd"', 'name = "x"\nsampler = "random"\npruner = "median"', 'use pruner = "none"'),
+        ('name = "agd"', 'name = "x"\ntuning_scope = "none"\ntuning_trials = 2', "leave tuning_trials out"),
+        ('name = "agd"', 'name = "x"\nuntuned = { rate = 1.0 }', 'only tuning_scope = "none"'),
+        (
+            'name = "agd"',
+            'name = "x"\ntuning_scope = "none"\nuntuned = { rate = 1.0 }\nhyperparameters = { rate = 1.0 }',
+            "rate stands in hyperparameters as well",
+        ),
+        ('name = "agd"', 'name = "x"\ntuning_scope = []', "must list different ones of architecture, search-space, none"),
+        ('name = "agd"', 'name = "x"\ntuning_scope = ["none", "nome"]', "must list different ones of architecture, search-space, none"),
+        ('name = "agd"', 'name = "x"\ntuning_scope = ["architecture"]\nuntuned = { rate = 1.0 }', 'does not list "none"'),
+        ('name = "agd"', 'name = "x"\nlabel = "a b"', "algorithms.0.label"),
     ],
 )
 def test_a_bad_sweep_is_one_clear_line(old: str, new: str, said: str) -> None:
@@ -78,6 +100,38 @@ def test_a_bad_sweep_is_one_clear_line(old: str, new: str, said: str) -> None:
     assert said in str(raised.value)
     assert str(raised.value).startswith("s.toml: ")
     assert "\n" not in str(raised.value)
+
+
+def test_adaptive_seeds_plan_the_most() -> None:
+    """The seeds that could be needed, from 0, and the rule beside them; JSON out and in again gives the same."""
+    sweep = parse_sweep(SWEEP.replace("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nmost = 5\nbatch = 2'), "s.toml")
+    assert sweep.seeds == (0, 1, 2, 3, 4)
+    assert sweep.adaptive_seeds is not None
+    assert sweep.adaptive_seeds.looks == (2, 4, 5)
+    assert parse_sweep(sweep.model_dump_json(), "s.json") == sweep
+    plain = parse_sweep(SWEEP.replace("seeds = 2", 'seeds = "adaptive"'), "s.toml")
+    assert plain.seeds == tuple(range(8))
+
+
+def test_a_list_of_scopes_is_an_entry_each() -> None:
+    """Labelled by scope; tuning belongs to those that tune, untuned values to the one that does not."""
+    entry = """
+name = "sgd_tuned"
+tuning_scope = ["search-space", "none"]
+tuning_trials = 3
+proxies = 2
+sampler = "random"
+hyperparameters = { a = 1 }
+untuned = { learning_rate = 0.1 }"""
+    sweep = parse_sweep(SWEEP.replace('name = "agd"', entry), "s.toml")
+    once, never = sweep.algorithms
+    assert (once.label, once.tuning_scope, once.tuning_trials, once.proxies) == ("sgd_tuned@search-space", "search-space", 3, 2)
+    assert (once.sampler, once.untuned) == ("random", {})
+    assert (never.label, never.tuning_scope, never.tuning_trials) == ("sgd_tuned@none", "none", 0)
+    assert (never.sampler, never.untuned, never.hyperparameters) == ("tpe", {"learning_rate": 0.1}, {"a": 1})
+    assert parse_sweep(sweep.model_dump_json(), "s.json") == sweep
+    single = parse_sweep(SWEEP.replace('name = "agd"', entry.replace('["search-space", "none"]', '"none"').replace("3", "0")), "s.toml")
+    assert [choice.label for choice in single.algorithms] == ["sgd_tuned"]
 
 
 def test_an_unreadable_sweep_file_is_an_input_error(tmp_path: object) -> None:

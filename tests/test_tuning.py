@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+import scipy.stats
 
 from agd_bench.errors import PluginError
 from agd_bench.records import CurvePoint, Scalars, Study, Trial
-from agd_bench.tuning import PRUNER_STARTUP, Told, choose, distributions, propose, stop_below
+from agd_bench.tuning import PRUNER_STARTUP, SAMPLERS, Told, choose, distributions, propose, stop_below
 
 RANGES: dict[str, dict[str, Any]] = {
     "learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
@@ -75,6 +77,21 @@ def test_the_sampler_learns_from_what_diverged() -> None:
     high = sum(float(propose(study, RANGES, told)["learning_rate"]) > 0.3 for study in keys)
     chance = 40 * 0.13  # share of (0.3, 1) in the log range
     assert high < chance
+
+
+def test_random_proposals_are_uniform_and_independent_of_what_was_told() -> None:
+    """In the logarithm where the range says so; equal after a crash, and blind to results."""
+    searches = [STUDY.model_copy(update={"key": str(n), "sampler": "random"}) for n in range(400)]
+    told = [Told(0, {"learning_rate": 0.1, "depth": 1, "schedule": "cosine"}, 0.9)]
+    first = [propose(study, RANGES, told) for study in searches]
+    blind = [Told(0, {"learning_rate": 1e-4, "depth": 9, "schedule": "constant"}, None)]
+    assert first == [propose(study, RANGES, blind) for study in searches]
+    places = [1 + math.log10(float(values["learning_rate"])) / 4 for values in first]
+    assert scipy.stats.kstest(places, "uniform").pvalue > 0.01
+    assert scipy.stats.chisquare([sum(values["depth"] == depth for values in first) for depth in range(1, 10)]).pvalue > 0.01
+    second = [float(propose(study, RANGES, [*told, told[0]._replace(number=1)])["learning_rate"]) for study in searches]
+    assert abs(scipy.stats.spearmanr(places, second).statistic) < 0.15
+    assert set(SAMPLERS) == {"grid", "tpe", "random"}
 
 
 def test_the_best_finished_proposal_is_chosen_the_earliest_of_equals() -> None:

@@ -25,6 +25,7 @@ TICK_SECONDS = 0.5
 GRACE_SECONDS = 30.0
 """A worker ends a trial at its deadline by itself; only one that has not reported so long after it is taken to hang."""
 HOPELESS = "no proposal of its study finished, so there are no hyperparameters to train with"
+UNNEEDED = "adaptive seeds did without it: no order that its architecture takes part in was open any more"
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Run:
         self._plan, self._store, self._executor, self._observer = plan, store, executor, observer
         self._checkpoints, self._grace = checkpoints, grace_seconds
         self._queue = Queue(plan, tuner, standings, curves)
+        self._samplers = {study.key: tuner.sampler(study) for study in plan.studies}
         self._deadlines = Deadlines(plan, standings)
         self._meter = Meter(plan, standings)
         self._running: dict[str, _Running] = {}
@@ -96,7 +98,7 @@ class Run:
             for outcome in outcomes:
                 self._note(outcome)
             self._end_overdue()
-            self._settle_hopeless()
+            self._settle()
             sendings = [] if self._stop else self._assign()
         self._publish()
         if self._stop:
@@ -171,12 +173,18 @@ class Run:
             return
         if outcome.result.trial_id != outcome.trial_id:
             raise ExecutorError(f"trial {outcome.trial_id}: its worker returned a result of trial {outcome.result.trial_id}")
-        self._store.finish(outcome.result, running.attempt, outcome.result.total_seconds)
+        self._store.finish(self._with_sampler(running.trial, outcome.result), running.attempt, outcome.result.total_seconds)
         del self._running[outcome.trial_id]
         self._meter.stopped(running.trial)
         if outcome.result.status == "done" and running.attempt == 1:
             self._deadlines.note(running.trial, outcome.result.total_seconds)
         self._ended(running.trial, running.attempt, outcome.result)
+
+    def _with_sampler(self, trial: Trial, result: TrialResult) -> TrialResult:
+        """A tuning trial's result, with who proposed its values in its provenance."""
+        if trial.purpose == "final" or not result.provenance:
+            return result
+        return result.model_copy(update={"provenance": {**result.provenance, "sampler": self._samplers[str(trial.study)]}})
 
     def _lose(self, running: _Running, reason: str, out_of_memory: bool = False) -> None:
         trial, seconds = running.trial, time.monotonic() - running.since
@@ -213,9 +221,13 @@ class Run:
         self._meter.ended(trial, result)
         self._tell(Event("ended", trial, attempt, result, result.reason))
 
-    def _settle_hopeless(self) -> None:
-        while self._queue.hopeless:
-            self._give_up(self._queue.hopeless.popleft(), HOPELESS)
+    def _settle(self) -> None:
+        """End what cannot be trained, and what need not be; the former can make a round of adaptive seeds end."""
+        while self._queue.hopeless or self._queue.unneeded:
+            if self._queue.hopeless:
+                self._give_up(self._queue.hopeless.popleft(), HOPELESS)
+            else:
+                self._give_up(self._queue.unneeded.popleft(), UNNEEDED, "unneeded")
 
     def _abandon(self, reason: str) -> None:
         """Stop everything; what ran is lost, charged, and not held against the trial."""

@@ -19,7 +19,7 @@ import torch
 
 from agd_bench import cost
 from agd_bench.errors import AgdBenchError, Refused
-from agd_bench.records import Plan, Trial
+from agd_bench.records import Plan, Sweep, Trial
 from agd_bench.training import fitting
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.trial import Workplace, build_network, example_image, make_fit
@@ -98,11 +98,25 @@ def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, fl
     return share * len(trials) * seconds, share * len(trials) * mean_flops * images * first.epochs
 
 
+def _estimate_cells(trials: list[Trial], workplace: Workplace) -> tuple[float, float]:
+    """As `_estimate_cell`, of trials whose epochs differ: an algorithm may tune with shorter trainings."""
+    by_epochs: dict[int, list[Trial]] = {}
+    for trial in trials:
+        by_epochs.setdefault(trial.epochs, []).append(trial)
+    seconds, flops = zip(*(_estimate_cell(part, workplace) for part in by_epochs.values()), strict=True)
+    return sum(seconds), sum(flops)
+
+
 def _with_placeholder(trial: Trial, workplace: Workplace) -> Trial:
     """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same."""
     ranges = workplace.load("algorithms", trial.algorithm).RANGES
     low = {name: given["choices"][0] if "choices" in given else given["low"] for name, given in ranges.items()}
     return trial.model_copy(update={"proposal": low}) if low else trial
+
+
+def _is_certain(trial: Trial, sweep: Sweep) -> bool:
+    """Whether a trial will be trained whatever the others measure."""
+    return sweep.adaptive_seeds is None or trial.purpose == "tuning" or trial.seed < sweep.adaptive_seeds.first
 
 
 def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] = ()) -> pd.DataFrame:
@@ -117,10 +131,11 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
     Returns:
         One row per comparison and algorithm: `search_space`, `dataset`, `profile`, `algorithm`, `studies`,
         `tuning_trials`, `final_trials`, `flops` (training, forward and backward, 2 per multiply-add),
-        `device_seconds` (trials one after the other), `wall_seconds` (on the slots) and `problem` (why there is no
-        estimate: the plug-in raised; else empty).
+        `device_seconds` (trials one after the other), `wall_seconds` (on the slots), `least_share` (of the trials, FLOPs and seconds,
+        what is spent in any case, in [0, 1]: with adaptive seeds the rest may turn out not to be needed; else 1) and
+        `problem` (why there is no estimate: the plug-in raised; else empty).
     """
-    finished = set(done)
+    finished, studies = set(done), {study.key for study in plan.studies}
     cells: dict[tuple[str, str, str, str], list[Trial]] = {}
     for trial in plan.all_trials:
         if trial.id not in finished:
@@ -133,7 +148,7 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
         for (space, dataset, profile, algorithm), trials in cells.items():
             problem = ""
             try:
-                seconds, flops = _estimate_cell([_with_placeholder(trial, local) for trial in trials], local)
+                seconds, flops = _estimate_cells([_with_placeholder(trial, local) for trial in trials], local)
             except AgdBenchError:
                 raise
             except Exception as error:  # a plug-in's: its trials will end as failed, which a plan should say and not die of
@@ -144,15 +159,16 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
                     "dataset": dataset,
                     "profile": profile,
                     "algorithm": algorithm,
-                    "studies": len({trial.study for trial in trials if trial.study}),
+                    "studies": len(studies & {trial.study for trial in trials}),
                     "tuning_trials": sum(trial.purpose == "tuning" for trial in trials),
                     "final_trials": sum(trial.purpose == "final" for trial in trials),
                     "flops": flops,
                     "device_seconds": seconds,
                     "wall_seconds": seconds / max(1, slots),
+                    "least_share": sum(_is_certain(trial, plan.sweep) for trial in trials) / len(trials),
                     "problem": problem,
                 }
             )
         torch.set_num_threads(threads)
     columns = ["search_space", "dataset", "profile", "algorithm", "studies", "tuning_trials", "final_trials"]
-    return pd.DataFrame(rows, columns=[*columns, "flops", "device_seconds", "wall_seconds", "problem"])
+    return pd.DataFrame(rows, columns=[*columns, "flops", "device_seconds", "wall_seconds", "least_share", "problem"])

@@ -42,7 +42,8 @@ class Snapshot:
         counts: trials by status, `running` and `pending` included.
         running: what is being executed.
         elapsed_seconds: since this driver began.
-        remaining_seconds: until the end, from the mean seconds of trials so far; null: nothing to judge by.
+        remaining_seconds: until the end, from the mean seconds of trials so far, at most (adaptive seeds may need fewer trials);
+            null: nothing to judge by.
         best: by algorithm's label the best validation accuracy of a finished trial and its architecture.
     """
 

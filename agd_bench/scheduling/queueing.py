@@ -1,8 +1,8 @@
 """Which trial is next: a pure policy, without a clock, a disk or Ray.
 
 Finals of self-tuning algorithms are ready from the start; a study's rounds follow one after the other, and its finals
-when all rounds ended. Among what is ready, the algorithm goes first that has begun the smallest share of its trials,
-so that all of them get on, and the long chains of the studies start early.
+when all rounds ended. With adaptive seeds, finals wait for their release as well. Among what is ready, the algorithm goes
+first that has begun the smallest share of its trials, so that all of them get on, and the long chains of the studies start early.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from agd_bench import tuning
 from agd_bench.plugins import Kind, load
 from agd_bench.records import TERMINAL, CurvePoint, Plan, Scalars, Study, Trial, TrialResult
+from agd_bench.scheduling.seeding import Seeding
 from agd_bench.store import Standing
 
 
@@ -30,6 +31,9 @@ class Tuner(Protocol):
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
         """The validation accuracy under which a trial of the next round stops, by epoch."""
+
+    def sampler(self, study: Study) -> str:
+        """Who proposes, with version and settings, for the provenance of the study's tuning trials."""
 
 
 class OptunaTuner:
@@ -55,46 +59,65 @@ class OptunaTuner:
         """The validation accuracy under which a trial of the next round stops, by epoch."""
         return tuning.stop_below(study, curves)
 
+    def sampler(self, study: Study) -> str:
+        """Who proposes, with version and settings, for the provenance of the study's tuning trials."""
+        return tuning.SAMPLERS[study.sampler]
+
 
 class _Walk:
     """One study on its way through its rounds to its finals."""
 
-    def __init__(self, study: Study, tuner: Tuner, standings: Mapping[str, Standing], curves: Mapping[str, Sequence[CurvePoint]]) -> None:
-        self.study, self._tuner, self._standings, self._curves = study, tuner, standings, curves
-        self._stages = (*study.rounds, study.final)
+    def __init__(
+        self,
+        study: Study,
+        tuner: Tuner,
+        seeding: Seeding,
+        standings: Mapping[str, Standing],
+        curves: Mapping[str, Sequence[CurvePoint]],
+    ) -> None:
+        self.study, self._tuner, self._seeding, self._standings, self._curves = study, tuner, seeding, standings, curves
         self._stage = 0
         self._told: list[tuning.Told] = []
         self._left = 0
         self.hopeless: tuple[Trial, ...] = ()
 
     def advance(self) -> list[Trial]:
-        """The trials of the next stage that has any left to do, with their proposal; none when the study is over."""
-        while self._stage < len(self._stages):
-            trials = self._stages[self._stage]
+        """The trials of the next round that has any left to do, with their proposal, or the finals when the rounds are over."""
+        while self._stage < len(self.study.rounds):
+            trials = self.study.rounds[self._stage]
             left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL]
             if left:
                 self._left = len(left)
                 return self._with_proposal(trials, left)
             self._tell(trials)
-        return []
+        return self.release(self.study.final)
 
-    def ended(self) -> list[Trial]:
-        """One trial of the stage ended; the next stage's trials if it was the last one."""
+    def release(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those of its finals that are left to do and may be sent, with the chosen values; none before the rounds are over."""
+        if self._stage < len(self.study.rounds):
+            return []
+        left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL and self._seeding.allows(trial)]
+        return self._with_proposal(self.study.final, left) if left else []
+
+    def ended(self, trial: Trial) -> list[Trial]:
+        """One trial of the study ended; the next stage's trials if it was its round's last one."""
+        if trial.purpose == "final":
+            return []
         self._left -= 1
         if self._left:
             return []
-        self._tell(self._stages[self._stage])
+        self._tell(self.study.rounds[self._stage])
         return self.advance()
 
     def _tell(self, trials: Sequence[Trial]) -> None:
-        if self._stage < len(self.study.rounds):
-            standings = [self._standings[trial.id] for trial in trials]
-            accuracies = [
-                standing.val_accuracy for standing in standings if standing.status == "done" and standing.val_accuracy is not None
-            ]
-            value = statistics.fmean(accuracies) if len(accuracies) == len(trials) else None
-            values = next((standing.proposal for standing in standings if standing.proposal is not None), {})
-            self._told.append(tuning.Told(self._stage, values, value))
+        standings = [self._standings[trial.id] for trial in trials]
+        found = [getattr(standing, self.study.metric) for standing in standings if standing.status == "done"]
+        measured = [value for value in found if value is not None]
+        value = statistics.fmean(measured) if len(measured) == len(trials) else None
+        if value is not None and self.study.metric == "train_loss":
+            value = -value
+        values = next((standing.proposal for standing in standings if standing.proposal is not None), {})
+        self._told.append(tuning.Told(self._stage, values, value))
         self._stage += 1
 
     def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial]) -> list[Trial]:
@@ -122,6 +145,7 @@ class Queue:
     Attributes:
         standings: where every trial stands, kept up to date.
         hopeless: trials that can only be settled: finals of studies of which nothing finished. The driver empties it.
+        unneeded: trials that adaptive seeds can do without. The driver settles them too.
     """
 
     def __init__(
@@ -137,6 +161,8 @@ class Queue:
         """
         self.standings = dict(standings)
         self.hopeless: deque[Trial] = deque()
+        self.unneeded: deque[Trial] = deque()
+        self._seeding = Seeding(plan, self.standings)
         self._curves = dict(curves or {})
         self._positions = {trial.id: position for position, trial in enumerate(plan.all_trials)}
         self._labels = list(dict.fromkeys(trial.algorithm_label for trial in plan.all_trials))
@@ -149,15 +175,32 @@ class Queue:
             self._totals[trial.algorithm_label] += 1
             self._begun[trial.algorithm_label] += ended
         self.unfinished = sum(standing.status not in TERMINAL for standing in self.standings.values())
-        self._add(trial for trial in plan.trials if self.standings[trial.id].status not in TERMINAL)
+        self._spare(self._seeding.begin())
+        self._release(plan.trials)
         for study in plan.studies:
-            walk = _Walk(study, tuner, self.standings, self._curves)
+            walk = _Walk(study, tuner, self._seeding, self.standings, self._curves)
             self._walks |= {trial.id: walk for part in (*study.rounds, study.final) for trial in part}
             self._open(walk, walk.advance())
 
     def _add(self, trials: Iterator[Trial] | Sequence[Trial]) -> None:
         for trial in trials:
             heapq.heappush(self._ready[trial.algorithm_label], (self._positions[trial.id], trial))
+
+    def _release(self, trials: Sequence[Trial]) -> None:
+        """Finals that may be sent, or will be once their study chose for them."""
+        by_walk: dict[_Walk | None, list[Trial]] = {}
+        for trial in trials:
+            by_walk.setdefault(self._walks.get(trial.id), []).append(trial)
+        for walk, own in by_walk.items():
+            if walk is None:
+                self._add(trial for trial in own if self.standings[trial.id].status not in TERMINAL and self._seeding.allows(trial))
+            else:
+                self._open(walk, walk.release(own))
+
+    def _spare(self, trials: Sequence[Trial]) -> None:
+        self.unneeded.extend(trials)
+        for trial in trials:
+            self._begun[trial.algorithm_label] += 1
 
     def _open(self, walk: _Walk, trials: Sequence[Trial]) -> None:
         self._add(trials)
@@ -184,19 +227,25 @@ class Queue:
         """A trial ended, for good; what waited for it becomes ready.
 
         Args:
-            trial: as it was taken, or one of `hopeless`.
+            trial: as it was taken, or one of `hopeless` or `unneeded`.
             result: how it ended.
         """
         before = self.standings[trial.id]
         if before.status in TERMINAL:
             raise ValueError(f"trial {trial.id} ended twice, as {before.status} and as {result.status}")
         self.standings[trial.id] = before._replace(
-            status=result.status, proposal=trial.proposal, val_accuracy=result.val_accuracy, total_seconds=result.total_seconds
+            status=result.status,
+            proposal=trial.proposal,
+            val_accuracy=result.val_accuracy,
+            train_loss=result.train_loss,
+            total_seconds=result.total_seconds,
         )
         self.unfinished -= 1
         walk = self._walks.get(trial.id)
-        if walk is None:
-            return
-        if walk.study.pruner != "none" and trial.purpose == "tuning" and result.curve:
-            self._curves[trial.id] = result.curve
-        self._open(walk, walk.ended())
+        if walk is not None:
+            if walk.study.pruner != "none" and trial.purpose == "tuning" and result.curve:
+                self._curves[trial.id] = result.curve
+            self._open(walk, walk.ended(trial))
+        released, unneeded = self._seeding.ended(trial)
+        self._release(released)
+        self._spare(unneeded)

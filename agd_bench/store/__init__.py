@@ -2,7 +2,7 @@
 
 from agd_bench.store.columns import COLUMNS, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.exporting import export
-from agd_bench.store.reading import Results, load_results, status
+from agd_bench.store.reading import Results, ended_trials, load_results, status
 from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "columns_of",
     "dictionary",
     "dictionary_markdown",
+    "ended_trials",
     "export",
     "load_results",
     "status",

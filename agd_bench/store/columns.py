@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Type = Literal["text", "integer", "real"]
-Table = Literal["trials", "curves", "attempts"]
-TABLES: tuple[Table, ...] = ("trials", "curves", "attempts")
+Table = Literal["trials", "curves", "attempts", "diagnostics"]
+TABLES: tuple[Table, ...] = ("trials", "curves", "attempts", "diagnostics")
+OPTIONAL: tuple[Table, ...] = ("diagnostics",)
+"""Tables that results from before they existed, or without a row of them, do not have."""
 
 
 class Column(NamedTuple):
@@ -52,7 +54,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("trials", "batch_size", "integer", "", "images a step"),
     Column("trials", "loss", "text", "", "loss that replaces the algorithm's own; missing: the algorithm's own", True),
     Column("trials", "hyperparameters", "text", "", "JSON of the fixed and proposed values; missing: nothing proposed yet", True),
-    Column("trials", "status", "text", "", "done, diverged, failed, refused, pruned, running or pending"),
+    Column(
+        "trials",
+        "status",
+        "text",
+        "",
+        "done, diverged, failed, refused, pruned, unneeded (adaptive seeds did without it), running, pending",
+    ),
     Column("trials", "reason", "text", "", "why it ended other than done; empty when done or not ended"),
     Column("trials", "train_loss", "real", "", "mean loss of the last epoch's training batches; missing: no epoch was finished", True),
     Column("trials", "train_accuracy", "real", "share", "correct answers on the last epoch's training batches, in [0, 1]", True),
@@ -88,6 +96,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "curves", "learning_rate", "real", "", "of the epoch's last step (AGD: its automatic one); missing: the optimizer has none", True
     ),
+    Column("diagnostics", "trial_id", "text", "", "the trial", key=True),
+    Column("diagnostics", "epoch", "integer", "", "epochs done, from 1", key=True),
+    Column("diagnostics", "name", "text", "", "what the optimizer calls the number; a layer's follows a slash", key=True),
+    Column("diagnostics", "value", "real", "", "as the optimizer's `diagnostics` defines it"),
     Column("attempts", "trial_id", "text", "", "the trial", key=True),
     Column("attempts", "attempt", "integer", "", "number of the execution, from 1", key=True),
     Column("attempts", "node", "text", "", "worker that executed it: a number within the run, no host name"),
@@ -103,7 +115,14 @@ COLUMNS: tuple[Column, ...] = (
         True,
     ),
     Column("attempts", "reason", "text", "", "why it ended other than done; empty when done or running"),
-    Column("attempts", "provenance", "text", "", "JSON: versions, device, thread count; missing: nothing was measured", True),
+    Column(
+        "attempts",
+        "provenance",
+        "text",
+        "",
+        "JSON: versions, device, thread count, sampler of a tuning trial; missing: nothing was measured",
+        True,
+    ),
     Column("attempts", "deadline_at", "real", "seconds", "when it has to have ended, since 1970-01-01 UTC", published=False),
     Column("attempts", "blamed", "integer", "", "1: a loss that counts towards the attempts a trial may have; else 0", published=False),
 )

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from agd_bench.errors import RunLockedError, StorageFullError, StoreDamagedError, StoreError
-from agd_bench.store.columns import TABLES, Table, columns_of
+from agd_bench.store.columns import OPTIONAL, TABLES, Table, columns_of
 
 FILE = "results.sqlite"
 SCHEMA_VERSION = 1
@@ -39,7 +39,7 @@ def _table(name: Table) -> sa.Table:
     return sa.Table(name, METADATA, *columns)
 
 
-TRIALS, CURVES, ATTEMPTS = (_table(name) for name in TABLES)
+TRIALS, CURVES, ATTEMPTS, DIAGNOSTICS = (_table(name) for name in TABLES)
 META = sa.Table("meta", METADATA, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False))
 DRIVER = sa.Table(
     "driver",
@@ -173,7 +173,7 @@ def check_file(path: Path) -> None:
             present = set(sa.inspect(connection).get_table_names())
     finally:
         engine.dispose()
-    missing = sorted(set(METADATA.tables) - present)
+    missing = sorted(set(METADATA.tables) - present - set(OPTIONAL))
     if missing:
         raise StoreDamagedError(f"{path}: the database lacks the table {missing[0]!r}; restore a copy or use another --out")
 

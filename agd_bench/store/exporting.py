@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 from agd_bench.errors import StorageFullError, StoreError
-from agd_bench.store.columns import TABLES, dictionary, dictionary_markdown
+from agd_bench.store.columns import OPTIONAL, TABLES, dictionary, dictionary_markdown
 from agd_bench.store.reading import Results
 
 
 def export(results: Results, folder: Path) -> list[Path]:
-    """Write the three tables as CSV and Parquet, the sweep, the meta data and the data dictionary.
+    """Write the tables, optional ones if they have rows, as CSV and Parquet, the sweep, the meta data and the data dictionary.
 
     The folder can be read again by `load_results`; numbers come back exactly.
 
@@ -37,7 +37,8 @@ def export(results: Results, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        for table in TABLES:
+        tables = [table for table in TABLES if table not in OPTIONAL or len(getattr(results, table))]
+        for table in tables:
             frame = getattr(results, table)
             frame.to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
             frame.to_parquet(folder / f"{table}.parquet", index=False)
@@ -45,4 +46,4 @@ def export(results: Results, folder: Path) -> list[Path]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFullError(f"{folder}: no space left for the export; free some and export again") from None
         raise StoreError(f"{folder}: cannot be written: {error.strerror or error}; give another folder") from None
-    return [folder / name for name in texts] + [folder / f"{table}{suffix}" for table in TABLES for suffix in (".csv", ".parquet")]
+    return [folder / name for name in texts] + [folder / f"{table}{suffix}" for table in tables for suffix in (".csv", ".parquet")]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import sqlalchemy as sa
+from pyarrow import csv
 
 from agd_bench.errors import InputError, StoreDamagedError
-from agd_bench.records import Sweep
-from agd_bench.store.columns import TABLES, Column, Table, columns_of, dictionary_text
+from agd_bench.records import TERMINAL, Sweep
+from agd_bench.store.columns import OPTIONAL, TABLES, Column, Table, columns_of, dictionary_text
 from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, shown, translated
 
-PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES))
-STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "missing")
+PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
+STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "unneeded", "missing")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Results:
         curves: one row per trial and epoch.
         attempts: one row per execution of a trial.
         meta: strings by key: `created_at`, `versions`, `plugin_digests`, `devices` (JSON) and what a publisher added.
+        diagnostics: one row per trial, epoch and number that its optimizer reports; without rows where none does.
 
     Columns:
     """
@@ -37,11 +42,17 @@ class Results:
     curves: pd.DataFrame
     attempts: pd.DataFrame
     meta: dict[str, str]
+    diagnostics: pd.DataFrame = field(default_factory=lambda: without_rows("diagnostics"))
 
 
 Results.__doc__ = f"{Results.__doc__}\n{dictionary_text()}\n"
 
-SORTING: dict[Table, list[str]] = {"trials": ["position"], "curves": ["trial_id", "epoch"], "attempts": ["trial_id", "attempt"]}
+SORTING: dict[Table, list[str]] = {
+    "trials": ["position"],
+    "curves": ["trial_id", "epoch"],
+    "attempts": ["trial_id", "attempt"],
+    "diagnostics": ["trial_id", "epoch", "name"],
+}
 
 
 def _dtype(column: Column) -> str:
@@ -55,9 +66,17 @@ def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     """A table with its columns in their order and types, rows sorted."""
     for column in columns_of(table):
         if column.type == "integer" and column.nullable and not pd.api.types.is_numeric_dtype(frame[column.name]):
-            frame[column.name] = pd.array([None if pd.isna(value) else int(value) for value in frame[column.name]], dtype="Int64")
+            missing = frame[column.name].isna().to_numpy(dtype=bool)
+            numbers = np.zeros(len(frame), dtype=np.int64)
+            numbers[~missing] = frame.loc[~missing, column.name].astype("int64")
+            frame[column.name] = pd.arrays.IntegerArray(numbers, missing)
     frame = frame.astype({column.name: _dtype(column) for column in columns_of(table)})
     return frame[[column.name for column in columns_of(table)]].sort_values(SORTING[table], ignore_index=True)
+
+
+def without_rows(table: Table) -> pd.DataFrame:
+    """A table with its columns, of their types, and nothing in them."""
+    return typed(table, pd.DataFrame(columns=[column.name for column in columns_of(table)]))
 
 
 def read_csv(table: Table, path: Path) -> pd.DataFrame:
@@ -66,11 +85,30 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
     Raises:
         StoreDamagedError: not such a table.
     """
-    missing = {column.name: [""] for column in columns_of(table) if column.nullable}
+    kinds = {"text": pa.large_string(), "integer": pa.int64(), "real": pa.float64()}
+    columns = columns_of(table)
+    options = csv.ConvertOptions(
+        column_types={column.name: kinds[column.type] for column in columns},
+        include_columns=[column.name for column in columns],
+        null_values=[""],
+        strings_can_be_null=True,
+    )
     try:
-        # Numbers are converted from text here, because how exactly pandas parses them differs between its versions.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=missing)
-        return typed(table, frame)
+        # Arrow reads numbers to the nearest float in all its versions, as they were written; pandas does not by default.
+        read = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
+        values: dict[str, Any] = {}
+        for column in columns:
+            given = read.column(column.name)
+            if column.type == "text":
+                values[column.name] = pd.array(given if column.nullable else given.fill_null(""), dtype="str")
+            elif given.null_count and not column.nullable:
+                raise ValueError(f"column {column.name} has an empty field")
+            elif column.type == "integer" and column.nullable:
+                numbers = given.fill_null(0).to_numpy().astype(np.int64)
+                values[column.name] = pd.arrays.IntegerArray(numbers, given.is_null().to_numpy())
+            else:
+                values[column.name] = given.to_numpy()
+        return typed(table, pd.DataFrame(values))
     except (ValueError, KeyError, UnicodeDecodeError, OSError) as error:
         raise StoreDamagedError(
             f"{path}: not a table of {table} as agd-bench writes it ({' '.join(str(error).split())}); restore the file"
@@ -83,8 +121,11 @@ def _read_published(folder: Path) -> Results:
         meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise StoreDamagedError(f"{folder}: sweep.json or meta.json cannot be read ({' '.join(str(error).split())[:200]})") from None
-    tables = {table: read_csv(table, folder / f"{table}.csv") for table in TABLES}
-    return Results(sweep, **tables, meta={str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()})
+    there = [table for table in TABLES if table not in OPTIONAL or (folder / f"{table}.csv").exists()]
+    tables = {table: read_csv(table, folder / f"{table}.csv") for table in there}
+    tables |= {table: without_rows(table) for table in OPTIONAL if table not in there}
+    texts = {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
+    return Results(sweep=sweep, **tables, meta=texts)
 
 
 def _read_database(location: Path | str) -> Results:
@@ -95,12 +136,15 @@ def _read_database(location: Path | str) -> Results:
             frames = {}
             for table in TABLES:
                 stored = METADATA.tables[table]
+                if table in OPTIONAL and not sa.inspect(connection).has_table(table):
+                    frames[table] = without_rows(table)
+                    continue
                 rows = connection.execute(sa.select(*(stored.c[column.name] for column in columns_of(table))))
                 frames[table] = pd.DataFrame.from_records(rows.all(), columns=list(rows.keys()))
     finally:
         engine.dispose()
     tables = {table: typed(table, frames[table]) for table in TABLES}
-    return Results(_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
+    return Results(sweep=_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
 
 
 def _parse_sweep(location: Path | str, meta: dict[str, str]) -> Sweep:
@@ -165,6 +209,32 @@ def load_results(location: Path | str) -> Results:
     return _read_database(location)
 
 
+def ended_trials(location: Path | str) -> tuple[str, ...]:
+    """Ids of the trials that need not be trained any more, in plan order.
+
+    Args:
+        location: a run folder or the URL that a run was given as its store; none has to have begun there.
+
+    Raises:
+        StoreDamagedError: an unsound database.
+        StoreError: the database cannot be reached.
+    """
+    if not is_url(location):
+        file = Path(location) / FILE
+        if not file.exists() or file.stat().st_size == 0:
+            return ()
+        check_file(file)
+    engine = connect(location, writing=False)
+    try:
+        with translated(location), engine.connect() as connection:
+            if not sa.inspect(connection).has_table(TRIALS.name):
+                return ()
+            ended = sa.select(TRIALS.c.trial_id).where(TRIALS.c.status.in_(TERMINAL)).order_by(TRIALS.c.position)
+            return tuple(connection.execute(ended).scalars())
+    finally:
+        engine.dispose()
+
+
 def status(location: Path | str) -> pd.DataFrame:
     """How far a run is: trials by algorithm and status.
 
@@ -173,7 +243,7 @@ def status(location: Path | str) -> pd.DataFrame:
 
     Returns:
         One row per algorithm's label (the index, in plan order); columns `done`, `running`, `diverged`, `failed`, `refused`,
-        `pruned`, `missing` (planned, not ended and not running).
+        `pruned`, `unneeded` (planned for adaptive seeds, which did without it), `missing` (planned, not ended and not running).
 
     Raises:
         InputError: as `load_results`.

@@ -1,8 +1,8 @@
 """The driver's hand: every transition of a trial as one transaction.
 
     pending → running(attempt, node, deadline) → done | diverged | failed | refused | pruned
-                        ↓ the attempt was lost
-                     pending
+       ↓                ↓ the attempt was lost
+    failed | unneeded   pending
 
 Only the driver writes. A transition is on the disk before the trial is sent and after it returned, so that a kill at
 any moment loses at most the attempts under way; those are closed as lost, and charged, when the run is opened again.
@@ -24,12 +24,13 @@ from typing import Any, NamedTuple, Self
 import sqlalchemy as sa
 
 from agd_bench.errors import RunChangedError, StoreDamagedError, StoreError
-from agd_bench.records import CurvePoint, Plan, Scalars, Status, Trial, TrialResult, canonical_json, digest
+from agd_bench.records import CurvePoint, Plan, Scalars, Status, Sweep, Trial, TrialResult, canonical_json, digest
 from agd_bench.store import locking
 from agd_bench.store.database import (
     APPLICATION_ID,
     ATTEMPTS,
     CURVES,
+    DIAGNOSTICS,
     FILE,
     META,
     METADATA,
@@ -67,6 +68,7 @@ class Standing(NamedTuple):
         proposal: the tuner's values, if it has some.
         val_accuracy: after the last epoch, in [0, 1].
         total_seconds: of the attempt that ended.
+        train_loss: mean over the last epoch.
     """
 
     status: str = "pending"
@@ -76,6 +78,7 @@ class Standing(NamedTuple):
     proposal: Scalars | None = None
     val_accuracy: float | None = None
     total_seconds: float | None = None
+    train_loss: float | None = None
 
 
 def _versions() -> dict[str, str]:
@@ -109,7 +112,7 @@ def _meta_of(plan: Plan) -> dict[str, str]:
 
 def _differences(old: dict[str, str], plan: Plan) -> list[str]:
     """What of the stored run is not as the plan has it, in words."""
-    before, after = json.loads(old["sweep"]), plan.sweep.model_dump(mode="json")
+    before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
     changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
     digests: dict[str, str] = json.loads(old["plugin_digests"])
     both = sorted(digests.keys() | plan.plugin_digests.keys())
@@ -117,6 +120,14 @@ def _differences(old: dict[str, str], plan: Plan) -> list[str]:
     if not changed and old["plan_digest"] != _meta_of(plan)["plan_digest"]:
         changed.append("the trials that the sweep is planned into (by another version of agd-bench)")
     return changed
+
+
+def _as_read_now(text: str) -> dict[str, Any]:
+    """A stored sweep as this version writes it: one from before a key existed has the key's default."""
+    try:
+        return Sweep.model_validate_json(text).model_dump(mode="json")
+    except ValueError:  # of a version that allowed what this one does not: then it differs where its keys do
+        return dict(json.loads(text))
 
 
 def _make_folder(folder: Path) -> Path:
@@ -261,6 +272,7 @@ class Store:
                 proposal=None if row.proposal is None else json.loads(row.proposal),
                 val_accuracy=row.val_accuracy,
                 total_seconds=row.total_seconds,
+                train_loss=row.train_loss,
             )
             for row in rows
         }
@@ -326,9 +338,13 @@ class Store:
         this = (TRIALS.c.trial_id == result.trial_id) & (TRIALS.c.status == before)
         if connection.execute(TRIALS.update().where(this).values(**values)).rowcount != 1:
             raise ValueError(f"trial {result.trial_id} is not {before}, so it cannot end as {result.status}")
-        points = [{"trial_id": result.trial_id, **point.model_dump()} for point in result.curve]
-        if points:
-            connection.execute(CURVES.insert(), points)
+        this_trial = {"trial_id": result.trial_id}
+        points = [{**this_trial, **point.model_dump(exclude={"diagnostics"})} for point in result.curve]
+        numbers = [(point.epoch, name, value) for point in result.curve for name, value in point.diagnostics.items()]
+        said = [{**this_trial, "epoch": epoch, "name": name, "value": value} for epoch, name, value in numbers]
+        for table, rows in ((CURVES, points), (DIAGNOSTICS, said)):
+            if rows:
+                connection.execute(table.insert(), rows)
 
     def lose(self, trial_id: str, attempt: int, seconds: float, reason: str, outcome: str = LOST, blamed: bool = True) -> None:
         """running → pending: the attempt came to nothing, and is charged.

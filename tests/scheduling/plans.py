@@ -61,9 +61,12 @@ def plan(
     proxies: int = 1,
     pruner: str = "none",
     digests: dict[str, str] | None = None,
+    adaptive: dict[str, float] | None = None,
     **changes: object,
 ) -> Plan:
-    """A plan of a self-tuning algorithm's trials and, for each architecture, a study."""
+    """A plan of a self-tuning algorithm's trials and, for each architecture, a study; `seeds` are the most of an adaptive rule."""
+    if adaptive is not None:
+        changes |= {"seeds": "adaptive", "adaptive_seeds": {"most": seeds, **adaptive}}
     names = [f"cell-{index}" for index in range(architectures)]
     finals = tuple(trial(name, seed) for seed in range(seeds) for name in names)
     studies = []
@@ -106,6 +109,10 @@ class HashTuner:
         self.asked_thresholds.append(len(curves))
         return {epoch + 1: 0.0 for epoch in range(len(curves))}
 
+    def sampler(self, study: Study) -> str:
+        """Says who it is."""
+        return "hash of what was told"
+
 
 def accuracy_of(one: Trial) -> float:
     """A number in [0, 1) that a trial and its settings fix."""
@@ -140,6 +147,16 @@ def result_of(one: Trial, seconds: float = 1.0, status: str = "done") -> TrialRe
         curve=curve_of(one),
         provenance={"device": "imagined"},
     )
+
+
+ADAPTIVE = {"first": 2, "half_width": 1e-7}
+
+
+def uneven(one: Trial, status: str = "done") -> TrialResult:
+    """Three architectures far apart and two that tie, with very little noise from the trial: what `ADAPTIVE` looks at."""
+    effect = {"cell-0": 0.2, "cell-1": 0.5, "cell-2": 0.8, "cell-3": 0.9, "cell-4": 0.9}[one.architecture]
+    result = result_of(one, status=status)
+    return result if status != "done" else result.model_copy(update={"val_accuracy": effect + (accuracy_of(one) - 0.5) * 1e-5})
 
 
 def succeed(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:

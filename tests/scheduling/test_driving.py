@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agd_bench.errors import DatasetError, ExecutorError, StorageFullError
 from agd_bench.records import Plan, Trial, TrialResult
-from agd_bench.scheduling.driving import HOPELESS, Run
+from agd_bench.scheduling.driving import HOPELESS, UNNEEDED, Run
 from agd_bench.scheduling.executing import InProcessExecutor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
-from agd_bench.store import Store, load_results
-from tests.scheduling.plans import HashTuner, miss_data, plan, result_of, succeed, workplace
+from agd_bench.store import Store, load_results, status
+from tests.scheduling.plans import ADAPTIVE, HashTuner, miss_data, plan, result_of, succeed, uneven, workplace
 
 Answer = Callable[[Task], Outcome | None]
 
@@ -253,6 +254,46 @@ def test_a_keyboard_interrupt_leaves_everything_in_order(tmp_path: Path) -> None
     assert list(results.attempts["reason"]).count("the driver was interrupted") == 1
     drive(tmp_path, planned, InProcessExecutor(workplace(tmp_path), interrupt))
     assert (load_results(tmp_path).trials["status"] == "done").all()
+
+
+@pytest.mark.parametrize("sent", [0, 3, 9, 14, 20])
+def test_an_adaptive_run_that_is_stopped_goes_on_identically(tmp_path: Path, sent: int) -> None:
+    """Every row of an interrupted run is that of an undisturbed one; what was not needed is an end, cost nothing and says why."""
+    planned = plan(architectures=5, seeds=5, rounds=2, adaptive=ADAPTIVE)
+
+    def answer(task: Task) -> Outcome:
+        return Outcome(task.trial.id, task.attempt, "result", uneven(task.trial))
+
+    def interrupt(task: Task) -> Outcome:
+        if len(executor.sent) > sent:
+            raise KeyboardInterrupt
+        return answer(task)
+
+    executor = Scripted(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        drive(tmp_path / "stopped", planned, executor)
+    drive(tmp_path / "stopped", planned, Scripted(answer))
+    drive(tmp_path / "whole", planned, Scripted(answer))
+    stopped, whole = (load_results(tmp_path / name).trials for name in ("stopped", "whole"))
+    apart = ["attempts", "charged_seconds"]
+    pd.testing.assert_frame_equal(stopped.drop(columns=apart), whole.drop(columns=apart), check_exact=True)
+    spared = whole[whole["status"] == "unneeded"]
+    assert len(spared) == 2 * 3 * 3
+    assert (spared["seed"] >= 2).all()
+    assert spared["reason"].eq(UNNEEDED).all()
+    assert (spared["charged_seconds"] == 0).all()
+    assert status(tmp_path / "stopped")[["missing", "running"]].to_numpy().sum() == 0
+
+
+def test_a_tuning_trial_says_who_proposed_its_values(tmp_path: Path) -> None:
+    """The sampler is in the provenance of tuning trials, and of no others."""
+    planned = plan()
+    drive(tmp_path, planned, Scripted(good))
+    results = load_results(tmp_path)
+    samplers = results.attempts.set_index("trial_id")["provenance"].map(lambda text: json.loads(text).get("sampler", ""))
+    tuning = results.trials.set_index("trial_id")["purpose"] == "tuning"
+    assert set(samplers[tuning]) == {"hash of what was told"}
+    assert set(samplers[~tuning]) == {""}
 
 
 def test_an_exception_of_a_trial_is_a_result(tmp_path: Path) -> None:

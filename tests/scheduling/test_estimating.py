@@ -35,6 +35,7 @@ def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> Non
     assert table.loc["agd", "flops"] == pytest.approx(charged, rel=1e-9)
     assert (table["wall_seconds"] * 2 == table["device_seconds"]).all()
     assert (table["device_seconds"] > 0).all()
+    assert (table["least_share"] == 1).all()
 
 
 def test_what_is_done_is_left_out(tmp_path: Path) -> None:
@@ -43,6 +44,17 @@ def test_what_is_done_is_left_out(tmp_path: Path) -> None:
     assert estimate(made, workplace, 1, done=[trial.id for trial in made.all_trials]).empty
     some = estimate(made, workplace, 1, done=[trial.id for trial in made.trials])
     assert list(some["algorithm"]) == ["sgd_tuned"]
+
+
+def test_adaptive_seeds_give_a_range(tmp_path: Path) -> None:
+    """Tuning and the first seeds are spent in any case, the others perhaps; without adaptive seeds all of it is."""
+    asked = Sweep.model_validate({**SWEEP.model_dump(), "seeds": "adaptive", "adaptive_seeds": {"most": 6}})
+    made, workplace = plan(asked), Workplace(data_root=tmp_path, device="cpu")
+    table = estimate(made, workplace, 1).set_index("algorithm")
+    assert list(table["final_trials"]) == [18, 18]
+    assert table["least_share"].to_dict() == {"agd": 6 / 18, "sgd_tuned": (6 + 6) / (18 + 6)}
+    begun = estimate(made, workplace, 1, done=[trial.id for trial in made.all_trials if trial.seed < 2])
+    assert begun.set_index("algorithm")["least_share"].to_dict() == {"agd": 0.0, "sgd_tuned": 6 / 18}
 
 
 def test_estimating_leaves_the_global_generator_alone(tmp_path: Path) -> None:

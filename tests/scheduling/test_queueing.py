@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from agd_bench.records import Plan, Trial
+from agd_bench.records import TERMINAL, Plan, Trial
 from agd_bench.scheduling.queueing import Queue
 from agd_bench.store import Standing
-from tests.scheduling.plans import HashTuner, plan, result_of
+from tests.scheduling.plans import ADAPTIVE, HashTuner, plan, result_of, uneven
 
 
 def fresh(planned: Plan) -> dict[str, Standing]:
@@ -168,3 +170,70 @@ def test_the_pruner_sees_the_curves_of_earlier_rounds() -> None:
     again = HashTuner()
     drain(Queue(planned, again, fresh(planned) | {done.id: standing}, {done.id: result_of(done).curve}))
     assert again.asked_thresholds == [1]
+
+
+def end_next(queue: Queue, status: str = "done") -> Trial | None:
+    """Settle what only waits for that, then end the next trial; null: nothing is left."""
+    for waiting, end in ((queue.unneeded, "unneeded"), (queue.hopeless, "failed")):
+        while waiting:
+            queue.end(one := waiting.popleft(), result_of(one, status=end))
+    taken = queue.take()
+    if taken is not None:
+        queue.end(taken, uneven(taken, status if taken.purpose == "tuning" else "done"))
+    return taken
+
+
+def seeds_by_architecture(queue: Queue, planned: Plan, algorithm: str) -> dict[str, int]:
+    """How many final trials of each architecture were done."""
+    finals = [one for one in planned.all_trials if one.purpose == "final" and one.algorithm == algorithm]
+    return dict(Counter(one.architecture for one in finals if queue.standings[one.id].status == "done"))
+
+
+def test_adaptive_seeds_go_where_the_order_is_open() -> None:
+    """All algorithms get the same seeds; architectures far apart get the first ones alone; what nobody needs is handed out once."""
+    planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    while end_next(queue):
+        pass
+    assert queue.unfinished == 0
+    seeds = seeds_by_architecture(queue, planned, "free")
+    assert seeds == seeds_by_architecture(queue, planned, "tuned")
+    assert [seeds[f"cell-{index}"] for index in range(3)] == [2, 2, 2]
+    assert seeds["cell-3"] == seeds["cell-4"] > 2
+    assert Counter(standing.status for standing in queue.standings.values())["unneeded"] == 2 * (5 * 6 - sum(seeds.values()))
+
+
+def test_no_seed_is_sent_before_its_round() -> None:
+    """The third seed waits until every algorithm's first two have ended on every architecture."""
+    planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    while (taken := end_next(queue)) is not None:
+        if taken.purpose == "final" and taken.seed >= 2:
+            early = [one for one in planned.all_trials if one.purpose == "final" and one.seed < taken.seed]
+            assert all(queue.standings[one.id].status in TERMINAL for one in early)
+
+
+@pytest.mark.parametrize("killed", range(0, 42, 3))
+def test_adaptive_seeds_go_on_identically_after_a_kill(killed: int) -> None:
+    """Set up again from the rows after any number of trials, with the unneeded not yet settled, the queue does the same trials."""
+    planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
+    whole, queue = Queue(planned, HashTuner(), fresh(planned)), Queue(planned, HashTuner(), fresh(planned))
+    while end_next(whole):
+        pass
+    for _ in range(killed):
+        end_next(queue)
+    again = Queue(planned, HashTuner(), queue.standings)
+    while end_next(again):
+        pass
+    assert again.standings == whole.standings
+
+
+def test_a_hopeless_study_does_not_stop_adaptive_seeds() -> None:
+    """Its finals fail round by round, the other algorithm's order decides, and everything ends."""
+    planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
+    queue = Queue(planned, HashTuner(), fresh(planned))
+    while end_next(queue, status="diverged") or queue.hopeless or queue.unneeded:
+        pass
+    assert queue.unfinished == 0
+    assert seeds_by_architecture(queue, planned, "tuned") == {}
+    assert seeds_by_architecture(queue, planned, "free")["cell-4"] > 2

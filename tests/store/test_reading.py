@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import CurvePoint, Plan, TrialResult
-from agd_bench.store import COLUMNS, Results, Store, columns_of, dictionary, dictionary_markdown, export, load_results, status
-from agd_bench.store.columns import TABLES
+from agd_bench.store import COLUMNS, Results, Store, columns_of, dictionary, dictionary_markdown, ended_trials, export, load_results, status
+from agd_bench.store.columns import OPTIONAL, TABLES
 from tests.scheduling.plans import plan, result_of, sweep, trial
 
 
@@ -28,7 +28,7 @@ def fill(folder: Path) -> Plan:
         for one, end in zip(planned.trials, ends, strict=False):
             store.start(one, 1, "worker-0", 600.0)
             store.finish(result_of(one, status=end), 1)
-        store.settle(planned.trials[5].id, "failed", "no proposal finished")
+        store.settle(planned.trials[5].id, "unneeded", "did without it")
     return planned
 
 
@@ -48,8 +48,31 @@ def test_an_export_is_read_as_the_run_was(tmp_path: Path) -> None:
     assert all(path.is_file() for path in written)
     assert_same(results, load_results(tmp_path / "export"))
     for table in TABLES:
+        if not (tmp_path / "export" / f"{table}.parquet").exists():
+            assert table in OPTIONAL
+            assert getattr(results, table).empty
+            continue
         parquet = pd.read_parquet(tmp_path / "export" / f"{table}.parquet")
         pd.testing.assert_frame_equal(getattr(results, table), parquet.astype(getattr(results, table).dtypes), check_exact=True)
+
+
+def test_what_optimizers_say_is_kept_by_epoch_and_name(tmp_path: Path) -> None:
+    """Numbers of an optimizer come back from the database and from its export; results without any have an empty table."""
+    planned = plan(architectures=1, seeds=1)
+    one = planned.trials[0]
+    result = result_of(one)
+    said = {"eta/mean": 0.1 + 0.2, "relative_update/0.weight": 1e-7}
+    curve = tuple(point.model_copy(update={"diagnostics": said}) for point in result.curve)
+    with Store.open(tmp_path / "run", planned) as store:
+        assert load_results(tmp_path / "run").diagnostics.empty
+        store.start(one, 1, "worker-0", 600.0)
+        store.finish(result.model_copy(update={"curve": curve}), 1)
+    results = load_results(tmp_path / "run")
+    rows = [(one.id, point.epoch, name, value) for point in curve for name, value in sorted(said.items())]
+    assert rows
+    assert list(results.diagnostics.itertuples(index=False, name=None)) == rows
+    export(results, tmp_path / "export")
+    assert_same(results, load_results(tmp_path / "export"))
 
 
 @settings(max_examples=25, deadline=None)
@@ -90,12 +113,26 @@ def test_statuses_are_counted_by_algorithm(tmp_path: Path) -> None:
     planned = fill(tmp_path)
     counts = status(tmp_path)
     assert list(counts.index) == ["free", "tuned"]
-    assert list(counts.columns) == ["done", "running", "diverged", "failed", "refused", "pruned", "missing"]
-    assert counts.loc["free"].to_dict() == {"done": 1, "running": 0, "diverged": 1, "failed": 2, "refused": 1, "pruned": 0, "missing": 1}
+    assert list(counts.columns) == ["done", "running", "diverged", "failed", "refused", "pruned", "unneeded", "missing"]
+    expected = {"done": 1, "running": 0, "diverged": 1, "failed": 1, "refused": 1, "pruned": 0, "unneeded": 1, "missing": 1}
+    assert counts.loc["free"].to_dict() == expected
     assert counts.loc["tuned", "missing"] == counts.loc["tuned"].sum()
     assert counts.to_numpy().sum() == len(planned.all_trials)
     export(load_results(tmp_path), tmp_path / "export")
     pd.testing.assert_frame_equal(status(tmp_path / "export"), counts)
+
+
+def test_ended_trials_are_found_wherever_a_run_is_and_none_where_none_is(tmp_path: Path) -> None:
+    """In a folder and behind a URL; a folder or a database without a run has none."""
+    assert ended_trials(tmp_path / "nowhere") == ()
+    url = f"sqlite:///{tmp_path / 'database.sqlite'}"
+    assert ended_trials(url) == ()
+    planned = fill(tmp_path / "run")
+    expected = tuple(one.id for one in (*planned.trials[:4], planned.trials[5]))
+    assert ended_trials(tmp_path / "run") == expected
+    with Store.open(url, planned) as store:
+        store.settle(planned.trials[1].id, "unneeded", "did without it")
+    assert ended_trials(url) == (planned.trials[1].id,)
 
 
 def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
@@ -103,7 +140,7 @@ def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
     fill(tmp_path)
     row = load_results(tmp_path).trials.iloc[5]
     assert row[["train_seconds", "total_seconds", "val_accuracy", "flops"]].isna().all()
-    assert (row["charged_seconds"], row["attempts"], row["reason"]) == (0.0, 0, "no proposal finished")
+    assert (row["charged_seconds"], row["attempts"], row["reason"]) == (0.0, 0, "did without it")
 
 
 def test_a_folder_that_is_no_run_says_what_one_holds(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import closing
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from agd_bench.errors import RunChangedError, RunLockedError, StorageFullError, StoreDamagedError, StoreError
 from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results, status
+from agd_bench.store.database import META
 from tests.scheduling.plans import curve_of, plan, result_of
 
 
@@ -140,6 +142,22 @@ def test_keys_that_change_no_result_may_change(tmp_path: Path) -> None:
     with Store.open(tmp_path, plan(deadline_seconds=5.0, description="once more")):
         pass
     assert load_results(tmp_path).sweep.deadline_seconds == 5.0
+
+
+def test_a_run_of_before_a_key_existed_goes_on(tmp_path: Path) -> None:
+    """A stored sweep without a key of today has its default, and is no other sweep."""
+    planned = plan()
+    with Store.open(tmp_path, planned) as store, store._engine.begin() as connection:
+        old = json.loads(planned.sweep.model_dump_json())
+        del old["adaptive_seeds"]
+        for choice in old["algorithms"]:
+            del choice["sampler"], choice["untuned"]
+        connection.execute(META.update().where(META.c.key == "sweep").values(value=json.dumps(old)))
+    with Store.open(tmp_path, planned) as store:
+        assert len(store.standings()) == len(planned.all_trials)
+    changed = plan(algorithms=[{"name": "free"}, {"name": "tuned", "tuning_trials": 3, "sampler": "random"}])
+    with pytest.raises(RunChangedError, match="the sweep's algorithms changed"):
+        Store.open(tmp_path, changed)
 
 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:

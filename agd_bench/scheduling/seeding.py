@@ -1,0 +1,108 @@
+"""Which final trials may be sent: all, or round by round as adaptive seeds ask for them.
+
+A round of a comparison group is the seeds that its architectures are to have by now, for all algorithms. When all its
+trials have ended, a function of their rows says which architectures get more (`analysis.allocating`); what it passes over is not
+needed any more. Nothing is kept but the rows, so a run that was killed releases what an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from agd_bench.analysis.allocating import METRIC, next_seeds
+from agd_bench.records import TERMINAL, AdaptiveSeeds, Plan, Trial
+from agd_bench.store import Standing
+
+
+class _Group:
+    """The final trials of one comparison group: one search space, data set and profile.
+
+    Attributes:
+        waiting: ids of released trials that have not ended.
+    """
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.waiting: set[str] = set()
+        self._trials = trials
+        self._counts = dict.fromkeys((trial.architecture for trial in trials), 0)
+        seeds = sorted({trial.seed for trial in trials})
+        self._place = {trial.id: (trial.architecture, seeds.index(trial.seed)) for trial in trials}
+        self._rows = pd.DataFrame(
+            {
+                "search_space": trial.search_space_label,
+                "dataset": trial.dataset,
+                "profile": trial.profile,
+                "algorithm": trial.algorithm_label,
+                "architecture": trial.architecture,
+                "seed": trial.seed,
+                "purpose": "final",
+            }
+            for trial in trials
+        )
+
+    def allows(self, trial_id: str) -> bool:
+        """Whether one of the group's trials is released."""
+        architecture, number = self._place[trial_id]
+        return number < self._counts[architecture]
+
+    def look(self, rule: AdaptiveSeeds, standings: Mapping[str, Standing]) -> tuple[list[Trial], list[Trial]]:
+        """Begin the round that the rows ask for.
+
+        Returns:
+            The trials that it releases, and those that are not needed any more; ended ones left out.
+        """
+        told = [standings[trial.id] for trial in self._trials]
+        accuracies = [math.nan if row.val_accuracy is None else row.val_accuracy for row in told]
+        rows = self._rows.assign(status=[row.status for row in told])
+        rows[METRIC] = accuracies
+        left = [trial for trial, row in zip(self._trials, told, strict=True) if row.status not in TERMINAL]
+        before = {trial.id for trial in left if self.allows(trial.id)}
+        self._counts = next_seeds(rows, rule)
+        self.waiting = {trial.id for trial in left if self.allows(trial.id)}
+        most = max(self._counts.values())
+        passed = [trial for trial in left if trial.id not in self.waiting and (not self.waiting or self._counts[trial.architecture] < most)]
+        return [trial for trial in left if trial.id in self.waiting - before], passed
+
+
+class Seeding:
+    """The gate that final trials pass.
+
+    Args:
+        plan: all trials.
+        standings: where every trial stands; kept up to date by the caller.
+    """
+
+    def __init__(self, plan: Plan, standings: Mapping[str, Standing]) -> None:
+        self._rule, self._standings = plan.sweep.adaptive_seeds, standings
+        self._groups: dict[str, _Group] = {}
+        if self._rule is None:
+            return
+        finals: dict[tuple[str, str, str], list[Trial]] = {}
+        for trial in plan.all_trials:
+            if trial.purpose == "final":
+                finals.setdefault((trial.search_space_label, trial.dataset, trial.profile), []).append(trial)
+        for trials in finals.values():
+            self._groups |= dict.fromkeys((trial.id for trial in trials), _Group(trials))
+
+    def begin(self) -> list[Trial]:
+        """Begin the rounds that the rows ask for; the trials that are not needed any more."""
+        if self._rule is None:
+            return []
+        groups = dict.fromkeys(self._groups.values())
+        return [trial for group in groups for trial in group.look(self._rule, self._standings)[1]]
+
+    def allows(self, trial: Trial) -> bool:
+        """Whether the trial may be sent now."""
+        group = self._groups.get(trial.id)
+        return group is None or group.allows(trial.id)
+
+    def ended(self, trial: Trial) -> tuple[list[Trial], list[Trial]]:
+        """A trial ended; the trials that this releases, and those that are not needed any more."""
+        group = self._groups.get(trial.id)
+        if self._rule is None or group is None or trial.id not in group.waiting:
+            return [], []
+        group.waiting.remove(trial.id)
+        return ([], []) if group.waiting else group.look(self._rule, self._standings)
