@@ -1,25 +1,81 @@
 """Results in, answers out: accuracy, charged cost, ranks and their shifts against seed noise. DataFrames in, DataFrames out."""
 
 from agd_bench.analysis.accuracy import accuracy_difference, accuracy_table
-from agd_bench.analysis.agreement import kendall_tau, top_k_overlap
+from agd_bench.analysis.agreement import kendall_tau
+from agd_bench.analysis.allocating import next_seeds, order_decisions
+from agd_bench.analysis.budgeting import cost_views
 from agd_bench.analysis.charging import charged_cost
+from agd_bench.analysis.contrasting import critical_difference
+from agd_bench.analysis.crossing import crossover, crossover_sentence
+from agd_bench.analysis.decomposing import variance_components
+from agd_bench.analysis.explaining import interaction_drivers, interaction_explained
+from agd_bench.analysis.featuring import architecture_features
+from agd_bench.analysis.overlapping import top_k_overlap
 from agd_bench.analysis.pairing import GROUP, METRICS, comparison_groups
+from agd_bench.analysis.powering import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
+from agd_bench.analysis.predicting import prediction_correlation
+from agd_bench.analysis.profiling import performance_profiles, speed_ups
+from agd_bench.analysis.progressing import accuracy_by_epoch
 from agd_bench.analysis.ranking import rank_shift, ranks
+from agd_bench.analysis.reaching import reference_targets, time_to_target
+from agd_bench.analysis.replicating import noise_ceilings
+from agd_bench.analysis.scoping import scope_bias
+from agd_bench.analysis.searching import anytime_curves, search_bands
+from agd_bench.analysis.skipping import dose_trend, log_loss_area, skip_test, tuned_rate
+from agd_bench.analysis.stepping import layer_steps, step_summaries
+from agd_bench.analysis.summarising import aggregate_scores, probability_of_improvement
 from agd_bench.analysis.transfer import transfer_regret
+from agd_bench.analysis.watching import initial_singular_values, network_readings, skip_runs
 from agd_bench.analysis.wording import Finding, finding
 
 __all__ = [
     "GROUP",
     "METRICS",
+    "DesignCost",
     "Finding",
+    "accuracy_by_epoch",
     "accuracy_difference",
     "accuracy_table",
+    "aggregate_scores",
+    "anytime_curves",
+    "architecture_features",
     "charged_cost",
     "comparison_groups",
+    "cost_views",
+    "critical_difference",
+    "crossover",
+    "crossover_sentence",
+    "dose_trend",
     "finding",
+    "initial_singular_values",
+    "interaction_drivers",
+    "interaction_explained",
     "kendall_tau",
+    "layer_steps",
+    "log_loss_area",
+    "network_readings",
+    "next_seeds",
+    "noise_ceilings",
+    "order_decisions",
+    "performance_profiles",
+    "pilot_reliabilities",
+    "power_table",
+    "prediction_correlation",
+    "probability_of_improvement",
     "rank_shift",
     "ranks",
+    "reference_targets",
+    "scope_bias",
+    "search_bands",
+    "shift_of_gap",
+    "skip_runs",
+    "skip_test",
+    "speed_ups",
+    "step_summaries",
+    "sufficient_designs",
+    "time_to_target",
     "top_k_overlap",
     "transfer_regret",
+    "tuned_rate",
+    "variance_components",
 ]

@@ -54,8 +54,8 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
     >>> accuracy_table(trials)[["mean_accuracy", "seed_sd", "architectures", "done"]].round(3).values.tolist()
     [[0.7, 0.1, 2.0, 4.0]]
     """
-    measured = pd.DataFrame([row for group in scores(trials, metric) for row in _rows(group)])
-    final = trials[trials["purpose"] == "final"]
+    measured = pd.DataFrame([row for group in scores(trials, metric, every_seed=True) for row in _rows(group)])
+    final = trials[(trials["purpose"] == "final") & (trials["status"] != "unneeded")]
     keys = [*GROUP, "algorithm"]
     counts = final.groupby(keys, sort=False)["status"].value_counts().unstack(fill_value=0)
     counts["unfinished"] = counts.drop(columns=list(STATUSES), errors="ignore").sum(axis=1)
@@ -109,7 +109,7 @@ def accuracy_difference(trials: pd.DataFrame, baseline: str, challenger: str, me
         UnknownNameError: a label that a group does not hold.
     """
     rows: list[dict[str, object]] = []
-    for group in scores(trials, metric):
+    for group in scores(trials, metric, every_seed=True):
         values = np.where(group.diverged, np.nan, group.values)
         pair = values[[group.position(baseline), group.position(challenger)]]
         both = ~np.isnan(pair).any(axis=0)

@@ -10,50 +10,91 @@ but for seed noise, `kendall_tau` equals the pair's `noise_ceiling`, which for a
 Spearman's correction for attenuation, rho_ab = sqrt(rho_aa rho_bb), carried to tau by Greiner's relation rho = sin(pi tau / 2).
 With one seed there is no ceiling: it is missing, never 1.
 
+Whether a gap can be noise is asked twice. `gap_low` to `gap_high` says how far it may be off, by a bootstrap over architectures.
+`shift_p` tests that there is no shift at all, against worlds without one (`shifting`); it also stands where noise is so unequal, or
+so uneven along the ranking, that the ceiling itself is off by a little.
+
+The bootstrap draws architectures, and with each of them all its seeds under all algorithms. Seeds are not drawn again within an
+architecture: noise is independent between architectures, so their own draw already carries it, and a seed drawn twice would stand in
+both halves and make a ranking agree with itself. What is not in the interval is an effect of a seed on many architectures at once.
+`tests/performance/rank_simulations.py` measures what is claimed here: size and power of the test, and coverage of the intervals.
+
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
     M. G. Kendall, The treatment of ties in ranking problems, Biometrika, 1945 (tau-b).
     W. H. Kruskal, Ordinal measures of association, Journal of the American Statistical Association, 1958 (Greiner's relation).
-    P. J. Bickel, F. Götze, W. R. van Zwet, Resampling fewer than n observations, Statistica Sinica, 1997.
+    P. Hall, The Bootstrap and Edgeworth Expansion, 1992 (centred percentile intervals).
 """
 
 from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.pairing import GROUP, Floats, Scores, Split, describe, scores, seed_splits
-from agd_bench.errors import InputError
+from agd_bench.analysis.correcting import covariances, true_correlations
+from agd_bench.analysis.counting import orders, taus
+from agd_bench.analysis.decomposing import normal_scores
+from agd_bench.analysis.halving import compared_seeds, halves, means_over, subset_size
+from agd_bench.analysis.pairing import GROUP, Floats, Scores, describe, scores
+from agd_bench.analysis.shifting import shift_p_values
 
+LEVELS = (0.025, 0.975)
 FEWEST_FOR_INTERVAL = 8
 """Architectures below which no interval is given: a bootstrap over fewer says nothing reliable."""
-RESAMPLE_SIZE = 150
-"""Architectures drawn in each resample at most; more are resampled m out of n, and the interval is scaled."""
+TIE_Z = 1.96
+"""Differences of accuracy up to this many standard errors of a difference count as ties by noise."""
 
-_COLUMNS = ["algorithm", "other", "architectures", "seeds", "seeds_compared", "kendall_tau", "noise_ceiling"]
-_GAP = ["gap", "gap_low", "gap_high"]
+_COLUMNS = ["algorithm", "other", "subset", "architectures", "seeds", "seeds_compared", "kendall_tau", "noise_ceiling"]
+_GAP = ["gap", "gap_low", "gap_high", "shift_p"]
+_BESIDES = [
+    "spearman",
+    "spearman_ceiling",
+    "kendall_tau_noise_ties",
+    "noise_ties_ceiling",
+    "corrected_tau",
+    "corrected_low",
+    "corrected_high",
+]
 
 
-def kendall_tau(trials: pd.DataFrame, metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Kendall's tau-b between the rankings of every two algorithms, with its noise ceiling.
-
-    The interval comes from a bootstrap over architectures, each drawn with all its seeds, so that it carries the seed noise too;
-    pairs of an architecture with itself are dropped. An effect of a seed on all architectures at once is not in it.
+def kendall_tau(
+    trials: pd.DataFrame,
+    metric: str = "test_accuracy",
+    resamples: int = 1000,
+    seed: int = 0,
+    subset: str = "all",
+    worlds: int | None = None,
+) -> pd.DataFrame:
+    """Kendall's tau-b between the rankings of every two algorithms, with its noise ceiling, its interval and a test.
 
     Args:
         trials: the table of trials.
         metric: which accuracy.
-        resamples: bootstrap resamples; 0: no interval.
+        resamples: bootstrap resamples; 0: no intervals and no test.
         seed: seed of the resampling.
+        subset: `all` architectures, or the `top-decile` by seeds that are not compared (see `halving`; from three seeds on).
+        worlds: worlds without a shift that the test draws; default: as many as resamples.
 
     Returns:
         One row per group and unordered pair of algorithms, each with itself included: `search_space`, `dataset`, `profile`,
-        `algorithm`, `other`; `architectures` (with an outcome for every seed under both); `seeds` (S); `seeds_compared` (h);
-        `kendall_tau` in [-1, 1] (of a pair with itself: the ceiling); `noise_ceiling` in [-1, 1]; `gap` (kendall_tau − noise_ceiling;
-        negative: the rankings differ more than seed noise explains) with `gap_low`, `gap_high` (95 % interval, not corrected for the
-        number of pairs). NaN where missing: one seed, fewer than 2 architectures, all tied, or (interval) fewer than 8 architectures.
+        `algorithm`, `other`, `subset`; `architectures` (compared ones, of those with an outcome for every seed under both); `seeds` (S);
+        `seeds_compared` (h); `kendall_tau` in [-1, 1] (of a pair with itself: the ceiling); `noise_ceiling` in [-1, 1];
+        `gap` (kendall_tau − noise_ceiling; negative: the rankings differ more than seed noise explains) with `gap_low`, `gap_high`
+        (95 % interval, not corrected for the number of pairs); `shift_p` (p-value of 'no shift beyond noise', one-sided, not corrected
+        either); `spearman` and `spearman_ceiling` (Spearman's rank correlation, alike); `kendall_tau_noise_ties` and
+        `noise_ties_ceiling` (tau-b where architectures whose accuracies differ by no more than `TIE_Z` standard errors of a difference,
+        from the pooled SD over seeds, count as tied); `corrected_tau` with `corrected_low`, `corrected_high` (tau of the true rankings,
+        freed of noise, see `correcting`; 95 % interval).
+        NaN where missing: one seed (two for the top decile), fewer than 2 architectures, all tied, or (intervals, test) fewer than 8
+        architectures.
+
+    Raises:
+        UnknownNameError: another metric or subset.
 
     >>> rows = [(a, s, g, v) for g in ("agd", "sgd") for s in (0, 1) for a, v in (("x", 0.5), ("y", 0.7), ("z", 0.9))]
     >>> trials = pd.DataFrame(rows, columns=["architecture", "seed", "algorithm", "test_accuracy"]).assign(
@@ -61,18 +102,28 @@ def kendall_tau(trials: pd.DataFrame, metric: str = "test_accuracy", resamples: 
     >>> kendall_tau(trials)[["algorithm", "other", "kendall_tau", "noise_ceiling"]].round(6).values.tolist()
     [['agd', 'agd', 1.0, 1.0], ['agd', 'sgd', 1.0, 1.0], ['sgd', 'sgd', 1.0, 1.0]]
     """
+    subset_size(0, subset)
     rows: list[dict[str, object]] = []
     for group in scores(trials, metric):
-        rng = np.random.default_rng(seed)
         found: dict[tuple[int, int], dict[str, object]] = {}
-        for kept, pairs in _by_shared_architectures(group):
-            found |= _compare(group, kept, pairs, resamples, rng)
+        for kept, pairs in shared_architectures(group):
+            used = sorted({position for pair in pairs for position in pair})
+            values, diverged = group.values[used][:, kept], group.diverged[used][:, kept]
+            outcome = compare(values, diverged, resamples, np.random.default_rng(seed), subset, worlds=worlds)
+            for first, second in pairs:
+                row: dict[str, object] = {**describe(group.group), "algorithm": group.algorithms[first]}
+                row |= {"other": group.algorithms[second], "subset": subset, "architectures": outcome.size, "seeds": len(group.seeds)}
+                found[first, second] = row | outcome.of(used.index(first), used.index(second))
         rows += [found[pair] for pair in sorted(found)]
-    return pd.DataFrame(rows, columns=[*GROUP, *_COLUMNS, *_GAP])
+    return pd.DataFrame(rows, columns=[*GROUP, *_COLUMNS, *_GAP, *_BESIDES])
 
 
-def _by_shared_architectures(group: Scores) -> list[tuple[NDArray[np.bool_], list[tuple[int, int]]]]:
-    """Pairs of algorithms, together where they share the same architectures: one bootstrap serves them all."""
+def shared_architectures(group: Scores) -> list[tuple[NDArray[np.bool_], list[tuple[int, int]]]]:
+    """Pairs of algorithms, together where they share the same architectures: one bootstrap serves them all.
+
+    Returns:
+        Which architectures have an outcome for every seed under both, (A,), and the pairs of positions, each with itself included.
+    """
     complete = group.complete()
     found: dict[bytes, tuple[NDArray[np.bool_], list[tuple[int, int]]]] = {}
     for first in range(len(group.algorithms)):
@@ -80,33 +131,6 @@ def _by_shared_architectures(group: Scores) -> list[tuple[NDArray[np.bool_], lis
             kept = complete[first] & complete[second]
             found.setdefault(kept.tobytes(), (kept, []))[1].append((first, second))
     return list(found.values())
-
-
-def _compare(
-    group: Scores, kept: NDArray[np.bool_], pairs: list[tuple[int, int]], resamples: int, rng: np.random.Generator
-) -> dict[tuple[int, int], dict[str, object]]:
-    used = sorted({position for pair in pairs for position in pair})
-    splits = seed_splits(len(group.seeds))
-    halves = _halves(group, splits, used, kept)
-    tau = _tau_at_splits(halves, splits) if splits else _tau_at_one_seed(group.means()[used][:, kept])
-    count = int(kept.sum())
-    drawn = _resampled_gaps(halves, splits, resamples, rng) if splits and resamples and count >= FEWEST_FOR_INTERVAL else None
-    gap = tau - pair_ceiling(tau)
-    rows: dict[tuple[int, int], dict[str, object]] = {}
-    for first, second in pairs:
-        a, b = used.index(first), used.index(second)
-        row: dict[str, object] = {**describe(group.group), "algorithm": group.algorithms[first], "other": group.algorithms[second]}
-        row |= {"architectures": count, "seeds": len(group.seeds), "seeds_compared": max(1, len(group.seeds) // 2)}
-        row |= {"kendall_tau": tau[a, b], "noise_ceiling": tau[a, a] if a == b else pair_ceiling(tau)[a, b]}
-        low, high = (np.nan, np.nan) if drawn is None or a == b else _interval(gap[a, b], drawn[:, a, b], count)
-        row |= {"gap": np.nan if a == b else gap[a, b], "gap_low": low, "gap_high": high}
-        rows[first, second] = row
-    return rows
-
-
-def _halves(group: Scores, splits: list[Split], used: list[int], kept: NDArray[np.bool_]) -> dict[tuple[int, ...], Floats]:
-    """Mean accuracies over each half of the seeds: (algorithms, architectures)."""
-    return {half: group.means(half)[used][:, kept] for split in splits for half in split}
 
 
 def pair_ceiling(tau: Floats) -> Floats:
@@ -126,121 +150,201 @@ def pair_ceiling(tau: Floats) -> Floats:
     return np.asarray(2 / np.pi * np.arcsin(np.minimum(both, 1.0)), dtype=np.float64)
 
 
-def _tau_b(first: Floats, second: Floats) -> float:
-    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(scipy.stats.kendalltau(first, second, variant="b").statistic)
+def _gaps(tau: Floats) -> Floats:
+    return tau - pair_ceiling(tau)
 
 
-def _tau_at_splits(halves: dict[tuple[int, ...], Floats], splits: list[Split]) -> Floats:
-    """Mean tau-b over the splits, (M, M); the diagonal is each algorithm's agreement with itself."""
-    count = len(next(iter(halves.values())))
-    once = splits[: len(splits) // 2]  # the second half mirrors the first
-    taus = np.array([[[_tau_b(a, b) for b in halves[second]] for a in halves[first]] for first, second in once])
-    mean = taus.reshape(len(once), count, count).mean(axis=0)
-    return np.asarray((mean + mean.T) / 2, dtype=np.float64)
+@dataclass(frozen=True)
+class Agreement:
+    """Agreements of M algorithms' rankings; every array is (M, M) and symmetric, NaN where missing.
 
-
-def _tau_at_one_seed(means: Floats) -> Floats:
-    tau = np.array([[_tau_b(a, b) for b in means] for a in means]).reshape(len(means), len(means))
-    np.fill_diagonal(tau, np.nan)
-    return tau
-
-
-def _resampled_gaps(halves: dict[tuple[int, ...], Floats], splits: list[Split], resamples: int, rng: np.random.Generator) -> Floats:
-    """Gaps of `resamples` bootstrap samples of architectures, (resamples, M, M).
-
-    Tau-b of many pairs at once is a Gram matrix of signs: sum sign(x_i − x_j) sign(y_i − y_j) over the root of both sums of squares.
-    A pair of an architecture with itself has sign 0 and so drops out of both.
+    Attributes:
+        size: architectures compared.
+        seeds_compared: h.
+        tau, spearman, noise_tied: agreements; the diagonal holds each algorithm's agreement with itself, NaN with one seed.
+        gap_low, gap_high: 95 % interval of tau − `pair_ceiling(tau)`.
+        shift_p: p-value of 'no shift beyond noise'.
+        corrected: tau of the true rankings, with `corrected_low`, `corrected_high`.
     """
-    algorithms, count = next(iter(halves.values())).shape
-    size = min(count, RESAMPLE_SIZE)
-    upper, lower = np.triu_indices(size, k=1)
-    taus = np.empty((resamples, algorithms, algorithms))
-    for index in range(resamples):
-        chosen = rng.integers(0, count, size)
-        signs = {half: _signs(means[:, chosen], upper, lower) for half, means in halves.items()}
-        untied = {half: (sign * sign).sum(axis=1) for half, sign in signs.items()}
-        total = np.zeros((algorithms, algorithms))
-        with np.errstate(divide="ignore", invalid="ignore"):  # a resample in which all are tied has no tau and is left out
-            for first, second in splits[: len(splits) // 2]:
-                one = (signs[first] @ signs[second].T) / np.sqrt(np.outer(untied[first], untied[second]))
-                total += (one + one.T) / 2
-        taus[index] = total / (len(splits) // 2)
-    return taus - pair_ceiling(taus)
+
+    size: int
+    seeds_compared: int
+    tau: Floats
+    spearman: Floats
+    noise_tied: Floats
+    corrected: Floats
+    gap_low: Floats
+    gap_high: Floats
+    shift_p: Floats
+    corrected_low: Floats
+    corrected_high: Floats
+
+    def of(self, a: int, b: int) -> dict[str, object]:
+        """Columns of the pair's row, from `seeds_compared` on."""
+        rho = 2 * np.sin(np.pi / 6 * np.clip(np.diagonal(self.spearman), 0, 1))  # Spearman's coefficient of normal variables
+        ceiling = 6 / np.pi * np.arcsin(np.sqrt(rho[a] * rho[b]) / 2)
+        row: dict[str, object] = {"seeds_compared": self.seeds_compared, "kendall_tau": self.tau[a, b]}
+        row |= {"spearman": self.spearman[a, b], "kendall_tau_noise_ties": self.noise_tied[a, b]}
+        if a == b:
+            return row | {
+                "noise_ceiling": self.tau[a, a],
+                "spearman_ceiling": self.spearman[a, a],
+                "noise_ties_ceiling": self.noise_tied[a, a],
+            }
+        row |= {"noise_ceiling": pair_ceiling(self.tau)[a, b], "spearman_ceiling": ceiling}
+        row |= {"noise_ties_ceiling": pair_ceiling(self.noise_tied)[a, b], "gap": _gaps(self.tau)[a, b]}
+        row |= {"gap_low": self.gap_low[a, b], "gap_high": self.gap_high[a, b], "shift_p": self.shift_p[a, b]}
+        row |= {"corrected_tau": self.corrected[a, b], "corrected_low": self.corrected_low[a, b]}
+        return row | {"corrected_high": self.corrected_high[a, b]}
 
 
-def _signs(means: Floats, upper: NDArray[np.intp], lower: NDArray[np.intp]) -> NDArray[np.float32]:
-    return np.sign(means[:, upper] - means[:, lower]).astype(np.float32)
-
-
-def _interval(gap: float, drawn: Floats, count: int) -> tuple[float, float]:
-    """95 % interval around the gap; m-out-of-n resamples vary sqrt(n / m) times too much and are scaled back."""
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(gap) or len(drawn) < 100:
-        return float("nan"), float("nan")
-    scale = np.sqrt(min(count, RESAMPLE_SIZE) / count)
-    low, high = np.quantile(drawn - drawn.mean(), [0.025, 0.975]) * scale
-    return float(gap + low), float(gap + high)
-
-
-def top_k_overlap(trials: pd.DataFrame, k: int | None = None, metric: str = "test_accuracy") -> pd.DataFrame:
-    """Share of one algorithm's k best architectures that are among another's k best.
-
-    Compared at floor(S / 2) disjoint seeds, as `kendall_tau`. Architectures tied at the k-th place share what is left of the places.
+def compare(
+    values: Floats,
+    diverged: NDArray[np.bool_],
+    resamples: int,
+    rng: np.random.Generator,
+    subset: str = "all",
+    test: bool = True,
+    worlds: int | None = None,
+) -> Agreement:
+    """All agreements between algorithms that have an outcome for every architecture and seed.
 
     Args:
-        trials: the table of trials.
-        k: how many architectures; default: a tenth of them, at least one.
-        metric: which accuracy.
-
-    Returns:
-        One row per group and unordered pair of algorithms, each with itself included: `search_space`, `dataset`, `profile`,
-        `algorithm`, `other`, `architectures`, `seeds`, `seeds_compared`, `k`; `overlap` in [0, 1]; `noise_ceiling` (mean of both
-        algorithms' overlap with themselves over disjoint seeds; NaN with one seed); `chance` (k / architectures: unrelated rankings).
-
-    Raises:
-        InputError: a k below 1.
+        values: accuracies in [0, 1], (M, n, S), none missing; 0 where diverged.
+        diverged: where a trial diverged, (M, n, S).
+        resamples: bootstrap resamples; 0: no intervals and no test.
+        rng: draws them, and the worlds.
+        subset: `all` or `top-decile`.
+        test: whether to test; without it `shift_p` is missing.
+        worlds: worlds without a shift; default: as many as resamples.
     """
-    if k is not None and k < 1:
-        raise InputError(f"k = {k}: how many of the best architectures to compare; give 1 or more")
-    rows: list[dict[str, object]] = []
-    for group in scores(trials, metric):
-        found: dict[tuple[int, int], dict[str, object]] = {}
-        for kept, pairs in _by_shared_architectures(group):
-            found |= _overlaps(group, kept, pairs, k)
-        rows += [found[pair] for pair in sorted(found)]
-    return pd.DataFrame(rows, columns=[*GROUP, *_COLUMNS[:5], "k", "overlap", "noise_ceiling", "chance"])
+    algorithms, count, seeds = values.shape
+    size = subset_size(count, subset)
+    nothing = np.full((algorithms, algorithms), np.nan)
+    result = Agreement(size, max(1, compared_seeds(seeds, subset)), *(9 * [nothing]))
+    if size < 2:
+        return result
+    if compared_seeds(seeds, subset) == 0:
+        if subset != "all":
+            return result
+        tau, spearman = _at_one_seed(values, diverged)
+        return dataclasses.replace(result, tau=tau, spearman=spearman)
+    draws = resamples if size >= FEWEST_FOR_INTERVAL else 0
+    weights = integer_weights(count, draws, rng)
+    tau, between = _resampled(values, diverged, subset, size, weights)
+    gaps, correlations = _gaps(tau), true_correlations(between)
+    spearman, noise_tied = _without_resamples(values, diverged, subset, size)
+    corrected = _tau_of(correlations[0])
+    result = dataclasses.replace(result, tau=tau[0], corrected=corrected, spearman=spearman, noise_tied=noise_tied)
+    if draws == 0:
+        return result
+    low, high = _centred_interval(gaps, size)
+    true_low, true_high = (_tau_of(end) for end in _percentile_interval(correlations, size))
+    p = shift_p_values(values, diverged, gaps[0], _gaps, subset, worlds or draws, rng) if test else nothing
+    return dataclasses.replace(result, gap_low=low, gap_high=high, corrected_low=true_low, corrected_high=true_high, shift_p=p)
 
 
-def _overlaps(
-    group: Scores, kept: NDArray[np.bool_], pairs: list[tuple[int, int]], k: int | None
-) -> dict[tuple[int, int], dict[str, object]]:
-    count = int(kept.sum())
-    if count == 0:
-        return {}
-    size = min(k or max(1, count // 10), count)
-    alone = ((tuple(range(len(group.seeds))),) * 2,)
-    splits = seed_splits(len(group.seeds))
-    shares = []
-    for first, second in splits or alone:
-        shares.append(_membership(group.means(first)[:, kept], size) @ _membership(group.means(second)[:, kept], size).T / size)
-    overlap = np.mean(shares, axis=0)
-    own = np.diagonal(overlap) if splits else np.full(len(overlap), np.nan)
-    rows: dict[tuple[int, int], dict[str, object]] = {}
-    for a, b in pairs:
-        row: dict[str, object] = {**describe(group.group), "algorithm": group.algorithms[a], "other": group.algorithms[b]}
-        row |= {"architectures": count, "seeds": len(group.seeds), "seeds_compared": max(1, len(group.seeds) // 2), "k": size}
-        row |= {"overlap": own[a] if a == b else overlap[a, b], "noise_ceiling": (own[a] + own[b]) / 2, "chance": size / count}
-        rows[a, b] = row
-    return rows
+def _tau_of(correlation: Floats) -> Floats:
+    """Greiner's relation; a correlation beyond 1, which noise can give, counts as 1."""
+    return np.asarray(2 / np.pi * np.arcsin(np.clip(correlation, -1, 1)), dtype=np.float64)
 
 
-def _membership(means: Floats, size: int) -> Floats:
-    """Share of a place among the `size` best that each architecture holds, (M, A); rows sum to `size`."""
-    # Only algorithms with an outcome for all these architectures are read from the result; -1 keeps the others out of NaN.
-    filled = np.where(np.isnan(means), -1.0, means)
-    edge = -np.sort(-filled, axis=1)[:, size - 1 : size]
-    above, tied = filled > edge, filled == edge
-    left = size - above.sum(axis=1, keepdims=True)
-    return np.asarray(above + tied * left / tied.sum(axis=1, keepdims=True), dtype=np.float64)
+def integer_weights(count: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """How often each of `resamples` draws of n architectures with replacement holds each; the first row is the sample itself.
+
+    >>> integer_weights(3, 1, np.random.default_rng(0)).sum(axis=1).tolist()
+    [3, 3]
+    """
+    drawn = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(resamples)]
+    return np.array([np.ones(count), *drawn], dtype=np.int32)
+
+
+def _resampled(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, weights: NDArray[np.int32]) -> tuple[Floats, Floats]:
+    """Tau-b, and covariances of normal scores between disjoint seeds, of every resample: (R, M, M) each, means over the splits."""
+    algorithms = len(values)
+    pairs = np.array([(a, algorithms + b) for a in range(algorithms) for b in range(algorithms)])
+    normal = normal_scores(values)
+    tau, between = np.zeros((2, len(weights), algorithms, algorithms))
+    splits = list(halves(values, diverged, subset, size))
+    for first, second, chosen in splits:
+        held = weights if chosen is None else np.ascontiguousarray(weights[:, chosen])
+        both = np.concatenate([means_over(values, diverged, half, chosen) for half in (first, second)])
+        each = taus(orders(both), pairs, held).T.reshape(tau.shape)
+        tau += (each + np.swapaxes(each, 1, 2)) / (2 * len(splits))
+        one, two = (means_over(normal, None, half, chosen) for half in (first, second))
+        between += covariances(one, two, held) / len(splits)
+    return tau, between
+
+
+def _without_resamples(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats]:
+    """Spearman's coefficient, and tau-b with ties by noise: means over the splits, (M, M) each."""
+    algorithms = len(values)
+    pairs = np.array([(a, algorithms + b) for a in range(algorithms) for b in range(algorithms)])
+    found = []
+    for first, second, chosen in halves(values, diverged, subset, size):
+        both = np.concatenate([means_over(values, diverged, half, chosen) for half in (first, second)])
+        widths = np.tile(TIE_Z * np.sqrt(2 / len(first)) * seed_deviation(values, diverged), 2)
+        tied = taus(orders(both, widths), pairs, np.ones((1, size), dtype=np.int32)).reshape(algorithms, algorithms)
+        both_ways = (_spearman(both)[:algorithms, algorithms:], tied)
+        found.append([(each + each.T) / 2 for each in both_ways])
+    spearman, noise_tied = np.mean(found, axis=0)
+    return spearman, noise_tied
+
+
+def seed_deviation(values: Floats, diverged: NDArray[np.bool_]) -> Floats:
+    """Standard deviation over the seeds of one architecture, pooled over those without a diverged seed; (M,), 0 where there is none."""
+    calm = ~diverged.any(axis=2)
+    variances = np.where(calm, values.var(axis=2, ddof=1), 0.0).sum(axis=1)
+    return np.asarray(np.sqrt(variances / np.maximum(calm.sum(axis=1), 1)), dtype=np.float64)
+
+
+def _spearman(means: Floats) -> Floats:
+    ranks = scipy.stats.rankdata(means, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: there is no coefficient, and it reads as missing
+        return np.asarray(np.corrcoef(ranks), dtype=np.float64)
+
+
+def _at_one_seed(values: Floats, diverged: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """What one seed can say, tau-b and Spearman's coefficient: the agreements between algorithms, none of an algorithm with itself."""
+    means = means_over(values, diverged, (0,))
+    pairs = np.array(list(np.ndindex(len(means), len(means))))
+    tau = taus(orders(means), pairs, np.ones((1, means.shape[1]), dtype=np.int32)).reshape(len(means), len(means))
+    spearman = np.atleast_2d(_spearman(means))
+    own = np.eye(len(means), dtype=bool)
+    return np.where(own, np.nan, tau), np.where(own, np.nan, spearman)
+
+
+def _centred_interval(drawn: Floats, size: int) -> tuple[Floats, Floats]:
+    """95 % interval around the sample's value, drawn[0], as wide as the resamples spread about their mean; (M, M) each."""
+    kept = _enough(drawn[1:])
+    low, high = _quantiles(kept - _middle(kept)) * _widening(size)
+    return drawn[0] + low, drawn[0] + high
+
+
+def _percentile_interval(drawn: Floats, size: int) -> tuple[Floats, Floats]:
+    """95 % interval between quantiles of the resamples, whose distance from the median is widened; (M, M) each."""
+    kept = _enough(drawn[1:])
+    low, middle, high = _quantiles(kept, (LEVELS[0], 0.5, LEVELS[1]))
+    return middle + (low - middle) * _widening(size), middle + (high - middle) * _widening(size)
+
+
+def _widening(size: int) -> float:
+    """What a bootstrap over few architectures leaves out: a variance over n − 1 of them, and Student's quantile for the normal one."""
+    return float(np.sqrt(size / (size - 1)) * scipy.stats.t.ppf(LEVELS[1], size - 1) / scipy.stats.norm.ppf(LEVELS[1]))
+
+
+def _quantiles(drawn: Floats, levels: tuple[float, ...] = LEVELS) -> Floats:
+    """Quantiles over the resamples that have a value, (levels, M, M); NaN for a pair without any."""
+    some = np.isfinite(drawn).any(axis=0)
+    return np.where(some, np.nanquantile(np.where(some, drawn, 0.0), levels, axis=0), np.nan)
+
+
+def _enough(drawn: Floats) -> Floats:
+    """The resamples, without those of a pair that has a value in fewer than 95 % of them: it has no interval."""
+    return np.where(np.isfinite(drawn).mean(axis=0) >= 0.95, drawn, np.nan)
+
+
+def _middle(drawn: Floats) -> Floats:
+    """Mean over the resamples that have a value, (M, M); 0 for a pair without any."""
+    held = np.isfinite(drawn)
+    return np.asarray(np.where(held, drawn, 0.0).sum(axis=0) / np.maximum(held.sum(axis=0), 1), dtype=np.float64)

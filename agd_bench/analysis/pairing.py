@@ -7,14 +7,20 @@ the same seeds. All of `analysis` works on the final trials of such groups:
 - a trial that `diverged` is an outcome: it counts as accuracy 0, and an architecture with a diverged seed ranks last, tied with
   all others of that kind;
 - every other trial (refused, failed, not finished) is missing: its architecture is left out of the comparisons of that algorithm.
+
+With adaptive seeds, architectures have unequal numbers of them. Means and ranks use every seed that an architecture was given; whatever
+compares rankings at equal numbers of seeds (tau, its ceiling, shifts, regrets) uses the seeds that all architectures were given.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +30,7 @@ from agd_bench.errors import InputError, UnknownNameError
 
 Floats = NDArray[np.float64]
 Split = tuple[tuple[int, ...], tuple[int, ...]]
+Made = TypeVar("Made")
 
 GROUP = ["search_space", "dataset", "profile"]
 METRICS = ("test_accuracy", "val_accuracy", "train_accuracy")
@@ -43,6 +50,7 @@ class Scores:
         seeds: the final trials' seeds, ascending; S of them.
         values: accuracies in [0, 1], (M, A, S); 0 where diverged, NaN where missing.
         diverged: where a trial diverged, (M, A, S).
+        spared: where an adaptive sweep could do without a trial, (M, A, S); null: nowhere, all architectures have all seeds.
     """
 
     group: tuple[str, str, str]
@@ -51,6 +59,7 @@ class Scores:
     seeds: tuple[int, ...]
     values: Floats
     diverged: NDArray[np.bool_]
+    spared: NDArray[np.bool_] | None = None
 
     def means(self, positions: tuple[int, ...] | None = None) -> Floats:
         """Mean accuracies over seeds, (M, A), rounded to 1e-9: 0 where a seed diverged, NaN where one is missing.
@@ -59,13 +68,15 @@ class Scores:
             positions: positions of the seeds to use; default: all.
         """
         chosen = list(range(len(self.seeds)) if positions is None else positions)
-        means = self.values[:, :, chosen].mean(axis=2).round(DECIMALS)
+        given = True if self.spared is None else ~self.spared[:, :, chosen]
+        means = self.values[:, :, chosen].mean(axis=2, where=given).round(DECIMALS)
         hurt = self.diverged[:, :, chosen].any(axis=2) & ~np.isnan(means)
         return np.where(hurt, 0.0, means)
 
     def complete(self) -> NDArray[np.bool_]:
-        """Where an architecture has an outcome for every seed, (M, A)."""
-        return np.asarray(~np.isnan(self.values).any(axis=2))
+        """Where an architecture has an outcome for every seed that it was given, (M, A)."""
+        missing = np.isnan(self.values) if self.spared is None else np.isnan(self.values) & ~self.spared
+        return np.asarray(~missing.any(axis=2))
 
     def position(self, algorithm: str) -> int:
         """Place of an algorithm in `algorithms`.
@@ -89,12 +100,13 @@ def comparison_groups(trials: pd.DataFrame) -> Iterator[tuple[tuple[str, str, st
         yield (search_space, dataset, profile), rows
 
 
-def scores(trials: pd.DataFrame, metric: str = "test_accuracy") -> Iterator[Scores]:
+def scores(trials: pd.DataFrame, metric: str = "test_accuracy", every_seed: bool = False) -> Iterator[Scores]:
     """The final trials of every comparison group as arrays.
 
     Args:
         trials: the table of trials.
         metric: which accuracy: `test_accuracy`, `val_accuracy` or `train_accuracy`.
+        every_seed: with the seeds that only some architectures of an adaptive sweep were given; else those that all were given.
 
     Raises:
         UnknownNameError: another metric.
@@ -102,9 +114,43 @@ def scores(trials: pd.DataFrame, metric: str = "test_accuracy") -> Iterator[Scor
     """
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
+    yield from once(trials, ("scores", metric, every_seed), lambda: _all_scores(trials, metric, every_seed))
+
+
+@contextmanager
+def shared_work() -> Iterator[None]:
+    """Within the block, what several tables of a report start from is made once for all of them, above all their `scores`.
+
+    The tables of trials must not be changed meanwhile; the arrays of scores cannot be written to anyway. Other threads share nothing.
+    """
+    before = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(before)
+
+
+def once(trials: pd.DataFrame, what: tuple[object, ...], make: Callable[[], Iterator[Made]]) -> Iterator[Made]:
+    """What `make` yields from a table; within `shared_work` it is called once for each table and each `what`."""
+    shared = _SHARED.get()
+    if shared is None:
+        yield from make()
+        return
+    key = (id(trials), *what)
+    if key not in shared:
+        shared[key] = trials, list(make())  # the table is held, so that no other one gets its id
+    yield from shared[key][1]
+
+
+_SHARED: ContextVar[dict[tuple[object, ...], tuple[pd.DataFrame, list[Any]]] | None] = ContextVar("_SHARED", default=None)
+
+
+def _all_scores(trials: pd.DataFrame, metric: str, every_seed: bool) -> Iterator[Scores]:
     final = trials[trials["purpose"] == "final"]
     for group, rows in comparison_groups(final):
-        yield _scores_of(group, rows, metric)
+        spared = rows["status"] == "unneeded"
+        kept = rows if every_seed else rows[~rows["seed"].isin(rows.loc[spared, "seed"])]
+        yield _scores_of(group, kept, metric)
 
 
 def _scores_of(group: tuple[str, str, str], rows: pd.DataFrame, metric: str) -> Scores:
@@ -113,21 +159,26 @@ def _scores_of(group: tuple[str, str, str], rows: pd.DataFrame, metric: str) -> 
     seed, seeds = pd.factorize(rows["seed"], sort=True)
     shape = (len(algorithms), len(architectures), len(seeds))
     cells = np.ravel_multi_index((algorithm, architecture, seed), shape)
-    if len(np.unique(cells)) < len(cells):
+    if np.bincount(cells, minlength=1).max() > 1:
         raise InputError(
             f"{' / '.join(group)}: two final trials of one algorithm, architecture and seed; give the trials of one sweep only"
         )
-    status = rows["status"].to_numpy(dtype=object)
+    done, lost, unneeded = ((rows["status"] == status).to_numpy(dtype=bool) for status in ("done", "diverged", "unneeded"))
     accuracy = pd.to_numeric(rows[metric]).to_numpy(dtype=np.float64, na_value=np.nan)
-    accuracy = np.where(status == "done", accuracy, np.nan)
+    accuracy = np.where(done, accuracy, np.nan)
     if bool(((accuracy < 0) | (accuracy > 1)).any()):
         raise InputError(f"{' / '.join(group)}: {metric} outside [0, 1]; accuracies are shares of correct answers, not per cent")
     values, diverged = np.full(math.prod(shape), np.nan), np.zeros(math.prod(shape), dtype=bool)
-    values[cells] = np.where(status == "diverged", 0.0, accuracy)
-    diverged[cells] = status == "diverged"
+    values[cells] = np.where(lost, 0.0, accuracy)
+    diverged[cells] = lost
+    spared = np.zeros(math.prod(shape), dtype=bool)
+    spared[cells] = unneeded
+    for array in (values, diverged, spared):
+        array.flags.writeable = False  # they may be shared
     labels = tuple(str(label) for label in algorithms)
     names = tuple(str(name) for name in architectures)
-    return Scores(group, labels, names, tuple(int(value) for value in seeds), values.reshape(shape), diverged.reshape(shape))
+    outcomes = (values.reshape(shape), diverged.reshape(shape), spared.reshape(shape) if spared.any() else None)
+    return Scores(group, labels, names, tuple(int(value) for value in seeds), *outcomes)
 
 
 def seed_splits(count: int) -> list[Split]:

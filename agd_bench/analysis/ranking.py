@@ -7,7 +7,10 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
+from agd_bench.analysis.moving import moves
 from agd_bench.analysis.pairing import GROUP, Floats, Scores, describe, scores, seed_splits
+
+ALPHA = 0.05
 
 
 def rank_best_first(accuracies: Floats) -> Floats:
@@ -40,7 +43,7 @@ def ranks(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
     >>> ranks(trials)[["architecture", "rank"]].values.tolist()
     [['a', 2.0], ['b', 1.0], ['c', 3.0]]
     """
-    tables = [_ranks_of(group) for group in scores(trials, metric)]
+    tables = [_ranks_of(group) for group in scores(trials, metric, every_seed=True)]
     columns = [*GROUP, "algorithm", "architecture", "accuracy", "rank", "ranked"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
@@ -57,7 +60,7 @@ def _ranks_of(group: Scores) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str = "test_accuracy") -> pd.DataFrame:
+def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str = "test_accuracy", seed: int = 0) -> pd.DataFrame:
     """How far every architecture moves when the challenger trains it instead of the baseline.
 
     Both rankings run over the architectures that both algorithms have an outcome for, all seeds.
@@ -67,17 +70,24 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
         baseline: label of the algorithm to compare with.
         challenger: label of the other.
         metric: which accuracy.
+        seed: of the worlds without a shift that moves are judged by, see `moving`.
 
     Returns:
         One row per group and architecture: `search_space`, `dataset`, `profile`, `architecture`; `baseline_rank`, `challenger_rank`;
         `rank_shift` (challenger − baseline; positive: worse placed by the challenger); `baseline_accuracy`, `challenger_accuracy`
         (means over seeds, 0 where one diverged); `noise_sd` (standard deviation that seed noise alone would give the shift, see
-        `rank_noise`; the same for all architectures of a group; NaN with one seed); `seeds`.
+        `rank_noise`; the same for all architectures of a group; NaN with one seed); `seeds`;
+        `mean_shift` (mean over seeds of the shift between the rankings of single seeds) with `shift_se` (its standard error) and
+        `shift_expected` (what it would be if the true rankings were equal); `same_sign_share` (share of the splits into disjoint halves
+        of the seeds, both ways, in which the shift has the sign of `mean_shift`); `shift_p` (two-sided p-value of 'does not move beyond
+        noise'), `shift_p_holm` (corrected for all architectures of the group) and `beyond_noise` (whether that is at most 0.05).
+        NaN, and not beyond noise, where missing: one seed, or (all but `mean_shift` and `same_sign_share`) fewer than 8 architectures.
 
     Raises:
         UnknownNameError: a label that a group does not hold.
     """
     columns = ["architecture", "baseline_rank", "challenger_rank", "rank_shift", "baseline_accuracy", "challenger_accuracy"]
+    moved = ["mean_shift", "shift_se", "shift_expected", "same_sign_share", "shift_p", "shift_p_holm"]
     tables = []
     for group in scores(trials, metric):
         pair = [group.position(baseline), group.position(challenger)]
@@ -87,8 +97,13 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
         names = np.array(group.architectures, dtype=object)[kept]
         values = (names, placed[0], placed[1], placed[1] - placed[0], means[0], means[1])
         table = pd.DataFrame({**describe(group.group), **dict(zip(columns, values, strict=True))})
-        tables.append(table.assign(noise_sd=rank_noise(group, pair, kept), seeds=len(group.seeds)))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*GROUP, *columns, "noise_sd", "seeds"])
+        table = table.assign(noise_sd=rank_noise(group, pair, kept), seeds=len(group.seeds))
+        found = moves(group.values[pair][:, kept], group.diverged[pair][:, kept], np.random.default_rng(seed))
+        told = (found.mean_shift, found.shift_se, found.shift_expected, found.same_sign, found.p, found.p_holm)
+        table = table.assign(**dict(zip(moved, told, strict=True)), beyond_noise=found.p_holm <= ALPHA)
+        tables.append(table)
+    every = [*GROUP, *columns, "noise_sd", "seeds", *moved, "beyond_noise"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=every)
 
 
 def rank_noise(group: Scores, pair: list[int], kept: NDArray[np.bool_]) -> float:

@@ -11,10 +11,10 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agd_bench.analysis import kendall_tau, top_k_overlap
-from agd_bench.analysis.agreement import pair_ceiling
+from agd_bench.analysis import kendall_tau
+from agd_bench.analysis.agreement import FEWEST_FOR_INTERVAL, TIE_Z, compare, pair_ceiling
 from agd_bench.analysis.pairing import MAX_SPLITS, seed_splits
-from agd_bench.errors import InputError
+from agd_bench.errors import UnknownNameError
 from tests.analysis.synthetic import simulate_trials, spoil
 
 
@@ -89,8 +89,8 @@ def test_few_architectures_give_no_interval() -> None:
     assert np.isfinite(pair(simulate_trials(8, 3))["gap_low"])
 
 
-def test_m_out_of_n_interval_has_the_width_of_the_full_one() -> None:
-    """Intervals shrink with the root of the number of architectures beyond the size of a resample as well."""
+def test_intervals_shrink_with_the_root_of_the_architectures() -> None:
+    """Four times the architectures, half the width."""
     widths = []
     for count in (150, 600):
         rows = [pair(simulate_trials(count, 2, noise=0.02, seed=seed), resamples=200) for seed in range(6)]
@@ -139,24 +139,82 @@ def test_pair_ceiling_lies_between_the_own_ones() -> None:
     assert ceiling[0, 2] == 0
 
 
-def test_overlap_of_equal_and_reversed_rankings() -> None:
-    """Noise-free equal rankings share all of their best; reversed ones none; chance is k of n."""
-    trials = simulate_trials(10, 2, noise=0.0)
-    reversed_ = trials.assign(test_accuracy=np.where(trials["algorithm"] == "agd", 1 - trials["test_accuracy"], trials["test_accuracy"]))
-    for table, expected in ((top_k_overlap(trials, k=3), 1.0), (top_k_overlap(reversed_, k=3), 0.0)):
-        row = table[table["algorithm"] != table["other"]].iloc[0]
-        assert row["overlap"] == pytest.approx(expected)
-        assert row["chance"] == pytest.approx(0.3)
-        assert row["noise_ceiling"] == pytest.approx(1.0)
+def test_spearman_is_scipys() -> None:
+    """Spearman's coefficient and its ceiling equal scipy's averaged by hand over pairs of different seeds."""
+    trials = simulate_trials(15, 2, interaction=0.03)
+    cube = {key: rows["test_accuracy"].to_numpy().reshape(15, 2) for key, rows in trials.groupby("algorithm")}
+    table = kendall_tau(trials, resamples=0).set_index(["algorithm", "other"])
+    between = [scipy.stats.spearmanr(cube["sgd"][:, i], cube["agd"][:, 1 - i]).statistic for i in (0, 1)]
+    assert table.loc[("sgd", "agd"), "spearman"] == pytest.approx(np.mean(between), abs=1e-12)
+    own = scipy.stats.spearmanr(cube["sgd"][:, 0], cube["sgd"][:, 1]).statistic
+    assert table.loc[("sgd", "sgd"), "spearman_ceiling"] == pytest.approx(own, abs=1e-12)
 
 
-def test_overlap_of_ties_is_chance() -> None:
-    """If all architectures are tied, the shared top is what chance gives."""
-    trials = simulate_trials(10, 2).assign(test_accuracy=0.5)
-    assert top_k_overlap(trials, k=2)["overlap"].to_numpy() == pytest.approx(0.2)
+def test_equal_ceilings_are_the_pairs_ceiling() -> None:
+    """Two copies of one algorithm: every statistic between them at other seeds is its own ceiling, and no gap."""
+    single = simulate_trials(20, 2, ("sgd",), noise=0.02)
+    row = pair(pd.concat([single, single.assign(algorithm="copy")], ignore_index=True), resamples=100)
+    for statistic, ceiling in (
+        ("kendall_tau", "noise_ceiling"),
+        ("spearman", "spearman_ceiling"),
+        ("kendall_tau_noise_ties", "noise_ties_ceiling"),
+    ):
+        assert row[statistic] == pytest.approx(row[ceiling])
+    assert row["gap"] == pytest.approx(0, abs=1e-12)
+    assert row["shift_p"] > 0.2
+    assert row["corrected_tau"] == pytest.approx(1)
 
 
-def test_a_k_below_one_is_refused() -> None:
-    """k = 0 asks for nothing."""
-    with pytest.raises(InputError, match="k = 0"):
-        top_k_overlap(simulate_trials(3, 1), k=0)
+def test_ties_by_noise_are_stated_in_standard_errors() -> None:
+    """Tau with ties by noise, by hand: signs of differences beyond z standard errors of a difference, from the pooled SD over seeds."""
+    trials = simulate_trials(15, 2, interaction=0.03, noise=0.02)
+    cube = {key: rows["test_accuracy"].to_numpy().reshape(15, 2) for key, rows in trials.groupby("algorithm")}
+    signs = {}
+    for key, values in cube.items():
+        threshold = TIE_Z * np.sqrt(2 * values.var(axis=1, ddof=1).mean())
+        for seed in (0, 1):
+            difference = values[:, seed][:, None] - values[:, seed][None]
+            signs[key, seed] = np.sign(difference) * (np.abs(difference) > threshold)
+    taus = []
+    for seed in (0, 1):
+        one, two = signs["sgd", seed], signs["agd", 1 - seed]
+        taus.append((one * two).sum() / np.sqrt((one**2).sum() * (two**2).sum()))
+    assert 0 < (signs["sgd", 0] == 0).mean() < 1
+    assert pair(trials, resamples=0)["kendall_tau_noise_ties"] == pytest.approx(np.mean(taus))
+
+
+def test_the_corrected_tau_is_that_of_the_true_rankings() -> None:
+    """However large the noise: on average the tau of true scores of correlation 0.6; and the interval covers it mostly."""
+    rng = np.random.default_rng(0)
+    expected = 2 / np.pi * np.arcsin(0.6)
+    found = []
+    for _ in range(60):
+        true = rng.standard_normal((2, 60))
+        true[1] = 0.6 * true[0] + 0.8 * true[1]
+        noisy = true[:, :, None] + np.array([0.4, 1.0])[:, None, None] * rng.standard_normal((2, 60, 3))
+        values = 1 / (1 + np.exp(-noisy))
+        each = compare(values, np.zeros(values.shape, dtype=bool), 100, rng, test=False)
+        found.append([each.corrected[0, 1], each.corrected_low[0, 1], each.corrected_high[0, 1]])
+    tau, low, high = np.array(found).T
+    assert tau.mean() == pytest.approx(expected, abs=0.04)
+    assert ((low <= expected) & (expected <= high)).mean() >= 0.8
+
+
+def test_the_top_decile_is_smaller_and_agrees_less() -> None:
+    """A tenth of the architectures, at least eight, all statistics there; lower agreement than over all; missing with two seeds."""
+    trials = simulate_trials(200, 3, noise=0.02)
+    top, whole = kendall_tau(trials, resamples=100, subset="top-decile"), kendall_tau(trials, resamples=0)
+    row = top[top["algorithm"] != top["other"]].iloc[0]
+    assert row["architectures"] == 20
+    assert row["subset"] == "top-decile"
+    assert row[["kendall_tau", "spearman", "gap_low", "shift_p", "corrected_tau", "kendall_tau_noise_ties"]].notna().all()
+    assert (top["noise_ceiling"] < whole["noise_ceiling"]).all()
+    few = kendall_tau(simulate_trials(40, 2), subset="top-decile", resamples=100)
+    assert few["architectures"].eq(FEWEST_FOR_INTERVAL).all()
+    assert few[["kendall_tau", "noise_ceiling", "shift_p"]].isna().all(axis=None)
+
+
+def test_an_unknown_subset_is_answered() -> None:
+    """A misspelt subset is an error before anything is computed."""
+    with pytest.raises(UnknownNameError, match="top-decile"):
+        kendall_tau(simulate_trials(3, 1), subset="best")

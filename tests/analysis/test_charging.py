@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agd_bench.analysis import charged_cost
+from agd_bench.analysis.charging import KINDS
 from agd_bench.errors import UnknownNameError
-from tests.analysis.synthetic import simulate_trials, spoil
+from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
 def test_every_attempt_is_charged() -> None:
@@ -69,3 +70,64 @@ def test_costs_by_architecture_add_up(architectures: int, seeds: int, scope: boo
     parts = charged_cost(trials, by_architecture=True).groupby("algorithm")
     for column in ("charged_seconds", "tuning_seconds", "train_seconds", "flops"):
         assert parts[column].sum().to_dict() == pytest.approx(whole[column].to_dict())
+
+
+STATUSES = ("done", "diverged", "failed", "refused", "pruned", "pending", "running", "unneeded")
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_the_ledger_adds_up(seed: int) -> None:
+    """Whatever ended how, after however many attempts: the kinds of seconds add up to what was charged."""
+    trials = simulate_trials(3, 2, ("sgd", "agd"), tuned=("agd",))
+    rng, count = np.random.default_rng(seed), len(trials)
+    trials["status"] = rng.choice(STATUSES, count)
+    trials["attempts"] = rng.integers(0, 4, count)
+    trials["total_seconds"] = np.where(rng.uniform(size=count) < 0.3, np.nan, rng.uniform(0, 50, count))
+    trials.loc[trials["status"].isin(["pending", "running", "unneeded", "refused"]), "flops"] = pd.NA
+    trials["charged_seconds"] = trials["total_seconds"].fillna(0.0) + rng.integers(0, 2, count) * rng.uniform(0, 50, count)
+    cost = charged_cost(trials)
+    kinds = cost[[f"seconds_{kind}" for kind in KINDS]]
+    assert (kinds >= 0).all(axis=None)
+    assert kinds.sum(axis=1).to_numpy() == pytest.approx(cost["charged_seconds"].to_numpy())
+    known = cost[[f"flops_{kind}" for kind in KINDS]].sum(axis=1, skipna=False).dropna()
+    assert known.to_numpy() == pytest.approx(cost.loc[known.index, "flops"].to_numpy())
+
+
+def test_every_kind_has_its_column() -> None:
+    """A retried trial's lost seconds, a pruned, a diverged, a failed and a refused trial each stand where they belong."""
+    trials = simulate_trials(6, 1, ("agd",), tuned=("agd",))
+    for row, status in enumerate(("diverged", "failed", "refused")):
+        trials = spoil(trials, "agd", status, [row])
+    last = trials.index[-1]
+    trials.loc[last, ["charged_seconds", "attempts"]] = [trials.loc[last, "total_seconds"] + 100.0, 3]
+    cost = charged_cost(trials).iloc[0]
+    assert (cost["seconds_lost"], cost["lost_attempts"]) == (pytest.approx(100.0), 2)
+    assert np.isnan(cost["flops_lost"])
+    final = trials[trials["purpose"] == "final"]
+    assert cost["seconds_diverged"] == pytest.approx(final["charged_seconds"].iloc[0])
+    assert cost["flops_failed"] == final["flops"].iloc[1]
+    assert (cost["seconds_refused"], cost["flops_refused"]) == (0, 0)
+    pruned = trials[trials["status"] == "pruned"]
+    assert cost["seconds_pruned"] == pytest.approx(pruned["charged_seconds"].sum())
+
+
+def test_a_trial_that_was_given_up_is_all_lost() -> None:
+    """No attempt of its own ended, so nothing of its time was of use, and what it computed is unknown."""
+    trials = spoil(simulate_trials(2, 1, ("agd",)), "agd", "failed", [0], "lost three times")
+    trials.loc[0, ["total_seconds", "charged_seconds", "attempts"]] = [np.nan, 90.0, 3]
+    cost = charged_cost(trials).iloc[0]
+    assert (cost["seconds_lost"], cost["seconds_failed"], cost["lost_attempts"]) == (90.0, 0.0, 3)
+    assert np.isnan(cost["flops_lost"])
+
+
+def test_whose_device_it_was_is_told() -> None:
+    """The share of the seconds on a device of the trial's own; nothing recorded is missing, not 0."""
+    trials = simulate_trials(4, 1)
+    results = simulate_results(trials)
+    assert charged_cost(trials, attempts=results.attempts)["exclusive_share"].isna().all()
+    own = results.attempts.merge(trials[["trial_id", "algorithm"]], on="trial_id")["algorithm"] == "agd"
+    stated = results.attempts.assign(provenance=np.where(own, '{"exclusive": "yes"}', '{"exclusive": "no"}'))
+    shares = charged_cost(trials, attempts=stated).set_index("algorithm")["exclusive_share"]
+    assert shares.to_dict() == {"sgd": 0.0, "agd": 1.0}
+    assert "exclusive_share" not in charged_cost(trials)

@@ -1,0 +1,53 @@
+"""The sizes of the built-in search spaces, counted, and the time of the conformance kit on each.
+
+What the default tests leave out is here: the published hash of all 423,624 cells of NAS-Bench-101, and the canonical names
+of all 46,080 cells of DARTS with two operations against Burnside's lemma. About two minutes.
+
+    python -m tests.performance.search_space_counts
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+
+from agd_bench import plugins
+from agd_bench.testing import check_search_space
+from search_spaces import _dag_codes, darts, nas_bench_101
+from tests.search_spaces.test_darts import canonical_cells, classes
+
+
+def count(what: str, names: Callable[[], Iterable[object]], expected: int) -> None:
+    """Say how many names differ and the seconds of the processor that it took, and stop if it is another number."""
+    begun = time.process_time()
+    counted = len(set(names()))
+    print(f"{what:<60} {counted:>9,} {time.process_time() - begun:8.1f} s", flush=True)
+    if counted != expected:
+        raise SystemExit(f"{what}: counted {counted:,}, expected {expected:,}")
+
+
+def main() -> None:
+    """Count, compare, and time the kit."""
+    torch.set_num_threads(1)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")
+    finite = {"nas_bench_201": 15_625, "nats_size": 32_768, "vgg": 4_096, "preact_resnet": 648, "resnet_skips": 312, "vit": 324, "fcn": 20}
+    for name, size in finite.items():
+        count(f"{name}: architectures", plugins.load("search_spaces", name).architectures, size)
+    count("mlp_dag, cnn_dag: networks, one of them without a path", lambda: map(_dag_codes.smallest_code, _dag_codes.codes()), 4_079)
+    count("nas_bench_101: canonical names", nas_bench_101.architectures, 423_624)
+    count("nas_bench_101: published hashes", lambda: map(nas_bench_101.module_hash, nas_bench_101.architectures()), 423_624)
+    count("darts: cells of two operations", lambda: canonical_cells(darts.OPERATIONS[:2]), classes(2))
+    for name in sorted(plugins.find("search_spaces")):
+        begun = time.process_time()
+        checks = check_search_space(plugins.load("search_spaces", name))
+        failed = [check.name for check in checks if not check.passed]
+        seconds = time.process_time() - begun
+        print(f"check {name:<54} {len(checks):>9} {seconds:8.1f} s {'; '.join(failed)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
