@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from agd_bench.planning import Folders
+    from agd_bench.records import Sweep
     from agd_bench.store import Results
 
 app = typer.Typer(
@@ -57,6 +58,10 @@ GpusOption = Annotated[
 ]
 ExecutorOption = Annotated[
     Literal["ray", "in-process"], typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after the other, here.")
+]
+
+ClaimsOption = Annotated[
+    Path | None, typer.Option("--claims", metavar="FILE", help="A TOML file of claims; see `claims.toml` in any published leaderboard.")
 ]
 
 
@@ -158,10 +163,11 @@ def run(
 
 def _conclude(results: Results, folder: Path) -> None:
     """Write the report; say the finding and where the report is."""
-    from agd_bench.report import build_report, finding_sentences
+    from agd_bench.report import aggregates, build_report, finding_sentences
 
-    page = build_report(results, folder)
-    for sentence in finding_sentences(results):
+    tables = aggregates(results)
+    page = build_report(results, folder, tables)
+    for sentence in finding_sentences(results, tables):
         print(sentence)
     print(f"\nReport: {page}")
 
@@ -173,31 +179,79 @@ def plan(
     num_workers: WorkersOption = None,
     gpus_per_trial: GpusOption = None,
     device: DeviceOption = "auto",
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="URL", help="The run's database, if it has one; what is finished there is left out.")
+    ] = None,
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
+    power: Annotated[
+        float | None,
+        typer.Option("--power", metavar="GAP", help="Also say whether a gap (tau - noise ceiling) of that size, e.g. 0.2, would be seen."),
+    ] = None,
+    power_level: Annotated[float, typer.Option("--power-level", help="The power that is wanted, in (0, 1).")] = 0.8,
+    pilot: Annotated[
+        str | None, typer.Option("--pilot", metavar="RUN", help="An earlier run that tells how noisy the rankings are.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a sweep would train, and what that takes on this machine, before anything starts.
 
-    Times are measured on a few steps of a light and a heavy architecture per algorithm.
+    Times are measured on a few steps of a light and a heavy architecture per algorithm. With --power, rankings are
+    simulated: how likely this sweep's report is to see a shift, and how many architectures and seeds suffice.
     """
     from agd_bench.display import duration
     from agd_bench.sweeping import estimate
     from agd_bench.sweeps import open_sweep
 
     folders = _folders(search_spaces, algorithms, datasets)
-    table, slots = estimate(open_sweep(sweep), out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, folders=folders)
-    _print_table(table if as_json or table["problem"].any() else table.drop(columns="problem"), as_json)
+    asked = open_sweep(sweep)
+    table, slots = estimate(
+        asked, out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, store_url=store, folders=folders
+    )
+    plain = [*(["problem"] if not table["problem"].any() else []), *(["least_share"] if (table["least_share"] == 1).all() else [])]
+    if power is not None:
+        _plan_power(asked, -abs(power), power_level, pilot, table, folders, as_json)
+        if as_json:
+            return
+        print()
+    _print_table(table if as_json else table.drop(columns=plain), as_json)
     if not as_json:
-        trials = int(table[["tuning_trials", "final_trials"]].to_numpy().sum())
-        flops, seconds = table["flops"].sum(), table["wall_seconds"].sum()
-        print(f"\n{trials} trials, {flops:.3g} FLOPs, about {duration(seconds)} with {slots} at a time (start-up and report apart).")
+        trials = table[["tuning_trials", "final_trials"]].sum(axis=1)
+        least, most = (
+            f"{round((trials * share).sum())} trials, {(table['flops'] * share).sum():.3g} FLOPs, "
+            f"about {duration((table['wall_seconds'] * share).sum())}"
+            for share in (table["least_share"], 1)
+        )
+        said = most if least == most else f"As adaptive seeds find necessary: at least {least}, at most {most}"
+        print(f"\n{said} with {slots} at a time (start-up and report apart).")
+
+
+def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timings: pd.DataFrame, folders: Folders, as_json: bool) -> None:
+    """Say a sweep's power to see a shift, and the designs that would do; as JSON, what it would train as well."""
+    from agd_bench.designing import design
+    from agd_bench.display import duration
+    from agd_bench.store import load_results
+
+    earlier = load_results(_locate_run(pilot)).trials if pilot else None
+    made = design(sweep, gap, level, earlier, timings, folders)
+    if as_json:
+        tables = {"power": made.own, "designs": made.sufficient, "plan": timings}
+        print(json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}, indent=2))
+        return
+    print(f"Power of this sweep to see a gap of {gap:g} in its report. Reliability of one seed's ranking: that of {made.source}.\n")
+    _print_table(made.own, False)
+    if made.sufficient.empty:
+        print(f"\nNo design of up to 400 architectures and 8 seeds has power {level:g}.")
+        return
+    print(f"\nDesigns with power {level:g}, the cheapest first, for the challenger that is hardest to see:\n")
+    times = [duration(seconds) if seconds == seconds else "not known" for seconds in made.sufficient["device_seconds"]]
+    _print_table(made.sufficient.drop(columns="device_seconds").assign(device_time=times), False)
 
 
 @app.command()
 def status(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Count a run's trials: done, running, diverged, failed, refused, pruned, missing. Exit code 1 while any is missing."""
+    """Count a run's trials: done, running, diverged, failed, refused, pruned, unneeded, missing. Exit code 1 while any is missing."""
     from agd_bench.store import status as count_statuses
 
     table = count_statuses(_locate_run(run)).reset_index()
@@ -303,13 +357,37 @@ def doctor(as_json: JsonOption = False) -> None:
 def publish(
     run: RunArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The leaderboard's folder, for example leaderboards/NAME.")],
+    claims: ClaimsOption = None,
 ) -> None:
     """Publish a run as a leaderboard folder that can be rebuilt from itself, and renew the index beside it."""
+    from agd_bench.claims import read_claims
     from agd_bench.leaderboard import build_index, publish_results
     from agd_bench.store import load_results
 
-    published = publish_results(load_results(_locate_run(run)), to)
+    published = publish_results(load_results(_locate_run(run)), to, claims=read_claims(claims) if claims else None)
     print(f"Published: {published}\nIndex: {build_index(to.parent)}")
+
+
+@app.command("claims")
+def claims_(run: RunArgument, claims: ClaimsOption = None, as_json: JsonOption = False) -> None:
+    """Evaluate the claims about a run or a leaderboard again. Exit code 1 if any fails or is undecided.
+
+    The claims are those of --claims, else of `claims.toml` in the folder, else those that publishing would propose.
+    """
+    from agd_bench.claims import evaluate_claims, find_claims
+    from agd_bench.report import describe_claims
+    from agd_bench.store import load_results
+
+    located = _locate_run(run)
+    results = load_results(located)
+    table = evaluate_claims(results, find_claims(claims, located, results.sweep))
+    if as_json:
+        _print_table(table, as_json)
+    else:
+        for line in describe_claims(table):
+            print(line)
+    if not (table["state"] == "holds").all():
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.analysis import accuracy_table, charged_cost, kendall_tau, rank_shift
+from agd_bench.analysis import accuracy_by_epoch, accuracy_table, charged_cost, kendall_tau, rank_shift
 from agd_bench.figures import Picture, accuracy_against_cost, learning_curves, rank_shift_picture, tau_matrix
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
@@ -17,7 +17,7 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 def draw_all(trials: pd.DataFrame) -> list[Picture]:
     """Every figure of these trials."""
     pictures = [accuracy_against_cost(accuracy_table(trials), charged_cost(trials)), tau_matrix(kendall_tau(trials, resamples=0))]
-    pictures.append(learning_curves(simulate_results(trials).curves, trials))
+    pictures.append(learning_curves(accuracy_by_epoch(trials, simulate_results(trials).curves)))
     labels = trials["algorithm"].unique()
     if len(labels) > 1:
         pictures.append(rank_shift_picture(rank_shift(trials, labels[0], labels[1]), labels[0], labels[1]))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from agd_bench.analysis.phrasing import count
 from agd_bench.errors import AgdBenchError
 from agd_bench.leaderboard.publishing import MANIFEST, as_plain_markdown
-from agd_bench.leaderboard.verifying import verify_folder
-from agd_bench.report import aggregates
+from agd_bench.leaderboard.verifying import recompute, verify_digests
+from agd_bench.report import count_states
 from agd_bench.report.rendering import render
 from agd_bench.report.sections import Section, make_sections
-from agd_bench.store import load_results
 
 HERE = Path(__file__).parent
 
@@ -24,6 +24,7 @@ class Entry:
     link: str
     name: str
     finding: str
+    claims: str
     search_spaces: str
     datasets: str
     algorithms: str
@@ -58,18 +59,19 @@ def read_entry(folder: Path) -> Entry:
     """What the index says of one published folder; one that cannot be read says why instead of a finding."""
     link = quote(folder.name)
     try:
-        differences = verify_folder(folder)
-        results = load_results(folder)
-        finding = _short(make_sections(results, aggregates(results)))
+        differences, found = verify_digests(folder), recompute(folder)
+        results = found.results
+        finding = _short(make_sections(results, found.tables, draw=False))
     except AgdBenchError as error:
         why = f"Cannot be read: {error}".replace(str(folder), folder.name)
-        return Entry(link, folder.name, why, "–", "–", "–", "–", "–", "–", "–", "unreadable")
+        return Entry(link, folder.name, why, "–", "–", "–", "–", "–", "–", "–", "–", "unreadable")
     sweep, trials = results.sweep, results.trials
     final = trials[trials["purpose"] == "final"]
     return Entry(
         link=link,
         name=sweep.name,
         finding=finding,
+        claims=count_states(found.claims),
         search_spaces=", ".join(choice.label for choice in sweep.search_spaces),
         datasets=", ".join(choice.name for choice in sweep.datasets),
         algorithms=", ".join(choice.label for choice in sweep.algorithms),
@@ -77,29 +79,27 @@ def read_entry(folder: Path) -> Entry:
         seeds=str(len(sweep.seeds)),
         trials=str(len(trials)),
         date=results.meta.get("created_at", "–")[:10],
-        state="recomputed" if not differences else f"self-reported ({len(differences)} differences)",
+        state=f"self-reported ({number} differences)" if (number := len(differences) + len(found.differences)) else "recomputed",
     )
 
 
 def _short(sections: list[Section]) -> str:
-    """What the first comparison found about accuracy and ranking, and how many more there are."""
+    """What the first comparison found in one sentence, and how many more there are."""
     partial = "Partial results. " if any(section.partial for section in sections) else ""
     found = [finding for section in sections for finding in section.findings]
     if not found:
         return partial + (sections[0].alone if sections else "No trials.")
-    more = f" {len(found) - 1} more comparison(s) in the report." if len(found) > 1 else ""
-    return f"{partial}{found[0].accuracy} {found[0].ranking}{more}"
+    more = f" {count(len(found) - 1, 'more comparison')} in the report." if len(found) > 1 else ""
+    return f"{partial}{found[0].headline}{more}"
 
 
 def _readme(entries: list[Entry]) -> str:
-    head = "| leaderboard | finding | search space | data set | algorithms | architectures | seeds | trials | date | state |"
-    lines = [head, "|" + "---|" * 10]
+    head = "| leaderboard | finding | claims | search space | data set | algorithms | architectures | seeds | trials | date | state |"
+    lines = [head, "|" + "---|" * 11]
     for entry in entries:
-        texts = (entry.finding, entry.search_spaces, entry.datasets, entry.algorithms, entry.architectures, entry.seeds, entry.trials)
-        cells = [
-            f"[{as_plain_markdown(entry.name)}]({entry.link}/README.md)",
-            *(as_plain_markdown(text) for text in (*texts, entry.date, entry.state)),
-        ]
+        texts = [entry.finding, entry.claims, entry.search_spaces, entry.datasets, entry.algorithms, entry.architectures, entry.seeds]
+        texts += [entry.trials, entry.date, entry.state]
+        cells = [f"[{as_plain_markdown(entry.name)}]({entry.link}/README.md)", *(as_plain_markdown(text) for text in texts)]
         lines.append(f"| {' | '.join(cells)} |")
     listed = "\n".join(lines) if entries else "Nothing is published here yet."
     return (HERE / "explanation.md").read_text(encoding="utf-8").replace("{{ entries }}", listed)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 
+import pandas as pd
+
+from agd_bench.claims import Claims, evaluate_claims, format_claims, propose_claims, read_claims
+from agd_bench.claims.reading import FILE as CLAIMS
 from agd_bench.errors import InputError
 from agd_bench.leaderboard.scrubbing import scrub_results
-from agd_bench.report import build_report, finding_sentences
+from agd_bench.records import Sweep
+from agd_bench.report import aggregates, build_report, count_states, finding_sentences
 from agd_bench.store import Results
 
 MANIFEST = "manifest.json"
@@ -16,25 +22,25 @@ SCHEMA_VERSION = 1
 TABLES = ("trials", "curves", "attempts")
 
 
-def publish_results(results: Results, folder: Path, name: str | None = None) -> Path:
+def publish_results(results: Results, folder: Path, name: str | None = None, claims: Claims | None = None) -> Path:
     """Write results as a leaderboard folder. Names of machines, users and folders are taken out first.
 
     The folder holds `sweep.json`, `trials.csv`, `curves.csv`, `attempts.csv` and `meta.json` (the raw rows; floats are written so that
-    they are read back exactly), `index.html`, `figures/` and `data/` (the report), `README.md` (a summary) and `manifest.json` (schema
-    version and the SHA-256 of each file).
+    they are read back exactly), `claims.toml`, `index.html`, `figures/` and `data/` (the report), `README.md` (a summary) and
+    `manifest.json` (schema version, the SHA-256 of each file and of each claim's definition).
 
     Args:
         results: whole or partial; partial ones are marked so.
         folder: a new one, or one that was published before and is to be replaced.
         name: what the leaderboard is called, letters, digits and `._-`; default: as the sweep.
+        claims: what is claimed; default: the folder's own claims where somebody wrote some, else `propose_claims` of the sweep.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: a folder that holds something else, or a name that cannot be used.
+        InputError: a folder that holds something else, a name that cannot be used, or claims about what the results do not hold.
     """
-    _make_room(folder)
     results = scrub_results(results)
     if name is not None:
         try:
@@ -43,15 +49,40 @@ def publish_results(results: Results, folder: Path, name: str | None = None) -> 
             raise InputError(
                 f"{name!r} cannot name a leaderboard; use letters, digits and . _ - and begin with a letter or digit"
             ) from None
-        results = type(results)(sweep, results.trials, results.curves, results.attempts, results.meta)
-    for table in TABLES:
+        results = dataclasses.replace(results, sweep=sweep)
+    claims = claims or written_claims(folder) or propose_claims(results.sweep)
+    tables = aggregates(results)
+    evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
+    _make_room(folder)
+    for table in TABLES if results.diagnostics.empty else (*TABLES, "diagnostics"):
         getattr(results, table).to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
     (folder / "meta.json").write_text(json.dumps(results.meta, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    build_report(results, folder)
-    (folder / "README.md").write_text(summary(results), encoding="utf-8")
-    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder)}
+    (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8")
+    build_report(results, folder, tables, evaluated)
+    (folder / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8")
+    stated = {claim.id: claim.digest for claim in claims.claims}
+    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": stated}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return folder
+
+
+def written_claims(folder: Path) -> Claims | None:
+    """The claims of a published folder that somebody wrote; none where there are none but those that publishing proposed.
+
+    Args:
+        folder: a published one, or any other.
+
+    Raises:
+        InputError: a file of claims that cannot be used.
+    """
+    if not (folder / CLAIMS).is_file() or not (folder / MANIFEST).is_file():
+        return None
+    claims = read_claims(folder / CLAIMS)
+    try:
+        sweep = Sweep.model_validate_json((folder / "sweep.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return claims
+    return None if claims == propose_claims(sweep) else claims
 
 
 def _make_room(folder: Path) -> None:
@@ -94,16 +125,40 @@ def read_manifest(folder: Path) -> dict[str, str]:
     return stated
 
 
-def summary(results: Results) -> str:
-    """The folder's README: the finding in words, and where everything is."""
+def stated_claims(folder: Path) -> dict[str, str]:
+    """The digests of claims that the manifest states, by id; empty for a folder that makes none.
+
+    Args:
+        folder: a published one, whose manifest can be read.
+    """
+    stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("claims", {})
+    return {str(name): str(text) for name, text in stated.items()} if isinstance(stated, dict) else {}
+
+
+def summary(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> str:
+    """The folder's README: the finding in words, the claims with their states, and where everything is.
+
+    Args:
+        results: the raw rows.
+        tables: `aggregates` of them.
+        claims: as they were evaluated.
+    """
     sweep = results.sweep
-    said = "\n".join(f"- {as_plain_markdown(sentence)}" for sentence in finding_sentences(results))
+    said = "\n".join(f"- {as_plain_markdown(sentence)}" for sentence in finding_sentences(results, tables))
+    rows = claims[["state", "sentence", "digest"]].itertuples(index=False, name=None)
+    claimed = "\n".join(f"- {state}: {as_plain_markdown(sentence)} (`{digest[:16]}`)" for state, sentence, digest in rows)
     about = f"{as_plain_markdown(sweep.description)}\n\n" if sweep.description else ""
     return f"""# {sweep.name}
 
 {about}## The finding
 
 {said}
+
+## The claims
+
+{count_states(claims)}
+
+{claimed}
 
 ## What is here
 
@@ -113,8 +168,9 @@ def summary(results: Results) -> str:
 | `trials.csv`, `curves.csv`, `attempts.csv` | the raw rows, one per trial, per epoch, per execution |
 | `sweep.json` | what was asked; `agd-bench run sweep.json` runs it again |
 | `meta.json` | versions, devices, digests of the plug-ins |
+| `claims.toml` | the claims, each with its query, test and threshold; `agd-bench claims` with this folder evaluates them again |
 | `data/`, `figures/` | everything computed from the raw rows |
-| `manifest.json` | SHA-256 of each file |
+| `manifest.json` | SHA-256 of each file and of each claim's definition |
 
 `agd-bench verify` followed by this folder recomputes every number from the raw rows.
 """

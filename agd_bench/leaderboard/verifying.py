@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agd_bench.analysis import GROUP, comparison_groups
+from agd_bench.claims import Claims, evaluate_claims, read_claims
+from agd_bench.claims.reading import FILE as CLAIMS
 from agd_bench.errors import AgdBenchError
-from agd_bench.leaderboard.publishing import MANIFEST, digests, read_manifest, summary
+from agd_bench.leaderboard.publishing import MANIFEST, digests, read_manifest, stated_claims, summary
 from agd_bench.report import aggregates
 from agd_bench.store import Results, load_results
 
@@ -18,12 +21,30 @@ RELATIVE_TOLERANCE = 1e-9
 """Sums in another order may differ in the last digits; anything more is a difference."""
 
 
+@dataclass(frozen=True)
+class Recomputed:
+    """A published folder as it follows from its raw rows.
+
+    Attributes:
+        differences: one line for each thing that is published otherwise.
+        results: the raw rows.
+        tables: `aggregates` of them.
+        claims: evaluated.
+    """
+
+    differences: list[str]
+    results: Results
+    tables: dict[str, pd.DataFrame]
+    claims: pd.DataFrame
+
+
 def verify_folder(folder: Path) -> list[str]:
     """Recompute a published leaderboard from its raw rows.
 
     Checked are: the digest of every file; that no final trial of the sweep's design is missing or stands there twice; that every trial
-    that was done has one curve point per epoch; that charged seconds are the sum of the attempts'; every table in `data/`; the
-    finding in `README.md`. Digests show integrity, not honesty: only running the sweep again shows that.
+    that was done has one curve point per epoch; that charged seconds are the sum of the attempts'; every table in `data/`; that the
+    claims are those whose digests were published, and every claim's state; the finding in `README.md`. Digests show integrity, not
+    honesty: only running the sweep again shows that.
 
     Args:
         folder: as `publish_results` wrote it.
@@ -34,22 +55,67 @@ def verify_folder(folder: Path) -> list[str]:
     Raises:
         InputError: no published folder, or one of another schema version.
     """
-    differences = _compare_digests(read_manifest(folder), digests(folder))
+    differences = verify_digests(folder)
     try:
-        results = load_results(folder)
-        differences += check_rows(results)
-        recomputed, text = aggregates(results), summary(results)
+        return differences + recompute(folder).differences
     except AgdBenchError as error:
         return [*differences, f"raw rows: {error}"]
-    for name, table in recomputed.items():
+
+
+def recompute(folder: Path) -> Recomputed:
+    """What follows from a published folder's raw rows and claims, and how what is published differs from it.
+
+    Args:
+        folder: as `publish_results` wrote it; the digests of its files are not looked at.
+
+    Raises:
+        AgdBenchError: raw rows or claims that cannot be read.
+    """
+    results = load_results(folder)
+    differences, tables = check_rows(results), aggregates(results)
+    claims = read_claims(folder / CLAIMS) if (folder / CLAIMS).is_file() else Claims()
+    differences += compare_claims(stated_claims(folder), claims)
+    evaluated = evaluate_claims(results, claims, tables)
+    claimed = bool(claims.claims) or (folder / "data" / "claims.csv").exists()
+    for name, table in {**tables, **({"claims": evaluated} if claimed else {})}.items():
         differences += _compare_table(folder / "data" / f"{name}.csv", table)
     readme = folder / "README.md"
-    if readme.is_file() and readme.read_text(encoding="utf-8") != text:
+    if readme.is_file() and readme.read_text(encoding="utf-8") != summary(results, tables, evaluated):
         differences.append("README.md: not the text that follows from the raw rows")
-    return differences
+    return Recomputed(differences, results, tables, evaluated)
 
 
-def _compare_digests(stated: dict[str, str], found: dict[str, str]) -> list[str]:
+def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
+    """Claims that were edited, added or withdrawn since their digests were published, one line each.
+
+    Args:
+        stated: the published digests, by id.
+        claims: as the file defines them now.
+    """
+    found = {claim.id: claim.digest for claim in claims.claims}
+    lines = []
+    for name in sorted({*stated, *found}):
+        if name not in found:
+            lines.append(f"{CLAIMS}: claim {name} was published, but is not in the file")
+        elif name not in stated:
+            lines.append(f"{CLAIMS}: claim {name} is in the file, but was not published")
+        elif stated[name] != found[name]:
+            lines.append(
+                f"{CLAIMS}: the definition of claim {name} was edited (digest {found[name][:12]}…, published {stated[name][:12]}…)"
+            )
+    return lines
+
+
+def verify_digests(folder: Path) -> list[str]:
+    """Files that are not those of the manifest, one line each.
+
+    Args:
+        folder: a published one.
+
+    Raises:
+        InputError: no manifest that can be read.
+    """
+    stated, found = read_manifest(folder), digests(folder)
     lines = []
     for name in sorted({*stated, *found}):
         if name not in found:
@@ -105,7 +171,7 @@ def _compare_table(path: Path, recomputed: pd.DataFrame) -> list[str]:
         differs = _differs(published[column], recomputed[column])
         if differs.any():
             row = int(np.flatnonzero(differs)[0])
-            key = ", ".join(str(value) for value in recomputed.iloc[row][[*GROUP]])
+            key = ", ".join(str(value) for value in recomputed.iloc[row][GROUP if GROUP[0] in recomputed else ["id"]])
             given, found = published[column].iloc[row], recomputed[column].iloc[row]
             lines.append(f"{where}: {column} differs in {int(differs.sum())} rows, first ({key}): published {given}, recomputed {found}")
     return lines

@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+
+import numpy as np
 import pandas as pd
 
-from agd_bench.analysis import (
-    GROUP,
-    accuracy_difference,
-    accuracy_table,
-    charged_cost,
-    comparison_groups,
-    kendall_tau,
-    rank_shift,
-    ranks,
-    top_k_overlap,
-    transfer_regret,
-)
+from agd_bench import analysis
+from agd_bench.analysis import GROUP, comparison_groups
+from agd_bench.analysis.counting import in_threads
+from agd_bench.analysis.pairing import shared_work
 from agd_bench.store import Results
+
+RESAMPLED = 4_000_000
+"""Architectures drawn in all resamples of an interval together, at most."""
+FEWEST_RESAMPLES, MOST_RESAMPLES = 200, 1000
+Compute = Callable[[pd.DataFrame, Results], pd.DataFrame]
+Compare = Callable[..., pd.DataFrame]
+"""Takes the trials of two algorithms, the baseline's label and the other's."""
+WHOLE: dict[str, Compute] = {
+    "accuracy": lambda trials, results: analysis.accuracy_table(trials),
+    "aggregate_scores": lambda trials, results: analysis.aggregate_scores(trials, resamples=resamples_of(trials)),
+    "critical_difference": lambda trials, results: analysis.critical_difference(trials),
+    "cost": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, attempts=results.attempts),
+    "cost_by_architecture": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, by_architecture=True),
+    "anytime_curves": lambda trials, results: analysis.anytime_curves(trials, random_algorithms=random_algorithms(results)),
+    "search_bands": lambda trials, results: analysis.search_bands(trials, random_algorithms(results)),
+    "scope_bias": lambda trials, results: analysis.scope_bias(trials, results.sweep, resamples=resamples_of(trials)),
+    "ranks": lambda trials, results: analysis.ranks(trials),
+    "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
+    "noise_ceilings": lambda trials, results: analysis.noise_ceilings(trials),
+    "top_k_overlap": lambda trials, results: analysis.top_k_overlap(trials),
+    "transfer_regret": lambda trials, results: analysis.transfer_regret(trials, resamples=resamples_of(trials)),
+    "variance_components": lambda trials, results: analysis.variance_components(trials),
+    "learning_curves": lambda trials, results: analysis.accuracy_by_epoch(trials, results.curves),
+    "step_summaries": lambda trials, results: analysis.step_summaries(trials, results.diagnostics),
+    "layer_steps": lambda trials, results: analysis.layer_steps(trials, results.diagnostics),
+    "failures": lambda trials, results: failures(trials),
+}
+"""What is computed from all trials, by the name of its table. A new table is one more line here or below."""
+BY_CHALLENGER: dict[str, Compare] = {
+    "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
+    "probability_of_improvement": lambda trials, baseline, challenger: analysis.probability_of_improvement(
+        trials, resamples=resamples_of(trials)
+    ),
+    "rank_shift": lambda trials, baseline, challenger: analysis.rank_shift(trials, baseline, challenger),
+    "kendall_tau_top_decile": lambda trials, baseline, challenger: _between(
+        analysis.kendall_tau(trials, resamples=resamples_of(trials), subset="top-decile")
+    ),
+    "interaction_drivers": lambda trials, baseline, challenger: analysis.interaction_drivers(
+        trials, baseline, challenger, resamples=2 * resamples_of(trials)
+    ),
+    "interaction_explained": lambda trials, baseline, challenger: analysis.interaction_explained(trials, baseline, challenger),
+}
+"""What is computed for each challenger against the baseline, from the trials of the two."""
+BY_TUNED: dict[str, Compare] = {"crossover": analysis.crossover, "cost_views": analysis.cost_views}
+"""What is computed for each tuned algorithm against each that is not, from the trials of the two."""
+CODED = (*GROUP, "algorithm")
+"""Columns whose few texts are handled as numbers while the tables are computed."""
+MOST_CODED = 127
+"""Different texts of such a column at most: codes of one byte. pandas 3.1 cannot align indices whose codes differ in width."""
 
 
 def aggregates(results: Results) -> dict[str, pd.DataFrame]:
@@ -26,31 +72,117 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         results: the raw rows.
 
     Returns:
-        By name: `accuracy`, `cost`, `cost_by_architecture`, `ranks`, `kendall_tau`, `top_k_overlap`, `transfer_regret` as their
-        functions give them; `accuracy_difference` and `rank_shift` with the columns `baseline` and `challenger` after the group's;
-        `failures` (see `failures`).
+        By name: those of `WHOLE` as their functions give them; those of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
+        the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles
+        that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what.
     """
-    trials = in_sweep_order(results)
+    trials = _coded(in_sweep_order(results))
+    rows = {str(label): places for label, places in trials.groupby("algorithm", sort=False).indices.items()}
+
+    def of(*labels: str) -> pd.DataFrame:
+        # In the order of the plan, or the architectures would be found in another one.
+        return trials.iloc[np.sort(np.concatenate([rows[label] for label in labels]))]
+
     baseline = results.sweep.baseline_label
-    tables = {
-        "accuracy": accuracy_table(trials),
-        "cost": charged_cost(trials, baseline),
-        "cost_by_architecture": charged_cost(trials, baseline, by_architecture=True),
-        "ranks": ranks(trials),
-        "kendall_tau": kendall_tau(trials),
-        "top_k_overlap": top_k_overlap(trials),
-        "transfer_regret": transfer_regret(trials),
-        "failures": failures(trials),
+    with shared_work():
+        tables = {name: compute(trials, results) for name, compute in WHOLE.items()}
+        times = _times(trials, results)
+    pairs = [(baseline, label) for label in challengers(results) if {baseline, label} <= rows.keys()]
+    tables |= _by_pair({name: _naming(compare) for name, compare in BY_CHALLENGER.items()}, pairs, of)
+    tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
+    paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
+    searching = random_algorithms(results)
+    tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
+    return {name: _decoded(table) for name, table in (tables | times).items()}
+
+
+def _by_pair(computed: Mapping[str, Compare], pairs: list[tuple[str, str]], of: Callable[..., pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables of pairs of algorithms, pair by pair, so that what they share need not be kept for all of them.
+
+    Pairs are worked on by all cores, as far as numpy and the compiled kernels let go of the interpreter.
+    """
+
+    def compute(pair: tuple[str, str]) -> dict[str, pd.DataFrame]:
+        trials = of(*pair)
+        with shared_work():
+            return {name: compare(trials, *pair) for name, compare in computed.items()}
+
+    # pandas sets filters of warnings and sets them back, which in threads does not nest: here the state before is restored.
+    with warnings.catch_warnings():
+        found = in_threads(lambda place: compute(pairs[place]), len(pairs)) if pairs else []
+    return {name: _stack([tables[name] for tables in found]) for name in computed}
+
+
+def _coded(trials: pd.DataFrame) -> pd.DataFrame:
+    """Names that stand in thousands of rows as numbers with their texts: to compare and group a million texts takes far longer.
+
+    Categories are in the order of their texts, so that sorting by them is sorting by text.
+    """
+    return trials.astype({column: "category" for column in CODED if trials[column].nunique() <= MOST_CODED})
+
+
+def _decoded(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its names as texts again; where it was merged with texts they have become objects."""
+    merged = [name for name in CODED if name in table and len(table)]
+    coded = [name for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)]
+    return table.astype(dict.fromkeys([*merged, *coded], "str"))
+
+
+def resamples_of(trials: pd.DataFrame) -> int:
+    """How many resamples intervals come from: 1,000, and fewer for large comparisons, whose intervals are narrow.
+
+    At 15,625 architectures it is 256, which bounds what the report of a million rows takes; by chance alone a 95 % interval from so
+    many covers between 93 and 97 %. The test of a shift keeps its 1,000 worlds, or its p-values could not survive a correction.
+
+    Args:
+        trials: the table of trials.
+    """
+    return int(np.clip(RESAMPLED // max(1, trials["architecture"].nunique()), FEWEST_RESAMPLES, MOST_RESAMPLES))
+
+
+def random_algorithms(results: Results) -> tuple[str, ...]:
+    """Labels of the algorithms whose proposals are independent draws."""
+    return tuple(choice.label for choice in results.sweep.algorithms if choice.sampler == "random")
+
+
+def _naming(compare: Compare) -> Compare:
+    """The same computation, its table with the labels of the pair after the group's columns."""
+
+    def compare_and_name(trials: pd.DataFrame, *pair: str) -> pd.DataFrame:
+        table = compare(trials, *pair)
+        for place, (column, label) in enumerate(zip(("baseline", "challenger"), pair, strict=True), len(GROUP)):
+            table.insert(place, column, label)
+        return table
+
+    return compare_and_name
+
+
+def _between(agreement: pd.DataFrame) -> pd.DataFrame:
+    """Without the agreement of algorithms with themselves, which stands in the pair's ceiling."""
+    return agreement[agreement["algorithm"] != agreement["other"]].reset_index(drop=True)
+
+
+def _stack(found: list[pd.DataFrame]) -> pd.DataFrame:
+    """The tables below each other; none of them: an empty one, which has no columns but the group's."""
+    filled = [table for table in found if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else found[0] if found else pd.DataFrame(columns=GROUP)
+
+
+def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
+    """How soon the baseline's accuracies are reached, in FLOPs where every trial has them, else in seconds."""
+    baseline = results.sweep.baseline_label
+    if baseline not in set(trials["algorithm"]):
+        return {}
+    targets = analysis.reference_targets(trials, baseline)
+    if targets.empty:
+        return {"reference_targets": targets}
+    times = analysis.time_to_target(trials, results.curves, targets)
+    time = "seconds" if times["flops"].isna().any() else "flops"
+    return {
+        "reference_targets": targets,
+        "performance_profiles": analysis.performance_profiles(times, time, resamples=resamples_of(trials)).assign(time=time),
+        "speed_ups": analysis.speed_ups(times, baseline, time, resamples=resamples_of(trials)).assign(time=time),
     }
-    for name, compare in (("accuracy_difference", accuracy_difference), ("rank_shift", rank_shift)):
-        parts = []
-        for challenger in challengers(results):
-            table = compare(trials, baseline, challenger)
-            table.insert(len(GROUP), "baseline", baseline)
-            table.insert(len(GROUP) + 1, "challenger", challenger)
-            parts.append(table)
-        tables[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*GROUP, "baseline", "challenger"])
-    return tables
 
 
 def in_sweep_order(results: Results) -> pd.DataFrame:

@@ -9,49 +9,53 @@ from typing import Any
 import pandas as pd
 
 from agd_bench.report.aggregating import aggregates
+from agd_bench.report.comparing import group_title
+from agd_bench.report.presenting import count_states, present_claims
 from agd_bench.report.rendering import render
-from agd_bench.report.sections import Section, group_title, make_sections
+from agd_bench.report.sections import Section, make_sections
 from agd_bench.report.tables import Column, Table, make_rows, seconds
 from agd_bench.store import Results
 
 SHOWN_FAILURES = 100
 
 
-def build_report(results: Results, folder: Path) -> Path:
+def build_report(results: Results, folder: Path, tables: dict[str, pd.DataFrame] | None = None, claims: pd.DataFrame | None = None) -> Path:
     """Write the report of a run, whole or partial, into a folder.
 
     Args:
         results: the raw rows.
         folder: made if it is not there; files of the same names are replaced.
+        tables: `aggregates` of the results, where they are at hand.
+        claims: evaluated claims to show (`agd_bench.claims.evaluate_claims`); default: none.
 
     Returns:
         `folder / "index.html"`: one page that asks nothing of any other host. Beside it `figures/` (SVG and PNG), `data/` (every table of
-        `aggregates` as CSV) and `sweep.json` (what to run again).
+        `aggregates` as CSV, and the claims) and `sweep.json` (what to run again).
     """
-    tables = aggregates(results)
+    tables = aggregates(results) if tables is None else tables
     sections = make_sections(results, tables)
     for name in ("data", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
+    for name, table in tables.items() if claims is None else [*tables.items(), ("claims", claims)]:
         table.to_csv(folder / "data" / f"{name}.csv", index=False, lineterminator="\n")
-    for section in sections:
-        for name, picture in {**section.shifts, **section.pictures}.items():
-            (folder / "figures" / f"{name}.svg").write_text(picture.svg(), encoding="utf-8")
-            (folder / "figures" / f"{name}.png").write_bytes(picture.png())
+    for drawing in [drawing for section in sections for part in section.parts for drawing in part.drawings]:
+        (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8")
+        (folder / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
     (folder / "sweep.json").write_text(sweep, encoding="utf-8")
     page = folder / "index.html"
-    page.write_text(_render(results, sections, _failures(tables["failures"]), sweep), encoding="utf-8")
+    page.write_text(_render(results, sections, _failures(tables["failures"]), claims, sweep), encoding="utf-8")
     return page
 
 
-def finding_sentences(results: Results) -> list[str]:
+def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> list[str]:
     """The finding in a sentence per comparison group and challenger; what is partial says so.
 
     Args:
         results: the raw rows.
+        tables: `aggregates` of the results, where they are at hand.
     """
-    sections = make_sections(results, aggregates(results))
+    sections = make_sections(results, aggregates(results) if tables is None else tables, draw=False)
     lines = []
     for section in sections:
         where = f"{section.title}: " if len(sections) > 1 else ""
@@ -60,12 +64,14 @@ def finding_sentences(results: Results) -> list[str]:
     return lines
 
 
-def _render(results: Results, sections: list[Section], failures: Table, sweep: str) -> str:
+def _render(results: Results, sections: list[Section], failures: Table, claims: pd.DataFrame | None, sweep: str) -> str:
     return render(
         "page.html.jinja",
         results=results,
         sweep=sweep,
         sections=sections,
+        claims=[] if claims is None else present_claims(claims),
+        counts="" if claims is None else count_states(claims),
         failures=failures,
         facts=_facts(results),
         provenance=_provenance(results.attempts),

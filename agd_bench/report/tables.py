@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis.wording import duration
+from agd_bench.analysis.phrasing import duration
 
 MISSING = "–"
 
@@ -98,6 +98,20 @@ def times(ratio: float) -> str:
 def signed(value: float) -> str:
     """A number with its sign, two decimals."""
     return f"{value:+.2f}"
+
+
+def points_lost(share: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * share:+.1f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value.
+
+    >>> p_value(0.0002), p_value(0.0312), p_value(0.4567)
+    ('< 0.001', '0.031', '0.46')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def seconds(value: float) -> str:

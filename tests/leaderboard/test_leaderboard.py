@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from agd_bench.claims import Claims, format_claims, parse_claims, read_claims
+from agd_bench.cli import main
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import build_index, publish_results, verify_folder
 from agd_bench.leaderboard.scrubbing import scrub_text
+from agd_bench.report import count_states
+from agd_bench.report.presenting import SIGNS
 from agd_bench.store import Results, load_results
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
@@ -205,6 +210,91 @@ def test_the_index_lists_every_folder(copy: Path) -> None:
     assert "<script>alert" not in page
 
 
+def test_an_edited_claim_is_found(copy: Path) -> None:
+    """A threshold moved until the claim holds gives another digest than the published one, and a state that does not follow."""
+    before = (copy / "claims.toml").read_text(encoding="utf-8")
+    (copy / "claims.toml").write_text(before.replace("threshold = -0.02", "threshold = -0.9"), encoding="utf-8")
+    _renew(copy)
+    differences = verify_folder(copy)
+    assert any("claims.toml: the definition of claim agd-accuracy was edited" in line for line in differences)
+    assert any(line.startswith("data/claims.csv: digest differs in 1 rows, first (agd-accuracy)") for line in differences)
+
+
+def test_a_withdrawn_claim_is_found(copy: Path) -> None:
+    """Neither a claim that is taken out nor one that is put in goes unseen."""
+    before = (copy / "claims.toml").read_text(encoding="utf-8")
+    (copy / "claims.toml").write_text(before.replace('id = "agd-accuracy"', 'id = "agd-better"'), encoding="utf-8")
+    differences = verify_folder(copy)
+    assert "claims.toml: claim agd-accuracy was published, but is not in the file" in differences
+    assert "claims.toml: claim agd-better is in the file, but was not published" in differences
+
+
+def test_an_edited_state_is_found(copy: Path) -> None:
+    """A state that does not follow from the raw rows is a difference, digests or not."""
+    table = pd.read_csv(copy / "data" / "claims.csv", dtype=str, keep_default_na=False)
+    table["state"] = ["fails" if state == "holds" else "holds" for state in table["state"]]
+    table.to_csv(copy / "data" / "claims.csv", index=False, lineterminator="\n")
+    _renew(copy)
+    assert [line.split(" differs")[0] for line in verify_folder(copy)] == ["data/claims.csv: state"]
+
+
+def test_claims_that_somebody_wrote_stay(copy: Path, results: Results) -> None:
+    """Publishing again renews proposed claims and keeps written ones; claims about other algorithms are refused before anything is lost."""
+    written = parse_claims(
+        (copy / "claims.toml").read_text(encoding="utf-8").replace("at most 2 points", "two points or less"), "claims.toml"
+    )
+    publish_results(results, copy, claims=written)
+    publish_results(results, copy)
+    assert read_claims(copy / "claims.toml") == written
+    assert verify_folder(copy) == []
+    with pytest.raises(InputError, match="claim 'agd-accuracy': unknown baseline 'sgd'"):
+        publish_results(simulate_results(simulate_trials(3, 2, ("adamw", "agd"))), copy)
+    assert verify_folder(copy) == []
+
+
+def test_the_page_shows_every_claim_with_its_state_and_digest(published: Path) -> None:
+    """Sentence, word and sign of the state, and the digest; the index counts the states."""
+    page = (published / "index.html").read_text(encoding="utf-8")
+    claims = read_claims(published / "claims.toml").claims
+    table = pd.read_csv(published / "data" / "claims.csv")
+    assert len(claims) == len(table) == 4
+    for claim, state in zip(claims, table["state"], strict=True):
+        assert claim.sentence in page
+        assert claim.digest in page
+        assert f"{SIGNS[state]}</span> {state}</strong> {claim.sentence}" in page
+    index = build_index(published.parent).read_text(encoding="utf-8")
+    assert all(f"<span>{part}</span>" in index for part in count_states(table).split(", "))
+
+
+def test_claims_on_the_command_line(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Exit code 0 if all hold, 1 if any fails or is undecided, 2 for a bad file; JSON for scripts."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["agd-bench", "claims", str(copy), *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    written = tmp_path / "mine.toml"
+    text = format_claims(Claims(claims=read_claims(copy / "claims.toml").claims[:1]))
+    written.write_text(text.replace("-0.02", "-0.9"), encoding="utf-8")
+    code, out, _ = run("--claims", str(written))
+    assert code == 0
+    assert out.endswith("✓ 1 holds\n")
+    written.write_text(text.replace("-0.02", "0.9"), encoding="utf-8")
+    code, out, _ = run("--claims", str(written), "--json")
+    assert code == 1
+    assert json.loads(out)[0]["state"] == "fails"
+    assert run()[0] == 1
+    written.write_text(text.replace("threshold", "treshold"), encoding="utf-8")
+    code, out, err = run("--claims", str(written))
+    assert code == 2
+    assert "mine.toml, line " in err
+
+
 def test_an_empty_index_says_so(tmp_path: Path) -> None:
     """Before the first leaderboard there is a page all the same."""
     assert "Nothing is published here yet" in build_index(tmp_path / "boards").read_text(encoding="utf-8")
@@ -214,5 +304,17 @@ def _renew(folder: Path) -> None:
     """Write a manifest that fits the files, as a forger would."""
     from agd_bench.leaderboard.publishing import SCHEMA_VERSION, digests
 
-    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder)}
+    claims = json.loads((folder / "manifest.json").read_text())["claims"]
+    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": claims}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_what_optimizers_said_is_published_where_there_is_any(results: Results, tmp_path: Path) -> None:
+    """Diagnostics are raw rows like others, come back, and are verified."""
+    trial = str(results.trials.loc[results.trials["purpose"] == "final", "trial_id"].iloc[0])
+    said = pd.DataFrame({"trial_id": [trial], "epoch": [1], "name": ["eta/mean"], "value": [0.25]})
+    folder = publish_results(replace(results, diagnostics=said), tmp_path / "board")
+    assert load_results(folder).diagnostics.to_dict("records") == said.to_dict("records")
+    assert verify_folder(folder) == []
+    publish_results(results, folder)
+    assert not (folder / "diagnostics.csv").exists()

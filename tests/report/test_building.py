@@ -132,7 +132,7 @@ def test_order_of_the_page(page: str) -> None:
 def test_tables_are_accessible(page: str) -> None:
     """Each table has a caption, headings with a scope and a state of sorting, buttons, and a row heading per row."""
     tables = re.findall(r"<table>.*?</table>", page, flags=re.DOTALL)
-    assert len(tables) == 2 * 4 + 1
+    assert len(tables) == 2 * 7 + 1
     for table in tables:
         assert "<caption>" in table
         headings = re.findall(r'<th scope="col" aria-sort="none"[^>]*><button type="button"', table)
@@ -140,10 +140,43 @@ def test_tables_are_accessible(page: str) -> None:
         assert table.count('<th scope="row"') == table.count("<tr>") - 1
 
 
+def test_every_figure_links_its_files_and_its_data(page: str, folder: Path) -> None:
+    """Below each figure stand its SVG, its PNG and the tables that it is drawn from."""
+    for figure in re.findall(r"<figcaption>.*?</figcaption>", page, flags=re.DOTALL):
+        links = re.findall(r'href="([^"]+)"', figure)
+        assert [Path(link).suffix for link in links[:2]] == [".svg", ".png"]
+        tables = [link for link in links if link.endswith(".csv")]
+        assert tables
+        assert all(len(pd.read_csv(folder / link)) for link in tables)
+
+
+def test_what_the_data_does_not_allow_is_said(tmp_path: Path) -> None:
+    """Without a tuned algorithm there is no crossover, and the page says why; tables without rows are left out."""
+    text = build_report(simulate_results(simulate_trials(6, 2)), tmp_path).read_text(encoding="utf-8")
+    assert "No algorithm of this comparison was tuned beside one that was not" in text
+    assert "Rank bias of cheaper tuning scopes" not in text
+    assert "Claims, and whether they hold" not in text
+
+
+def test_tuning_is_weighed_against_tuning_free(page: str) -> None:
+    """With one, the crossover is drawn and told, and the three views stand in a table."""
+    assert "When tuning pays" in page
+    assert "Tuning adamw" in page or "adamw is ahead of" in page
+    assert "Accuracy at equal runs, at equal total compute" in page
+
+
+def test_tables_at_hand_are_not_computed_again(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page and the sentences take the tables that they are given, and give the same."""
+    tables, expected = aggregates(results), finding_sentences(results)
+    monkeypatch.setattr("agd_bench.report.building.aggregates", lambda results: pytest.fail("computed again"))
+    build_report(results, tmp_path, tables)
+    assert finding_sentences(results, tables) == expected
+
+
 def test_figures_have_names(page: str) -> None:
     """Each figure is an image with a title and a description."""
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(figures) == 2 * (2 + 3)
+    assert len(figures) == 2 * (2 + 7)
     for svg in figures:
         assert 'role="img"' in svg
         assert "<title " in svg
@@ -171,7 +204,7 @@ def test_data_stands_beside_the_page(results: Results, folder: Path) -> None:
         assert len(pd.read_csv(folder / "data" / f"{name}.csv")) == len(table)
     names = {path.stem for path in (folder / "figures").glob("*.svg")}
     assert names == {path.stem for path in (folder / "figures").glob("*.png")}
-    assert len(names) == 10
+    assert len(names) == 18
     assert parse_sweep((folder / "sweep.json").read_text(), "sweep.json") == results.sweep
 
 

@@ -1,0 +1,41 @@
+"""The figures: accuracy against charged cost, rank shifts against seed noise, agreement of rankings, learning curves.
+
+Each function takes a table of `analysis` (rows of one comparison group) and returns a `Picture`: a matplotlib figure that belongs to
+no global state, and a caption that says what it shows, of how many, with which intervals. Where there is nothing to
+draw, the figure says why. Colours are those of seaborn's colour-blind palette, and every algorithm has a marker as well.
+"""
+
+from agd_bench.figures.agreement import rank_shift_picture, tau_matrix
+from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
+from agd_bench.figures.cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
+from agd_bench.figures.curves import learning_curves
+from agd_bench.figures.drivers import drivers_picture, variance_components_picture
+from agd_bench.figures.prediction import rate_prediction_picture
+from agd_bench.figures.skips import dose_response_picture, skip_test_picture
+from agd_bench.figures.steps import RATES, automatic_rates, layer_updates
+from agd_bench.figures.style import INK, STYLE, Picture
+from agd_bench.figures.updates import updates_per_layer
+
+__all__ = [
+    "INK",
+    "RATES",
+    "STYLE",
+    "Picture",
+    "accuracy_against_cost",
+    "anytime_picture",
+    "automatic_rates",
+    "critical_difference_picture",
+    "crossover_picture",
+    "dose_response_picture",
+    "drivers_picture",
+    "layer_updates",
+    "learning_curves",
+    "performance_profile_picture",
+    "rank_shift_picture",
+    "rate_prediction_picture",
+    "search_bands_picture",
+    "skip_test_picture",
+    "tau_matrix",
+    "updates_per_layer",
+    "variance_components_picture",
+]

@@ -1,0 +1,112 @@
+"""Rank shifts against seed noise, and the agreement of rankings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from agd_bench.figures.style import CELL_INK, INK, Picture, canvas, count_seeds, legend_below, nothing, style
+
+
+def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> Picture:
+    """Ranks under the challenger against ranks under the baseline, with the band that seed noise alone would fill.
+
+    Args:
+        shift: `analysis.rank_shift` of one group.
+        baseline: label of the algorithm on the horizontal axis.
+        challenger: label of the algorithm on the vertical axis.
+    """
+    title = f"Ranks of the architectures: {challenger} against {baseline}"
+    if shift.empty:
+        return nothing(title, f"No architecture has an outcome for every seed under both {baseline} and {challenger}.")
+    count, seeds, noise = len(shift), int(shift["seeds"].iloc[0]), float(shift["noise_sd"].iloc[0])
+    dead = (shift["baseline_accuracy"] == 0) | (shift["challenger_accuracy"] == 0)
+    beyond = shift["rank_shift"].abs() > 1.96 * noise if np.isfinite(noise) else pd.Series(False, index=shift.index)
+    colours = sns.color_palette("colorblind", 10)
+    size = float(np.clip(2400 / count, 4, 64))
+    with style({}):
+        figure, axes = canvas(6.0, 5.6)
+        ends = np.array([0.0, count + 1.0])
+        if np.isfinite(noise):
+            axes.fill_between(ends, ends - 1.96 * noise, ends + 1.96 * noise, color="#8c959f", alpha=0.25, lw=0, label="seed noise (95 %)")
+        axes.plot(ends, ends, color=INK, lw=1, ls="--")
+        for chosen, colour, marker, label in (
+            (~beyond & ~dead, colours[0], "o", "within the noise" if np.isfinite(noise) else "architecture"),
+            (beyond & ~dead, colours[1], "^", "beyond the noise"),
+            (dead, INK, "x", "diverged under either"),
+        ):
+            points = shift[chosen]
+            if len(points):
+                # Thousands of marks are one image inside the SVG, or the page would weigh megabytes.
+                axes.scatter(
+                    points["baseline_rank"], points["challenger_rank"], s=size, color=colour, marker=marker, label=label,
+                    alpha=0.85 if count <= 200 else 0.5, linewidths=1 if marker == "x" else 0, rasterized=count > 1000,
+                )  # fmt: skip
+        axes.set(
+            xlim=(count + 1, 0),
+            ylim=(count + 1, 0),
+            xlabel=f"rank under {baseline} (1 = best)",
+            ylabel=f"rank under {challenger} (1 = best)",
+        )
+        inner = [int(tick) for tick in MaxNLocator(6, integer=True).tick_values(1, count) if 1 < tick <= count]
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks([1, *inner])  # ranks begin at 1, where a locator would put 0
+        legend_below(figure, 4)
+    moved = int(shift["beyond_noise"].sum()) if shift["shift_p_holm"].notna().any() else None
+    return Picture(figure, title, _shift_caption(count, seeds, noise, int(beyond.sum()), moved))
+
+
+def _shift_caption(count: int, seeds: int, noise: float, beyond: int, moved: int | None) -> str:
+    text = f"Each mark is one of {count} architectures; ranks of its mean accuracy over {count_seeds(seeds)}, best at the top right. "
+    if not np.isfinite(noise):
+        return text + "With one seed the part of seed noise cannot be told, so no band is drawn."
+    return text + (
+        f"In the band (± {1.96 * noise:.1f} ranks) lie 95 % of the shifts that seed noise alone would cause, estimated from disjoint "
+        f"halves of the seeds; {beyond} of them {'lies' if beyond == 1 else 'lie'} outside it, where noise alone would put about "
+        f"{0.05 * count:.0f}."
+        + ("" if moved is None else f" Tested one by one and corrected for all {count}, {moved} {'moves' if moved == 1 else 'move'}.")
+    )
+
+
+def tau_matrix(agreement: pd.DataFrame) -> Picture:
+    """Kendall's tau between the rankings of all algorithms; on the diagonal each one's noise ceiling.
+
+    Args:
+        agreement: `analysis.kendall_tau` of one group.
+    """
+    title = "Agreement of the rankings"
+    labels = list(dict.fromkeys([*agreement["algorithm"], *agreement["other"]]))
+    mirrored = agreement.rename(columns={"algorithm": "other", "other": "algorithm"})
+    both = pd.concat([agreement, mirrored]).drop_duplicates(["algorithm", "other"])
+    matrix = both.pivot(index="algorithm", columns="other", values="kendall_tau").reindex(index=labels, columns=labels).astype(float)
+    if not np.isfinite(matrix.to_numpy()).any():
+        return nothing(title, "No two rankings can be compared: fewer than two architectures, one algorithm with one seed, or all tied.")
+    side = max(3.6, 0.75 * len(labels) + 2.4)
+    with style({"axes.grid": False}):
+        figure, axes = canvas(side + 0.6, side)
+        values = matrix.to_numpy(dtype=float)
+        edges = np.arange(len(labels) + 1) - 0.5
+        axes.pcolormesh(edges, edges, np.nan_to_num(values), vmin=0, vmax=1, cmap="YlGnBu")
+        axes.set(aspect="equal")
+        axes.invert_yaxis()
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            colour = "white" if value > 0.6 else CELL_INK
+            axes.text(column, row, f"{value:.2f}" if np.isfinite(value) else "–", ha="center", va="center", color=colour, fontsize=10)
+            if row == column:
+                axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, ec="#d55e00", lw=2))
+        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    count, seeds, used = int(agreement["architectures"].max()), int(agreement["seeds"].max()), int(agreement["seeds_compared"].max())
+    caption = f"Kendall's tau-b between rankings of up to {count} architectures, 1 = equal rankings, 0 = unrelated. " + (
+        f"All values compare disjoint sets of the {seeds} seeds, {used} against {used}. Outlined on the diagonal: each ranking's agreement "
+        "with itself over seeds, the noise ceiling; a value below both of its ceilings is a change of the ranking, if its interval agrees."
+        if seeds > 1
+        else "With one seed the diagonal, the noise ceiling, is missing: no value can be told from noise."
+    )
+    return Picture(figure, title, caption)

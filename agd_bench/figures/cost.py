@@ -1,0 +1,251 @@
+"""Accuracy against what was charged for it: of every algorithm, of a search as it goes on, and where tuning overtakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from agd_bench.figures.style import Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
+
+
+def accuracy_against_cost(accuracy: pd.DataFrame, cost: pd.DataFrame) -> Picture:
+    """Mean accuracy of every algorithm against what it was charged.
+
+    Args:
+        accuracy: `analysis.accuracy_table` of one group.
+        cost: `analysis.charged_cost` of the same group; FLOPs are drawn where all algorithms have them, else seconds.
+    """
+    title = "Accuracy against charged cost"
+    table = accuracy.merge(cost, on="algorithm", suffixes=("", "_cost"))
+    table = table[np.isfinite(table["mean_accuracy"].astype(float))]
+    if table.empty:
+        return nothing(title, "No final trial was trained to its end, so there is no accuracy to draw.")
+    by_flops = bool((table["flops"].fillna(0) > 0).all())
+    column, label = ("flops", "charged floating-point operations") if by_flops else ("charged_seconds", "charged seconds")
+    table = table[table[column] > 0]
+    if table.empty:
+        return nothing(title, "No cost was recorded, so there is nothing to draw accuracy against.")
+    with style({}):
+        figure, axes = canvas()
+        appearance, shifts = looks(list(accuracy["algorithm"])), _side_by_side(table[column])
+        for row, shift in zip(table.to_dict("records"), shifts, strict=True):
+            (colour, marker), mean = appearance[row["algorithm"]], row["mean_accuracy"]
+            error = [[mean - row["mean_low"]], [row["mean_high"] - mean]] if np.isfinite(row["mean_low"]) else None
+            axes.errorbar([shift * row[column]], [mean], yerr=error, fmt=marker, color=colour, ms=8, capsize=3, label=row["algorithm"])
+        _log_axis(axes, table[column])
+        share_axis(axes.yaxis)
+        axes.set(xlabel=f"{label}, tuning included (log scale)", ylabel="mean accuracy")
+        legend_below(figure, len(table))
+    count, seeds = int(table["architectures"].max()), int(table["seeds"].max())
+    caption = (
+        f"Mean accuracy over up to {count} architectures and {count_seeds(seeds)} against the {label} of all trials, tuning, pruned, "
+        "failed and lost attempts included. Left and up is better; marks of almost equal cost stand side by side. "
+        + ("Bars: 95 % t interval of the mean over architectures. " if count > 1 else "One architecture: no intervals. ")
+        + "Diverged, failed and refused trials are not in the means."
+    )
+    return Picture(figure, title, caption)
+
+
+def _side_by_side(values: pd.Series[float]) -> list[float]:
+    """Factors by which to shift each mark along the axis, so that those of almost equal cost do not hide each other."""
+    logs = np.log(values.to_numpy(dtype=float))
+    step = max(float(np.ptp(logs)), 1.0) / 40
+    factors = [1.0] * len(values)
+    for cluster in dict.fromkeys(tuple(np.flatnonzero(np.abs(logs - log) < step)) for log in logs):
+        for order, index in enumerate(cluster):
+            factors[int(index)] = float(np.exp(step * (order - (len(cluster) - 1) / 2)))
+    return factors
+
+
+def _log_axis(axes: Axes, values: pd.Series[float]) -> None:
+    """A logarithmic x axis that shows at least one labelled tick on each side of the values."""
+    axes.set_xscale("log")
+    low, high = float(values.min()), float(values.max())
+    pad = max((high / low) ** 0.15, 1.5)
+    axes.set_xlim(low / pad, high * pad)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 30 else (1.0,)))
+    axes.xaxis.set_major_formatter(lambda value, position: f"{value:.0e}".replace("e+0", "e").replace("e+", "e"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def crossover_picture(curve: pd.DataFrame, crossing: pd.DataFrame, algorithms: Sequence[str] = ()) -> Picture:
+    """The tuned algorithm's accuracy as its tuning goes on, against what self-tuning algorithms reach with one training.
+
+    Args:
+        curve: `analysis.anytime_curves` of one group and one tuned algorithm.
+        crossing: `analysis.crossover` of the same group and algorithm, one row per self-tuning algorithm.
+        algorithms: labels of all algorithms of the sweep in order, so that each has the same colour in every figure.
+    """
+    title = "When tuning pays"
+    if curve.empty or crossing.empty:
+        return nothing(title, "No tuned algorithm with finished studies meets another algorithm here, so there is no crossover to draw.")
+    tuned = str(curve["algorithm"].iloc[0])
+    appearance = looks(list(dict.fromkeys([*algorithms, tuned, *crossing["self_tuning"]])))
+    with style({}):
+        figure, axes = canvas()
+        x = curve["trainings"].to_numpy(dtype=float)
+        colour, marker = appearance[tuned]
+        every = max(1, len(x) // 12)
+        axes.plot(x, curve["accuracy"], color=colour, marker=marker, markevery=every, ms=6, label=f"{tuned}, tuned so far", zorder=3)
+        axes.fill_between(x, curve["low"], curve["high"], color=colour, alpha=0.18, lw=0)
+        for row in crossing.to_dict("records"):
+            _overtaken(axes, row, appearance[row["self_tuning"]], float(x[-1]))
+        axes.set_xlim(min(1.0, float(x[0])) - 0.02 * x[-1], x[-1] * 1.02)
+        share_axis(axes.yaxis)
+        axes.set(xlabel="charged trainings per architecture", ylabel="mean accuracy")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        _flops_above(axes, curve)
+        legend_below(figure, 1 + len(crossing))
+    return Picture(figure, title, _crossover_caption(curve, crossing, tuned))
+
+
+def _overtaken(axes: Axes, row: dict[Any, Any], appearance: tuple[tuple[float, float, float], str], end: float) -> None:
+    """One self-tuning algorithm: its level with a band, and where it is overtaken with the interval of that."""
+    colour, marker = appearance
+    level = row["accuracy"]
+    axes.axhline(level, color=colour, lw=1.5, ls="--")
+    axes.plot(
+        [1], [level], color=colour, marker=marker, ms=8, ls="--", label=f"{row['self_tuning']}, one training", zorder=4, clip_on=False
+    )
+    if np.isfinite(row["accuracy_low"]):
+        axes.axhspan(row["accuracy_low"], row["accuracy_high"], color=colour, alpha=0.12, lw=0)
+    low, high = row["trainings_low"], row["trainings_high"]
+    if np.isfinite(low) and high > low:
+        axes.plot([low, min(high, end)], [level, level], color=colour, lw=5, alpha=0.5, solid_capstyle="butt", zorder=2)
+    if row["state"] == "overtakes":
+        axes.plot([row["crossover_trainings"]] * 2, [0, level], color=colour, lw=1, ls=":", transform=_down_to(axes), zorder=2)
+        axes.plot([row["crossover_trainings"]], [level], marker="*", ms=15, color=colour, mec="white", mew=0.8, ls="none", zorder=5)
+
+
+def _down_to(axes: Axes) -> Any:
+    """Data coordinates; the axis keeps the limits that the curves gave it, so a line to 0 ends at the frame."""
+    axes.autoscale(False)
+    return axes.transData
+
+
+def _flops_above(axes: Axes, curve: pd.DataFrame) -> None:
+    flops = curve["flops"].to_numpy(dtype=float)
+    if not np.isfinite(flops).all() or flops[-1] <= 0:
+        return
+    ratios = flops / curve["trainings"].to_numpy(dtype=float)
+    per = float(ratios[-1])
+    if np.ptp(ratios) > 0.01 * per:  # trainings of unequal cost have no common scale
+        return
+    above = axes.secondary_xaxis("top", functions=(lambda x: np.asarray(x) * per, lambda x: np.asarray(x) / per))
+    above.set_xlabel("charged FLOPs per architecture")
+    above.xaxis.set_major_locator(MaxNLocator(5))
+    above.xaxis.set_major_formatter(lambda value, position: f"{value:.1e}".replace("e+0", "e").replace("e+", "e") if value else "0")
+
+
+def _crossover_caption(curve: pd.DataFrame, crossing: pd.DataFrame, tuned: str) -> str:
+    count = int(curve["studies"].iloc[0])
+    studies = "1 study" if count == 1 else f"{count} studies"
+    order = "over all orders of its proposals, which are independent of each other"
+    if curve["search"].iloc[0] != "random":
+        order = "in the order of its proposals"
+    shared, seeds = int(crossing["architectures"].max()), int(crossing["seeds"].max())
+    text = (
+        f"Mean test accuracy that {tuned} has reached after so many charged trainings, chosen by validation accuracy, mean over "
+        f"{studies} {order}; dashed: the mean of one training of each other algorithm over up to {shared} architectures and "
+        f"{count_seeds(seeds)}. A star marks where tuning overtakes, and the thick part of a line its 95 % interval. "
+    )
+    known = np.isfinite(curve["low"].to_numpy(dtype=float)).all()
+    return text + (
+        "Bands: 95 %, simultaneous along the curve, by bootstrap over architectures." if known else "Too few architectures for intervals."
+    )
+
+
+def anytime_picture(curves: pd.DataFrame, algorithms: Sequence[str] = ()) -> Picture:
+    """Expected best-so-far accuracy of every tuned algorithm against what its search was charged.
+
+    Args:
+        curves: `analysis.anytime_curves` of one group.
+        algorithms: labels of all algorithms of the sweep in order, so that each has the same colour in every figure.
+    """
+    title = "Accuracy as tuning goes on"
+    if curves.empty:
+        return nothing(title, "No algorithm has finished tuning studies here, so there is no search to draw.")
+    by_flops = bool(np.isfinite(curves["flops"].to_numpy(dtype=float)).all() and (curves["flops"] > 0).all())
+    column, label = ("flops", "charged FLOPs per architecture") if by_flops else ("seconds", "charged seconds per architecture")
+    with style({}):
+        figure, axes = canvas()
+        grouped = list(curves.groupby("algorithm", sort=False))
+        appearance = looks(list(dict.fromkeys([*algorithms, *(str(name) for name, _ in grouped)])))
+        for name, rows in grouped:
+            colour, marker = appearance[str(name)]
+            every = max(1, len(rows) // 12)
+            axes.plot(rows[column], rows["accuracy"], color=colour, marker=marker, markevery=every, ms=6, label=str(name))
+            axes.fill_between(rows[column], rows["low"], rows["high"], color=colour, alpha=0.18, lw=0)
+        _log_axis(axes, curves[column])
+        share_axis(axes.yaxis)
+        axes.set(xlabel=f"{label} (log scale)", ylabel="expected best-so-far accuracy")
+        legend_below(figure, len(grouped))
+    return Picture(figure, title, _anytime_caption(curves, label))
+
+
+def _anytime_caption(curves: pd.DataFrame, label: str) -> str:
+    first = curves.drop_duplicates("algorithm")
+    studies = f"{int(first['studies'].min())}" + (f" to {int(first['studies'].max())}" if first["studies"].nunique() > 1 else "")
+    text = f"Mean test accuracy of the choice by validation accuracy so far, over {studies} studies, against {label} of their proposals. "
+    adaptive = list(first.loc[first["search"] != "random", "algorithm"])
+    if len(adaptive) < len(first):
+        text += "For random searches the expectation over all orders of their proposals. "
+    if adaptive:
+        text += f"{', '.join(adaptive)}: adaptive, so in the order in which the proposals were made. "
+    known = np.isfinite(curves["low"].to_numpy(dtype=float))
+    if not known.any():
+        return text + "Too few studies for bands."
+    return (
+        text
+        + "Bands"
+        + ("" if known.all() else ", of 8 studies or more")
+        + ": 95 %, simultaneous along a curve, by bootstrap over studies."
+    )
+
+
+PANELS = 6
+"""Studies that one figure shows."""
+
+
+def search_bands_picture(bands: pd.DataFrame) -> Picture:
+    """The tuning curve of single studies, each with a band from its own proposals alone.
+
+    Args:
+        bands: `analysis.search_bands` of one group and one algorithm; the first six studies are drawn.
+    """
+    title = "Tuning curves of single studies"
+    if bands.empty:
+        return nothing(title, "No algorithm has finished tuning studies here, so there is no study to draw.")
+    studies = list(bands.groupby("study", sort=False))
+    shown = studies[:PANELS]
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    with style({"axes.titlesize": "small"}):
+        figure, blank = canvas(2.3 * columns + 0.6, 2.2 * lines + 0.5)
+        blank.remove()
+        panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        colour = looks([""])[""][0]
+        for axes, (_, rows) in zip(panels.ravel(), shown, strict=False):
+            axes.plot(rows["proposals"], rows["accuracy"], color=colour, marker="o", markevery=max(1, len(rows) // 8), ms=4)
+            axes.fill_between(rows["proposals"], rows["low"], rows["high"], color=colour, alpha=0.18, lw=0)
+            name = str(rows["architecture"].iloc[0])
+            axes.set_title(name if len(name) <= 28 else f"{name[:27]}…")
+            share_axis(axes.yaxis)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        for axes in panels.ravel()[len(shown) :]:
+            axes.set_axis_off()
+        figure.supxlabel("proposals", fontsize="medium")
+        figure.supylabel("best validation accuracy", fontsize="medium")
+    algorithm, count = bands["algorithm"].iloc[0], len(rows_of_one := shown[0][1])
+    which = f"the first {len(shown)} of {len(studies)} studies" if len(studies) > len(shown) else f"{len(studies)} studies"
+    text = f"Best validation accuracy of {algorithm} by its number of proposals, in {which} of {count} proposals each. "
+    if np.isfinite(rows_of_one["low"].to_numpy(dtype=float)).all():
+        text += "Expectation under each study's own distribution; bands: 95 %, simultaneous and free of assumptions about the distribution."
+    else:
+        text += "As it was reached, in the order of the proposals; no band, because proposals of an adaptive search are not independent."
+    return Picture(figure, title, text)

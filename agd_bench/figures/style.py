@@ -1,0 +1,122 @@
+"""What all figures have in common: the picture with its caption, the style, the canvas, colours and markers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+INK = "#24292f"
+"""Colour of text and axes; a page may replace it in the SVG by its own."""
+CELL_INK = "#1b1f24"
+"""Colour of text on a light cell of the heat map, on any page."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+STYLE: dict[Any, Any] = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("notebook", font_scale=0.95),
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "grid.color": "#8c959f",
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # names of algorithms and architectures are not formulas
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and the words that go with it.
+
+    Attributes:
+        figure: the matplotlib figure.
+        title: what it shows, in a few words.
+        caption: what it shows, of how many architectures and seeds, and what its intervals are.
+    """
+
+    figure: Figure
+    title: str
+    caption: str
+
+    def svg(self) -> str:
+        """The figure as SVG: equal figures give equal text on every run."""
+        return self._svg
+
+    @cached_property
+    def _svg(self) -> str:
+        # A page asks twice, for the file and for itself, and drawing takes longer than all the words.
+        with style({"svg.hashsalt": self.title}):
+            buffer = io.StringIO()
+            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": self.title}, transparent=True)
+        return buffer.getvalue()
+
+    def png(self, dots_per_inch: int = 200) -> bytes:
+        """The figure as PNG on white."""
+        with style({}):
+            buffer = io.BytesIO()
+            self.figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
+        return buffer.getvalue()
+
+
+@contextmanager
+def style(more: dict[Any, Any]) -> Iterator[None]:
+    with matplotlib.rc_context({**STYLE, **more}):
+        yield
+
+
+def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
+    """A figure of its own, outside pyplot."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def nothing(title: str, reason: str) -> Picture:
+    """A figure that says why there is nothing to draw."""
+    with style({}):
+        figure, axes = canvas(height=1.8)
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, reason, ha="center", va="center", wrap=True, transform=axes.transAxes)
+    return Picture(figure, title, reason)
+
+
+def looks(algorithms: Sequence[str]) -> dict[str, tuple[tuple[float, float, float], str]]:
+    """Colour and marker of each algorithm, by its place in the list; colours repeat after ten, with other markers."""
+    palette = sns.color_palette("colorblind", 10)
+    count = len(MARKERS)
+    return {label: (palette[i % 10], MARKERS[(i + i // count) % count]) for i, label in enumerate(algorithms)}
+
+
+def count_seeds(count: int) -> str:
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def legend_below(figure: Figure, entries: int) -> None:
+    columns = 2 if entries == 4 else min(entries, 3)
+    figure.legend(loc="outside lower center", ncols=columns, columnspacing=1.2, handletextpad=0.4)
+
+
+def share_axis(axis: Axis) -> None:
+    """Ticks of an axis of shares, written as per cent."""
+    axis.set_major_formatter(FuncFormatter(lambda value, position: f"{round(100 * value, 6):g} %"))

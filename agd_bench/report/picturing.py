@@ -1,0 +1,114 @@
+"""The pictures of a report, each from tables that are published beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agd_bench import figures
+from agd_bench.analysis import crossover_sentence
+from agd_bench.analysis.phrasing import ALPHA
+from agd_bench.report.comparing import Comparison, Drawing, Shown
+
+SHOWN_BANDS = 1
+"""Tuned algorithms of which single studies are drawn; all of them are in the table."""
+
+
+def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
+    """Ranks under every challenger against those under the baseline."""
+    for number, rival in enumerate(comparison.rivals, 1):
+        picture = figures.rank_shift_picture(comparison.against("rank_shift", rival), comparison.baseline, rival)
+        yield Drawing(f"{comparison.anchor}-rank-shift-{number}", picture, ("rank_shift",))
+
+
+def agreement(comparison: Comparison) -> Iterator[Shown]:
+    """Kendall's tau between all rankings."""
+    yield Drawing(f"{comparison.anchor}-agreement", figures.tau_matrix(comparison.tables["kendall_tau"]), ("kendall_tau",))
+
+
+def cost(comparison: Comparison) -> Iterator[Shown]:
+    """Accuracy against charged cost."""
+    picture = figures.accuracy_against_cost(comparison.tables["accuracy"], comparison.tables["cost"])
+    yield Drawing(f"{comparison.anchor}-cost", picture, ("accuracy", "cost"))
+
+
+def crossovers(comparison: Comparison) -> Iterator[Shown]:
+    """When tuning pays: each tuned algorithm against those that tune themselves."""
+    curves, crossing = comparison.tables["anytime_curves"], comparison.tables["crossover"]
+    if curves.empty or crossing.empty:
+        yield "No algorithm of this comparison was tuned beside one that was not, so there is no crossover to show."
+        return
+    yield from (crossover_sentence(record) for record in comparison.records("crossover"))
+    for number, label in enumerate(dict.fromkeys(crossing["tuned"]), 1):
+        curve = curves[curves["algorithm"] == label].reset_index(drop=True)
+        if curve.empty:
+            yield f"No study of {label} has ended, so its crossover cannot be shown."
+            continue
+        rows = crossing[crossing["tuned"] == label].reset_index(drop=True)
+        picture = figures.crossover_picture(curve, rows, comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-crossover-{number}", picture, ("anytime_curves", "crossover"))
+
+
+def anytime(comparison: Comparison) -> Iterator[Shown]:
+    """What searches have found so far, against what they were charged."""
+    curves, bands = comparison.tables["anytime_curves"], comparison.tables["search_bands"]
+    if curves["algorithm"].nunique() > 1 if len(curves) else False:
+        yield Drawing(f"{comparison.anchor}-anytime", figures.anytime_picture(curves, comparison.algorithms), ("anytime_curves",))
+    independent = bands[bands["low"].notna()] if len(bands) else bands
+    for label in list(dict.fromkeys(independent["algorithm"]))[:SHOWN_BANDS] if len(independent) else []:
+        picture = figures.search_bands_picture(independent[independent["algorithm"] == label].reset_index(drop=True))
+        yield Drawing(f"{comparison.anchor}-studies", picture, ("search_bands",))
+
+
+def contrasts(comparison: Comparison) -> Iterator[Shown]:
+    """Which algorithms differ, and how soon each reaches what the baseline reaches."""
+    if len(comparison.algorithms) < 2:
+        return
+    ranked, profiles = comparison.tables["critical_difference"], comparison.tables.get("performance_profiles")
+    if ranked.empty:
+        yield "Fewer than two architectures have an outcome for every seed under every algorithm, so the algorithms are not ranked."
+    else:
+        picture = figures.critical_difference_picture(ranked)
+        yield Drawing(f"{comparison.anchor}-critical-difference", picture, ("critical_difference",))
+    if profiles is None or profiles.empty:
+        yield "The baseline set no target accuracies, so there is no performance profile."
+    else:
+        picture = figures.performance_profile_picture(profiles, str(profiles["time"].iloc[0]), comparison.baseline)
+        yield Drawing(f"{comparison.anchor}-profiles", picture, ("performance_profiles", "speed_ups", "reference_targets"))
+
+
+def drivers(comparison: Comparison) -> Iterator[Shown]:
+    """Where the variance comes from, and which features of architectures the challengers favour."""
+    if len(comparison.algorithms) < 2:
+        return
+    components = comparison.tables["variance_components"]
+    yield Drawing(f"{comparison.anchor}-variance", figures.variance_components_picture(components), ("variance_components",))
+    quiet = []
+    for number, rival in enumerate(comparison.rivals, 1):
+        found = comparison.against("interaction_drivers", rival)
+        if found.empty or not (found["p_holm"] <= ALPHA).any():
+            quiet.append(rival)
+            continue
+        picture = figures.drivers_picture(found, comparison.baseline, rival)
+        yield Drawing(f"{comparison.anchor}-drivers-{number}", picture, ("interaction_drivers", "interaction_explained"))
+    if quiet:
+        yield f"Of no feature is it shown that {', '.join(quiet)} would favour it, compared with {comparison.baseline}."
+
+
+def curves(comparison: Comparison) -> Iterator[Shown]:
+    """Accuracy by epoch."""
+    yield Drawing(f"{comparison.anchor}-curves", figures.learning_curves(comparison.tables["learning_curves"]), ("learning_curves",))
+
+
+def steps(comparison: Comparison) -> Iterator[Shown]:
+    """What optimizers said of their steps, where the sweep asked for it."""
+    summaries, layers = comparison.tables["step_summaries"], comparison.tables["layer_steps"]
+    if summaries["name"].isin(list(figures.RATES)).any():
+        picture = figures.automatic_rates(summaries, comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-rates", picture, ("step_summaries",))
+    for number, label in enumerate(comparison.algorithms, 1):
+        own = layers[layers["algorithm"] == label]
+        if (own["quantity"] == "relative_update").any():
+            yield Drawing(f"{comparison.anchor}-layers-{number}", figures.layer_updates(own, label), ("layer_steps",))
+        if (own["quantity"] == "updates").any():
+            counts = own[own["quantity"] == "updates"].assign(updates=lambda rows: rows["value"].astype(int))
+            yield Drawing(f"{comparison.anchor}-updates-{number}", figures.updates_per_layer(counts, label), ("layer_steps",))

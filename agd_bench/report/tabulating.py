@@ -1,0 +1,219 @@
+"""The tables of a report, each from tables that are published beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agd_bench.analysis import GROUP
+from agd_bench.analysis.phrasing import known
+from agd_bench.report.comparing import Comparison, Shown
+from agd_bench.report.tables import (
+    Cell,
+    Column,
+    Table,
+    cell,
+    interval,
+    make_rows,
+    p_value,
+    per_cent,
+    place,
+    points_lost,
+    scientific,
+    seconds,
+    signed,
+    times,
+)
+
+SHOWN_ARCHITECTURES = 200
+"""Rows of the table of architectures that the page holds; all of them are in the CSV file."""
+
+
+def algorithms(comparison: Comparison) -> Iterator[Shown]:
+    """Accuracy, charged cost and outcomes of every algorithm."""
+    own = comparison.tables
+    records = own["accuracy"].merge(own["cost"], on=[*GROUP, "algorithm"]).to_dict("records")
+    for record in records:
+        known = record["mean_low"] == record["mean_low"]  # NaN is not equal to itself
+        record["interval"] = interval(f"{100 * record['mean_low']:.1f}", f"{100 * record['mean_high']:.1f}") if known else None
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Mean accuracy, %", "test accuracy, mean over architectures of their means over seeds; done trials only"),
+        Column("95 % interval", "t interval of that mean over architectures", numeric=False),
+        Column("Best, %", "highest mean accuracy of an architecture"),
+        Column("Seed SD, points", "pooled standard deviation over the seeds of one architecture"),
+        Column("Charged FLOPs", "floating-point operations of all trials, tuning included; 2 per multiply-add"),
+        Column("× baseline", "charged FLOPs divided by the baseline's"),
+        Column("Charged time", "seconds of all attempts, tuning and lost ones included"),
+        Column("of it tuning", "seconds of all attempts at tuning trials"),
+        Column("Done", "final trials trained to their end"),
+        Column("Diverged", "final trials whose loss or weights stopped being finite"),
+        Column("Failed", "final trials that ended with an error"),
+        Column("Refused", "final trials that the algorithm cannot do, by its definition"),
+        Column("Not ended", "final trials that are planned or under way"),
+    )
+    writers = (
+        ("algorithm", str), ("mean_accuracy", per_cent), ("interval", str), ("best_accuracy", per_cent), ("seed_sd", per_cent),
+        ("flops", scientific), ("flops_ratio", times), ("charged_seconds", seconds), ("tuning_seconds", seconds),
+        ("done", str), ("diverged", str), ("failed", str), ("refused", str), ("unfinished", str),
+    )  # fmt: skip
+    rows = make_rows([{str(key): value for key, value in record.items()} for record in records], writers)
+    yield Table(
+        f"{comparison.anchor}-algorithms", "The algorithms, in the order of the sweep", columns, rows, len(rows), "data/accuracy.csv"
+    )
+
+
+def agreement(comparison: Comparison) -> Iterator[Shown]:
+    """Agreement of every two rankings, over all architectures and over the best tenth."""
+    if len(comparison.algorithms) < 2:
+        return
+    for name, who in (("kendall_tau", "all architectures"), ("kendall_tau_top_decile", "the tenth that is best by other seeds")):
+        records = [record for record in comparison.records(name) if record["algorithm"] != record["other"]]
+        if not any(known(record, "kendall_tau") for record in records):
+            continue
+        for record in records:
+            record["pair"] = f"{record['algorithm']} and {record['other']}"
+            ends = (signed(record["gap_low"]), signed(record["gap_high"])) if known(record, "gap_low", "gap_high") else None
+            record["interval"] = interval(*ends) if ends else None
+        columns = (
+            Column("Rankings of", "two algorithms", numeric=False),
+            Column("Kendall's tau", "agreement of the two rankings: 1 equal, 0 unrelated"),
+            Column("Noise ceiling", "what it would be if only seed noise set the rankings apart"),
+            Column("Gap", "tau − ceiling; below 0: the rankings differ more than seed noise explains"),
+            Column("95 % interval of the gap", "bootstrap, one pair at a time", numeric=False),
+            Column("p", "test of no shift beyond seed noise, one pair at a time"),
+            Column("True tau", "estimate for the rankings without seed noise, by Spearman's correction for attenuation"),
+            Column("Spearman's rho", "rank correlation of the two rankings"),
+            Column("Tau with ties", "architectures that seed noise cannot tell apart count as tied"),
+            Column("Architectures", "compared: with an outcome for every seed under both"),
+        )
+        writers = (
+            ("pair", str), ("kendall_tau", times), ("noise_ceiling", times), ("gap", signed), ("interval", str), ("shift_p", p_value),
+            ("corrected_tau", times), ("spearman", times), ("kendall_tau_noise_ties", times), ("architectures", str),
+        )  # fmt: skip
+        rows = make_rows(records, writers)
+        caption = f"Agreement of the rankings over {who}, at half the seeds against the other half (at one seed: the same one)"
+        yield Table(f"{comparison.anchor}-{name.replace('_', '-')}", caption, columns, rows, len(rows), f"data/{name}.csv")
+
+
+def overlap(comparison: Comparison) -> Iterator[Shown]:
+    """How much the best of every two rankings have in common."""
+    records = [record for record in comparison.records("top_k_overlap") if record["algorithm"] != record["other"]]
+    if not records:
+        return
+    for record in records:
+        record["pair"] = f"{record['algorithm']} and {record['other']}"
+    columns = (
+        Column("Rankings of", "two algorithms", numeric=False),
+        Column("k", "how many of the best architectures are compared"),
+        Column("Shared, %", "share of the k best that both have in common"),
+        Column("Noise ceiling, %", "the same of a ranking with itself over other seeds"),
+        Column("By chance, %", "the same of two unrelated rankings"),
+        Column("p", "chance that unrelated rankings share as much or more"),
+        Column("Architectures", "with an outcome for every seed under both"),
+    )
+    writers = (
+        ("pair", str), ("k", str), ("overlap", per_cent), ("noise_ceiling", per_cent), ("chance", per_cent), ("chance_p", p_value),
+        ("architectures", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "What the best architectures of two rankings have in common, at half the seeds against the other half"
+    yield Table(f"{comparison.anchor}-overlap", caption, columns, rows, len(rows), "data/top_k_overlap.csv")
+
+
+def views(comparison: Comparison) -> Iterator[Shown]:
+    """Every tuned against every self-tuning algorithm: equal runs, equal compute, tuned without limit."""
+    records = comparison.records("cost_views")
+    for record in records:
+        record["pair"] = f"{record['challenger']} against {record['baseline']}: {record['view']}"
+        record["interval"] = None
+        if known(record, "difference_low", "difference_high"):
+            record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ("difference_low", "difference_high")))
+    if not records:
+        return
+    columns = (
+        Column("Self-tuning against tuned", "what is held equal", numeric=False),
+        Column("Tuned, %", "test accuracy of the tuned algorithm, mean over architectures"),
+        Column("Self-tuning, %", "test accuracy of the other"),
+        Column("Difference, points", "self-tuning − tuned; above 0: tuning loses"),
+        Column("95 % interval", "t interval over architectures, paired", numeric=False),
+        Column("Tuned: trainings", "charged per architecture"),
+        Column("Self-tuning: trainings", "charged per architecture"),
+        Column("Architectures", "compared"),
+        Column("Remark", "why numbers are missing", numeric=False, prose=True),
+    )
+    writers = (
+        ("pair", str), ("baseline_accuracy", per_cent), ("challenger_accuracy", per_cent), ("difference", points_lost), ("interval", str),
+        ("baseline_trainings", times), ("challenger_trainings", times), ("architectures", str), ("note", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Accuracy at equal runs, at equal total compute, and tuned without limit"
+    yield Table(f"{comparison.anchor}-views", caption, columns, rows, len(rows), "data/cost_views.csv")
+
+
+def scopes(comparison: Comparison) -> Iterator[Shown]:
+    """What cheaper tuning scopes do to the ranking."""
+    records = comparison.records("scope_bias")
+    if not records:
+        return
+    for record in records:
+        record["pair"] = f"{record['algorithm']} against {record['reference']}"
+        ends = (signed(record["gap_low"]), signed(record["gap_high"])) if known(record, "gap_low", "gap_high") else None
+        record["interval"] = interval(*ends) if ends else None
+    columns = (
+        Column("Entries", "one algorithm tuned within a cheaper scope, against the same tuned for each architecture", numeric=False),
+        Column("Scope", "how far one tuning reaches", numeric=False),
+        Column("Kendall's tau", "agreement of the two rankings"),
+        Column("Noise ceiling", "what it would be if only seed noise set them apart"),
+        Column("Gap", "tau − ceiling: the bias that the scope introduces"),
+        Column("95 % interval of the gap", "bootstrap", numeric=False),
+        Column("Accuracy, points", "entry − reference"),
+        Column("× FLOPs", "charged to the entry over charged to the reference"),
+        Column("Regret, points", "what the reference loses if the entry's ranking chooses"),
+    )
+    writers = (
+        ("pair", str), ("scope", str), ("kendall_tau", times), ("noise_ceiling", times), ("gap", signed), ("interval", str),
+        ("accuracy_difference", points_lost), ("flops_ratio", times), ("transfer_regret", points_lost),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Rank bias of cheaper tuning scopes"
+    yield Table(f"{comparison.anchor}-scopes", caption, columns, rows, len(rows), "data/scope_bias.csv")
+
+
+def transfer(comparison: Comparison) -> Iterator[Shown]:
+    """What choosing by another ranking loses."""
+    if len(comparison.algorithms) < 2:
+        return
+    records = comparison.records("transfer_regret")
+    for record in records:
+        record["pair"] = f"chosen by {record['chosen_by']}, trained by {record['trained_by']}"
+        record["fair"] = "other seeds" if record["disjoint"] else "the same seed (too high)"
+    columns = (
+        Column("Architecture", "whose ranking chooses it, and who trains it", numeric=False),
+        Column("Accuracy lost, points", "against what the trainer reaches with its own choice"),
+        Column("Own best, %", "accuracy of the trainer with its own choice"),
+        Column("Scored on", "whether other seeds than those that the choice was made from", numeric=False),
+    )
+    writers = (("pair", str), ("transfer_regret", points_lost), ("own_best_accuracy", per_cent), ("fair", str))
+    rows = make_rows([{str(key): value for key, value in record.items()} for record in records], writers)
+    caption = "What choosing by one algorithm's ranking costs another; a diverged trial counts as accuracy 0"
+    yield Table(f"{comparison.anchor}-transfer", caption, columns, rows, len(rows), "data/transfer_regret.csv")
+
+
+def architectures(comparison: Comparison) -> Iterator[Shown]:
+    """Rank and accuracy of every architecture under every algorithm."""
+    wide = comparison.tables["ranks"].pivot(index="architecture", columns="algorithm", values=["rank", "accuracy"])
+    order = ("rank", comparison.baseline if ("rank", comparison.baseline) in wide.columns else comparison.algorithms[0])
+    wide = wide.sort_values(order, kind="stable") if order in wide.columns else wide
+    shown = [label for label in comparison.algorithms if ("rank", label) in wide.columns]
+    rows = []
+    for name, values in zip(wide.index[:SHOWN_ARCHITECTURES], wide[:SHOWN_ARCHITECTURES].to_dict("records"), strict=True):
+        cells = [Cell(str(name), str(name))]
+        for label in shown:
+            cells += [cell(values["rank", label], place), cell(values["accuracy", label], per_cent)]
+        rows.append(tuple(cells))
+    columns = [Column("Architecture", "as its search space writes it", numeric=False)]
+    for label in shown:
+        columns += [Column(f"{label}: rank", "1 = best; diverged architectures are last"), Column("%", f"mean test accuracy by {label}")]
+    total = len(wide)
+    caption = "The architectures, best of the baseline first" + (f"; the first {len(rows)} of {total}" if total > len(rows) else "")
+    yield Table(f"{comparison.anchor}-architectures", caption, tuple(columns), tuple(rows), total, "data/ranks.csv", filterable=True)

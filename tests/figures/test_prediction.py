@@ -1,0 +1,37 @@
+"""The figure of predicted against searched learning rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from agd_bench.analysis import prediction_correlation
+from agd_bench.figures import rate_prediction_picture
+
+
+def rates(*searched: float) -> pd.DataFrame:
+    """Rates of one group; the last search met the grid's end."""
+    predicted = [0.1 * (place + 1) for place in range(len(searched))]
+    ends = [False] * (len(searched) - 1) + [True]
+    table = pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": ends})
+    return table.assign(search_space="s", dataset="d", profile="p")
+
+
+def test_points_are_rates() -> None:
+    """Every architecture at its two rates, those at the grid's end apart; r stands beside the paper's."""
+    table = rates(0.1, 0.3, 0.2, 0.4)
+    picture = rate_prediction_picture(table, prediction_correlation(table))
+    (axes,) = picture.figure.axes
+    parts = [np.asarray(part.get_offsets()).round(9).tolist() for part in axes.collections]
+    assert parts == [[[0.1, 0.1], [0.2, 0.3], [0.3, 0.2]], [[0.4, 0.4]]]
+    for words in ("4 architectures", "r = 0.800", "0.962 (depth)", "0.838", "0.856", "1 of them ended"):
+        assert words in picture.caption
+    assert picture.svg() == rate_prediction_picture(table, prediction_correlation(table)).svg()
+
+
+def test_too_few_and_equal_rates() -> None:
+    """Each says why."""
+    few = rates(0.1, 0.2)
+    assert "four architectures" in rate_prediction_picture(few, prediction_correlation(few)).caption
+    equal = rates(0.1, 0.1, 0.1, 0.1)
+    assert "no correlation" in rate_prediction_picture(equal, prediction_correlation(equal)).caption

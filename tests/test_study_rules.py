@@ -1,0 +1,106 @@
+"""How an algorithm's tuning trials may differ from its final ones, and grids: what is planned, proposed, chosen and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agd_bench.errors import PluginError, SweepError
+from agd_bench.planning import plan
+from agd_bench.records import Study, Sweep
+from agd_bench.tuning import Told, choose, propose
+
+ALGORITHM = '''
+"""An algorithm of these tests."""
+import torch
+
+RANGES = {"rate": {"choices": [3.0, 2.0, 1.0]}, "power": {"choices": ["a", "b"]}}
+STUDY = %s
+
+
+def prepare(network, generator):
+    return network
+
+
+def build(network, steps, rate, power):
+    return torch.optim.SGD(network.parameters(), lr=rate)
+
+
+def loss(logits, labels):
+    return torch.nn.functional.cross_entropy(logits, labels)
+'''
+
+
+def planned(folder: Path, rule: str = "{}", **choice: Any) -> tuple[Study, ...]:
+    """The studies of a sweep over two architectures with an algorithm of that rule."""
+    (folder / "gridded.py").write_text(ALGORITHM % rule, encoding="utf-8")
+    asked = Sweep.model_validate(
+        {
+            "name": "small",
+            "epochs": 5,
+            "seeds": 1,
+            "search_spaces": [{"name": "mlp_dag", "architectures": ["2_02", "2_22"]}],
+            "datasets": [{"name": "digits"}],
+            "algorithms": [{"name": "gridded", "sampler": "grid", "tuning_trials": 6, **choice}],
+        }
+    )
+    return plan(asked, {"algorithms": (folder,)}).studies
+
+
+RANGES: dict[str, dict[str, Any]] = {"rate": {"choices": [3.0, 2.0, 1.0]}, "power": {"choices": ["a", "b"]}}
+
+
+def test_a_grid_is_gone_through_whole(tmp_path: Path) -> None:
+    """Every combination once, whatever was told of the others."""
+    study = planned(tmp_path)[0]
+    told: list[Told] = []
+    for number in range(6):
+        told.append(Told(number, propose(study, RANGES, told), None if number % 2 else float(number)))
+    assert [(row.values["rate"], row.values["power"]) for row in told] == [(3, "a"), (3, "b"), (2, "a"), (2, "b"), (1, "a"), (1, "b")]
+    equal = [row._replace(value=0.5) for row in told]
+    assert choose(equal) == {"rate": 3.0, "power": "a"}, "of equals the first"
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"tuning_trials": 5}, "its grid has 6 points; give tuning_trials = 6"),
+        ({"name": "sgd_tuned"}, "a grid needs choices, and learning_rate, one_minus_momentum, weight_decay has a range"),
+    ],
+)
+def test_grids_that_are_none(tmp_path: Path, choice: dict[str, Any], said: str) -> None:
+    """Before anything is trained."""
+    with pytest.raises(SweepError) as raised:
+        planned(tmp_path, **choice)
+    assert said in str(raised.value)
+
+
+def test_a_rule_shapes_tuning_trials_alone(tmp_path: Path) -> None:
+    """Epochs, seeds and values of the search; the finals are the sweep's. Without a rule, trials are as ever."""
+    rule = '{"epochs": 2, "seeds": 2, "metric": "train_loss", "hyperparameters": {"power": "a"}}'
+    study, other = planned(tmp_path, rule)
+    assert study.metric == "train_loss"
+    assert [(trial.epochs, trial.hyperparameters) for trial in study.rounds[0]] == [(2, {"power": "a"})] * 2
+    assert [trial.seed for trial in study.rounds[0]] == [trial.seed for trial in study.rounds[3]]
+    assert {trial.epochs for trial in (*study.final, *other.final)} == {5}
+    assert study.key != other.key
+
+
+def test_a_rule_makes_a_study_of_its_own(tmp_path: Path) -> None:
+    """Its key is in the rule, so that results of two rules never mix."""
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+    plain = planned(folders[0])
+    ruled = planned(folders[1], '{"epochs": 2}')
+    assert {study.key for study in plain}.isdisjoint(study.key for study in ruled)
+    assert plain[0].metric == "val_accuracy"
+
+
+@pytest.mark.parametrize("rule", ['{"epoch": 1}', '{"epochs": 0}', '{"metric": "test_accuracy"}', "[]"])
+def test_malformed_rules_are_a_plug_ins_fault(tmp_path: Path, rule: str) -> None:
+    """Named with the keys that there are."""
+    with pytest.raises(PluginError, match=r"STUDY: .*it is a dict with any of network, epochs, seeds, metric, hyperparameters"):
+        planned(tmp_path, rule)
