@@ -31,6 +31,8 @@ from agd_bench.analysis.pairing import DECIMALS, Floats
 Integers = NDArray[np.int64]
 Positions = NDArray[np.int32]
 
+_WORTH_THREADS = 10_000_000
+"""Comparisons below which starting threads takes longer than what they do."""
 WORDS = 4
 """Words of 64 bits that are counted in one pass, each holding the weights of 4 resamples, or of 2 beyond 32,767 architectures."""
 
@@ -102,9 +104,10 @@ def taus(rankings: Orders, pairs: Integers, weights: NDArray[np.int32]) -> Float
     levels, tying = compiled(_count_levels), compiled(_count_untied)
     given = (rankings.order, rankings.place, rankings.below, rankings.upto)
     chunks = np.array_split(weights, min(len(weights), 4 * threads()))
-    parts = in_threads(lambda index: tying(rankings.order, rankings.below, chunks[index]), len(chunks))
+    small = weights.size * len(pairs) < _WORTH_THREADS
+    parts = in_threads(lambda index: tying(rankings.order, rankings.below, chunks[index]), len(chunks), small)
     untied = np.concatenate(parts, axis=1)
-    counted = np.concatenate(in_threads(lambda index: levels(*given, pairs, words[index], bits), len(words)), axis=1)
+    counted = np.concatenate(in_threads(lambda index: levels(*given, pairs, words[index], bits), len(words), small), axis=1)
     first, second = untied[pairs[:, 0]].astype(np.float64), untied[pairs[:, 1]].astype(np.float64)
     agreeing = counted[:, : len(weights)] - untied[pairs[:, 0]]
     with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where all are tied: there is no tau, and it reads as missing
@@ -139,7 +142,8 @@ def crossed_taus(first: Floats, second: Floats) -> Floats:
     """
     one, two = on_grid(first), on_grid(second)
     kernel = compiled(_cross_signs)
-    chunks = np.array_split(np.arange(len(one)), min(len(one), 4 * threads()))
+    small = one.size * one.shape[1] * one.shape[2] < _WORTH_THREADS
+    chunks = np.array_split(np.arange(len(one)), 1 if small else min(len(one), 4 * threads()))
     counted = in_threads(lambda index: kernel(one[chunks[index]], two[chunks[index]]), len(chunks))
     agreeing, rows, columns = (np.concatenate([each[part] for each in counted]).astype(np.float64) for part in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):  # as in taus
@@ -151,10 +155,16 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
-    """`work(0)` to `work(count - 1)` on all cores; for work that lets go of the interpreter, as compiled kernels do."""
-    if count == 1:
-        return [work(0)]
+def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> list[Any]:
+    """`work(0)` to `work(count - 1)` on all cores; for work that lets go of the interpreter, as compiled kernels do.
+
+    Args:
+        work: what to do with each number.
+        count: how many.
+        small: not worth the threads; on this one.
+    """
+    if small or count == 1:
+        return [work(index) for index in range(count)]
     with ThreadPoolExecutor(min(count, threads())) as pool:
         return list(pool.map(work, range(count)))
 

@@ -158,7 +158,7 @@ def shift_p_values(
     drawn = []
     for start in range(0, worlds, BATCH):
         found, lost = fitted.draw(min(BATCH, worlds - start), rng)
-        drawn.append(gaps(_agreements(found, lost, subset)))
+        drawn.append(gaps(agreements(found, lost, subset)))
     null = np.concatenate(drawn)
     size, simulated = (subset_size(count, subset) for count in (values.shape[1], fitted.truth.shape[1]))
     held = np.isfinite(null)
@@ -168,8 +168,17 @@ def shift_p_values(
     return np.where(np.isfinite(gap), (1 + at_or_below.sum(axis=0)) / (1 + worlds), np.nan)
 
 
-def _agreements(values: Floats, diverged: NDArray[np.bool_], subset: str) -> Floats:
-    """Tau-b, (B, M, M), means over the splits."""
+def agreements(values: Floats, diverged: NDArray[np.bool_], subset: str) -> Floats:
+    """Tau-b of many data sets at once, means over the splits.
+
+    Args:
+        values: accuracies or scores, (B, M, n, S), none missing.
+        diverged: where a trial diverged, (B, M, n, S).
+        subset: `all` or `top-decile`.
+
+    Returns:
+        (B, M, M); the diagonal holds each algorithm's agreement with itself.
+    """
     total = np.zeros((len(values), values.shape[1], values.shape[1]))
     splits = list(halves(values, diverged, subset, subset_size(values.shape[2], subset)))
     for first, second, chosen in splits:

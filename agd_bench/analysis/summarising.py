@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +69,7 @@ def aggregate_scores(
         rng = np.random.default_rng(seed)
         drawn = [_seed_weights((count, seeds), rng) for _ in range(resamples if seeds > 1 else 0)]
         weights = [np.ones((count, seeds), dtype=np.int8), *drawn]
-        both = in_threads(partial(_statistics_at, values, order, weights, optimum), algorithms)
+        both = in_threads(functools.partial(_statistics_at, values, order, weights, optimum), algorithms, small=count * seeds < 10_000)
         found, spread = np.array([each[0] for each in both]), np.stack([each[1:] for each in both], axis=1)
         for place, algorithm in enumerate(group.algorithms):
             for index, name in enumerate(STATISTICS):

@@ -73,3 +73,11 @@ def test_strings_that_are_no_cells_have_words_alone() -> None:
     assert "words: skip" not in architecture_features(trials)  # once in every string
     mixed = pd.DataFrame({"architecture": ["|conv~0|", "|conv~0|+|skip~0|conv~1|", *("conv-" * count for count in range(1, 9))]})
     assert architecture_features(mixed).columns.tolist() == ["words: conv"]
+
+
+def test_names_of_their_own_are_no_features() -> None:
+    """Where every architecture has a word of its own, only words that several share are counted: else 15,625 would be as many columns."""
+    names = [f"net{number}-conv-{'skip-' * (number % 3)}end" for number in range(600)]
+    assert word_counts(names, fewest=3).columns.tolist() == ["words: conv", "words: end", "words: skip"]
+    table = architecture_features(pd.DataFrame({"architecture": names}))
+    assert table.to_dict("list") == {"words: skip": [number % 3 for number in range(600)]}

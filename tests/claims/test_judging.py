@@ -51,7 +51,7 @@ def state(results: Results, *claims: Claim, tables: dict[str, pd.DataFrame] | No
 
 
 @pytest.fixture(scope="module")
-def results() -> Results:
+def results(few_resamples: None) -> Results:
     """agd is five points worse, tuned by two trials, and ranks otherwise."""
     return simulate_results(simulate_trials(30, 4, gain=-0.05, interaction=0.05, noise=0.003, tuned=("agd",)))
 

@@ -26,7 +26,7 @@ PRIVATE = ("gpu-node-17.cluster.example", "/home/ada", "ada-laptop", "/scratch/a
 
 
 @pytest.fixture(scope="module")
-def results() -> Results:
+def results(few_resamples: None) -> Results:
     """A run whose reasons, nodes, provenance and meta data name machines and folders."""
     trials = spoil(simulate_trials(9, 3, ("sgd", "agd"), tuned=("agd",)), "agd", "diverged", [1])
     trials = spoil(trials, "agd", "failed", [4], reason="OSError: cannot open '/home/ada/data/x.bin' on gpu-node-17.cluster.example")
@@ -40,6 +40,12 @@ def results() -> Results:
 def published(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That run, published once."""
     return publish_results(results, tmp_path_factory.mktemp("boards") / "first")
+
+
+@pytest.fixture
+def without_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of findings alone, for tests of what stands beside the pictures and tables, which take longest."""
+    monkeypatch.setattr("agd_bench.report.sections.PARTS", ())
 
 
 @pytest.fixture
@@ -176,7 +182,7 @@ def test_what_is_no_leaderboard_is_refused(tmp_path: Path, results: Results) -> 
         publish_results(results, tmp_path / "new", name="../up")
 
 
-def test_publishing_again_replaces(copy: Path) -> None:
+def test_publishing_again_replaces(copy: Path, without_parts: None) -> None:
     """Files of the former publication do not stay behind, and a manifest cannot reach out of its folder."""
     outside = copy.parent / "precious.txt"
     outside.write_text("keep")
@@ -190,7 +196,7 @@ def test_publishing_again_replaces(copy: Path) -> None:
     assert load_results(copy).sweep.name == "smaller"
 
 
-def test_the_index_lists_every_folder(copy: Path) -> None:
+def test_the_index_lists_every_folder(copy: Path, without_parts: None) -> None:
     """Good, edited and unreadable folders are listed with their state; links lead to their pages."""
     boards = copy.parent
     publish_results(simulate_results(simulate_trials(4, 1), name="second"), boards / "second run")
@@ -238,7 +244,7 @@ def test_an_edited_state_is_found(copy: Path) -> None:
     assert [line.split(" differs")[0] for line in verify_folder(copy)] == ["data/claims.csv: state"]
 
 
-def test_claims_that_somebody_wrote_stay(copy: Path, results: Results) -> None:
+def test_claims_that_somebody_wrote_stay(copy: Path, results: Results, without_parts: None) -> None:
     """Publishing again renews proposed claims and keeps written ones; claims about other algorithms are refused before anything is lost."""
     written = parse_claims(
         (copy / "claims.toml").read_text(encoding="utf-8").replace("at most 2 points", "two points or less"), "claims.toml"
@@ -309,7 +315,7 @@ def _renew(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_what_optimizers_said_is_published_where_there_is_any(results: Results, tmp_path: Path) -> None:
+def test_what_optimizers_said_is_published_where_there_is_any(results: Results, tmp_path: Path, without_parts: None) -> None:
     """Diagnostics are raw rows like others, come back, and are verified."""
     trial = str(results.trials.loc[results.trials["purpose"] == "final", "trial_id"].iloc[0])
     said = pd.DataFrame({"trial_id": [trial], "epoch": [1], "name": ["eta/mean"], "value": [0.25]})

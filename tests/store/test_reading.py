@@ -17,6 +17,8 @@ from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import CurvePoint, Plan, TrialResult
 from agd_bench.store import COLUMNS, Results, Store, columns_of, dictionary, dictionary_markdown, ended_trials, export, load_results, status
 from agd_bench.store.columns import OPTIONAL, TABLES
+from agd_bench.store.reading import read_csv
+from tests.analysis.synthetic import simulate_trials
 from tests.scheduling.plans import plan, result_of, sweep, trial
 
 
@@ -227,3 +229,25 @@ def test_reading_imports_neither_torch_nor_ray_nor_optuna() -> None:
     """A leaderboard is rebuilt on a laptop."""
     check = "import sys, agd_bench.store as s; sys.exit(bool({'torch', 'ray', 'optuna'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_numbers_of_a_published_table_are_read_exactly(tmp_path: Path) -> None:
+    """Integers beyond 2^53 beside missing ones, reals to the last bit, and texts that look like missing values."""
+    trials = simulate_trials(3, 2)
+    trials.loc[0, "flops"], trials.loc[1, "flops"] = 2**60 + 1, pd.NA
+    trials.loc[:3, "test_accuracy"] = [0.1 + 0.2, 5e-324, 1 / 3, float("nan")]
+    trials.loc[0, "reason"], trials.loc[1, "reason"] = "NA", 'two\nlines, "quoted"'
+    trials.to_csv(tmp_path / "trials.csv", index=False, lineterminator="\n")
+    pd.testing.assert_frame_equal(read_csv("trials", tmp_path / "trials.csv"), trials, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("seed", ""), ("seed", "1.5"), ("flops", "many"), ("dataset_share", ""), ("epochs", "9" * 20)]
+)
+def test_a_field_of_another_type_is_damage(column: str, value: str, tmp_path: Path) -> None:
+    """A missing value where none can be, a text for a number, an integer that is none or too large: one line that names the file."""
+    trials = simulate_trials(2, 1).astype(object)
+    trials.loc[1, column] = value
+    trials.to_csv(tmp_path / "trials.csv", index=False)
+    with pytest.raises(StoreDamagedError, match=r"trials\.csv: not a table of trials"):
+        read_csv("trials", tmp_path / "trials.csv")

@@ -1,0 +1,77 @@
+"""The tables of a report: computed together, from shared arrays and in threads, they are what each of them is alone."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agd_bench.analysis import pairing
+from agd_bench.analysis.pairing import scores, shared_work
+from agd_bench.report import aggregates, aggregating
+from agd_bench.store import Results
+from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
+
+
+@pytest.fixture(scope="module")
+def results(few_resamples: None) -> Results:
+    """Two data sets, four algorithms, one of them tuned, and trials that did not end well."""
+    labels = ("sgd", "agd", "adamw", "lion")
+    parts = [
+        simulate_trials(13, 3, labels, interaction=0.02, tuned=("adamw",), dataset=name, seed=place)
+        for place, name in enumerate(("mnist", "digits"))
+    ]
+    trials = pd.concat(parts, ignore_index=True).assign(position=lambda rows: range(len(rows)))
+    trials = spoil(spoil(trials, "agd", "diverged", [0, 1, 20]), "lion", "failed", [5, 30])
+    return simulate_results(spoil(trials, "sgd", "pending", [26]))
+
+
+def test_tables_are_what_each_is_alone(results: Results) -> None:
+    """Neither sharing arrays, nor handling names as numbers, nor threads change a bit of any table of all trials or of a pair."""
+    tables, trials = aggregates(results), aggregating.in_sweep_order(results)
+    for name, compute in aggregating.WHOLE.items():
+        pd.testing.assert_frame_equal(tables[name], compute(trials, results), check_exact=True)
+    for challenger in aggregating.challengers(results):
+        both = trials[trials["algorithm"].isin(["sgd", challenger])]
+        for name, compare in aggregating.BY_CHALLENGER.items():
+            found = tables[name][tables[name]["challenger"] == challenger].drop(columns=["baseline", "challenger"])
+            pd.testing.assert_frame_equal(found.reset_index(drop=True), compare(both, "sgd", challenger), check_exact=True)
+
+
+def test_filters_of_warnings_are_left_alone(results: Results) -> None:
+    """pandas sets them for a moment in each thread; what is left behind is what was there."""
+    before = list(warnings.filters)
+    aggregates(results)
+    assert list(warnings.filters) == before
+
+
+def test_scores_are_made_once_where_work_is_shared(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the block once for each table and metric; beyond it always anew, so that nothing goes stale."""
+    made, make = [], pairing._all_scores
+    monkeypatch.setattr(pairing, "_all_scores", lambda *asked: made.append(asked[1:]) or make(*asked))
+    trials = results.trials
+    with shared_work():
+        first, again = list(scores(trials)), list(scores(trials))
+        assert [one is two for one, two in zip(first, again, strict=True)] == [True, True]
+        list(scores(trials, "val_accuracy"))
+        list(scores(trials.copy()))
+    assert made == [("test_accuracy", False), ("val_accuracy", False), ("test_accuracy", False)]
+    list(scores(trials))
+    assert len(made) == 4
+
+
+def test_shared_arrays_cannot_be_written_to(results: Results) -> None:
+    """What one table did to them, all others would read."""
+    group = next(iter(scores(results.trials)))
+    with pytest.raises(ValueError, match="read-only"):
+        group.values[0, 0, 0] = 0.5
+
+
+def test_large_comparisons_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 up to 4,000 architectures, then in inverse proportion, never fewer than 200."""
+    monkeypatch.setattr(aggregating, "FEWEST_RESAMPLES", 200)
+    monkeypatch.setattr(aggregating, "MOST_RESAMPLES", 1000)
+    trials = {count: pd.DataFrame({"architecture": np.arange(count)}) for count in (10, 4000, 15_625, 100_000)}
+    assert [aggregating.resamples_of(table) for table in trials.values()] == [1000, 1000, 256, 200]
