@@ -131,7 +131,8 @@ def _cost(sweep: Sweep, group: dict[str, str], timings: pd.DataFrame | None) -> 
         one = seconds.get(choice.label, math.nan)
         trial += one
         if choice.tuning_scope == "search-space":
-            fixed += choice.tuning_trials * choice.proxies * one
+            # As planned: an algorithm's STUDY says on what its proposals are tried, and in how many epochs.
+            fixed += float(rows.loc[rows["algorithm"] == choice.label, "tuning_trials"].sum()) * one
         else:
             architecture += choice.tuning_trials * one
     return DesignCost(fixed, architecture, trial) if math.isfinite(trial) else None

@@ -263,6 +263,11 @@ class Sweep(Record):
         return self
 
     @property
+    def seed_count(self) -> str:
+        """How many seeds an architecture gets, in words: `3`, or `2 to 8` of an adaptive sweep."""
+        return str(len(self.seeds)) if self.adaptive_seeds is None else f"{self.adaptive_seeds.first} to {self.adaptive_seeds.most}"
+
+    @property
     def baseline_label(self) -> str:
         """Label of the algorithm that the others are compared with."""
         return self.baseline or self.algorithms[0].label

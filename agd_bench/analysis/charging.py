@@ -36,8 +36,8 @@ def charged_cost(
         `tuning_seconds` (all attempts at tuning trials), `train_seconds` (all attempts at final trials), `charged_seconds` (their sum);
         `flops` (2 per multiply-add, training and tuning; attempts that were lost are charged in seconds but have no FLOPs),
         `tuning_flops` (the part spent on tuning), `energy_joules`; NaN where a trial that ended well lacks the figure;
-        `peak_memory_bytes` (largest of any trial). Not by architecture also: `trials`, `tuning_trials`, `attempts` (numbers of each)
-        and the ledger (see `ledger`): `seconds_final`, `seconds_tuning`, `seconds_pruned`, `seconds_diverged`, `seconds_failed`,
+        `peak_memory_bytes` (largest of any trial). Not by architecture also: `trials`, `tuning_trials` (those that were begun),
+        `attempts` and the ledger (see `ledger`): `seconds_final`, `seconds_tuning`, `seconds_pruned`, `seconds_diverged`, `seconds_failed`,
         `seconds_refused`, `seconds_lost`, whose sum is `charged_seconds`; `flops_final` … `flops_lost` likewise; `lost_attempts`.
         With attempts `exclusive_share` (share of the charged seconds in which the trial had the device to itself, in [0, 1]; NaN where no
         attempt recorded it). With a baseline `seconds_ratio` and `flops_ratio` (algorithm / baseline; below 1: cheaper).
@@ -66,7 +66,7 @@ def charged_cost(
     cost.insert(2, "charged_seconds", cost["tuning_seconds"] + cost["train_seconds"])
     cost["peak_memory_bytes"] = grouped["peak_memory_bytes"].max()
     if not by_architecture:
-        cost["trials"], cost["tuning_trials"] = grouped.size(), grouped["tuning"].sum()
+        cost["trials"], cost["tuning_trials"] = grouped["begun"].sum(), grouped["begun_tuning"].sum()
         cost["attempts"] = grouped["attempts"].sum()
         cost = cost.join(ledger(trials))
         if attempts is not None:
@@ -136,7 +136,8 @@ def _charges(trials: pd.DataFrame) -> pd.DataFrame:
     flops = pd.to_numeric(trials["flops"]).astype("float64")
     energy = pd.to_numeric(trials["energy_joules"]).astype("float64")
     charges = trials[[*GROUP, "algorithm", "architecture", "study"]].copy()
-    charges["tuning"] = tuning
+    begun = trials["attempts"] > 0  # neither pending, nor a seed that an adaptive sweep could do without
+    charges["tuning"], charges["begun"], charges["begun_tuning"] = tuning, begun, begun & tuning
     charges["attempts"] = trials["attempts"]
     charges["tuning_seconds"] = seconds.where(tuning, 0.0)
     charges["train_seconds"] = seconds.where(~tuning, 0.0)

@@ -86,7 +86,7 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         return nothing(title, "No two rankings can be compared: fewer than two architectures, one algorithm with one seed, or all tied.")
     side = max(3.6, 0.75 * len(labels) + 2.4)
     with style({"axes.grid": False}):
-        figure, axes = canvas(side + 0.6, side)
+        figure, axes = canvas(side + 0.6 + 0.09 * max(0, max(map(len, labels)) - 15), side)  # longer names than usual need the width
         values = matrix.to_numpy(dtype=float)
         edges = np.arange(len(labels) + 1) - 0.5
         axes.pcolormesh(edges, edges, np.nan_to_num(values), vmin=0, vmax=1, cmap="YlGnBu")

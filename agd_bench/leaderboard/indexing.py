@@ -76,7 +76,7 @@ def read_entry(folder: Path) -> Entry:
         datasets=", ".join(choice.name for choice in sweep.datasets),
         algorithms=", ".join(choice.label for choice in sweep.algorithms),
         architectures=str(len(final[["search_space", "architecture"]].drop_duplicates())),
-        seeds=str(len(sweep.seeds)),
+        seeds=sweep.seed_count,
         trials=str(len(trials)),
         date=results.meta.get("created_at", "–")[:10],
         state=f"self-reported ({number} differences)" if (number := len(differences) + len(found.differences)) else "recomputed",

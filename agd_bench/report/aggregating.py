@@ -13,6 +13,7 @@ from agd_bench import analysis
 from agd_bench.analysis import GROUP, comparison_groups
 from agd_bench.analysis.counting import in_threads
 from agd_bench.analysis.pairing import shared_work
+from agd_bench.records import AdaptiveSeeds
 from agd_bench.store import Results
 
 RESAMPLED = 4_000_000
@@ -39,6 +40,7 @@ WHOLE: dict[str, Compute] = {
     "learning_curves": lambda trials, results: analysis.accuracy_by_epoch(trials, results.curves),
     "step_summaries": lambda trials, results: analysis.step_summaries(trials, results.diagnostics),
     "layer_steps": lambda trials, results: analysis.layer_steps(trials, results.diagnostics),
+    "order_decisions": lambda trials, results: _order_decisions(trials, results),
     "failures": lambda trials, results: failures(trials),
 }
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
@@ -94,6 +96,12 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
     return {name: _decoded(table) for name, table in (tables | times).items()}
+
+
+def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Of adaptive sweeps; no rows where every architecture gets every seed."""
+    rule = results.sweep.adaptive_seeds
+    return analysis.order_decisions(trials.iloc[:0] if rule is None else trials, rule or AdaptiveSeeds())
 
 
 def _by_pair(computed: Mapping[str, Compare], pairs: list[tuple[str, str]], of: Callable[..., pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -115,7 +115,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Baseline", sweep.baseline_label),
         ("Profiles", ", ".join(sweep.profiles)),
         ("Epochs, batch size", f"{sweep.epochs}, {sweep.batch_size}"),
-        ("Seeds", ", ".join(str(seed) for seed in sweep.seeds)),
+        ("Seeds", f"adaptive, {sweep.seed_count}" if sweep.adaptive_seeds else ", ".join(str(seed) for seed in sweep.seeds)),
         ("Arithmetic", sweep.precision),
         ("Trials planned", counts),
         ("Attempts lost and charged", str(int((results.attempts["outcome"] == "lost").sum()))),

@@ -17,7 +17,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("What drives the shifts?", (picturing.drivers,), True),
     ("How do the algorithms compare?", (picturing.contrasts,), True),
     ("Tables", (tabulating.algorithms, tabulating.agreement, tabulating.transfer, tabulating.views, tabulating.architectures), False),
-    ("More tables", (tabulating.overlap, tabulating.scopes), True),
+    ("More tables", (tabulating.overlap, tabulating.scopes, tabulating.decisions), True),
     ("How the trainings went", (picturing.curves, picturing.steps), True),
 )
 """Heading, builders, whether folded. A new figure or table is one more builder here, and its table one more in `aggregates`."""

@@ -179,6 +179,29 @@ def scopes(comparison: Comparison) -> Iterator[Shown]:
     yield Table(f"{comparison.anchor}-scopes", caption, columns, rows, len(rows), "data/scope_bias.csv")
 
 
+def decisions(comparison: Comparison) -> Iterator[Shown]:
+    """How much of the order adaptive seeds settled, and what they took."""
+    records = comparison.records("order_decisions")
+    if not records:
+        return
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Pairs", "of architectures that it trained to the end"),
+        Column("Decided", "whose order by validation accuracy is known, corrected for every pair, algorithm and look"),
+        Column("Close", "known to differ by less than the width that the sweep asks for"),
+        Column("Undecided", "neither, when the seeds were used up"),
+        Column("Seeds, mean", "of an architecture"),
+        Column("Seeds, most", "of an architecture"),
+        Column("Trainings saved", "seeds that were planned and not needed"),
+    )
+    writers = (
+        ("algorithm", str), ("pairs", str), ("decided", str), ("close", str), ("undecided", str), ("seeds_mean", times),
+        ("seeds_most", str), ("unneeded", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    yield Table(f"{comparison.anchor}-decisions", "What adaptive seeds decided", columns, rows, len(rows), "data/order_decisions.csv")
+
+
 def transfer(comparison: Comparison) -> Iterator[Shown]:
     """What choosing by another ranking loses."""
     if len(comparison.algorithms) < 2:
@@ -187,13 +210,16 @@ def transfer(comparison: Comparison) -> Iterator[Shown]:
     for record in records:
         record["pair"] = f"chosen by {record['chosen_by']}, trained by {record['trained_by']}"
         record["fair"] = "other seeds" if record["disjoint"] else "the same seed (too high)"
+        ends = ("regret_low", "regret_high")
+        record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ends)) if known(record, *ends) else None
     columns = (
         Column("Architecture", "whose ranking chooses it, and who trains it", numeric=False),
         Column("Accuracy lost, points", "against what the trainer reaches with its own choice"),
+        Column("95 % interval", "bootstrap over architectures; too narrow where hardly anything is lost", numeric=False),
         Column("Own best, %", "accuracy of the trainer with its own choice"),
         Column("Scored on", "whether other seeds than those that the choice was made from", numeric=False),
     )
-    writers = (("pair", str), ("transfer_regret", points_lost), ("own_best_accuracy", per_cent), ("fair", str))
+    writers = (("pair", str), ("transfer_regret", points_lost), ("interval", str), ("own_best_accuracy", per_cent), ("fair", str))
     rows = make_rows([{str(key): value for key, value in record.items()} for record in records], writers)
     caption = "What choosing by one algorithm's ranking costs another; a diverged trial counts as accuracy 0"
     yield Table(f"{comparison.anchor}-transfer", caption, columns, rows, len(rows), "data/transfer_regret.csv")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ import pytest
 
 from agd_bench.analysis import pairing
 from agd_bench.analysis.pairing import scores, shared_work
+from agd_bench.records import Sweep
 from agd_bench.report import aggregates, aggregating
+from agd_bench.report.sections import make_sections
 from agd_bench.store import Results
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
@@ -49,8 +53,14 @@ def test_filters_of_warnings_are_left_alone(results: Results) -> None:
 
 def test_scores_are_made_once_where_work_is_shared(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the block once for each table and metric; beyond it always anew, so that nothing goes stale."""
-    made, make = [], pairing._all_scores
-    monkeypatch.setattr(pairing, "_all_scores", lambda *asked: made.append(asked[1:]) or make(*asked))
+    made: list[Any] = []
+    make = pairing._all_scores
+
+    def counting(*asked: Any) -> Any:
+        made.append(asked[1:])
+        return make(*asked)
+
+    monkeypatch.setattr(pairing, "_all_scores", counting)
     trials = results.trials
     with shared_work():
         first, again = list(scores(trials)), list(scores(trials))
@@ -75,3 +85,20 @@ def test_large_comparisons_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(aggregating, "MOST_RESAMPLES", 1000)
     trials = {count: pd.DataFrame({"architecture": np.arange(count)}) for count in (10, 4000, 15_625, 100_000)}
     assert [aggregating.resamples_of(table) for table in trials.values()] == [1000, 1000, 256, 200]
+
+
+def test_adaptive_seeds_say_what_they_decided(few_resamples: None) -> None:
+    """The table counts pairs and spared trainings; the page shows it, and names the seeds as a range."""
+    trials = simulate_trials(6, 4, ("sgd", "agd"), noise=0.001)
+    spared = (trials["seed"] > 1) & (trials["architecture"] == trials["architecture"].iloc[0])
+    missing = ["val_accuracy", "test_accuracy", "charged_seconds", "train_seconds", "flops"]
+    trials.loc[spared, missing], trials.loc[spared, "attempts"], trials.loc[spared, "status"] = np.nan, 0, "unneeded"
+    results = simulate_results(trials)
+    adaptive = results.sweep.model_dump(exclude={"seeds"}) | {"seeds": "adaptive", "adaptive_seeds": {"first": 2, "most": 4}}
+    results = dataclasses.replace(results, sweep=Sweep.model_validate(adaptive))
+    tables = aggregates(results)
+    assert tables["order_decisions"][["algorithm", "pairs", "unneeded"]].values.tolist() == [["sgd", 15, 2], ["agd", 15, 2]]
+    assert tables["cost"]["trials"].tolist() == [22, 22]
+    (section,) = make_sections(results, tables)
+    assert "What adaptive seeds decided" in {table.caption for part in section.parts for table in part.tables}
+    assert results.sweep.seed_count == "2 to 4"
