@@ -8,6 +8,7 @@ from agd_bench.analysis.charging import charged_cost
 from agd_bench.analysis.contrasting import critical_difference
 from agd_bench.analysis.crossing import crossover, crossover_sentence
 from agd_bench.analysis.decomposing import variance_components
+from agd_bench.analysis.dosing import dose_outcomes, skip_outcomes, sweep_skip_runs
 from agd_bench.analysis.explaining import interaction_drivers, interaction_explained
 from agd_bench.analysis.featuring import architecture_features
 from agd_bench.analysis.overlapping import top_k_overlap
@@ -45,6 +46,7 @@ __all__ = [
     "critical_difference",
     "crossover",
     "crossover_sentence",
+    "dose_outcomes",
     "dose_trend",
     "finding",
     "initial_singular_values",
@@ -68,11 +70,13 @@ __all__ = [
     "scope_bias",
     "search_bands",
     "shift_of_gap",
+    "skip_outcomes",
     "skip_runs",
     "skip_test",
     "speed_ups",
     "step_summaries",
     "sufficient_designs",
+    "sweep_skip_runs",
     "time_to_target",
     "top_k_overlap",
     "transfer_regret",

@@ -40,6 +40,9 @@ WHOLE: dict[str, Compute] = {
     "learning_curves": lambda trials, results: analysis.accuracy_by_epoch(trials, results.curves),
     "step_summaries": lambda trials, results: analysis.step_summaries(trials, results.diagnostics),
     "layer_steps": lambda trials, results: analysis.layer_steps(trials, results.diagnostics),
+    "skip_runs": lambda trials, results: _skip_runs(trials, results),
+    "skip_outcomes": lambda trials, results: analysis.skip_outcomes(_skip_runs(trials, results)),
+    "dose_outcomes": lambda trials, results: analysis.dose_outcomes(_skip_runs(trials, results)),
     "order_decisions": lambda trials, results: _order_decisions(trials, results),
     "failures": lambda trials, results: failures(trials),
 }
@@ -96,6 +99,11 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
     return {name: _decoded(table) for name, table in (tables | times).items()}
+
+
+def _skip_runs(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Of sweeps over skips whose networks were measured at the start; no rows of others."""
+    return analysis.sweep_skip_runs(trials, results.curves, results.diagnostics)
 
 
 def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:

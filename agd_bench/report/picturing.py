@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agd_bench import figures
 from agd_bench.analysis import crossover_sentence
+from agd_bench.analysis.dosing import dose_sentence, skip_sentence
 from agd_bench.analysis.phrasing import ALPHA
 from agd_bench.report.comparing import Comparison, Drawing, Shown
 
@@ -23,6 +24,25 @@ def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
 def agreement(comparison: Comparison) -> Iterator[Shown]:
     """Kendall's tau between all rankings."""
     yield Drawing(f"{comparison.anchor}-agreement", figures.tau_matrix(comparison.tables["kendall_tau"]), ("kendall_tau",))
+
+
+def skips(comparison: Comparison) -> Iterator[Shown]:
+    """The registered test of skip connections, where the sweep is one."""
+    runs, outcomes = comparison.tables["skip_runs"], comparison.tables["skip_outcomes"]
+    if outcomes.empty:
+        return
+    for window in dict.fromkeys(outcomes["window"]):
+        rows = outcomes[outcomes["window"] == window].reset_index(drop=True)
+        yield from (skip_sentence(rows[rows["family"] == family].to_dict("records"), window) for family in dict.fromkeys(rows["family"]))
+    for trend in comparison.records("dose_outcomes"):
+        yield dose_sentence(trend)
+    whole = outcomes[outcomes["window"] == outcomes["window"].iloc[0]].reset_index(drop=True)
+    if whole["variant"].str.split("/", n=1).str[1].nunique() == 1:  # nothing but the skip differs, so its kind is name enough
+        whole = whole.assign(**{side: whole[side].str.split("/", n=1).str[0] for side in ("variant", "control")})
+    yield Drawing(f"{comparison.anchor}-skip-test", figures.skip_test_picture(whole), ("skip_outcomes",))
+    drawn = runs[(runs["window"] == runs["window"].iloc[0]) & runs["dose"].notna()]
+    doses = {str(name): float(dose) for name, dose in drawn.drop_duplicates("variant").set_index("variant")["dose"].items()}
+    yield Drawing(f"{comparison.anchor}-dose-response", figures.dose_response_picture(drawn, doses), ("skip_runs", "dose_outcomes"))
 
 
 def cost(comparison: Comparison) -> Iterator[Shown]:

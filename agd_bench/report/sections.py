@@ -12,6 +12,7 @@ from agd_bench.report.comparing import Builder, Comparison, Group, Part, group_t
 from agd_bench.store import Results
 
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
+    ("Do skips with larger singular values train faster?", (picturing.skips,), False),
     ("Do the ranks shift?", (picturing.rank_shifts, picturing.agreement), False),
     ("What does it cost, and when does tuning pay?", (picturing.cost, picturing.crossovers, picturing.anytime), False),
     ("What drives the shifts?", (picturing.drivers,), True),
