@@ -306,13 +306,15 @@ def list_(
         _print_table(pd.DataFrame([{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()]), as_json)
         return
     kinds: dict[str, plugins.Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets"}
-    columns = {"search-spaces": [], "algorithms": ["TIER", "SOURCE"], "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"]}[what]
+    columns = {"search-spaces": [], "algorithms": ["TIER", "LICENCE", "PAPER"], "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"]}[what]
     folders = _folders(search_spaces, algorithms, datasets)[kinds[what]]
     rows = []
     for name, source in plugins.find(kinds[what], folders).items():
         facts = plugins.describe(source)
         row: dict[str, object] = {"name": name, "summary": facts["summary"]}
         row |= {column.lower(): facts.get(column) for column in columns}
+        lacking = plugins.lacks(source)
+        row |= {"ready": f"no: {lacking}" if lacking else "yes"} if what == "algorithms" else {}
         rows.append(row | {"from": source.origin})
     _print_table(pd.DataFrame(rows), as_json)
 

@@ -8,7 +8,8 @@ registers, nothing inherits. Three doors lead in, and the built-in plug-ins use 
    `agd_bench.datasets` that names a package: every module of it;
 3. the same with an entry point that names one module: that module, under the entry point's name.
 
-Finding never imports a plug-in; `load` imports the one that is asked for.
+Finding never imports a plug-in; `load` imports the one that is asked for. A plug-in that needs optional packages names them in the fact
+`PACKAGES`, and in `EXTRA` the extra of its distribution that installs them; where they are missing, `load` says so instead of importing.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def load(kind: Kind, name: str, folders: Sequence[Path] = ()) -> ModuleType:
 
     Raises:
         UnknownNameError: nothing of that name.
-        PluginError: it raises on import, or lacks a function or a fact.
+        PluginError: it raises on import, lacks a function or a fact, or needs a package that is not installed.
     """
     return load_source(locate(kind, name, folders))
 
@@ -159,10 +160,37 @@ def load_source(source: Source) -> ModuleType:
     return module
 
 
+def lacks(source: Source) -> str:
+    """Which of the packages that a plug-in needs (its fact PACKAGES) are not installed here, and the command that installs them.
+
+    Returns:
+        The end of a sentence about the plug-in; empty if nothing is missing.
+
+    Raises:
+        PluginError: the file is no Python.
+    """
+    facts = describe(source)
+    packages = facts.get("PACKAGES", ())
+    missing = (
+        [name for name in packages if importlib.util.find_spec(name.partition(".")[0]) is None]
+        if isinstance(packages, tuple | list)
+        else []
+    )
+    if not missing:
+        return ""
+    extra = facts.get("EXTRA")
+    wanted = f"'{source.origin if source.module else 'agd-bench'}[{extra}]'" if extra else " ".join(missing)
+    optional = f" of the extra {extra!r}" if extra else ""
+    return f"needs {', '.join(missing)}{optional}, not installed here; install with: pip install {wanted}"
+
+
 def _import(source: Source) -> ModuleType:
     dotted = source.module or f"agd_bench_plugin_{hashlib.sha256(str(source.path).encode()).hexdigest()[:12]}_{source.name}"
     if dotted in sys.modules:
         return sys.modules[dotted]
+    lacking = lacks(source)
+    if lacking:
+        raise PluginError(f"{source.kind.replace('_', ' ').removesuffix('s')} {source.name!r} {lacking}")
     spec = importlib.util.find_spec(dotted) if source.module else importlib.util.spec_from_file_location(dotted, source.path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{source.path}: cannot be imported as a Python module")

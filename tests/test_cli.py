@@ -188,6 +188,18 @@ def test_lists_are_tables_and_json(shell: Shell, what: str) -> None:
     assert all(row["name"] and row["summary"] for row in rows)
 
 
+def test_an_algorithm_whose_package_is_missing_is_listed_and_refused(shell: Shell) -> None:
+    """The list says what to install, and a sweep that asks for it fails before anything is trained, naming the extra."""
+    wrapper = Path(shell.plugins[3]) / "wrapper.py"
+    wrapper.write_text('PACKAGES = ("no_such_package",)\nEXTRA = "more"\nimport no_such_package\n')
+    assert shell("list", "algorithms", "--algorithms", str(wrapper.parent), "--json") == 0
+    (row,) = [row for row in json.loads(shell.out) if row["name"] == "wrapper"]
+    assert row["ready"] == "no: needs no_such_package of the extra 'more', not installed here; install with: pip install 'agd-bench[more]'"
+    Path("wrapped.toml").write_text(SWEEP.replace("plain", "wrapper"))
+    assert shell("run", "wrapped.toml", *shell.plugins) == 2
+    assert "'agd-bench[more]'" in shell.err
+
+
 def test_check_tells_a_good_plug_in_from_a_bad_one(shell: Shell) -> None:
     """Exit code 0 or 1, and for each failed promise how to mend it."""
     assert shell("check", str(Path(shell.plugins[1]) / "tiny.py")) == 0, shell.out

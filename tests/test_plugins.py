@@ -87,7 +87,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     ("text", "message"),
     [
         ("import no_such_module_at_all", "raises on import: ModuleNotFoundError"),
-        ("def sample(rng: int", "raises on import: SyntaxError"),
+        ("def sample(rng: int", "cannot be read as Python"),
         ("1 / 0", "raises on import: ZeroDivisionError"),
         ("def sample(rng): return 'a'", r"lacks build\(\); it must define sample\(\), build\(\)"),
         ("sample = build = 3", r"lacks sample\(\), build\(\)"),
@@ -131,6 +131,31 @@ def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
     path.write_text("def")
     with pytest.raises(PluginError, match="cannot be read as Python"):
         plugins.describe(plugins.locate("search_spaces", "mine", [tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (
+            'PACKAGES = ("torch", "no_such_package.part")\nEXTRA = "more"\n',
+            "needs no_such_package.part of the extra 'more', not installed here",
+        ),
+        ('PACKAGES = ("no_such_package",)\nEXTRA = "more"\n', r"install with: pip install 'agd-bench\[more\]'$"),
+        ('PACKAGES = ("no_such_package",)\n', "install with: pip install no_such_package$"),
+        ('PACKAGES = ("torch",)\nEXTRA = "more"\n', ""),
+    ],
+)
+def test_a_plugin_whose_packages_are_missing_is_listed_and_says_what_to_install(tmp_path: Path, facts: str, message: str) -> None:
+    """It is found and described, `lacks` is empty only where nothing is missing, and loading is refused before anything is imported."""
+    write(tmp_path, "wrapper", facts + ("import no_such_package\n" if message else "") + SPACE)
+    source = plugins.find("search_spaces", [tmp_path])["wrapper"]
+    assert bool(plugins.lacks(source)) == bool(message)
+    if message:
+        with pytest.raises(PluginError, match=message) as caught:
+            plugins.load_source(source)
+        assert str(caught.value).startswith("search space 'wrapper' needs ")
+    else:
+        assert plugins.load_source(source).WIDTH == 3
 
 
 def test_a_digest_holds_what_plugins_share(tmp_path: Path) -> None:

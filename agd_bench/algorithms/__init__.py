@@ -8,7 +8,14 @@ A module defines
 - `loss(logits, labels)`: what a training step minimises, a scalar; a sweep may ask for another;
 - `RANGES`: what a tuner searches, by the names that `build` takes: {"low": a, "high": b, "log": bool} or {"choices": [...]};
   empty for an algorithm that is not tuned;
-- `TIER` ("self-tuning", "learning-rate-free" or "externally tuned"), `SOURCE` and `LICENCE`;
+- `TIER`: "self-tuning" (nothing is set per workload), "learning-rate-free" (no learning rate, but weight decay, betas or a schedule are
+  frozen) or "externally tuned" (it has `RANGES`);
+- `PAPER`: a short reference with its arXiv id, such as "Bernstein et al. 2023, arXiv 2304.05187", or "none"; `SOURCE`: the whole
+  citation, and what in it is not the paper's; `LICENCE`: of the code that trains, this file's and that of a package which it wraps;
+- where it needs an optional package: `PACKAGES`, a tuple of the names that it imports, such as ("prodigyopt",), and `EXTRA`, the name
+  of the extra of this distribution that installs them. Both are literals, read without importing the module, which may therefore
+  import its package at the top. Without the package it is still listed, as not ready, and a sweep that asks for it is told what to
+  install;
 - optionally `LOSSES`, the losses that it may be given, and `GUARANTEE`, whether every step is proved to descend: both stand in
   every result.
 

@@ -16,6 +16,7 @@ from agd_bench.optim.schedules import cosine
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "Loshchilov & Hutter 2019, arXiv 1711.05101"
 SOURCE = "Ilya Loshchilov, Frank Hutter: Decoupled Weight Decay Regularization. ICLR 2019; defaults of torch.optim.AdamW"
 LICENCE = "MIT"
 

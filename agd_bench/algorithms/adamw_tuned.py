@@ -20,6 +20,7 @@ RANGES: dict[str, dict[str, object]] = {
     "weight_decay": {"low": 5e-3, "high": 1.0, "log": True},
 }
 TIER = "externally tuned"
+PAPER = "Dahl et al. 2023, arXiv 2306.07179"
 SOURCE = "MLCommons AlgoPerf, archived paper baselines, AdamW (ranges, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
 LICENCE = "MIT"
 

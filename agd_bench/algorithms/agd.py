@@ -18,6 +18,7 @@ from agd_bench.optim.losses import square
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "Bernstein et al. 2023, arXiv 2304.05187"
 SOURCE = "Jeremy Bernstein, Chris Mingard, Kevin Huang, Navid Azizan, Yisong Yue: Automatic Gradient Descent. arXiv 2304.05187, 2023"
 LICENCE = "MIT"
 

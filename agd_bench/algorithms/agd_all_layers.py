@@ -16,6 +16,7 @@ from agd_bench.optim.losses import square
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "extension of Bernstein et al. 2023, arXiv 2304.05187"
 SOURCE = "an extension of agd-bench's own to Jeremy Bernstein et al.: Automatic Gradient Descent. arXiv 2304.05187, 2023"
 LICENCE = "MIT"
 

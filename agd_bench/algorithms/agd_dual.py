@@ -16,6 +16,7 @@ from agd_bench.optim.losses import square
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "variant of Bernstein et al. 2023, arXiv 2304.05187"
 SOURCE = "a variant of agd-bench's own, after the appendix of Jeremy Bernstein et al.: Automatic Gradient Descent. arXiv 2304.05187, 2023"
 LICENCE = "MIT"
 

@@ -25,6 +25,7 @@ RANGES: dict[str, dict[str, object]] = {"base_rate": {"choices": [float(f"{2 ** 
 """From 4 down to 2⁻⁹ by factors of √2: of equal losses, the first and largest is taken."""
 STUDY = {"network": "shallow", "epochs": 1, "seeds": 3, "metric": "train_loss", "hyperparameters": {"schedule": "constant"}}
 TIER = "externally tuned"
+PAPER = "Chen et al. 2024, arXiv 2402.17440"
 SOURCE = "Wuyang Chen, Junru Wu, Zhangyang Wang, Boris Hanin: Principled Architecture-aware Scaling of Hyperparameters. ICLR 2024"
 LICENCE = "MIT"
 

@@ -19,6 +19,7 @@ from agd_bench.optim.path_scaling import Graph, Mode, initialise
 RANGES = derived.RANGES
 STUDY = derived.STUDY
 TIER = "externally tuned"
+PAPER = "Chen et al. 2024, arXiv 2402.17440"
 SOURCE = derived.SOURCE + " (their code, MIT)"
 LICENCE = "MIT"
 

@@ -21,6 +21,7 @@ RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
 GUARANTEE = True
 LOSSES = ("square",)
+PAPER = "Flynn 2017, arXiv 1708.00523"
 SOURCE = "Thomas Flynn: The duality structure gradient descent algorithm. arXiv 1708.00523, 2017 (constants derived anew)"
 LICENCE = "MIT"
 

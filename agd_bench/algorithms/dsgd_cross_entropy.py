@@ -18,6 +18,7 @@ RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
 GUARANTEE = True
 LOSSES = ("cross-entropy",)
+PAPER = "extension of Flynn 2017, arXiv 1708.00523"
 SOURCE = "Extension of Thomas Flynn: The duality structure gradient descent algorithm. arXiv 1708.00523, 2017"
 LICENCE = "MIT"
 

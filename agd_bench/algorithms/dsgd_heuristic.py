@@ -18,6 +18,7 @@ RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
 GUARANTEE = False
 LOSSES = ("cross-entropy",)
+PAPER = "heuristic after Flynn 2017, arXiv 1708.00523"
 SOURCE = "Heuristic of agd-bench, without a guarantee, after Thomas Flynn: arXiv 1708.00523, 2017"
 LICENCE = "MIT"
 

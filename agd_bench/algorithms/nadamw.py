@@ -18,6 +18,7 @@ from agd_bench.optim.schedules import cosine
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "Dahl et al. 2023, arXiv 2306.07179"
 SOURCE = "MLCommons AlgoPerf, self-tuning qualification baseline (setting, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
 LICENCE = "MIT"
 

@@ -16,6 +16,7 @@ from agd_bench.optim.schedules import cosine
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "Dong & Yang 2020, arXiv 2001.00326"
 SOURCE = "Xuanyi Dong, Yi Yang: NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search. ICLR 2020"
 LICENCE = "MIT"
 

@@ -16,6 +16,7 @@ from agd_bench.optim.schedules import staircase
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "Zagoruyko & Komodakis 2016, arXiv 1605.07146"
 SOURCE = "Sergey Zagoruyko, Nikos Komodakis: Wide Residual Networks. BMVC 2016, section 3"
 LICENCE = "MIT"
 

@@ -21,6 +21,7 @@ RANGES: dict[str, dict[str, object]] = {
     "end_factor": {"choices": [1e-3, 1e-2]},
 }
 TIER = "externally tuned"
+PAPER = "Dahl et al. 2023, arXiv 2306.07179"
 SOURCE = "MLCommons AlgoPerf, archived paper baselines, Nesterov (ranges, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
 LICENCE = "MIT"
 

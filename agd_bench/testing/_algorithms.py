@@ -31,7 +31,7 @@ def check_algorithm(module: ModuleType) -> list[Check]:
     algorithm = _Algorithm(module)
     return run(
         {
-            "TIER, SOURCE and LICENCE are stated": algorithm.facts,
+            "TIER, PAPER, SOURCE and LICENCE are stated": algorithm.facts,
             "functions take what the harness gives": algorithm.signatures,
             "RANGES are well formed": algorithm.ranges,
             "the loss is a finite scalar with a gradient": algorithm.loss,
@@ -151,8 +151,13 @@ class _Algorithm:
         demand(tier in TIERS, f"TIER is {tier!r}; state one of {', '.join(TIERS)}")
         searched = bool(self.module.RANGES)
         demand(searched == (tier == "externally tuned"), f"TIER is {tier!r}, but RANGES {'has entries' if searched else 'is empty'}")
-        for fact in ("SOURCE", "LICENCE"):
-            demand(bool(getattr(self.module, fact, "")), f"{fact} is missing; state it as text")
+        for fact, example in (("PAPER", "A. Author 2020, arXiv 2001.00001"), ("SOURCE", "the whole citation"), ("LICENCE", "MIT")):
+            stated = getattr(self.module, fact, "")
+            demand(isinstance(stated, str) and bool(stated), f'{fact} is missing; state it as text, for example "{example}"')
+        extra, packages = getattr(self.module, "EXTRA", None), getattr(self.module, "PACKAGES", None)
+        demand(extra is None or bool(packages), f"EXTRA is {extra!r}, but PACKAGES does not say what it installs; name what is imported")
+        named = packages is None or (isinstance(packages, tuple) and all(isinstance(name, str) for name in packages))
+        demand(named, f'PACKAGES is {packages!r}; give a tuple of importable names, for example ("prodigyopt",)')
 
     def signatures(self) -> None:
         keywords(self.module.prepare, ("network", "generator"))
