@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, nn
 
 OPTIONS = {"activation": "tanh", "size": 28}
+SHALLOW = "2x128"
+"""The network with one hidden layer, whose learning rate is carried over to the others; the rule looks at depth alone."""
 DEPTHS = (2, 4, 8, 16)
 WIDTHS = (32, 64, 128, 256, 512)
 
@@ -57,13 +59,20 @@ def sample(rng: np.random.Generator) -> str:
     return f"{rng.choice(DEPTHS)}x{rng.choice(WIDTHS)}"
 
 
+def graph(architecture: str, activation: str = "tanh", size: int = 28) -> tuple[tuple[int, int, int, int, str], ...]:
+    """The chain of layers, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+
+    Node 0 is the image, the end of the last edge the logits. Options as for `build`; they change nothing.
+    """
+    depth, _ = _depth_and_width(architecture)
+    return tuple((layer, layer + 1, 1, 1, str(2 * layer + 2)) for layer in range(depth))
+
+
 def build(architecture: str, in_channels: int, num_classes: int, activation: str = "tanh", size: int = 28) -> nn.Module:
     """The network of an architecture: images (N, in_channels, H, W) to logits (N, num_classes)."""
-    if not re.fullmatch(r"[1-9]\d{0,2}x[1-9]\d{0,4}", architecture):
-        raise ValueError(f"{architecture!r} is no fully connected network; write depth and width joined by x: 4x256 has four matrices")
+    depth, width = _depth_and_width(architecture)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}")
-    depth, width = map(int, architecture.split("x"))
     kind, gain = ACTIVATIONS[activation]
     widths = [in_channels * size**2, *[width] * (depth - 1), num_classes]
     layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(size), nn.Flatten()]
@@ -71,6 +80,13 @@ def build(architecture: str, in_channels: int, num_classes: int, activation: str
         last = number == depth
         layers += [_linear(inputs, outputs, 1.0 if last else gain)] + ([] if last else [kind()])
     return nn.Sequential(*layers)
+
+
+def _depth_and_width(architecture: str) -> tuple[int, int]:
+    if not re.fullmatch(r"[1-9]\d{0,2}x[1-9]\d{0,4}", architecture):
+        raise ValueError(f"{architecture!r} is no fully connected network; write depth and width joined by x: 4x256 has four matrices")
+    depth, width = map(int, architecture.split("x"))
+    return depth, width
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:

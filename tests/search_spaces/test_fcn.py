@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from agd_bench.optim.path_scaling import graph_of, path_counts, rate_multiplier, read_edges
 from agd_bench.training.profiles import apply_profile
 from search_spaces import fcn
 
@@ -81,3 +82,13 @@ def test_unknown_activations_are_refused() -> None:
     """The message lists what there is."""
     with pytest.raises(ValueError, match="tanh, sigmoid, softsign, relu, scaled-relu"):
         fcn.build("2x8", 3, 10, activation="gelu")
+
+
+def test_the_graph_is_one_chain_and_sets_the_rate_by_depth() -> None:
+    """Each layer is an edge; of L layers the rate is that of the shallow network times (2 / L)^(3/2), whatever the options."""
+    for depth in (1, 2, 8):
+        edges = read_edges(fcn.graph(f"{depth}x9", activation="relu", size=4))
+        assert path_counts(edges) == {depth: 1}
+        weights = dict(fcn.build(f"{depth}x9", 1, 3).named_modules())
+        assert all(isinstance(weights[edge.module], nn.Linear) for edge in edges)
+        assert rate_multiplier(graph_of(fcn, f"{depth}x9", {"size": 4}), "network") == pytest.approx((2 / depth) ** 1.5)
