@@ -128,13 +128,20 @@ def run(
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", metavar="TIME", help="End cleanly after 600 (seconds), 45m or 8h; go on another time.")
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option("--part", metavar="K/N", help="Train every N-th architecture, as machine K of N; `merge` joins them."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress display.")] = False,
 ) -> None:
     """Train what a sweep asks and is not trained yet, then write the report.
 
     Stop it whenever you like (Ctrl-C, or a crash): the same command goes on where it was.
     """
-    from agd_bench.display import Display
+    from agd_bench.display import Display, seconds_of
     from agd_bench.sweeping import run as run_sweep
     from agd_bench.sweeps import open_sweep
 
@@ -153,11 +160,16 @@ def run(
                 store_url=store,
                 folders=_folders(search_spaces, algorithms, datasets),
                 observer=display,
+                time_limit_seconds=seconds_of(time_limit) if time_limit else None,
+                part=part,
             )
     except KeyboardInterrupt:
         print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
     print()
+    left = int(results.trials["status"].isin(["pending", "running"]).sum())
+    if left:
+        print(f"{left} of {len(results.trials)} trials are still to be done; the same command goes on with them.\n")
     _conclude(results, folder / "report")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -13,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from agd_bench.errors import InputError
 from agd_bench.scheduling.progress import Event, Snapshot
 
 PLAIN_SECONDS = 15.0
@@ -30,6 +32,26 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds_of(text: str) -> float:
+    """Seconds from what a person writes: `90`, `90s`, `45m`, `8h`, `1.5h`.
+
+    Raises:
+        InputError: anything else, or no time at all.
+
+    >>> [seconds_of(text) for text in ("90", "45m", "1.5h")]
+    [90.0, 2700.0, 5400.0]
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(f"time {text!r}: give seconds, minutes or hours above 0, for example 600, 45m or 8h")
+    return seconds
 
 
 def _ended(snapshot: Snapshot) -> int:

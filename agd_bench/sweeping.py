@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +43,8 @@ def run(
     store_url: str | None = None,
     folders: Folders | None = None,
     observer: Observer | None = None,
+    time_limit_seconds: float | None = None,
+    part: str | None = None,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
 
@@ -56,6 +59,8 @@ def run(
         store_url: a database's URL, instead of a SQLite file in `out`.
         folders: further plug-ins' folders by kind.
         observer: told of every event and of the progress.
+        time_limit_seconds: from now; what is not done by then is left to the next call.
+        part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
 
     Returns:
         What is stored in the end.
@@ -64,8 +69,11 @@ def run(
         AgdBenchError: as its kinds say; what was finished is kept.
         KeyboardInterrupt: as it came; the same call goes on from there.
     """
+    from agd_bench.scheduling.dividing import Part
     from agd_bench.scheduling.running import run as run_plan
 
+    stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
+    own = None if part is None else Part.parse(part)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
     run_plan(
@@ -78,6 +86,8 @@ def run(
         ray_address=ray_address,
         observer=observer,
         store_url=store_url,
+        stop_at=stop_at,
+        part=own,
     )
     return load_results(store_url or folder)
 

@@ -34,14 +34,17 @@ class Deadlines:
         """A trial was done in one attempt, in so many seconds."""
         bisect.insort(self._seconds.setdefault(_kind(trial), []), total_seconds)
 
+    def typical(self, trial: Trial) -> float | None:
+        """Median seconds of the trials of its kind that are done; null: none is."""
+        known = self._seconds.get(_kind(trial))
+        return known[len(known) // 2] if known else None
+
     def seconds(self, trial: Trial) -> float:
         """How long an attempt at the trial may take, by what is known now."""
         if self._given is not None:
             return self._given
-        known = self._seconds.get(_kind(trial))
-        if not known:
-            return UNKNOWN_SECONDS
-        return max(LEAST_SECONDS, TIMES_MEDIAN * known[len(known) // 2])
+        typical = self.typical(trial)
+        return UNKNOWN_SECONDS if typical is None else max(LEAST_SECONDS, TIMES_MEDIAN * typical)
 
 
 def _kind(trial: Trial) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ from agd_bench.store import OUT_OF_MEMORY, Store
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 30.0
 """A worker ends a trial at its deadline by itself; only one that has not reported so long after it is taken to hang."""
+OUT_OF_TIME = "the time limit of the run was reached while it ran"
 HOPELESS = "no proposal of its study finished, so there are no hyperparameters to train with"
 UNNEEDED = "adaptive seeds did without it: no order that its architecture takes part in was open any more"
 
@@ -49,6 +50,7 @@ class Run:
         observer: told of every event, and of the progress about twice a second.
         checkpoints: folder of the trials' checkpoints, cleared of those of ended trials; null: none.
         grace_seconds: how long after its deadline a silent attempt is ended by force.
+        stop_at: `time.monotonic()` at which the run ends, whatever is left to do; null: when nothing is.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Run:
         observer: Observer | None = None,
         checkpoints: Path | None = None,
         grace_seconds: float = GRACE_SECONDS,
+        stop_at: float | None = None,
     ) -> None:
         standings = store.standings()
         pruned = [study for study in plan.studies if study.pruner != "none"]
         curves = store.curves(trial.id for study in pruned for part in study.rounds for trial in part)
         self._plan, self._store, self._executor, self._observer = plan, store, executor, observer
         self._checkpoints, self._grace = checkpoints, grace_seconds
+        self._stop_at, self._closing = stop_at, False
         self._queue = Queue(plan, tuner, standings, curves)
         self._samplers = {study.key: tuner.sampler(study) for study in plan.studies}
         self._deadlines = Deadlines(plan, standings)
@@ -77,7 +81,10 @@ class Run:
         self._events: list[tuple[Event, Snapshot]] = []
 
     def drive(self) -> None:
-        """Drive until every trial has ended.
+        """Drive until every trial has ended, or the time is up.
+
+        Near its end no attempt is begun that, by the median of its kind so far, would not end in time, unless it is long enough to
+        leave a checkpoint, from which the next run goes on. Attempts under way at the end are noted as lost, without blame.
 
         Raises:
             KeyboardInterrupt: as it came; attempts under way are noted as lost and will be begun again.
@@ -87,7 +94,11 @@ class Run:
         try:
             while self._queue.unfinished:
                 self._step(outcomes)
-                outcomes = self._executor.wait(TICK_SECONDS)
+                over = self._is_over()
+                outcomes = self._executor.wait(0.0 if over else TICK_SECONDS)
+                if over:
+                    self._finish(outcomes)
+                    break
         except BaseException as error:
             self._abandon("the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped: {error}")
             raise
@@ -106,16 +117,32 @@ class Run:
         for worker, task in sendings:
             self._executor.submit(worker, task)
 
+    def _finish(self, outcomes: Sequence[Outcome]) -> None:
+        """The time is up: keep what came back at the last moment, and end the rest."""
+        self._closing = True
+        self._step(outcomes)
+        self._abandon(OUT_OF_TIME)
+        self._publish()
+
+    def _is_over(self) -> bool:
+        """Whether the time is up, or too short for anything that could still be begun."""
+        if self._stop_at is None:
+            return False
+        return time.monotonic() >= self._stop_at or (self._closing and not self._running)
+
     # -------------------------------------------------------------------------------------------------- send
 
     def _assign(self) -> list[tuple[str, Task]]:
         """Give idle workers something to do; a trial that needs the executor for itself waits until it is empty."""
         sendings: list[tuple[str, Task]] = []
         for worker in self._executor.idle:
-            if any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running):
+            if self._closing or any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running):
                 break
-            while not self._alone and (trial := self._queue.take()) is not None:
-                if self._is_to_be_sent(trial):
+            while not self._alone and not self._closing and (trial := self._queue.take()) is not None:
+                if not self._would_end_in_time(trial):
+                    self._queue.put_back(trial)
+                    self._closing = True
+                elif self._is_to_be_sent(trial):
                     sendings.append((worker, self._start(trial, worker)))
                     break
             if self._alone:
@@ -147,6 +174,15 @@ class Run:
         else:
             return True
         return False
+
+    def _would_end_in_time(self, trial: Trial) -> bool:
+        """Whether an attempt that is begun now is likely to end, or to leave a checkpoint, before the run does."""
+        if self._stop_at is None:
+            return True
+        left, typical = self._stop_at - time.monotonic(), self._deadlines.typical(trial)
+        if typical is None or typical > self._plan.sweep.checkpoint_seconds:
+            return left > 0
+        return left >= typical
 
     def _start(self, trial: Trial, worker: str) -> Task:
         standing = self._queue.standings[trial.id]
@@ -240,6 +276,8 @@ class Run:
             except Exception as error:
                 # The store may be what failed. Opening the run again closes these attempts all the same.
                 log.warning("trial %s: attempt %d could not be closed: %s", running.trial.id, running.attempt, error)
+            self._meter.stopped(running.trial)
+        self._running.clear()
 
     # ----------------------------------------------------------------------------------------------------- telling
 

@@ -156,7 +156,7 @@ class Queue:
         Args:
             plan: all trials.
             tuner: proposes and chooses.
-            standings: of every trial; none of them running.
+            standings: of every trial, and perhaps of others; none of them running.
             curves: of ended tuning trials of studies that prune.
         """
         self.standings = dict(standings)
@@ -174,7 +174,7 @@ class Queue:
             ended = self.standings[trial.id].status in TERMINAL
             self._totals[trial.algorithm_label] += 1
             self._begun[trial.algorithm_label] += ended
-        self.unfinished = sum(standing.status not in TERMINAL for standing in self.standings.values())
+        self.unfinished = sum(self.standings[trial.id].status not in TERMINAL for trial in plan.all_trials)
         self._spare(self._seeding.begin())
         self._release(plan.trials)
         for study in plan.studies:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from agd_bench.errors import DatasetError, InputError, StoreError
 from agd_bench.plugins import load
 from agd_bench.records import TERMINAL, Plan
+from agd_bench.scheduling.dividing import Part, part_of
 from agd_bench.scheduling.driving import GRACE_SECONDS, Run
 from agd_bench.scheduling.executing import Executor, InProcessExecutor, RunTrial
 from agd_bench.scheduling.progress import Meter, Observer
@@ -124,6 +125,8 @@ def run(
     run_trial: RunTrial | None = None,
     tuner: Tuner | None = None,
     grace_seconds: float = GRACE_SECONDS,
+    stop_at: float | None = None,
+    part: Part | None = None,
 ) -> Path:
     """Do what is still to be done of a plan. Interrupt it at any moment and call it again: it goes on where it was.
 
@@ -141,6 +144,9 @@ def run(
         run_trial: what runs an attempt; null: `agd_bench.trial.run_trial`.
         tuner: what proposes hyperparameters; null: Optuna over the algorithms' RANGES.
         grace_seconds: how long after its deadline a worker that does not answer is ended by force.
+        stop_at: `time.monotonic()` at which the run ends cleanly, whatever is left; the in-process executor overruns it by what is left
+            of its trial. Null: no limit.
+        part: which part of the plan to do; the store keeps all of it. Null: all.
 
     Returns:
         The run folder.
@@ -155,11 +161,12 @@ def run(
         here = _at_home(workplace, plan, out)
         standings = store.standings()
         _clear_checkpoints(here.checkpoints or out / "checkpoints", standings)
-        if all(standing.status in TERMINAL for standing in standings.values()):
+        own = plan if part is None else part_of(plan, part)
+        if all(standings[trial.id].status in TERMINAL for trial in own.all_trials):
             if observer is not None:
-                observer(None, Meter(plan, standings).snapshot(1))
+                observer(None, Meter(own, standings).snapshot(1))
             return out
-        fetch_datasets(plan, workplace)
+        fetch_datasets(own, workplace)
         with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address) as pool:
-            Run(plan, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds).drive()
+            Run(own, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds, stop_at).drive()
     return out

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agd_bench.errors import DatasetError, ExecutorError, StorageFullError
 from agd_bench.records import Plan, Trial, TrialResult
-from agd_bench.scheduling.driving import HOPELESS, UNNEEDED, Run
+from agd_bench.scheduling.driving import HOPELESS, OUT_OF_TIME, UNNEEDED, Run
 from agd_bench.scheduling.executing import InProcessExecutor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.store import Store, load_results, status
@@ -254,6 +254,53 @@ def test_a_keyboard_interrupt_leaves_everything_in_order(tmp_path: Path) -> None
     assert list(results.attempts["reason"]).count("the driver was interrupted") == 1
     drive(tmp_path, planned, InProcessExecutor(workplace(tmp_path), interrupt))
     assert (load_results(tmp_path).trials["status"] == "done").all()
+
+
+def test_a_time_limit_ends_a_run_cleanly_and_the_next_goes_on(tmp_path: Path) -> None:
+    """What ran at the limit is lost without blame and charged; nothing is begun after it; the rest is done by the next run."""
+    planned = plan()
+    stuck = planned.trials[0].id
+    executor = Scripted(lambda task: None if task.trial.id == stuck else good(task), slots=2)
+    stop_at = time.monotonic() + 0.5
+    events = drive(tmp_path, planned, executor, stop_at=stop_at)
+    assert time.monotonic() >= stop_at
+    assert executor.killed == [stuck]
+    results = load_results(tmp_path)
+    lost = results.attempts[results.attempts["trial_id"] == stuck].iloc[0]
+    assert (lost["outcome"], lost["reason"]) == ("lost", OUT_OF_TIME)
+    assert lost["seconds"] > 0
+    assert not any(event.kind == "lost" for event in events)
+    with Store.open(tmp_path, planned) as store:
+        assert store.standings()[stuck].losses == 0
+    drive(tmp_path, planned, Scripted(good))
+    assert (load_results(tmp_path).trials["status"] == "done").all()
+
+
+def test_what_ends_at_the_limit_is_kept(tmp_path: Path) -> None:
+    """The in-process executor is busy until its trial ends, which may be after the limit; the result counts."""
+    planned = plan(rounds=0)
+
+    def slow(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+        time.sleep(0.2)
+        return result_of(one)
+
+    drive(tmp_path, planned, InProcessExecutor(workplace(tmp_path), slow), stop_at=time.monotonic() + 0.1)
+    assert list(load_results(tmp_path).trials["status"]).count("done") == 1
+
+
+@pytest.mark.parametrize(("checkpoint_seconds", "begun"), [(60.0, 1), (5.0, 8)])
+def test_near_the_limit_only_what_can_end_or_be_continued_is_begun(tmp_path: Path, checkpoint_seconds: float, begun: int) -> None:
+    """A trial of 10 s is not begun with 5 s left, unless it leaves checkpoints on its way."""
+    planned = plan(rounds=0, architectures=4, checkpoint_seconds=checkpoint_seconds)
+
+    def answer(task: Task) -> Outcome:
+        return Outcome(task.trial.id, task.attempt, "result", result_of(task.trial, seconds=10.0))
+
+    executor = Scripted(answer, slots=1)
+    drive(tmp_path, planned, executor, stop_at=time.monotonic() + 5.0)
+    assert len(executor.sent) == begun
+    assert executor.killed == []
+    assert list(load_results(tmp_path).trials["status"]).count("done") == begun
 
 
 @pytest.mark.parametrize("sent", [0, 3, 9, 14, 20])
