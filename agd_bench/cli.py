@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -336,17 +337,19 @@ def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A plug-in: a search space, a training algorithm or a data set.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Run the conformance kit over a plug-in: what holds, what does not, and how to mend it. Exit code 1 if anything fails."""
+    """Run the conformance kit over a plug-in: what is tried and why, what fails, and how to mend it. Exit code 1 if anything fails."""
     if not file.is_file():
         raise InputError(f"{file}: no such file; give the plug-in's Python file, for example search_spaces/plain_chain.py")
     from agd_bench.testing import check_file
 
     checks = check_file(file)
     if as_json:
-        print(json.dumps([{"check": c.name, "passed": c.passed, "message": c.message} for c in checks], indent=2))
+        shown = [{"check": c.name, "passed": c.passed, "message": c.message, "explanation": c.explanation} for c in checks]
+        print(json.dumps(shown, indent=2))
     else:
         for c in checks:
             print(f"{'ok  ' if c.passed else 'FAIL'}  {c.name}{': ' + c.message if c.message else ''}")
+            print(textwrap.indent(textwrap.fill(c.explanation, 110, break_on_hyphens=False), " " * 6))
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from agd_bench.analysis import DesignCost, pilot_reliabilities, power_table, shi
 from agd_bench.analysis.phrasing import ALPHA
 from agd_bench.analysis.powering import DEFAULT_RELIABILITY, SIMULATIONS, Shift
 from agd_bench.errors import InputError
-from agd_bench.planning import Folders, choose_architectures
+from agd_bench.planning import Folders, choose_architectures, folders_of
 from agd_bench.records import SearchSpaceChoice, Sweep
 
 Group = tuple[str, str, str]
@@ -73,7 +73,7 @@ def design(
     seeds = sweep.adaptive_seeds.first if sweep.adaptive_seeds else len(sweep.seeds)
     own, sufficient = [], []
     for group, space in _groups(sweep):
-        count = _trainable(space, folders or {})
+        count = _trainable(space, folders_of(sweep, folders))
         shifts = {
             rival: shift_of_gap(gap, (known.get(sweep.baseline_label, mean), known.get(rival, mean)), max(1, seeds // 2))
             for rival in rivals

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import numpy as np
 from pydantic import ValidationError
@@ -34,6 +35,12 @@ from agd_bench.records import (
 )
 
 Folders = Mapping[plugins.Kind, Sequence[Path]]
+
+
+def folders_of(sweep: Sweep, more: Folders | None = None) -> Folders:
+    """The folders of plug-ins that a sweep names, and `more` of them that were given beside it."""
+    kinds: tuple[plugins.Kind, ...] = get_args(plugins.Kind)
+    return {kind: (*getattr(sweep.folders, kind), *(more or {}).get(kind, ())) for kind in kinds}
 
 
 def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, ...]:
@@ -185,12 +192,12 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
 
     Args:
         sweep: what is asked.
-        folders: further plug-ins' folders by kind.
+        folders: further plug-ins' folders by kind, beside the sweep's own.
 
     Raises:
         InputError: unknown names, plug-ins that do not load, settings that do not fit together.
     """
-    sources = _locate_all(sweep, folders or {})
+    sources = _locate_all(sweep, folders_of(sweep, folders))
     modules = {key: plugins.load_source(source) for key, source in sources.items()}
     rules = {choice.name: study_rule(modules[f"algorithms/{choice.name}"]) for choice in sweep.algorithms}
     for algorithm in sweep.algorithms:

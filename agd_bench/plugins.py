@@ -31,12 +31,15 @@ from agd_bench.errors import PluginError, UnknownNameError
 
 Kind = Literal["search_spaces", "algorithms", "datasets"]
 
-REQUIRED: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "search_spaces": (("sample", "build"), ()),
-    "algorithms": (("prepare", "build", "loss"), ("RANGES",)),
-    "datasets": (("load",), ("IN_CHANNELS", "NUM_CLASSES", "IMAGE_SIZE")),
+REQUIRED: dict[Kind, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
+    "search_spaces": ({"sample": ("rng",), "build": ("architecture", "in_channels", "num_classes")}, ()),
+    "algorithms": (
+        {"prepare": ("network", "generator"), "build": ("network", "steps"), "loss": ("logits", "labels")},
+        ("RANGES",),
+    ),
+    "datasets": ({"load": ("root",)}, ("IN_CHANNELS", "NUM_CLASSES", "IMAGE_SIZE")),
 }
-"""What a plug-in of each kind must define: functions, and facts in capitals."""
+"""What a plug-in of each kind must define: functions, with what they are given by position, and facts in capitals."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,10 @@ def _add(found: dict[str, Source], source: Source) -> None:
     other = found.get(source.name)
     if other is not None and other.path != source.path:
         what = source.kind.replace("_", " ").removesuffix("s")
-        raise PluginError(f"two plug-ins are called {what} {source.name!r}: {other.path} and {source.path}; rename one of the files")
+        raise PluginError(
+            f"two plug-ins are called {what} {source.name!r}: {other.path} (from {other.origin}) and {source.path} (from {source.origin});"
+            " rename one of the files, or leave its folder or package out"
+        )
     found[source.name] = source
 
 
@@ -142,7 +148,8 @@ def load(kind: Kind, name: str, folders: Sequence[Path] = ()) -> ModuleType:
 
     Raises:
         UnknownNameError: nothing of that name.
-        PluginError: it raises on import, lacks a function or a fact, or needs a package that is not installed.
+        PluginError: it raises on import, lacks a function or a fact, has a function that cannot be called as its kind is, or needs a
+            package that is not installed.
     """
     return load_source(locate(kind, name, folders))
 
@@ -151,12 +158,21 @@ def load_source(source: Source) -> ModuleType:
     """As `load`, from a place already found."""
     module = _import(source)
     functions, facts = REQUIRED[source.kind]
+    what = source.kind.replace("_", " ").removesuffix("s")
     missing = [f"{name}()" for name in functions if not inspect.isfunction(getattr(module, name, None))]
     missing += [name for name in facts if not hasattr(module, name)]
     if missing:
-        what = source.kind.replace("_", " ").removesuffix("s")
         wanted = ", ".join([f"{name}()" for name in functions] + list(facts))
         raise PluginError(f"{source.path}: {what} {source.name!r} lacks {', '.join(missing)}; it must define {wanted}")
+    for name, given in functions.items():
+        signature = inspect.signature(getattr(module, name))
+        try:
+            signature.bind_partial(*given)
+        except TypeError:
+            raise PluginError(
+                f"{source.path}: {what} {source.name!r}: {name}{signature} cannot take what it is given;"
+                f" begin with {name}({', '.join(given)})"
+            ) from None
     return module
 
 

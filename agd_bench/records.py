@@ -177,6 +177,18 @@ class AdaptiveSeeds(Record):
         return tuple(sorted({*range(self.first, self.most, self.batch), self.most}))
 
 
+class PluginFolders(Record):
+    """Folders with further plug-ins, one file each, by kind; in a sweep's file, relative to that file."""
+
+    search_spaces: tuple[Path, ...] = ()
+    algorithms: tuple[Path, ...] = ()
+    datasets: tuple[Path, ...] = ()
+
+    def below(self, folder: Path) -> PluginFolders:
+        """Those of a sweep file that lies in `folder`."""
+        return PluginFolders.model_validate({kind: tuple(folder / path for path in paths) for kind, paths in self})
+
+
 class Sweep(Record):
     """What the user asks: every algorithm on every architecture of every search space and data set, with equal seeds.
 
@@ -199,6 +211,7 @@ class Sweep(Record):
         diagnostics: what is recorded beside the curves, per epoch: `optimizer` (what the optimizer's `diagnostics()` says of its steps);
             `network` (spectra and slopes of final trials' networks at log-spaced steps, see `agd_bench.diagnostics`, whose seconds are not
             those of training) or `network-start` (the blocks' spectra before the first step alone).
+        folders: where further plug-ins are; neither stored nor published, since another machine has other folders.
     """
 
     name: Name
@@ -217,6 +230,7 @@ class Sweep(Record):
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     diagnostics: tuple[Diagnostics, ...] = ()
+    folders: PluginFolders = Field(default=PluginFolders(), exclude=True)
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -297,7 +311,9 @@ def _explain(error: ValidationError) -> str:
         text = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             known = {
-                key for record in (Sweep, SearchSpaceChoice, DatasetChoice, AlgorithmChoice, AdaptiveSeeds) for key in record.model_fields
+                key
+                for record in (Sweep, SearchSpaceChoice, DatasetChoice, AlgorithmChoice, AdaptiveSeeds, PluginFolders)
+                for key in record.model_fields
             }
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
             text = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
@@ -327,7 +343,7 @@ def parse_sweep(text: str, source: str) -> Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """The sweep in the file `path`.
+    """The sweep in the file `path`, whose folders are relative to it.
 
     Raises:
         SweepError: as `parse_sweep`.
@@ -337,7 +353,8 @@ def read_sweep(path: Path) -> Sweep:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a sweep file: {error}") from None
-    return parse_sweep(text, path.name)
+    sweep = parse_sweep(text, path.name)
+    return sweep.model_copy(update={"folders": sweep.folders.below(path.parent)})
 
 
 # ------------------------------------------------------------------------------------------------ what will be done

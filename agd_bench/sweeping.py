@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agd_bench import plugins
 from agd_bench.errors import ExecutorError, PluginError
-from agd_bench.planning import Folders, plan
+from agd_bench.planning import Folders, folders_of, plan
 from agd_bench.records import Sweep
 from agd_bench.store import Results, ended_trials, load_results
 from agd_bench.sweeps import open_sweep
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 
 
-def _workplace(folders: Folders | None, device: Device) -> Workplace:
+def _workplace(folders: Folders, device: Device) -> Workplace:
     from agd_bench.datasets import data_root
     from agd_bench.trial import Workplace
 
-    return Workplace(data_root=data_root(), folders=folders or {}, device=device)
+    return Workplace(data_root=data_root(), folders=folders, device=device)
 
 
 def run(
@@ -79,7 +79,7 @@ def run(
     run_plan(
         plan(asked, folders),
         folder,
-        _workplace(folders, device),
+        _workplace(folders_of(asked, folders), device),
         executor=executor,
         num_workers=num_workers,
         gpus_per_trial=gpus_per_trial,
@@ -123,7 +123,7 @@ def estimate(
     folder = Path(out) if out is not None else Path("runs") / asked.name
     made = plan(asked, folders)
     done = ended_trials(store_url or folder)
-    workplace = _workplace(folders, device)
+    workplace = _workplace(folders_of(asked, folders), device)
     fetch_datasets(made, workplace)
     slots = num_workers or _slots_here(workplace, gpus_per_trial)
     return estimate_plan(made, workplace, slots, done), slots

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from agd_bench import plugins
-from agd_bench.errors import PluginError, UnknownNameError
+from agd_bench.errors import PluginError, SweepError, UnknownNameError
+from agd_bench.planning import plan
+from agd_bench.records import Sweep, parse_sweep, read_sweep
+from agd_bench.sweeping import run
+from agd_bench.testing import check_file
 
 SPACE = '"""A space."""\nWIDTH = 3\ndef sample(rng): return "a"\ndef build(architecture, in_channels, num_classes): return None\n'
 
@@ -72,8 +79,11 @@ def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
     """Both files are named; one folder given twice is no clash."""
     write(tmp_path / "one", "twin")
     write(tmp_path / "two", "twin")
-    with pytest.raises(PluginError, match=r"'twin': .*one.*two.*rename"):
+    with pytest.raises(PluginError, match=r"'twin': .*one.*\(from .*one\).*two.*\(from .*two\); rename one of the files"):
         plugins.find("search_spaces", [tmp_path / "one", tmp_path / "two"])
+    write(tmp_path / "own", "vit")
+    with pytest.raises(PluginError, match=r"'vit': .*own.*search_spaces/vit.py \(from agd-bench\)"):
+        plugins.find("search_spaces", [tmp_path / "own"])
     assert "twin" in plugins.find("search_spaces", [tmp_path / "one", tmp_path / "one"])
 
 
@@ -91,6 +101,12 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         ("1 / 0", "raises on import: ZeroDivisionError"),
         ("def sample(rng): return 'a'", r"lacks build\(\); it must define sample\(\), build\(\)"),
         ("sample = build = 3", r"lacks sample\(\), build\(\)"),
+        (SPACE.replace("rng", ""), r"sample\(\) cannot take what it is given; begin with sample\(rng\)"),
+        (
+            SPACE.replace(", num_classes", ""),
+            r"build\(architecture, in_channels\) .*begin with build\(architecture, in_channels, num_classes\)",
+        ),
+        (SPACE.replace("num_classes)", "*, num_classes)"), r"begin with build\(architecture, in_channels, num_classes\)"),
     ],
 )
 def test_a_broken_plugin_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
@@ -172,3 +188,105 @@ def test_a_digest_holds_what_plugins_share(tmp_path: Path) -> None:
     (tmp_path / "_shared.py").write_text("WIDTH = 2\n")
     assert digest(using) != before[0]
     assert digest(alone) == before[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("algorithms", "def prepare(network): ...", r"prepare\(network\) .*begin with prepare\(network, generator\)"),
+        ("algorithms", "def build(network): ...", r"build\(network\) .*begin with build\(network, steps\)"),
+        ("algorithms", "def loss(logits): ...", r"loss\(logits\) .*begin with loss\(logits, labels\)"),
+        ("datasets", "def load(): ...", r"load\(\) .*begin with load\(root\)"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_named(tmp_path: Path, kind: plugins.Kind, text: str, message: str) -> None:
+    """The message has the signature that is there and the one that is wanted; names of parameters are the author's choice."""
+    functions, facts = plugins.REQUIRED[kind]
+    sound = "".join(f"def {name}(*, {name}=0): ...\n".replace("*, ", "*given, ") for name in functions)
+    sound += "".join(f"{name} = 1\n" for name in facts)
+    write(tmp_path, "whole", sound)
+    assert plugins.load(kind, "whole", [tmp_path])
+    write(tmp_path, "wrong", f"{sound}{text}\n")
+    with pytest.raises(PluginError, match=message):
+        plugins.load(kind, "wrong", [tmp_path])
+
+
+SWEEP = """
+name = "three-doors"
+epochs = 1
+seeds = 1
+[[datasets]]
+name = "{dataset}"
+share = 0.2
+[[algorithms]]
+name = "{algorithm}"
+[[search_spaces]]
+name = "{space}"
+architectures = 2
+"""
+
+
+def test_a_folder_may_stand_in_the_sweep(tmp_path: Path) -> None:
+    """It is relative to the sweep's file, and is neither stored nor published: plans and identities do not depend on it."""
+    write(tmp_path / "mine", "doubled", SPACE)
+    text = SWEEP.format(dataset="digits", algorithm="agd", space="doubled").replace("architectures = 2", 'architectures = ["a"]')
+    file = tmp_path / "sweep.toml"
+    file.write_text(text + '[folders]\nsearch_spaces = ["mine"]\n')
+    sweep = read_sweep(file)
+    assert sweep.folders.search_spaces == (tmp_path / "mine",)
+    given = plan(parse_sweep(text, "s"), {"search_spaces": [tmp_path / "mine"]})
+    assert [trial.id for trial in plan(sweep).all_trials] == [trial.id for trial in given.all_trials]
+    assert plan(sweep, {"search_spaces": [tmp_path / "mine"]}).sweep.model_dump_json() == given.sweep.model_dump_json()
+    assert "mine" not in sweep.model_dump_json()
+    with pytest.raises(UnknownNameError, match="'doubled'"):
+        plan(Sweep.model_validate_json(sweep.model_dump_json()))
+    file.write_text(text + '[folders]\nsearch_space = ["mine"]\n')
+    with pytest.raises(SweepError, match=r"folders.search_space: no such key; did you mean 'search_spaces'\?"):
+        read_sweep(file)
+
+
+def test_a_file_in_the_folder_of_built_in_ones_is_found(tmp_path: Path) -> None:
+    """The first door: nothing registers it. (A copy of that folder, so that the real one stays as it is.)"""
+    import search_spaces
+
+    copied = tmp_path / "search_spaces"
+    shutil.copytree(Path(search_spaces.__file__).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    write(copied, "dropped_in")
+    script = "from agd_bench import plugins; print(plugins.load('search_spaces', 'dropped_in').__file__)"
+    places = os.pathsep.join([str(tmp_path), str(Path(plugins.__file__).parents[1])])
+    command, environment = [sys.executable, "-c", script], {**os.environ, "PYTHONPATH": places}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str(copied / "dropped_in.py"), done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of installed packages with the sample package in it, built and installed as a user would, without network."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = shutil.copytree(Path(__file__).parent / "sample_package", folder / "source")  # building writes beside the sources
+    installer = os.environ.get("UV") or shutil.which("uv")
+    if installer is None:
+        pytest.skip("neither `uv run` nor a uv on the path, which installs the sample package")
+    command = [installer, "pip", "install", "--python", sys.executable, "--target", str(folder / "site"), "--offline", "--quiet"]
+    subprocess.run([*command, "--no-deps", "--no-build-isolation", str(source)], check=True, timeout=120)
+    return folder / "site"
+
+
+def test_an_installed_package_brings_all_three_kinds(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its entry points alone: found with the package as origin, conforming, and trained together."""
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(plugins, "_installed", plugins._installed.__wrapped__)  # not kept from or for other tests
+    names: dict[plugins.Kind, str] = {"search_spaces": "sample_funnel", "algorithms": "sample_descent", "datasets": "sample_blobs"}
+    for kind, name in names.items():
+        source = plugins.find(kind)[name]
+        assert source.origin == "sample-plugins"
+        assert source.path.is_relative_to(site)
+        assert [check.message for check in check_file(source.path) if not check.passed] == []
+    sweep = parse_sweep(SWEEP.format(dataset=names["datasets"], algorithm=names["algorithms"], space=names["search_spaces"]), "s.toml")
+    trials = run(sweep, tmp_path / "run", executor="in-process", device="cpu").trials
+    assert trials["status"].tolist() == ["done", "done"]
+    write(tmp_path / "mine", "sample_funnel")
+    with pytest.raises(
+        PluginError, match=r"'sample_funnel': .*\(from .*mine\) and .*\(from sample-plugins\); .*leave its folder or package"
+    ):
+        plugins.find("search_spaces", [tmp_path / "mine"])

@@ -82,7 +82,7 @@ SPACE_FAULTS = {
     "numbers": ('f"width-{rng.integers(1, 99)}"', "int(rng.integers(1, 99))", "architectures are text", "return the canonical string"),
     "line breaks": ('return f"width-{', 'return f"\\nwidth-{', "architectures are text", "printable text"),
     "anything goes": ('raise ValueError("write width-N")', 'architecture = "width-3"', "build refuses", "raise ValueError"),
-    "too few logits": ("nn.Linear(width, num_classes)", "nn.Linear(width, 10)", "networks give finite logits", "not (4, 7)"),
+    "too few logits": ("nn.Linear(width, num_classes)", "nn.Linear(width, 10)", "networks give finite logits", "not logits (4, 7)"),
     "only colour": ("nn.Conv2d(in_channels", "nn.Conv2d(3", "networks give finite logits", "raises RuntimeError"),
     "too large": (
         "nn.Linear(width, num_classes))",
@@ -138,6 +138,18 @@ def test_faults_of_two_edits_are_found(tmp_path: Path, edits: dict[str, str], na
     assert [text for key, text in found.items() if key.startswith(name) and message in text], found
 
 
+@pytest.mark.parametrize(("limit", "message"), [("DRAW_SECONDS", "leave checking to build"), ("BUILD_SECONDS", "compute nothing else")])
+def test_slow_draws_and_networks_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, message: str) -> None:
+    """Against a limit that nothing keeps, so that the test need not wait."""
+    from agd_bench.testing import _search_spaces
+
+    monkeypatch.setattr(_search_spaces, limit, 1e-9)
+    (tmp_path / "space.py").write_text(SPACE)
+    found = failed(check_file(tmp_path / "space.py"))
+    assert list(found) == ["drawing and building are quick"]
+    assert message in found[next(iter(found))]
+
+
 DEAD = """
 class Dead(nn.Module):
     def __init__(self, inner):
@@ -171,7 +183,8 @@ def test_a_sound_search_space_passes(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text(SPACE)
     checks = check_file(tmp_path / "space.py")
     assert failed(checks) == {}
-    assert len(checks) == 13
+    assert len(checks) == 14
+    assert all(len(check.explanation) > 50 for check in checks), "what is tried, and why"
 
 
 ALGORITHM = '''"""Plain gradient descent."""
@@ -219,6 +232,7 @@ ALGORITHM_FAULTS = {
     "uphill": ("lr=rate)", "lr=rate, maximize=True)", "steps lower", "it must fall"),
     "no optimizer": ("return optimizer, torch", "return 3, torch", "steps lower", "return an Optimizer"),
     "refuses all": ("    return network", "    raise Refused('no')", "steps lower", "in either profile"),
+    "schedule by zero": ("(steps + 1)", "(steps - 1)", "trainings of one step", "ZeroDivisionError"),
     "state outside": ("    calls = 0\n", OUTSIDE, "a checkpoint", "state_dict"),
 }
 
@@ -238,7 +252,8 @@ def test_a_sound_algorithm_passes(tmp_path: Path) -> None:
     (tmp_path / "descent.py").write_text(ALGORITHM)
     checks = check_file(tmp_path / "descent.py")
     assert failed(checks) == {}
-    assert len(checks) == 8
+    assert len(checks) == 9
+    assert all(len(check.explanation) > 50 for check in checks)
 
 
 DATASET = '''"""Noise."""
@@ -283,6 +298,7 @@ def test_a_sound_data_set_passes(tmp_path: Path) -> None:
     checks = check_file(tmp_path / "noise.py")
     assert failed(checks) == {}
     assert len(checks) == 7
+    assert all(len(check.explanation) > 50 for check in checks)
 
 
 def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:

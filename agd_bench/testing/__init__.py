@@ -17,6 +17,8 @@ from agd_bench.testing._checking import Check
 from agd_bench.testing._datasets import check_dataset
 from agd_bench.testing._search_spaces import check_search_space
 
+LOADS = "The file can be imported, and defines the functions and facts of its kind: its name is then the plug-in's name."
+
 __all__ = ["Check", "check_algorithm", "check_dataset", "check_file", "check_search_space"]
 
 
@@ -31,11 +33,12 @@ def check_file(path: Path, kind: plugins.Kind | None = None) -> list[Check]:
         PluginError: the file is no Python, or defines no function of any kind's protocol.
     """
     kind = kind or _kind_of(path)
+    what = kind.replace("_", " ")
     try:
         module = plugins.load_source(plugins.Source(kind, path.stem, path.resolve(), None, str(path.parent)))
     except PluginError as error:
-        return [Check("it loads and defines its protocol", False, str(error))]
-    loads = [Check("it loads and defines its protocol", True, f"as one of the {kind.replace('_', ' ')}")]
+        return [Check("it loads and defines its protocol", False, str(error), LOADS)]
+    loads = [Check("it loads and defines its protocol", True, f"as one of the {what}", LOADS)]
     if kind == "datasets":
         return loads + check_dataset(module, data_root())
     return loads + (check_search_space(module) if kind == "search_spaces" else check_algorithm(module))

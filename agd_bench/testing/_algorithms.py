@@ -37,6 +37,7 @@ def check_algorithm(module: ModuleType) -> list[Check]:
             "the loss is a finite scalar with a gradient": algorithm.loss,
             "preparing repeats under its generator": algorithm.preparing,
             "steps lower the loss, or the network is refused": algorithm.training,
+            "trainings of one step and of two work too": algorithm.shortest,
             "a checkpoint continues as if nothing had happened": algorithm.resuming,
         }
     )
@@ -119,9 +120,9 @@ class _Algorithm:
         prepared: nn.Module = self.module.prepare(network, torch.Generator().manual_seed(0), **_graph_for(self.module.prepare, network))
         return prepared
 
-    def start(self, profile: Profile, kind: str) -> _Training:
+    def start(self, profile: Profile, kind: str, steps: int = STEPS) -> _Training:
         network = self.prepare(_kit_network(profile, kind))
-        built = self.module.build(network, STEPS, **_graph_for(self.module.build, network), **middle(self.module.RANGES))
+        built = self.module.build(network, steps, **_graph_for(self.module.build, network), **middle(self.module.RANGES))
         optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
         demand(
             isinstance(optimizer, Optimizer), f"build returned {type(optimizer).__name__}; return an Optimizer, or it and an LRScheduler"
@@ -132,14 +133,14 @@ class _Algorithm:
         images = prototypes[labels] + torch.randn(64, 1, 8, 8, generator=generator)
         return _Training(network, optimizer, scheduler, self.module.loss, images, labels)
 
-    def accepted(self) -> tuple[str, dict[Profile, _Training]]:
+    def accepted(self, steps: int = STEPS) -> tuple[str, dict[Profile, _Training]]:
         """The kind of network that it agrees to train, and the trainings by profile."""
         reasons = []
         for kind in NETWORKS:
             begun = {}
             for profile in PROFILES:
                 try:
-                    begun[profile] = self.start(profile, kind)
+                    begun[profile] = self.start(profile, kind, steps)
                 except Refused as refusal:
                     reasons.append(f"{kind}, {profile}: {refusal}")
             if begun:
@@ -147,6 +148,9 @@ class _Algorithm:
         raise Fault(f"refuses convolutions and linear layers alike, in either profile ({'; '.join(reasons)})")
 
     def facts(self) -> None:
+        """TIER says how much tuning the algorithm asks for, and agrees with RANGES; SOURCE and LICENCE say whose it is. Leaderboards
+        compare within tiers.
+        """
         tier = getattr(self.module, "TIER", None)
         demand(tier in TIERS, f"TIER is {tier!r}; state one of {', '.join(TIERS)}")
         searched = bool(self.module.RANGES)
@@ -160,6 +164,9 @@ class _Algorithm:
         demand(named, f'PACKAGES is {packages!r}; give a tuple of importable names, for example ("prodigyopt",)')
 
     def signatures(self) -> None:
+        """prepare(network, generator), build(network, steps, **hyperparameters) and loss(logits, labels): every hyperparameter has a
+        default or a range that is searched, so that a sweep can name it and nothing is missing when a trial starts.
+        """
         keywords(self.module.prepare, ("network", "generator"))
         keywords(self.module.loss, ("logits", "labels"))
         taken = keywords(self.module.build, ("network", "steps"))
@@ -169,11 +176,13 @@ class _Algorithm:
         demand(not needed, f"build needs {', '.join(needed)}: give a default, or a range in RANGES")
 
     def ranges(self) -> None:
+        """Each entry is {"low": a, "high": b, "log": bool} or {"choices": [...]}: that is what is searched, and published."""
         for name, item in self.module.RANGES.items():
             fault = _fault_of_range(item)
             demand(not fault, f"RANGES[{name!r}] = {item}: {fault}")
 
     def loss(self) -> None:
+        """Logits (N, C) and labels (N,) give one finite number whose gradient reaches the logits."""
         logits = torch.randn(8, 4, requires_grad=True)
         loss = self.module.loss(logits, torch.arange(8) % 4)
         demand(loss.ndim == 0 and bool(loss.isfinite()), f"loss returned shape {tuple(loss.shape)}, {loss}; return a finite scalar tensor")
@@ -181,6 +190,9 @@ class _Algorithm:
         demand(logits.grad is not None and bool(logits.grad.any()), "the loss has no gradient; compute it from the logits")
 
     def preparing(self) -> str:
+        """Under one state of `generator`, prepare gives equal weights, whatever torch's global generator does: seeds pair the trials of
+        different algorithms.
+        """
         kind, _ = self.accepted()
         try:
             states = []
@@ -194,6 +206,9 @@ class _Algorithm:
         return ""
 
     def training(self) -> str:
+        """Forty steps on one batch lower the loss, of a small convolutional or a fully connected network, in each profile that the
+        algorithm does not refuse; the learning rate can be read.
+        """
         kind, begun = self.accepted()
         for profile, training in begun.items():
             losses = [training.step() for _ in range(STEPS)]
@@ -205,7 +220,21 @@ class _Algorithm:
         remarks = [f"refuses {profile} networks" for profile in PROFILES if profile not in begun]
         return "; ".join(([] if kind == "convolution" else ["refuses convolutions"]) + remarks)
 
+    def shortest(self) -> None:
+        """A schedule over one step or two divides by no zero and leaves finite weights: shares of small data sets make short trainings,
+        and estimates time a few steps.
+        """
+        for steps in (1, 2):
+            for profile, training in self.accepted(steps)[1].items():
+                for _ in range(steps):
+                    training.step()
+                finite = all(bool(parameter.isfinite().all()) for parameter in training.network.parameters())
+                demand(finite, f"{steps} of {steps} steps on the {profile} network left weights that are not finite; mend the schedule")
+
     def resuming(self) -> None:
+        """A training that is saved after three steps, and read back into a new one, goes on bit for bit as if nothing had happened:
+        lost workers and killed sweeps are resumed.
+        """
         kind, begun = self.accepted()
         for profile, training in begun.items():
             for _ in range(3):

@@ -27,11 +27,13 @@ class Check:
         name: what must hold.
         passed: whether it does.
         message: what is wrong and how to mend it; where it holds, empty or a remark.
+        explanation: what is tried, and why it must hold.
     """
 
     name: str
     passed: bool
     message: str = ""
+    explanation: str = ""
 
 
 class Fault(Exception):  # noqa: N818 - it is the plug-in's fault, and a check's outcome
@@ -44,19 +46,21 @@ def demand(holds: bool, message: str) -> None:
 
 
 def run(checks: Mapping[str, Callable[[], str | None]]) -> list[Check]:
-    """Run every check, whatever the others come to; each returns a remark or none, or raises."""
+    """Run every check, whatever the others come to; each returns a remark or none, or raises. Its docstring is its explanation."""
     done = []
     for name, check in checks.items():
+        explanation = " ".join((inspect.getdoc(check) or "").split())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                done.append(Check(name, True, check() or ""))
+                done.append(Check(name, True, check() or "", explanation))
             except (Fault, AgdBenchError) as fault:
-                done.append(Check(name, False, str(fault)))
+                done.append(Check(name, False, str(fault), explanation))
             except Exception as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(frame.filename).name}:{frame.lineno}"
-                done.append(Check(name, False, f"raises {type(error).__name__}: {' '.join(str(error).split())} ({where})"))
+                raised = f"raises {type(error).__name__}: {' '.join(str(error).split())} ({where})"
+                done.append(Check(name, False, raised, explanation))
     return done
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import time
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agd_bench.optim.path_scaling import path_counts, read_edges
 from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, run
@@ -20,15 +22,18 @@ DRAWS = 16
 BUILT = 6
 """Architectures drawn from a search space, and how many of them are built."""
 
-IMAGES = ((3, 32), (1, 28))
-"""Channels and size of the images that networks are given."""
+IMAGES = ((3, 32, 10), (1, 28, 7))
+"""Channels and size of the images that networks are given, and classes that they tell apart."""
+
+DRAW_SECONDS, BUILD_SECONDS = 0.01, 2.0
+"""CPU seconds that one draw and one network (with default options) may take; the built-in ones take at most 0.0004 and 0.15."""
 
 
 def check_search_space(module: ModuleType) -> list[Check]:
     """Whether a search space keeps its protocol."""
     space = _SearchSpace(module)
     checks: dict[str, Callable[[], str | None]] = {
-        "the docstring names a source": lambda: cites(module),
+        "the docstring names a source": space.source,
         "OPTIONS are the keywords of build": space.options,
         "equal seeds draw equal architectures": space.drawing,
         "architectures are text that survives JSON": space.text,
@@ -36,6 +41,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "networks give finite logits of the right shape": space.logits,
         "networks build in both profiles": space.profiles,
         "building repeats under a seed": space.repeats,
+        "drawing and building are quick": space.speed,
         "the image reaches the logits and the gradient every parameter": space.gradient,
     }
     optional = {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects, "features": space.features}
@@ -65,7 +71,16 @@ class _SearchSpace:
     def defect(self, architecture: str) -> str:
         return self.module.defect(architecture) if hasattr(self.module, "defect") else ""
 
+    def source(self) -> None:
+        """The module's docstring tells where the space comes from, with a year: a paper, a public description, or its author. Whoever
+        reads a leaderboard asks that first.
+        """
+        cites(self.module)
+
     def options(self) -> None:
+        """build(architecture, in_channels, num_classes, **options) names every option and OPTIONS holds each with its default: a
+        sweep sets them by name, and a misspelt one is refused before anything is trained. SMALL, for checks, holds some of them.
+        """
         taken = keywords(self.module.build, ("architecture", "in_channels", "num_classes"))
         defaults = {name: parameter.default for name, parameter in taken.items()}
         stated = getattr(self.module, "OPTIONS", {})
@@ -74,6 +89,9 @@ class _SearchSpace:
         demand(set(small) <= set(stated), f"SMALL is {small}, but OPTIONS are {stated}; SMALL holds values of options for quick checks")
 
     def drawing(self) -> None:
+        """Two generators of one seed draw the same architectures, other seeds draw others, and no global generator is touched: a sweep
+        draws by the space's name, the same on every machine.
+        """
         before = (torch.get_rng_state(), np.random.get_state(legacy=False))
         first, second = self.drawn(), self.drawn()
         demand(first == second, "two generators with one seed drew different architectures; draw from `rng` alone")
@@ -82,6 +100,7 @@ class _SearchSpace:
         demand(len(set(first + self.drawn(1))) > 1, f"{2 * DRAWS} draws gave one architecture; draw from `rng`")
 
     def text(self) -> None:
+        """An architecture is its string, and comes back from JSON as it was: it names rows, seeds and files."""
         for architecture in self.drawn():
             demand(isinstance(architecture, str), f"sample returned {type(architecture).__name__}, not str; return the canonical string")
             kept = (
@@ -90,6 +109,7 @@ class _SearchSpace:
             demand(bool(architecture) and kept, f"{architecture!r} must be printable text with no space around it")
 
     def malformed(self) -> None:
+        """build raises ValueError for text that is no architecture, so that a sweep with a slip of the pen stops before it starts."""
         for wrong in ("", "no such architecture", f"{self.drawn(count=1)[0]}?"):
             try:
                 self.module.build(wrong, 3, 10)
@@ -98,18 +118,26 @@ class _SearchSpace:
             raise Fault(f"build accepts {wrong!r}; raise ValueError with what is allowed")
 
     def logits(self) -> None:
-        for architecture in self.drawn(count=BUILT):
-            for (channels, size), classes in zip(IMAGES, (10, 7), strict=True):
+        """Networks for images of three channels and of one, 32 and 28 pixels a side, give logits (N, num_classes), all finite: the data
+        sets of a sweep differ in both.
+        """
+        crossed = [(channels, size, classes) for channels, _, classes in IMAGES for _, size, _ in IMAGES]
+        for number, architecture in enumerate(self.drawn(count=BUILT)):
+            for channels, size, classes in IMAGES if number else crossed:
                 got = self.network(architecture, channels, classes)(torch.randn(4, channels, size, size))
                 case = f"{architecture!r} on images (4, {channels}, {size}, {size})"
-                demand(tuple(got.shape) == (4, classes), f"{case} gives logits {tuple(got.shape)}, not (4, {classes})")
+                shaped = isinstance(got, Tensor) and tuple(got.shape) == (4, classes)
+                demand(shaped, f"{case} gives {_shown(got)}, not logits (4, {classes}); end with a linear layer to num_classes")
                 demand(bool(got.isfinite().all()), f"{case} gives logits that are not finite at initialisation; scale the weights")
         if hasattr(self.module, "SMALL"):
             with torch.device("meta"):  # sizes, without the computations that SMALL is there to save
                 got = self.module.build(architecture, channels, classes)(torch.zeros(4, channels, size, size))
-            demand(tuple(got.shape) == (4, classes), f"{architecture!r} with its default options gives logits {tuple(got.shape)}")
+            demand(tuple(got.shape) == (4, classes), f"{architecture!r} with its default options gives {_shown(got)}")
 
     def profiles(self) -> str:
+        """Networks give finite logits as published and without their biases and learned normalisation scales (`matrix-only`), which
+        agd-bench takes away, because AGD is defined for matrices alone.
+        """
         left: set[str] = set()
         for profile, architecture in itertools.product(PROFILES, self.drawn(count=BUILT)):
             network = apply_profile(self.network(architecture), profile)
@@ -120,9 +148,29 @@ class _SearchSpace:
         return f"matrix-only leaves {', '.join(sorted(left))}: algorithms for matrices alone will refuse" if left else ""
 
     def repeats(self) -> None:
+        """Under one seed of torch's generator, two builds start from equal weights: algorithms are compared from equal starts, and a
+        trial can be trained again.
+        """
         for architecture in self.drawn(count=BUILT):
             one, other = (self.network(architecture, seed=5).state_dict() for _ in range(2))
             demand(equal(one, other), f"{architecture!r} built twice under one torch seed differs; use torch's own initialisation")
+
+    def speed(self) -> str:
+        """A draw takes at most 10 ms of CPU time and a network with default options 2 s, of which the better of two tries counts: plans
+        draw thousands, and every trial builds one.
+        """
+        draw = min(_cpu_seconds(lambda: self.drawn(count=DRAWS)) for _ in range(2)) / DRAWS
+        demand(draw <= DRAW_SECONDS, f"a draw takes {1e3 * draw:.1f} ms of CPU time; let sample draw, and leave checking to build")
+        slowest = 0.0
+        for architecture in self.drawn(count=BUILT):
+            build = partial(self.module.build, architecture, 3, 10)
+            seconds = _cpu_seconds(build)
+            if seconds > BUILD_SECONDS:
+                seconds = min(seconds, _cpu_seconds(build))
+            slowest = max(slowest, seconds)
+            case = f"{architecture!r} takes {seconds:.1f} s of CPU time to build"
+            demand(seconds <= BUILD_SECONDS, f"{case}; initialise as torch does, and compute nothing else")
+        return f"{1e3 * draw:.2f} ms a draw, at most {1e3 * slowest:.0f} ms a network"
 
     def learning(self, architecture: str) -> int:
         """How many parameters get a gradient."""
@@ -131,7 +179,9 @@ class _SearchSpace:
         return sum(p.numel() for p in network.parameters() if p.grad is not None and bool(p.grad.any()))
 
     def gradient(self) -> str:
-        """Dead parts of an architecture may stay without a gradient, the same part of every architecture may not."""
+        """Logits depend on the image, or defect(architecture) says why not; and every parameter gets a gradient. An architecture may
+        have dead parts, but at least one of those drawn has none.
+        """
         sound = [architecture for architecture in self.drawn(count=4 * DRAWS) if not self.defect(architecture)][:DRAWS]
         demand(bool(sound), f"defect() finds fault with each of {4 * DRAWS} draws")
         unreached = {}
@@ -149,14 +199,22 @@ class _SearchSpace:
         demand(dead < len(sound), f"{remark}; use each parameter in forward, or do not make it")
         return remark if dead else ""
 
-    def enumeration(self) -> None:
+    def enumeration(self) -> str:
+        """A space that can be listed lists each architecture once, and sample draws from that list: a sweep of "all" trains the space,
+        neither more nor less.
+        """
         listed = list(itertools.islice(self.module.architectures(), 1_000_000))
         known = set(listed)
-        demand(len(known) == len(listed), f"architectures() lists {len(listed) - len(known)} twice")
+        demand(len(known) == len(listed), f"architectures() lists {len(listed) - len(known)} twice; list each string once")
         foreign = [architecture for architecture in self.drawn() if architecture not in known]
-        demand(not foreign or len(listed) == 1_000_000, f"sample drew {foreign[:1]}, which architectures() does not list")
+        whole = len(listed) < 1_000_000
+        demand(not foreign or not whole, f"sample drew {foreign[:1]}, which architectures() does not list; draw from the list")
+        return f"{'' if whole else 'the first '}{len(listed):,} architectures"
 
     def canonical(self) -> None:
+        """The canonical name of a canonical name is itself, has the same defect, and its network as many parameters that learn: equal
+        networks are counted and trained once.
+        """
         for architecture in self.drawn():
             once = self.module.canonical(architecture)
             demand(self.module.canonical(once) == once, f"canonical(canonical(a)) differs from canonical(a) for {architecture!r}")
@@ -168,6 +226,7 @@ class _SearchSpace:
                 demand(sizes[0] == sizes[1], f"{case}, but {sizes[0]:,} and {sizes[1]:,} of their parameters learn; they are not equal")
 
     def features(self) -> None:
+        """Finite numbers under the same names for every architecture: analysis asks which of them an algorithm favours."""
         names = set()
         for architecture in self.drawn():
             found = self.module.features(architecture)
@@ -177,6 +236,9 @@ class _SearchSpace:
         demand(len(names) == 1, f"features() gives other names for other architectures: {', '.join(map(str, sorted(names)))}")
 
     def graph(self) -> str:
+        """Every linear layer and convolution of the network is on one edge, by its name, and there is a path from image to logits
+        exactly where defect() finds none lacking: algorithms scale weights and rates by the paths.
+        """
         small = getattr(self.module, "SMALL", {})
         for architecture in self.drawn(count=BUILT):
             edges = read_edges(self.module.graph(architecture, **small))
@@ -196,9 +258,20 @@ class _SearchSpace:
         return ""
 
     def defects(self) -> None:
+        """Text: why an architecture cannot be trained, or nothing. It becomes the reason of a refused row."""
         for architecture in self.drawn():
             reason = self.module.defect(architecture)
             demand(isinstance(reason, str), f"defect({architecture!r}) returned {reason!r}; return a reason, or '' for none")
+
+
+def _shown(got: object) -> str:
+    return f"logits {tuple(got.shape)}" if isinstance(got, Tensor) else f"a {type(got).__name__}"
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def _repeated(names: list[str]) -> set[str]:

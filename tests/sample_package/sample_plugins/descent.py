@@ -1,0 +1,26 @@
+"""Gradient descent with momentum, at one rate for all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+RANGES: dict[str, dict[str, object]] = {}
+TIER = "self-tuning"
+SOURCE = "B. Polyak, Some methods of speeding up the convergence of iteration methods, 1964"
+LICENCE = "MIT"
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Nothing is prepared."""
+    return network
+
+
+def build(network: nn.Module, steps: int) -> torch.optim.Optimizer:
+    """The optimizer."""
+    return torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+
+
+def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy."""
+    return nn.functional.cross_entropy(logits, labels)
