@@ -1,7 +1,7 @@
 """Checkpoints that a crash, a full disk or a flipped bit cannot turn into a wrong result.
 
-A checkpoint is written to a temporary name, flushed to the disk and renamed; its SHA-256 stands in a file beside it,
-because torch loads a tensor with a flipped bit without noticing. Loading takes the checkpoint with the most epochs
+A checkpoint is a safetensors file, written to a temporary name, flushed to the disk and renamed; its SHA-256 stands in a file
+beside it, because a tensor with a flipped bit loads without complaint. Loading takes the checkpoint with the most epochs
 whose digest agrees, else an earlier one, else none: then training starts from zero.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from agd_bench.errors import StorageFullError
+from agd_bench.training import serialising
 
 
 def _write_durably(path: Path, content: bytes) -> None:
@@ -45,13 +45,12 @@ def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
 
     Raises:
         StorageFullError: no space left.
+        TypeError: the state holds something else.
     """
+    content = serialising.to_bytes(state)
     folder.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
     stem = f"attempt-{attempt}.epoch-{epoch}"
-    _write_durably(folder / f"{stem}.pt", content)
+    _write_durably(folder / f"{stem}.safetensors", content)
     _write_durably(folder / f"{stem}.sha256", hashlib.sha256(content).hexdigest().encode())
     for path in folder.glob(f"attempt-{attempt}.epoch-*"):
         if path.stem != stem:
@@ -69,13 +68,12 @@ def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
         folder: the trial's own; need not exist.
         device: where tensors go.
     """
-    for path in sorted(folder.glob("attempt-*.epoch-*.pt"), key=_epoch_of, reverse=True):
+    for path in sorted(folder.glob("attempt-*.epoch-*.safetensors"), key=_epoch_of, reverse=True):
         try:
             content = path.read_bytes()
             noted = path.with_suffix(".sha256").read_text(encoding="ascii")
         except OSError:
             continue
         if hashlib.sha256(content).hexdigest() == noted:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-            return state
+            return serialising.from_bytes(content, device)
     return None

@@ -32,7 +32,7 @@ def test_the_newest_epoch_of_any_attempt_is_found(tmp_path: Path) -> None:
     checkpointing.save(tmp_path, 1, 10, state(10.0))
     checkpointing.save(tmp_path, 2, 9, state(9.0))
     assert loaded_value(tmp_path) == 10.0
-    assert len(list(tmp_path.glob("attempt-1.*.pt"))) == 1
+    assert len(list(tmp_path.glob("attempt-1.*.safetensors"))) == 1
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no digest"])
@@ -40,7 +40,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> Non
     """Flipped, cut, emptied or without its digest: the earlier sound one is used."""
     checkpointing.save(tmp_path, 1, 3, state(3.0))
     checkpointing.save(tmp_path, 2, 5, state(5.0))
-    file = tmp_path / "attempt-2.epoch-5.pt"
+    file = tmp_path / "attempt-2.epoch-5.safetensors"
     content = bytearray(file.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
