@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from agd_bench.planning import Folders
+    from agd_bench.plugins import Kind
     from agd_bench.records import Sweep
     from agd_bench.store import Results
 
@@ -330,6 +331,26 @@ def list_(
         row |= {"ready": f"no: {lacking}" if lacking else "yes"} if what == "algorithms" else {}
         rows.append(row | {"from": source.origin})
     _print_table(pd.DataFrame(rows), as_json)
+
+
+@app.command()
+def new(
+    kind: Annotated[
+        Literal["search-space", "algorithm", "dataset"], typer.Argument(metavar="KIND", help="search-space, algorithm or dataset.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The plug-in's name: small letters, digits and _.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Its folder. Default: my_search_spaces, my_algorithms, my_datasets.")
+    ] = None,
+) -> None:
+    """Write a working plug-in with its test and a sweep that uses it, to begin with; needs no class and no import from agd_bench."""
+    from agd_bench.scaffolding import scaffold
+
+    kinds: dict[str, Kind] = {"search-space": "search_spaces", "algorithm": "algorithms", "dataset": "datasets"}
+    plugin, test, sweep = scaffold(kinds[kind], name, to or Path(f"my_{kinds[kind]}"))
+    print(f"Wrote {plugin}, {test} and {sweep}. Edit the first, then:\n")
+    for command in (f"agd-bench check {plugin}", f"pytest {test}", f"agd-bench plan {sweep}", f"agd-bench run {sweep}"):
+        print(f"    {command}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+PAPER = "Polyak 1964"
 SOURCE = "B. Polyak, Some methods of speeding up the convergence of iteration methods, 1964"
 LICENCE = "MIT"
 

@@ -1,0 +1,50 @@
+"""TEMPLATE_NAME: three stages, each a convolution or nothing. (Say in this line what your space varies.)
+
+An architecture names the operation of each stage, joined by '-': `conv3-skip-conv1`. A stage is a 3 x 3 or a 1 x 1 convolution with
+batch norm and a ReLU, or nothing; after each one the image is halved. A convolution leads in, a linear classifier out.
+
+References:
+    The author of this file, TEMPLATE_YEAR. (Name the paper that your space is from: authors, title, venue, year.)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from torch import nn
+
+VARIES = "the operation of each of three stages"
+SIZE = 27
+PAPER = "none: the author of this file, TEMPLATE_YEAR"
+OPTIONS = {"channels": 16}  # the keyword options of `build`, with their defaults
+OPERATIONS = ("skip", "conv1", "conv3")
+STAGES = 3
+
+
+def architectures() -> Iterator[str]:
+    """Every architecture, each once; leave this function out where there are too many."""
+    return map("-".join, itertools.product(OPERATIONS, repeat=STAGES))
+
+
+def sample(rng: np.random.Generator) -> str:
+    """One architecture, drawn from `rng` and nothing else."""
+    return "-".join(OPERATIONS[number] for number in rng.integers(len(OPERATIONS), size=STAGES))
+
+
+def build(architecture: str, in_channels: int, num_classes: int, channels: int = 16) -> nn.Module:
+    """The network of an architecture: images (N, in_channels, H, W) to logits (N, num_classes), without a softmax."""
+    words = architecture.split("-")
+    if len(words) != STAGES or not set(words) <= set(OPERATIONS):
+        raise ValueError(f"{architecture!r} is none of this space; join {STAGES} of {', '.join(OPERATIONS)} by '-': conv3-skip-conv1")
+    layers = _convolution(in_channels, channels, 3)
+    for word in words:
+        if word != "skip":
+            layers += _convolution(channels, channels, int(word.removeprefix("conv")))
+        layers.append(nn.AvgPool2d(2, ceil_mode=True))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+def _convolution(in_channels: int, channels: int, size: int) -> list[nn.Module]:
+    return [nn.Conv2d(in_channels, channels, size, padding=size // 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]

@@ -1,0 +1,91 @@
+"""What `agd-bench new` writes works at once: it keeps its promises, its test passes, its sweep can be planned."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from agd_bench import plugins
+from agd_bench.cli import main
+from agd_bench.errors import InputError
+from agd_bench.planning import plan
+from agd_bench.records import read_sweep
+from agd_bench.scaffolding import scaffold
+from agd_bench.testing import check_file
+
+KINDS: tuple[plugins.Kind, ...] = ("search_spaces", "algorithms", "datasets")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> None:
+    """The plug-in conforms, its test's functions pass, its sweep finds it, and no word of the template is left."""
+    written = scaffold(kind, "fresh_one", tmp_path / "mine")
+    plugin, test, sweep = written
+    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+        "mine/fresh_one.py",
+        "mine/tests/test_fresh_one.py",
+        "mine/fresh_one.toml",
+    ]
+    assert not [path for path in written if "TEMPLATE" in path.read_text()]
+    assert "agd_bench" not in plugin.read_text().replace("agd-bench", ""), "a plug-in imports nothing of ours"
+    checks = check_file(plugin)
+    assert [check.message for check in checks if not check.passed] == []
+    tests = {name: thing for name, thing in runpy.run_path(str(test)).items() if name.startswith("test_")}
+    assert len(tests) == 2
+    tests.pop("test_it_keeps_its_promises")  # which has just been seen
+    for check in tests.values():
+        check()
+    made = plan(read_sweep(sweep))
+    assert len(made.all_trials) >= 96
+    assert f"{kind}/fresh_one" in made.plugin_digests
+
+
+def test_the_written_test_finds_a_broken_promise(tmp_path: Path) -> None:
+    """The test of a plug-in that was edited into one that breaks one says which, and how to mend it."""
+    plugin, test, _ = scaffold("datasets", "fresh_one", tmp_path)
+    plugin.write_text(plugin.read_text().replace("default_rng(0)", "default_rng()"))
+    with pytest.raises(AssertionError, match=r"loading repeats: .*draw splits with a fixed seed"):
+        runpy.run_path(str(test))["test_it_keeps_its_promises"]()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("My-Space", "'My-Space' cannot name a search space; use small letters, digits and _, .* for example my_space$"),
+        ("3d", "begin with a letter$"),
+        ("class", "begin with a letter$"),
+        ("vit", r"'vit' is the name of a search space already: .*search_spaces/vit.py \(from agd-bench\); choose another"),
+    ],
+)
+def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> None:
+    """Nothing is written."""
+    with pytest.raises(InputError, match=message):
+        scaffold("search_spaces", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", ["fresh_one.py", "tests/test_fresh_one.py", "fresh_one.toml"])
+def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
+    """A file of that name is named, and the others are not written either."""
+    path = tmp_path / there
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(InputError, match=rf"{there} is there already, and nothing is overwritten; .*--to"):
+        scaffold("datasets", "fresh_one", tmp_path)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+
+
+def test_the_command_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders by kind unless another is given, and the commands to go on with."""
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["new", "algorithm", "fresh_one"], ["new", "dataset", "fresh_one", "--to", "here"]):
+        monkeypatch.setattr(sys, "argv", ["agd-bench", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+    assert (tmp_path / "my_algorithms" / "fresh_one.py").is_file()
+    said = capsys.readouterr().out
+    assert "    agd-bench check here/fresh_one.py\n    pytest here/tests/test_fresh_one.py\n" in said
