@@ -86,6 +86,18 @@ def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple
     return tuple(listed)
 
 
+def in_order(architectures: tuple[str, ...], choice: SearchSpaceChoice) -> tuple[str, ...]:
+    """Architectures in the order in which a sweep trains them.
+
+    Args:
+        architectures: those that the sweep takes.
+        choice: says in which order; a random one is sorted by SHA-256, which no version of a generator can change.
+    """
+    if choice.order == "given":
+        return architectures
+    return tuple(sorted(architectures, key=lambda architecture: hashlib.sha256(f"{choice.name} {architecture}".encode()).digest()))
+
+
 def _defect(module: ModuleType, space: str, architecture: str) -> str:
     """Why an architecture cannot be trained, or an empty string."""
     try:
@@ -207,7 +219,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
     for space in sweep.search_spaces:
         module = modules[f"search_spaces/{space.name}"]
         _check_options(module, space)
-        architectures = choose_architectures(module, space)
+        architectures = in_order(choose_architectures(module, space), space)
         sound = [architecture for architecture in architectures if not _defect(module, space.name, architecture)]
         for dataset in sweep.datasets:
             for profile in sweep.profiles:

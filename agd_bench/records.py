@@ -67,12 +67,15 @@ class SearchSpaceChoice(Record):
         name: the plug-in's name.
         label: what results call it; two choices of one plug-in with different options need two labels.
         architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, or a list of them.
+        order: in which order they are trained: as they were drawn, enumerated or listed, or `random`: by a hash of the space's name and
+            the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it.
         options: keyword options of the plug-in's `build`, for example `channels`; part of every trial's identity.
     """
 
     name: Name
     label: Name = ""
     architectures: Annotated[int, Field(ge=1)] | Literal["all"] | tuple[str, ...] = 16
+    order: Literal["given", "random"] = "given"
     options: Scalars = {}
 
     @model_validator(mode="before")
