@@ -130,6 +130,10 @@ def run(
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
+    start_from: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="RUN", help="Take in what this run or published leaderboard holds first; only the rest is trained."),
+    ] = None,
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="TIME", help="End cleanly after 600 (seconds), 45m or 8h; go on another time.")
     ] = None,
@@ -164,6 +168,7 @@ def run(
                 observer=display,
                 time_limit_seconds=seconds_of(time_limit) if time_limit else None,
                 part=part,
+                start_from=[_locate_run(one) for one in start_from or ()],
             )
     except KeyboardInterrupt:
         print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
@@ -272,6 +277,25 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     _print_table(table, as_json)
     if int(table[["missing", "running"]].to_numpy().sum()):
         raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of one sweep: folders, published leaderboards, stores' URLs.")],
+    to: Annotated[str, typer.Option("--to", metavar="RUN", help="A run's folder or a store's URL, new or of this sweep.")],
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+) -> None:
+    """Join runs of one sweep into one, which can be continued, reported and published.
+
+    A trial that ended in several runs is kept once if all measured the same, whatever seconds it took; else nothing is joined.
+    """
+    from agd_bench.sweeping import merge as merge_runs
+
+    merged = merge_runs([_locate_run(run) for run in runs], to, folders=_folders(search_spaces, algorithms, datasets))
+    twice = f" ({merged.repeated} were trained more than once, equally)" if merged.repeated else ""
+    print(f"{to}: {merged.taken} trials taken in{twice}; {merged.left} of {merged.planned} are still to be done")
 
 
 @app.command()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agd_bench import plugins
-from agd_bench.errors import ExecutorError, PluginError
+from agd_bench.errors import ExecutorError, InputError, PluginError
 from agd_bench.planning import Folders, folders_of, plan
-from agd_bench.records import Sweep
-from agd_bench.store import Results, ended_trials, load_results
+from agd_bench.records import TERMINAL, Plan, Sweep
+from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into
+from agd_bench.store.database import shown
 from agd_bench.sweeps import open_sweep
 
 if TYPE_CHECKING:
@@ -22,6 +24,22 @@ if TYPE_CHECKING:
     from agd_bench.trial import Workplace
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+class Merged(NamedTuple):
+    """What merging came to.
+
+    Attributes:
+        taken: trials that ended in the target through it.
+        repeated: trials that ended in more than one of the runs given, equally, and were kept once.
+        left: trials still to be done there.
+        planned: all trials of the sweep.
+    """
+
+    taken: int
+    repeated: int
+    left: int
+    planned: int
 
 
 def _workplace(folders: Folders, device: Device) -> Workplace:
@@ -45,6 +63,7 @@ def run(
     observer: Observer | None = None,
     time_limit_seconds: float | None = None,
     part: str | None = None,
+    start_from: Sequence[Path | str] = (),
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
 
@@ -61,6 +80,7 @@ def run(
         observer: told of every event and of the progress.
         time_limit_seconds: from now; what is not done by then is left to the next call.
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
+        start_from: runs, published folders or stores' URLs whose results are merged into this run first.
 
     Returns:
         What is stored in the end.
@@ -76,8 +96,11 @@ def run(
     own = None if part is None else Part.parse(part)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
+    made = plan(asked, folders)
+    if start_from:
+        _merge(start_from, store_url or folder, made)
     run_plan(
-        plan(asked, folders),
+        made,
         folder,
         _workplace(folders_of(asked, folders), device),
         executor=executor,
@@ -90,6 +113,41 @@ def run(
         part=own,
     )
     return load_results(store_url or folder)
+
+
+def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None = None) -> Merged:
+    """Join runs of one sweep, from several machines or slices, into one that can be continued, reported and published.
+
+    Of a trial that ended in several runs one row is kept, if all measured the same: status, hyperparameters, and every accuracy, loss,
+    count and curve point to the last digit. Seconds, joules and memory may differ; those of the first run given are kept.
+
+    Args:
+        runs: run folders, published folders or stores' URLs.
+        to: a run folder or a database's URL; made if it is not there, else its own results come first.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        How many trials ended there through this, and what is still to be done.
+
+    Raises:
+        InputError: no run, nothing to read, or a trial that ended differently in two runs; nothing is written then.
+        RunChangedError: runs of different sweeps, or of plug-ins that were edited since.
+        StoreError: the target cannot be written.
+    """
+    if not runs:
+        raise InputError("nothing to merge; give at least one run")
+    return _merge(runs, to, plan(load_results(runs[0]).sweep, folders))
+
+
+def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan) -> Merged:
+    named = [(shown(run), load_results(run)) for run in runs]
+    for name, results in named:
+        check_same_sweep(name, results, made)
+    joined = join(named)
+    with Store.open(to, made) as store:
+        taken = merge_into(store, made, joined)
+        left = sum(standing.status not in TERMINAL for standing in store.standings().values())
+    return Merged(taken, joined.repeated, left, len(made.all_trials))
 
 
 def estimate(

@@ -2,6 +2,7 @@
 
 from agd_bench.store.columns import COLUMNS, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.exporting import export
+from agd_bench.store.merging import Joined, check_same_sweep, join, merge_into
 from agd_bench.store.reading import Results, ended_trials, load_results, status
 from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
 
@@ -10,14 +11,18 @@ __all__ = [
     "LOST",
     "OUT_OF_MEMORY",
     "Column",
+    "Joined",
     "Results",
     "Standing",
     "Store",
+    "check_same_sweep",
     "columns_of",
     "dictionary",
     "dictionary_markdown",
     "ended_trials",
     "export",
+    "join",
     "load_results",
+    "merge_into",
     "status",
 ]

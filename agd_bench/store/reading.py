@@ -186,7 +186,7 @@ def _find(location: Path | str) -> None:
     check_file(folder / FILE)
 
 
-def _is_published(location: Path | str) -> bool:
+def is_published(location: Path | str) -> bool:
     """A published folder has all its files and no database."""
     if is_url(location) or (Path(location) / FILE).exists():
         return False
@@ -203,7 +203,7 @@ def load_results(location: Path | str) -> Results:
         InputError: nothing of the kind is there; the message says what a run folder holds.
         StoreDamagedError: a corrupt or incomplete store, or one of another version.
     """
-    if _is_published(location):
+    if is_published(location):
         return _read_published(Path(location))
     _find(location)
     return _read_database(location)
@@ -249,7 +249,7 @@ def status(location: Path | str) -> pd.DataFrame:
         InputError: as `load_results`.
         StoreDamagedError: as `load_results`.
     """
-    if _is_published(location):
+    if is_published(location):
         trials = read_csv("trials", Path(location) / "trials.csv")[["algorithm", "status", "position"]]
     else:
         _find(location)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 
 import sqlalchemy as sa
 
-from agd_bench.errors import RunChangedError, StoreDamagedError, StoreError
+from agd_bench.errors import InputError, RunChangedError, StoreDamagedError, StoreError
 from agd_bench.records import CurvePoint, Plan, Scalars, Status, Sweep, Trial, TrialResult, canonical_json, digest
 from agd_bench.store import locking
 from agd_bench.store.database import (
@@ -43,6 +43,7 @@ from agd_bench.store.database import (
     shown,
     translated,
 )
+from agd_bench.store.reading import is_published
 
 LOST = "lost"
 OUT_OF_MEMORY = "out of memory"
@@ -110,8 +111,13 @@ def _meta_of(plan: Plan) -> dict[str, str]:
     }
 
 
-def _differences(old: dict[str, str], plan: Plan) -> list[str]:
-    """What of the stored run is not as the plan has it, in words."""
+def differences(old: dict[str, str], plan: Plan) -> list[str]:
+    """What of a stored run is not as the plan has it, in words.
+
+    Args:
+        old: the run's meta data.
+        plan: what is asked now.
+    """
     before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
     changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
     digests: dict[str, str] = json.loads(old["plugin_digests"])
@@ -165,8 +171,11 @@ class Store:
             RunLockedError: another driver is working on it.
             StoreDamagedError: no store of ours, of another version, or corrupt.
             StorageFullError: no space.
+            InputError: a published folder, which is read only.
             StoreError: the database cannot be reached or written.
         """
+        if is_published(location):
+            raise InputError(f"{location}: a published leaderboard, which no run writes to; give another --out, and this folder to --from")
         if not is_url(location):
             file = _make_folder(Path(location)) / FILE
             if file.exists():
@@ -192,7 +201,7 @@ class Store:
             raise StoreDamagedError(
                 f"{shown(self.location)}: schema {stored}, but this agd-bench reads {SCHEMA_VERSION}; use another --out or database"
             )
-        changed = _differences(old, plan) if old else []
+        changed = differences(old, plan) if old else []
         if changed:
             raise RunChangedError(
                 f"{shown(self.location)} holds results of something else: {', '.join(changed[:4])} changed;"
@@ -360,6 +369,31 @@ class Store:
         with self._transaction() as connection:
             self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
+
+    def take_in(
+        self, trials: list[dict[str, Any]], attempts: list[dict[str, Any]], curves: list[dict[str, Any]], numbers: list[dict[str, Any]]
+    ) -> None:
+        """Rows of another run of this sweep, all or none; see `merging`.
+
+        Args:
+            trials: whole rows of trials that are planned here; what was known of their ends and attempts is replaced.
+            attempts: every attempt at these trials, none of them running.
+            curves: of those of them that had not ended here.
+            numbers: the diagnostics of the same.
+        """
+        if not trials:
+            return
+        taken = ("status", "reason", "hyperparameters", "proposal", "attempts", "charged_seconds", *MEASURED)
+        this = TRIALS.c.trial_id == sa.bindparam("this")
+        with self._transaction() as connection:
+            named = [{"this": row["trial_id"]} for row in trials]
+            values = [one | {f"new_{name}": row[name] for name in taken} for one, row in zip(named, trials, strict=True)]
+            connection.execute(TRIALS.update().where(this).values({name: sa.bindparam(f"new_{name}") for name in taken}), values)
+            connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.trial_id == sa.bindparam("this")), named)
+            closed = [{**row, "deadline_at": row["ended_at"], "blamed": 0} for row in attempts]
+            for table, rows in ((ATTEMPTS, closed), (CURVES, curves), (DIAGNOSTICS, numbers)):
+                if rows:
+                    connection.execute(table.insert(), rows)
 
     def close(self) -> None:
         """Release the run for other drivers.
