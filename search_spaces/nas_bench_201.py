@@ -11,9 +11,21 @@ published ones, and the published FLOPs are the multiply-adds of convolutions an
 bias of the classifier. So they are in 15,421 of the 15,625 published records; the other 204 are off by thirds or halves
 of convolutions, as averages over trainings of different isomorphic cells are.
 
-The operation `none` brings nothing. A convolution whose result reaches no output is part of the network, as published:
-it counts, it is computed, and it gets no gradient (`grad` is None). In 341 architectures the input does not reach the
-output at all; they build, their logits do not depend on the image, and `defect` says so.
+Architectures are listed in the published order, so that number 6111 is the benchmark's architecture 6111. That order is
+random: any first n are a fair sample.
+
+The operation `none` brings nothing. An edge that only zeros enter, or that does not lead to the output, is dead. As
+published (`dead_edges = "kept"`), dead convolutions are part of the network: they count, they are computed, and get no
+gradient but zeros (`grad` is None where nothing uses the result). `dead_edges = "dropped"` builds the network without them:
+12.9 % of the multiply-adds of the whole space (15.1 % of those in cells' convolutions) with equal logits and gradients in the
+profile `matrix-only`, and a depth L, for AGD, over parameters that learn. In the profile `as-published` it is another network
+for 2,140 architectures: there a normalisation shifts what a dead convolution makes of zeros by a learned constant. In 341
+architectures the input does not reach the output at all; they build, their logits do not depend on the image, and `defect`
+says so.
+
+Many strings are one network. `canonical` names the first one, in the published order, by one of two rules (`_cell_classes.py`
+has both): `functions`, exact, 5,044 networks; or `strings`, the paper's, 6,466. With dead edges dropped, networks that are
+equal by the exact rule also draw the same initial weights from a seed, so that they train to equal results, to rounding.
 
 References:
     X. Dong and Y. Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", ICLR 2020.
@@ -24,15 +36,23 @@ References:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import random
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from search_spaces import _cell_classes as cell_classes
 from search_spaces import _cell_graphs as cell_graphs
 
-OPTIONS = {"channels": 16, "cells": 5}
+OPTIONS = {"channels": 16, "cells": 5, "dead_edges": "kept"}
+SMALL = {"channels": 4, "cells": 1}
+RULES = ("functions", "strings")
+"""By which strings are one network; see `canonical`."""
+EQUAL_TRAINING = {"profile": "matrix-only", "options": {"dead_edges": "dropped"}}
+"""Where networks of one canonical name (by the first rule) train to equal results from equal seeds."""
 SHALLOW = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 """The network of direct skips, whose learning rate is carried over to the others."""
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -58,9 +78,38 @@ def operations_of(architecture: str) -> tuple[str, ...]:
     return operations
 
 
-def architectures() -> Iterator[str]:
-    """All 15,625, the last edge's operation changing fastest. (The published index is another, random order.)"""
-    return (_name(operations) for operations in itertools.product(OPERATIONS, repeat=len(EDGES)))
+@cache
+def architectures() -> tuple[str, ...]:
+    """All 15,625 in the published order: `architectures()[index]`."""
+    listed = [_name(operations) for operations in itertools.product(OPERATIONS, repeat=len(EDGES))]
+    random.Random(88).shuffle(listed)  # what the benchmark's authors did; the tests compare with their table
+    return tuple(listed)
+
+
+def canonical(architecture: str, rule: str = "functions") -> str:
+    """The first architecture, in the published order, that is the same network by a rule.
+
+    Args:
+        architecture: its string.
+        rule: `functions`: equal as functions and in training, without learned scales and shifts; or `strings`: the paper's.
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule {rule!r} is none of {', '.join(RULES)}")
+    return _first_of_class(rule)[_CLASSES[rule](operations_of(architecture))]
+
+
+_CLASSES: dict[str, Callable[[tuple[str, ...]], object]] = {
+    "functions": lambda operations: cell_classes.form(operations)[0],
+    "strings": cell_classes.published_text,
+}
+
+
+@cache
+def _first_of_class(rule: str) -> dict[object, str]:
+    first: dict[object, str] = {}
+    for architecture in architectures():
+        first.setdefault(_CLASSES[rule](operations_of(architecture)), architecture)
+    return first
 
 
 def sample(rng: np.random.Generator) -> str:
@@ -82,14 +131,63 @@ def defect(architecture: str) -> str:
     return "" if has_path(architecture) else "no path from input to output"
 
 
-def graph(architecture: str, channels: int = 16, cells: int = 5) -> tuple[cell_graphs.PathEdge, ...]:
+def graph(architecture: str, channels: int = 16, cells: int = 5, dead_edges: str = "kept") -> tuple[cell_graphs.PathEdge, ...]:
     """The network's edges, for counting paths; options as for `build`."""
-    return cell_graphs.network_edges(operations_of(architecture), cells)
+    return cell_graphs.network_edges(_built_operations(architecture, dead_edges), cells)
 
 
 def cell(architecture: str) -> tuple[cell_graphs.PathEdge, ...]:
     """The edges of one cell."""
     return cell_graphs.cell_edges(operations_of(architecture))
+
+
+def _built_operations(architecture: str, dead_edges: str) -> tuple[str, ...]:
+    """The operations that are built: all, or `none` in the place of dead ones."""
+    operations = operations_of(architecture)
+    if dead_edges not in ("kept", "dropped"):
+        raise ValueError(f"dead_edges {dead_edges!r} is none of kept, dropped")
+    if dead_edges == "kept":
+        return operations
+    live = cell_classes.live_edges(operations)
+    return tuple(operation if edge in live else "none" for edge, operation in enumerate(operations))
+
+
+def size(
+    architecture: str,
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    channels: int = 16,
+    cells: int = 5,
+    dead_edges: str = "kept",
+) -> tuple[int, int]:
+    """Parameters and multiply-adds of a network as published (with biases, scales and shifts), without building it.
+
+    Args:
+        architecture: its string.
+        in_channels: of the images.
+        num_classes: logits a network gives.
+        image_size: pixels a side.
+        channels: as for `build`.
+        cells: as for `build`.
+        dead_edges: as for `build`; `kept` gives the published figures.
+
+    Returns:
+        Trainable scalars, and the multiply-adds of convolutions and classifier for one image.
+    """
+    taps = [cell_graphs.WEIGHTED[name] ** 2 for name in _built_operations(architecture, dead_edges) if name in cell_graphs.WEIGHTED]
+    pixels = image_size**2
+    multiply_adds = 9 * in_channels * channels * pixels
+    parameters = 9 * in_channels * channels + 2 * channels
+    for stage in range(3):
+        if stage:
+            image_size, channels = (image_size + 1) // 2, 2 * channels
+            pixels = image_size**2
+            reduction = (9 + 18 + 1) * channels**2 // 2  # two convolutions of the residual branch, one of the shortcut
+            parameters, multiply_adds = parameters + reduction + 4 * channels, multiply_adds + reduction * pixels
+        weights = cells * sum(taps) * channels**2
+        parameters, multiply_adds = parameters + weights + 2 * channels * cells * len(taps), multiply_adds + weights * pixels
+    return parameters + 2 * channels + (channels + 1) * num_classes, multiply_adds + channels * num_classes
 
 
 class _ConvolutionBlock(nn.Sequential):
@@ -110,17 +208,23 @@ def _operation(name: str, channels: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """Four nodes; `edges` holds the operation of each edge but `none`, under its number in `EDGES`."""
+    """Four nodes; `edges` holds the operation of each edge but `none`, under its number in `EDGES`.
 
-    def __init__(self, operations: tuple[str, ...], channels: int) -> None:
+    Args:
+        operations: of each edge.
+        channels: of the feature maps.
+        order: edges whose operations are made, and draw their weights, before the others'.
+    """
+
+    def __init__(self, operations: tuple[str, ...], channels: int, order: tuple[int, ...] = ()) -> None:
         super().__init__()
-        present = {str(edge): _operation(name, channels) for edge, name in enumerate(operations) if name != "none"}
-        self.edges = nn.ModuleDict(present)
+        edges = dict.fromkeys((*order, *range(len(operations))))
+        self.edges = nn.ModuleDict({str(edge): _operation(operations[edge], channels) for edge in edges if operations[edge] != "none"})
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps (N, C, H, W) to feature maps of that shape."""
         nodes: list[Tensor | None] = [images, None, None, None]
-        for edge, operation in self.edges.items():
+        for edge, operation in sorted(self.edges.items()):
             start, end = EDGES[int(edge)]
             source = nodes[start]
             result = operation(torch.zeros_like(images) if source is None else source)
@@ -150,7 +254,7 @@ class Reduction(nn.Module):
         return halved
 
 
-def build(architecture: str, in_channels: int, num_classes: int, channels: int = 16, cells: int = 5) -> nn.Module:
+def build(architecture: str, in_channels: int, num_classes: int, channels: int = 16, cells: int = 5, dead_edges: str = "kept") -> nn.Module:
     """The network of an architecture.
 
     Args:
@@ -159,11 +263,13 @@ def build(architecture: str, in_channels: int, num_classes: int, channels: int =
         num_classes: logits a network gives.
         channels: of the first stage, at least 1; 16 as published.
         cells: in each of the three stages, at least 1; 5 as published.
+        dead_edges: `kept` as published, or `dropped`. Without them, weights are drawn in an order that equal cells share.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).
     """
-    operations = operations_of(architecture)
+    operations = _built_operations(architecture, dead_edges)
+    order = cell_classes.form(operations)[1] if dead_edges == "dropped" else ()
     for option, value in (("channels", channels), ("cells", cells)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{option} {value!r} is out of range; give a whole number from 1")
@@ -172,6 +278,6 @@ def build(architecture: str, in_channels: int, num_classes: int, channels: int =
         if stage:
             layers.append(Reduction(channels))
             channels *= 2
-        layers += [Cell(operations, channels) for _ in range(cells)]
+        layers += [Cell(operations, channels, order) for _ in range(cells)]
     head = [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)]
     return nn.Sequential(*layers, *head)

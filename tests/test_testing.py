@@ -98,6 +98,18 @@ SPACE_FAULTS = {
     "features of other names": ("def canonical(", FEATURES.format("{architecture: 1.0}") + "def canonical(", "features()", "other names"),
     "endless features": ("def canonical(", FEATURES.format('{"a": float("inf")}') + "def canonical(", "features()", "finite numbers"),
     "unknown small options": ('{"depth": 1}\n', '{"depth": 1}\nSMALL = {"width": 1}\n', "OPTIONS", "values of options for quick checks"),
+    "a rule with two names": (
+        "def canonical(architecture):\n    return architecture\n",
+        "RULES = ('one', 'two')\ndef canonical(architecture, rule='one'):\n    return architecture + '0' * (rule == 'two')\n",
+        "canonical()",
+        "each class has one",
+    ),
+    "another size": (
+        "def canonical(",
+        "def size(architecture, in_channels, num_classes, image_size):\n    return 1, 1\ndef canonical(",
+        "size()",
+        "parameters and multiply-adds",
+    ),
     "defect is no text": ('    return ""\n', "    return False\n", "defect()", "return a reason"),
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agd_bench.cost import count_flops
 from agd_bench.optim.path_scaling import path_counts, read_edges
 from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, run
 from agd_bench.training.profiles import apply_profile
@@ -45,6 +46,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "the image reaches the logits and the gradient every parameter": space.gradient,
     }
     optional = {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects, "features": space.features}
+    optional["size"] = space.size
     for name, check in optional.items():
         if hasattr(module, name):
             checks[f"{name}() keeps its promise"] = check
@@ -173,8 +175,8 @@ class _SearchSpace:
         return f"{1e3 * draw:.2f} ms a draw, at most {1e3 * slowest:.0f} ms a network"
 
     def learning(self, architecture: str) -> int:
-        """How many parameters get a gradient."""
-        network = self.network(architecture)
+        """How many parameters get a gradient, without learned scales and shifts: with them, even zeros can be told apart."""
+        network = apply_profile(self.network(architecture), "matrix-only")
         torch.autograd.backward(network(torch.randn(4, 3, 16, 16)).square().sum())
         return sum(p.numel() for p in network.parameters() if p.grad is not None and bool(p.grad.any()))
 
@@ -224,6 +226,22 @@ class _SearchSpace:
             if once != architecture and not self.defect(once):
                 sizes = [self.learning(name) for name in (architecture, once)]
                 demand(sizes[0] == sizes[1], f"{case}, but {sizes[0]:,} and {sizes[1]:,} of their parameters learn; they are not equal")
+            for rule in getattr(self.module, "RULES", ()):
+                name = self.module.canonical(architecture, rule)
+                demand(self.module.canonical(name, rule) == name, f"canonical({name!r}, {rule!r}) is another name; each class has one")
+
+    def size(self) -> None:
+        small = getattr(self.module, "SMALL", {})
+        for architecture, (channels, pixels) in zip(self.drawn(count=2), IMAGES, strict=True):
+            with torch.device("meta"):
+                network = self.module.build(architecture, channels, 10, **small)
+                counted = count_flops(network, torch.zeros(1, channels, pixels, pixels)).forward // 2
+            built = sum(parameter.numel() for parameter in network.parameters()), counted
+            told = self.module.size(architecture, channels, 10, pixels, **small)
+            demand(
+                told == built,
+                f"size({architecture!r}, {channels}, 10, {pixels}) is {told}; its network has parameters and multiply-adds {built}",
+            )
 
     def features(self) -> None:
         """Finite numbers under the same names for every architecture: analysis asks which of them an algorithm favours."""

@@ -12,12 +12,13 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 
 from agd_bench import plugins
 from agd_bench.testing import check_search_space
-from search_spaces import _dag_codes, darts, nas_bench_101
+from search_spaces import _dag_codes, darts, nas_bench_101, nas_bench_201
 from tests.search_spaces.test_darts import canonical_cells, classes
 
 
@@ -37,6 +38,14 @@ def main() -> None:
     finite = {"nas_bench_201": 15_625, "nats_size": 32_768, "vgg": 4_096, "preact_resnet": 648, "resnet_skips": 312, "vit": 324, "fcn": 20}
     for name, size in finite.items():
         count(f"{name}: architectures", plugins.load("search_spaces", name).architectures, size)
+    for dead_edges in ("kept", "dropped"):
+        sizes = partial(nas_bench_201.size, in_channels=3, num_classes=10, image_size=32, dead_edges=dead_edges)
+        count(
+            f"nas_bench_201: parameters and FLOPs of all, dead edges {dead_edges}", partial(map, sizes, nas_bench_201.architectures()), 28
+        )
+    for rule, classes_found in (("functions", 5_044), ("strings", 6_466)):
+        names = partial(nas_bench_201.canonical, rule=rule)
+        count(f"nas_bench_201: networks by the rule {rule!r}", partial(map, names, nas_bench_201.architectures()), classes_found)
     count("mlp_dag, cnn_dag: networks, one of them without a path", lambda: map(_dag_codes.smallest_code, _dag_codes.codes()), 4_079)
     count("nas_bench_101: canonical names", nas_bench_101.architectures, 423_624)
     count("nas_bench_101: published hashes", lambda: map(nas_bench_101.module_hash, nas_bench_101.architectures()), 423_624)
