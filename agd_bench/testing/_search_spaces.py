@@ -231,16 +231,19 @@ class _SearchSpace:
                 demand(self.module.canonical(name, rule) == name, f"canonical({name!r}, {rule!r}) is another name; each class has one")
 
     def size(self) -> None:
+        """size(architecture, in_channels, num_classes, image_size, **options) gives parameters and multiply-adds from the definition,
+        equal to those of the built network: sweeps are stratified by them without building thousands.
+        """
         small = getattr(self.module, "SMALL", {})
-        for architecture, (channels, pixels) in zip(self.drawn(count=2), IMAGES, strict=True):
+        for architecture, (channels, pixels, classes) in zip(self.drawn(count=2), IMAGES, strict=True):
             with torch.device("meta"):
-                network = self.module.build(architecture, channels, 10, **small)
+                network = self.module.build(architecture, channels, classes, **small)
                 counted = count_flops(network, torch.zeros(1, channels, pixels, pixels)).forward // 2
             built = sum(parameter.numel() for parameter in network.parameters()), counted
-            told = self.module.size(architecture, channels, 10, pixels, **small)
+            told = self.module.size(architecture, channels, classes, pixels, **small)
             demand(
                 told == built,
-                f"size({architecture!r}, {channels}, 10, {pixels}) is {told}; its network has parameters and multiply-adds {built}",
+                f"size({architecture!r}, {channels}, {classes}, {pixels}) is {told}; its network has parameters and multiply-adds {built}",
             )
 
     def features(self) -> None:
