@@ -45,7 +45,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, given: str, known: Iterable[str], advice: str = "") -> None:
         names = sorted(known)
-        nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(given, names, n=5, cutoff=0.5)
+        # Of equally near ones, that which has the same letters: people swap two more often than they type another.
+        nearest = sorted(close, key=lambda name: sorted(name) != sorted(given))
         guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
         shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "") or "none"
         super().__init__(f"unknown {kind} {given!r}.{guess} Known: {shown}.{' ' + advice if advice else ''}")

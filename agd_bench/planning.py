@@ -126,12 +126,13 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
     if choice.tuning_scope == "none":
         _check_untuned(module, choice)
         return
-    fixed = sorted(set(choice.hyperparameters) & set(module.RANGES))
+    ranges = plugins.ranges_of(module) if choice.tuning_trials else module.RANGES
+    fixed = sorted(set(choice.hyperparameters) & set(ranges))
     if fixed:
         raise SweepError(f"algorithm {choice.label!r}: {', '.join(fixed)} is tuned by its RANGES and cannot be fixed as well")
     if module.RANGES and not choice.tuning_trials:
         raise SweepError(f"algorithm {choice.label!r} is externally tuned: give tuning_trials, at least 1")
-    if choice.tuning_trials and not module.RANGES:
+    if choice.tuning_trials and not ranges:
         raise SweepError(f"algorithm {choice.label!r} is self-tuning: it has nothing to tune, so tuning_trials must be 0")
     if choice.sampler == "grid":
         _check_grid(module, choice)
@@ -143,12 +144,13 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
 
 def _check_grid(module: ModuleType, choice: AlgorithmChoice) -> None:
     """A grid is searched whole, and its size is what the sweep says, so that its cost stands in the sweep."""
-    continuous = [name for name, given in module.RANGES.items() if "choices" not in given]
+    ranges = plugins.ranges_of(module)
+    continuous = [name for name, given in ranges.items() if "choices" not in given]
     if continuous:
         raise SweepError(
             f"algorithm {choice.label!r}: a grid needs choices, and {', '.join(continuous)} has a range; use another sampler than 'grid'"
         )
-    points = math.prod(len(given["choices"]) for given in module.RANGES.values())
+    points = math.prod(len(given["choices"]) for given in ranges.values())
     if choice.tuning_trials != points:
         raise SweepError(f"algorithm {choice.label!r}: its grid has {points} points; give tuning_trials = {points}")
 

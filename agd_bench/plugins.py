@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 from agd_bench.errors import PluginError, UnknownNameError
 
@@ -174,6 +174,12 @@ def load_source(source: Source) -> ModuleType:
                 f" begin with {name}({', '.join(given)})"
             ) from None
     return module
+
+
+def ranges_of(algorithm: ModuleType) -> dict[str, dict[str, Any]]:
+    """What a study of an algorithm searches: its RANGES, or the CALIBRATION of one that needs no study."""
+    found: dict[str, dict[str, Any]] = algorithm.RANGES or getattr(algorithm, "CALIBRATION", {})
+    return found
 
 
 def lacks(source: Source) -> str:

@@ -27,7 +27,7 @@ Purpose = Literal["tuning", "final"]
 Scope = Literal["architecture", "search-space", "none"]
 Sampler = Literal["tpe", "random", "grid"]
 Metric = Literal["val_accuracy", "train_loss"]
-LossName = Literal["square", "cross-entropy"]
+LossName = Literal["square", "cross-entropy", "smoothed-cross-entropy"]
 Precision = Literal["float32", "bfloat16"]
 Diagnostics = Literal["optimizer", "network", "network-start"]
 Status = Literal["done", "diverged", "failed", "refused", "pruned", "unneeded"]
@@ -106,7 +106,8 @@ class AlgorithmChoice(Record):
         name: the plug-in's name.
         label: what results call it; two entries of one plug-in need two labels.
         hyperparameters: values to fix, by the names of the plug-in's `build`.
-        loss: the loss to train with instead of the algorithm's own.
+        loss: the loss to train with instead of the algorithm's own: `square`, `cross-entropy`, or `smoothed-cross-entropy` (label
+            smoothing 0.1). An algorithm whose constants hold for some losses alone says so (LOSSES), and others are refused.
         tuning_trials: proposals of each study; needs an algorithm with `RANGES`, 0 for one without.
         tuning_scope: whether each architecture is tuned for itself, the search space once on `proxies` of it, or nothing
             (`none`: the `untuned` values everywhere). A sweep may list several: see `Sweep.algorithms`.

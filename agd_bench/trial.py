@@ -27,6 +27,7 @@ from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Ref
 from agd_bench.optim import losses, path_scaling
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training import checkpointing, fitting
+from agd_bench.training.averaging import refreshed_images
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.training.profiles import apply_profile
 
@@ -140,7 +141,8 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
     built = algorithm.build(network, steps, **graph, **trial.settings)
     optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
     loss = losses.by_name(trial.loss) if trial.loss else algorithm.loss
-    return fitting.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics)
+    tell = getattr(algorithm, "diagnostics", None)
+    return fitting.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics, tell=tell)
 
 
 def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
@@ -197,7 +199,8 @@ class _Attempt:
         self.measured["parameters"] = sum(p.numel() for p in fit.network.parameters() if p.requires_grad)
         flops = cost.count_flops(fit.network, example_image(trial, self.workplace, self.device))
         self.measured["forward_flops"] = flops.forward
-        self.training_flops = flops.training * images
+        refreshed = refreshed_images(fit.network, fit.optimizer, images, trial.batch_size)
+        self.training_flops = flops.training * images + flops.forward * refreshed
         cost.reset_peak_memory(self.device)
         self._resume(fit)
         if trial.purpose == "final" and {"network", "network-start"} & set(trial.diagnostics):

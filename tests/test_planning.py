@@ -136,6 +136,16 @@ def test_a_random_search_is_a_study_of_its_own() -> None:
     assert study.key == "ef0c118a66c03204"
 
 
+def test_what_a_learning_rate_free_algorithm_leaves_open_can_be_searched() -> None:
+    """Without tuning it has no study; with tuning its CALIBRATION is searched, and none of that may be fixed as well."""
+    plain = plan(sweep(algorithms=[{"name": "prodigy", "hyperparameters": {"weight_decay": 0.1}}]))
+    assert not plain.studies
+    searched = plan(sweep(algorithms=[{"name": "prodigy", "tuning_trials": 2}]))
+    assert [len(study.rounds) for study in searched.studies] == [2] * len(searched.studies)
+    with pytest.raises(SweepError, match="weight_decay is tuned"):
+        plan(sweep(algorithms=[{"name": "prodigy", "tuning_trials": 2, "hyperparameters": {"weight_decay": 0.1}}]))
+
+
 def test_adaptive_seeds_plan_the_trials_of_a_fixed_number() -> None:
     """The same ids in the same order as with that many seeds."""
     made = plan(sweep(seeds="adaptive", adaptive_seeds={"most": 4}))

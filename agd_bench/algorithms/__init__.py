@@ -16,6 +16,10 @@ A module defines
   of the extra of this distribution that installs them. Both are literals, read without importing the module, which may therefore
   import its package at the top. Without the package it is still listed, as not ready, and a sweep that asks for it is told what to
   install;
+- optionally `CALIBRATION`, for an algorithm without `RANGES`: hyperparameters with defaults that a study may search all the same, in the
+  same form, when an entry of a sweep gives it `tuning_trials`;
+- optionally `diagnostics(optimizer)`: floats by name that are read once an epoch, after training; `eta`, the rate that its steps have,
+  stands in the curves instead of param_groups[0]["lr"], the others are recorded where a sweep asks for `diagnostics = ["optimizer"]`;
 - optionally `LOSSES`, the losses that it may be given, and `GUARANTEE`, whether every step is proved to descend: both stand in
   every result.
 
@@ -24,6 +28,10 @@ that name; where the search space tells no paths, it is refused. `STUDY`, option
 its final ones: `network` ("shallow": by search-space scope, trained on the space's SHALLOW network instead of on proxies), `epochs`,
 `seeds` (trainings of each proposal), `metric` ("train_loss", the smallest of which is best, instead of validation accuracy) and
 `hyperparameters` (values that the final trials do not get).
+
+An optimizer that answers with other weights than it trains at (schedule-free, iterate averaging) has two methods: `eval()` puts the
+answer's weights into the network, `train()` the training's; `build` returns it in training mode. The harness calls them around each
+evaluation, after it computed the statistics of batch normalisation anew (`agd_bench.training.averaging`), which is charged.
 
 A network that an algorithm cannot train is answered with `agd_bench.errors.Refused`. To add one, copy the nearest module here
 or into a folder of yours; nothing is registered.

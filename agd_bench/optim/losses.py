@@ -35,11 +35,27 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(_widened(logits), labels)
 
 
+SMOOTHING = 0.1
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy against targets that have 1 - SMOOTHING at the label and SMOOTHING spread evenly over all classes, in nats.
+
+    References:
+        Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: Rethinking the Inception Architecture for Computer Vision. CVPR 2016, section 7.
+    """
+    return functional.cross_entropy(_widened(logits), labels, label_smoothing=SMOOTHING)
+
+
 def _widened(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"square": square, "cross-entropy": cross_entropy}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "square": square,
+    "cross-entropy": cross_entropy,
+    "smoothed-cross-entropy": smoothed_cross_entropy,
+}
 """The losses by the names that a sweep uses."""
 
 

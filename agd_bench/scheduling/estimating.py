@@ -19,6 +19,7 @@ import torch
 
 from agd_bench import cost
 from agd_bench.errors import AgdBenchError, Refused
+from agd_bench.plugins import ranges_of
 from agd_bench.records import Plan, Sweep, Trial
 from agd_bench.training import fitting
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
@@ -109,7 +110,8 @@ def _estimate_cells(trials: list[Trial], workplace: Workplace) -> tuple[float, f
 
 def _with_placeholder(trial: Trial, workplace: Workplace) -> Trial:
     """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same."""
-    ranges = workplace.load("algorithms", trial.algorithm).RANGES
+    algorithm = workplace.load("algorithms", trial.algorithm)
+    ranges = algorithm.RANGES if trial.study is None else ranges_of(algorithm)
     low = {name: given["choices"][0] if "choices" in given else given["low"] for name, given in ranges.items()}
     return trial.model_copy(update={"proposal": low}) if low else trial
 

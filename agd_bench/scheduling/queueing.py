@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from agd_bench import tuning
-from agd_bench.plugins import Kind, load
+from agd_bench.plugins import Kind, load, ranges_of
 from agd_bench.records import TERMINAL, CurvePoint, Plan, Scalars, Study, Trial, TrialResult
 from agd_bench.scheduling.seeding import Seeding
 from agd_bench.store import Standing
@@ -48,7 +48,7 @@ class OptunaTuner:
 
     def propose(self, study: Study, told: Sequence[tuning.Told]) -> Scalars:
         """The values of the next round."""
-        ranges = load("algorithms", study.algorithm, self._folders.get("algorithms", ())).RANGES
+        ranges = ranges_of(load("algorithms", study.algorithm, self._folders.get("algorithms", ())))
         return tuning.propose(study, ranges, told)
 
     def choose(self, told: Sequence[tuning.Told]) -> Scalars | None:

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from agd_bench.errors import Refused
 from agd_bench.optim.path_scaling import Edge, Graph
+from agd_bench.plugins import ranges_of
 from agd_bench.records import Profile
 from agd_bench.testing._checking import PROFILES, Check, Fault, demand, equal, keywords, run
 from agd_bench.training.profiles import apply_profile
@@ -170,16 +171,20 @@ class _Algorithm:
         keywords(self.module.prepare, ("network", "generator"))
         keywords(self.module.loss, ("logits", "labels"))
         taken = keywords(self.module.build, ("network", "steps"))
-        strange = sorted(self.module.RANGES.keys() - taken.keys())
-        demand(not strange, f"RANGES names {', '.join(strange)}, which build does not take")
+        strange = sorted(ranges_of(self.module).keys() - taken.keys())
+        fact = "RANGES" if self.module.RANGES else "CALIBRATION"
+        demand(not strange, f"{fact} names {', '.join(strange)}, which build does not take")
         needed = sorted(name for name, item in taken.items() if item.default is item.empty and name not in (*self.module.RANGES, "graph"))
         demand(not needed, f"build needs {', '.join(needed)}: give a default, or a range in RANGES")
 
     def ranges(self) -> None:
         """Each entry is {"low": a, "high": b, "log": bool} or {"choices": [...]}: that is what is searched, and published."""
-        for name, item in self.module.RANGES.items():
-            fault = _fault_of_range(item)
-            demand(not fault, f"RANGES[{name!r}] = {item}: {fault}")
+        calibration = getattr(self.module, "CALIBRATION", {})
+        demand(not (self.module.RANGES and calibration), "CALIBRATION is for an algorithm that needs no study; this one has RANGES")
+        for fact, ranges in (("RANGES", self.module.RANGES), ("CALIBRATION", calibration)):
+            for name, item in ranges.items():
+                fault = _fault_of_range(item)
+                demand(not fault, f"{fact}[{name!r}] = {item}: {fault}")
 
     def loss(self) -> None:
         """Logits (N, C) and labels (N,) give one finite number whose gradient reaches the logits."""
@@ -217,6 +222,9 @@ class _Algorithm:
             rate = training.optimizer.param_groups[0].get("lr")
             readable = rate is None or math.isfinite(float(rate))
             demand(readable, f"param_groups[0]['lr'] is {rate}; keep the learning rate there as a float or a 0-dim tensor")
+            told = self.module.diagnostics(training.optimizer) if hasattr(self.module, "diagnostics") else {}
+            plain = all(isinstance(name, str) and isinstance(value, float) for name, value in told.items())
+            demand(plain, f"diagnostics returned {told}; return floats by name")
         remarks = [f"refuses {profile} networks" for profile in PROFILES if profile not in begun]
         return "; ".join(([] if kind == "convolution" else ["refuses convolutions"]) + remarks)
 

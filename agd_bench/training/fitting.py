@@ -7,9 +7,10 @@ the training that was not interrupted, bit for bit on a CPU.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from agd_bench.diagnostics import Watch
 from agd_bench.errors import DeadlineExceeded, Diverged
 from agd_bench.records import CurvePoint, Precision
+from agd_bench.training.averaging import REFRESH_BATCHES, answer_of, refresh_statistics, refreshed_images
 from agd_bench.training.data import ImageSet, batches
 
 EVALUATION_BATCH = 512
@@ -38,6 +40,7 @@ class Fit:
         precision: arithmetic of forward and backward.
         stop_at: `time.monotonic()` after which a step raises; null without a deadline.
         diagnosed: whether `diagnostics` reads what the optimizer says of its steps.
+        tell: what the algorithm says of the optimizer, numbers by name, read once an epoch; `eta` is the rate that its steps have.
         watch: measures the network at some steps, beside the training; null: nothing does.
         steps: how many were done.
     """
@@ -51,6 +54,7 @@ class Fit:
     diagnosed: bool = False
     watch: Watch | None = None
     steps: int = 0
+    tell: Callable[[Optimizer], Mapping[str, float]] | None = None
 
     def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
         """Autocast where the precision asks for it; weights and AGD's norms stay float32."""
@@ -81,8 +85,9 @@ class Fit:
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
 
     def learning_rate(self) -> float | None:
-        """The rate of the last step, as the optimizer keeps it; AGD keeps its automatic one there."""
-        rate = self.optimizer.param_groups[0].get("lr")
+        """The rate of the last step, as the algorithm says or the optimizer keeps it; AGD keeps its automatic one there."""
+        told = {} if self.tell is None else self.tell(self.optimizer)
+        rate = told.get("eta", self.optimizer.param_groups[0].get("lr"))
         return None if rate is None else float(rate)
 
     def diagnostics(self) -> dict[str, float]:
@@ -92,8 +97,26 @@ class Fit:
         ask = getattr(self.optimizer, "diagnostics", None) if self.diagnosed else None
         said: dict[str, torch.Tensor] = {} if ask is None else ask()
         read = torch.stack([value.double() for value in said.values()]).tolist() if said else []
+        told = self.tell(self.optimizer) if self.diagnosed and self.tell is not None else {}
         watched = {} if self.watch is None else self.watch.taken(self.steps)
-        return {name: value for name, value in zip(said, read, strict=True) if math.isfinite(value)} | watched
+        finite = {name: value for name, value in [*zip(said, read, strict=True), *told.items()] if math.isfinite(value)}
+        return finite | watched
+
+    def refresh(self, images: ImageSet, batch_size: int, seed: int, augment: bool) -> None:
+        """Compute the statistics of batch normalisation for the weights that are evaluated, where they are not those trained at.
+
+        Args:
+            images: the training split.
+            batch_size: images a step.
+            seed: of the epoch: the images come as they did in its first steps.
+            augment: whether the data set's standard augmentation is applied.
+        """
+        if refreshed_images(self.network, self.optimizer, len(images.labels), batch_size):
+            generator = torch.Generator().manual_seed(seed)
+            order = torch.randperm(len(images.labels), generator=generator)
+            drawn = batches(images, batch_size, order, generator=generator, augment=augment)
+            with answer_of(self.optimizer), self.arithmetic(images.labels.device):
+                refresh_statistics(self.network, (pixels for pixels, _ in itertools.islice(drawn, REFRESH_BATCHES)))
 
 
 @dataclass(frozen=True)
@@ -105,7 +128,7 @@ class Evaluation:
 
 
 def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
-    """The network in evaluation mode on a whole split.
+    """The network in evaluation mode on a whole split, with the weights that are the optimizer's answer.
 
     Raises:
         Diverged: logits that are not finite.
@@ -114,7 +137,7 @@ def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
     order = torch.arange(len(images.labels))
     loss = torch.zeros((), device=images.labels.device)
     correct = torch.zeros((), device=images.labels.device)
-    with torch.inference_mode(), fit.arithmetic(images.labels.device):
+    with answer_of(fit.optimizer), torch.inference_mode(), fit.arithmetic(images.labels.device):
         for pixels, labels in batches(images, EVALUATION_BATCH, order):
             logits = fit.network(pixels).float()
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
@@ -202,6 +225,7 @@ def epochs_of(
         begun = time.perf_counter()
         before = 0.0 if fit.watch is None else fit.watch.seconds
         loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
+        fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
         measuring = 0.0 if fit.watch is None else fit.watch.seconds - before
         train_seconds += time.perf_counter() - begun - measuring
         checked = evaluate(fit, val)

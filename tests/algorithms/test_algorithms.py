@@ -16,18 +16,25 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from agd_bench import algorithms
 from agd_bench.errors import InputError, Refused
-from agd_bench.optim.losses import cross_entropy, square
+from agd_bench.optim.losses import LOSSES, cross_entropy, square
+from tests.algorithms.competitors import COMPETITORS
 
-# The forms of DSGD take other networks than the one here, and architecture-aware SGD takes a graph; files beside this one test them.
+# The forms of DSGD take other networks than the one here, and architecture-aware SGD takes a graph; files beside this one test them,
+# and those from packages of their own.
 APART = ("_", "dsgd", "architecture_aware")
-NAMES = sorted(module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith(APART))
+BUILT_IN = [module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith(APART)]
+NAMES = sorted(set(BUILT_IN) - set(COMPETITORS))
 AGDS = ("agd", "agd_all_layers", "agd_dual", "agd_operator")
 FROZEN = {"adamw", *AGDS, "nadamw", "nas_bench_201_sgd", "sgd"}
 TUNED = {
+    "lamb_tuned": {"learning_rate": 0.02, "one_minus_beta1": 0.1, "weight_decay": 0.01},
+    "muon": {"learning_rate": 0.02, "adamw_learning_rate": 3e-3, "weight_decay": 0.01},
+    "nadamw_tuned": {"learning_rate": 1e-3, "one_minus_beta1": 0.1, "weight_decay": 0.01},
     "adamw_tuned": {"learning_rate": 1e-3, "one_minus_beta1": 0.1, "weight_decay": 0.01},
     "sgd_tuned": {"learning_rate": 0.05, "one_minus_momentum": 0.1, "weight_decay": 1e-6, "end_factor": 1e-3},
 }
 LAST_FACTOR = {"adamw": 0.0, "adamw_tuned": 0.0, "nadamw": 0.0, "nas_bench_201_sgd": 0.0, "sgd": 0.008, "sgd_tuned": 1e-3}
+LAST_FACTOR |= {"lamb_tuned": 0.0, "nadamw_tuned": 0.0}
 
 
 def load(name: str) -> ModuleType:
@@ -196,6 +203,25 @@ def test_settings_are_the_sources() -> None:
 def test_losses() -> None:
     """AGD and its variants train with the square loss of its paper, everything else with cross-entropy."""
     assert {name: load(name).loss for name in NAMES} == {name: square if name in AGDS else cross_entropy for name in NAMES}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
+def test_trains_with_every_loss_that_it_allows(name: str, loss: str) -> None:
+    """A sweep may give an algorithm another loss, unless it says that its constants hold for some alone."""
+    assert not hasattr(load(name), "LOSSES")
+    prepared, optimizer, scheduler = build(name, 20)
+    images, labels = batch()
+    values = []
+    for _ in range(20):
+        value = LOSSES[loss](prepared(images), labels)
+        optimizer.zero_grad()
+        torch.autograd.backward(value)
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        values.append(value.item())
+    assert min(values[1:]) < values[0]
 
 
 @pytest.mark.parametrize("name", AGDS)

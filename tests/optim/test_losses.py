@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agd_bench.errors import UnknownNameError
-from agd_bench.optim.losses import LOSSES, by_name, cross_entropy, square
+from agd_bench.optim.losses import LOSSES, by_name, cross_entropy, smoothed_cross_entropy, square
 
 LOGITS = np.random.default_rng(0).normal(size=(7, 5))
 LABELS = np.array([0, 4, 2, 2, 1, 3, 0])
@@ -30,6 +30,15 @@ def test_cross_entropy_is_in_nats() -> None:
     """The mean of log-sum-exp minus the label's logit."""
     expected = np.mean(np.log(np.exp(LOGITS).sum(1)) - LOGITS[np.arange(7), LABELS])
     assert cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(LABELS)).item() == pytest.approx(expected, rel=1e-14)
+
+
+def test_smoothing_spreads_a_tenth_over_all_classes() -> None:
+    """Nine tenths of the target stay at the label, and the tenth is shared by it and the others alike."""
+    targets = 0.9 * np.eye(5)[LABELS] + 0.1 / 5
+    logarithms = LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True))
+    loss = smoothed_cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(LABELS))
+    assert loss.item() == pytest.approx(np.mean(-(targets * logarithms).sum(1)), rel=1e-14)
+    assert by_name("smoothed-cross-entropy") is smoothed_cross_entropy
 
 
 @pytest.mark.parametrize("name", LOSSES)

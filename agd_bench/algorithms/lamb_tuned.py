@@ -1,0 +1,60 @@
+"""LAMB whose learning rate, first momentum and weight decay are searched.
+
+Beta2 0.999, a warm-up over 5 % of the steps, then a cosine to 0, weight decay on every parameter. The ranges are our own, around the
+paper's settings: its rate is the share of its size by which a tensor moves in a step, and so larger than Adam's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from agd_bench.optim.lamb import LAMB
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.schedules import cosine
+
+RANGES: dict[str, dict[str, object]] = {
+    "learning_rate": {"low": 1e-3, "high": 0.1, "log": True},
+    "one_minus_beta1": {"low": 2e-2, "high": 0.5, "log": True},
+    "weight_decay": {"low": 1e-4, "high": 0.1, "log": True},
+}
+TIER = "externally tuned"
+PAPER = "You et al. 2020, arXiv 1904.00962"
+SOURCE = "Yang You et al.: Large Batch Optimization for Deep Learning: Training BERT in 76 minutes. ICLR 2020 (ranges our own)"
+LICENCE = "MIT"
+
+loss = cross_entropy
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+
+    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
+    """
+    return network
+
+
+def build(
+    network: nn.Module,
+    steps: int,
+    *,
+    learning_rate: float,
+    one_minus_beta1: float,
+    weight_decay: float,
+) -> tuple[LAMB, LambdaLR]:
+    """The optimizer and its schedule over `steps` training steps.
+
+    Args:
+        network: what to train.
+        steps: training steps in all, at least 1.
+        learning_rate: at the peak, at least 0.
+        one_minus_beta1: in (0, 1]: the smaller, the longer gradients are remembered.
+        weight_decay: coefficient of the weights in the direction, at least 0.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    betas = (1 - one_minus_beta1, 0.999)
+    optimizer = LAMB(network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)
+    return optimizer, cosine(optimizer, steps, warm_up=0.05)

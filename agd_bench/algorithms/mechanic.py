@@ -1,0 +1,61 @@
+"""Mechanic on AdamW: an online learner finds the factor by which the base optimizer's movement from the start is scaled.
+
+As its authors ask: the learning rate is 1 and its schedule is the base's, here a warm-up over 5 % of the steps and a cosine to 0;
+Mechanic's own settings are those of all of the paper's experiments (decay 0.01, six averages, initial factor 1e-8). AdamW with betas
+0.9 and 0.999 and weight decay 0.01 on every parameter. Cross-entropy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from agd_bench.algorithms._mechanised import MechanisedAdamW
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.schedules import cosine
+
+RANGES: dict[str, dict[str, object]] = {}
+CALIBRATION = {
+    "weight_decay": {"low": 1e-3, "high": 1.0, "log": True},
+    "one_minus_beta1": {"low": 0.02, "high": 0.3, "log": True},
+}
+TIER = "learning-rate-free"
+PACKAGES = ("mechanic_pytorch",)
+EXTRA = "competitors"
+PAPER = "Cutkosky, Defazio & Mehta 2023, arXiv 2306.00144"
+SOURCE = "Ashok Cutkosky, Aaron Defazio, Harsh Mehta: Mechanic: A Learning Rate Tuner. NeurIPS 2023; package mechanic-pytorch"
+LICENCE = "MIT; package mechanic-pytorch: Apache-2.0"
+
+loss = cross_entropy
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+
+    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
+    """
+    return network
+
+
+def build(network: nn.Module, steps: int, *, weight_decay: float = 0.01, one_minus_beta1: float = 0.1) -> tuple[Optimizer, LambdaLR]:
+    """The optimizer and its schedule over `steps` training steps.
+
+    Args:
+        network: what to train.
+        steps: training steps in all, at least 1.
+        weight_decay: of the base: share by which a weight shrinks per step and unit of learning rate, at least 0.
+        one_minus_beta1: of the base, in (0, 1]: the smaller, the longer gradients are remembered.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    optimizer = MechanisedAdamW(network.parameters(), lr=1.0, betas=(1 - one_minus_beta1, 0.999), weight_decay=weight_decay)
+    return optimizer, cosine(optimizer, steps, warm_up=0.05)
+
+
+def diagnostics(optimizer: Optimizer) -> dict[str, float]:
+    """`s`, the factor found; `eta`, it times the base's rate; empty before the first step."""
+    factor = optimizer.factor() if isinstance(optimizer, MechanisedAdamW) else None
+    return {} if factor is None else {"s": factor, "eta": factor * float(optimizer.param_groups[0]["lr"])}

@@ -1,0 +1,79 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner, a second-order method.
+
+The package heavyball's, at its defaults but for the basis, which is renewed every 10 steps as the paper's authors do; a warm-up over
+5 % of the steps, then a cosine to 0. It runs without compilation, which would cost seconds to minutes for each architecture. The
+ranges are our own, around the authors' settings (rate 3e-3, beta1 0.95, weight decay 0.01). Cross-entropy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import heavyball
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.schedules import cosine
+
+RANGES: dict[str, dict[str, object]] = {
+    "learning_rate": {"low": 3e-4, "high": 3e-2, "log": True},
+    "one_minus_beta1": {"low": 2e-2, "high": 0.3, "log": True},
+    "weight_decay": {"low": 1e-4, "high": 0.1, "log": True},
+}
+TIER = "externally tuned"
+PACKAGES = ("heavyball",)
+EXTRA = "competitors"
+PAPER = "Vyas et al. 2025, arXiv 2409.11321"
+SOURCE = "Nikhil Vyas et al.: SOAP: Improving and Stabilizing Shampoo using Adam. ICLR 2025; package heavyball (ranges our own)"
+LICENCE = "MIT; package heavyball: BSD-2-Clause"
+
+loss = cross_entropy
+
+heavyball.utils.compile_mode = None
+
+
+class SOAP(heavyball.SOAP):  # type: ignore[misc]
+    """The package's optimizer for a rate that a schedule changes."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update; tell the package first that the rate of today is meant, or it warns."""
+        for group in self.param_groups:
+            group["base_lr"] = group["lr"]
+        return super().step(closure)
+
+
+def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+
+    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
+    """
+    return network
+
+
+def build(
+    network: nn.Module, steps: int, *, learning_rate: float, one_minus_beta1: float, weight_decay: float
+) -> tuple[Optimizer, LambdaLR]:
+    """The optimizer and its schedule over `steps` training steps.
+
+    Args:
+        network: what to train.
+        steps: training steps in all, at least 1.
+        learning_rate: at the peak, at least 0.
+        one_minus_beta1: in (0, 1]: the smaller, the longer gradients are remembered.
+        weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    optimizer: Optimizer = SOAP(
+        network.parameters(),
+        lr=learning_rate,
+        betas=(1 - one_minus_beta1, 0.95),
+        weight_decay=weight_decay,
+        precondition_frequency=10,
+    )
+    return optimizer, cosine(optimizer, steps, warm_up=0.05)

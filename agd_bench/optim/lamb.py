@@ -1,0 +1,95 @@
+"""LAMB: Adam's direction, scaled in each tensor to the size of its weights.
+
+For a parameter p with gradient g, at its step t = 1, 2, …:
+
+    m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
+    r = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay p
+    p <- p - lr (||p|| / ||r||) r                                               the ratio is 1 where either norm is 0
+
+References:
+    Yang You, Jing Li, Sashank Reddi, Jonathan Hseu, Sanjiv Kumar, Srinadh Bhojanapalli, Xiaodan Song, James Demmel, Kurt Keutzer,
+    Cho-Jui Hsieh: Large Batch Optimization for Deep Learning: Training BERT in 76 minutes. ICLR 2020, arXiv 1904.00962, Algorithm 2
+    (with the identity as the scaling function).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from agd_bench.errors import InputError
+
+
+class LAMB(torch.optim.Optimizer):
+    """Adam scaled tensor by tensor to the size of the weights; a parameter without gradient is skipped."""
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+    ) -> None:
+        """Take charge of `params`.
+
+        Args:
+            params: tensors, (name, tensor) pairs or groups of either, of any shape.
+            lr: learning rate, at least 0: the share of its size by which a tensor moves in a step.
+            betas: decay per step of the averages of the gradient and of its square, each in [0, 1).
+            eps: added to the root mean square of the gradient, at least 0.
+            weight_decay: coefficient of the weights in the direction, at least 0.
+
+        Raises:
+            InputError: a value out of range.
+        """
+        limits = {"lr": (lr, math.inf), "betas[0]": (betas[0], 1.0), "betas[1]": (betas[1], 1.0)}
+        limits |= {"eps": (eps, math.inf), "weight_decay": (weight_decay, math.inf)}
+        for name, (value, limit) in limits.items():
+            if not 0 <= value < limit:
+                raise InputError(f"{name} is {value!r}; LAMB needs it in [0, {limit:g})")
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient; returns what `closure`, which evaluates the loss again, returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if moved:
+                self._update(moved, group)
+        return loss
+
+    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        states = [self._state(parameter) for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        means, squares = [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states]
+        beta1, beta2 = group["betas"]
+        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+        denominators = torch._foreach_sqrt(squares)
+        torch._foreach_div_(denominators, [math.sqrt(1 - beta2 ** state["step"]) for state in states])
+        torch._foreach_add_(denominators, group["eps"])
+        directions = torch._foreach_div(means, denominators)
+        torch._foreach_div_(directions, [1 - beta1 ** state["step"] for state in states])
+        torch._foreach_add_(directions, parameters, alpha=group["weight_decay"])
+        sizes = zip(torch._foreach_norm(parameters), torch._foreach_norm(directions), strict=True)
+        ratios = [torch.where((weight > 0) & (length > 0), weight / length, 1.0) for weight, length in sizes]
+        torch._foreach_mul_(directions, ratios)
+        torch._foreach_add_(parameters, directions, alpha=-group["lr"])
+
+    def _state(self, parameter: Tensor) -> dict[str, Any]:
+        state: dict[str, Any] = self.state[parameter]
+        if not state:
+            state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+        state["step"] += 1
+        return state
