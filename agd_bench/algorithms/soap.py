@@ -36,14 +36,34 @@ loss = cross_entropy
 heavyball.utils.compile_mode = None
 
 
+_BEGUN = "is_initialized"
+
+
 class SOAP(heavyball.SOAP):  # type: ignore[misc]
-    """The package's optimizer for a rate that a schedule changes."""
+    """The package's optimizer for a rate that a schedule changes, with a state that can be stored: lists for the package's sets."""
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Update; tell the package first that the rate of today is meant, or it warns."""
         for group in self.param_groups:
             group["base_lr"] = group["lr"]
         return super().step(closure)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The package's state without its pickle of how often the basis is renewed, which `build` says anyway."""
+        packed: dict[str, Any] = super().state_dict()
+        own = {key: {place: _begun_as(list, views) for place, views in state.items()} for key, state in packed["state"].items()}
+        counts = {name: value for name, value in packed["heavyball"].items() if name != "precond_schedule"}
+        return {**packed, "state": own, "heavyball": counts}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        own = {key: {place: _begun_as(set, views) for place, views in state.items()} for key, state in state_dict["state"].items()}
+        super().load_state_dict({**state_dict, "state": own})
+
+
+def _begun_as(kind: type[list[Any]] | type[set[Any]], views: Any) -> Any:
+    """The state of a view of a parameter, with the numbers of the transformations that have begun as a list or as a set."""
+    return {**views, _BEGUN: kind(sorted(views[_BEGUN]))} if isinstance(views, dict) and _BEGUN in views else views
 
 
 def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:

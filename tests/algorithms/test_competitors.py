@@ -26,6 +26,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from agd_bench import plugins
 from agd_bench.records import Trial
 from agd_bench.testing import check_algorithm
+from agd_bench.training import serialising
 from agd_bench.training.data import load_splits
 from agd_bench.trial import Workplace, run_trial
 from tests.algorithms.competitors import COMPETITORS, LEARNING_RATE_FREE
@@ -173,6 +174,26 @@ def test_keeps_the_protocol(name: str) -> None:
     assert (module.EXTRA, bool(module.PACKAGES)) == ("competitors", True)
     failed = [check for check in check_algorithm(module) if not check.passed]
     assert not failed
+
+
+@pytest.mark.parametrize("name", [*COMPETITORS, "muon"])
+def test_a_stored_state_continues_bit_for_bit(name: str) -> None:
+    """What a checkpoint's file holds is all that a step depends on."""
+    given = COMPETITORS.get(name, {"learning_rate": 0.02, "adamw_learning_rate": 1e-3, "weight_decay": 0.01})
+
+    def begin() -> tuple[nn.Module, Optimizer]:
+        built = load(name).build(made := network(), STEPS, **given)
+        return made, built[0] if isinstance(built, tuple) else built
+
+    (one, optimizer), (other, resumed) = begin(), begin()
+    train(one, optimizer, None)
+    stored = serialising.to_bytes({"network": one.state_dict(), "optimizer": optimizer.state_dict()})
+    state = serialising.from_bytes(stored, torch.device("cpu"))
+    other.load_state_dict(state["network"])
+    resumed.load_state_dict(state["optimizer"])
+    for made, each in ((one, optimizer), (other, resumed)):
+        train(made, each, None)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", COMPETITORS)
