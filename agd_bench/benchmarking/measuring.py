@@ -1,0 +1,247 @@
+"""The benchmark itself: every rung in turn on one architecture, then the ends of the ladder on a sample of the search space."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from agd_bench import cost
+from agd_bench.benchmarking.rungs import Rung, Size, cores, ladder
+from agd_bench.benchmarking.sampling import Sample, Total, forward_flops, stratified, total
+from agd_bench.benchmarking.slices import Window
+from agd_bench.benchmarking.working import Crew, crew
+from search_spaces import nas_bench_201
+
+CHECKPOINT_SECONDS = 60.0
+"""Seconds between checkpoints, as a sweep has them by default."""
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        rounds: alternating rounds over the ladder.
+        window_seconds: of training a rung and round; evaluation gets a third of it.
+        strata: of the search space, by FLOPs.
+        each: architectures drawn from each stratum.
+        passes: alternating rounds over the two ends of the ladder, for each drawn architecture.
+    """
+
+    rounds: int = 5
+    window_seconds: float = 3.0
+    strata: int = 6
+    each: int = 2
+    passes: int = 2
+
+
+QUICK = Effort(rounds=3, window_seconds=0.8, strata=3, each=2, passes=1)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured.
+
+    Attributes:
+        machine: processor or GPU, cores, versions, and the load when it began.
+        size: what was trained.
+        effort: how long was measured.
+        architecture: on which the ladder was measured.
+        ladder: one row a rung, medians over the rounds: `rung`; `on_ladder`; `images_per_second` in training and
+            `evaluated_per_second`, of the whole machine; `start_seconds` of building a network; `architecture_seconds`;
+            `architectures_per_hour`; `ratio` of these to the plain way, with the quartiles `ratio_low` and `ratio_high`; `step_ratio`
+            to the rung before; `best_ratio` of the best rounds, which other programs disturb least; `images_per_cpu_second` in one
+            process (of one thread on a CPU) and their `cpu_ratio` to the plain way; `evaluation_share` and `checkpoint_share` of a
+            training's seconds; `cpu_share`: CPU seconds had of those that its threads could have had; `calls`, `waits` (host
+            synchronisations) and `megabytes` (read and written) of a step, `data_calls` of making its batch; `step_seconds`;
+            `launch_seconds` and `memory_seconds`: what those calls and bytes take, were they nothing but calls and copies.
+        parts: seconds of a step by `rung` and `part` (data, forward, backward with the loss, optimizer, rest): CPU seconds of one thread
+            on a CPU, else wall-clock seconds with a wait for the device after each part.
+        sample: one row for each drawn architecture and end of the ladder: `architecture`, `stratum`, `forward_flops` of an image,
+            `rung`, `architecture_seconds`, the best of the passes.
+        totals: one row for each end of the ladder: `rung`, `architectures` that have a path, `device_hours` for all of them with the
+            95 % interval `low` to `high`, `architectures_per_hour`.
+    """
+
+    machine: dict[str, str]
+    size: Size
+    effort: Effort
+    architecture: str
+    ladder: pd.DataFrame
+    parts: pd.DataFrame
+    sample: pd.DataFrame
+    totals: pd.DataFrame
+
+
+def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambda said: None) -> Benchmark:
+    """Measure on this machine.
+
+    Args:
+        size: what to train.
+        effort: how long to measure.
+        device: where.
+        tell: told what is being measured.
+
+    Raises:
+        ExecutorError: a process ended, or did not manage.
+    """
+    machine = _machine(device)
+    architectures = [given for given in nas_bench_201.architectures() if nas_bench_201.has_path(given)]
+    flops = forward_flops(architectures, size.image_size, size.channels, size.cells)
+    sample = stratified(flops, effort.strata, effort.each, np.random.default_rng(0))
+    middle = architectures[sample.chosen[len(sample.chosen) // 2]]
+    rungs = ladder(device)
+    with crew(device.type, any(rung.packed for rung in rungs)) as workers:
+        table, parts = _climb(workers, rungs, size, effort, middle, tell)
+        workers.clear()
+        ends = [rungs[0], rungs[-1]]
+        drawn = _survey(workers, ends, size, effort, [architectures[number] for number in sample.chosen], tell)
+    drawn["stratum"] = np.repeat(sample.strata, len(ends))
+    drawn["forward_flops"] = np.repeat(flops[list(sample.chosen)], len(ends))
+    totals = pd.DataFrame([_total_row(rung, drawn, sample, flops) for rung in ends])
+    return Benchmark(machine, size, effort, middle, table, parts, drawn, totals)
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
+    return {"device": cost.device_name(device), "device_type": device.type, "cores": str(cores()), **versions, "load_before": load}
+
+
+def _rate(windows: list[Window]) -> float:
+    """Images a second of all processes together."""
+    return sum(window.images / window.seconds for window in windows)
+
+
+def _seconds_of(size: Size, training: float, evaluating: float, start: float) -> tuple[float, float]:
+    """Seconds of a whole training of one architecture, and of its evaluations, from rates of the whole machine."""
+    evaluation = (size.epochs * size.val_images + size.test_images) / evaluating
+    return size.epochs * size.train_images / training + evaluation + start, evaluation
+
+
+def _climb(
+    workers: Crew, rungs: tuple[Rung, ...], size: Size, effort: Effort, architecture: str, tell: Tell
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure every rung on one architecture, in turn."""
+    starts: dict[str, float] = {}
+    for rung in rungs:
+        tell(f"building: {rung.name}")
+        starts[rung.name] = _begin(workers, rung, size, architecture)
+        if not rung.packed and any(other.packed for other in rungs):
+            workers.ask(rung, "begin", rung, size, architecture, alone=True)
+    rounds = []
+    for number in range(effort.rounds):
+        for rung in rungs[:: -1 if number % 2 else 1]:
+            tell(f"round {number + 1} of {effort.rounds}: {rung.name}")
+            seen = _round_row(workers, rung, size, effort.window_seconds, starts[rung.name])
+            rounds.append({"round": number, "rung": rung.name, **seen})
+    measured = pd.DataFrame(rounds)
+    middle = measured.drop(columns="round").groupby("rung").median().to_dict("index")
+    rows, parts = [], []
+    for rung, before in zip(rungs, _before(rungs), strict=True):
+        tell(f"counting: {rung.name}")
+        found = {str(name): value for name, value in middle[rung.name].items()}
+        ratios = _ratios(measured, rung.name, before.name, rungs[0].name)
+        rows.append({"rung": rung.name, "on_ladder": rung.on_ladder, **found, **ratios, **_asked(workers, rung)})
+        steps = max(2, round(effort.window_seconds / found["step_seconds"]))
+        of_step = workers.ask(rung, "parts", rung.name, steps, alone=True)[0]
+        parts += [{"rung": rung.name, "part": part, "seconds": value} for part, value in of_step.items()]
+    table = pd.DataFrame(rows).assign(start_seconds=[starts[rung.name] for rung in rungs])
+    return table.assign(architectures_per_hour=3600 / table["architecture_seconds"]), pd.DataFrame(parts)
+
+
+def _begin(workers: Crew, rung: Rung, size: Size, architecture: str) -> float:
+    """Build the rung's slices; the seconds of one network, when as many are built at a time as there are processes."""
+    begun = workers.ask(rung, "begin", rung, size, architecture)
+    return float(np.mean(begun)) / len(begun)
+
+
+def _round_row(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_seconds: float) -> dict[str, float]:
+    """What one round says of a rung; columns as in `Benchmark.ladder`, and `images_per_cpu_second` of one process of one thread."""
+    trained = workers.ask(rung, "train", rung.name, window_seconds)
+    evaluated = workers.ask(rung, "evaluate", rung.name, window_seconds / 3)
+    single = workers.ask(rung, "train", rung.name, window_seconds, alone=True)[0]
+    seconds, evaluation = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
+    threads = 1 if rung.packed else cores()
+    return {
+        "images_per_second": _rate(trained),
+        "evaluated_per_second": _rate(evaluated),
+        "architecture_seconds": seconds,
+        "evaluation_share": evaluation / seconds,
+        "cpu_share": sum(window.cpu_seconds for window in trained) / sum(threads * window.seconds for window in trained),
+        "images_per_cpu_second": single.images / single.cpu_seconds,
+        "step_seconds": float(np.mean([size.batch_size * window.seconds / window.images for window in trained])),
+    }
+
+
+def _ratios(measured: pd.DataFrame, rung: str, before: str, plain: str) -> dict[str, float]:
+    """How many times as fast a rung is, round by round."""
+    seconds, rates = (
+        measured.pivot(index="round", columns="rung", values=name) for name in ("architecture_seconds", "images_per_cpu_second")
+    )
+    ratios = seconds[plain] / seconds[rung]
+    return {
+        "ratio": ratios.median(),
+        "ratio_low": ratios.quantile(0.25),
+        "ratio_high": ratios.quantile(0.75),
+        "best_ratio": seconds[plain].min() / seconds[rung].min(),
+        "cpu_ratio": (rates[rung] / rates[plain]).median(),
+        "step_ratio": (seconds[before] / seconds[rung]).median(),
+    }
+
+
+def _asked(workers: Crew, rung: Rung) -> dict[str, float]:
+    """What a step asks of the device, what that takes at least, and the share of a trial that checkpoints take."""
+    making, stepping = workers.ask(rung, "counts", rung.name, alone=True)[0]
+    per_call, per_second = workers.ask(rung, "floors", alone=True)[0]
+    return {
+        "calls": stepping.calls,
+        "waits": stepping.waits,
+        "data_calls": making.calls,
+        "megabytes": stepping.bytes / 1e6,
+        "launch_seconds": stepping.calls * per_call,
+        "memory_seconds": stepping.bytes / per_second,
+        "checkpoint_share": workers.ask(rung, "checkpoint_seconds", rung.name, alone=True)[0] / CHECKPOINT_SECONDS,
+    }
+
+
+def _before(rungs: tuple[Rung, ...]) -> Iterator[Rung]:
+    """For each rung the one that it builds on; the first for itself and for those beside the ladder."""
+    yield rungs[0]
+    last = rungs[0]
+    for rung, following in pairwise(rungs):
+        last = rung if rung.on_ladder else last
+        yield last if following.on_ladder else rungs[0]
+
+
+def _survey(workers: Crew, ends: list[Rung], size: Size, effort: Effort, chosen: list[str], tell: Tell) -> pd.DataFrame:
+    """Measure both ends of the ladder on each architecture: one row for each of them and rung, the best of the passes."""
+    rows = []
+    for number, architecture in enumerate(chosen, start=1):
+        tell(f"architecture {number} of {len(chosen)}")
+        starts = {rung.name: _begin(workers, rung, size, architecture) for rung in ends}
+        found: dict[str, list[float]] = {rung.name: [] for rung in ends}
+        for turn in range(effort.passes):
+            for rung in ends[:: -1 if turn % 2 else 1]:
+                trained = workers.ask(rung, "train", rung.name, effort.window_seconds)
+                evaluated = workers.ask(rung, "evaluate", rung.name, effort.window_seconds / 3)
+                found[rung.name].append(_seconds_of(size, _rate(trained), _rate(evaluated), starts[rung.name])[0])
+        rows += [{"architecture": architecture, "rung": name, "architecture_seconds": min(own)} for name, own in found.items()]
+    return pd.DataFrame(rows)
+
+
+def _total_row(rung: Rung, drawn: pd.DataFrame, sample: Sample, flops: Any) -> dict[str, Any]:
+    seconds = drawn.loc[drawn["rung"] == rung.name, "architecture_seconds"].to_numpy(dtype=float)
+    found: Total = total(sample, seconds, flops)
+    hours = {name: getattr(found, attribute) / 3600 for name, attribute in (("device_hours", "value"), ("low", "low"), ("high", "high"))}
+    return {"rung": rung.name, "architectures": len(flops), **hours, "architectures_per_hour": len(flops) / hours["device_hours"]}

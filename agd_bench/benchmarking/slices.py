@@ -1,0 +1,187 @@
+"""A slice of a training: a network that takes one step after the other, on one rung of the ladder."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agd_bench import cost
+from agd_bench.benchmarking import plain
+from agd_bench.benchmarking.counting import Counts, clock_of, count, parts_of, wait_for
+from agd_bench.benchmarking.rungs import Rung, Size
+from agd_bench.datasets import cifar10
+from agd_bench.records import Trial
+from agd_bench.training import checkpointing, fitting
+from agd_bench.training.data import batches, resident
+from agd_bench.trial import Workplace, make_fit
+
+STEPS = 1_000_000
+"""Steps that schedules are made for: more than are taken."""
+IMAGES = 8_192
+"""Images that are drawn; more would change nothing but the memory they take."""
+EVALUATION_IMAGES = 1_024
+
+
+class Window(NamedTuple):
+    """What was done in a while: images, wall-clock seconds, CPU seconds of this process."""
+
+    images: int
+    seconds: float
+    cpu_seconds: float
+
+
+@lru_cache(maxsize=1)
+def _pictures(image_size: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Noise in the shape of CIFAR-10: no time depends on what is seen."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (IMAGES, cifar10.IN_CHANNELS, image_size, image_size), dtype=np.uint8)
+    return images, rng.integers(0, cifar10.NUM_CLASSES, IMAGES)
+
+
+def trial_of(architecture: str, rung: Rung, size: Size, seed: int) -> Trial:
+    """The trial whose training a slice is taken from."""
+    algorithm = "nas_bench_201_sgd" if rung.optimizer == "sgd" else "agd"
+    return Trial(
+        search_space="nas_bench_201",
+        search_space_label="nas_bench_201",
+        search_space_options={"channels": size.channels, "cells": size.cells},
+        architecture=architecture,
+        dataset="cifar10",
+        algorithm=algorithm,
+        algorithm_label=algorithm,
+        precision=rung.precision,
+        epochs=size.epochs,
+        batch_size=size.batch_size,
+        seed=seed,
+    )
+
+
+@dataclass
+class Slice:
+    """A network in training.
+
+    Attributes:
+        rung: how it trains.
+        size: what it trains on.
+        device: where.
+        fit: the network with all that trains it.
+        start_seconds: what building it took, its FLOPs counted as every trial does.
+    """
+
+    rung: Rung
+    size: Size
+    device: torch.device
+    fit: fitting.Fit
+    start_seconds: float
+
+    def __post_init__(self) -> None:
+        images, labels = _pictures(self.size.image_size)
+        mean, std = cifar10.MEAN, cifar10.STD
+        if self.rung.data == "loader":
+            self._loader = plain.loader(images, labels, mean, std, self.size.batch_size, augment=True)
+            self._tested = plain.loader(images[:EVALUATION_IMAGES], labels[:EVALUATION_IMAGES], mean, std, self.size.batch_size, False)
+        else:
+            self._train = resident(images, labels, mean, std, plain.PADDING, self.device, flip=True)
+            self._val = resident(images[:EVALUATION_IMAGES], labels[:EVALUATION_IMAGES], mean, std, 0, self.device)
+        self._endless = self._batches()
+        self.fit.network.train()
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(0)
+        while True:
+            if self.rung.data == "loader":
+                yield from self._moved(iter(self._loader))
+            else:
+                order = torch.randperm(IMAGES, generator=generator)
+                yield from batches(self._train, self.size.batch_size, order, generator, augment=True)
+
+    def _moved(self, loaded: Iterator[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((images.to(self.device), labels.to(self.device)) for images, labels in loaded)
+
+    def _advance(self, images: Tensor, labels: Tensor) -> None:
+        if self.rung.data == "loader":
+            plain.step(self.fit, images, labels)
+        else:
+            self.fit.step(images, labels)
+
+    def train(self, seconds: float) -> Window:
+        """Steps until so many seconds are over, one at least."""
+        images, begun, cpu = 0, time.perf_counter(), time.process_time()
+        while not images or time.perf_counter() - begun < seconds:
+            batch, labels = next(self._endless)
+            self._advance(batch, labels)
+            images += len(labels)
+        wait_for(self.device)
+        return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
+
+    def evaluate(self, seconds: float) -> Window:
+        """Passes over the evaluated images until so many seconds are over, one at least."""
+        images, begun, cpu = 0, time.perf_counter(), time.process_time()
+        while not images or time.perf_counter() - begun < seconds:
+            if self.rung.data == "loader":
+                plain.evaluate(self.fit, self._moved(iter(self._tested)))
+            else:
+                fitting.evaluate(self.fit, self._val)
+            images += EVALUATION_IMAGES
+        wait_for(self.device)
+        return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
+
+    def parts(self, steps: int) -> dict[str, float]:
+        """Mean seconds of a step by part: data, forward, backward (with the loss), optimizer, rest; by `clock_of` the device."""
+        clock = clock_of(self.device)
+        with parts_of(self.fit, self.device) as seconds:
+            data = total = 0.0
+            for _ in range(steps):
+                begun = clock()
+                batch, labels = next(self._endless)
+                wait_for(self.device)
+                data += clock() - begun
+                self._advance(batch, labels)
+                wait_for(self.device)
+                total += clock() - begun
+        parts = {"data": data, **seconds}
+        return {part: value / steps for part, value in {**parts, "rest": total - sum(parts.values())}.items()}
+
+    def counts(self) -> tuple[Counts, Counts]:
+        """What making a batch, and a step on it, ask of the device."""
+        drawn: list[tuple[Tensor, Tensor]] = []
+        making = count(lambda: drawn.append(next(self._endless)))
+        return making, count(lambda: self._advance(*drawn[0]))
+
+    def checkpoint_seconds(self) -> float:
+        """Seconds of writing one checkpoint, durably."""
+        state = {"network": self.fit.network.state_dict(), "optimizer": self.fit.optimizer.state_dict()}
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            checkpointing.save(Path(folder), 1, 1, state)
+            return time.perf_counter() - begun
+
+
+def begin(rung: Rung, size: Size, architecture: str, device: torch.device, seed: int) -> Slice:
+    """Build a network as a trial does, and two steps to warm up."""
+    begun = time.perf_counter()
+    trial = trial_of(architecture, rung, size, seed)
+    fit = make_fit(trial, Workplace(Path(), device=device.type), STEPS, device)
+    example = torch.zeros(1, cifar10.IN_CHANNELS, size.image_size, size.image_size, device=device)
+    cost.count_flops(fit.network, example)
+    wait_for(device)
+    start_seconds = time.perf_counter() - begun
+    if rung.layout == "contiguous":
+        fit.network.to(memory_format=torch.contiguous_format)
+        fit.network.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
+    if rung.optimizer == "plain-agd":
+        fit = replace(fit, optimizer=plain.PlainAGD(fit.network.parameters()))
+    made = Slice(rung, size, device, fit, start_seconds)
+    for batch, labels in itertools.islice(made._endless, 2):
+        made._advance(batch, labels)
+    return made

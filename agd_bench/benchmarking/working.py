@@ -1,0 +1,131 @@
+"""Processes that hold slices of trainings and measure on demand: one with all threads, and one a core with a thread each."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from agd_bench.benchmarking import counting, slices
+from agd_bench.benchmarking.rungs import Rung, Size, cores
+from agd_bench.errors import ExecutorError
+from agd_bench.scheduling.executing import limit_threads
+
+
+class Station:
+    """The slices that one process holds, and what it answers."""
+
+    def __init__(self, device: torch.device, seed: int) -> None:
+        self._device, self._seed = device, seed
+        self._held: dict[str, slices.Slice] = {}
+
+    def begin(self, rung: Rung, size: Size, architecture: str) -> float:
+        """Build a slice; the seconds that took."""
+        self._held[rung.name] = slices.begin(rung, size, architecture, self._device, self._seed)
+        return self._held[rung.name].start_seconds
+
+    def floors(self) -> tuple[float, float]:
+        """Seconds of a call, and bytes a second."""
+        return counting.seconds_per_call(self._device), counting.bytes_per_second(self._device)
+
+    def clear(self) -> None:
+        """Let go of all slices."""
+        self._held.clear()
+
+    def answer(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """Call a method of this, or of the slice of the rung that is named first."""
+        if method in ("begin", "floors", "clear"):
+            return getattr(self, method)(*arguments)
+        name, *rest = arguments
+        return getattr(self._held[name], method)(*rest)
+
+
+def _serve(calls: Connection, device_type: str, threads: int, seed: int) -> None:
+    """Answer calls until there are no more: (method, arguments) → ("done", value) or ("failed", report)."""
+    limit_threads(threads)  # after all imports: one of them could set the threads, and more threads than cores collapse
+    station = Station(torch.device(device_type), seed)
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
+            method, arguments = calls.recv()
+            try:
+                calls.send(("done", station.answer(method, arguments)))
+            except Exception:
+                calls.send(("failed", traceback.format_exc()))
+
+
+class Crew:
+    """The processes of a benchmark."""
+
+    def __init__(self, device_type: str, packed: bool) -> None:
+        """Start them.
+
+        Args:
+            device_type: `cpu` or `cuda`.
+            packed: whether there are processes of one thread besides the one with all.
+        """
+        context = multiprocessing.get_context("spawn")
+        self._processes: list[Any] = []
+        self._pipes: list[Connection] = []
+        for number in range(1 + (cores() if packed else 0)):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, device_type, 1 if number else cores(), number), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._pipes.append(ours)
+
+    def ask(self, rung: Rung, method: str, *arguments: Any, alone: bool = False) -> list[Any]:
+        """Let every process that the rung trains in do the same at the same time.
+
+        Args:
+            rung: whose slices.
+            alone: let one process do it instead, of one thread if there is one.
+            method: of `slices.Slice`, or `begin`, `floors`, `clear`.
+            arguments: what it is given; a slice's method gets the rung's name first.
+
+        Raises:
+            ExecutorError: a process ended or an error came up in it.
+        """
+        pipes = self._pipes[1:] if rung.packed or (alone and len(self._pipes) > 1) else self._pipes[:1]
+        return _answers(pipes[:1] if alone else pipes, method, arguments)
+
+    def clear(self) -> None:
+        """Let go of all slices."""
+        _answers(self._pipes, "clear", ())
+
+    def close(self) -> None:
+        """End the processes."""
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            pipe.close()
+            process.join(5)
+            if process.is_alive():
+                process.terminate()
+
+
+def _answers(pipes: Sequence[Connection], method: str, arguments: tuple[Any, ...]) -> list[Any]:
+    try:
+        for pipe in pipes:
+            pipe.send((method, arguments))
+        answers = [pipe.recv() for pipe in pipes]
+    except (EOFError, OSError) as error:
+        raise ExecutorError(f"a process of the benchmark ended ({error or 'no answer'}); memory may not suffice: try --quick") from None
+    for kind, value in answers:
+        if kind == "failed":
+            raise ExecutorError(f"benchmark, {method}: {value.strip().splitlines()[-1]}\n{value}")
+    return [value for _, value in answers]
+
+
+@contextmanager
+def crew(device_type: str, packed: bool) -> Iterator[Crew]:
+    """A crew that ends with the `with`."""
+    made = Crew(device_type, packed)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,75 @@
+"""The whole benchmark, small, and what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from agd_bench.benchmarking import Effort, Size, as_json, as_markdown, measure, measuring, parts_figure, slices, summary
+from agd_bench.benchmarking.rungs import ladder
+from agd_bench.benchmarking.working import Crew, Station, crew
+from agd_bench.errors import ExecutorError
+
+CPU = torch.device("cpu")
+SMALL = Size(image_size=8, channels=2, cells=1, batch_size=64)
+
+
+@contextmanager
+def one_process(device_type: str, packed: bool) -> Iterator[Any]:
+    """A crew of this process alone, which saves the start of others."""
+    station = Station(torch.device(device_type), 0)
+
+    class Alone:
+        def ask(self, rung: Any, method: str, *arguments: Any, alone: bool = False) -> list[Any]:
+            return [station.answer(method, arguments)]
+
+        clear = station.clear
+
+    yield Alone()
+
+
+def test_everything_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One short round: all rungs, ratios that agree with their seconds, totals with intervals, and the same in every form."""
+    monkeypatch.setattr(measuring, "crew", one_process)
+    monkeypatch.setattr(slices, "IMAGES", 128)
+    monkeypatch.setattr(slices, "EVALUATION_IMAGES", 64)
+    slices._pictures.cache_clear()
+    said: list[str] = []
+    found = measure(SMALL, Effort(rounds=2, window_seconds=0.01, strata=1, each=3, passes=1), CPU, said.append)
+    names = [rung.name for rung in ladder(CPU)]
+    table = found.ladder.set_index("rung")
+    assert list(table.index) == names
+    assert table["ratio"].iloc[0] == table["step_ratio"].iloc[0] == 1
+    assert (table["architectures_per_hour"] * table["architecture_seconds"]).to_list() == pytest.approx([3600.0] * len(names))
+    assert (table["waits"] > 0).to_list() == [rung.data == "loader" for rung in ladder(CPU)]
+    assert table["evaluation_share"].between(0, 1, inclusive="neither").all()
+    assert set(found.parts["part"]) == {"data", "forward", "backward", "optimizer", "rest"}
+    assert len(found.sample) == 6
+    assert found.totals["architectures"].to_list() == [15_284, 15_284]
+    assert ((found.totals["low"] > 0) & (found.totals["low"] <= found.totals["device_hours"])).all()
+    assert any("round 2 of 2" in line for line in said)
+    assert len(json.loads(as_json(found))["ladder"]) == len(names)
+    text = as_markdown(found)
+    assert all(name in text for name in names)
+    assert summary(found) in text
+    assert len(parts_figure(found).png()) > 10_000
+
+
+def test_processes_answer_and_report_what_went_wrong() -> None:
+    """A real process keeps its threads, trains, says what failed in it, and is missed when it is gone."""
+    rung = ladder(CPU)[2]
+    with crew("cpu", packed=False) as workers:
+        assert isinstance(workers, Crew)
+        assert workers.ask(rung, "begin", rung, SMALL, "|skip_connect~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")[0] > 0
+        (window,) = workers.ask(rung, "train", rung.name, 0.01)
+        assert window.images >= 64
+        with pytest.raises(ExecutorError, match="no_such_method"):
+            workers.ask(rung, "no_such_method", rung.name)
+        workers._processes[0].kill()
+        with pytest.raises(ExecutorError, match="ended"):
+            workers.ask(rung, "train", rung.name, 0.01)
