@@ -22,7 +22,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from agd_bench import cost, plugins
-from agd_bench.diagnostics import PARTS, Watch
+from agd_bench.diagnostics import PARTS, Watch, modes_of
 from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Refused, StoreError, TrialOutcome
 from agd_bench.optim import losses, path_scaling
 from agd_bench.records import CurvePoint, Trial, TrialResult
@@ -35,6 +35,8 @@ PROBE_IMAGES = 32
 """Images of the batch that networks are measured on."""
 ESTIMATES = {"largest_rank": 512, "probes": 8, "starts": 2, "lanczos_steps": 12}
 """How spectra are measured in training: enough for the mean within about 1 %, and not many times the seconds of a step."""
+START_ESTIMATES = {"largest_rank": 0, "probes": 1, "starts": 2, "lanczos_steps": 12}
+"""How they are at the start alone: for sweeps of hundreds of short trainings, which compare means over blocks and seeds."""
 
 
 @dataclass(frozen=True)
@@ -225,8 +227,11 @@ class _Attempt:
         fit.steps = len(self.curve) * per_epoch
         probe, labels = next(iter(batches(splits.train, PROBE_IMAGES, torch.arange(min(PROBE_IMAGES, images)))))
         throughout = "network" in self.trial.diagnostics
-        last, parts = (self.trial.epochs * per_epoch, PARTS) if throughout else (0, PARTS[:1])
-        fit.watch = Watch(fit.network, probe, labels, fit.loss, last, parts=parts, **ESTIMATES)
+        if throughout:
+            fit.watch = Watch(fit.network, probe, labels, fit.loss, self.trial.epochs * per_epoch, parts=PARTS, **ESTIMATES)
+        else:
+            modes = modes_of(fit.network)[:1]  # with batch statistics, where there are any: as it trains
+            fit.watch = Watch(fit.network, probe, labels, fit.loss, 0, parts=PARTS[:1], modes=modes, **START_ESTIMATES)
 
     def _train(self, fit: fitting.Fit, splits: Splits) -> None:
         trial = self.trial

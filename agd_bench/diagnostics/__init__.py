@@ -2,7 +2,18 @@
 
 from agd_bench.diagnostics.blocks import find_blocks
 from agd_bench.diagnostics.convolutions import operator_spectrum
-from agd_bench.diagnostics.measuring import PARTS, Reading, Watch, log_spaced_steps, measure
+from agd_bench.diagnostics.measuring import PARTS, Reading, Watch, log_spaced_steps, measure, modes_of
 from agd_bench.diagnostics.spectra import Spectrum, jacobian_spectrum
 
-__all__ = ["PARTS", "Reading", "Spectrum", "Watch", "find_blocks", "jacobian_spectrum", "log_spaced_steps", "measure", "operator_spectrum"]
+__all__ = [
+    "PARTS",
+    "Reading",
+    "Spectrum",
+    "Watch",
+    "find_blocks",
+    "jacobian_spectrum",
+    "log_spaced_steps",
+    "measure",
+    "modes_of",
+    "operator_spectrum",
+]
