@@ -30,6 +30,7 @@ from agd_bench.training import checkpointing, fitting
 from agd_bench.training.averaging import refreshed_images
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.training.profiles import apply_profile
+from agd_bench.training.replaying import Replay
 
 PROBE_IMAGES = 32
 """Images of the batch that networks are measured on."""
@@ -144,7 +145,11 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
     optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
     loss = losses.by_name(trial.loss) if trial.loss else algorithm.loss
     tell = getattr(algorithm, "diagnostics", None)
-    return fitting.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics, tell=tell)
+    fit = fitting.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics, tell=tell)
+    # In bfloat16 a loss is not known to the size of what one step changes.
+    if fit.diagnosed and trial.precision == "float32" and hasattr(optimizer, "compare"):
+        fit.replay = Replay(network, loss, optimizer.compare)
+    return fit
 
 
 def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:

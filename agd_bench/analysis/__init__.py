@@ -8,6 +8,7 @@ from agd_bench.analysis.charging import charged_cost
 from agd_bench.analysis.contrasting import critical_difference
 from agd_bench.analysis.crossing import crossover, crossover_sentence
 from agd_bench.analysis.decomposing import variance_components
+from agd_bench.analysis.descending import decreases, total_decreases
 from agd_bench.analysis.dosing import dose_outcomes, skip_outcomes, sweep_skip_runs
 from agd_bench.analysis.explaining import interaction_drivers, interaction_explained
 from agd_bench.analysis.featuring import architecture_features
@@ -46,6 +47,7 @@ __all__ = [
     "critical_difference",
     "crossover",
     "crossover_sentence",
+    "decreases",
     "dose_outcomes",
     "dose_trend",
     "finding",
@@ -79,6 +81,7 @@ __all__ = [
     "sweep_skip_runs",
     "time_to_target",
     "top_k_overlap",
+    "total_decreases",
     "transfer_regret",
     "tuned_rate",
     "variance_components",

@@ -152,8 +152,8 @@ class GreedyDescent(Optimizer, ABC):
         """
         (group,) = self.param_groups
         decrease, promised = before.double() - after.double(), group["promised"]
-        # A loss of this size is known to a few units in the last place only.
-        rounding = 16 * torch.finfo(before.dtype).eps * before.abs().double()
+        # A loss is known to a few units in the last place only: its own, or those of 1 where it is the small rest of larger terms.
+        rounding = 16 * torch.finfo(before.dtype).eps * before.abs().double().clamp(min=1)
         group["compared_promise"] = group["compared_promise"] + promised
         group["compared_decrease"] = group["compared_decrease"] + decrease
         group["compared_steps"] = group["compared_steps"] + 1
@@ -165,7 +165,8 @@ class GreedyDescent(Optimizer, ABC):
         Returns:
             `updates/<layer>`: steps in which the layer moved; `promised_decrease`: sum of the decreases of the loss that the
             steps stand for; and of the steps handed to `compare`: `compared_steps`, `compared_promise` and
-            `compared_decrease` (sums of promised and realised decreases), `shortfalls` (steps that kept less than promised).
+            `compared_decrease` (sums of promised and realised decreases), `shortfalls` (steps that kept less than promised, by more than
+            16 units in the last place of the loss, or of 1 where the loss is smaller).
         """
         (group,) = self.param_groups
         moved = {f"updates/{block.name}": count for block, count in zip(self.blocks, group["moved"].unbind(), strict=True)}

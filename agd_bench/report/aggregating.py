@@ -44,9 +44,12 @@ WHOLE: dict[str, Compute] = {
     "skip_outcomes": lambda trials, results: analysis.skip_outcomes(_skip_runs(trials, results)),
     "dose_outcomes": lambda trials, results: analysis.dose_outcomes(_skip_runs(trials, results)),
     "order_decisions": lambda trials, results: _order_decisions(trials, results),
+    "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
     "failures": lambda trials, results: failures(trials),
 }
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
+IF_ANY = ("decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
+"""Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
 BY_CHALLENGER: dict[str, Compare] = {
     "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
     "probability_of_improvement": lambda trials, baseline, challenger: analysis.probability_of_improvement(
@@ -98,7 +101,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
-    return {name: _decoded(table) for name, table in (tables | times).items()}
+    return {name: _decoded(table) for name, table in (tables | times).items() if len(table) or name not in IF_ANY}
 
 
 def _skip_runs(trials: pd.DataFrame, results: Results) -> pd.DataFrame:

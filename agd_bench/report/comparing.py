@@ -54,12 +54,13 @@ class Comparison:
         return table[table["challenger"] == rival].reset_index(drop=True) if "challenger" in table else table
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """Rows of a table as dictionaries.
+        """Rows of a table as dictionaries; none of a table that was left out.
 
         Args:
             name: of the table.
         """
-        return [{str(key): value for key, value in record.items()} for record in self.tables[name].to_dict("records")]
+        table = self.tables.get(name)
+        return [] if table is None else [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
 
 def skips(comparison: Comparison) -> Iterator[Shown]:
     """The registered test of skip connections, where the sweep is one."""
-    runs, outcomes = comparison.tables["skip_runs"], comparison.tables["skip_outcomes"]
-    if outcomes.empty:
+    if not comparison.records("skip_outcomes"):
         return
+    runs, outcomes = comparison.tables["skip_runs"], comparison.tables["skip_outcomes"]
     for window in dict.fromkeys(outcomes["window"]):
         rows = outcomes[outcomes["window"] == window].reset_index(drop=True)
         yield from (skip_sentence(rows[rows["family"] == family].to_dict("records"), window) for family in dict.fromkeys(rows["family"]))
@@ -125,6 +125,9 @@ def steps(comparison: Comparison) -> Iterator[Shown]:
     if summaries["name"].isin(list(figures.RATES)).any():
         picture = figures.automatic_rates(summaries, comparison.algorithms)
         yield Drawing(f"{comparison.anchor}-rates", picture, ("step_summaries",))
+    if len(comparison.tables.get("decreases", ())):
+        picture = figures.decreases_picture(comparison.tables["decreases"], comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-decreases", picture, ("decreases",))
     for number, label in enumerate(comparison.algorithms, 1):
         own = layers[layers["algorithm"] == label]
         if (own["quantity"] == "relative_update").any():

@@ -19,7 +19,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("How do the algorithms compare?", (picturing.contrasts,), True),
     ("Tables", (tabulating.algorithms, tabulating.agreement, tabulating.transfer, tabulating.views, tabulating.architectures), False),
     ("More tables", (tabulating.overlap, tabulating.scopes, tabulating.decisions), True),
-    ("How the trainings went", (picturing.curves, picturing.steps), True),
+    ("How the trainings went", (picturing.curves, picturing.steps, tabulating.decreases), True),
 )
 """Heading, builders, whether folded. A new figure or table is one more builder here, and its table one more in `aggregates`."""
 

@@ -80,6 +80,15 @@ def scientific(value: float) -> str:
     return "0" if value == 0 else f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
 
 
+def significant(value: float) -> str:
+    """A number of any size with three digits.
+
+    >>> significant(0.0123456), significant(-2.5e-7)
+    ('0.0123', '-2.5e-07')
+    """
+    return f"{value:.3g}"
+
+
 def place(rank: float) -> str:
     """A rank; tied ones can end in a half."""
     return f"{rank:g}"

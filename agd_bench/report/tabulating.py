@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agd_bench.analysis import GROUP
+from agd_bench.analysis import GROUP, total_decreases
 from agd_bench.analysis.phrasing import known
 from agd_bench.report.comparing import Comparison, Shown
 from agd_bench.report.tables import (
@@ -21,6 +21,7 @@ from agd_bench.report.tables import (
     scientific,
     seconds,
     signed,
+    significant,
     times,
 )
 
@@ -243,3 +244,34 @@ def architectures(comparison: Comparison) -> Iterator[Shown]:
     total = len(wide)
     caption = "The architectures, best of the baseline first" + (f"; the first {len(rows)} of {total}" if total > len(rows) else "")
     yield Table(f"{comparison.anchor}-architectures", caption, tuple(columns), tuple(rows), total, "data/ranks.csv", filterable=True)
+
+
+def decreases(comparison: Comparison) -> Iterator[Shown]:
+    """What optimizers promised of their steps, and what came of it, where any promises something."""
+    if "decreases" not in comparison.tables or comparison.tables["decreases"].empty:
+        return
+    table = total_decreases(comparison.tables["decreases"])
+    records = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    for record in records:
+        if record["guarantee"] == "yes" and record["shortfalls"]:
+            yield (
+                f"{record['algorithm']} guarantees the decrease of every step, but {record['shortfalls']} of {record['steps']} kept less: "
+                "its bound, or the code that computes it, is wrong."
+            )
+        record["guarantee"] = {"yes": "guarantee", "no": "estimate"}.get(record["guarantee"])
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Promises are", "a guarantee: proved for every step; an estimate: a guess without proof", numeric=False),
+        Column("Steps", "of all final trials"),
+        Column("Promised", "decrease of the loss of a step's own batch, mean over the steps"),
+        Column("Realised", "the same, as it came"),
+        Column("Realised / promised", "ratio of the two means"),
+        Column("Kept less, steps", "steps whose loss fell by less than promised, beyond rounding"),
+        Column("Kept less, %", "share of them"),
+    )
+    writers = (
+        ("algorithm", str), ("guarantee", str), ("steps", str), ("promised", significant), ("realised", significant), ("ratio", times),
+        ("shortfalls", str), ("shortfall_share", per_cent),
+    )  # fmt: skip
+    caption = "What single steps promised and kept, on their own batches"
+    yield Table(f"{comparison.anchor}-decreases", caption, columns, make_rows(records, writers), len(records), "data/decreases.csv")

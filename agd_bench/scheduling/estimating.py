@@ -23,7 +23,7 @@ from agd_bench.plugins import ranges_of
 from agd_bench.records import Plan, Sweep, Trial
 from agd_bench.training import fitting
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
-from agd_bench.trial import Workplace, build_network, example_image, make_fit
+from agd_bench.trial import Workplace, example_image, make_fit
 
 TIMED_STEPS = 14
 WARM_UP_STEPS = 2
@@ -40,12 +40,13 @@ class _Timing:
 
 
 def _flops(trial: Trial, workplace: Workplace) -> cost.Flops | None:
-    """FLOPs of one image; null for an architecture that the algorithm refuses."""
+    """FLOPs of one image; null for an architecture that the algorithm refuses, be it when it prepares or when it builds its optimizer."""
+    cpu = torch.device("cpu")
     try:
-        network = build_network(trial, workplace)
+        network = make_fit(trial, workplace, 1, cpu).network
     except Refused:
         return None
-    return cost.count_flops(network, example_image(trial, workplace, torch.device("cpu")))
+    return cost.count_flops(network, example_image(trial, workplace, cpu))
 
 
 def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Timing:

@@ -24,6 +24,7 @@ from agd_bench.errors import DeadlineExceeded, Diverged
 from agd_bench.records import CurvePoint, Precision
 from agd_bench.training.averaging import REFRESH_BATCHES, answer_of, refresh_statistics, refreshed_images
 from agd_bench.training.data import ImageSet, batches
+from agd_bench.training.replaying import Replay
 
 EVALUATION_BATCH = 512
 
@@ -42,6 +43,7 @@ class Fit:
         diagnosed: whether `diagnostics` reads what the optimizer says of its steps.
         tell: what the algorithm says of the optimizer, numbers by name, read once an epoch; `eta` is the rate that its steps have.
         watch: measures the network at some steps, beside the training; null: nothing does.
+        replay: holds the optimizer to what it promises of each step; null: nothing does.
         steps: how many were done.
     """
 
@@ -53,6 +55,7 @@ class Fit:
     stop_at: float | None = None
     diagnosed: bool = False
     watch: Watch | None = None
+    replay: Replay | None = None
     steps: int = 0
     tell: Callable[[Optimizer], Mapping[str, float]] | None = None
 
@@ -72,6 +75,8 @@ class Fit:
             raise DeadlineExceeded("longer than its deadline")
         if self.watch is not None:
             self.watch(self.steps)
+        if self.replay is not None:
+            self.replay.remember(images.device)
         self.optimizer.zero_grad(set_to_none=True)
         with self.arithmetic(images.device):
             logits = self.network(images)
@@ -79,6 +84,8 @@ class Fit:
         loss = self.loss(logits, labels)
         torch.autograd.backward((loss,))
         self.optimizer.step()
+        if self.replay is not None:
+            self.replay(images, labels, loss)
         if self.scheduler is not None:
             self.scheduler.step()
         self.steps += 1
@@ -100,7 +107,8 @@ class Fit:
         told = self.tell(self.optimizer) if self.diagnosed and self.tell is not None else {}
         watched = {} if self.watch is None else self.watch.taken(self.steps)
         finite = {name: value for name, value in [*zip(said, read, strict=True), *told.items()] if math.isfinite(value)}
-        return finite | watched
+        replayed = {} if self.replay is None else self.replay.taken()
+        return finite | watched | replayed
 
     def refresh(self, images: ImageSet, batch_size: int, seed: int, augment: bool) -> None:
         """Compute the statistics of batch normalisation for the weights that are evaluated, where they are not those trained at.
@@ -117,6 +125,10 @@ class Fit:
             drawn = batches(images, batch_size, order, generator=generator, augment=augment)
             with answer_of(self.optimizer), self.arithmetic(images.labels.device):
                 refresh_statistics(self.network, (pixels for pixels, _ in itertools.islice(drawn, REFRESH_BATCHES)))
+
+    def seconds_aside(self) -> float:
+        """Seconds so far that were no training: of what watches and replays."""
+        return (0.0 if self.watch is None else self.watch.seconds) + (0.0 if self.replay is None else self.replay.seconds())
 
 
 @dataclass(frozen=True)
@@ -223,11 +235,11 @@ def epochs_of(
     fit.network.train()
     for epoch in range(first, last + 1):
         begun = time.perf_counter()
-        before = 0.0 if fit.watch is None else fit.watch.seconds
+        before = fit.seconds_aside()
         loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
         fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
-        measuring = 0.0 if fit.watch is None else fit.watch.seconds - before
-        train_seconds += time.perf_counter() - begun - measuring
+        ended = time.perf_counter()
+        train_seconds += ended - begun - (fit.seconds_aside() - before)
         checked = evaluate(fit, val)
         yield CurvePoint(
             epoch=epoch,

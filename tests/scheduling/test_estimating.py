@@ -64,3 +64,11 @@ def test_estimating_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     estimate(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), 1)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_what_the_optimizer_refuses_costs_nothing(tmp_path: Path) -> None:
+    """A network that an algorithm prepares and then has no optimizer for is a refused row, and no reason to stop the estimate."""
+    asked = {**SWEEP.model_dump(), "algorithms": [{"name": "dsgd_heuristic"}], "profiles": ["as-published", "matrix-only"]}
+    table = estimate(plan(Sweep.model_validate(asked)), Workplace(data_root=tmp_path, device="cpu"), 1).set_index("profile")
+    assert table["device_seconds"].gt(0).to_dict() == {"as-published": False, "matrix-only": True}
+    assert not any(table["problem"])

@@ -1,0 +1,95 @@
+"""The loss of a step's own batch after the step: what an optimizer that promises a decrease is held to.
+
+An optimizer that wants it defines `compare(before, after)`, of two 0-dim losses on the device. It is asked for by the diagnostics
+`optimizer` alone, costs a further forward pass a step, and changes nothing of the training: no weight, no running statistic, no generator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Compare = Callable[[Tensor, Tensor], None]
+
+
+class Replay:
+    """Evaluates the loss of the batch of a step once more, as the step saw it but for the weights, and tells the optimizer.
+
+    Normalisation is by the statistics of the batch, and dropout draws what it drew before. Nothing waits for the device: on a GPU the
+    seconds are those between two events in its stream, read with the epoch's other numbers.
+    """
+
+    def __init__(self, network: nn.Module, loss: Loss, compare: Compare) -> None:
+        """Watch the steps of a network.
+
+        Args:
+            network: maps images (N, C, H, W) to logits (N, classes).
+            loss: logits and labels to a scalar, that of the steps.
+            compare: told the losses before and after each step.
+        """
+        self.network, self.loss, self._compare = network, loss, compare
+        self._seconds = self._told = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._generators: tuple[Tensor, Tensor | None] | None = None
+
+    def remember(self, device: torch.device) -> None:
+        """Call before the forward pass of a step: what dropout will draw in it."""
+        self._generators = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, labels: Tensor, before: Tensor) -> None:
+        """Call after the step.
+
+        Args:
+            images: its batch, (N, C, H, W).
+            labels: (N,).
+            before: the loss whose gradient it used, 0-dim.
+        """
+        device = images.device
+        begun = time.perf_counter()
+        started = _mark(device)
+        # Batch normalisation counts the batch in its running statistics: in copies, which are thrown away.
+        copies = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            self._recall(device)
+            logits = torch.func.functional_call(self.network, copies, (images,))
+        self._compare(before.detach(), self.loss(logits, labels))
+        ended = _mark(device)
+        if started is None or ended is None:
+            self._seconds += time.perf_counter() - begun
+        else:
+            self._events.append((started, ended))
+
+    def _recall(self, device: torch.device) -> None:
+        if self._generators is None:
+            return
+        host, gpu = self._generators
+        torch.set_rng_state(host)
+        if gpu is not None:
+            torch.cuda.set_rng_state(gpu, device)
+
+    def seconds(self) -> float:
+        """What replaying took so far, to be left out of the seconds of training; waits for the device."""
+        for started, ended in self._events:
+            ended.synchronize()
+            self._seconds += started.elapsed_time(ended) / 1000
+        self._events.clear()
+        return self._seconds
+
+    def taken(self) -> dict[str, float]:
+        """`compared_seconds`: what replaying took since this was last asked."""
+        told, self._told = self._told, self.seconds()
+        return {"compared_seconds": self._told - told}
+
+
+def _mark(device: torch.device) -> torch.cuda.Event | None:
+    """A time stamp in the stream of a GPU; null on a CPU, which has the clock."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()
+    return event

@@ -1,0 +1,70 @@
+"""What a report says of promised and realised decreases."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from agd_bench.analysis import GROUP, decreases
+from agd_bench.report import aggregates, build_report, tabulating
+from agd_bench.report.comparing import Comparison
+from agd_bench.report.tables import Table
+from agd_bench.store import Results
+from tests.analysis.synthetic import simulate_results, simulate_trials
+
+
+def promising(shortfalls: int) -> Results:
+    """Two algorithms, of which one guarantees the decrease of every step; so many of the first trial's steps fell short."""
+    results = simulate_results(simulate_trials(3, 1, ("sgd", "dsgd")))
+    own = results.trials.loc[results.trials["algorithm"] == "dsgd", "trial_id"]
+    sums = {"compared_steps": 10.0, "compared_promise": 1.0, "compared_decrease": 1.5, "shortfalls": 0.0}
+    said = pd.DataFrame(
+        [(trial, 1, name, value) for trial in own for name, value in sums.items()], columns=["trial_id", "epoch", "name", "value"]
+    )
+    said.loc[(said["trial_id"] == own.iloc[0]) & (said["name"] == "shortfalls"), "value"] = shortfalls
+    attempts = results.attempts.assign(provenance=json.dumps({"descent_guarantee": "yes"}))
+    return dataclasses.replace(results, diagnostics=said, attempts=attempts)
+
+
+def comparison(results: Results) -> Comparison:
+    """The only group, with its decreases alone."""
+    table = decreases(results.trials, results.diagnostics, results.attempts)
+    (group,) = table[GROUP].drop_duplicates().itertuples(index=False, name=None)
+    return Comparison(group, "g1", {"decreases": table}, "sgd", ("sgd", "dsgd"))
+
+
+def test_kept_promises_are_a_row() -> None:
+    """Of the algorithm that promises; nothing is said to be wrong."""
+    (shown,) = tabulating.decreases(comparison(promising(0)))
+    assert isinstance(shown, Table)
+    assert [cell.text for cell in shown.rows[0]] == ["dsgd", "guarantee", "30", "0.1", "0.15", "1.50", "0", "0.0"]
+
+
+def test_a_broken_guarantee_is_said_aloud() -> None:
+    """A violation is a sentence of its own, before the table."""
+    sentence, _ = tabulating.decreases(comparison(promising(2)))
+    assert isinstance(sentence, str)
+    assert sentence.startswith("dsgd guarantees the decrease of every step, but 2 of 30 kept less")
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_the_page_has_the_table_the_figure_and_their_file(tmp_path: Path) -> None:
+    """And the sentence that the guarantee was broken."""
+    text = build_report(promising(2), tmp_path).read_text(encoding="utf-8")
+    assert "What single steps promised and kept" in text
+    assert "2 of 30 kept less" in text
+    assert len(pd.read_csv(tmp_path / "data" / "decreases.csv")) == 1
+    assert (tmp_path / "figures" / "g1-decreases.svg").is_file()
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_without_a_promise_there_is_no_table() -> None:
+    """Sweeps that compare no steps, published ones among them, have the tables that they had."""
+    results = simulate_results(simulate_trials(3, 1, ("sgd", "agd")))
+    tables = aggregates(results)
+    assert "decreases" not in tables
+    assert list(tabulating.decreases(Comparison(("a", "b", "c"), "g1", tables, "sgd", ("sgd",)))) == []
