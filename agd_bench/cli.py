@@ -66,6 +66,15 @@ ClaimsOption = Annotated[
     Path | None, typer.Option("--claims", metavar="FILE", help="A TOML file of claims; see `claims.toml` in any published leaderboard.")
 ]
 
+PublishedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--published",
+        metavar="PATH",
+        help="File or folder with published results of the search spaces, to compare with. Default: what AGD_BENCH_PUBLISHED names.",
+    ),
+]
+
 
 def _folders(spaces: list[Path] | None, algorithms: list[Path] | None, datasets: list[Path] | None) -> Folders:
     return {"search_spaces": tuple(spaces or ()), "algorithms": tuple(algorithms or ()), "datasets": tuple(datasets or ())}
@@ -148,9 +157,11 @@ def run(
     Stop it whenever you like (Ctrl-C, or a crash): the same command goes on where it was.
     """
     from agd_bench.display import Display, seconds_of
+    from agd_bench.gathering import gather_evidence
     from agd_bench.sweeping import run as run_sweep
     from agd_bench.sweeps import open_sweep
 
+    folders = _folders(search_spaces, algorithms, datasets)
     asked = open_sweep(sweep)
     folder = out or Path("runs") / asked.name
     try:
@@ -164,7 +175,7 @@ def run(
                 gpus_per_trial=gpus_per_trial,
                 device=device,
                 store_url=store,
-                folders=_folders(search_spaces, algorithms, datasets),
+                folders=folders,
                 observer=display,
                 time_limit_seconds=seconds_of(time_limit) if time_limit else None,
                 part=part,
@@ -177,7 +188,7 @@ def run(
     left = int(results.trials["status"].isin(["pending", "running"]).sum())
     if left:
         print(f"{left} of {len(results.trials)} trials are still to be done; the same command goes on with them.\n")
-    _conclude(results, folder / "report")
+    _conclude(gather_evidence(results, folders), folder / "report")
 
 
 def _conclude(results: Results, folder: Path) -> None:
@@ -302,12 +313,16 @@ def merge(
 def report(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write it. Default: RUN/report.")] = None,
+    published: PublishedOption = None,
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
 ) -> None:
     """Rebuild tables, figures and one self-contained HTML page from the stored results alone."""
+    from agd_bench.gathering import gather_evidence
     from agd_bench.store import load_results
 
     located = _locate_run(run)
-    results = load_results(located)
+    results = gather_evidence(load_results(located), _folders(search_spaces, algorithms, None), published)
     _conclude(results, out or _folder_of(located, results) / "report")
 
 
@@ -420,14 +435,19 @@ def publish(
     run: RunArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The leaderboard's folder, for example leaderboards/NAME.")],
     claims: ClaimsOption = None,
+    published: PublishedOption = None,
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
 ) -> None:
     """Publish a run as a leaderboard folder that can be rebuilt from itself, and renew the index beside it."""
     from agd_bench.claims import read_claims
+    from agd_bench.gathering import gather_evidence
     from agd_bench.leaderboard import build_index, publish_results
     from agd_bench.store import load_results
 
-    published = publish_results(load_results(_locate_run(run)), to, claims=read_claims(claims) if claims else None)
-    print(f"Published: {published}\nIndex: {build_index(to.parent)}")
+    results = gather_evidence(load_results(_locate_run(run)), _folders(search_spaces, algorithms, None), published)
+    folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
+    print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
 
 
 @app.command("claims")

@@ -5,6 +5,7 @@ from agd_bench.analysis.agreement import kendall_tau
 from agd_bench.analysis.allocating import next_seeds, order_decisions
 from agd_bench.analysis.budgeting import cost_views
 from agd_bench.analysis.charging import charged_cost
+from agd_bench.analysis.citing import published_agreement, published_ranks, published_regret, published_sentence
 from agd_bench.analysis.contrasting import critical_difference
 from agd_bench.analysis.crossing import crossover, crossover_sentence
 from agd_bench.analysis.decomposing import variance_components
@@ -15,7 +16,7 @@ from agd_bench.analysis.featuring import architecture_features
 from agd_bench.analysis.overlapping import top_k_overlap
 from agd_bench.analysis.pairing import GROUP, METRICS, comparison_groups
 from agd_bench.analysis.powering import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
-from agd_bench.analysis.predicting import prediction_correlation
+from agd_bench.analysis.predicting import predicted_rates, prediction_correlation, prediction_sentence
 from agd_bench.analysis.profiling import performance_profiles, speed_ups
 from agd_bench.analysis.progressing import accuracy_by_epoch
 from agd_bench.analysis.ranking import rank_shift, ranks
@@ -64,8 +65,14 @@ __all__ = [
     "performance_profiles",
     "pilot_reliabilities",
     "power_table",
+    "predicted_rates",
     "prediction_correlation",
+    "prediction_sentence",
     "probability_of_improvement",
+    "published_agreement",
+    "published_ranks",
+    "published_regret",
+    "published_sentence",
     "rank_shift",
     "ranks",
     "reference_targets",

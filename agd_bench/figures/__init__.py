@@ -6,6 +6,7 @@ draw, the figure says why. Colours are those of seaborn's colour-blind palette, 
 """
 
 from agd_bench.figures.agreement import rank_shift_picture, tau_matrix
+from agd_bench.figures.citing import published_agreement_picture
 from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
 from agd_bench.figures.cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.curves import learning_curves
@@ -33,6 +34,7 @@ __all__ = [
     "layer_updates",
     "learning_curves",
     "performance_profile_picture",
+    "published_agreement_picture",
     "rank_shift_picture",
     "rate_prediction_picture",
     "search_bands_picture",

@@ -9,17 +9,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from agd_bench.figures.style import INK, Picture, canvas, legend_below, nothing, style
 
-PUBLISHED = {"depth": 0.962, "fully connected topologies": 0.838, "convolutional topologies": 0.856}
-"""Pearson's r on CIFAR-10 in W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024,
-by what varies between the networks."""
 
-
-def rate_prediction_picture(rates: pd.DataFrame, correlation: pd.DataFrame) -> Picture:
+def rate_prediction_picture(rates: pd.DataFrame, correlation: pd.DataFrame, said: str = "") -> Picture:
     """Each architecture's predicted learning rate against the one that its own grid search found, with Pearson's r beside the paper's.
 
     Args:
-        rates: `predicting.predicted_rates` of one group.
+        rates: `analysis.predicted_rates` of one group and pair of algorithms.
         correlation: `analysis.prediction_correlation` of it.
+        said: its `analysis.prediction_sentence`, for the caption.
     """
     title = "Predicted against searched learning rates"
     if len(correlation) != 1:
@@ -43,21 +40,13 @@ def rate_prediction_picture(rates: pd.DataFrame, correlation: pd.DataFrame) -> P
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:.3g}"))
         legend_below(figure, 1 + sum(bool(chosen.any()) for chosen, *_ in looks))
-    return Picture(figure, title, _caption(row))
+    return Picture(figure, title, _caption(row, said))
 
 
-def _caption(row: pd.Series) -> str:
-    published = "; ".join(f"{r:.3f} ({what})" for what, r in PUBLISHED.items())
-    if np.isnan(row["pearson"]):
-        measured = "All predicted or all searched rates are equal, so there is no correlation"
-    else:
-        measured = (
-            f"Pearson's r = {row['pearson']:.3f} (95 % interval {row['pearson_low']:.3f} to {row['pearson_high']:.3f}), "
-            f"{row['pearson_log']:.3f} of logarithms"
-        )
+def _caption(row: pd.Series, said: str) -> str:
     ends = f" The search of {row['at_grid_end']} of them ended at the grid's first or last rate." if row["at_grid_end"] else ""
     return (
-        f"Largest learning rate with the smallest training loss after one epoch, searched on each of {row['architectures']} architectures, "
-        f"against the rate carried over from the shallow network by the sum over paths. {measured}; published on CIFAR-10: {published}. "
-        f"Median ratio of predicted to searched: {row['median_ratio']:.2f}.{ends}"
+        "Each mark is one architecture: the largest learning rate with the smallest training loss after one epoch, searched on a grid, "
+        f"against the rate carried over from the shallow network by the sum over paths. {said} Median ratio of "
+        f"predicted to searched rate: {row['median_ratio']:.2f}.{ends}"
     )

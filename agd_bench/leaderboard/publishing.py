@@ -15,11 +15,14 @@ from agd_bench.errors import InputError
 from agd_bench.leaderboard.scrubbing import scrub_results
 from agd_bench.records import Sweep
 from agd_bench.report import aggregates, build_report, count_states, finding_sentences
-from agd_bench.store import Results
+from agd_bench.store import EVIDENCE, OPTIONAL, TABLES, Results
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-TABLES = ("trials", "curves", "attempts")
+EVIDENCE_FILES = {
+    "published": "what the authors of the search space published of its architectures",
+    "rate_factors": "by what a base learning rate is multiplied for each architecture",
+}
 
 
 def publish_results(results: Results, folder: Path, name: str | None = None, claims: Claims | None = None) -> Path:
@@ -54,7 +57,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     tables = aggregates(results)
     evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
     _make_room(folder)
-    for table in TABLES if results.diagnostics.empty else (*TABLES, "diagnostics"):
+    for table in [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or len(getattr(results, table))]:
         getattr(results, table).to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
     (folder / "meta.json").write_text(json.dumps(results.meta, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8")
@@ -147,6 +150,7 @@ def summary(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFr
     said = "\n".join(f"- {as_plain_markdown(sentence)}" for sentence in finding_sentences(results, tables))
     rows = claims[["state", "sentence", "digest"]].itertuples(index=False, name=None)
     claimed = "\n".join(f"- {state}: {as_plain_markdown(sentence)} (`{digest[:16]}`)" for state, sentence, digest in rows)
+    evidence = "".join(f"| `{table}.csv` | {text} |\n" for table, text in EVIDENCE_FILES.items() if len(getattr(results, table)))
     about = f"{as_plain_markdown(sweep.description)}\n\n" if sweep.description else ""
     return f"""# {sweep.name}
 
@@ -166,7 +170,7 @@ def summary(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFr
 |---|---|
 | `index.html` | the report: figures, tables, failures, provenance |
 | `trials.csv`, `curves.csv`, `attempts.csv` | the raw rows, one per trial, per epoch, per execution |
-| `sweep.json` | what was asked; `agd-bench run sweep.json` runs it again |
+{evidence}| `sweep.json` | what was asked; `agd-bench run sweep.json` runs it again |
 | `meta.json` | versions, devices, digests of the plug-ins |
 | `claims.toml` | the claims, each with its query, test and threshold; `agd-bench claims` with this folder evaluates them again |
 | `data/`, `figures/` | everything computed from the raw rows |

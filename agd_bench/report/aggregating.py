@@ -50,6 +50,22 @@ WHOLE: dict[str, Compute] = {
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
 IF_ANY = ("decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
 """Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
+BY_EVIDENCE: dict[str, dict[str, Compute]] = {
+    "rate_factors": {
+        "predicted_rates": lambda trials, results: analysis.predicted_rates(trials, results.rate_factors, results.sweep),
+        "prediction_correlation": lambda trials, results: analysis.prediction_correlation(
+            analysis.predicted_rates(trials, results.rate_factors, results.sweep)
+        ),
+    },
+    "published": {
+        "published_agreement": lambda trials, results: analysis.published_agreement(
+            trials, results.published, resamples=resamples_of(trials)
+        ),
+        "published_ranks": lambda trials, results: analysis.published_ranks(trials, results.published),
+        "published_regret": lambda trials, results: analysis.published_regret(trials, results.published, resamples=resamples_of(trials)),
+    },
+}
+"""What is computed where the plug-ins said something of the architectures, by the table of `store` that holds it."""
 BY_CHALLENGER: dict[str, Compare] = {
     "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
     "probability_of_improvement": lambda trials, baseline, challenger: analysis.probability_of_improvement(
@@ -80,7 +96,8 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         results: the raw rows.
 
     Returns:
-        By name: those of `WHOLE` as their functions give them; those of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
+        By name: those of `WHOLE` as their functions give them; those of `BY_EVIDENCE` where there is any; those
+        of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
         the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles
         that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what.
     """
@@ -94,6 +111,9 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     baseline = results.sweep.baseline_label
     with shared_work():
         tables = {name: compute(trials, results) for name, compute in WHOLE.items()}
+        for evidence, computed in BY_EVIDENCE.items():
+            if len(getattr(results, evidence)):
+                tables |= {name: compute(trials, results) for name, compute in computed.items()}
         times = _times(trials, results)
     pairs = [(baseline, label) for label in challengers(results) if {baseline, label} <= rows.keys()]
     tables |= _by_pair({name: _naming(compare) for name, compare in BY_CHALLENGER.items()}, pairs, of)

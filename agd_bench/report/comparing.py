@@ -96,6 +96,11 @@ class Part:
     notes: tuple[str, ...]
     folded: bool = False
 
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.drawings or self.tables or self.notes)
+
 
 Shown = Drawing | Table | str
 Builder = Callable[[Comparison], Iterator[Shown]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agd_bench import figures
-from agd_bench.analysis import crossover_sentence
+from agd_bench.analysis import crossover_sentence, prediction_sentence
 from agd_bench.analysis.dosing import dose_sentence, skip_sentence
 from agd_bench.analysis.phrasing import ALPHA
 from agd_bench.report.comparing import Comparison, Drawing, Shown
@@ -112,6 +112,25 @@ def drivers(comparison: Comparison) -> Iterator[Shown]:
         yield Drawing(f"{comparison.anchor}-drivers-{number}", picture, ("interaction_drivers", "interaction_explained"))
     if quiet:
         yield f"Of no feature is it shown that {', '.join(quiet)} would favour it, compared with {comparison.baseline}."
+
+
+def predictions(comparison: Comparison) -> Iterator[Shown]:
+    """Predicted learning rates against searched ones, where a sweep asks for both."""
+    if "predicted_rates" not in comparison.tables:
+        return
+    rates, correlation = comparison.tables["predicted_rates"], comparison.tables["prediction_correlation"]
+    said = {(row["predicted"], row["searched"]): prediction_sentence(row) for row in comparison.records("prediction_correlation")}
+    for number, (pair, own) in enumerate(rates.groupby(["predicted", "searched"], sort=False), 1):
+        row = correlation[(correlation[["predicted", "searched"]] == list(pair)).all(axis=1)]
+        picture = figures.rate_prediction_picture(own, row, said.get((pair[0], pair[1]), ""))
+        yield Drawing(f"{comparison.anchor}-prediction-{number}", picture, ("predicted_rates", "prediction_correlation"))
+
+
+def published(comparison: Comparison) -> Iterator[Shown]:
+    """The ranking against that of a published benchmark, where its table is at hand."""
+    if comparison.records("published_agreement"):
+        picture = figures.published_agreement_picture(comparison.tables["published_agreement"], comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-published", picture, ("published_agreement", "published_ranks"))
 
 
 def curves(comparison: Comparison) -> Iterator[Shown]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agd_bench.analysis import GROUP, Finding, finding
+from agd_bench.analysis import GROUP, Finding, finding, prediction_sentence, published_sentence
 from agd_bench.report import picturing, tabulating
 from agd_bench.report.comparing import Builder, Comparison, Group, Part, group_title, make_part, split_groups
 from agd_bench.store import Results
@@ -14,6 +14,8 @@ from agd_bench.store import Results
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("Do skips with larger singular values train faster?", (picturing.skips,), False),
     ("Do the ranks shift?", (picturing.rank_shifts, picturing.agreement), False),
+    ("Does the published ranking hold?", (picturing.published, tabulating.published), False),
+    ("Do predicted learning rates hold?", (picturing.predictions,), False),
     ("What does it cost, and when does tuning pay?", (picturing.cost, picturing.crossovers, picturing.anytime), False),
     ("What drives the shifts?", (picturing.drivers,), True),
     ("How do the algorithms compare?", (picturing.contrasts,), True),
@@ -33,6 +35,7 @@ class Section:
         title: search space, data set and profile in words.
         findings: one per challenger.
         alone: what is said instead where there is only one algorithm.
+        evidence: a sentence for each thing that is held against what others published or predict.
         partial: what is missing, of a run that has not ended; else empty.
         parts: pictures and tables by heading; none where only words are asked for.
     """
@@ -41,6 +44,7 @@ class Section:
     title: str
     findings: tuple[Finding, ...]
     alone: str
+    evidence: tuple[str, ...]
     partial: str
     parts: tuple[Part, ...] = ()
 
@@ -60,10 +64,16 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
         present = set(own["accuracy"]["algorithm"])
         comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, tuple(label for label in order if label in present))
         findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals)
-        parts = tuple(make_part(comparison, *part) for part in PARTS) if draw else ()
+        parts = tuple(made for part in PARTS if (made := make_part(comparison, *part)).shown) if draw else ()
         alone = "" if comparison.rivals else _alone(own["accuracy"])
-        sections.append(Section(comparison.anchor, group_title(group), findings, alone, _partial(*ended[group]), parts))
+        partial = _partial(*ended[group])
+        sections.append(Section(comparison.anchor, group_title(group), findings, alone, _evidence(comparison), partial, parts))
     return sections
+
+
+def _evidence(comparison: Comparison) -> tuple[str, ...]:
+    predictions = [prediction_sentence(row) for row in comparison.records("prediction_correlation")]
+    return (*predictions, *(published_sentence(row) for row in comparison.records("published_agreement")))
 
 
 def _alone(accuracy: pd.DataFrame) -> str:

@@ -96,6 +96,40 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
         yield Table(f"{comparison.anchor}-{name.replace('_', '-')}", caption, columns, rows, len(rows), f"data/{name}.csv")
 
 
+def published(comparison: Comparison) -> Iterator[Shown]:
+    """Agreement with the published ranking, and what choosing by it costs."""
+    records = comparison.records("published_agreement")
+    if not records:
+        return
+    regrets = {(row["published_epochs"], row["split"], row["trained_by"]): row for row in comparison.records("published_regret")}
+    for record in records:
+        record["budget"] = f"{record['algorithm']}, {record['published_epochs']} epochs, {record['split']}"
+        record["interval"] = interval(*map(signed, (record["tau_low"], record["tau_high"]))) if known(record, "tau_low") else None
+        record["gap_interval"] = interval(*map(signed, (record["gap_low"], record["gap_high"]))) if known(record, "gap_low") else None
+        record["regret"] = regrets.get((record["published_epochs"], record["split"], record["algorithm"]), {}).get("transfer_regret")
+    columns = (
+        Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", numeric=False),
+        Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings"),
+        Column("95 % interval", "bootstrap over architectures", numeric=False),
+        Column("At most", "what it could be if the published ranking were free of noise and equal to ours"),
+        Column("Tau at equal seeds", "where single trainings are published: at equal numbers of seeds on both sides"),
+        Column("Noise ceiling", "what it would be if only seed noise set the rankings apart"),
+        Column("95 % interval of the gap", "bootstrap; below 0: the rankings differ more than seed noise explains", numeric=False),
+        Column("p", "test of no difference beyond seed noise, one at a time"),
+        Column("True tau", "estimate for the rankings without seed noise"),
+        Column("Regret, points", "accuracy lost if the published ranking chooses what this algorithm trains"),
+        Column("Architectures", "compared"),
+    )
+    writers = (
+        ("budget", str), ("tau_of_means", times), ("interval", str), ("ceiling_at_most", times), ("kendall_tau", times),
+        ("noise_ceiling", times), ("gap_interval", str), ("shift_p", p_value), ("corrected_tau", times), ("regret", points_lost),
+        ("architectures", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Our rankings against the published one"
+    yield Table(f"{comparison.anchor}-published", caption, columns, rows, len(rows), "data/published_agreement.csv")
+
+
 def overlap(comparison: Comparison) -> Iterator[Shown]:
     """How much the best of every two rankings have in common."""
     records = [record for record in comparison.records("top_k_overlap") if record["algorithm"] != record["other"]]

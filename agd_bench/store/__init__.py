@@ -1,15 +1,18 @@
 """The results of a run: one writer, many readers, three tables. Neither torch nor Ray nor Optuna is imported here."""
 
-from agd_bench.store.columns import COLUMNS, Column, columns_of, dictionary, dictionary_markdown
+from agd_bench.store.columns import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.exporting import export
 from agd_bench.store.merging import Joined, check_same_sweep, join, merge_into
-from agd_bench.store.reading import Results, ended_trials, load_results, status
+from agd_bench.store.reading import Results, ended_trials, load_results, status, typed
 from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
 
 __all__ = [
     "COLUMNS",
+    "EVIDENCE",
     "LOST",
+    "OPTIONAL",
     "OUT_OF_MEMORY",
+    "TABLES",
     "Column",
     "Joined",
     "Results",
@@ -25,4 +28,5 @@ __all__ = [
     "load_results",
     "merge_into",
     "status",
+    "typed",
 ]

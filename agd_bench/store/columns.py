@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Type = Literal["text", "integer", "real"]
-Table = Literal["trials", "curves", "attempts", "diagnostics"]
+Table = Literal["trials", "curves", "attempts", "diagnostics", "published", "rate_factors"]
 TABLES: tuple[Table, ...] = ("trials", "curves", "attempts", "diagnostics")
-OPTIONAL: tuple[Table, ...] = ("diagnostics",)
+EVIDENCE: tuple[Table, ...] = ("published", "rate_factors")
+"""Tables that no training made, but the plug-ins of search spaces and algorithms. They are gathered when results are reported and published
+with the raw rows, so that a leaderboard is rebuilt without the plug-ins; a run's database does not hold them."""
+OPTIONAL: tuple[Table, ...] = ("diagnostics", *EVIDENCE)
 """Tables that results from before they existed, or without a row of them, do not have."""
 
 
@@ -100,6 +103,18 @@ COLUMNS: tuple[Column, ...] = (
     Column("diagnostics", "epoch", "integer", "", "epochs done, from 1", key=True),
     Column("diagnostics", "name", "text", "", "what the optimizer calls the number; a layer's follows a slash", key=True),
     Column("diagnostics", "value", "real", "", "as the optimizer's `diagnostics` defines it"),
+    Column("published", "search_space", "text", "", "label of the search space in the sweep"),
+    Column("published", "dataset", "text", "", "name of the data set"),
+    Column("published", "architecture", "text", "", "the network as its search space writes it"),
+    Column("published", "epochs", "integer", "", "passes over the training images in the published training"),
+    Column("published", "split", "text", "", "images that the published accuracy is of: validation, test, or validation and test"),
+    Column("published", "training", "integer", "", "number of the published training, from 0; missing: a mean of several", True),
+    Column("published", "trainings", "integer", "", "published trainings that the accuracy is the mean of"),
+    Column("published", "accuracy", "real", "share", "correct answers as the search space's authors published them, in [0, 1]"),
+    Column("rate_factors", "search_space", "text", "", "label of the search space in the sweep"),
+    Column("rate_factors", "algorithm", "text", "", "label of the training algorithm in the sweep"),
+    Column("rate_factors", "architecture", "text", "", "the network as its search space writes it"),
+    Column("rate_factors", "factor", "real", "", "by what the algorithm multiplies a base rate for the network, from the network's graph"),
     Column("attempts", "trial_id", "text", "", "the trial", key=True),
     Column("attempts", "attempt", "integer", "", "number of the execution, from 1", key=True),
     Column("attempts", "node", "text", "", "worker that executed it: a number within the run, no host name"),
@@ -142,7 +157,7 @@ def dictionary() -> dict[str, list[dict[str, str | bool]]]:
     """The data dictionary: for each table its columns with type, unit, meaning and whether values can be missing."""
     return {
         table: [{"column": c.name, "type": c.type, "unit": c.unit, "nullable": c.nullable, "meaning": c.meaning} for c in columns_of(table)]
-        for table in TABLES
+        for table in (*TABLES, *EVIDENCE)
     }
 
 
@@ -153,7 +168,7 @@ def dictionary_markdown() -> str:
         "",
         "A missing value is empty in CSV and null in Parquet; it is never 0. Accuracies are shares in [0, 1].",
     ]
-    for table in TABLES:
+    for table in (*TABLES, *EVIDENCE):
         lines += ["", f"## {table}", "", "| column | type | unit | missing? | meaning |", "|---|---|---|---|---|"]
         lines += [f"| `{c.name}` | {c.type} | {c.unit} | {'yes' if c.nullable else 'no'} | {c.meaning} |" for c in columns_of(table)]
     return "\n".join(lines) + "\n"
@@ -162,7 +177,7 @@ def dictionary_markdown() -> str:
 def dictionary_text(indent: str = "    ") -> str:
     """The data dictionary as lines of a docstring."""
     lines = []
-    for table in TABLES:
+    for table in (*TABLES, *EVIDENCE):
         lines.append(f"{indent}{table}:")
         for c in columns_of(table):
             unit = f" [{c.unit}]" if c.unit else ""

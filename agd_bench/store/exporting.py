@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from agd_bench.errors import StorageFullError, StoreError
-from agd_bench.store.columns import OPTIONAL, TABLES, dictionary, dictionary_markdown
+from agd_bench.store.columns import EVIDENCE, OPTIONAL, TABLES, dictionary, dictionary_markdown
 from agd_bench.store.reading import Results
 
 
@@ -37,7 +37,7 @@ def export(results: Results, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        tables = [table for table in TABLES if table not in OPTIONAL or len(getattr(results, table))]
+        tables = [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or len(getattr(results, table))]
         for table in tables:
             frame = getattr(results, table)
             frame.to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")

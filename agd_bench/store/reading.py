@@ -15,7 +15,7 @@ from pyarrow import csv
 
 from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import TERMINAL, Sweep
-from agd_bench.store.columns import OPTIONAL, TABLES, Column, Table, columns_of, dictionary_text
+from agd_bench.store.columns import EVIDENCE, OPTIONAL, TABLES, Column, Table, columns_of, dictionary_text
 from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, shown, translated
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
@@ -33,6 +33,8 @@ class Results:
         attempts: one row per execution of a trial.
         meta: strings by key: `created_at`, `versions`, `plugin_digests`, `devices` (JSON) and what a publisher added.
         diagnostics: one row per trial, epoch and number that its optimizer reports; without rows where none does.
+        published: one row per architecture and published training; without rows where none was gathered (`gathering`).
+        rate_factors: one row per architecture and algorithm that scales a base rate to it; likewise.
 
     Columns:
     """
@@ -43,6 +45,8 @@ class Results:
     attempts: pd.DataFrame
     meta: dict[str, str]
     diagnostics: pd.DataFrame = field(default_factory=lambda: without_rows("diagnostics"))
+    published: pd.DataFrame = field(default_factory=lambda: without_rows("published"))
+    rate_factors: pd.DataFrame = field(default_factory=lambda: without_rows("rate_factors"))
 
 
 Results.__doc__ = f"{Results.__doc__}\n{dictionary_text()}\n"
@@ -52,6 +56,8 @@ SORTING: dict[Table, list[str]] = {
     "curves": ["trial_id", "epoch"],
     "attempts": ["trial_id", "attempt"],
     "diagnostics": ["trial_id", "epoch", "name"],
+    "published": ["search_space", "dataset", "epochs", "split", "architecture", "training"],
+    "rate_factors": ["search_space", "algorithm", "architecture"],
 }
 
 
@@ -121,7 +127,7 @@ def _read_published(folder: Path) -> Results:
         meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise StoreDamagedError(f"{folder}: sweep.json or meta.json cannot be read ({' '.join(str(error).split())[:200]})") from None
-    there = [table for table in TABLES if table not in OPTIONAL or (folder / f"{table}.csv").exists()]
+    there = [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or (folder / f"{table}.csv").exists()]
     tables = {table: read_csv(table, folder / f"{table}.csv") for table in there}
     tables |= {table: without_rows(table) for table in OPTIONAL if table not in there}
     texts = {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}

@@ -12,12 +12,12 @@ from torch import nn
 
 from agd_bench.algorithms import architecture_aware_sgd as derived
 from agd_bench.algorithms import architecture_aware_sgd_released as released
-from agd_bench.analysis import charged_cost
-from agd_bench.errors import InputError, UnknownNameError
+from agd_bench.analysis import charged_cost, predicted_rates
+from agd_bench.errors import InputError
+from agd_bench.gathering import gather_evidence
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.path_scaling import graph_of
 from agd_bench.planning import plan
-from agd_bench.predicting import predicted_rates
 from agd_bench.records import TUNING_SEED, Sweep
 from agd_bench.store import Results
 from agd_bench.sweeping import run
@@ -163,7 +163,8 @@ def test_what_has_no_paths_is_a_row_with_a_reason(results: Results) -> None:
 
 def test_rates_of_the_run(results: Results) -> None:
     """Predicted: the shallow network's base rate times the multiplier; searched: what each architecture's own grid chose."""
-    rates = predicted_rates(results).set_index("architecture")
+    told = gather_evidence(results)
+    rates = predicted_rates(told.trials, told.rate_factors, told.sweep).set_index("architecture")
     own = results.trials[(results.trials["purpose"] == "final") & (results.trials["status"] != "refused")]
     pairs = zip(own["algorithm"], own["architecture"], strict=True)
     base = {pair: json.loads(text)["base_rate"] for pair, text in zip(pairs, own["hyperparameters"], strict=True)}
@@ -174,19 +175,28 @@ def test_rates_of_the_run(results: Results) -> None:
         assert rates.loc[architecture, "at_grid_end"] == (base["grid_searched", architecture] in (GRID[0], GRID[-1]))
 
 
-def test_what_makes_no_prediction_is_named(results: Results) -> None:
-    """A label that is not there, an algorithm without a base rate."""
-    with pytest.raises(UnknownNameError, match="Did you mean 'predicted'"):
-        predicted_rates(results, "predictd")
-    choice = results.sweep.algorithms[0].model_copy(update={"name": "agd"})
-    other = results.sweep.model_copy(update={"algorithms": (choice,)})
-    with pytest.raises(InputError, match="'agd' scales no base rate"):
-        predicted_rates(dataclasses.replace(results, sweep=other), choice.label)
+def test_what_makes_no_prediction_has_no_factors(results: Results) -> None:
+    """A grid in one scope alone, and an algorithm that scales no base rate; what is there already is kept."""
+    sweep = results.sweep
+    alone = dataclasses.replace(results, sweep=sweep.model_copy(update={"algorithms": sweep.algorithms[:1]}))
+    assert gather_evidence(alone).rate_factors.empty
+    others = tuple(choice.model_copy(update={"name": "sgd_tuned"}) for choice in sweep.algorithms)
+    assert gather_evidence(dataclasses.replace(results, sweep=sweep.model_copy(update={"algorithms": others}))).rate_factors.empty
+    told = gather_evidence(results)
+    assert gather_evidence(told).rate_factors is told.rate_factors
 
 
-def test_the_built_in_sweep_is_planned() -> None:
-    """Its two entries differ in scope alone, apart from what the scope needs."""
-    made = plan(open_sweep("architecture_aware_prediction"))
+@pytest.mark.parametrize(
+    ("name", "predicting", "searching"),
+    [
+        ("architecture_aware_prediction", 1, 37),
+        ("architecture_aware_prediction_depth", 1, 16),
+        ("architecture_aware_prediction_convolutional", 2, 22),
+    ],
+)
+def test_the_built_in_sweeps_are_planned(name: str, predicting: int, searching: int) -> None:
+    """Their two entries differ in scope alone, apart from what the scope needs."""
+    made = plan(open_sweep(name))
     by_label = {label: [study for study in made.studies if study.algorithm_label == label] for label in ("grid_searched", "predicted")}
-    assert (len(by_label["predicted"]), len(by_label["grid_searched"])) == (1, 37)
+    assert (len(by_label["predicted"]), len(by_label["grid_searched"])) == (predicting, searching)
     assert {len(study.rounds) for study in made.studies} == {len(GRID)}

@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.analysis import prediction_correlation
+from agd_bench.analysis import predicted_rates, prediction_correlation, prediction_sentence
+from agd_bench.analysis.predicting import correlation_ceiling
 from agd_bench.errors import InputError
+from agd_bench.records import Sweep
+
+PAIR = {"predicted": "scaled", "searched": "grid"}
 
 
 def table(predicted: list[float], searched: list[float], space: str = "s") -> pd.DataFrame:
     """Rates of one group."""
     group = {"search_space": space, "dataset": "d", "profile": "p"}
-    return pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": False}).assign(**group)
+    return pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": False}).assign(**group, **PAIR)
 
 
 def test_correlation_against_its_formula() -> None:
@@ -50,3 +54,59 @@ def test_rates_of_nothing_are_an_error() -> None:
     """A rate is above 0."""
     with pytest.raises(InputError, match="rates are above 0"):
         prediction_correlation(table([0.1, 0.0], [0.1, 0.1]))
+
+
+def test_the_slope_and_what_the_search_allows() -> None:
+    """A rate that rises with the root of the predicted one has slope 0.5; the pooled r is over all search spaces."""
+    predicted = np.geomspace(0.01, 1, 12)
+    rates = pd.concat([table(list(predicted), list(0.3 * predicted**0.5), space) for space in "st"])
+    row = prediction_correlation(rates).iloc[0]
+    assert (row["slope_log"], row["pearson_log"]) == pytest.approx((0.5, 1))
+    assert (row["pooled_architectures"], row["architectures"]) == (24, 12)
+    assert row["pooled_pearson"] == pytest.approx(row["pearson"])
+    said = prediction_sentence({str(key): value for key, value in row.items()})
+    for words in (
+        "r = 0.9",
+        "over 12 architectures",
+        "24 of all search spaces",
+        "to the power of 0.50",
+        "less steeply than",
+        "0.962 for depth",
+    ):
+        assert words in said
+
+
+def test_the_ceiling_is_what_a_perfect_prediction_reaches() -> None:
+    """Simulated: the correlation of the truth with a mean of noisy measurements, from the measurements alone."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=4000)
+    repeated = truth[:, None] + rng.normal(scale=0.8, size=(4000, 3))
+    assert correlation_ceiling(repeated) == pytest.approx(np.corrcoef(truth, repeated.mean(axis=1))[0, 1], abs=0.01)
+    assert correlation_ceiling(rng.normal(size=(4000, 3))) < 0.25
+    for unknown in (repeated[:, :1], repeated[:2], np.ones((5, 3))):
+        assert np.isnan(correlation_ceiling(unknown))
+
+
+def test_rates_follow_from_proposals_and_factors() -> None:
+    """The base rate of the final trial times the factor; by one seed alone: the largest rate with the smallest loss of those that ended."""
+    choices = [
+        {"name": "aware", "label": label, "tuning_scope": scope, "tuning_trials": 3, "sampler": "grid"}
+        for label, scope in (("predicted", "search-space"), ("searched", "architecture"))
+    ]
+    sweep = Sweep.model_validate(
+        {"name": "x", "search_spaces": [{"name": "s"}], "datasets": [{"name": "d"}], "algorithms": choices, "epochs": 1}
+    )
+    losses = {0: [("diverged", np.nan), ("done", 0.5), ("done", 0.5)], 1: [("done", 0.2), ("done", 0.9), ("done", 0.3)]}
+    rows = [
+        ("searched", "tuning", seed, status, loss, f'{{"base_rate": {base}}}')
+        for seed, found in losses.items()
+        for base, (status, loss) in zip((0.4, 0.2, 0.1), found, strict=True)
+    ]
+    rows += [(label, "final", 5, "done", 0.1, f'{{"base_rate": {base}}}') for label, base in (("searched", 0.4), ("predicted", 0.8))]
+    columns = ["algorithm", "purpose", "seed", "status", "train_loss", "hyperparameters"]
+    trials = pd.DataFrame(rows, columns=columns).assign(search_space="s", dataset="d", profile="p", architecture="a", study="k")
+    factors = pd.DataFrame({"search_space": "s", "architecture": "a", "algorithm": ["predicted", "searched"], "factor": [0.25, 1.0]})
+    (row,) = predicted_rates(trials, factors, sweep).to_dict("records")
+    assert (row["predicted"], row["searched"], row["predicted_rate"], row["searched_rate"]) == ("predicted", "searched", 0.2, 0.4)
+    assert (row["at_grid_end"], row["searched_rate_of_0"], row["searched_rate_of_1"]) == (True, 0.2, 0.4)
+    assert predicted_rates(trials, factors.iloc[:0], sweep).empty
