@@ -116,7 +116,14 @@ def _print_table(table: pd.DataFrame, as_json: bool) -> None:
         Console(width=None if sys.stdout.isatty() else 200).print(shown, highlight=False, markup=False)
 
 
+def _print_markdown(table: pd.DataFrame) -> None:
+    for row in [list(table.columns), ["---"] * len(table.columns), *table.itertuples(index=False)]:
+        print(f"| {' | '.join(_cell(value).replace('|', '&#124;') for value in row)} |")
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}" if abs(value) < 10**9 else f"{value:.3g}"
     if value is None or value != value:  # null and NaN, which alone differs from itself
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -348,6 +355,7 @@ def list_(
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
     as_json: JsonOption = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for pages.")] = False,
 ) -> None:
     """List what there is, with a line on each."""
     import pandas as pd
@@ -359,7 +367,10 @@ def list_(
         _print_table(pd.DataFrame([{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()]), as_json)
         return
     kinds: dict[str, plugins.Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets"}
-    columns = {"search-spaces": [], "algorithms": ["TIER", "LICENCE", "PAPER"], "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"]}[what]
+    spaces = ["VARIES", "SIZE", "NETWORKS", "PAPER", "IDENTITY"]
+    columns = {"search-spaces": spaces, "algorithms": ["TIER", "LICENCE", "PAPER"], "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"]}[
+        what
+    ]
     folders = _folders(search_spaces, algorithms, datasets)[kinds[what]]
     rows = []
     for name, source in plugins.find(kinds[what], folders).items():
@@ -369,7 +380,13 @@ def list_(
         lacking = plugins.lacks(source)
         row |= {"ready": f"no: {lacking}" if lacking else "yes"} if what == "algorithms" else {}
         rows.append(row | {"from": source.origin})
-    _print_table(pd.DataFrame(rows), as_json)
+    table = pd.DataFrame(rows, dtype=object if what == "search-spaces" else None)  # counts beyond the integers of a float
+    if what == "search-spaces":
+        table["varies"] = table["varies"].fillna(table.pop("summary"))
+    if as_markdown:
+        _print_markdown(table)
+    else:
+        _print_table(table, as_json)
 
 
 @app.command()

@@ -25,6 +25,11 @@ from torch import Tensor, nn
 
 from search_spaces import _dag_codes as dag_codes
 
+VARIES = "nothing, the identity or a convolution on the ten edges of a graph"
+SIZE = 59_049
+NETWORKS = 4_079
+PAPER = "Chen et al. 2024, arXiv 2402.17440"
+IDENTITY = "classes by equal outputs; parameters and multiply-adds counted by hand"
 OPTIONS = {"width": 64, "kernel_size": 3}
 SHALLOW = "2"
 """The network with one hidden layer, whose learning rate is carried over to the others."""

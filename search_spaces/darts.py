@@ -29,6 +29,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+VARIES = "edges and operations of a normal and a reduction cell"
+SIZE = 1_076_746_950_455_072_400
+NETWORKS = 146_021_935_250_523_556
+PAPER = "Liu et al. 2019, arXiv 1806.09055"
+IDENTITY = "the published parameters of DARTS' own cells; classes of cells by Burnside's lemma"
 OPTIONS = {"channels": 36, "cells": 20}
 SMALL = {"channels": 8, "cells": 3}
 OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")

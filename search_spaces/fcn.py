@@ -24,6 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+VARIES = "depth and width of fully connected networks"
+SIZE = 20
+PAPER = "Bernstein et al. 2023, arXiv 2304.05187"
+IDENTITY = "shapes by name; variances of initial weights"
 OPTIONS = {"activation": "tanh", "size": 28}
 SHALLOW = "2x128"
 """The network with one hidden layer, whose learning rate is carried over to the others; the rule looks at depth alone."""

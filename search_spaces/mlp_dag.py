@@ -24,6 +24,11 @@ from torch import Tensor, nn
 
 from search_spaces import _dag_codes as dag_codes
 
+VARIES = "nothing, the identity or a linear layer on the ten edges of a graph"
+SIZE = 59_049
+NETWORKS = 4_079
+PAPER = "Chen et al. 2024, arXiv 2402.17440"
+IDENTITY = "classes by equal outputs; the published factors of learning rates"
 OPTIONS = {"width": 256, "size": 32}
 SHALLOW = "2"
 """The network with one hidden layer, whose learning rate is carried over to the others."""

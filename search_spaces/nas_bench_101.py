@@ -34,6 +34,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+VARIES = "edges and operations of a cell of up to seven vertices"
+SIZE = 423_624
+NETWORKS = 423_624
+PAPER = "Ying et al. 2019, arXiv 1902.09635"
+IDENTITY = "the published number of cells, hashes and parameters"
 OPTIONS = {"channels": 128, "cells": 3}
 SMALL = {"channels": 16, "cells": 1}
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool3x3")

@@ -48,6 +48,11 @@ from search_spaces import _cell_classes as cell_classes
 from search_spaces import _cell_graphs as cell_graphs
 from search_spaces._nas_bench_201_published import published as published
 
+VARIES = "operations on the six edges of a cell"
+SIZE = 15_625
+NETWORKS = 5_044
+PAPER = "Dong & Yang 2020, arXiv 2001.00326"
+IDENTITY = "order, parameters and FLOPs of the published records; 6,466 networks by the paper's rule; 341 without a path"
 OPTIONS = {"channels": 16, "cells": 5, "dead_edges": "kept"}
 SMALL = {"channels": 4, "cells": 1}
 RULES = ("functions", "strings")

@@ -22,6 +22,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor, nn
 
+VARIES = "channels of the five layers of one network"
+SIZE = 32_768
+PAPER = "Dong et al. 2021, arXiv 2009.00437"
+IDENTITY = "order, parameters and FLOPs of the published records"
 OPTIONS = {"cells": 1}
 CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
 LAYERS = 5

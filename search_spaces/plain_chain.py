@@ -15,6 +15,10 @@ import re
 import numpy as np
 from torch import nn
 
+VARIES = "layers, widths and strides of a chain"
+SIZE = 299_584
+PAPER = "after Simonyan & Zisserman 2015, arXiv 1409.1556"
+IDENTITY = "channels and strides by name"
 WIDTHS = (8, 16, 32, 64)
 
 

@@ -27,6 +27,10 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor, nn
 
+VARIES = "kind and number of blocks in each of four stages, width"
+SIZE = 648
+PAPER = "He et al. 2016, arXiv 1603.05027"
+IDENTITY = "the published parameters of ResNet-18, -110, -164 and -1001"
 OPTIONS = {"final_norm": False}
 EXPANSION = {"basic": 1, "bottleneck": 4}
 """Output channels of each kind of block, in widths of its stage."""

@@ -34,6 +34,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+VARIES = "skips, normalisation, its place and the activation, with equal weights"
+SIZE = 312
+PAPER = "MacDonald et al. 2023 (NeurIPS)"
+IDENTITY = "parameters and logits of PreAct-ResNet-18; singular values of the fixed path"
 OPTIONS = {"width": 64, "blocks": 2}
 SMALL = {"width": 16, "blocks": 1}
 SKIPS = ("none", "identity", "projection", "fixed-0.25", "fixed-0.5", "fixed-1", "fixed-2", "matched-1")

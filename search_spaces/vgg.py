@@ -23,6 +23,10 @@ from collections.abc import Iterator
 import numpy as np
 from torch import nn
 
+VARIES = "convolutions of each of five stages, width"
+SIZE = 4_096
+PAPER = "Simonyan & Zisserman 2015, arXiv 1409.1556"
+IDENTITY = "the published parameters, with the published classifier in place of ours"
 OPTIONS = {"batch_norm": True}
 DEPTHS = (1, 2, 3, 4)
 WIDTHS = (8, 16, 32, 64)

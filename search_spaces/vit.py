@@ -25,6 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+VARIES = "depth, width, heads, patch and MLP ratio"
+SIZE = 324
+PAPER = "Dosovitskiy et al. 2021, arXiv 2010.11929"
+IDENTITY = "the published parameters of ViT-B/16 and ViT-L/16; attention as torch's own"
 DEPTHS, WIDTHS, HEADS, PATCHES, RATIOS = (2, 4, 6, 8), (64, 128, 256), (2, 4, 8), (2, 4, 8), (1, 2, 4)
 SLOWEST = 10_000
 """Tokens after which the slowest sine of a position repeats, in units of 2 pi, as in the papers."""

@@ -20,7 +20,9 @@ def failed(checks: list[Check]) -> dict[str, str]:
 @pytest.mark.parametrize("name", sorted(plugins.find("search_spaces")))
 def test_built_in_search_spaces_pass(name: str) -> None:
     """Every search space of the package keeps its protocol."""
-    assert failed(check_search_space(plugins.load("search_spaces", name))) == {}
+    checks = check_search_space(plugins.load("search_spaces", name))
+    assert failed(checks) == {}
+    assert [check.name for check in checks if not check.explanation] == []
 
 
 @pytest.mark.parametrize("name", sorted(plugins.find("algorithms")))
@@ -74,6 +76,11 @@ FEATURES = "def features(architecture):\n    return {}\n"
 
 SPACE_FAULTS = {
     "no source": ("2020", "", "the docstring", "add a References section"),
+    "paper in numbers": ("OPTIONS =", "PAPER = 2020\nOPTIONS =", "VARIES", "state it in words"),
+    "size in words": ("OPTIONS =", "SIZE = 'ninety-eight'\nOPTIONS =", "VARIES", "state a whole number"),
+    "more networks than architectures": ("OPTIONS =", "SIZE, NETWORKS = 98, 99\nOPTIONS =", "VARIES", "more than 98"),
+    "wrong size": ("OPTIONS =", "SIZE = 99\nOPTIONS =", "architectures()", "98 are listed"),
+    "wrong number of networks": ("OPTIONS =", "NETWORKS = 97\nOPTIONS =", "architectures()", "leaves 98"),
     "options differ": ('{"depth": 1}', '{"depth": 2}', "OPTIONS", "needs its default in OPTIONS"),
     "loose options": ("depth=1)", "**options)", "OPTIONS", "name each option"),
     "other names": ("in_channels, num_classes, depth", "channels_in, num_classes, depth", "OPTIONS", "must begin with"),
@@ -195,7 +202,7 @@ def test_a_sound_search_space_passes(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text(SPACE)
     checks = check_file(tmp_path / "space.py")
     assert failed(checks) == {}
-    assert len(checks) == 14
+    assert len(checks) == 15
     assert all(len(check.explanation) > 50 for check in checks), "what is tried, and why"
 
 

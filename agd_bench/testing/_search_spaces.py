@@ -26,6 +26,9 @@ BUILT = 6
 IMAGES = ((3, 32, 10), (1, 28, 7))
 """Channels and size of the images that networks are given, and classes that they tell apart."""
 
+COUNTED = 10_000
+"""Architectures of which those that differ are counted; of larger spaces that takes too long."""
+
 DRAW_SECONDS, BUILD_SECONDS = 0.01, 2.0
 """CPU seconds that one draw and one network (with default options) may take; the built-in ones take at most 0.0004 and 0.15."""
 
@@ -35,6 +38,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
     space = _SearchSpace(module)
     checks: dict[str, Callable[[], str | None]] = {
         "the docstring names a source": space.source,
+        "VARIES, SIZE, NETWORKS, PAPER and IDENTITY, where stated": space.facts,
         "OPTIONS are the keywords of build": space.options,
         "equal seeds draw equal architectures": space.drawing,
         "architectures are text that survives JSON": space.text,
@@ -78,6 +82,19 @@ class _SearchSpace:
         reads a leaderboard asks that first.
         """
         cites(self.module)
+
+    def facts(self) -> None:
+        """What varies, the paper and what is tested to be as published, in words; how many architectures there are and how many of them
+        differ, as whole numbers. All are optional: they fill the list of search spaces.
+        """
+        for fact in ("VARIES", "PAPER", "IDENTITY"):
+            stated = getattr(self.module, fact, "–")
+            demand(isinstance(stated, str) and bool(stated), f"{fact} is {stated!r}; state it in words, or leave it out")
+        size = getattr(self.module, "SIZE", None)
+        networks = getattr(self.module, "NETWORKS", None)
+        for fact, count in (("SIZE", size), ("NETWORKS", networks)):
+            demand(count is None or (type(count) is int and count > 0), f"{fact} is {count!r}; state a whole number, or leave it out")
+        demand(size is None or networks is None or networks <= size, f"{networks} networks are more than {size} architectures")
 
     def options(self) -> None:
         """build(architecture, in_channels, num_classes, **options) names every option and OPTIONS holds each with its default: a
@@ -202,8 +219,8 @@ class _SearchSpace:
         return remark if dead else ""
 
     def enumeration(self) -> str:
-        """A space that can be listed lists each architecture once, and sample draws from that list: a sweep of "all" trains the space,
-        neither more nor less.
+        """A space that can be listed lists each architecture once, SIZE of them, and sample draws from that list: a sweep of "all" trains
+        the space, neither more nor less.
         """
         listed = list(itertools.islice(self.module.architectures(), 1_000_000))
         known = set(listed)
@@ -211,6 +228,11 @@ class _SearchSpace:
         foreign = [architecture for architecture in self.drawn() if architecture not in known]
         whole = len(listed) < 1_000_000
         demand(not foreign or not whole, f"sample drew {foreign[:1]}, which architectures() does not list; draw from the list")
+        stated, networks = getattr(self.module, "SIZE", None), getattr(self.module, "NETWORKS", None)
+        demand(not whole or stated in (None, len(listed)), f"SIZE is {stated}, but {len(listed)} are listed; state that")
+        if networks is not None and len(listed) <= COUNTED and hasattr(self.module, "canonical"):
+            found = len({self.module.canonical(architecture) for architecture in listed})
+            demand(networks == found, f"NETWORKS is {networks}, but canonical() leaves {found}; state that")
         return f"{'' if whole else 'the first '}{len(listed):,} architectures"
 
     def canonical(self) -> None:
