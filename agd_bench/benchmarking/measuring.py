@@ -16,13 +16,15 @@ import torch
 
 from agd_bench import cost
 from agd_bench.benchmarking.rungs import Rung, Size, cores, ladder
-from agd_bench.benchmarking.sampling import Sample, Total, forward_flops, stratified, total
+from agd_bench.benchmarking.sampling import Sample, forward_flops, stratified, total
 from agd_bench.benchmarking.slices import Window
 from agd_bench.benchmarking.working import Crew, crew
 from search_spaces import nas_bench_201
 
 CHECKPOINT_SECONDS = 60.0
 """Seconds between checkpoints, as a sweep has them by default."""
+UNDISTURBED = 0.9
+"""Share of a core that a process of one thread gets at least where it is alone."""
 Tell = Callable[[str], None]
 
 
@@ -58,19 +60,21 @@ class Benchmark:
         effort: how long was measured.
         architecture: on which the ladder was measured.
         ladder: one row a rung, medians over the rounds: `rung`; `on_ladder`; `images_per_second` in training and
-            `evaluated_per_second`, of the whole machine; `start_seconds` of building a network; `architecture_seconds`;
-            `architectures_per_hour`; `ratio` of these to the plain way, with the quartiles `ratio_low` and `ratio_high`; `step_ratio`
-            to the rung before; `best_ratio` of the best rounds, which other programs disturb least; `images_per_cpu_second` in one
-            process (of one thread on a CPU) and their `cpu_ratio` to the plain way; `evaluation_share` and `checkpoint_share` of a
-            training's seconds; `cpu_share`: CPU seconds had of those that its threads could have had; `calls`, `waits` (host
-            synchronisations) and `megabytes` (read and written) of a step, `data_calls` of making its batch; `step_seconds`;
-            `launch_seconds` and `memory_seconds`: what those calls and bytes take, were they nothing but calls and copies.
+            `evaluated_per_second`, of the whole machine; `start_seconds` of building a network; `architecture_seconds` of the whole
+            machine; `architectures_per_hour`; `ratio` of these to the plain way, with the quartiles `ratio_low` and `ratio_high`;
+            `step_ratio` to the rung before; `best_ratio` of the best rounds; `cpu_seconds` of an architecture in one process (of one
+            thread on a CPU) and their `cpu_ratio` to the plain way, which other programs disturb least; `evaluation_share` of those
+            seconds and `checkpoint_share` of a training's; `cpu_share`: CPU seconds had of those that the rung's threads could have
+            had; `calls`, `waits` (host synchronisations) and `megabytes` (read and written) of a step, `data_calls` of making its
+            batch; `step_seconds` in one process; `launch_seconds` and `memory_seconds`: what those calls and bytes take, were they
+            nothing but calls and copies.
         parts: seconds of a step by `rung` and `part` (data, forward, backward with the loss, optimizer, rest): CPU seconds of one thread
             on a CPU, else wall-clock seconds with a wait for the device after each part.
         sample: one row for each drawn architecture and end of the ladder: `architecture`, `stratum`, `forward_flops` of an image,
-            `rung`, `architecture_seconds`, the best of the passes.
+            `rung`, `architecture_seconds` and `cpu_seconds` as above, the best of the passes.
         totals: one row for each end of the ladder: `rung`, `architectures` that have a path, `device_hours` for all of them with the
-            95 % interval `low` to `high`, `architectures_per_hour`.
+            95 % interval `low` to `high`; `cpu_hours`, `cpu_low` and `cpu_high`: CPU hours by the number of cores, which is what a machine
+            without other work takes if all cores can be kept busy (the plain way cannot: for it they are the least).
     """
 
     machine: dict[str, str]
@@ -81,6 +85,11 @@ class Benchmark:
     parts: pd.DataFrame
     sample: pd.DataFrame
     totals: pd.DataFrame
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs had so much of the machine that seconds on the wall say little."""
+        return self.machine["device_type"] == "cpu" and float(self.ladder["cpu_share"].iloc[-1]) < UNDISTURBED
 
 
 def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambda said: None) -> Benchmark:
@@ -108,7 +117,7 @@ def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambd
         drawn = _survey(workers, ends, size, effort, [architectures[number] for number in sample.chosen], tell)
     drawn["stratum"] = np.repeat(sample.strata, len(ends))
     drawn["forward_flops"] = np.repeat(flops[list(sample.chosen)], len(ends))
-    totals = pd.DataFrame([_total_row(rung, drawn, sample, flops) for rung in ends])
+    totals = pd.DataFrame(_total_rows(ends, drawn, sample, flops))
     return Benchmark(machine, size, effort, middle, table, parts, drawn, totals)
 
 
@@ -143,7 +152,7 @@ def _climb(
     for number in range(effort.rounds):
         for rung in rungs[:: -1 if number % 2 else 1]:
             tell(f"round {number + 1} of {effort.rounds}: {rung.name}")
-            seen = _round_row(workers, rung, size, effort.window_seconds, starts[rung.name])
+            seen = _turn(workers, rung, size, effort.window_seconds, starts[rung.name])
             rounds.append({"round": number, "rung": rung.name, **seen})
     measured = pd.DataFrame(rounds)
     middle = measured.drop(columns="round").groupby("rung").median().to_dict("index")
@@ -153,7 +162,7 @@ def _climb(
         found = {str(name): value for name, value in middle[rung.name].items()}
         ratios = _ratios(measured, rung.name, before.name, rungs[0].name)
         rows.append({"rung": rung.name, "on_ladder": rung.on_ladder, **found, **ratios, **_asked(workers, rung)})
-        steps = max(2, round(effort.window_seconds / found["step_seconds"]))
+        steps = min(200, max(2, round(effort.window_seconds / found["step_seconds"])))
         of_step = workers.ask(rung, "parts", rung.name, steps, alone=True)[0]
         parts += [{"rung": rung.name, "part": part, "seconds": value} for part, value in of_step.items()]
     table = pd.DataFrame(rows).assign(start_seconds=[starts[rung.name] for rung in rungs])
@@ -166,36 +175,38 @@ def _begin(workers: Crew, rung: Rung, size: Size, architecture: str) -> float:
     return float(np.mean(begun)) / len(begun)
 
 
-def _round_row(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_seconds: float) -> dict[str, float]:
-    """What one round says of a rung; columns as in `Benchmark.ladder`, and `images_per_cpu_second` of one process of one thread."""
+def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_seconds: float) -> dict[str, float]:
+    """What one look at a rung says; columns as in `Benchmark.ladder`."""
     trained = workers.ask(rung, "train", rung.name, window_seconds)
     evaluated = workers.ask(rung, "evaluate", rung.name, window_seconds / 3)
     single = workers.ask(rung, "train", rung.name, window_seconds, alone=True)[0]
-    seconds, evaluation = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
+    checked = workers.ask(rung, "evaluate", rung.name, window_seconds / 3, alone=True)[0]
+    seconds, _ = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
+    # The processes of a packed rung share the cores, and so the time in which they build.
+    own_start = start_seconds * (cores() if rung.packed else 1)
+    cpu_seconds, evaluation = _seconds_of(size, single.images / single.cpu_seconds, checked.images / checked.cpu_seconds, own_start)
     threads = 1 if rung.packed else cores()
     return {
         "images_per_second": _rate(trained),
         "evaluated_per_second": _rate(evaluated),
         "architecture_seconds": seconds,
-        "evaluation_share": evaluation / seconds,
+        "cpu_seconds": cpu_seconds,
+        "evaluation_share": evaluation / cpu_seconds,
         "cpu_share": sum(window.cpu_seconds for window in trained) / sum(threads * window.seconds for window in trained),
-        "images_per_cpu_second": single.images / single.cpu_seconds,
-        "step_seconds": float(np.mean([size.batch_size * window.seconds / window.images for window in trained])),
+        "step_seconds": size.batch_size * single.seconds / single.images,
     }
 
 
 def _ratios(measured: pd.DataFrame, rung: str, before: str, plain: str) -> dict[str, float]:
     """How many times as fast a rung is, round by round."""
-    seconds, rates = (
-        measured.pivot(index="round", columns="rung", values=name) for name in ("architecture_seconds", "images_per_cpu_second")
-    )
+    seconds, cpu = (measured.pivot(index="round", columns="rung", values=name) for name in ("architecture_seconds", "cpu_seconds"))
     ratios = seconds[plain] / seconds[rung]
     return {
         "ratio": ratios.median(),
         "ratio_low": ratios.quantile(0.25),
         "ratio_high": ratios.quantile(0.75),
         "best_ratio": seconds[plain].min() / seconds[rung].min(),
-        "cpu_ratio": (rates[rung] / rates[plain]).median(),
+        "cpu_ratio": (cpu[plain] / cpu[rung]).median(),
         "step_ratio": (seconds[before] / seconds[rung]).median(),
     }
 
@@ -226,22 +237,28 @@ def _before(rungs: tuple[Rung, ...]) -> Iterator[Rung]:
 
 def _survey(workers: Crew, ends: list[Rung], size: Size, effort: Effort, chosen: list[str], tell: Tell) -> pd.DataFrame:
     """Measure both ends of the ladder on each architecture: one row for each of them and rung, the best of the passes."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, architecture in enumerate(chosen, start=1):
         tell(f"architecture {number} of {len(chosen)}")
         starts = {rung.name: _begin(workers, rung, size, architecture) for rung in ends}
-        found: dict[str, list[float]] = {rung.name: [] for rung in ends}
+        for rung in ends:
+            if not rung.packed:
+                workers.ask(rung, "begin", rung, size, architecture, alone=True)
         for turn in range(effort.passes):
             for rung in ends[:: -1 if turn % 2 else 1]:
-                trained = workers.ask(rung, "train", rung.name, effort.window_seconds)
-                evaluated = workers.ask(rung, "evaluate", rung.name, effort.window_seconds / 3)
-                found[rung.name].append(_seconds_of(size, _rate(trained), _rate(evaluated), starts[rung.name])[0])
-        rows += [{"architecture": architecture, "rung": name, "architecture_seconds": min(own)} for name, own in found.items()]
-    return pd.DataFrame(rows)
+                seen = _turn(workers, rung, size, effort.window_seconds, starts[rung.name])
+                kept = {name: seen[name] for name in ("architecture_seconds", "cpu_seconds")}
+                rows.append({"architecture": architecture, "rung": rung.name, **kept})
+    return pd.DataFrame(rows).groupby(["architecture", "rung"], sort=False).min().reset_index()
 
 
-def _total_row(rung: Rung, drawn: pd.DataFrame, sample: Sample, flops: Any) -> dict[str, Any]:
-    seconds = drawn.loc[drawn["rung"] == rung.name, "architecture_seconds"].to_numpy(dtype=float)
-    found: Total = total(sample, seconds, flops)
-    hours = {name: getattr(found, attribute) / 3600 for name, attribute in (("device_hours", "value"), ("low", "low"), ("high", "high"))}
-    return {"rung": rung.name, "architectures": len(flops), **hours, "architectures_per_hour": len(flops) / hours["device_hours"]}
+def _total_rows(rungs: list[Rung], drawn: pd.DataFrame, sample: Sample, flops: Any) -> Iterator[dict[str, Any]]:
+    for rung in rungs:
+        own = drawn[drawn["rung"] == rung.name]
+        wall, cpu = (total(sample, own[name].to_numpy(dtype=float), flops) for name in ("architecture_seconds", "cpu_seconds"))
+        yield {
+            "rung": rung.name,
+            "architectures": len(flops),
+            **{name: value / 3600 for name, value in zip(("device_hours", "low", "high"), wall, strict=True)},
+            **{name: value / 3600 / cores() for name, value in zip(("cpu_hours", "cpu_low", "cpu_high"), cpu, strict=True)},
+        }

@@ -63,14 +63,12 @@ def floors_table(benchmark: Benchmark) -> pd.DataFrame:
 def totals_table(benchmark: Benchmark) -> pd.DataFrame:
     """The whole search space in words."""
     rows = benchmark.totals
-    return pd.DataFrame(
-        {
-            "way": rows["rung"],
-            "device-hours": [f"{value:,.3g}" for value in rows["device_hours"]],
-            "95 % interval": [f"{low:,.3g}–{high:,.3g}" for low, high in zip(rows["low"], rows["high"], strict=True)],
-            "architectures/hour": [f"{value:.3g}" for value in rows["architectures_per_hour"]],
-        }
-    )
+    shown: dict[str, list[str]] = {"way": list(rows["rung"])}
+    kinds = [("device-hours", "device_hours", "low", "high"), ("CPU hours / cores", "cpu_hours", "cpu_low", "cpu_high")]
+    for title, value, low, high in kinds[: 2 if benchmark.machine["device_type"] == "cpu" else 1]:
+        texts = [f"{a:,.3g} ({b:,.3g}–{c:,.3g})" for a, b, c in zip(rows[value], rows[low], rows[high], strict=True)]
+        shown |= {title: texts, f"x {title}": [f"{rows[value].iloc[0] / found:.2f}" for found in rows[value]]}
+    return pd.DataFrame(shown)
 
 
 def tables(benchmark: Benchmark) -> list[tuple[str, pd.DataFrame]]:
@@ -79,9 +77,9 @@ def tables(benchmark: Benchmark) -> list[tuple[str, pd.DataFrame]]:
     return [
         (
             f"One architecture after each step, {benchmark.architecture}: medians over {effort.rounds} alternating rounds. In brackets: "
-            "beside the ladder. Best: of the best rounds, which other programs disturb least. CPU time: images per CPU-second of training "
-            "in one process of one thread. Evaluation, checkpoint: shares of a training's time, with a checkpoint a minute. CPU had: of "
-            "the time that its threads could have had.",
+            "beside the ladder. Best: of the best rounds. CPU time: of one process of one thread, which other programs disturb least. "
+            "Evaluation, checkpoint: shares of a training's time, with a checkpoint a minute. CPU had: of the time that its threads could "
+            "have had; far below 100 % in the last rows, other programs ran.",
             rungs_table(benchmark),
         ),
         (
@@ -98,9 +96,17 @@ def tables(benchmark: Benchmark) -> list[tuple[str, pd.DataFrame]]:
 
 
 def summary(benchmark: Benchmark) -> str:
-    """The finding in a sentence."""
-    best = benchmark.ladder.iloc[-1]
-    plain, ours = benchmark.totals["device_hours"]
+    """The finding in a sentence or two."""
+    best, totals = benchmark.ladder.iloc[-1], benchmark.totals
+    if benchmark.disturbed:
+        plain, ours = totals["cpu_hours"]
+        return (
+            f"Other programs had part of the machine (a process of one thread got {100 * best['cpu_share']:.0f} % of a core), so seconds "
+            f"on the wall say little. By CPU time, one process of one thread each: {best['cpu_ratio']:.2f} times the plain way on one "
+            f"architecture, {plain / ours:.2f} times on the whole search space: {ours:,.3g} hours on {benchmark.machine['cores']} cores "
+            f"instead of at least {plain:,.3g}. What one training a core saves comes on top; measure it on a quiet machine."
+        )
+    plain, ours = totals["device_hours"]
     return (
         f"In all {best['ratio']:.2f} times the plain way on one architecture (quartiles {best['ratio_low']:.2f} to "
         f"{best['ratio_high']:.2f}; best rounds {best['best_ratio']:.2f}), {plain / ours:.2f} times on the whole "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,9 +32,8 @@ class Sample:
     sizes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Total:
-    """A total over a population, with a 95 % confidence interval."""
+class Total(NamedTuple):
+    """A total over a population, with a confidence interval."""
 
     value: float
     low: float

@@ -75,7 +75,7 @@ class Slice:
         size: what it trains on.
         device: where.
         fit: the network with all that trains it.
-        start_seconds: what building it took, its FLOPs counted as every trial does.
+        start_seconds: what building it took, its FLOPs counted as every trial does; by `clock_of` the device.
     """
 
     rung: Rung
@@ -169,13 +169,14 @@ class Slice:
 
 def begin(rung: Rung, size: Size, architecture: str, device: torch.device, seed: int) -> Slice:
     """Build a network as a trial does, and two steps to warm up."""
-    begun = time.perf_counter()
+    clock = clock_of(device)
+    begun = clock()
     trial = trial_of(architecture, rung, size, seed)
     fit = make_fit(trial, Workplace(Path(), device=device.type), STEPS, device)
     example = torch.zeros(1, cifar10.IN_CHANNELS, size.image_size, size.image_size, device=device)
     cost.count_flops(fit.network, example)
     wait_for(device)
-    start_seconds = time.perf_counter() - begun
+    start_seconds = clock() - begun
     if rung.layout == "contiguous":
         fit.network.to(memory_format=torch.contiguous_format)
         fit.network.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
