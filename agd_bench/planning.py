@@ -211,6 +211,10 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
     Raises:
         InputError: unknown names, plug-ins that do not load, settings that do not fit together.
     """
+    if sweep.precision == "auto":
+        raise SweepError(
+            'precision = "auto" is settled by the machine that begins the run; to plan without one, give "float32" or "bfloat16"'
+        )
     sources = _locate_all(sweep, folders_of(sweep, folders))
     modules = {key: plugins.load_source(source) for key, source in sources.items()}
     rules = {choice.name: study_rule(modules[f"algorithms/{choice.name}"]) for choice in sweep.algorithms}

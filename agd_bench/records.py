@@ -29,6 +29,7 @@ Sampler = Literal["tpe", "random", "grid"]
 Metric = Literal["val_accuracy", "train_loss"]
 LossName = Literal["square", "cross-entropy", "smoothed-cross-entropy"]
 Precision = Literal["float32", "bfloat16"]
+WantedPrecision = Literal["float32", "bfloat16", "auto"]
 Diagnostics = Literal["optimizer", "network", "network-start"]
 Status = Literal["done", "diverged", "failed", "refused", "pruned", "unneeded"]
 TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned", "unneeded")
@@ -207,7 +208,8 @@ class Sweep(Record):
             architecture gets as many as the order of the architectures needs.
         adaptive_seeds: how adaptive seeds are given; null: every architecture gets every seed.
         profiles: which parameters the networks have (DESIGN, fair comparison 1).
-        precision: arithmetic of forward and backward; never different between the algorithms of one comparison.
+        precision: arithmetic of forward and backward; never different between the algorithms of one comparison. `auto`: the fastest that
+            the machine that begins the run has instructions for, which then holds for the whole run, wherever it goes on.
         baseline: label of the algorithm that the others are compared with; default: the first one listed.
         max_attempts: executions a trial may have when workers, nodes or drivers are lost.
         deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
@@ -228,7 +230,7 @@ class Sweep(Record):
     seeds: tuple[Annotated[int, Field(ge=0, lt=TUNING_SEED)], ...] = (0, 1, 2)
     adaptive_seeds: AdaptiveSeeds | None = None
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
-    precision: Precision = "float32"
+    precision: WantedPrecision = "float32"
     baseline: str = ""
     max_attempts: Annotated[int, Field(ge=1)] = 3
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None

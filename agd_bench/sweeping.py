@@ -12,7 +12,7 @@ from agd_bench import plugins
 from agd_bench.errors import ExecutorError, InputError, PluginError
 from agd_bench.planning import Folders, folders_of, plan
 from agd_bench.records import TERMINAL, Plan, Sweep
-from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into
+from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into, stored_sweep
 from agd_bench.store.database import shown
 from agd_bench.sweeps import open_sweep
 
@@ -47,6 +47,19 @@ def _workplace(folders: Folders, device: Device) -> Workplace:
     from agd_bench.trial import Workplace
 
     return Workplace(data_root=data_root(), folders=folders, device=device)
+
+
+def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, start_from: Sequence[Path | str] = ()) -> Sweep:
+    """The sweep with `auto` replaced: by the precision of the run that has begun there, or of what it starts from, else by what
+    this machine is good at.
+    """
+    if sweep.precision != "auto":
+        return sweep
+    from agd_bench.training.arithmetic import suited_precision
+
+    begun = stored_sweep(location) or next((load_results(earlier).sweep for earlier in start_from), None)
+    precision = begun.precision if begun is not None else suited_precision(workplace.torch_device())
+    return sweep.model_copy(update={"precision": precision})
 
 
 def run(
@@ -96,13 +109,15 @@ def run(
     own = None if part is None else Part.parse(part)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
+    workplace = _workplace(folders_of(asked, folders), device)
+    asked = _with_precision(asked, store_url or folder, workplace, start_from)
     made = plan(asked, folders)
     if start_from:
         _merge(start_from, store_url or folder, made)
     run_plan(
         made,
         folder,
-        _workplace(folders_of(asked, folders), device),
+        workplace,
         executor=executor,
         num_workers=num_workers,
         gpus_per_trial=gpus_per_trial,
@@ -179,9 +194,10 @@ def estimate(
 
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
+    workplace = _workplace(folders_of(asked, folders), device)
+    asked = _with_precision(asked, store_url or folder, workplace)
     made = plan(asked, folders)
     done = ended_trials(store_url or folder)
-    workplace = _workplace(folders_of(asked, folders), device)
     fetch_datasets(made, workplace)
     slots = num_workers or _slots_here(workplace, gpus_per_trial)
     return estimate_plan(made, workplace, slots, done), slots

@@ -27,6 +27,7 @@ from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Ref
 from agd_bench.optim import losses, path_scaling
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training import checkpointing, fitting
+from agd_bench.training.arithmetic import whole_float32
 from agd_bench.training.averaging import refreshed_images
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.training.profiles import apply_profile
@@ -263,9 +264,10 @@ class _Attempt:
                 saved = time.monotonic()
 
     def _labels(self) -> dict[str, str]:
-        """What the algorithm says of itself that belongs beside every number: its tier, and whether it guarantees descent."""
+        """What belongs beside every number: the arithmetic, and the algorithm's tier and whether it guarantees descent."""
         algorithm = self.workplace.load("algorithms", self.trial.algorithm)
-        labels = {"tier": str(getattr(algorithm, "TIER", ""))}
+        arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last"}
+        labels = arithmetic | {"tier": str(getattr(algorithm, "TIER", ""))}
         return labels | {"descent_guarantee": "yes" if algorithm.GUARANTEE else "no"} if hasattr(algorithm, "GUARANTEE") else labels
 
     def result(self, status: str, reason: str, joules: float | None) -> TrialResult:
@@ -330,7 +332,7 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
     execution = _Attempt(trial, workplace, attempt, seconds_left)
     meter = cost.EnergyMeter(execution.device, workplace.exclusive)
     status, reason = "done", ""
-    with _own_randomness_and_threads(workplace.threads):
+    with _own_randomness_and_threads(workplace.threads), whole_float32():
         try:
             execution.run()
         except TrialOutcome as outcome:

@@ -69,6 +69,7 @@ def test_a_trial_measures_what_it_says(workplace: Workplace) -> None:
     assert 0 < result.train_seconds < result.total_seconds
     assert result.provenance["torch"] == torch.__version__
     assert result.provenance["threads"] == "1"
+    assert (result.provenance["precision"], result.provenance["memory_format"]) == ("float32", "channels_last")
 
 
 def test_the_profile_decides_which_parameters_there_are(workplace: Workplace) -> None:

@@ -3,7 +3,7 @@
 from agd_bench.store.columns import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.exporting import export
 from agd_bench.store.merging import Joined, check_same_sweep, join, merge_into
-from agd_bench.store.reading import Results, ended_trials, load_results, status, typed
+from agd_bench.store.reading import Results, ended_trials, load_results, status, stored_sweep, typed
 from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "load_results",
     "merge_into",
     "status",
+    "stored_sweep",
     "typed",
 ]

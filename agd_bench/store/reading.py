@@ -241,6 +241,32 @@ def ended_trials(location: Path | str) -> tuple[str, ...]:
         engine.dispose()
 
 
+def stored_sweep(location: Path | str) -> Sweep | None:
+    """The sweep of a run that has begun there; null: none has.
+
+    Args:
+        location: as `ended_trials`.
+
+    Raises:
+        StoreDamagedError: an unsound database.
+        StoreError: the database cannot be reached.
+    """
+    if not is_url(location):
+        file = Path(location) / FILE
+        if not file.exists() or file.stat().st_size == 0:
+            return None
+        check_file(file)
+    engine = connect(location, writing=False)
+    try:
+        with translated(location), engine.connect() as connection:
+            if not sa.inspect(connection).has_table(META.name):
+                return None
+            meta = {row.key: row.value for row in connection.execute(sa.select(META))}
+            return _parse_sweep(location, meta) if meta else None
+    finally:
+        engine.dispose()
+
+
 def status(location: Path | str) -> pd.DataFrame:
     """How far a run is: trials by algorithm and status.
 
