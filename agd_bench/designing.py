@@ -130,7 +130,7 @@ def _cost(sweep: Sweep, group: dict[str, str], timings: pd.DataFrame | None) -> 
     for choice in sweep.algorithms:
         one = seconds.get(choice.label, math.nan)
         trial += one
-        if choice.tuning_scope == "search-space":
+        if choice.tuning_scope in ("search-space", "sweep"):
             # As planned: an algorithm's STUDY says on what its proposals are tried, and in how many epochs.
             fixed += float(rows.loc[rows["algorithm"] == choice.label, "tuning_trials"].sum()) * one
         else:

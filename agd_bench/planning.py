@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from pydantic import ValidationError
@@ -136,7 +136,7 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
         raise SweepError(f"algorithm {choice.label!r} is self-tuning: it has nothing to tune, so tuning_trials must be 0")
     if choice.sampler == "grid":
         _check_grid(module, choice)
-    if choice.pruner != "none" and choice.tuning_scope == "search-space":
+    if choice.pruner != "none" and choice.tuning_scope != "architecture":
         raise SweepError(
             f'algorithm {choice.label!r}: the median pruner compares trainings of one architecture; use pruner = "none" with this scope'
         )
@@ -222,6 +222,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
         _check_algorithm(modules[f"algorithms/{algorithm.name}"], algorithm)
     trials: list[Trial] = []
     studies: list[Study] = []
+    cells: list[_Cell] = []
     for space in sweep.search_spaces:
         module = modules[f"search_spaces/{space.name}"]
         _check_options(module, space)
@@ -230,8 +231,11 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
         for dataset in sweep.datasets:
             for profile in sweep.profiles:
                 cell = _Cell(sweep, space, dataset, profile, architectures, tuple(sound), rules, _shallow(module))
+                cells.append(cell)
                 trials += cell.self_tuning()
                 studies += [study for choice in sweep.algorithms if choice.tuning_trials for study in cell.studies(choice)]
+    shared = [_shared_study(choice, cells) for choice in sweep.algorithms if choice.tuning_scope == "sweep" and choice.tuning_trials]
+    studies += [study for study in shared if study.final]
     made = Plan(
         sweep=sweep, trials=tuple(trials), studies=tuple(studies), plugin_digests={key: source.digest for key, source in sources.items()}
     )
@@ -324,15 +328,31 @@ class _Cell:
         return None if alike[0].label == choice.label else self._key(choice, (architecture,))
 
     def studies(self, choice: AlgorithmChoice) -> list[Study]:
-        """One study per architecture, or one for the search space, as the choice's scope says."""
-        if self._lacks_shallow(choice):
+        """One study per architecture, or one for the search space, as the choice's scope says; none by that of the sweep."""
+        if self._lacks_shallow(choice) or choice.tuning_scope == "sweep":
             return []
         if choice.tuning_scope == "architecture":
             return [self._study(choice, (architecture,), (architecture,)) for architecture in self.sound]
-        tried = self.sound[: choice.proxies]
+        return [self._study(choice, self._tried(choice), self.sound)] if self.sound else []
+
+    def _tried(self, choice: AlgorithmChoice) -> tuple[str, ...]:
+        """What a study of more than one architecture trains."""
         if self.rules[choice.name].network == "shallow" and self.shallow:
-            tried = (self.shallow[0],)
-        return [self._study(choice, tried, self.sound)] if self.sound else []
+            return (self.shallow[0],)
+        return self.sound[: choice.proxies]
+
+    def share_of_study(self, choice: AlgorithmChoice) -> _Share | None:
+        """What a study of the whole sweep has in this cell; null where nothing can be trained."""
+        if not self.sound or self._lacks_shallow(choice):
+            return None
+        tried = self._tried(choice)
+        return _Share(
+            self._key(choice, tried),
+            lambda key, number: self._round(choice, tried, key, number),
+            lambda key: tuple(
+                self.trial(choice, architecture, seed, study=key) for seed in self.sweep.seeds for architecture in self.sound
+            ),
+        )
 
     def _lacks_shallow(self, choice: AlgorithmChoice) -> bool:
         return self.rules[choice.name].network == "shallow" and self.shallow is None
@@ -360,7 +380,7 @@ class _Cell:
             changes["epochs"] = rule.epochs
         if rule.hyperparameters:
             changes["hyperparameters"] = {**choice.hyperparameters, **rule.hyperparameters}
-        if rule.network == "shallow" and self.shallow and choice.tuning_scope == "search-space":
+        if rule.network == "shallow" and self.shallow and choice.tuning_scope != "architecture":
             changes["search_space_options"] = {**self.space.options, **self.shallow[1]}
         seeds = [TUNING_SEED + number] if rule.seeds is None else [TUNING_SEED + seed for seed in range(rule.seeds)]
         return tuple(self.trial(choice, architecture, seed, **changes) for architecture in tried for seed in seeds)
@@ -373,6 +393,30 @@ class _Cell:
         asked = {"tried": tried, "trials": choice.tuning_trials, "scope": choice.tuning_scope, "pruner": choice.pruner}
         rule = self.rules[choice.name].model_dump(exclude_defaults=True)
         return digest({**probe, **asked, **sampler, **({"rule": rule} if rule else {})})
+
+
+class _Share(NamedTuple):
+    """A cell's part of a study of the whole sweep: a key of its own, the trials of a proposal, and its final trials, by the study's key."""
+
+    key: str
+    round: Callable[[str, int], tuple[Trial, ...]]
+    final: Callable[[str], tuple[Trial, ...]]
+
+
+def _shared_study(choice: AlgorithmChoice, cells: Sequence[_Cell]) -> Study:
+    """The study of an algorithm over all search spaces, data sets and profiles: each proposal is tried in all of them."""
+    shares = [share for cell in cells if (share := cell.share_of_study(choice)) is not None]
+    key = digest([share.key for share in shares])
+    return Study(
+        key=key,
+        algorithm=choice.name,
+        algorithm_label=choice.label,
+        pruner=choice.pruner,
+        sampler=choice.sampler,
+        metric=cells[0].rules[choice.name].metric,
+        rounds=tuple(tuple(t for share in shares for t in share.round(key, number)) for number in range(choice.tuning_trials)),
+        final=tuple(trial for share in shares for trial in share.final(key)),
+    )
 
 
 def _untuned_part(choice: AlgorithmChoice) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ Scalars = dict[str, Scalar]
 
 Profile = Literal["matrix-only", "as-published"]
 Purpose = Literal["tuning", "final"]
-Scope = Literal["architecture", "search-space", "none"]
+Scope = Literal["architecture", "search-space", "sweep", "none"]
 Sampler = Literal["tpe", "random", "grid"]
 Metric = Literal["val_accuracy", "train_loss"]
 LossName = Literal["square", "cross-entropy", "smoothed-cross-entropy"]
@@ -110,10 +110,11 @@ class AlgorithmChoice(Record):
         loss: the loss to train with instead of the algorithm's own: `square`, `cross-entropy`, or `smoothed-cross-entropy` (label
             smoothing 0.1). An algorithm whose constants hold for some losses alone says so (LOSSES), and others are refused.
         tuning_trials: proposals of each study; needs an algorithm with `RANGES`, 0 for one without.
-        tuning_scope: whether each architecture is tuned for itself, the search space once on `proxies` of it, or nothing
+        tuning_scope: whether each architecture is tuned for itself, the search space once on `proxies` of it, one setting for the whole
+            `sweep` (a proposal is tried on the proxies of every search space, data set and profile, and judged by its mean), or nothing
             (`none`: the `untuned` values everywhere). A sweep may list several: see `Sweep.algorithms`.
         untuned: values that scope `none` trains with; with `hyperparameters` they must name every one of the RANGES.
-        proxies: architectures that a search-space study trains with each proposal.
+        proxies: architectures of a search space that a study of more than one architecture trains with each proposal.
         sampler: who proposes: `tpe`, or `random`: independent draws, uniform in the RANGES (in their logarithm where `log`),
             which statements about the best of n proposals need; or `grid`: every combination of the choices, where the RANGES are choices
             alone; `tuning_trials` is then their number.

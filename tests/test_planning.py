@@ -93,6 +93,26 @@ def test_scope_decides_what_a_study_tunes_on() -> None:
     assert len(once.final) == 10
 
 
+def test_one_study_can_span_all_workloads() -> None:
+    """By the sweep's scope every proposal is tried on the proxies of each space and profile, and all finals use its choice."""
+    spaces = [{"name": "nas_bench_201", "architectures": 5}, {"name": "plain_chain", "architectures": 2}]
+    asked = sweep(
+        search_spaces=spaces,
+        profiles=["matrix-only", "as-published"],
+        algorithms=[{**TUNED, "tuning_scope": "sweep", "proxies": 2}, {"name": "prodigy", "tuning_trials": 2, "tuning_scope": "sweep"}],
+    )
+    made = plan(asked)
+    assert [study.algorithm for study in made.studies] == ["sgd_tuned", "prodigy"]
+    study = made.studies[0]
+    assert [len(part) for part in study.rounds] == [2 * 2 * 2] * 3
+    tried = {(trial.search_space, trial.profile) for trial in study.rounds[0]}
+    assert tried == {(space["name"], profile) for space in spaces for profile in ("matrix-only", "as-published")}
+    assert {trial.study for trial in made.all_trials if trial.algorithm == "sgd_tuned"} == {study.key}
+    assert len(study.final) == (5 + 2) * 2 * 2
+    with pytest.raises(SweepError, match="median pruner"):
+        plan(sweep(algorithms=[{**TUNED, "tuning_scope": "sweep", "pruner": "median"}]))
+
+
 SCOPES: dict[str, object] = {
     **TUNED,
     "tuning_scope": ["architecture", "search-space", "none"],

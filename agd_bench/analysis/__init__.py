@@ -4,6 +4,7 @@ from agd_bench.analysis.accuracy import accuracy_difference, accuracy_table
 from agd_bench.analysis.agreement import kendall_tau
 from agd_bench.analysis.allocating import next_seeds, order_decisions
 from agd_bench.analysis.budgeting import cost_views
+from agd_bench.analysis.calibrating import calibrations
 from agd_bench.analysis.charging import charged_cost
 from agd_bench.analysis.citing import published_agreement, published_ranks, published_regret, published_sentence
 from agd_bench.analysis.contrasting import critical_difference
@@ -42,6 +43,7 @@ __all__ = [
     "aggregate_scores",
     "anytime_curves",
     "architecture_features",
+    "calibrations",
     "charged_cost",
     "comparison_groups",
     "cost_views",

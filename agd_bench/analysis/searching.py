@@ -5,8 +5,9 @@ rule that of the test split, which never chooses. A proposal that diverged, fail
 long as there is nothing else the accuracy is 0. The proposals of a random search are independent of each other, so every order of
 them was equally likely, and the expectation over all orders is taken; those of an adaptive search count in the order they were made in.
 
-A study by search-space scope is reported on its proxies. Its cost is shared by the architectures that use its choice, each of which is
-charged one training of its own besides, because the network that the study holds is a proxy's; one proposal alone needs no study.
+A study by search-space scope is reported on its proxies, and one by the sweep's scope workload by workload, as if each had been tuned
+for itself. Its cost is shared by the architectures that use its choice, each of which is charged one training of its own besides,
+because the network that the study holds is a proxy's; one proposal alone needs no study.
 
 References:
     R. Tang, J. Lee, J. Xin, X. Liu, Y. Yu, J. Lin, Showing your work doesn't always work, ACL 2020 (the unbiased estimator).

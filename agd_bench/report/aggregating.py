@@ -31,6 +31,9 @@ WHOLE: dict[str, Compute] = {
     "anytime_curves": lambda trials, results: analysis.anytime_curves(trials, random_algorithms=random_algorithms(results)),
     "search_bands": lambda trials, results: analysis.search_bands(trials, random_algorithms(results)),
     "scope_bias": lambda trials, results: analysis.scope_bias(trials, results.sweep, resamples=resamples_of(trials)),
+    "calibrations": lambda trials, results: analysis.calibrations(
+        trials, [choice.label for choice in results.sweep.algorithms if choice.tuning_scope == "sweep"]
+    ),
     "ranks": lambda trials, results: analysis.ranks(trials),
     "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
     "noise_ceilings": lambda trials, results: analysis.noise_ceilings(trials),

@@ -16,6 +16,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("Do the ranks shift?", (picturing.rank_shifts, picturing.agreement), False),
     ("Does the published ranking hold?", (picturing.published, tabulating.published), False),
     ("Do predicted learning rates hold?", (picturing.predictions,), False),
+    ("Which settings were chosen for all workloads?", (tabulating.calibrations,), False),
     ("What does it cost, and when does tuning pay?", (picturing.cost, picturing.crossovers, picturing.anytime), False),
     ("What drives the shifts?", (picturing.drivers,), True),
     ("How do the algorithms compare?", (picturing.contrasts,), True),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from agd_bench.analysis import GROUP, total_decreases
 from agd_bench.analysis.phrasing import known
@@ -212,6 +214,40 @@ def scopes(comparison: Comparison) -> Iterator[Shown]:
     rows = make_rows(records, writers)
     caption = "Rank bias of cheaper tuning scopes"
     yield Table(f"{comparison.anchor}-scopes", caption, columns, rows, len(rows), "data/scope_bias.csv")
+
+
+def calibrations(comparison: Comparison) -> Iterator[Shown]:
+    """What studies of the whole sweep tried, best first."""
+    tried = comparison.records("calibrations")
+    records = [record for label in comparison.algorithms for record in _best_first(tried, label)]
+    if not records:
+        return
+    for record in records:
+        record["setting"] = ", ".join(f"{name} {_short(value)}" for name, value in json.loads(record["setting"]).items())
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Place", "by mean validation accuracy over all workloads; 1 is what the final trials use"),
+        Column("Setting", "what was proposed", numeric=False, prose=True),
+        Column("All workloads, %", "validation accuracy, mean over all search spaces, data sets and profiles of the sweep"),
+        Column("Here, %", "validation accuracy on this one"),
+        Column("Not done", "its trials, on any workload, that diverged or failed; one is enough not to be chosen"),
+    )
+    writers = (
+        ("algorithm", str), ("rank", place), ("setting", str), ("mean_val_accuracy", per_cent), ("val_accuracy", per_cent),
+        ("not_done", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Settings tried on all workloads, the best of each algorithm first"
+    yield Table(f"{comparison.anchor}-calibrations", caption, columns, rows, len(rows), "data/calibrations.csv", filterable=True)
+
+
+def _best_first(records: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
+    own = [record for record in records if record["algorithm"] == label]
+    return sorted(own, key=lambda record: (not known(record, "rank"), record["rank"], record["number"]))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def decisions(comparison: Comparison) -> Iterator[Shown]:
