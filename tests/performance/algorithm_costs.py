@@ -1,0 +1,208 @@
+"""Every training algorithm: its facts, the state that its optimizer keeps, and what a step costs beside torch's fused SGD.
+
+    python -m tests.performance.algorithm_costs [--rounds 15] [--write]
+
+Each algorithm trains two networks through the harness's own step, in alternating rounds with SGD (Nesterov's momentum, weight decay,
+fused), one thread, CPU time. `--write` puts the table into agd_bench/algorithms/README.md. State is what the optimizer's `state_dict`
+holds after the steps, tensors in parameter groups included, over the bytes of the weights; what a step needs in passing is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agd_bench import cost, plugins
+from agd_bench.errors import Refused
+from agd_bench.records import Trial
+from agd_bench.training.fitting import Fit
+from agd_bench.trial import Workplace, make_fit
+
+PAGE = Path(__file__).parents[2] / "agd_bench" / "algorithms" / "README.md"
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|"
+NETWORKS: dict[str, tuple[str, str, dict[str, int]]] = {
+    "convolutions": ("nas_bench_201", CELL, {"channels": 16, "cells": 5}),
+    "fully connected": ("fcn", "4x256", {"size": 8}),
+}
+"""By name: search space, architecture, options."""
+BASELINE = "nas_bench_201_sgd"
+STEPS, BATCH_SIZE = 2, 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An algorithm on a network.
+
+    Attributes:
+        state: bytes of the optimizer's state over those of the weights.
+        step: CPU time of `optimizer.step` over that of fused SGD: lower quartile, median, upper quartile.
+        whole: the same of a whole training step, forward and backward and hooks included.
+        rounds: behind the quartiles.
+    """
+
+    state: float
+    step: tuple[float, float, float]
+    whole: tuple[float, float, float]
+    rounds: int
+
+
+class Stopwatch:
+    """Makes a fit's optimizer count the CPU time of its steps; the whole steps are counted beside it."""
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit, self.own, self._begun = fit, 0.0, 0.0
+        fit.optimizer.register_step_pre_hook(lambda *given: self._begin())
+        fit.optimizer.register_step_post_hook(lambda *given: self._end())
+
+    def _begin(self) -> None:
+        self._begun = time.process_time()
+
+    def _end(self) -> None:
+        self.own += time.process_time() - self._begun
+
+    def run(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
+        """CPU seconds of `STEPS` steps: of the optimizer alone, and whole."""
+        self.own = 0.0
+        begun = time.process_time()
+        for _ in range(STEPS):
+            self.fit.step(images, labels)
+        whole = time.process_time() - begun
+        assert self.own, "the optimizer does not call its step's hooks, so its time is not known"
+        return self.own, whole
+
+
+def fit_of(algorithm: str, network: str) -> Fit:
+    """The fit of a trial on digits' images; searched hyperparameters at the low end of their ranges, which costs the same."""
+    space, architecture, options = NETWORKS[network]
+    ranges: Mapping[str, Any] = plugins.load("algorithms", algorithm).RANGES
+    values = {name: given["choices"][0] if "choices" in given else given["low"] for name, given in ranges.items()}
+    trial = Trial.model_validate(
+        {
+            "search_space": space,
+            "search_space_label": space,
+            "search_space_options": options,
+            "architecture": architecture,
+            "dataset": "digits",
+            "algorithm": algorithm,
+            "algorithm_label": algorithm,
+            "hyperparameters": values,
+            "epochs": 1,
+            "batch_size": BATCH_SIZE,
+            "seed": 0,
+        }
+    )
+    with torch.random.fork_rng():
+        return make_fit(trial, Workplace(Path(), device="cpu"), 10_000, torch.device("cpu"))
+
+
+def tensors(value: object) -> Iterator[Tensor]:
+    """Every tensor in nested dictionaries and sequences."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors(part)
+
+
+def measure(algorithm: str, network: str, rounds: int) -> Measured | str:
+    """The numbers, or why the algorithm refuses the network."""
+    try:
+        ours, sgd = Stopwatch(fit_of(algorithm, network)), Stopwatch(fit_of(BASELINE, network))
+    except Refused as refusal:
+        return str(refusal)
+    generator = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(BATCH_SIZE, 1, 8, 8, generator=generator), torch.arange(BATCH_SIZE) % 10
+    for one in (ours, sgd):
+        one.run(images, labels)
+    pairs = []
+    for number in range(rounds):
+        order = (ours, sgd) if number % 2 else (sgd, ours)
+        taken = {id(one): one.run(images, labels) for one in order}
+        pairs.append((taken[id(ours)], taken[id(sgd)]))
+    weights = sum(p.numel() * p.element_size() for p in ours.fit.network.parameters())
+    kept = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in tensors(ours.fit.optimizer.state_dict())}
+    step, whole = (quartiles([mine[part] / theirs[part] for mine, theirs in pairs]) for part in (0, 1))
+    return Measured(sum(kept.values()) / weights, step, whole, rounds)
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return low, middle, high
+
+
+def row(name: str, measured: Mapping[str, Measured | str]) -> str:
+    """A line of the Markdown table."""
+    facts = plugins.describe(plugins.find("algorithms")[name])
+    ready = [one for one in measured.values() if isinstance(one, Measured)]
+    state = f"{max(one.state for one in ready):.2f}" if ready else "–"
+    cells = [name, facts.get("TIER", ""), state]
+    for one in measured.values():
+        if isinstance(one, Measured):
+            low, middle, high = one.step
+            cells += [f"{middle:.2f} ({low:.2f}–{high:.2f})", f"{one.whole[1]:.2f}"]
+        else:
+            cells += ["refused", "refused"]
+    return f"| {' | '.join(str(cell) for cell in [*cells, facts.get('LICENCE', ''), facts.get('PAPER', '')])} |"
+
+
+def page(lines: list[str], rounds: int) -> str:
+    """The page: what the columns mean, on what was measured, the table."""
+    machine = cost.provenance(torch.device("cpu"))
+    heads = [f"{kind}: {what}" for kind in NETWORKS for what in ("optimizer's step", "whole step")]
+    header = ["algorithm", "tier", "state", *heads, "licence", "paper"]
+    return f"""# Training algorithms
+
+One module each; `__init__.py` says what a module defines, `agd-bench list algorithms` what each does and whether its package is here.
+This page is written by `python -m tests.performance.algorithm_costs --write`.
+
+- **tier**: self-tuning: nothing is set per workload; learning-rate-free: no learning rate, but weight decay, betas or a schedule are
+  frozen; externally tuned: a search is part of it, and charged.
+- **state**: bytes that the optimizer keeps between steps, as a multiple of the weights' (momentum alone: 1); the larger of both networks.
+- **optimizer's step**: CPU time of a step of the optimizer over that of torch's fused SGD with momentum on the same network and batch:
+  median (and quartiles) of the ratios. **whole step**: the same with forward, backward and the optimizer's hooks; images are 8 × 8, so
+  that the optimizer's share is larger than in most trainings. The trials of a search are not in it.
+- Convolutions: a NAS-Bench-201 network of 5 cells a stage (`{CELL}`); fully connected: 4 layers of 256
+  units; both matrix-only. `refused`: the algorithm does not train such networks, by its definition.
+
+{machine["device"]}, one thread, shared with other programs; Python {machine["python"]}, torch {machine["torch"]};
+n = {rounds} alternating rounds of {STEPS} steps, batch {BATCH_SIZE}, float32, kernels channels-last as the harness keeps them.
+
+| {" | ".join(header)} |
+|{"---|" * len(header)}
+{chr(10).join(lines)}
+"""
+
+
+def main() -> None:
+    """Measure, print, and write if asked."""
+    parser = argparse.ArgumentParser(description="State and step cost of every training algorithm")
+    parser.add_argument("--rounds", type=int, default=15, help="alternating rounds an algorithm and network, at least 3")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} beside the algorithms")
+    parser.add_argument("--only", nargs="*", help="names of algorithms; default: every built-in one that is ready")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = []
+    for name, source in sorted(plugins.find("algorithms").items()):
+        if plugins.lacks(source) or (given.only and name not in given.only):
+            continue
+        lines.append(row(name, {network: measure(name, network, given.rounds) for network in NETWORKS}))
+        print(lines[-1], flush=True)
+    if given.write:
+        PAGE.write_text(page(lines, given.rounds), encoding="utf-8")
+        print(f"written: {PAGE.name}")
+
+
+if __name__ == "__main__":
+    main()
