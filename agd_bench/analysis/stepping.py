@@ -42,9 +42,9 @@ def step_summaries(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFr
 
 
 def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """What each algorithm says of the layers of one network: of its first final trial that has such rows.
+    """What each algorithm says of the layers of one network: of its final trial with the most layers that it speaks of, the first of them.
 
-    Layers of different architectures are not the same layers, so they are not averaged.
+    Layers of different architectures are not the same layers, so they are not averaged; the deepest network shows most of them.
 
     Args:
         trials: the table of trials.
@@ -67,13 +67,18 @@ def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
         quantity=diagnostics["name"].map(lambda name: str(name).split("/", 1)[0]), layer=layers[layers.notna()].astype(object)
     )
     rows = _of_finals(trials, rows, "architecture", "seed")
-    first = rows.groupby(_KEYS, sort=False)["trial_id"].transform("first") if len(rows) else rows["trial_id"]
-    rows = rows[rows["trial_id"] == first]
+    rows = rows[rows["trial_id"].isin(_deepest(rows))]
     rows = rows.sort_values("layer", key=lambda names: names.map(lambda name: _natural(str(name))), kind="stable")
     rows = rows.assign(number=rows.groupby(_KEYS, sort=False).ngroup())
     rows = rows.assign(place=rows.groupby("number")["layer"].transform(lambda names: pd.factorize(names)[0]).astype("int64"))
     columns = [*_KEYS, "architecture", "seed", "quantity", "layer", "place", "epoch", "value"]
     return rows.sort_values(["number", "place", "epoch"], kind="stable")[columns].reset_index(drop=True)
+
+
+def _deepest(rows: pd.DataFrame) -> pd.Series[str]:
+    """For each group and algorithm the trial with the most layers, the first of equal ones."""
+    counts = rows.groupby([*_KEYS, "trial_id"], sort=False)["layer"].nunique().reset_index()
+    return counts.sort_values("layer", ascending=False, kind="stable").drop_duplicates(_KEYS)["trial_id"]
 
 
 def _layer(name: str) -> str | None:

@@ -79,8 +79,8 @@ def layer_updates(layers: pd.DataFrame, algorithm: str) -> Picture:
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     first = rows.iloc[0]
     caption = (
-        f"One line for each of {rows['layer'].nunique()} layers of {first['architecture']}, seed {first['seed']}: the first trial of "
-        "the plan, as an example. The last step of each epoch."
+        f"One line for each of {rows['layer'].nunique()} layers of {first['architecture']}, seed {first['seed']}: a trial with the most "
+        "layers, as an example. The last step of each epoch."
     )
     return Picture(figure, title, caption)
 

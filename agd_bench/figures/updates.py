@@ -14,7 +14,7 @@ def updates_per_layer(updates: pd.DataFrame, algorithm: str = "dsgd") -> Picture
 
     Args:
         updates: one row per layer of one network, from its input to its output: `layer` (name), `updates` (how often it moved, at
-            least 0). Rows of one name, from several trials, are summed.
+            least 0), and optionally `architecture` and `seed`, for the caption. Rows of one name, from several trials, are summed.
         algorithm: its label, for the title.
     """
     title = f"Updates per layer: {algorithm}"
@@ -33,7 +33,14 @@ def updates_per_layer(updates: pd.DataFrame, algorithm: str = "dsgd") -> Picture
         axes.set(xlabel="share of all updates", ylabel="layer", xlim=(0, 1.15 * float((counts / total).max())))
     still = int((counts == 0).sum())
     caption = (
-        f"How often each of {len(counts)} layers moved in {total:,} updates; one layer moves at each step. Layers are in the order from "
-        f"input to output, top to bottom; the number at a bar is its count." + (f" {still} of them never moved." if still else "")
+        f"How often each of {len(counts)} layers{_of(updates)} moved in {total:,} updates; one layer moves at each step. Layers are in the "
+        "order from input to output, top to bottom; the number at a bar is its count." + (f" {still} of them never moved." if still else "")
     )
     return Picture(figure, title, caption)
+
+
+def _of(updates: pd.DataFrame) -> str:
+    """Which network's layers they are, where the table says so."""
+    if "architecture" not in updates or updates[["architecture", "seed"]].drop_duplicates().shape[0] != 1:
+        return ""
+    return f" of {updates['architecture'].iloc[0]}, seed {updates['seed'].iloc[0]},"

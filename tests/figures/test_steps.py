@@ -54,3 +54,11 @@ def test_nothing_said_is_told() -> None:
     assert {"layer", "value"} <= set(steps.columns)
     assert "No optimizer" in automatic_rates(summaries).caption
     assert "does not say" in layer_updates(steps, "agd").caption
+
+
+def test_the_network_with_the_most_layers_is_the_example() -> None:
+    """Of the final trials of an algorithm, whichever comes first; of equally deep ones the first."""
+    trials, said = diagnosed(1, 2)
+    deeper = pd.DataFrame([("y", 1, "relative_update/2", 0.5)], columns=["trial_id", "epoch", "name", "value"])
+    assert set(layer_steps(trials, said)["architecture"]) == {"a"}
+    assert set(layer_steps(trials, pd.concat([said, deeper], ignore_index=True))["architecture"]) == {"b"}

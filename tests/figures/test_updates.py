@@ -31,6 +31,13 @@ def test_trials_are_summed() -> None:
     assert [text.get_text() for text in both.figure.axes[0].texts] == ["4", "6"]
 
 
+def test_the_network_is_named() -> None:
+    """Where the table says which one it is, and it is one alone."""
+    one = table(1, 2).assign(architecture="3x8", seed=1)
+    assert "2 layers of 3x8, seed 1, moved in 3 updates" in updates_per_layer(one).caption
+    assert "2 layers moved" in updates_per_layer(pd.concat([one, one.assign(seed=2)])).caption
+
+
 def test_equal_tables_give_equal_bytes() -> None:
     """So that pages rebuilt from results do not change."""
     assert updates_per_layer(table(3, 1)).svg() == updates_per_layer(table(3, 1)).svg()
