@@ -124,18 +124,18 @@ def published_regret(trials: pd.DataFrame, published: pd.DataFrame, metric: str 
 
 def published_sentence(row: Row) -> str:
     """What a row of `published_agreement` says, in words."""
-    budget = f"{row['published_epochs']} published epochs ({row['split']} accuracy)"
-    start = f"{row['algorithm']} ranks {row['architectures']} architectures as the published benchmark does after {budget}"
+    budget = f"{row['published_epochs']} epochs ({row['split']} accuracy)"
+    start = f"Against the published ranking after {budget}, {row['algorithm']} ranks {row['architectures']} architectures with"
     if not known(row, "tau_of_means"):
-        return f"Whether {start} cannot be told: all are tied."
-    text = f"How far {start}: Kendall's tau {row['tau_of_means']:.2f}"
+        return f"{start} no tau: all are tied in one of the two."
+    text = f"{start} Kendall's tau {row['tau_of_means']:.2f}"
     if known(row, "tau_low"):
         text += f" (95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f})"
     if not known(row, "kendall_tau", "noise_ceiling"):
         bound = f", at most {row['ceiling_at_most']:.2f} by the noise of our seeds" if known(row, "ceiling_at_most") else ""
         return f"{text}{bound}; single published trainings are not at hand, so nothing more can be told from noise."
     seeds, trainings = int(row["seeds_compared"]), int(row["trainings_compared"])
-    text += f"; {seeds} of our seeds against {count(trainings, 'published training')}: {row['kendall_tau']:.2f}, where seed noise of "
+    text += f"; {seeds} of its seeds against {count(trainings, 'published training')}: {row['kendall_tau']:.2f}, where seed noise of "
     text += f"both alone gives {row['noise_ceiling']:.2f}"
     if not known(row, "shift_p"):
         return f"{text}."

@@ -39,6 +39,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="Kendall's tau with the published ranking", ylim=(len(names) - 0.5, -0.5))
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        handles[CEILING] = handles.pop(CEILING)  # the last one
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 3))
     return Picture(figure, title, _caption(agreement))
 

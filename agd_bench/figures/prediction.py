@@ -39,6 +39,8 @@ def rate_prediction_picture(rates: pd.DataFrame, correlation: pd.DataFrame, said
             axis.set_major_locator(LogLocator(base=2))
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:.3g}"))
+        if np.isfinite(row["pearson"]):
+            axes.text(0.03, 0.97, f"r = {row['pearson']:.3f} (n = {row['architectures']})", va="top", transform=axes.transAxes)
         legend_below(figure, 1 + sum(bool(chosen.any()) for chosen, *_ in looks))
     return Picture(figure, title, _caption(row, said))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from agd_bench.analysis import GROUP, Finding, finding, prediction_sentence, published_sentence
+from agd_bench.analysis.phrasing import known
 from agd_bench.report import picturing, tabulating
 from agd_bench.report.comparing import Builder, Comparison, Group, Part, group_title, make_part, split_groups
 from agd_bench.store import Results
@@ -73,8 +74,14 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
 
 
 def _evidence(comparison: Comparison) -> tuple[str, ...]:
+    """Sentences about predicted rates, and about each algorithm's agreement with the published budget that tells most."""
     predictions = [prediction_sentence(row) for row in comparison.records("prediction_correlation")]
-    return (*predictions, *(published_sentence(row) for row in comparison.records("published_agreement")))
+    agreement = comparison.records("published_agreement")
+    telling = [
+        max((row for row in agreement if row["algorithm"] == label), key=lambda row: (known(row, "noise_ceiling"), row["published_epochs"]))
+        for label in dict.fromkeys(row["algorithm"] for row in agreement)
+    ]
+    return (*predictions, *(published_sentence(row) for row in telling))
 
 
 def _alone(accuracy: pd.DataFrame) -> str:
