@@ -13,8 +13,9 @@ from agd_bench.analysis import DesignCost, pilot_reliabilities, power_table, shi
 from agd_bench.analysis.phrasing import ALPHA
 from agd_bench.analysis.powering import DEFAULT_RELIABILITY, SIMULATIONS, Shift
 from agd_bench.errors import InputError
-from agd_bench.planning import Folders, choose_architectures, folders_of
+from agd_bench.planning import Folders, folders_of
 from agd_bench.records import SearchSpaceChoice, Sweep
+from agd_bench.sampling import choose_architectures
 
 Group = tuple[str, str, str]
 

@@ -1,12 +1,7 @@
-"""From a sweep to the plan of all its trials: deterministic, and blind to results.
-
-Architectures are drawn by a generator that is seeded by the search space's name, one after the other without
-repetition: the same on every machine, and the first 12 of a draw of 32 are the draw of 12.
-"""
+"""From a sweep to the plan of all its trials: deterministic, and blind to results."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, get_args
 
-import numpy as np
 from pydantic import ValidationError
 
 from agd_bench import plugins
@@ -33,6 +27,7 @@ from agd_bench.records import (
     Trial,
     digest,
 )
+from agd_bench.sampling import choose_architectures, describe_defect, in_order
 
 Folders = Mapping[plugins.Kind, Sequence[Path]]
 
@@ -41,69 +36,6 @@ def folders_of(sweep: Sweep, more: Folders | None = None) -> Folders:
     """The folders of plug-ins that a sweep names, and `more` of them that were given beside it."""
     kinds: tuple[plugins.Kind, ...] = get_args(plugins.Kind)
     return {kind: (*getattr(sweep.folders, kind), *(more or {}).get(kind, ())) for kind in kinds}
-
-
-def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, ...]:
-    """`count` different architectures, drawn one after the other.
-
-    Args:
-        module: the search space's plug-in.
-        name: seeds the draw.
-        count: how many.
-
-    Raises:
-        SweepError: the space does not have so many (or 1,000 draws in a row gave nothing new).
-    """
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
-    drawn: dict[str, None] = {}
-    repeated = 0
-    while len(drawn) < count and repeated < 1000:
-        architecture = module.sample(rng)
-        repeated = repeated + 1 if architecture in drawn else 0
-        drawn[architecture] = None
-    if len(drawn) < count:
-        raise SweepError(f"search space {name!r}: {count} architectures asked for, only {len(drawn)} different ones found; ask for fewer")
-    return tuple(drawn)
-
-
-def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple[str, ...]:
-    """The architectures that a sweep takes from a search space.
-
-    Raises:
-        SweepError: `"all"` of a space that cannot be enumerated, an architecture that is none of the space's, repeats.
-    """
-    if isinstance(choice.architectures, int):
-        return draw_architectures(module, choice.name, choice.architectures)
-    if choice.architectures == "all":
-        if not hasattr(module, "architectures"):
-            raise SweepError(f"search space {choice.name!r} cannot be enumerated; give a number of architectures or a list of them")
-        return tuple(module.architectures())
-    listed = choice.architectures
-    if not listed or len(set(listed)) != len(listed):
-        raise SweepError(f"search space {choice.label!r}: the list of architectures must name at least one, and none twice")
-    for architecture in listed:
-        _defect(module, choice.name, architecture)
-    return tuple(listed)
-
-
-def in_order(architectures: tuple[str, ...], choice: SearchSpaceChoice) -> tuple[str, ...]:
-    """Architectures in the order in which a sweep trains them.
-
-    Args:
-        architectures: those that the sweep takes.
-        choice: says in which order; a random one is sorted by SHA-256, which no version of a generator can change.
-    """
-    if choice.order == "given":
-        return architectures
-    return tuple(sorted(architectures, key=lambda architecture: hashlib.sha256(f"{choice.name} {architecture}".encode()).digest()))
-
-
-def _defect(module: ModuleType, space: str, architecture: str) -> str:
-    """Why an architecture cannot be trained, or an empty string."""
-    try:
-        return str(module.defect(architecture)) if hasattr(module, "defect") else ""
-    except ValueError as error:
-        raise SweepError(f"search space {space!r}: {error}") from None
 
 
 def _check_options(module: ModuleType, choice: SearchSpaceChoice) -> None:
@@ -227,7 +159,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
         module = modules[f"search_spaces/{space.name}"]
         _check_options(module, space)
         architectures = in_order(choose_architectures(module, space), space)
-        sound = [architecture for architecture in architectures if not _defect(module, space.name, architecture)]
+        sound = [architecture for architecture in architectures if not describe_defect(module, space.name, architecture)]
         for dataset in sweep.datasets:
             for profile in sweep.profiles:
                 cell = _Cell(sweep, space, dataset, profile, architectures, tuple(sound), rules, _shallow(module))

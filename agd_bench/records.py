@@ -61,13 +61,48 @@ class Record(BaseModel):
 # ---------------------------------------------------------------------------------------------- what the user asks
 
 
+class IndexRange(Record):
+    """Consecutive architectures of a finite search space, in the order in which its plug-in lists them.
+
+    Attributes:
+        first: index of the first one, from 0.
+        count: how many.
+    """
+
+    first: Annotated[int, Field(ge=0)] = 0
+    count: Annotated[int, Field(ge=1)]
+
+
+class Sampling(Record):
+    """How a number of architectures is drawn from a finite search space, if not by the plug-in's own `sample`.
+
+    Attributes:
+        unique: from its different networks, all equally likely, each by its canonical name: by the plug-in's default rule (true), or
+            by one of its RULES.
+        stratify: from groups of equal numbers of architectures by size (`parameters`, or `flops`: multiply-adds of a forward pass), for
+            images of 32 pixels, three channels and ten classes: one of each group in turn.
+        strata: how many groups.
+    """
+
+    unique: bool | str = False
+    stratify: Literal["none", "parameters", "flops"] = "none"
+    strata: Annotated[int, Field(ge=2)] = 10
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.unique and self.stratify == "none":
+            raise ValueError("a sampling is `unique`, or has `stratify`; leave it out for a plain draw")
+        return self
+
+
 class SearchSpaceChoice(Record):
     """One search space of a sweep and the architectures taken from it.
 
     Attributes:
         name: the plug-in's name.
         label: what results call it; two choices of one plug-in with different options need two labels.
-        architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, or a list of them.
+        architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, a range of its indices, or a list.
+        sampling: how to draw them; with `"all"`, which of them. Null: by the plug-in's own `sample`.
         order: in which order they are trained: as they were drawn, enumerated or listed, or `random`: by a hash of the space's name and
             the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it.
         options: keyword options of the plug-in's `build`, for example `channels`; part of every trial's identity.
@@ -75,7 +110,8 @@ class SearchSpaceChoice(Record):
 
     name: Name
     label: Name = ""
-    architectures: Annotated[int, Field(ge=1)] | Literal["all"] | tuple[str, ...] = 16
+    architectures: Annotated[int, Field(ge=1)] | Literal["all"] | IndexRange | tuple[str, ...] = 16
+    sampling: Sampling | None = None
     order: Literal["given", "random"] = "given"
     options: Scalars = {}
 
@@ -83,6 +119,16 @@ class SearchSpaceChoice(Record):
     @classmethod
     def _label_from_name(cls, data: Any) -> Any:
         return {"label": data.get("name", ""), **data} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sampling is None:
+            return self
+        if isinstance(self.architectures, IndexRange | tuple):
+            raise ValueError("sampling: the architectures are named, so there is nothing to draw; give how many, or leave it out")
+        if self.architectures == "all" and self.sampling.stratify != "none":
+            raise ValueError('sampling: architectures = "all" leaves nothing to stratify; give how many, or leave `stratify` out')
+        return self
 
 
 class DatasetChoice(Record):
@@ -319,7 +365,7 @@ def _explain(error: ValidationError) -> str:
         if fault["type"] == "extra_forbidden":
             known = {
                 key
-                for record in (Sweep, SearchSpaceChoice, DatasetChoice, AlgorithmChoice, AdaptiveSeeds, PluginFolders)
+                for record in (Sweep, SearchSpaceChoice, Sampling, IndexRange, DatasetChoice, AlgorithmChoice, AdaptiveSeeds, PluginFolders)
                 for key in record.model_fields
             }
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)

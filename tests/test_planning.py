@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from agd_bench import plugins
 from agd_bench.errors import InputError, PluginError, SweepError, UnknownNameError
-from agd_bench.planning import choose_architectures, draw_architectures, in_order, plan
+from agd_bench.planning import plan
 from agd_bench.records import TUNING_SEED, SearchSpaceChoice, Sweep
+from agd_bench.sampling import choose_architectures, in_order
 from agd_bench.sweeps import open_sweep
 
 TUNED = {"name": "sgd_tuned", "tuning_trials": 3}
@@ -47,12 +48,6 @@ def test_every_algorithm_meets_the_same_architectures_and_seeds() -> None:
     assert len(pairs["agd"]) == 10
 
 
-def test_a_smaller_draw_is_the_beginning_of_a_larger_one() -> None:
-    """Growing a sweep keeps what was trained."""
-    module = plugins.load("search_spaces", "nas_bench_201")
-    assert draw_architectures(module, "nas_bench_201", 32)[:12] == draw_architectures(module, "nas_bench_201", 12)
-
-
 def test_an_enumerated_space_in_random_order_begins_with_a_fair_sample() -> None:
     """The order is fixed by the names alone, and seeds come in the outer loop."""
     module = plugins.load("search_spaces", "nas_bench_201")
@@ -67,14 +62,6 @@ def test_an_enumerated_space_in_random_order_begins_with_a_fair_sample() -> None
     convolutions = [architecture.count("nor_conv_3x3") for architecture in first]
     # 6 edges of 5 operations: 1.2 of a kind on average, with a standard deviation of 0.98, so of 0.044 over 500 cells.
     assert abs(np.mean(convolutions[:500]) - 1.2) < 4 * 0.044
-
-
-def test_the_draw_is_the_same_on_every_machine() -> None:
-    """Pinned: published results are of these architectures."""
-    module = plugins.load("search_spaces", "nas_bench_201")
-    assert draw_architectures(module, "nas_bench_201", 1) == (
-        "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|",
-    )
 
 
 def test_tuning_seeds_are_never_final_seeds() -> None:
@@ -242,18 +229,6 @@ def test_a_plug_in_that_raises_on_import_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('oh no')\n")
     with pytest.raises(PluginError, match=r"broken\.py: raises on import: RuntimeError: oh no"):
         plan(sweep(search_spaces=[{"name": "broken"}]), {"search_spaces": (tmp_path,)})
-
-
-def test_a_space_that_repeats_itself_is_not_asked_for_ever() -> None:
-    """A sampler with one architecture cannot give two."""
-
-    class Module:
-        @staticmethod
-        def sample(rng: np.random.Generator) -> str:
-            return "same"
-
-    with pytest.raises(SweepError, match="only 1 different"):
-        draw_architectures(Module, "tiny", 2)  # type: ignore[arg-type]
 
 
 def test_what_is_recorded_beside_the_curves_changes_no_trial() -> None:

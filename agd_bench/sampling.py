@@ -1,0 +1,158 @@
+"""Which architectures a sweep takes from a search space: all, a list, a range, or a draw that is the same on every machine.
+
+A plain number is drawn by the plug-in's `sample`, from a generator that is seeded by the search space's name, one after the other
+without repetition. What a `sampling` asks for is drawn from the whole list of a finite space, in the order of SHA-256 of the space's
+name and the architecture: a random order that needs no generator, so that no library's version can change it. Either way the first 12
+of a draw of 32 are the draw of 12.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+
+from agd_bench.errors import SweepError, UnknownNameError
+from agd_bench.records import IndexRange, Sampling, SearchSpaceChoice
+
+REFERENCE = (3, 10, 32)
+"""Channels, classes and pixels a side of the images by which strata are sized: one sample serves all data sets of a sweep."""
+
+
+def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple[str, ...]:
+    """The architectures that a sweep takes from a search space.
+
+    Args:
+        module: the search space's plug-in.
+        choice: what the sweep says of it.
+
+    Raises:
+        SweepError: what needs the whole list of a space that has none, more than there are, an architecture that is none of the space's,
+            repeats, a sampling that the space cannot serve.
+        UnknownNameError: a rule that the space does not have.
+    """
+    asked = choice.architectures
+    if isinstance(asked, int) and choice.sampling is None:
+        return draw_architectures(module, choice.name, asked)
+    if isinstance(asked, tuple):
+        return _checked(module, choice, asked)
+    if not hasattr(module, "architectures"):
+        raise SweepError(f"search space {choice.name!r} cannot be enumerated; give a number of architectures or a list of them")
+    listed = tuple(module.architectures())
+    if isinstance(asked, IndexRange):
+        if asked.first + asked.count > len(listed):
+            raise SweepError(f"search space {choice.name!r}: it has {len(listed):,} architectures, indices 0 to {len(listed) - 1}")
+        return listed[asked.first : asked.first + asked.count]
+    if choice.sampling is None:
+        return listed
+    candidates = _unique(module, choice.name, choice.sampling.unique, listed)
+    return candidates if asked == "all" else _drawn(module, choice, choice.sampling, candidates, asked)
+
+
+def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, ...]:
+    """`count` different architectures, drawn one after the other by the plug-in.
+
+    Args:
+        module: the search space's plug-in.
+        name: seeds the draw.
+        count: how many.
+
+    Raises:
+        SweepError: the space does not have so many (or 1,000 draws in a row gave nothing new).
+    """
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+    drawn: dict[str, None] = {}
+    repeated = 0
+    while len(drawn) < count and repeated < 1000:
+        architecture = module.sample(rng)
+        repeated = repeated + 1 if architecture in drawn else 0
+        drawn[architecture] = None
+    if len(drawn) < count:
+        raise SweepError(f"search space {name!r}: {count} architectures asked for, only {len(drawn)} different ones found; ask for fewer")
+    return tuple(drawn)
+
+
+def in_order(architectures: tuple[str, ...], choice: SearchSpaceChoice) -> tuple[str, ...]:
+    """Architectures in the order in which a sweep trains them.
+
+    Args:
+        architectures: those that the sweep takes.
+        choice: says in which order.
+    """
+    if choice.order == "given":
+        return architectures
+    return tuple(sorted(architectures, key=lambda architecture: _lot(choice.name, architecture)))
+
+
+def describe_defect(module: ModuleType, name: str, architecture: str) -> str:
+    """Why an architecture cannot be trained, or an empty string.
+
+    Raises:
+        SweepError: it is none of the search space's.
+    """
+    try:
+        return str(module.defect(architecture)) if hasattr(module, "defect") else ""
+    except ValueError as error:
+        raise SweepError(f"search space {name!r}: {error}") from None
+
+
+def _checked(module: ModuleType, choice: SearchSpaceChoice, listed: tuple[str, ...]) -> tuple[str, ...]:
+    if not listed or len(set(listed)) != len(listed):
+        raise SweepError(f"search space {choice.label!r}: the list of architectures must name at least one, and none twice")
+    for architecture in listed:
+        describe_defect(module, choice.name, architecture)
+    return listed
+
+
+def _unique(module: ModuleType, name: str, unique: bool | str, listed: Sequence[str]) -> tuple[str, ...]:
+    """The architectures that are different networks by a rule of the space, each by its canonical name."""
+    if not unique:
+        return tuple(listed)
+    if not hasattr(module, "canonical"):
+        raise SweepError(f"search space {name!r} does not say which of its architectures are equal; leave `unique` out")
+    rules = getattr(module, "RULES", ())
+    if unique is not True and unique not in rules:
+        raise UnknownNameError(f"rule of search space {name!r}:", str(unique), rules, advice="`unique = true` takes its default.")
+    more = () if unique is True else (unique,)
+    return tuple(dict.fromkeys(module.canonical(architecture, *more) for architecture in listed))
+
+
+def _drawn(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, candidates: Sequence[str], count: int) -> tuple[str, ...]:
+    if count > len(candidates):
+        raise SweepError(f"search space {choice.name!r}: {count} architectures asked for, there are {len(candidates)}; ask for fewer")
+    mixed = sorted(candidates, key=lambda architecture: _lot(choice.name, architecture))
+    if sampling.stratify == "none":
+        return tuple(mixed[:count])
+    return tuple(_in_turn(choice.name, _strata(module, choice, sampling, mixed), count))
+
+
+def _lot(name: str, text: str) -> bytes:
+    """A number drawn by lot, the same on every machine."""
+    return hashlib.sha256(f"{name} {text}".encode()).digest()
+
+
+def _strata(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, mixed: Sequence[str]) -> list[list[str]]:
+    """The architectures by size, cut into groups of equal numbers; equal sizes stay in the mixed order."""
+    if not hasattr(module, "size"):
+        raise SweepError(f"search space {choice.name!r} does not tell the size of its networks; give it size(), or leave `stratify` out")
+    if sampling.strata > len(mixed):
+        raise SweepError(f"search space {choice.name!r}: strata = {sampling.strata} of {len(mixed)} architectures; give fewer strata")
+    which = ("parameters", "flops").index(sampling.stratify)
+    ordered = sorted(mixed, key=lambda architecture: module.size(architecture, *REFERENCE, **choice.options)[which])
+    bounds = [len(ordered) * part // sampling.strata for part in range(sampling.strata + 1)]
+    groups = [ordered[low:high] for low, high in itertools.pairwise(bounds)]
+    return [sorted(group, key=lambda architecture: _lot(choice.name, architecture)) for group in groups]
+
+
+def _in_turn(name: str, groups: Sequence[Sequence[str]], count: int) -> list[str]:
+    """`count` of the groups' members, one of each group in a turn; every turn in an order of its own."""
+    drawn: list[str] = []
+    turn = 0
+    while len(drawn) < count:
+        order = sorted(range(len(groups)), key=lambda place: _lot(name, f"turn {turn} of stratum {place}"))
+        drawn += [groups[place][turn] for place in order if turn < len(groups[place])]
+        turn += 1
+    return drawn[:count]
