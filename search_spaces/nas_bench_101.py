@@ -44,6 +44,9 @@ SMALL = {"channels": 16, "cells": 1}
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool3x3")
 """In the order of the published hash."""
 
+PathEdge = tuple[int, int, int, int, str]
+"""From node, to node, weighted layers, kernel size, dotted name of the module with the weight."""
+
 MOST_VERTICES, MOST_EDGES = 7, 9
 Cell = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 """The matrix of edges, from row to column, and the operations of the vertices between, as numbers."""
@@ -197,6 +200,40 @@ def features(architecture: str) -> dict[str, float]:
             ways[end].update({layers + step: count for layers, count in ways[start].items() if matrix[start][end]})
     found = ways[-1]
     return {"depth": max(found), "shallowest": min(found), "paths": found.total(), "live_edges": sum(map(sum, matrix))}
+
+
+def cell(architecture: str) -> tuple[PathEdge, ...]:
+    """The edges of one cell, for counting paths; a vertex is two nodes, what arrives there and what its operation makes of it."""
+    return _cell_edges(cell_of(architecture), 0, "")
+
+
+def graph(architecture: str, channels: int = 128, cells: int = 3) -> tuple[PathEdge, ...]:
+    """The network's edges, for counting paths; node 0 is the image, the end of the last edge the logits. Options as for `build`."""
+    found = cell_of(architecture)
+    edges: list[PathEdge] = [(0, 1, 1, 3, "0.0")]
+    child = 1
+    for stack in range(3):
+        child += stack > 0  # the pooling
+        for _ in range(cells):
+            edges += _cell_edges(found, edges[-1][1], f"{child}.")
+            child += 1
+    node = edges[-1][1]
+    return (*edges, (node, node + 1, 1, 1, str(child + 2)))
+
+
+def _cell_edges(cell: Cell, node: int, prefix: str) -> tuple[PathEdge, ...]:
+    matrix, operations = cell
+    last = len(matrix) - 1
+    edges: list[PathEdge] = []
+    for vertex in range(1, last + 1):
+        arriving = node + 2 * vertex - 1
+        edges += [(node + 2 * start, arriving, 0, 1, "") for start in range(1, vertex) if matrix[start][vertex]]
+        edges += [(node, arriving, 1, 1, f"{prefix}projections.{vertex}.0")] if matrix[0][vertex] else []
+        if vertex < last:
+            word = OPERATIONS[operations[vertex - 1]]
+            weighted, size = word != "maxpool3x3", 3 if word == "conv3x3" else 1
+            edges.append((arriving, arriving + 1, int(weighted), size, f"{prefix}operations.{vertex}.0" if weighted else ""))
+    return tuple(edges)
 
 
 def vertex_channels(cell: Cell, channels: int) -> list[int]:

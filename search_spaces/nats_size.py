@@ -58,6 +58,33 @@ def features(architecture: str) -> dict[str, float]:
     return {f"layer_{number}": channels for number, channels in enumerate(channels_of(architecture), start=1)}
 
 
+def graph(architecture: str, cells: int = 1) -> tuple[tuple[int, int, int, int, str], ...]:
+    """The network's edges, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+
+    Node 0 is the image, the end of the last edge the logits. Options as for `build`.
+    """
+    widths = channels_of(architecture)
+    edges, node, child, channels = [(0, 1, 1, 3, "0")], 1, 2, widths[0]
+    for number, width in enumerate(widths):
+        for repeat in range(1 if number % 2 else cells):
+            changed = width != channels and not repeat
+            edges += _reduction_edges(node, f"{child}.") if number % 2 else _cell_edges(node, f"{child}.", changed)
+            node, child = edges[-1][1], child + 1
+        channels = width
+    return (*edges, (node, node + 1, 1, 1, str(child + 4)))
+
+
+def _cell_edges(node: int, prefix: str, changed: bool) -> list[tuple[int, int, int, int, str]]:
+    names = {"first": (0, 1), "over_first": (0, 2), "second": (1, 2), "over_third": (1, 3), "third": (2, 3)}
+    edges = [(node + start, node + end, 1, 3, f"{prefix}{name}.1") for name, (start, end) in names.items()]
+    return [(node, node + 3, int(changed), 1, f"{prefix}skip.0" if changed else ""), *edges]
+
+
+def _reduction_edges(node: int, prefix: str) -> list[tuple[int, int, int, int, str]]:
+    residual = [(node + place, node + place + 1, 1, 3, f"{prefix}residual.{place}.1") for place in range(2)]
+    return [(node, node + 2, 1, 1, f"{prefix}shortcut.1"), *residual]
+
+
 class _Convolution(nn.Sequential):
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         convolution = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)

@@ -40,6 +40,13 @@ def build(architecture: str, in_channels: int, num_classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))
 
 
+def graph(architecture: str) -> tuple[tuple[int, int, int, int, str], ...]:
+    """The chain of layers, for counting paths: from node, to node, weighted layers, kernel size, module with the weight."""
+    layers = architecture.count("-") + 1
+    edges = [(layer, layer + 1, 1, 3, str(3 * layer)) for layer in range(layers)]
+    return (*edges, (layers, layers + 1, 1, 1, str(3 * layers + 2)))
+
+
 def features(architecture: str) -> dict[str, float]:
     """What may drive a rank shift: layers, those that halve the image, and the least and greatest width."""
     layers = architecture.split("-")

@@ -74,6 +74,24 @@ def features(architecture: str) -> dict[str, float]:
     return {"blocks": sum(blocks), "width": width}
 
 
+def graph(architecture: str, final_norm: bool = False) -> tuple[tuple[int, int, int, int, str], ...]:
+    """The network's edges, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+
+    Node 0 is the image, the end of the last edge the logits. Options as for `build`.
+    """
+    kind, blocks, width = parts_of(architecture)
+    sizes = (3, 3) if kind == "basic" else (1, 3, 1)
+    edges, node, child, channels = [(0, 1, 1, 3, "0")], 1, 1, width
+    for stage, count in enumerate(blocks):
+        for number in range(count):
+            outputs = EXPANSION[kind] * (width << stage)
+            changed = bool(stage and not number) or channels != outputs
+            edges.append((node, node + len(sizes), int(changed), 1, f"{child}.shortcut" if changed else ""))
+            edges += [(node + place, node + place + 1, 1, size, f"{child}.residual.{3 * place}") for place, size in enumerate(sizes)]
+            node, child, channels = node + len(sizes), child + 1, outputs
+    return (*edges, (node, node + 1, 1, 1, str(child + 2 + 2 * final_norm)))
+
+
 def _convolution(in_channels: int, channels: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, channels, size, stride, padding=size // 2, bias=False)
 

@@ -87,6 +87,27 @@ def features(architecture: str) -> dict[str, float]:
     return {"dose": dose_of(words_of(architecture)[0])}
 
 
+def graph(architecture: str, width: int = 64, blocks: int = 2) -> tuple[tuple[int, int, int, int, str], ...]:
+    """The network's edges, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+
+    Node 0 is the image, the end of the last edge the logits. Options as for `build`.
+    """
+    skip, branch, _, place, _ = words_of(architecture)
+    edges, node, child = [(0, 1, 1, 3, "0")], 1, 1 if place == "pre" else 3
+    for block in range(STAGES * blocks):
+        keeps_shape = block % blocks > 0 or block == 0
+        if keeps_shape and skip != "none":
+            edges.append((node, node + 2, 0, 1, ""))
+        if not keeps_shape and skip not in ("none", "identity"):
+            edges.append((node, node + 2, 1, 1, f"{child}.shortcut.projection"))
+            edges += [(node, node + 2, 0, 1, "")] if dose_of(skip) else []
+        for number in range(2):
+            edges += [(node + number, node + number + 1, 0, 1, "")] if branch == "delta" and (number or keeps_shape) else []
+            edges.append((node + number, node + number + 1, 1, 3, f"{child}.conv{number + 1}"))
+        node, child = node + 2, child + 1
+    return (*edges, (node, node + 1, 1, 1, str(child + 2)))
+
+
 class FixedPath(nn.Module):
     """Halves the image by doubled averages (stride 2) and fills up the channels with zeros; all singular values are 1 or 0."""
 

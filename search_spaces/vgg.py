@@ -63,6 +63,19 @@ def features(architecture: str) -> dict[str, float]:
     return {"convolutions": sum(stages), "width": width}
 
 
+def graph(architecture: str, batch_norm: bool = True) -> tuple[tuple[int, int, int, int, str], ...]:
+    """The chain of layers, for counting paths: from node, to node, weighted layers, kernel size, module with the weight."""
+    stages, _ = parts_of(architecture)
+    edges: list[tuple[int, int, int, int, str]] = []
+    child = 0
+    for count in stages:
+        for _ in range(count):
+            edges.append((len(edges), len(edges) + 1, 1, 3, str(child)))
+            child += 3 if batch_norm else 2
+        child += 1  # the pooling
+    return (*edges, (len(edges), len(edges) + 1, 1, 1, str(child + 2)))
+
+
 def build(architecture: str, in_channels: int, num_classes: int, batch_norm: bool = True) -> nn.Module:
     """The network of an architecture.
 

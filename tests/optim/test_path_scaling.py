@@ -26,7 +26,7 @@ from agd_bench.optim.path_scaling import (
 )
 from search_spaces import _cell_graphs as cell_graphs
 from search_spaces import _dag_codes as dag_codes
-from search_spaces import cnn_dag, mlp_dag, nas_bench_201, plain_chain
+from search_spaces import cnn_dag, mlp_dag, nas_bench_201, vit
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """Of NAS-Bench-201, by their digit in the released code."""
@@ -151,8 +151,8 @@ def test_what_cannot_be_scaled_is_refused() -> None:
         rate_multiplier(Graph(chain, chain), "cell")
     with pytest.raises(InputError, match="give one of network, cell, shortest_path, none"):
         rate_multiplier(Graph(chain, chain), "longest")  # type: ignore[arg-type]
-    with pytest.raises(Refused, match="plain_chain lacks graph and SHALLOW"):
-        graph_of(plain_chain, "16-32", {})
+    with pytest.raises(Refused, match="vit lacks graph and SHALLOW"):
+        graph_of(vit, "d2-w64-h4-p2-m1", {})
     assert get_args(Mode)[0] == "network"
 
 
