@@ -410,6 +410,24 @@ def new(
 
 
 @app.command()
+def draw(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A search space.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="An .svg or .png file. Default: NAME.svg.")] = None,
+    search_spaces: SpacesOption = None,
+) -> None:
+    """Draw what a search space varies: a few of its architectures, from their strings, their graphs or their layers."""
+    from agd_bench.sketching import sketch
+
+    file = to or Path(f"{name}.svg")
+    if file.suffix not in (".svg", ".png"):
+        raise InputError(f"{file}: pictures are .svg or .png; give a file that ends so")
+    picture = sketch(name, tuple(search_spaces or ()))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(picture.svg().encode() if file.suffix == ".svg" else picture.png(110))
+    print(f"{file}: {picture.caption}")
+
+
+@app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A plug-in: a search space, a training algorithm or a data set.")],
     as_json: JsonOption = False,

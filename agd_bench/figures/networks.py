@@ -1,0 +1,101 @@
+"""Networks drawn as what leads where: layers as bars on a line, what goes round them as arcs above."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Arc, Patch, Rectangle
+
+from agd_bench.figures.style import INK, Picture, style
+
+PLAIN = "#8c959f"
+"""Colour of edges without weights."""
+USUAL = ("1 × 1 convolution", "3 × 3 convolution", "linear layer")
+LARGEST = 0.9
+"""Height of the bar of the most channels, in distances between nodes of a short network."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One edge of a drawn network.
+
+    Attributes:
+        start: node that it reads, numbered from 0, the image.
+        end: node that it leads to, a larger number.
+        kind: what happens on it, as the legend says; empty for nothing.
+        channels: it gives out; null where that is not known.
+    """
+
+    start: int
+    end: int
+    kind: str
+    channels: int | None = None
+
+
+def draw_networks(panels: Sequence[tuple[str, Sequence[Step]]], title: str, caption: str) -> Picture:
+    """Several networks below each other.
+
+    Between neighbouring nodes an edge with an operation is a bar, the taller the more channels it gives out, and one without is a thin
+    line; an edge that passes a node, or a second one between neighbours, is an arc. Equal colours are equal kinds.
+
+    Args:
+        panels: for each network what it is called and its edges.
+        title: of the picture.
+        caption: what it shows.
+    """
+    kinds = sorted({step.kind for _, steps in panels for step in steps if step.kind})
+    colours = _colours(kinds)
+    most = max((step.channels or 1 for _, steps in panels for step in steps), default=1)
+    with style({}):
+        figure = Figure(figsize=(7.2, 1.55 * len(panels) + 0.45), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, (name, steps) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+            _draw_network(axes, steps, colours, most)
+            axes.set_title("\n".join(textwrap.wrap(name, 100)), fontsize=7.5, family="monospace", loc="left", pad=3)
+        handles = [Patch(color=colours[kind], label=kind) for kind in kinds]
+        if any(not step.kind for _, steps in panels for step in steps):
+            handles.append(Patch(color=PLAIN, label="identity or pooling"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, columnspacing=1.2, handlelength=1)
+    return Picture(figure, title, caption)
+
+
+def _colours(kinds: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """The usual layers have the same colours in every picture; others get the next ones, which repeat after ten."""
+    palette = sns.color_palette("colorblind", 10)
+    others = [kind for kind in kinds if kind not in USUAL]
+    return {kind: palette[(USUAL.index(kind) if kind in USUAL else len(USUAL) + others.index(kind)) % 10] for kind in kinds}
+
+
+def _draw_network(axes: Axes, steps: Sequence[Step], colours: dict[str, tuple[float, float, float]], most: int) -> None:
+    last = max((step.end for step in steps), default=0)
+    unit = max(1.0, last / 9)  # bars and arcs of a long network are drawn as large as those of a short one
+    taken: set[tuple[int, int]] = set()
+    highest = LARGEST * unit / 2
+    for step in sorted(steps, key=lambda step: not step.kind):
+        colour = colours.get(step.kind, PLAIN)
+        if step.end == step.start + 1 and (step.start, step.end) not in taken:
+            # Logarithmic, so that 8 channels can be seen beside 512.
+            share = math.log2(2 + (step.channels or most)) / math.log2(2 + most)
+            height = LARGEST * unit * share if step.kind else 0.03 * unit
+            axes.add_patch(Rectangle((step.start + 0.18, -height / 2), 0.64, height, color=colour, linewidth=0))
+        else:
+            copies = sum(pair == (step.start, step.end) for pair in taken)
+            height = unit * (1.0 + 0.45 * (step.end - step.start) / unit + 0.35 * copies)
+            width = 1.8 if step.kind else 1.1
+            middle = (step.start + step.end) / 2
+            axes.add_patch(
+                Arc((middle, 0), step.end - step.start, 2 * height, theta1=0, theta2=180, color=colour, linewidth=width, zorder=1)
+            )
+            highest = max(highest, height)
+        taken.add((step.start, step.end))
+    axes.plot(range(last + 1), [0] * (last + 1), "o", color=INK, markersize=3.2 if last < 30 else 2, zorder=3)
+    axes.set_xlim(-0.5, max(last, 9) + 0.5)
+    axes.set_ylim(-LARGEST * unit * 0.6, highest * 1.05)
+    axes.set_axis_off()
