@@ -71,8 +71,7 @@ class Fit:
         Raises:
             DeadlineExceeded: the trial's time is up.
         """
-        if self.stop_at is not None and time.monotonic() > self.stop_at:
-            raise DeadlineExceeded("longer than its deadline")
+        self.check_deadline()
         if self.watch is not None:
             self.watch(self.steps)
         if self.replay is not None:
@@ -90,6 +89,11 @@ class Fit:
             self.scheduler.step()
         self.steps += 1
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
+
+    def check_deadline(self) -> None:
+        """Raise `DeadlineExceeded` if the trial's time is up."""
+        if self.stop_at is not None and time.monotonic() > self.stop_at:
+            raise DeadlineExceeded("longer than its deadline")
 
     def learning_rate(self) -> float | None:
         """The rate of the last step, as the algorithm says or the optimizer keeps it; AGD keeps its automatic one there."""
@@ -240,14 +244,23 @@ def epochs_of(
         fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
         ended = time.perf_counter()
         train_seconds += ended - begun - (fit.seconds_aside() - before)
-        checked = evaluate(fit, val)
-        yield CurvePoint(
-            epoch=epoch,
-            train_loss=loss,
-            train_accuracy=accuracy,
-            val_loss=checked.loss,
-            val_accuracy=checked.accuracy,
-            train_seconds=train_seconds,
-            learning_rate=fit.learning_rate(),
-            diagnostics=fit.diagnostics(),
-        )
+        yield conclude(fit, val, epoch, loss, accuracy, train_seconds)
+
+
+def conclude(fit: Fit, val: ImageSet, epoch: int, loss: float, accuracy: float, train_seconds: float) -> CurvePoint:
+    """Evaluate after an epoch, and put together what it came to.
+
+    Raises:
+        Diverged: a logit is not finite.
+    """
+    checked = evaluate(fit, val)
+    return CurvePoint(
+        epoch=epoch,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        val_loss=checked.loss,
+        val_accuracy=checked.accuracy,
+        train_seconds=train_seconds,
+        learning_rate=fit.learning_rate(),
+        diagnostics=fit.diagnostics(),
+    )
