@@ -81,10 +81,10 @@ class Workplace:
 
 
 @contextmanager
-def _own_randomness_and_threads(threads: int) -> Iterator[None]:
-    """Keep the caller's global generators and thread count as they were."""
+def own_surroundings(threads: int) -> Iterator[None]:
+    """Trials' own threads and arithmetic; the caller's global generators, thread count and settings stay as they were."""
     before = torch.get_num_threads()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), whole_float32():
         if before != threads:
             torch.set_num_threads(threads)
         try:
@@ -177,8 +177,16 @@ def _restore(fit: fitting.Fit, state: dict[str, Any]) -> list[CurvePoint]:
     return [CurvePoint.model_validate(point) for point in state["curve"]]
 
 
-class _Attempt:
-    """One execution of a trial, which gathers what it measures so that an early end keeps what there is."""
+class Attempt:
+    """One execution of a trial, which gathers what it measures so that an early end keeps what there is.
+
+    Attributes:
+        replicas: trials that it shares its kernels with, itself included.
+        charged: its share of the seconds of a pack; null: all seconds since it began are its own.
+    """
+
+    fit: fitting.Fit
+    splits: Splits
 
     def __init__(self, trial: Trial, workplace: Workplace, attempt: int, seconds_left: float | None) -> None:
         self.trial, self.workplace, self.attempt = trial, workplace, attempt
@@ -188,6 +196,9 @@ class _Attempt:
         self.curve: list[CurvePoint] = []
         self.measured: dict[str, Any] = {}
         self.training_flops = 0
+        self.replicas = 1
+        self.charged: float | None = None
+        self._saved = time.monotonic()
 
     @property
     def folder(self) -> Path | None:
@@ -199,6 +210,12 @@ class _Attempt:
         Raises:
             TrialOutcome: however else it ended.
         """
+        self.begin()
+        self.train()
+        self.finish()
+
+    def begin(self) -> None:
+        """Load the data, build the network and go on from the newest sound checkpoint."""
         trial = self.trial
         splits = load_splits(trial.dataset, self.workplace.data_root, self._dataset_folders(), trial.dataset_share, self.device)
         images = len(splits.train.labels)
@@ -213,9 +230,11 @@ class _Attempt:
         self._resume(fit)
         if trial.purpose == "final" and {"network", "network-start"} & set(trial.diagnostics):
             self._watch(fit, splits)
-        self._train(fit, splits)
-        tested = fitting.evaluate(fit, splits.test)
-        self.measured["test_accuracy"] = tested.accuracy
+        self.fit, self.splits = fit, splits
+
+    def finish(self) -> None:
+        """Evaluate on the test split."""
+        self.measured["test_accuracy"] = fitting.evaluate(self.fit, self.splits.test).accuracy
 
     def _dataset_folders(self) -> tuple[Path, ...]:
         return tuple(self.workplace.folders.get("datasets", ()))
@@ -239,34 +258,48 @@ class _Attempt:
             modes = modes_of(fit.network)[:1]  # with batch statistics, where there are any: as it trains
             fit.watch = Watch(fit.network, probe, labels, fit.loss, 0, parts=PARTS[:1], modes=modes, **START_ESTIMATES)
 
-    def _train(self, fit: fitting.Fit, splits: Splits) -> None:
+    @property
+    def train_seconds(self) -> float:
+        """Of the epochs so far."""
+        return self.curve[-1].train_seconds if self.curve else 0.0
+
+    def train(self) -> None:
+        """Train the epochs that are left."""
         trial = self.trial
-        saved = time.monotonic()
         for point in fitting.epochs_of(
-            fit,
-            splits.train,
-            splits.val,
+            self.fit,
+            self.splits.train,
+            self.splits.val,
             first=len(self.curve) + 1,
             last=trial.epochs,
             batch_size=trial.batch_size,
             seed=trial.seed,
             augment=trial.augment,
-            train_seconds=self.curve[-1].train_seconds if self.curve else 0.0,
+            train_seconds=self.train_seconds,
         ):
-            self.curve.append(point)
-            best = max(earlier.val_accuracy for earlier in self.curve)
-            threshold = trial.stop_below.get(point.epoch)
-            if threshold is not None and best < threshold and point.epoch < trial.epochs:
-                raise Pruned(f"best validation accuracy {best:.4f} after epoch {point.epoch} is under the median {threshold:.4f}")
-            due = time.monotonic() - saved >= self.workplace.checkpoint_seconds
-            if self.folder is not None and due and point.epoch < trial.epochs:
-                checkpointing.save(self.folder, self.attempt, point.epoch, _state(fit, self.curve))
-                saved = time.monotonic()
+            self.take(point)
+
+    def take(self, point: CurvePoint) -> None:
+        """Note what an epoch came to, and write a checkpoint if one is due.
+
+        Raises:
+            Pruned: its accuracy is under the median of earlier trials.
+        """
+        self.curve.append(point)
+        best = max(earlier.val_accuracy for earlier in self.curve)
+        threshold = self.trial.stop_below.get(point.epoch)
+        if threshold is not None and best < threshold and point.epoch < self.trial.epochs:
+            raise Pruned(f"best validation accuracy {best:.4f} after epoch {point.epoch} is under the median {threshold:.4f}")
+        due = time.monotonic() - self._saved >= self.workplace.checkpoint_seconds
+        if self.folder is not None and due and point.epoch < self.trial.epochs:
+            checkpointing.save(self.folder, self.attempt, point.epoch, _state(self.fit, self.curve))
+            self._saved = time.monotonic()
 
     def _labels(self) -> dict[str, str]:
         """What belongs beside every number: the arithmetic, and the algorithm's tier and whether it guarantees descent."""
         algorithm = self.workplace.load("algorithms", self.trial.algorithm)
-        arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last"}
+        arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last", "replicas": str(self.replicas)}
+        arithmetic["exclusive"] = "yes" if self.workplace.exclusive and self.replicas == 1 else "no"
         labels = arithmetic | {"tier": str(getattr(algorithm, "TIER", ""))}
         return labels | {"descent_guarantee": "yes" if algorithm.GUARANTEE else "no"} if hasattr(algorithm, "GUARANTEE") else labels
 
@@ -290,12 +323,12 @@ class _Attempt:
                 "reason": reason,
                 **ended,
                 **self.measured,
-                "total_seconds": time.perf_counter() - self.begun,
+                "total_seconds": time.perf_counter() - self.begun if self.charged is None else self.charged,
                 "flops": self.training_flops * len(self.curve) if "forward_flops" in self.measured else None,
                 "peak_memory_bytes": cost.peak_memory_bytes(self.device),
                 "energy_joules": joules,
                 "curve": tuple(self.curve),
-                "provenance": cost.provenance(self.device) | {"exclusive": "yes" if self.workplace.exclusive else "no"} | self._labels(),
+                "provenance": cost.provenance(self.device) | self._labels(),
             }
         )
 
@@ -309,6 +342,28 @@ def _where(error: Exception) -> str:
     """The innermost frame, as `file:line`, without a folder of this machine."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+
+
+def ending(work: Callable[[], None]) -> tuple[str, str]:
+    """Do some of a trial's work; the status and the reason with which it ends, `done` and none if it goes well.
+
+    Raises:
+        OutOfMemory: the device's memory did not suffice.
+        InputError: a plug-in or a data set cannot be loaded.
+        StorageFullError: no space for a checkpoint.
+        ExecutorError: the device asked for does not exist.
+    """
+    try:
+        work()
+    except TrialOutcome as outcome:
+        return outcome.status, str(outcome)
+    except (InputError, StoreError, ExecutorError):
+        raise
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise OutOfMemory(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'out of memory'}") from None
+        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
+    return "done", ""
 
 
 def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -329,18 +384,8 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
         StorageFullError: no space for a checkpoint.
         ExecutorError: the device asked for does not exist.
     """
-    execution = _Attempt(trial, workplace, attempt, seconds_left)
+    execution = Attempt(trial, workplace, attempt, seconds_left)
     meter = cost.EnergyMeter(execution.device, workplace.exclusive)
-    status, reason = "done", ""
-    with _own_randomness_and_threads(workplace.threads), whole_float32():
-        try:
-            execution.run()
-        except TrialOutcome as outcome:
-            status, reason = outcome.status, str(outcome)
-        except (InputError, StoreError, ExecutorError):
-            raise
-        except Exception as error:
-            if _is_out_of_memory(error):
-                raise OutOfMemory(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'out of memory'}") from None
-            status, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
+    with own_surroundings(workplace.threads):
+        status, reason = ending(execution.run)
         return execution.result(status, reason, meter.stop())
