@@ -7,6 +7,7 @@ from agd_bench.analysis.budgeting import cost_views
 from agd_bench.analysis.calibrating import calibrations
 from agd_bench.analysis.charging import charged_cost
 from agd_bench.analysis.citing import published_agreement, published_ranks, published_regret, published_sentence
+from agd_bench.analysis.completing import UNDER_WAY, complete_cases, count_cases
 from agd_bench.analysis.contrasting import critical_difference
 from agd_bench.analysis.crossing import crossover, crossover_sentence
 from agd_bench.analysis.decomposing import variance_components
@@ -35,6 +36,7 @@ from agd_bench.analysis.wording import Finding, finding
 __all__ = [
     "GROUP",
     "METRICS",
+    "UNDER_WAY",
     "DesignCost",
     "Finding",
     "accuracy_by_epoch",
@@ -46,7 +48,9 @@ __all__ = [
     "calibrations",
     "charged_cost",
     "comparison_groups",
+    "complete_cases",
     "cost_views",
+    "count_cases",
     "critical_difference",
     "crossover",
     "crossover_sentence",

@@ -10,6 +10,10 @@ the same seeds. All of `analysis` works on the final trials of such groups:
 
 With adaptive seeds, architectures have unequal numbers of them. Means and ranks use every seed that an architecture was given; whatever
 compares rankings at equal numbers of seeds (tau, its ceiling, shifts, regrets) uses the seeds that all architectures were given.
+
+A table may lack the rows of an architecture and seed for all algorithms, as `complete_cases` of a run under way does: that seed was not
+given. Rankings at equal numbers of seeds then use some architectures at several seeds rather than all at one, because at one seed
+noise is not known: see `_equal_seeds`.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ Split = tuple[tuple[int, ...], tuple[int, ...]]
 Made = TypeVar("Made")
 
 GROUP = ["search_space", "dataset", "profile"]
+FEWEST_REPLICATED = 8
+"""Architectures with several seeds from which on rankings are compared with their noise; from so few on there are intervals."""
 METRICS = ("test_accuracy", "val_accuracy", "train_accuracy")
 MAX_SPLITS = 12
 DECIMALS = 9
@@ -50,7 +56,8 @@ class Scores:
         seeds: the final trials' seeds, ascending; S of them.
         values: accuracies in [0, 1], (M, A, S); 0 where diverged, NaN where missing.
         diverged: where a trial diverged, (M, A, S).
-        spared: where an adaptive sweep could do without a trial, (M, A, S); null: nowhere, all architectures have all seeds.
+        spared: where an adaptive sweep could do without a trial, or no algorithm has one, (M, A, S); null: nowhere, all architectures
+            have all seeds.
     """
 
     group: tuple[str, str, str]
@@ -150,16 +157,37 @@ def _all_scores(trials: pd.DataFrame, metric: str, every_seed: bool) -> Iterator
     for group, rows in comparison_groups(final):
         spared = rows["status"] == "unneeded"
         kept = rows if every_seed else rows[~rows["seed"].isin(rows.loc[spared, "seed"])]
-        yield _scores_of(group, kept, metric)
+        yield _scores_of(group, kept, metric, equal=not every_seed)
 
 
-def _scores_of(group: tuple[str, str, str], rows: pd.DataFrame, metric: str) -> Scores:
+def _equal_seeds(given: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Architectures and seeds of which each has each, where not all have all.
+
+    Of two seeds or more that at least `FEWEST_REPLICATED` architectures share, the number that takes most trials; else one seed. Seeds that
+    more architectures have come first, so a run that goes seed by seed is cut at a beginning of its order.
+
+    Args:
+        given: whether an architecture has a seed, (A, S).
+
+    Returns:
+        Positions of architectures and of seeds, ascending.
+    """
+    order = np.argsort(-given.sum(axis=0), kind="stable")
+    nested = np.logical_and.accumulate(given[:, order], axis=1)
+    shared = nested.sum(axis=0)
+    several = [count for count in range(2, len(order) + 1) if shared[count - 1] >= FEWEST_REPLICATED]
+    chosen = max(several, key=lambda count: (int(count * shared[count - 1]), count), default=1)
+    return np.flatnonzero(nested[:, chosen - 1]), np.sort(order[:chosen])
+
+
+def _scores_of(group: tuple[str, str, str], rows: pd.DataFrame, metric: str, equal: bool) -> Scores:
     algorithm, algorithms = pd.factorize(rows["algorithm"])
     architecture, architectures = pd.factorize(rows["architecture"])
     seed, seeds = pd.factorize(rows["seed"], sort=True)
     shape = (len(algorithms), len(architectures), len(seeds))
     cells = np.ravel_multi_index((algorithm, architecture, seed), shape)
-    if np.bincount(cells, minlength=1).max() > 1:
+    counts = np.bincount(cells, minlength=math.prod(shape))
+    if counts.max(initial=0) > 1:
         raise InputError(
             f"{' / '.join(group)}: two final trials of one algorithm, architecture and seed; give the trials of one sweep only"
         )
@@ -173,12 +201,21 @@ def _scores_of(group: tuple[str, str, str], rows: pd.DataFrame, metric: str) -> 
     diverged[cells] = lost
     spared = np.zeros(math.prod(shape), dtype=bool)
     spared[cells] = unneeded
-    for array in (values, diverged, spared):
+    outcomes = [array.reshape(shape) for array in (values, diverged, spared)]
+    given: NDArray[np.bool_] = np.asarray(counts.reshape(shape).any(axis=0))
+    if not given.all():
+        if equal:
+            place, number = _equal_seeds(given)
+            outcomes = [array[:, place][:, :, number] for array in outcomes]
+            architectures, seeds = architectures[place], seeds[number]
+        else:
+            outcomes[2] = outcomes[2] | ~given
+    for array in outcomes:
         array.flags.writeable = False  # they may be shared
     labels = tuple(str(label) for label in algorithms)
     names = tuple(str(name) for name in architectures)
-    outcomes = (values.reshape(shape), diverged.reshape(shape), spared.reshape(shape) if spared.any() else None)
-    return Scores(group, labels, names, tuple(int(value) for value in seeds), *outcomes)
+    known = (outcomes[0], outcomes[1], outcomes[2] if outcomes[2].any() else None)
+    return Scores(group, labels, names, tuple(int(value) for value in seeds), *known)
 
 
 def seed_splits(count: int) -> list[Split]:

@@ -15,7 +15,7 @@ from agd_bench.errors import InputError
 from agd_bench.leaderboard.scrubbing import scrub_results
 from agd_bench.records import Sweep
 from agd_bench.report import aggregates, build_report, count_states, finding_sentences
-from agd_bench.store import EVIDENCE, OPTIONAL, TABLES, Results
+from agd_bench.store import EVIDENCE, OPTIONAL, TABLES, Results, begun_results
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -33,7 +33,8 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     `manifest.json` (schema version, the SHA-256 of each file and of each claim's definition).
 
     Args:
-        results: whole or partial; partial ones are marked so.
+        results: whole or partial; partial ones are marked so, and leave out the rows of trials that nothing has happened to, so that the
+            folder of a large sweep grows with what was trained.
         folder: a new one, or one that was published before and is to be replaced.
         name: what the leaderboard is called, letters, digits and `._-`; default: as the sweep.
         claims: what is claimed; default: the folder's own claims where somebody wrote some, else `propose_claims` of the sweep.
@@ -44,7 +45,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     Raises:
         InputError: a folder that holds something else, a name that cannot be used, or claims about what the results do not hold.
     """
-    results = scrub_results(results)
+    results = scrub_results(begun_results(results))
     if name is not None:
         try:
             sweep = type(results.sweep).model_validate({**results.sweep.model_dump(), "name": name})

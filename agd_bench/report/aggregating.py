@@ -14,7 +14,7 @@ from agd_bench.analysis import GROUP, comparison_groups
 from agd_bench.analysis.counting import in_threads
 from agd_bench.analysis.pairing import shared_work
 from agd_bench.records import AdaptiveSeeds
-from agd_bench.store import Results
+from agd_bench.store import Results, planned_counts
 
 RESAMPLED = 4_000_000
 """Architectures drawn in all resamples of an interval together, at most."""
@@ -48,7 +48,6 @@ WHOLE: dict[str, Compute] = {
     "dose_outcomes": lambda trials, results: analysis.dose_outcomes(_skip_runs(trials, results)),
     "order_decisions": lambda trials, results: _order_decisions(trials, results),
     "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
-    "failures": lambda trials, results: failures(trials),
 }
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
 IF_ANY = ("decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
@@ -95,6 +94,8 @@ MOST_CODED = 127
 def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     """The tables of `analysis` for all comparison groups, algorithms in the sweep's order.
 
+    Of a run that has not ended they are of its complete cases (`analysis.complete_cases`), what did not end well apart.
+
     Args:
         results: the raw rows.
 
@@ -102,9 +103,11 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         By name: those of `WHOLE` as their functions give them; those of `BY_EVIDENCE` where there is any; those
         of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
         the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles
-        that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what.
+        that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what;
+        `progress` of a run that has not ended.
     """
-    trials = _coded(in_sweep_order(results))
+    begun = _coded(in_sweep_order(results))
+    trials = analysis.complete_cases(begun)
     rows = {str(label): places for label, places in trials.groupby("algorithm", sort=False).indices.items()}
 
     def of(*labels: str) -> pd.DataFrame:
@@ -117,7 +120,10 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         for evidence, computed in BY_EVIDENCE.items():
             if len(getattr(results, evidence)):
                 tables |= {name: compute(trials, results) for name, compute in computed.items()}
+        tables["failures"] = failures(begun)
         times = _times(trials, results)
+    if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
+        tables["progress"] = progress(results, begun, trials)
     pairs = [(baseline, label) for label in challengers(results) if {baseline, label} <= rows.keys()]
     tables |= _by_pair({name: _naming(compare) for name, compare in BY_CHALLENGER.items()}, pairs, of)
     tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
@@ -225,6 +231,31 @@ def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
         "performance_profiles": analysis.performance_profiles(times, time, resamples=resamples_of(trials)).assign(time=time),
         "speed_ups": analysis.speed_ups(times, baseline, time, resamples=resamples_of(trials)).assign(time=time),
     }
+
+
+def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """How far every comparison group of a run that has not ended is, and what of it can be compared by now.
+
+    Args:
+        results: the raw rows.
+        begun: their table of trials.
+        compared: its complete cases.
+
+    Returns:
+        One row per group: `search_space`, `dataset`, `profile`; `planned` and `ended` (trials), `compared` (those of them that ended and
+        are in the tables), `architectures` (that every algorithm has trained from at least one seed) and `cases` (pairs of architecture and
+        seed that every algorithm has trained).
+    """
+    planned = planned_counts(results).groupby(GROUP, sort=False)["planned"].sum()
+
+    def ended(trials: pd.DataFrame) -> pd.Series[int]:
+        return trials[~trials["status"].isin(analysis.UNDER_WAY)].groupby(GROUP, sort=False, observed=True).size()
+
+    # A group without a complete case keeps its rows, which are then of fewer algorithms than have begun.
+    complete = [(group, analysis.count_cases(rows)) for group, rows in comparison_groups(compared)]
+    cases = pd.DataFrame([count for _, count in complete], index=pd.MultiIndex.from_tuples([group for group, _ in complete], names=GROUP))
+    table = pd.DataFrame({"planned": planned, "ended": ended(begun), "compared": ended(compared)})
+    return table.join(cases).fillna(0).astype("int64").loc[planned.index].reset_index()
 
 
 def in_sweep_order(results: Results) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from agd_bench.report.presenting import count_states, present_claims
 from agd_bench.report.rendering import render
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.report.tables import Column, Table, make_rows, seconds
-from agd_bench.store import Results
+from agd_bench.store import Results, planned_counts
 
 SHOWN_FAILURES = 100
 
@@ -75,6 +75,7 @@ def _render(results: Results, sections: list[Section], failures: Table, claims: 
         failures=failures,
         facts=_facts(results),
         provenance=_provenance(results.attempts),
+        planned=int(planned_counts(results)["planned"].sum()),
         ended=int((~results.trials["status"].isin(["pending", "running"])).sum()),
     )
 
@@ -106,7 +107,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     """What was run, for a reader who has not seen the sweep."""
     sweep, trials = results.sweep, results.trials
     final = trials[trials["purpose"] == "final"]
-    counts = f"{len(trials)} ({len(final)} final, {len(trials) - len(final)} for tuning)"
+    planned = planned_counts(results).groupby("purpose")["planned"].sum()
+    counts = f"{planned.sum()} ({planned.get('final', 0)} final, {planned.get('tuning', 0)} for tuning)"
     facts = [
         ("Search spaces", ", ".join(choice.label for choice in sweep.search_spaces)),
         ("Architectures", str(final[["search_space", "architecture"]].drop_duplicates().shape[0])),

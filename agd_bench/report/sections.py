@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agd_bench.analysis import GROUP, Finding, finding, prediction_sentence, published_sentence
+from agd_bench.analysis import Finding, finding, prediction_sentence, published_sentence
 from agd_bench.analysis.phrasing import known
 from agd_bench.report import picturing, tabulating
-from agd_bench.report.comparing import Builder, Comparison, Group, Part, group_title, make_part, split_groups
+from agd_bench.report.comparing import Builder, Comparison, Part, group_title, make_part, split_groups
 from agd_bench.store import Results
 
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
@@ -61,14 +61,13 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
     """
     sections = []
     order = [choice.label for choice in results.sweep.algorithms]
-    ended = _ended(results.trials)
     for number, (group, own) in enumerate(split_groups(tables).items(), 1):
         present = set(own["accuracy"]["algorithm"])
         comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, tuple(label for label in order if label in present))
         findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals)
         parts = tuple(made for part in PARTS if (made := make_part(comparison, *part)).shown) if draw else ()
         alone = "" if comparison.rivals else _alone(own["accuracy"])
-        partial = _partial(*ended[group])
+        partial = _partial(own.get("progress"))
         sections.append(Section(comparison.anchor, group_title(group), findings, alone, _evidence(comparison), partial, parts))
     return sections
 
@@ -93,14 +92,15 @@ def _alone(accuracy: pd.DataFrame) -> str:
     return f"{reached} With one algorithm there is nothing to compare it with."
 
 
-def _ended(trials: pd.DataFrame) -> dict[Group, tuple[int, int]]:
-    """How many trials each group has planned, and how many of them have ended."""
-    ended = ~trials["status"].isin(["pending", "running"])
-    counts = ended.groupby([trials[column] for column in GROUP], sort=False).agg(["size", "sum"])
-    return {key: (int(planned), int(done)) for key, planned, done in counts.itertuples(name=None)}
-
-
-def _partial(planned: int, ended: int) -> str:
-    if ended == planned:
+def _partial(progress: pd.DataFrame | None) -> str:
+    """How far a group is, and what is compared of it; empty where it has ended."""
+    if progress is None or (row := progress.iloc[0])["ended"] == row["planned"]:
         return ""
-    return f"Partial results: {ended} of {planned} planned trials have ended. Every number here can still change."
+    said = f"Partial results: {row['ended']} of {row['planned']} planned trials have ended."
+    if not row["cases"]:
+        return f"{said} No architecture has been trained by every algorithm from one seed yet, so nothing here compares like with like."
+    waiting = row["ended"] - row["compared"]
+    left = f"; {waiting} more ended trials wait for their counterparts" if waiting else ""
+    cases = f"{row['cases']} pairs of architecture and seed{left}"
+    compared = f"Compared are the {row['architectures']} architectures that every algorithm has trained ({cases})."
+    return f"{said} {compared} Every number here can still change."

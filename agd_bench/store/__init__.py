@@ -3,7 +3,16 @@
 from agd_bench.store.columns import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.exporting import export
 from agd_bench.store.merging import Joined, check_same_sweep, join, merge_into
-from agd_bench.store.reading import Results, ended_trials, load_results, status, stored_sweep, typed
+from agd_bench.store.reading import (
+    Results,
+    begun_results,
+    ended_trials,
+    load_results,
+    planned_counts,
+    status,
+    stored_sweep,
+    typed,
+)
 from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
 
 __all__ = [
@@ -18,6 +27,7 @@ __all__ = [
     "Results",
     "Standing",
     "Store",
+    "begun_results",
     "check_same_sweep",
     "columns_of",
     "dictionary",
@@ -27,6 +37,7 @@ __all__ = [
     "join",
     "load_results",
     "merge_into",
+    "planned_counts",
     "status",
     "stored_sweep",
     "typed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from agd_bench.store.columns import EVIDENCE, OPTIONAL, TABLES, Column, Table, c
 from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, shown, translated
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
+PLANNED = "planned_trials"
+"""Key of the meta data that says how many trials were planned, where rows of those not begun were left out."""
+COUNTED = ["search_space", "dataset", "profile", "algorithm", "purpose"]
 STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "unneeded", "missing")
 
 
@@ -267,6 +270,38 @@ def stored_sweep(location: Path | str) -> Sweep | None:
         engine.dispose()
 
 
+def planned_counts(results: Results) -> pd.DataFrame:
+    """How many trials were planned, those included of which a published folder has no row.
+
+    Args:
+        results: as they were loaded.
+
+    Returns:
+        One row per `search_space`, `dataset`, `profile`, `algorithm` and `purpose`, in plan order; `planned` (trials).
+    """
+    if PLANNED in results.meta:
+        return pd.DataFrame(json.loads(results.meta[PLANNED]), columns=[*COUNTED, "planned"])
+    return results.trials.groupby(COUNTED, sort=False, observed=True).size().rename("planned").reset_index()
+
+
+def begun_results(results: Results) -> Results:
+    """The results without the rows of trials that nothing has happened to; the meta data say how many were planned.
+
+    A sweep that grows in slices has many of them, and what they would be follows from the sweep. One row is kept for an algorithm of
+    whose final or tuning trials none was begun, so that it is known.
+
+    Args:
+        results: of a run that may not have ended.
+    """
+    trials = results.trials
+    untouched = (trials["status"] == "pending") & (trials["attempts"] == 0)
+    unknown = untouched.groupby([trials[name] for name in COUNTED], sort=False).transform("all") & ~trials.duplicated(COUNTED)
+    if not untouched.any():
+        return results
+    meta = results.meta | {PLANNED: json.dumps(planned_counts(results).to_numpy(dtype=object).tolist())}
+    return replace(results, trials=trials[~untouched | unknown].reset_index(drop=True), meta=meta)
+
+
 def status(location: Path | str) -> pd.DataFrame:
     """How far a run is: trials by algorithm and status.
 
@@ -282,7 +317,8 @@ def status(location: Path | str) -> pd.DataFrame:
         StoreDamagedError: as `load_results`.
     """
     if is_published(location):
-        trials = read_csv("trials", Path(location) / "trials.csv")[["algorithm", "status", "position"]]
+        results = _read_published(Path(location))
+        trials, planned = results.trials, planned_counts(results).groupby("algorithm", sort=False)["planned"].sum()
     else:
         _find(location)
         engine = connect(location, writing=False)
@@ -292,7 +328,9 @@ def status(location: Path | str) -> pd.DataFrame:
         finally:
             engine.dispose()
         trials = pd.DataFrame(rows, columns=["algorithm", "status", "position"]).sort_values("position")
+        planned = trials["algorithm"].value_counts(sort=False)
     counts = pd.crosstab(trials["algorithm"], trials["status"].replace("pending", "missing"))
     counts = counts.reindex(index=list(dict.fromkeys(trials["algorithm"])), columns=list(STATUSES), fill_value=0)
+    counts["missing"] += planned.reindex(counts.index) - counts.sum(axis=1)
     counts.columns.name = None
     return counts

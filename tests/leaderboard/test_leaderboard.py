@@ -19,7 +19,7 @@ from agd_bench.leaderboard import build_index, publish_results, verify_folder
 from agd_bench.leaderboard.scrubbing import scrub_text
 from agd_bench.report import count_states
 from agd_bench.report.presenting import SIGNS
-from agd_bench.store import Results, load_results
+from agd_bench.store import Results, load_results, status
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 PRIVATE = ("gpu-node-17.cluster.example", "/home/ada", "ada-laptop", "/scratch/ada/runs")
@@ -75,6 +75,32 @@ def test_a_folder_is_rebuilt_from_itself(published: Path, tmp_path: Path) -> Non
     assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     for name in files:
         assert (again / name).read_bytes() == (published / name).read_bytes(), name
+
+
+def test_the_folder_of_a_growing_sweep_holds_what_was_begun(results: Results, tmp_path: Path, without_parts: None) -> None:
+    """Rows of trials that nothing happened to are left out, and yet it is known how many are missing; it verifies all the same."""
+    first = results.trials["architecture"].unique()[:2]
+    untouched = results.trials["seed"].ge(1) & ~results.trials["architecture"].isin(first) & (results.trials["purpose"] == "final")
+    trials = results.trials.assign(attempts=results.trials["attempts"].mask(untouched, 0))
+    trials["status"] = trials["status"].mask(untouched, "pending")
+    trials["charged_seconds"] = trials["charged_seconds"].mask(untouched, 0.0)
+    ids = set(trials.loc[untouched, "trial_id"])
+    curves, attempts = (table[~table["trial_id"].isin(ids)].reset_index(drop=True) for table in (results.curves, results.attempts))
+    partial = replace(results, trials=trials, curves=curves, attempts=attempts)
+    folder = publish_results(partial, tmp_path / "growing")
+    assert set(load_results(folder).trials["trial_id"]) == set(trials["trial_id"]) - ids
+    assert verify_folder(folder) == []
+    counts = status(folder)
+    assert counts["missing"].sum() == untouched.sum()
+    assert counts.sum(axis=1).sum() == len(trials)
+    said = (folder / "README.md").read_text()
+    assert f"{len(trials) - len(ids)} of {len(trials)} planned trials have ended" in said
+    assert "Compared are the 9 architectures that every algorithm has trained (13 pairs of architecture and seed)" in said
+    again = publish_results(load_results(folder), tmp_path / "again")
+    assert (again / "README.md").read_text() == said
+    cut = pd.read_csv(folder / "trials.csv", dtype="str", keep_default_na=False)
+    pd.concat([cut, cut.iloc[[0]]]).to_csv(folder / "trials.csv", index=False)
+    assert any("stands there twice" in difference for difference in verify_folder(folder))
 
 
 def test_no_private_name_is_published(published: Path) -> None:

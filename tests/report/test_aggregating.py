@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.analysis import pairing
+from agd_bench.analysis import complete_cases, pairing
 from agd_bench.analysis.pairing import scores, shared_work
 from agd_bench.records import Sweep
 from agd_bench.report import aggregates, aggregating
@@ -34,7 +34,7 @@ def results(few_resamples: None) -> Results:
 
 def test_tables_are_what_each_is_alone(results: Results) -> None:
     """Neither sharing arrays, nor handling names as numbers, nor threads change a bit of any table of all trials or of a pair."""
-    tables, trials = aggregates(results), aggregating.in_sweep_order(results)
+    tables, trials = aggregates(results), complete_cases(aggregating.in_sweep_order(results))
     for name, compute in aggregating.WHOLE.items():
         if name in tables or name not in aggregating.IF_ANY:
             pd.testing.assert_frame_equal(tables[name], compute(trials, results), check_exact=True)

@@ -1,0 +1,118 @@
+"""A sweep of the flagship's size, 15,625 architectures × 3 algorithms × 3 seeds: to plan it, to start, to go on, to look at it, to join it.
+
+Nothing is trained: trials end at once with invented numbers, so what is timed is what the harness itself takes. CPU seconds of this
+process, and wall seconds beside them, which hold the flushes to the disk. Targets: every step in seconds, at most 5 ms a trial.
+
+    python -m tests.performance.large_plan
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from agd_bench.planning import plan
+from agd_bench.records import Plan
+from agd_bench.scheduling.dividing import Part, part_of
+from agd_bench.scheduling.driving import Run
+from agd_bench.scheduling.executing import InProcessExecutor
+from agd_bench.store import Store, join, load_results, merge_into, status
+from agd_bench.sweeps import open_sweep
+from tests.scheduling import plans
+
+SLICE = 2_000
+"""Trials of the timed slice."""
+Made = TypeVar("Made")
+
+
+def timed(what: str, make: Callable[[], Made]) -> Made:
+    """Do it, and print what it took."""
+    wall, used, memory = time.perf_counter(), time.process_time(), _mebibytes()
+    made = make()
+    wall, used, memory = time.perf_counter() - wall, time.process_time() - used, _mebibytes() - memory
+    print(f"{what:60s} {used:7.2f} s of CPU, {wall:7.2f} s in all, peak memory +{memory:.0f} MiB", flush=True)
+    return made
+
+
+def _mebibytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def open_and_close(folder: Path, planned: Plan) -> None:
+    """Open a run and leave it."""
+    with Store.open(folder, planned):
+        pass
+
+
+def prepare(folder: Path, planned: Plan) -> None:
+    """All that happens before a first trial is sent, the executor apart."""
+    with Store.open(folder, planned) as store:
+        Run(planned, store, InProcessExecutor(plans.workplace(folder), plans.succeed), plans.HashTuner())
+
+
+def run_slice(folder: Path, planned: Plan) -> float:
+    """Drive a slice of empty trials; milliseconds of CPU each, from the first to the last."""
+    with Store.open(folder, planned) as store:
+        executor = InProcessExecutor(plans.workplace(folder), plans.succeed)
+        run = Run(planned, store, executor, plans.HashTuner(), lambda event, snapshot: None)
+        begun, used = time.perf_counter(), time.process_time()
+        for _ in range(SLICE):
+            run._step(executor.wait(0.0))
+        run._step(executor.wait(0.0))
+        used, wall = time.process_time() - used, time.perf_counter() - begun
+        run._abandon("the slice is over")
+    print(f"{'a trial of a slice':60s} {1e3 * used / SLICE:7.2f} ms of CPU, {1e3 * wall / SLICE:7.2f} ms in all, n = {SLICE}", flush=True)
+    return used / SLICE
+
+
+def finish_all(folder: Path, planned: Plan) -> None:
+    """Every trial ended, in one commit, for what comes after."""
+    with Store.open(folder, planned) as store:
+        standings = store.standings()
+        with store.together():
+            for trial in planned.all_trials:
+                if standings[trial.id].status == "pending":
+                    attempt = standings[trial.id].attempts + 1
+                    store.start(trial, attempt, "in-process", 60.0)
+                    store.finish(plans.result_of(trial, 0.001), attempt)
+
+
+def main() -> None:
+    """Time each step once, in the order in which a sweep meets them."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("agd-bench", "pydantic", "sqlalchemy", "pandas"))
+    print(f"{versions}, Python {platform.python_version()}; {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}")
+    sweep = open_sweep("flagship")
+    plan(sweep.model_copy(update={"search_spaces": (sweep.search_spaces[0].model_copy(update={"architectures": 1}),)}))  # imports
+    planned = timed("plan", lambda: plan(sweep))
+    print(f"{len(planned.all_trials):,} trials")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "run").mkdir()
+        timed("make the store", lambda: open_and_close(folder / "run", planned))
+        timed("open it again", lambda: open_and_close(folder / "run", planned))
+        timed("all before the first trial is sent", lambda: prepare(folder / "run", planned))
+        run_slice(folder / "run", planned)
+        timed("status", lambda: status(folder / "run"))
+        timed("take a part of the plan", lambda: part_of(planned, Part(1, 2)))
+        timed("load the results of a slice", lambda: load_results(folder / "run"))
+        slice_results = load_results(folder / "run")
+        with Store.open(folder / "joined", planned) as store:
+            timed("merge a slice", lambda: merge_into(store, planned, join([("a", slice_results)])))
+        timed("(end the other trials, in one commit)", lambda: finish_all(folder / "run", planned))
+        timed("status of the whole", lambda: status(folder / "run"))
+        timed("all before the first trial is sent, nothing left", lambda: prepare(folder / "run", planned))
+        whole = timed("load the results of the whole", lambda: load_results(folder / "run"))
+        with Store.open(folder / "whole", planned) as store:
+            joined = timed("join the whole with the slice", lambda: join([("a", slice_results), ("b", whole)]))
+            timed("merge the whole", lambda: merge_into(store, planned, joined))
+
+
+if __name__ == "__main__":
+    main()
