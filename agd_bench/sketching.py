@@ -20,7 +20,7 @@ from agd_bench.errors import PluginError
 from agd_bench.figures import Picture
 from agd_bench.figures.networks import Step, draw_networks
 from agd_bench.optim.path_scaling import Edge, read_edges
-from agd_bench.planning import draw_architectures
+from agd_bench.sampling import draw_architectures
 
 CONSIDERED = 12
 """Architectures that are drawn from the space, of which some are shown."""
