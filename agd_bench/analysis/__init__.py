@@ -6,7 +6,7 @@ from agd_bench.analysis.allocating import next_seeds, order_decisions
 from agd_bench.analysis.budgeting import cost_views
 from agd_bench.analysis.calibrating import calibrations
 from agd_bench.analysis.charging import charged_cost
-from agd_bench.analysis.citing import published_agreement, published_ranks, published_regret, published_sentence
+from agd_bench.analysis.citing import published_agreement, published_ranks, published_regret, published_sentence, published_top
 from agd_bench.analysis.completing import UNDER_WAY, complete_cases, count_cases
 from agd_bench.analysis.contrasting import critical_difference
 from agd_bench.analysis.crossing import crossover, crossover_sentence
@@ -79,6 +79,7 @@ __all__ = [
     "published_ranks",
     "published_regret",
     "published_sentence",
+    "published_top",
     "rank_shift",
     "ranks",
     "reference_targets",

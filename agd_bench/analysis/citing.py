@@ -14,6 +14,7 @@ differ, not which of these is why.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,10 @@ _AGREEMENT = [
     "trainings_compared", "kendall_tau", "noise_ceiling", "own_ceiling", "published_ceiling", "gap", "gap_low", "gap_high", "shift_p",
     "corrected_tau", "corrected_low", "corrected_high",
 ]  # fmt: skip
+TOP_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05)
+FEWEST_AT_TOP = 5
+"""Architectures below which a tau among the best says nothing."""
+_TOP = ["top_share", "architectures", "tau_of_means", "tau_low", "tau_high", "published_tau"]
 _RANKS = ["architecture", "accuracy", "rank", "published_accuracy", "published_rank"]
 
 
@@ -122,6 +127,57 @@ def published_regret(trials: pd.DataFrame, published: pd.DataFrame, metric: str 
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
+def published_top(
+    trials: pd.DataFrame, published: pd.DataFrame, metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Agreement with the published ranking among its best architectures alone, beside that of its own trainings.
+
+    Among the best every ranking agrees less, with itself too, since they differ less; so the two columns are to be compared.
+
+    Args:
+        trials: the table of trials.
+        published: as in `published_agreement`.
+        metric: which accuracy of the trials.
+        resamples: bootstrap resamples over architectures; 0: no intervals.
+        seed: seed of the resampling.
+
+    Returns:
+        One row per group, budget, algorithm and share of `TOP_SHARES` with at least `FEWEST_AT_TOP` architectures: the columns of
+        `published_agreement` up to `algorithm`; `top_share` (of the architectures, the best by published mean accuracy, in (0, 1]);
+        `architectures`; `tau_of_means` with `tau_low`, `tau_high`; `published_tau` (mean Kendall's tau between two single published
+        trainings of them; NaN where only means are published).
+
+    References:
+        W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024 (its figure of tau
+        among the top K per cent, and its control by the benchmark's own seeds).
+    """
+    rows = []
+    for group, budget, table, _ in _budgets(trials, published, metric):
+        for place, label in enumerate(group.algorithms):
+            kept, theirs = _shared(group, place, table)
+            means, order = group.means()[place, kept], np.argsort(-_mean(theirs), kind="stable")
+            for share in TOP_SHARES:
+                best = order[: round(share * len(order))]
+                if len(best) >= FEWEST_AT_TOP:
+                    tau = _tau_of_means(means[best], theirs[best], resamples, seed)
+                    row = {**describe(group.group), **budget, "algorithm": label, "top_share": share, "architectures": len(best)}
+                    rows.append({**row, **tau, "published_tau": _own_tau(theirs[best])})
+    return pd.DataFrame(rows, columns=[*GROUP, *BUDGET, "algorithm", *_TOP])
+
+
+def _own_tau(theirs: Floats) -> float:
+    """Mean tau between two single published trainings, of the numbers that every architecture has."""
+    single = _first_trainings(theirs, int((~np.isnan(theirs)).sum(axis=1).min())).T
+    pairs = np.array(list(itertools.combinations(range(len(single)), 2)))
+    return float(taus(orders(single), pairs, np.ones((1, single.shape[1]), dtype=np.int32)).mean()) if len(pairs) else float("nan")
+
+
+def _first_trainings(theirs: Floats, count: int) -> Floats:
+    """The first so many published trainings that each architecture has, (n, count)."""
+    present = np.argsort(np.isnan(theirs), axis=1, kind="stable")[:, :count]
+    return np.asarray(np.take_along_axis(theirs, present, axis=1), dtype=np.float64)
+
+
 def published_sentence(row: Row) -> str:
     """What a row of `published_agreement` says, in words."""
     budget = f"{row['published_epochs']} epochs ({row['split']} accuracy)"
@@ -180,13 +236,17 @@ def _mean(theirs: Floats) -> Floats:
 
 
 def _of_means(means: Floats, values: Floats, theirs: Floats, resamples: int, seed: int) -> dict[str, object]:
+    reliability = spearman_brown(np.clip(one_seed_reliability(values)[0], 0, 1), values.shape[1])
+    bound = {"ceiling_at_most": float(tau_of_correlation(np.sqrt(reliability)))}
+    return _tau_of_means(means, theirs, resamples, seed) | bound
+
+
+def _tau_of_means(means: Floats, theirs: Floats, resamples: int, seed: int) -> dict[str, object]:
     draws = resamples if len(means) >= FEWEST_FOR_INTERVAL else 0
     weights = integer_weights(len(means), draws, np.random.default_rng(seed))
     tau = taus(orders(np.array([means, _mean(theirs)])), np.array([[0, 1]]), weights)[0]
     low, high = np.nanquantile(tau[1:], LEVELS) if draws and np.isfinite(tau[1:]).any() else (np.nan, np.nan)
-    reliability = spearman_brown(np.clip(one_seed_reliability(values)[0], 0, 1), values.shape[1])
-    found: dict[str, object] = {"tau_of_means": tau[0], "tau_low": low, "tau_high": high}
-    return found | {"ceiling_at_most": float(tau_of_correlation(np.sqrt(reliability)))}
+    return {"tau_of_means": tau[0], "tau_low": low, "tau_high": high}
 
 
 def _at_equal_seeds(values: Floats, diverged: NDArray[np.bool_], theirs: Floats, resamples: int, seed: int) -> dict[str, object]:
@@ -199,8 +259,7 @@ def _at_equal_seeds(values: Floats, diverged: NDArray[np.bool_], theirs: Floats,
     shape = (len(values), common, block)
     lost = diverged[:, : common * block].reshape(shape).any(axis=2)
     ours = np.where(lost, 0.0, values[:, : common * block].reshape(shape).mean(axis=2))
-    present = np.argsort(np.isnan(theirs), axis=1, kind="stable")[:, :common]  # the first trainings that each architecture has
-    both = np.array([ours, np.take_along_axis(theirs, present, axis=1)])
+    both = np.array([ours, _first_trainings(theirs, common)])
     found = compare(both, np.array([lost, np.zeros_like(lost)]), resamples, np.random.default_rng(seed))
     own, published = (found.of(side, side)["noise_ceiling"] for side in (0, 1))
     row = found.of(0, 1)

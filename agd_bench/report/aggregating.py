@@ -63,6 +63,7 @@ BY_EVIDENCE: dict[str, dict[str, Compute]] = {
         "published_agreement": lambda trials, results: analysis.published_agreement(
             trials, results.published, resamples=resamples_of(trials)
         ),
+        "published_top": lambda trials, results: analysis.published_top(trials, results.published, resamples=resamples_of(trials)),
         "published_ranks": lambda trials, results: analysis.published_ranks(trials, results.published),
         "published_regret": lambda trials, results: analysis.published_regret(trials, results.published, resamples=resamples_of(trials)),
     },

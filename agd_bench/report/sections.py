@@ -15,7 +15,7 @@ from agd_bench.store import Results
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("Do skips with larger singular values train faster?", (picturing.skips,), False),
     ("Do the ranks shift?", (picturing.rank_shifts, picturing.agreement), False),
-    ("Does the published ranking hold?", (picturing.published, tabulating.published), False),
+    ("Does the published ranking hold?", (picturing.published, tabulating.published, tabulating.published_top), False),
     ("Do predicted learning rates hold?", (picturing.predictions,), False),
     ("Which settings were chosen for all workloads?", (tabulating.calibrations,), False),
     ("What does it cost, and when does tuning pay?", (picturing.cost, picturing.crossovers, picturing.anytime), False),

@@ -12,6 +12,7 @@ from agd_bench.analysis import (
     published_ranks,
     published_regret,
     published_sentence,
+    published_top,
     transfer_regret,
 )
 from agd_bench.analysis.pairing import Floats
@@ -106,6 +107,21 @@ def test_ranks_and_regret() -> None:
     assert (row["published_epochs"], row["split"], row["chosen_by"]) == (200, "validation", "published")
 
 
+def test_among_the_best_every_ranking_agrees_less() -> None:
+    """Shares of the published order; its own trainings agree less among the best too, as they would by themselves."""
+    theirs = noisy(TRUTH, 3, 0.03, 3)
+    table = published_top(trials(noisy(TRUTH, 3, 0.03, 1)), listed(theirs), resamples=50).set_index("top_share")
+    assert table["architectures"].to_dict() == {1.0: 40, 0.5: 20, 0.25: 10}
+    own = table["published_tau"]
+    assert own[1.0] > own[0.5] > own[0.25]
+    best = np.argsort(-theirs.mean(axis=1))[:20]
+    wanted = np.mean([kendall_tau_of(theirs[best, i], theirs[best, j]) for i, j in ((0, 1), (0, 2), (1, 2))])
+    assert own[0.5] == pytest.approx(wanted)
+    whole = published_agreement(trials(noisy(TRUTH, 3, 0.03, 1)), listed(theirs), resamples=50).iloc[0]
+    assert table["tau_of_means"].to_dict()[1.0] == whole["tau_of_means"]
+    assert np.isnan(published_top(trials(theirs), listed(theirs, means=True), resamples=0)["published_tau"]).all()
+
+
 def test_nothing_shared_gives_no_rows() -> None:
     """Another data set, no table, one architecture."""
     ours = trials(noisy(TRUTH, 2, 0.03, 1))
@@ -113,4 +129,5 @@ def test_nothing_shared_gives_no_rows() -> None:
     for published in (elsewhere, elsewhere.iloc[:0], listed(noisy(TRUTH[:1], 2, 0.03, 2))):
         assert published_agreement(ours, published).empty
     assert published_ranks(ours, elsewhere).empty
+    assert published_top(ours, elsewhere).empty
     assert published_regret(ours, elsewhere).empty
