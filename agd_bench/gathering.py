@@ -19,11 +19,13 @@ import pandas as pd
 from agd_bench import plugins
 from agd_bench.errors import InputError, PluginError, UnknownNameError
 from agd_bench.planning import Folders
-from agd_bench.records import AlgorithmChoice
+from agd_bench.records import AlgorithmChoice, Profile
 from agd_bench.store import Results, columns_of, typed
 
 VARIABLE = "AGD_BENCH_PUBLISHED"
 """Environment variable with the published results' place, where none is given."""
+SIGNAL_DRAWS, SIGNAL_IMAGES = 5, 128
+"""Draws of the initial weights, and images of each, that the size of a network's signal at the start is the mean over."""
 
 
 def gather_evidence(results: Results, folders: Folders | None = None, published: Path | None = None) -> Results:
@@ -111,7 +113,7 @@ def _checked(told: Any, space: str) -> pd.DataFrame:
 
 
 def rate_factors(results: Results, folders: Folders) -> pd.DataFrame:
-    """By what each algorithm that scales a base rate to the paths of an architecture multiplies it.
+    """By what each algorithm that scales a base rate to the paths of an architecture multiplies it, and the signal that it starts with.
 
     Only of algorithms whose rate is predicted under one label and searched under another: tuned by a grid once for the search space, and
     for each architecture.
@@ -135,19 +137,36 @@ def _predicting(results: Results) -> list[AlgorithmChoice]:
 
 
 def _factors(results: Results, choice: AlgorithmChoice, folders: Folders) -> Iterator[dict[str, object]]:
-    parameters = inspect.signature(plugins.load("algorithms", choice.name, folders.get("algorithms", ())).build).parameters
+    algorithm = plugins.load("algorithms", choice.name, folders.get("algorithms", ()))
+    parameters = inspect.signature(algorithm.build).parameters
     if not {"base_rate", "mode", "graph"} <= set(parameters):
         return
     mode: Any = choice.hyperparameters.get("mode", parameters["mode"].default)
-    for space in results.sweep.search_spaces:
+    sweep = results.sweep
+    dataset = plugins.load("datasets", sweep.datasets[0].name, folders.get("datasets", ()))
+    for space in sweep.search_spaces:
         module = plugins.load("search_spaces", space.name, folders.get("search_spaces", ()))
         own = results.trials[(results.trials["search_space"] == space.label) & (results.trials["algorithm"] == choice.label)]
         for architecture in own.loc[(own["purpose"] == "final") & (own["status"] != "refused"), "architecture"].unique():
-            factor = _factor(module, architecture, space.options, mode)
-            yield {"search_space": space.label, "algorithm": choice.label, "architecture": architecture, "factor": factor}
+            told = _told_by_graph(module, architecture, space.options, mode, algorithm, dataset, sweep.profiles[0])
+            yield {"search_space": space.label, "algorithm": choice.label, "architecture": architecture, **told}
 
 
-def _factor(space: ModuleType, architecture: str, options: dict[str, Any], mode: Any) -> float:
-    from agd_bench.optim.path_scaling import graph_of, rate_multiplier  # here and not above: torch takes seconds to import
+def _told_by_graph(
+    space: ModuleType, architecture: str, options: dict[str, Any], mode: Any, algorithm: ModuleType, dataset: ModuleType, profile: Profile
+) -> dict[str, float]:
+    """The factor, and the size of the signal: mean over draws of the weights, on images of noise of the first data set's size."""
+    import torch  # here and not above: it takes seconds to import
 
-    return rate_multiplier(graph_of(space, architecture, options), mode)
+    from agd_bench.optim.path_scaling import graph_of, rate_multiplier, readout_signal
+    from agd_bench.training.profiles import apply_profile
+
+    graph, signals = graph_of(space, architecture, options), []
+    with torch.random.fork_rng():
+        for seed in range(SIGNAL_DRAWS):
+            torch.manual_seed(seed)
+            images = torch.randn(SIGNAL_IMAGES, dataset.IN_CHANNELS, dataset.IMAGE_SIZE, dataset.IMAGE_SIZE)
+            network = apply_profile(space.build(architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **options), profile)
+            algorithm.prepare(network, torch.Generator().manual_seed(seed), graph=graph)
+            signals.append(readout_signal(network, graph.network, images))
+    return {"factor": rate_multiplier(graph, mode), "signal": sum(signals) / len(signals)}

@@ -5,6 +5,10 @@ is noisy, and a grid is coarse, so that even a perfect prediction would correlat
 the search repeated on each seed alone: with r the mean correlation between two seeds' rates and S seeds, the mean over seeds has
 reliability R = S r / (1 + (S − 1) r), and the correlation of anything with it is at most sqrt(R).
 
+Why a prediction misses is asked by regression. The rule supposes that initial weights keep the size of the signal, which they do only where
+no identities lead past them. So the logarithm of the searched rate is regressed on that of the predicted rate and of the signal: the mean
+square of the classifier's input at the start.
+
 References:
     W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024, section 4.1.
     C. Spearman, Correlation calculated from faulty data, British Journal of Psychology, 1910 (attenuation, and reliability of a mean).
@@ -27,13 +31,17 @@ from agd_bench.records import Sweep
 
 PUBLISHED = {"depth": 0.962, "fully connected topologies": 0.838, "convolutional topologies": 0.856}
 """The paper's r on CIFAR-10, by what varies between the networks."""
+_EXPONENTS = (("signal_slope", "signal_low", "signal_high"), ("beside_signal", "beside_low", "beside_high"))
+LEAST_SPREAD = 0.1
+"""Standard deviation of the signal's logarithm below which it is taken for equal in all networks."""
 FEWEST = 4
 """Architectures below which no correlation is given."""
 PAIR = ["predicted", "searched"]
 RATES = ["predicted_rate", "searched_rate"]
 _SHARED = ["architectures", "pearson", "pearson_low", "pearson_high"]
 _COLUMNS = [
-    *_SHARED, "noise_ceiling", "pearson_log", "spearman", "slope_log", "slope_low", "slope_high", "median_ratio", "at_grid_end",
+    *_SHARED, "noise_ceiling", "pearson_log", "spearman", "slope_log", "slope_low", "slope_high", "signal_pearson_log", "signal_slope",
+    "signal_low", "signal_high", "beside_signal", "beside_low", "beside_high", "median_ratio", "at_grid_end",
     *(f"pooled_{name}" for name in _SHARED),
 ]  # fmt: skip
 
@@ -46,7 +54,7 @@ def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -
 
     Args:
         trials: the table of trials.
-        factors: by what an algorithm multiplies a base rate, the table `rate_factors` of `store`.
+        factors: by what an algorithm multiplies a base rate, and the signal, the table `rate_factors` of `store`.
         sweep: what was asked; of the algorithms with factors, those tuned once for the search space predict, those tuned for each
             architecture search.
 
@@ -54,7 +62,8 @@ def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -
         One row per group, pair of such algorithms and architecture: `search_space`, `dataset`, `profile`, `predicted`, `searched` (their
         labels), `architecture`, `predicted_rate`, `searched_rate` (above 0; NaN where no study has chosen yet), `at_grid_end` (whether
         the searched one comes of the grid's first or last base rate, so that the true one may lie beyond), and `searched_rate_of_SEED`,
-        what the search finds by the tuning trials of that seed alone (NaN where none of them was trained to its end).
+        what the search finds by the tuning trials of that seed alone (NaN where none of them was trained to its end); `signal` (mean
+        square of the classifier's input at the start).
     """
     scopes = {choice.label: choice.tuning_scope for choice in sweep.algorithms if choice.label in set(factors["algorithm"])}
     of_scope = {scope: [label for label, one in scopes.items() if one == scope] for scope in ("search-space", "architecture")}
@@ -63,9 +72,11 @@ def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -
     for predicted, searched in itertools.product(of_scope["search-space"], of_scope["architecture"]):
         first = tables[predicted][[*GROUP, "architecture", "rate"]].rename(columns={"rate": "predicted_rate"})
         second = tables[searched].rename(columns={"rate": "searched_rate"})
+        signals = factors[factors["algorithm"] == searched][["search_space", "architecture", "signal"]]
+        second = second.merge(signals, on=["search_space", "architecture"], validate="many_to_one")
         both = first.merge(second, on=[*GROUP, "architecture"], validate="one_to_one")
         found.append(both.assign(predicted=predicted, searched=searched))
-    columns = [*GROUP, *PAIR, "architecture", *RATES, "at_grid_end"]
+    columns = [*GROUP, *PAIR, "architecture", *RATES, "at_grid_end", "signal"]
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
     return table[[*columns, *_by_seed(table)]].astype(dict.fromkeys(RATES, float))
 
@@ -110,7 +121,9 @@ def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
         `pearson_high` (Fisher's z: it takes the rates as normal, which they are not quite); `noise_ceiling` (the largest correlation that a
         perfect prediction could be expected to have, see above; NaN with one seed or fewer than 3 architectures of them all);
         `pearson_log` (of their logarithms), `spearman`; `slope_log` with `slope_low`, `slope_high` (by how much the logarithm of the
-        searched rate rises with that of the predicted one, least squares, 95 % interval; the theory says 1); `median_ratio` (of predicted
+        searched rate rises with that of the predicted one, least squares, 95 % interval; the theory says 1); `signal_pearson_log`
+        (correlation with the signal, both in logarithms), and of the regression on both `signal_slope` (of the signal) and
+        `beside_signal` (of the predicted rate), with intervals likewise (NaN where the signal hardly differs); `median_ratio` (of predicted
         to searched rate); `at_grid_end` (how many searches ended there); `pooled_architectures`, `pooled_pearson` and its interval (over
         all search spaces of that data set, profile and pair together). Correlations are NaN where all predicted or all searched rates are
         equal.
@@ -119,6 +132,7 @@ def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
         InputError: a rate that is not above 0.
 
     >>> rates = pd.DataFrame({"search_space": "s", "dataset": "d", "profile": "p", "predicted": "a", "searched": "b",
+    ...     "signal": 1.0,
     ...     "predicted_rate": [0.1, 0.2, 0.4, 0.8], "searched_rate": [0.05, 0.1, 0.2, 0.4], "at_grid_end": [False, False, False, True]})
     >>> prediction_correlation(rates)[["architectures", "at_grid_end", "pearson_log", "slope_log", "median_ratio"]].round(9).values.tolist()
     [[4.0, 1.0, 1.0, 1.0, 2.0]]
@@ -156,10 +170,25 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     found["noise_ceiling"] = correlation_ceiling(alone)
     if np.isnan(found["pearson"]):
         return found
-    line = scipy.stats.linregress(np.log(predicted), np.log(searched))
-    half = line.stderr * scipy.stats.t.ppf(0.975, len(part) - 2)
-    found |= {"slope_log": line.slope, "slope_low": line.slope - half, "slope_high": line.slope + half, "pearson_log": line.rvalue}
+    signal = np.log(part["signal"].to_numpy(dtype=np.float64))
+    predicted_log, searched_log = np.log(predicted), np.log(searched)
+    found |= dict(zip(("slope_log", "slope_low", "slope_high"), _exponents(searched_log, predicted_log)[0], strict=True))
+    found["pearson_log"] = float(np.corrcoef(predicted_log, searched_log)[0, 1])
+    if signal.std() > LEAST_SPREAD and len(part) > 4:
+        found["signal_pearson_log"] = float(np.corrcoef(signal, searched_log)[0, 1])
+        for names, ends in zip(_EXPONENTS, _exponents(searched_log, signal, predicted_log), strict=True):
+            found |= dict(zip(names, ends, strict=True))
     return found | {"spearman": float(scipy.stats.spearmanr(predicted, searched).statistic)}
+
+
+def _exponents(searched: Floats, *causes: Floats) -> list[tuple[float, float, float]]:
+    """Coefficient of each cause with its 95 % interval, by least squares with a constant; (n,) each."""
+    design = np.column_stack([np.ones(len(searched)), *causes])
+    coefficients = np.linalg.lstsq(design, searched, rcond=None)[0]
+    left, free = searched - design @ coefficients, len(searched) - design.shape[1]
+    errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design)) * (left @ left) / free)
+    half = errors * scipy.stats.t.ppf(0.975, free)
+    return [(float(c), float(c - h), float(c + h)) for c, h in zip(coefficients[1:], half[1:], strict=True)]
 
 
 def prediction_sentence(row: Row) -> str:
@@ -177,8 +206,22 @@ def prediction_sentence(row: Row) -> str:
     said = "; ".join(f"{r:.3f} for {what}" for what, r in PUBLISHED.items())
     slope = f"{row['slope_log']:.2f} (95 % interval {row['slope_low']:.2f} to {row['slope_high']:.2f})"
     side = "as the theory has it" if row["slope_low"] <= 1 <= row["slope_high"] else f"{'less' if row['slope_low'] < 1 else 'more'} steeply"
+    signal = f" {_signal_words(row)}" if known(row, "signal_slope") else ""
     steep = f"the searched rate changes as the predicted one to the power of {slope}, {side}"
-    return f"{text}. Published: {said}. {steep[0].upper()}{steep[1:]}{'' if 'theory' in side else ' than the power of 1 of the theory'}."
+    theory = "" if "theory" in side else " than the power of 1 of the theory"
+    return f"{text}. Published: {said}. {steep[0].upper()}{steep[1:]}{theory}.{signal}"
+
+
+def _signal_words(row: Row) -> str:
+    """How much of a miss the size of the signal explains."""
+    signal, paths = ((row[name], row[low], row[high]) for name, low, high in _EXPONENTS)
+    told = [f"{value:.2f} (95 % interval {low:.2f} to {high:.2f})" for value, low, high in (signal, paths)]
+    left = "the prediction adds nothing that can be told from 0" if paths[1] <= 0 <= paths[2] else "the prediction keeps a part"
+    return (
+        f"With the mean square of the signal that reaches the classifier at the start it correlates to {row['signal_pearson_log']:.2f} "
+        f"in logarithms, with the predicted rate to {row['pearson_log']:.2f}; in a regression on both the exponents are {told[0]} and "
+        f"{told[1]}: beside the signal {left}."
+    )
 
 
 def correlation_ceiling(repeated: Floats) -> float:

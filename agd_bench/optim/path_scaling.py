@@ -240,6 +240,24 @@ def initialise(network: nn.Module, edges: Sequence[Edge], generator: torch.Gener
         raise Refused(f"initialisation by in-degree: the architecture's graph has no edge for {', '.join(left[:3])}")
 
 
+@torch.no_grad()
+def readout_signal(network: nn.Module, edges: Sequence[Edge], images: Tensor) -> float:
+    """Mean square of what the classifier, the module of the last edge, is given.
+
+    Args:
+        network: the network itself.
+        edges: of the whole network.
+        images: (N, C, H, W).
+    """
+    found: list[Tensor] = []
+    handle = _layer(network, edges[-1].module).register_forward_pre_hook(lambda module, given: found.append(given[0]))
+    try:
+        network(images)
+    finally:
+        handle.remove()
+    return float(found[-1].square().mean())
+
+
 class _Layer(nn.Module):
     """What a module of an edge has."""
 

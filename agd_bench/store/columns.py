@@ -115,6 +115,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("rate_factors", "algorithm", "text", "", "label of the training algorithm in the sweep"),
     Column("rate_factors", "architecture", "text", "", "the network as its search space writes it"),
     Column("rate_factors", "factor", "real", "", "by what the algorithm multiplies a base rate for the network, from the network's graph"),
+    Column("rate_factors", "signal", "real", "", "mean square of the classifier's input at the start, on noise of variance 1"),
     Column("attempts", "trial_id", "text", "", "the trial", key=True),
     Column("attempts", "attempt", "integer", "", "number of the execution, from 1", key=True),
     Column("attempts", "node", "text", "", "worker that executed it: a number within the run, no host name"),

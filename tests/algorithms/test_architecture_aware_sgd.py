@@ -23,6 +23,7 @@ from agd_bench.store import Results
 from agd_bench.sweeping import run
 from agd_bench.sweeps import open_sweep
 from search_spaces import mlp_dag
+from tests.analysis import tables
 
 GRID = cast("list[float]", derived.RANGES["base_rate"]["choices"])
 GRAPHS = {"name": "mlp_dag", "architectures": ["2_02_002", "2_22", "1_11_111", "2_00", "2_20_000"], "options": {"width": 8, "size": 4}}
@@ -172,6 +173,7 @@ def test_rates_of_the_run(results: Results) -> None:
     for architecture, multiplier in {"2": 1.0, "2_02_002": 0.464758}.items():
         assert rates.loc[architecture, "predicted_rate"] == pytest.approx(base["predicted", architecture] * multiplier, rel=1e-5)
         assert rates.loc[architecture, "searched_rate"] == base["grid_searched", architecture]
+        assert 0.2 < tables.number(rates, architecture, "signal") < 5, "no identities: the initial weights keep its size"
         assert rates.loc[architecture, "at_grid_end"] == (base["grid_searched", architecture] in (GRID[0], GRID[-1]))
 
 

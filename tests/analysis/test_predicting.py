@@ -17,7 +17,9 @@ PAIR = {"predicted": "scaled", "searched": "grid"}
 def table(predicted: list[float], searched: list[float], space: str = "s") -> pd.DataFrame:
     """Rates of one group."""
     group = {"search_space": space, "dataset": "d", "profile": "p"}
-    return pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": False}).assign(**group, **PAIR)
+    return pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": False, "signal": 1.0}).assign(
+        **group, **PAIR
+    )
 
 
 def test_correlation_against_its_formula() -> None:
@@ -105,8 +107,31 @@ def test_rates_follow_from_proposals_and_factors() -> None:
     rows += [(label, "final", 5, "done", 0.1, f'{{"base_rate": {base}}}') for label, base in (("searched", 0.4), ("predicted", 0.8))]
     columns = ["algorithm", "purpose", "seed", "status", "train_loss", "hyperparameters"]
     trials = pd.DataFrame(rows, columns=columns).assign(search_space="s", dataset="d", profile="p", architecture="a", study="k")
-    factors = pd.DataFrame({"search_space": "s", "architecture": "a", "algorithm": ["predicted", "searched"], "factor": [0.25, 1.0]})
+    factors = pd.DataFrame(
+        {"search_space": "s", "architecture": "a", "algorithm": ["predicted", "searched"], "factor": [0.25, 1.0], "signal": 3.0}
+    )
     (row,) = predicted_rates(trials, factors, sweep).to_dict("records")
     assert (row["predicted"], row["searched"], row["predicted_rate"], row["searched_rate"]) == ("predicted", "searched", 0.2, 0.4)
+    assert row["signal"] == 3.0
     assert (row["at_grid_end"], row["searched_rate_of_0"], row["searched_rate_of_1"]) == (True, 0.2, 0.4)
     assert predicted_rates(trials, factors.iloc[:0], sweep).empty
+
+
+def test_a_miss_that_the_signal_explains() -> None:
+    """The searched rate follows the signal to the power of -0.5 and nothing else: the regression says so, and so do the words."""
+    rng = np.random.default_rng(0)
+    predicted, signal = rng.lognormal(size=60), rng.lognormal(sigma=0.8, size=60)
+    searched = 0.1 * signal**-0.5 * rng.lognormal(sigma=0.05, size=60)
+    rates = table(list(predicted), list(searched)).assign(signal=signal)
+    row = {str(key): value for key, value in prediction_correlation(rates).iloc[0].items()}
+    assert row["signal_low"] < -0.5 < row["signal_high"]
+    assert row["beside_low"] < 0 < row["beside_high"]
+    assert row["signal_high"] - row["signal_low"] < 0.1
+    assert row["signal_pearson_log"] == pytest.approx(np.corrcoef(np.log(signal), np.log(searched))[0, 1])
+    assert "adds nothing that can be told from 0" in prediction_sentence(row)
+    kept = prediction_correlation(rates.assign(searched_rate=searched * predicted)).iloc[0]
+    assert kept["beside_signal"] == pytest.approx(1, abs=0.1)
+    assert "keeps a part" in prediction_sentence({str(key): value for key, value in kept.items()})
+    equal = prediction_correlation(rates.assign(signal=2.0)).iloc[0]
+    assert np.isnan(equal["signal_slope"])
+    assert "signal" not in prediction_sentence({str(key): value for key, value in equal.items()})

@@ -14,7 +14,7 @@ def rates(*searched: float) -> pd.DataFrame:
     predicted = [0.1 * (place + 1) for place in range(len(searched))]
     ends = [False] * (len(searched) - 1) + [True]
     table = pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": ends})
-    return table.assign(search_space="s", dataset="d", profile="p", predicted="scaled", searched="grid")
+    return table.assign(search_space="s", dataset="d", profile="p", predicted="scaled", searched="grid", signal=1.0)
 
 
 def test_points_are_rates() -> None:

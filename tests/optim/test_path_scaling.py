@@ -23,6 +23,7 @@ from agd_bench.optim.path_scaling import (
     path_counts,
     rate_multiplier,
     read_edges,
+    readout_signal,
 )
 from search_spaces import _cell_graphs as cell_graphs
 from search_spaces import _dag_codes as dag_codes
@@ -255,3 +256,12 @@ def test_released_spaces_tell_their_graphs() -> None:
     for space in spaces:
         assert (space.SHALLOW, space.CELL_OFFSET) == ("2", 3)
         assert path_counts(graph_of(space, "2_02", {}).shallow) == {3: 1}
+
+
+def test_the_signal_is_what_the_classifier_is_given() -> None:
+    """Its mean square over images and units, of the module of the last edge; the network is left without a hook."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False), nn.ReLU(), nn.Linear(3, 2))
+    images = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    edges = read_edges([(0, 1, 1, 1, "1"), (1, 2, 1, 1, "3")])
+    assert readout_signal(network, edges, images) == pytest.approx(network[:3](images).square().mean().item())
+    assert not network[3]._forward_pre_hooks
