@@ -73,7 +73,8 @@ def trouble(event: Event) -> str | None:
     what = f"{trial.algorithm_label} on {trial.architecture}, seed {trial.seed}"
     if event.kind in ("lost", "retried"):
         return f"{event.kind}: {what}, attempt {event.attempt}: {event.message}"
-    if event.kind == "ended" and event.result is not None and event.result.status in ("failed", "diverged"):
+    own = trial.representative is None
+    if event.kind == "ended" and own and event.result is not None and event.result.status in ("failed", "diverged"):
         return f"{event.result.status}: {what}: {event.result.reason}"
     return None
 

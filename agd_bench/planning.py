@@ -27,7 +27,7 @@ from agd_bench.records import (
     Trial,
     digest,
 )
-from agd_bench.sampling import choose_architectures, describe_defect, in_order
+from agd_bench.sampling import choose_architectures, describe_defect, in_order, represent
 
 Folders = Mapping[plugins.Kind, Sequence[Path]]
 
@@ -150,6 +150,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
     sources = _locate_all(sweep, folders_of(sweep, folders))
     modules = {key: plugins.load_source(source) for key, source in sources.items()}
     rules = {choice.name: study_rule(modules[f"algorithms/{choice.name}"]) for choice in sweep.algorithms}
+    algorithms = {choice.label: modules[f"algorithms/{choice.name}"] for choice in sweep.algorithms}
     for algorithm in sweep.algorithms:
         _check_algorithm(modules[f"algorithms/{algorithm.name}"], algorithm)
     trials: list[Trial] = []
@@ -160,9 +161,10 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
         _check_options(module, space)
         architectures = in_order(choose_architectures(module, space), space)
         sound = [architecture for architecture in architectures if not describe_defect(module, space.name, architecture)]
+        represented = represent(module, space, sweep, algorithms, sound)
         for dataset in sweep.datasets:
             for profile in sweep.profiles:
-                cell = _Cell(sweep, space, dataset, profile, architectures, tuple(sound), rules, _shallow(module))
+                cell = _Cell(sweep, space, dataset, profile, architectures, represented, rules, _shallow(module))
                 cells.append(cell)
                 trials += cell.self_tuning()
                 studies += [study for choice in sweep.algorithms if choice.tuning_trials for study in cell.studies(choice)]
@@ -194,7 +196,11 @@ def _shallow(module: ModuleType) -> tuple[str, Scalars] | None:
 
 
 class _Cell:
-    """The trials of one comparison: one search space, data set and profile, all algorithms."""
+    """The trials of one comparison: one search space, data set and profile, all algorithms.
+
+    Args:
+        represented: the architectures that can be trained, each with the one that is trained in its place, itself as a rule.
+    """
 
     def __init__(
         self,
@@ -203,12 +209,12 @@ class _Cell:
         dataset: DatasetChoice,
         profile: Profile,
         architectures: tuple[str, ...],
-        sound: tuple[str, ...],
+        represented: Mapping[str, str],
         rules: Mapping[str, StudyRule],
         shallow: tuple[str, Scalars] | None,
     ) -> None:
         self.sweep, self.space, self.dataset, self.profile = sweep, space, dataset, profile
-        self.architectures, self.sound = architectures, sound
+        self.architectures, self.represented, self.sound = architectures, represented, tuple(represented)
         self.rules, self.shallow = rules, shallow
 
     def trial(self, choice: AlgorithmChoice, architecture: str, seed: int, **more: object) -> Trial:
@@ -235,6 +241,14 @@ class _Cell:
             }
         )
 
+    def final(self, choice: AlgorithmChoice, architecture: str, seed: int, study: str | None = None) -> Trial:
+        """A final trial, which says whose results it takes if it is not trained itself."""
+        made = self.trial(choice, architecture, seed, study=study)
+        trained = self.represented.get(architecture, architecture)
+        if trained == architecture:
+            return made
+        return made.model_copy(update={"representative": self.trial(choice, trained, seed, study=study).id})
+
     def self_tuning(self) -> list[Trial]:
         """Final trials without a study: of self-tuning algorithms, and of every algorithm on what it can only refuse.
 
@@ -243,6 +257,8 @@ class _Cell:
         sound = set(self.sound)
         return [
             self.trial(choice, architecture, seed, study=self._twin_key(choice, architecture))
+            if choice.tuning_trials
+            else self.final(choice, architecture, seed)
             for seed in self.sweep.seeds
             for architecture in self.architectures
             for choice in self.sweep.algorithms
@@ -264,14 +280,14 @@ class _Cell:
         if self._lacks_shallow(choice) or choice.tuning_scope == "sweep":
             return []
         if choice.tuning_scope == "architecture":
-            return [self._study(choice, (architecture,), (architecture,)) for architecture in self.sound]
+            return [self._study(choice, (trained,), equal) for trained, equal in self._classes().items()]
         return [self._study(choice, self._tried(choice), self.sound)] if self.sound else []
 
     def _tried(self, choice: AlgorithmChoice) -> tuple[str, ...]:
         """What a study of more than one architecture trains."""
         if self.rules[choice.name].network == "shallow" and self.shallow:
             return (self.shallow[0],)
-        return self.sound[: choice.proxies]
+        return tuple(self._classes())[: choice.proxies]
 
     def share_of_study(self, choice: AlgorithmChoice) -> _Share | None:
         """What a study of the whole sweep has in this cell; null where nothing can be trained."""
@@ -282,9 +298,16 @@ class _Cell:
             self._key(choice, tried),
             lambda key, number: self._round(choice, tried, key, number),
             lambda key: tuple(
-                self.trial(choice, architecture, seed, study=key) for seed in self.sweep.seeds for architecture in self.sound
+                self.final(choice, architecture, seed, study=key) for seed in self.sweep.seeds for architecture in self.sound
             ),
         )
+
+    def _classes(self) -> dict[str, tuple[str, ...]]:
+        """The architectures that are trained, each with those that it stands for, itself first."""
+        classes: dict[str, list[str]] = {}
+        for architecture, trained in self.represented.items():
+            classes.setdefault(trained, []).append(architecture)
+        return {trained: tuple(equal) for trained, equal in classes.items()}
 
     def _lacks_shallow(self, choice: AlgorithmChoice) -> bool:
         return self.rules[choice.name].network == "shallow" and self.shallow is None
@@ -292,7 +315,7 @@ class _Cell:
     def _study(self, choice: AlgorithmChoice, tried: tuple[str, ...], trained: tuple[str, ...]) -> Study:
         key = self._key(choice, tried)
         rounds = tuple(self._round(choice, tried, key, number) for number in range(choice.tuning_trials))
-        final = tuple(self.trial(choice, architecture, seed, study=key) for seed in self.sweep.seeds for architecture in trained)
+        final = tuple(self.final(choice, architecture, seed, study=key) for seed in self.sweep.seeds for architecture in trained)
         return Study(
             key=key,
             algorithm=choice.name,
@@ -319,7 +342,7 @@ class _Cell:
 
     def _key(self, choice: AlgorithmChoice, tried: tuple[str, ...]) -> str:
         probe = self.trial(choice, tried[0], 0).model_dump(
-            exclude={"search_space_label", "algorithm_label", "seed", "architecture", "diagnostics"}
+            exclude={"search_space_label", "algorithm_label", "seed", "architecture", "diagnostics", "representative"}
         )
         sampler = {} if choice.sampler == "tpe" else {"sampler": choice.sampler}  # keys of before there was a choice stay as they are
         asked = {"tried": tried, "trials": choice.tuning_trials, "scope": choice.tuning_scope, "pruner": choice.pruner}

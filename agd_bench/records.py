@@ -106,12 +106,15 @@ class SearchSpaceChoice(Record):
         order: in which order they are trained: as they were drawn, enumerated or listed, or `random`: by a hash of the space's name and
             the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it.
         options: keyword options of the plug-in's `build`, for example `channels`; part of every trial's identity.
+        representatives: whether of architectures that are equal networks one is trained, and the others take its results, in rows that
+            say so; allowed where equal networks train to equal results.
     """
 
     name: Name
     label: Name = ""
     architectures: Annotated[int, Field(ge=1)] | Literal["all"] | IndexRange | tuple[str, ...] = 16
     sampling: Sampling | None = None
+    representatives: bool = False
     order: Literal["given", "random"] = "given"
     options: Scalars = {}
 
@@ -427,6 +430,8 @@ class Trial(Record):
         proposal: values that the tuner proposed, or chose for the final trials; null before it did.
         stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
         diagnostics: what to record beside the curve; changes no result, so it is not part of the identity.
+        representative: id of the trial of an equal network whose results this one takes; null: it is trained itself. Not part of the
+            identity either.
     """
 
     search_space: Name
@@ -451,11 +456,12 @@ class Trial(Record):
     proposal: Scalars | None = None
     stop_below: dict[int, float] = {}
     diagnostics: tuple[Diagnostics, ...] = ()
+    representative: str | None = None
 
     @cached_property
     def id(self) -> str:
         """Sixteen hexadecimal digits, equal for equal trials on every machine."""
-        skipped = {"proposal", "stop_below", "diagnostics", "search_space_label", "algorithm_label"}
+        skipped = {"proposal", "stop_below", "diagnostics", "representative", "search_space_label", "algorithm_label"}
         return digest(self.model_dump(exclude=skipped))
 
     @property

@@ -1,4 +1,6 @@
-"""Which architectures a sweep takes from a search space: all, a list, a range, or a draw that is the same on every machine.
+"""Which architectures a sweep takes from a search space, and which of them stand for others.
+
+All, a list, a range, or a draw that is the same on every machine.
 
 A plain number is drawn by the plug-in's `sample`, from a generator that is seeded by the search space's name, one after the other
 without repetition. What a `sampling` asks for is drawn from the whole list of a finite space, in the order of SHA-256 of the space's
@@ -9,14 +11,15 @@ of a draw of 32 are the draw of 12.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 import numpy as np
 
 from agd_bench.errors import SweepError, UnknownNameError
-from agd_bench.records import IndexRange, Sampling, SearchSpaceChoice
+from agd_bench.records import IndexRange, Sampling, SearchSpaceChoice, Sweep
 
 REFERENCE = (3, 10, 32)
 """Channels, classes and pixels a side of the images by which strata are sized: one sample serves all data sets of a sweep."""
@@ -85,6 +88,47 @@ def in_order(architectures: tuple[str, ...], choice: SearchSpaceChoice) -> tuple
     if choice.order == "given":
         return architectures
     return tuple(sorted(architectures, key=lambda architecture: _lot(choice.name, architecture)))
+
+
+def represent(
+    module: ModuleType, choice: SearchSpaceChoice, sweep: Sweep, algorithms: Mapping[str, ModuleType], architectures: Sequence[str]
+) -> dict[str, str]:
+    """By which architecture each one is represented: by the first of its equals that the sweep takes, which may be itself.
+
+    Args:
+        module: the search space's plug-in.
+        choice: what the sweep says of it.
+        sweep: the whole of it.
+        algorithms: its training algorithms' plug-ins, by label.
+        architectures: those that can be trained, in the order of the sweep.
+
+    Raises:
+        SweepError: equal networks would not train to equal results.
+    """
+    if not choice.representatives:
+        return {architecture: architecture for architecture in architectures}
+    _check_equal_training(module, choice, sweep, algorithms)
+    first: dict[str, str] = {}
+    return {architecture: first.setdefault(module.canonical(architecture), architecture) for architecture in architectures}
+
+
+def _check_equal_training(module: ModuleType, choice: SearchSpaceChoice, sweep: Sweep, algorithms: Mapping[str, ModuleType]) -> None:
+    """Equal functions are not enough: weights, what is learned, and what an algorithm reads of the architecture must be equal too."""
+    where = f"search space {choice.label!r}: representatives = true"
+    if not (hasattr(module, "EQUAL_TRAINING") and hasattr(module, "canonical")):
+        raise SweepError(f"{where}, but {choice.name!r} does not promise that equal networks train to equal results; leave it out")
+    profile, options = module.EQUAL_TRAINING["profile"], module.EQUAL_TRAINING["options"]
+    if set(sweep.profiles) != {profile}:
+        given = ", ".join(sweep.profiles)
+        raise SweepError(f"{where} holds in the profile {profile} alone, and profiles are {given}; give that one, or leave it out")
+    for option, value in options.items():
+        if choice.options.get(option) != value:
+            raise SweepError(f'{where} needs options = {{ {option} = "{value}" }}: else equal networks draw different weights; add it')
+    if sweep.adaptive_seeds is not None:
+        raise SweepError(f"{where} cannot go with adaptive seeds, which take every row for a training of its own; give a number of seeds")
+    for label, algorithm in algorithms.items():
+        if any("graph" in inspect.signature(function).parameters for function in (algorithm.prepare, algorithm.build)):
+            raise SweepError(f"{where}, but {label!r} reads the architecture's graph, which equal networks need not share; leave one out")
 
 
 def describe_defect(module: ModuleType, name: str, architecture: str) -> str:

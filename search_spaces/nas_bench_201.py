@@ -101,7 +101,8 @@ def canonical(architecture: str, rule: str = "functions") -> str:
     """
     if rule not in RULES:
         raise ValueError(f"rule {rule!r} is none of {', '.join(RULES)}")
-    return _first_of_class(rule)[_CLASSES[rule](operations_of(architecture))]
+    operations_of(architecture)  # refuses what is none
+    return _canonical_names(rule)[architecture]
 
 
 _CLASSES: dict[str, Callable[[tuple[str, ...]], object]] = {
@@ -111,11 +112,10 @@ _CLASSES: dict[str, Callable[[tuple[str, ...]], object]] = {
 
 
 @cache
-def _first_of_class(rule: str) -> dict[object, str]:
+def _canonical_names(rule: str) -> dict[str, str]:
+    """Of all architectures, which takes half a second."""
     first: dict[object, str] = {}
-    for architecture in architectures():
-        first.setdefault(_CLASSES[rule](operations_of(architecture)), architecture)
-    return first
+    return {name: first.setdefault(_CLASSES[rule](operations_of(name)), name) for name in architectures()}
 
 
 def sample(rng: np.random.Generator) -> str:

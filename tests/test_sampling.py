@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +13,10 @@ from pydantic import ValidationError
 
 from agd_bench import plugins
 from agd_bench.errors import SweepError, UnknownNameError
+from agd_bench.planning import plan
 from agd_bench.records import SearchSpaceChoice, Sweep
 from agd_bench.sampling import REFERENCE, choose_architectures, draw_architectures
+from agd_bench.trial import Workplace, run_trial
 from search_spaces import nas_bench_201
 
 
@@ -146,6 +149,82 @@ def test_samplings_that_say_nothing_are_refused(asked: dict[str, Any], said: str
     """Before any plug-in is asked."""
     with pytest.raises(ValidationError, match=said):
         SearchSpaceChoice.model_validate({"name": "nas_bench_201", **asked})
+
+
+# ------------------------------------------------------------------------------------- one trained for all that are equal
+
+EQUAL = [  # the mean of a sum, the sum of the means, and beside a dead block
+    "|nor_conv_3x3~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|",
+    "|nor_conv_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|avg_pool_3x3~1|none~2|",
+    "|nor_conv_1x1~0|+|nor_conv_3x3~0|none~1|+|avg_pool_3x3~0|none~1|avg_pool_3x3~2|",
+]
+CROSSED = [  # three blocks, on other edges in another order
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|skip_connect~2|",
+    "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|skip_connect~2|",
+]
+OTHER = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
+NO_PATH = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
+
+def shared_sweep(space: dict[str, Any] | None = None, **changes: Any) -> Sweep:
+    """Three equal networks, another one and none, by two algorithms, one of them tuned."""
+    options = {"channels": 4, "cells": 1, "dead_edges": "dropped"}
+    asked = {"name": "nas_bench_201", "architectures": [*EQUAL, OTHER, NO_PATH], "representatives": True, "options": options}
+    given = {"name": "s", "epochs": 1, "seeds": 2, "search_spaces": [{**asked, **(space or {})}], "datasets": [{"name": "digits"}]}
+    return Sweep.model_validate({**given, "algorithms": [{"name": "agd"}, {"name": "sgd_tuned", "tuning_trials": 2}], **changes})
+
+
+def test_one_of_equal_networks_is_planned_to_be_trained() -> None:
+    """The first one of the sweep, for final trials and studies alike; trials keep the ids that they have without."""
+    shared, plain = plan(shared_sweep()), plan(shared_sweep({"representatives": False}))
+    assert [trial.id for trial in shared.trials] == [trial.id for trial in plain.trials]
+    by_id = {trial.id: trial for trial in shared.all_trials}
+    for trial in shared.all_trials:
+        if trial.architecture in EQUAL[1:]:
+            other = by_id[str(trial.representative)]
+            assert (other.architecture, other.seed, other.algorithm, other.study) == (EQUAL[0], trial.seed, trial.algorithm, trial.study)
+        else:
+            assert trial.representative is None
+    assert [[trial.architecture for trial in study.final] for study in shared.studies] == [EQUAL * 2, [OTHER] * 2]
+    assert [study.key for study in shared.studies] == [plain.studies[0].key, plain.studies[3].key]
+    scope = {"name": "sgd_tuned", "tuning_trials": 1, "tuning_scope": "search-space", "proxies": 3}
+    (study,) = plan(shared_sweep(algorithms=[scope])).studies
+    assert [trial.architecture for trial in study.rounds[0]] == [EQUAL[0], OTHER]
+
+
+@pytest.mark.parametrize("algorithm", ["agd", "nas_bench_201_sgd", "nadamw"])
+def test_equal_networks_train_to_equal_results(algorithm: str, tmp_path: Path) -> None:
+    """Each trained by itself, from one seed: the same losses and accuracies but for rounding, and others than different networks'."""
+    space = {"representatives": False, "architectures": [*EQUAL, *CROSSED]}
+    asked = shared_sweep(space, seeds=1, datasets=[{"name": "digits", "share": 0.3}], algorithms=[{"name": algorithm}], batch_size=64)
+    results = [run_trial(trial, Workplace(tmp_path, device="cpu")) for trial in plan(asked).trials]
+    for equal in (results[:3], results[3:]):
+        for one in equal[1:]:
+            assert (one.parameters, one.forward_flops) == (equal[0].parameters, equal[0].forward_flops)
+            assert one.train_loss == pytest.approx(equal[0].train_loss, rel=1e-4)
+            assert one.val_loss == pytest.approx(equal[0].val_loss, rel=1e-4)
+            assert one.test_accuracy == pytest.approx(equal[0].test_accuracy, abs=0.01)
+    assert results[0].train_loss != pytest.approx(results[3].train_loss, rel=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "said"),
+    [
+        ({}, {"profiles": ["matrix-only", "as-published"]}, "holds in the profile matrix-only alone"),
+        ({"options": {}}, {}, 'needs options = { dead_edges = "dropped" }'),
+        ({}, {"seeds": "adaptive"}, "cannot go with adaptive seeds"),
+        ({}, {"algorithms": [{"name": "architecture_aware_sgd", "tuning_trials": 4}]}, "reads the architecture's graph"),
+        ({"name": "fcn", "architectures": 2, "options": {}}, {}, "does not promise that equal networks train to equal results"),
+        ({"name": "nas_bench_101", "architectures": 2, "options": {}}, {}, "does not promise"),
+    ],
+)
+def test_where_equality_is_not_exact_all_are_trained(space: dict[str, Any], changes: dict[str, Any], said: str) -> None:
+    """Representatives are refused there, in one line."""
+    asked = shared_sweep(space, **changes)
+    with pytest.raises(SweepError) as raised:
+        plan(asked)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_sampling_survives_its_sweep() -> None:

@@ -16,7 +16,7 @@ from agd_bench.analysis.dosing import dose_outcomes, skip_outcomes, sweep_skip_r
 from agd_bench.analysis.explaining import interaction_drivers, interaction_explained
 from agd_bench.analysis.featuring import architecture_features
 from agd_bench.analysis.overlapping import top_k_overlap
-from agd_bench.analysis.pairing import GROUP, METRICS, comparison_groups
+from agd_bench.analysis.pairing import GROUP, METRICS, comparison_groups, trained_rows
 from agd_bench.analysis.powering import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
 from agd_bench.analysis.predicting import predicted_rates, prediction_correlation, prediction_sentence
 from agd_bench.analysis.profiling import performance_profiles, speed_ups
@@ -96,6 +96,7 @@ __all__ = [
     "time_to_target",
     "top_k_overlap",
     "total_decreases",
+    "trained_rows",
     "transfer_regret",
     "tuned_rate",
     "variance_components",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.pairing import GROUP, Floats, Scores, describe, scores
+from agd_bench.analysis.pairing import GROUP, Floats, Scores, describe, scores, trained_rows
 
 STATUSES = ("done", "diverged", "failed", "refused")
 
@@ -55,7 +55,7 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
     [[0.7, 0.1, 2.0, 4.0]]
     """
     measured = pd.DataFrame([row for group in scores(trials, metric, every_seed=True) for row in _rows(group)])
-    final = trials[(trials["purpose"] == "final") & (trials["status"] != "unneeded")]
+    final = trained_rows(trials[(trials["purpose"] == "final") & (trials["status"] != "unneeded")])
     keys = [*GROUP, "algorithm"]
     counts = final.groupby(keys, sort=False)["status"].value_counts().unstack(fill_value=0)
     counts["unfinished"] = counts.drop(columns=list(STATUSES), errors="ignore").sum(axis=1)

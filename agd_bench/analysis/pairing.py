@@ -107,8 +107,17 @@ def comparison_groups(trials: pd.DataFrame) -> Iterator[tuple[tuple[str, str, st
         yield (search_space, dataset, profile), rows
 
 
+def trained_rows(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials without those that took the results of an equal network: these are no observations of their own.
+
+    Args:
+        trials: the table of trials; one from before there was the column `representative` is returned as it is.
+    """
+    return trials[trials["representative"].isna()] if "representative" in trials else trials
+
+
 def scores(trials: pd.DataFrame, metric: str = "test_accuracy", every_seed: bool = False) -> Iterator[Scores]:
-    """The final trials of every comparison group as arrays.
+    """The final trials of every comparison group as arrays; one of equal networks that share results (`trained_rows`).
 
     Args:
         trials: the table of trials.
@@ -153,7 +162,7 @@ _SHARED: ContextVar[dict[tuple[object, ...], tuple[pd.DataFrame, list[Any]]] | N
 
 
 def _all_scores(trials: pd.DataFrame, metric: str, every_seed: bool) -> Iterator[Scores]:
-    final = trials[trials["purpose"] == "final"]
+    final = trained_rows(trials[trials["purpose"] == "final"])
     for group, rows in comparison_groups(final):
         spared = rows["status"] == "unneeded"
         kept = rows if every_seed else rows[~rows["seed"].isin(rows.loc[spared, "seed"])]

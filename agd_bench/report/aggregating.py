@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from agd_bench import analysis
-from agd_bench.analysis import GROUP, comparison_groups
+from agd_bench.analysis import GROUP, comparison_groups, trained_rows
 from agd_bench.analysis.counting import in_threads
 from agd_bench.analysis.pairing import shared_work
 from agd_bench.records import AdaptiveSeeds
@@ -260,12 +260,13 @@ def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> p
 
 
 def in_sweep_order(results: Results) -> pd.DataFrame:
-    """The trials, those of the sweep's first algorithm first; within an algorithm in plan order."""
+    """The trials that were trained, those of the sweep's first algorithm first; within an algorithm in plan order."""
+    trials = trained_rows(results.trials)
     places = {choice.label: place for place, choice in enumerate(results.sweep.algorithms)}
     # A key first and a stable sort after: equal places keep the order of the plan.
-    order = results.trials["algorithm"].map(places).fillna(len(places)).argsort(kind="stable")
-    groups = {key: place for place, (key, _) in enumerate(comparison_groups(results.trials))}
-    ordered = results.trials.iloc[order]
+    order = trials["algorithm"].map(places).fillna(len(places)).argsort(kind="stable")
+    groups = {key: place for place, (key, _) in enumerate(comparison_groups(trials))}
+    ordered = trials.iloc[order]
     keys = pd.Series([groups[key] for key in ordered[GROUP].itertuples(index=False, name=None)], index=ordered.index, dtype="int64")
     return ordered.iloc[keys.argsort(kind="stable")].reset_index(drop=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from agd_bench.analysis import trained_rows
 from agd_bench.report.aggregating import aggregates
 from agd_bench.report.comparing import group_title
 from agd_bench.report.presenting import count_states, present_claims
@@ -120,10 +121,18 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Seeds", f"adaptive, {sweep.seed_count}" if sweep.adaptive_seeds else ", ".join(str(seed) for seed in sweep.seeds)),
         ("Arithmetic", sweep.precision),
         ("Trials planned", counts),
+        *_represented(results),
         ("Attempts lost and charged", str(int((results.attempts["outcome"] == "lost").sum()))),
         ("Started", results.meta.get("created_at", "not recorded")),
     ]
     return facts
+
+
+def _represented(results: Results) -> list[tuple[str, str]]:
+    """Trials that were not trained because an equal network was; nothing where every trial was to be."""
+    count = len(results.trials) - len(trained_rows(results.trials))
+    said = f"{count} final trials have the results of one, uncharged; rankings, intervals and tests use the trained ones alone"
+    return [("Equal networks", said)] if count else []
 
 
 def _provenance(attempts: pd.DataFrame) -> list[tuple[str, str]]:

@@ -31,7 +31,8 @@ def part_of(plan: Plan, part: Part) -> Plan:
     """The part of a plan that one machine does.
 
     Architectures are dealt out one by one in the order of the plan, with all their algorithms and seeds, so that every
-    part begins with a fair sample and comparisons become complete on one machine. A study is never divided.
+    part begins with a fair sample and comparisons become complete on one machine. A study is never divided, and networks that
+    share results stay together.
 
     Args:
         plan: all trials; the store keeps rows for all of them.
@@ -46,9 +47,11 @@ def part_of(plan: Plan, part: Part) -> Plan:
         )
     places: dict[tuple[str, str, str], dict[str, int]] = {}
     kept = []
+    trained = {trial.id: trial.architecture for trial in plan.trials}
     for trial in plan.trials:
+        architecture = trained[trial.representative or trial.id]
         own = places.setdefault((trial.search_space_label, trial.dataset, trial.profile), {})
-        if own.setdefault(trial.architecture, len(own)) % part.of == part.number - 1:
+        if own.setdefault(architecture, len(own)) % part.of == part.number - 1:
             kept.append(trial)
     counts: dict[tuple[str, str, str, str], int] = {}
     studies = []

@@ -259,11 +259,14 @@ class Run:
 
     def _settle(self) -> None:
         """End what cannot be trained, and what need not be; the former can make a round of adaptive seeds end."""
-        while self._queue.hopeless or self._queue.unneeded:
+        while self._queue.hopeless or self._queue.unneeded or self._queue.represented:
             if self._queue.hopeless:
                 self._give_up(self._queue.hopeless.popleft(), HOPELESS)
-            else:
+            elif self._queue.unneeded:
                 self._give_up(self._queue.unneeded.popleft(), UNNEEDED, "unneeded")
+            else:
+                trial = self._queue.represented.popleft()
+                self._ended(trial, 0, self._store.pass_on(trial))
 
     def _abandon(self, reason: str) -> None:
         """Stop everything; what ran is lost, charged, and not held against the trial."""

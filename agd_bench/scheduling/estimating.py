@@ -141,7 +141,7 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
     finished, studies = set(done), {study.key for study in plan.studies}
     cells: dict[tuple[str, str, str, str], list[Trial]] = {}
     for trial in plan.all_trials:
-        if trial.id not in finished:
+        if trial.id not in finished and trial.representative is None:
             cells.setdefault((trial.search_space_label, trial.dataset, trial.profile, trial.algorithm_label), []).append(trial)
     local = replace(workplace, checkpoints=None)
     rows = []

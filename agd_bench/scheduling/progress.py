@@ -82,7 +82,7 @@ class Meter:
             standing = standings[trial.id]
             self._counts[standing.status] += 1
             if standing.status == "pending":
-                self._left[_kind(trial)] += 1
+                self._left[_kind(trial)] += trial.representative is None
             else:
                 self._note(trial, standing.status, standing.val_accuracy, standing.total_seconds)
 
@@ -110,7 +110,7 @@ class Meter:
         """pending (or running, after `stopped`) → how it ended."""
         self._counts["pending"] -= 1
         self._counts[result.status] += 1
-        self._left[_kind(trial)] -= 1
+        self._left[_kind(trial)] -= trial.representative is None
         self._note(trial, result.status, result.val_accuracy, result.total_seconds)
 
     def snapshot(self, slots: int) -> Snapshot:

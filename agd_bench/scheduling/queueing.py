@@ -96,7 +96,7 @@ class _Walk:
         """Those of its finals that are left to do and may be sent, with the chosen values; none before the rounds are over."""
         if self._stage < len(self.study.rounds):
             return []
-        left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL and self._seeding.allows(trial)]
+        left = [trial for trial in trials if _is_to_train(trial, self._standings) and self._seeding.allows(trial)]
         return self._with_proposal(self.study.final, left) if left else []
 
     def ended(self, trial: Trial) -> list[Trial]:
@@ -146,6 +146,7 @@ class Queue:
         standings: where every trial stands, kept up to date.
         hopeless: trials that can only be settled: finals of studies of which nothing finished. The driver empties it.
         unneeded: trials that adaptive seeds can do without. The driver settles them too.
+        represented: trials that take the results of an equal network's, which has ended. The driver passes them on.
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Queue:
         self.standings = dict(standings)
         self.hopeless: deque[Trial] = deque()
         self.unneeded: deque[Trial] = deque()
+        self.represented: deque[Trial] = deque()
         self._seeding = Seeding(plan, self.standings)
         self._curves = dict(curves or {})
         self._positions = {trial.id: position for position, trial in enumerate(plan.all_trials)}
@@ -176,6 +178,12 @@ class Queue:
             self._begun[trial.algorithm_label] += ended
         self.unfinished = sum(self.standings[trial.id].status not in TERMINAL for trial in plan.all_trials)
         self._spare(self._seeding.begin())
+        self._equals: dict[str, list[Trial]] = {}
+        for trial in plan.all_trials:
+            if trial.representative is not None and self.standings[trial.id].status not in TERMINAL:
+                self._equals.setdefault(trial.representative, []).append(trial)
+        for trained in [trained for trained in self._equals if self.standings[trained].status in TERMINAL]:
+            self._pass_on(trained)
         self._release(plan.trials)
         for study in plan.studies:
             walk = _Walk(study, tuner, self._seeding, self.standings, self._curves)
@@ -193,13 +201,19 @@ class Queue:
             by_walk.setdefault(self._walks.get(trial.id), []).append(trial)
         for walk, own in by_walk.items():
             if walk is None:
-                self._add(trial for trial in own if self.standings[trial.id].status not in TERMINAL and self._seeding.allows(trial))
+                self._add(trial for trial in own if _is_to_train(trial, self.standings) and self._seeding.allows(trial))
             else:
                 self._open(walk, walk.release(own))
 
     def _spare(self, trials: Sequence[Trial]) -> None:
         self.unneeded.extend(trials)
         for trial in trials:
+            self._begun[trial.algorithm_label] += 1
+
+    def _pass_on(self, trained: str) -> None:
+        equal = self._equals.pop(trained, [])
+        self.represented.extend(equal)
+        for trial in equal:
             self._begun[trial.algorithm_label] += 1
 
     def _open(self, walk: _Walk, trials: Sequence[Trial]) -> None:
@@ -227,7 +241,7 @@ class Queue:
         """A trial ended, for good; what waited for it becomes ready.
 
         Args:
-            trial: as it was taken, or one of `hopeless` or `unneeded`.
+            trial: as it was taken, or one of `hopeless`, `unneeded` or `represented`.
             result: how it ended.
         """
         before = self.standings[trial.id]
@@ -249,3 +263,8 @@ class Queue:
         released, unneeded = self._seeding.ended(trial)
         self._release(released)
         self._spare(unneeded)
+        self._pass_on(trial.id)
+
+
+def _is_to_train(trial: Trial, standings: Mapping[str, Standing]) -> bool:
+    return trial.representative is None and standings[trial.id].status not in TERMINAL

@@ -26,6 +26,7 @@ class Column(NamedTuple):
         nullable: whether a value can be missing.
         key: whether it belongs to the table's primary key.
         published: whether readers see it; the others are the driver's own.
+        late: whether results from before it existed lack it; every value is then missing.
     """
 
     table: Table
@@ -36,6 +37,7 @@ class Column(NamedTuple):
     nullable: bool = False
     key: bool = False
     published: bool = True
+    late: bool = False
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -88,6 +90,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("trials", "peak_memory_bytes", "integer", "bytes", "largest device memory in use; missing: a CPU", True),
     Column("trials", "energy_joules", "real", "joules", "of a device that the trial had for itself; missing: not measured", True),
     Column("trials", "attempts", "integer", "", "executions begun, lost ones included"),
+    Column(
+        "trials",
+        "representative",
+        "text",
+        "",
+        "trial of an equal network whose results these are: not trained, nothing charged, 0 FLOPs; missing: trained itself",
+        nullable=True,
+        late=True,
+    ),
     Column("trials", "proposal", "text", "", "JSON of the tuner's values; missing: none yet, or no tuning", True, published=False),
     Column("curves", "trial_id", "text", "", "the trial", key=True),
     Column("curves", "epoch", "integer", "", "epochs done, from 1", key=True),

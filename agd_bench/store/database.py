@@ -54,6 +54,21 @@ DRIVER = sa.Table(
 )
 
 
+def present_columns(connection: sa.Connection, table: Table) -> set[str]:
+    """Names of the columns that a table of this database has."""
+    return {column["name"] for column in sa.inspect(connection).get_columns(table)}
+
+
+def add_late_columns(connection: sa.Connection) -> None:
+    """Give tables from before a column existed that column, without values."""
+    for table in TABLES:
+        present = present_columns(connection, table)
+        for column in columns_of(table, published=False):
+            if column.late and column.name not in present:
+                kind = TYPES[column.type]().compile(connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}")
+
+
 def is_url(location: Path | str) -> bool:
     """Whether a location is a database's URL rather than a run folder."""
     return isinstance(location, str) and "://" in location

@@ -16,7 +16,7 @@ from pyarrow import csv
 from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import TERMINAL, Sweep
 from agd_bench.store.columns import EVIDENCE, OPTIONAL, TABLES, Column, Table, columns_of, dictionary_text
-from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, shown, translated
+from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, present_columns, shown, translated
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
 PLANNED = "planned_trials"
@@ -72,7 +72,8 @@ def _dtype(column: Column) -> str:
 
 
 def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-    """A table with its columns in their order and types, rows sorted."""
+    """A table with its columns in their order and types, rows sorted; late columns that it lacks have no values."""
+    frame = frame.assign(**{column.name: None for column in columns_of(table) if column.late and column.name not in frame})
     for column in columns_of(table):
         if column.type == "integer" and column.nullable and not pd.api.types.is_numeric_dtype(frame[column.name]):
             missing = frame[column.name].isna().to_numpy(dtype=bool)
@@ -95,7 +96,7 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
         StoreDamagedError: not such a table.
     """
     kinds = {"text": pa.large_string(), "integer": pa.int64(), "real": pa.float64()}
-    columns = columns_of(table)
+    columns = _columns_in(table, path)
     options = csv.ConvertOptions(
         column_types={column.name: kinds[column.type] for column in columns},
         include_columns=[column.name for column in columns],
@@ -124,6 +125,16 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
         ) from None
 
 
+def _columns_in(table: Table, path: Path) -> list[Column]:
+    """The columns that a file of this table should have; those that came late only if it has them."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = file.readline().rstrip("\n").replace('"', "").split(",")
+    except (OSError, UnicodeDecodeError):
+        header = []  # reading it says what is wrong
+    return [column for column in columns_of(table) if not column.late or column.name in header]
+
+
 def _read_published(folder: Path) -> Results:
     try:
         sweep = Sweep.model_validate_json((folder / "sweep.json").read_text(encoding="utf-8"))
@@ -148,7 +159,9 @@ def _read_database(location: Path | str) -> Results:
                 if table in OPTIONAL and not sa.inspect(connection).has_table(table):
                     frames[table] = without_rows(table)
                     continue
-                rows = connection.execute(sa.select(*(stored.c[column.name] for column in columns_of(table))))
+                present = present_columns(connection, table)
+                wanted = [column.name for column in columns_of(table) if not column.late or column.name in present]
+                rows = connection.execute(sa.select(*(stored.c[name] for name in wanted)))
                 frames[table] = pd.DataFrame.from_records(rows.all(), columns=list(rows.keys()))
     finally:
         engine.dispose()

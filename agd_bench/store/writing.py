@@ -4,6 +4,8 @@
        ↓                ↓ the attempt was lost
     failed | unneeded   pending
 
+What an equal network stands for goes from pending to the end of that network's trial.
+
 Only the driver writes. A transition is on the disk before the trial is sent and after it returned, so that a kill at
 any moment loses at most the attempts under way; those are closed as lost, and charged, when the run is opened again.
 """
@@ -36,6 +38,7 @@ from agd_bench.store.database import (
     METADATA,
     SCHEMA_VERSION,
     TRIALS,
+    add_late_columns,
     check_file,
     connect,
     is_url,
@@ -94,7 +97,7 @@ def _versions() -> dict[str, str]:
 
 def _planned_row(position: int, trial: Trial) -> dict[str, Any]:
     row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset", "dataset_share", "profile")}
-    row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss")}
+    row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss", "representative")}
     row |= {"trial_id": trial.id, "position": position, "status": "pending", "reason": "", "charged_seconds": 0.0, "attempts": 0}
     row |= {"search_space": trial.search_space_label, "algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
     return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
@@ -192,6 +195,7 @@ class Store:
 
     def _create_or_reopen(self, connection: sa.Connection, plan: Plan) -> None:
         METADATA.create_all(connection)
+        add_late_columns(connection)
         if not is_url(self.location):
             connection.exec_driver_sql(f"pragma application_id={APPLICATION_ID}")
             connection.exec_driver_sql(f"pragma user_version={SCHEMA_VERSION}")
@@ -341,6 +345,30 @@ class Store:
         """
         with self._transaction() as connection:
             self._end(connection, TrialResult(trial_id=trial_id, status=status, reason=reason), "pending", {})
+
+    def pass_on(self, trial: Trial) -> TrialResult:
+        """pending → how the trial of an equal network ended, with what it measured; nothing is charged again.
+
+        Args:
+            trial: one with a `representative`, which has ended.
+
+        Returns:
+            What was passed on, the curve apart.
+        """
+        with self._transaction() as connection:
+            trained = connection.execute(sa.select(TRIALS).where(TRIALS.c.trial_id == trial.representative)).mappings().one()
+            taken = {name: trained[name] for name in MEASURED} | dict.fromkeys(("train_seconds", "total_seconds", "peak_memory_bytes"))
+            # Sums of charges stay sums: what was not measured stays missing, and what was is not charged twice.
+            taken |= {name: None if taken[name] is None else 0 for name in ("flops", "energy_joules")}
+            values = taken | {name: trained[name] for name in ("hyperparameters", "proposal")}
+            given = {name: value for name, value in taken.items() if value is not None}
+            result = TrialResult.model_validate({"trial_id": trial.id, "status": trained["status"], "reason": trained["reason"], **given})
+            self._end(connection, result, "pending", values)
+            for table in (CURVES, DIAGNOSTICS):
+                rows = connection.execute(sa.select(table).where(table.c.trial_id == trial.representative)).mappings().all()
+                if rows:
+                    connection.execute(table.insert(), [{**row, "trial_id": trial.id} for row in rows])
+        return result
 
     def _end(self, connection: sa.Connection, result: TrialResult, before: str, measured: dict[str, Any]) -> None:
         values = {**measured, "status": result.status, "reason": result.reason}

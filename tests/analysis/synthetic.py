@@ -73,6 +73,7 @@ def _row(
         "peak_memory_bytes": None,
         "energy_joules": None,
         "attempts": 1,
+        "representative": None,
     }
     return row
 
