@@ -173,7 +173,16 @@ def load_source(source: Source) -> ModuleType:
                 f"{source.path}: {what} {source.name!r}: {name}{signature} cannot take what it is given;"
                 f" begin with {name}({', '.join(given)})"
             ) from None
+        needed = [parameter.name for parameter in list(signature.parameters.values())[len(given) :] if _has_no_default(parameter)]
+        if needed and source.kind != "algorithms":  # those may need what their RANGES or the sweep give
+            raise PluginError(
+                f"{source.path}: {what} {source.name!r}: {name} needs {', '.join(needed)}, which nobody gives; give a default"
+            )
     return module
+
+
+def _has_no_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
 
 
 def ranges_of(algorithm: ModuleType) -> dict[str, dict[str, Any]]:

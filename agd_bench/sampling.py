@@ -18,7 +18,7 @@ from types import ModuleType
 
 import numpy as np
 
-from agd_bench.errors import SweepError, UnknownNameError
+from agd_bench.errors import PluginError, SweepError, UnknownNameError
 from agd_bench.records import IndexRange, Sampling, SearchSpaceChoice, Sweep
 
 REFERENCE = (3, 10, 32)
@@ -65,17 +65,30 @@ def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, 
 
     Raises:
         SweepError: the space does not have so many (or 1,000 draws in a row gave nothing new).
+        PluginError: its `sample` raises, or returns no text.
     """
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
     drawn: dict[str, None] = {}
     repeated = 0
     while len(drawn) < count and repeated < 1000:
-        architecture = module.sample(rng)
+        architecture = _draw(module, rng)
         repeated = repeated + 1 if architecture in drawn else 0
         drawn[architecture] = None
     if len(drawn) < count:
         raise SweepError(f"search space {name!r}: {count} architectures asked for, only {len(drawn)} different ones found; ask for fewer")
     return tuple(drawn)
+
+
+def _draw(module: ModuleType, rng: np.random.Generator) -> str:
+    """One architecture; what goes wrong is the plug-in's, and is said in one line."""
+    try:
+        architecture = module.sample(rng)
+    except Exception as error:
+        raise PluginError(f"{module.__file__}: sample(rng) raises {type(error).__name__}: {error}; `agd-bench check` says where") from error
+    if not isinstance(architecture, str):
+        kind = type(architecture).__name__
+        raise PluginError(f"{module.__file__}: sample(rng) returns {architecture!r} ({kind}); return the architecture's string")
+    return architecture
 
 
 def in_order(architectures: tuple[str, ...], choice: SearchSpaceChoice) -> tuple[str, ...]:

@@ -231,6 +231,21 @@ def test_a_plug_in_that_raises_on_import_is_named(tmp_path: Path) -> None:
         plan(sweep(search_spaces=[{"name": "broken"}]), {"search_spaces": (tmp_path,)})
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError('x')", r"odd\.py: sample\(rng\) raises KeyError: 'x'; `agd-bench check` says where"),
+        ("return 3", r"odd\.py: sample\(rng\) returns 3 \(int\); return the architecture's string"),
+    ],
+)
+def test_a_draw_that_goes_wrong_is_the_plug_ins(tmp_path: Path, body: str, message: str) -> None:
+    """The file and what it did, in one line."""
+    build = "def build(architecture, in_channels, num_classes): ..."
+    (tmp_path / "odd.py").write_text(f"def sample(rng): {body}\n{build}\n")
+    with pytest.raises(PluginError, match=message):
+        plan(sweep(search_spaces=[{"name": "odd"}]), {"search_spaces": (tmp_path,)})
+
+
 def test_what_is_recorded_beside_the_curves_changes_no_trial() -> None:
     """Asking for diagnostics keeps ids and study keys, so a run can be gone on with."""
     plain, diagnosed = plan(sweep()), plan(sweep(diagnostics=["optimizer"]))

@@ -102,6 +102,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         ("def sample(rng): return 'a'", r"lacks build\(\); it must define sample\(\), build\(\)"),
         ("sample = build = 3", r"lacks sample\(\), build\(\)"),
         (SPACE.replace("rng", ""), r"sample\(\) cannot take what it is given; begin with sample\(rng\)"),
+        (SPACE.replace("num_classes", "num_classes, width"), r"build needs width, which nobody gives; give a default"),
         (
             SPACE.replace(", num_classes", ""),
             r"build\(architecture, in_channels\) .*begin with build\(architecture, in_channels, num_classes\)",

@@ -90,6 +90,7 @@ SPACE_FAULTS = {
     "line breaks": ('return f"width-{', 'return f"\\nwidth-{', "architectures are text", "printable text"),
     "anything goes": ('raise ValueError("write width-N")', 'architecture = "width-3"', "build refuses", "raise ValueError"),
     "too few logits": ("nn.Linear(width, num_classes)", "nn.Linear(width, 10)", "networks give finite logits", "not logits (4, 7)"),
+    "no module": ("return nn.Sequential(", "return lambda images: nn.Sequential(", "networks give finite logits", "return an nn.Module"),
     "only colour": ("nn.Conv2d(in_channels", "nn.Conv2d(3", "networks give finite logits", "raises RuntimeError"),
     "too large": (
         "nn.Linear(width, num_classes))",

@@ -71,7 +71,9 @@ class _SearchSpace:
 
     def network(self, architecture: str, channels: int = 3, classes: int = 10, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
-        network: nn.Module = self.module.build(architecture, channels, classes, **getattr(self.module, "SMALL", {}))
+        network = self.module.build(architecture, channels, classes, **getattr(self.module, "SMALL", {}))
+        if not isinstance(network, nn.Module):
+            raise Fault(f"build returned {type(network).__name__} for {architecture!r}; return an nn.Module")
         return network
 
     def defect(self, architecture: str) -> str:
