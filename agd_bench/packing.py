@@ -36,31 +36,14 @@ class Member:
     seconds_left: float | None = None
 
 
-def kinship(trial: Trial) -> tuple[object, ...]:
-    """Equal for trials that may share a pack: everything is, but seed, hyperparameters and what they are for."""
-    return (
-        trial.search_space,
-        tuple(sorted(trial.search_space_options.items())),
-        trial.architecture,
-        trial.dataset,
-        trial.dataset_share,
-        trial.augment,
-        trial.algorithm,
-        trial.loss,
-        trial.profile,
-        trial.precision,
-        trial.epochs,
-        trial.batch_size,
-    )
-
-
-def run_replicas(members: Sequence[Member], workplace: Workplace, least_gain: float = replicas.LEAST_GAIN) -> list[TrialResult]:
+def run_replicas(members: Sequence[Member], workplace: Workplace, least_gain: float | None = None) -> list[TrialResult]:
     """Run one attempt at each of several trials, together where that pays.
 
     Args:
-        members: trials of equal `kinship`.
+        members: trials of equal `kin`.
         workplace: data, plug-ins, device and checkpoints.
-        least_gain: how many times as fast as one after the other a pack must be, by a short measurement; 0: whatever it is.
+        least_gain: how many times as fast as one after the other a pack must be, by a short measurement; 0: whatever it is;
+            null: `replicas.LEAST_GAIN`.
 
     Returns:
         Their results, in the same order.
@@ -71,7 +54,7 @@ def run_replicas(members: Sequence[Member], workplace: Workplace, least_gain: fl
         StorageFullError: no space for a checkpoint.
         ExecutorError: the device asked for does not exist.
     """
-    if len({kinship(member.trial) for member in members}) > 1:
+    if len({member.trial.kin for member in members}) > 1:
         raise ValueError("trials of a pack may differ in seeds and hyperparameters alone")
     attempts = [Attempt(member.trial, workplace, member.attempt, member.seconds_left) for member in members]
     results: dict[str, TrialResult] = {}
@@ -86,7 +69,7 @@ def run_replicas(members: Sequence[Member], workplace: Workplace, least_gain: fl
             else:
                 results[attempt.trial.id] = attempt.result(status, reason, None)
         with _charged(ready):
-            pack = _pack_of(ready, least_gain)
+            pack = _pack_of(ready, replicas.LEAST_GAIN if least_gain is None else least_gain)
         if pack is None:
             for attempt in ready:
                 results[attempt.trial.id] = _alone(attempt)

@@ -260,6 +260,9 @@ class Sweep(Record):
         profiles: which parameters the networks have (DESIGN, fair comparison 1).
         precision: arithmetic of forward and backward; never different between the algorithms of one comparison. `auto`: the fastest that
             the machine that begins the run has instructions for, which then holds for the whole run, wherever it goes on.
+        replicas: trials of one architecture, data set and algorithm that may train in one set of kernels, seeds above all: a pack, where a
+            short trial of it shows that it computes the same, to rounding, and pays (networks of linear layers). Their seconds are shared,
+            and each says how many they were. 1: none.
         baseline: label of the algorithm that the others are compared with; default: the first one listed.
         max_attempts: executions a trial may have when workers, nodes or drivers are lost.
         deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
@@ -281,6 +284,7 @@ class Sweep(Record):
     adaptive_seeds: AdaptiveSeeds | None = None
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
     precision: WantedPrecision = "float32"
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
     baseline: str = ""
     max_attempts: Annotated[int, Field(ge=1)] = 3
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -463,6 +467,14 @@ class Trial(Record):
         """Sixteen hexadecimal digits, equal for equal trials on every machine."""
         skipped = {"proposal", "stop_below", "diagnostics", "representative", "search_space_label", "algorithm_label"}
         return digest(self.model_dump(exclude=skipped))
+
+    @property
+    def kin(self) -> tuple[object, ...]:
+        """Equal for trials that may train in one pack: everything is, but seed, hyperparameters and what they are for."""
+        options = tuple(sorted(self.search_space_options.items()))
+        data = (self.dataset, self.dataset_share, self.augment)
+        training = (self.algorithm, self.loss, self.profile, self.precision, self.epochs, self.batch_size)
+        return (self.search_space, options, self.architecture, *data, *training)
 
     @property
     def settings(self) -> Scalars:

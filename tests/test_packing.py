@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agd_bench import packing
-from agd_bench.packing import Member, kinship, run_replicas
+from agd_bench.packing import Member, run_replicas
 from agd_bench.records import Trial, TrialResult
 from agd_bench.training import checkpointing, replicas
 from agd_bench.trial import Workplace, run_trial
@@ -139,7 +139,7 @@ def test_a_fault_of_one_does_not_fail_the_others(workplace: Workplace, monkeypat
 
 def test_only_kin_can_be_packed(workplace: Workplace) -> None:
     """Equal but for seed, hyperparameters and purpose; everything else keeps trials apart."""
-    assert kinship(trial()) == kinship(trial(seed=9, hyperparameters={"gain": 2.0}, purpose="tuning", number=3, proposal={"a": 1}))
+    assert trial().kin == trial(seed=9, hyperparameters={"gain": 2.0}, purpose="tuning", number=3, proposal={"a": 1}).kin
     for change in (
         {"architecture": "3x64"},
         {"precision": "bfloat16"},
@@ -148,7 +148,7 @@ def test_only_kin_can_be_packed(workplace: Workplace) -> None:
         {"profile": "as-published"},
         {"search_space_options": {"size": 4}},
     ):
-        assert kinship(trial()) != kinship(trial(**change))
+        assert trial().kin != trial(**change).kin
     with pytest.raises(ValueError, match="seeds and hyperparameters alone"):
         run_replicas([Member(trial()), Member(trial(epochs=4))], workplace)
     assert packing.run_replicas([], workplace) == []

@@ -10,7 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agd_bench.errors import AgdBenchError, ExecutorError
@@ -37,6 +37,7 @@ class _Running:
     attempt: int
     since: float
     deadline_seconds: float
+    pack: int = 1
 
 
 class Run:
@@ -143,7 +144,7 @@ class Run:
                     self._queue.put_back(trial)
                     self._closing = True
                 elif self._is_to_be_sent(trial):
-                    sendings.append((worker, self._start(trial, worker)))
+                    sendings.append((worker, self._start_pack(trial, worker)))
                     break
             if self._alone:
                 return sendings + self._assign_alone()
@@ -184,12 +185,19 @@ class Run:
             return left > 0
         return left >= typical
 
-    def _start(self, trial: Trial, worker: str) -> Task:
+    def _start_pack(self, trial: Trial, worker: str) -> Task:
+        """An attempt, with those that may share a pack with it; what was begun before is begun again alone."""
+        others = [] if self._queue.standings[trial.id].attempts else self._queue.take_kin(trial, self._plan.sweep.replicas - 1)
+        size = 1 + len(others)
+        first, *companions = (self._start(one, worker, size) for one in (trial, *others))
+        return replace(first, companions=tuple(companions))
+
+    def _start(self, trial: Trial, worker: str, pack: int = 1) -> Task:
         standing = self._queue.standings[trial.id]
-        attempt, deadline = standing.attempts + 1, self._deadlines.seconds(trial)
+        attempt, deadline = standing.attempts + 1, pack * self._deadlines.seconds(trial)
         self._store.start(trial, attempt, worker, deadline)
         self._queue.standings[trial.id] = standing._replace(attempts=attempt)
-        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline)
+        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, pack)
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
         return Task(trial, attempt, deadline)
@@ -241,7 +249,7 @@ class Run:
         """Attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
         now = time.monotonic()
         for running in list(self._running.values()):
-            allowed = min(running.deadline_seconds, self._deadlines.seconds(running.trial))
+            allowed = min(running.deadline_seconds, running.pack * self._deadlines.seconds(running.trial))
             if now - running.since > allowed + self._grace:
                 self._executor.kill(running.trial.id)
                 self._lose(running, f"no answer {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force")

@@ -18,7 +18,7 @@ import socket
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import ExecutorError
 from agd_bench.scheduling.executing import Outcome, RunTrial, Task, import_run_trial, limit_threads, perform
@@ -44,15 +44,17 @@ class Worker:
     """What an actor does: hold torch to its threads, and run one trial after the other."""
 
     def __init__(self, workplace: Workplace, run_trial: RunTrial | None) -> None:
-        self._workplace, self._run_trial = workplace, run_trial or import_run_trial()
+        self._workplace, self._run_trial = workplace, run_trial
+        if run_trial is None:
+            import_run_trial()  # with all that it needs, before the first trial
 
     def describe(self) -> dict[str, str]:
         """Versions here, once everything is imported and the threads are limited."""
         limit_threads(self._workplace.threads)
         return _versions()
 
-    def perform(self, task: Task) -> Outcome:
-        """Run one attempt."""
+    def perform(self, task: Task) -> list[Outcome]:
+        """Run one attempt, with its companions."""
         limit_threads(self._workplace.threads)
         return perform(task, self._workplace, self._run_trial)
 
@@ -226,6 +228,7 @@ class RayExecutor:
         self._disconnects = connect(address)
         self._ray: Any = importlib.import_module("ray")
         self._members: list[_Member] = []
+        self._orphans: list[Outcome] = []
         self._named = 0
         self._failures = 0
         try:
@@ -273,18 +276,21 @@ class RayExecutor:
         Raises:
             ExecutorError: no worker comes up any more, or one has another version.
         """
+        if self._orphans:
+            orphans, self._orphans = self._orphans, []
+            return orphans
         pending = {member.pending: member for member in self._members if member.pending is not None}
         if not pending:
             return []
         refs = list(pending)
         self._ray.wait(refs, num_returns=1, timeout=seconds)
         ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
-        outcomes = [self._collect(pending[ref]) for ref in ready]
+        outcomes = [outcome for ref in ready for outcome in self._collect(pending[ref])]
         self._check_coming()
-        return [outcome for outcome in outcomes if outcome is not None]
+        return outcomes
 
-    def _collect(self, member: _Member) -> Outcome | None:
-        """What a worker brought: an outcome, its readiness, or its death."""
+    def _collect(self, member: _Member) -> list[Outcome]:
+        """What a worker brought: outcomes, its readiness, or its death."""
         try:
             brought = self._ray.get(member.pending)
         except self._ray.exceptions.RayError as error:
@@ -293,12 +299,12 @@ class RayExecutor:
             member.coming = None
             self._failures = 0
             _check_versions(brought)
-            return None
+            return []
         member.task, member.ref = None, None
-        outcome: Outcome = brought
-        return outcome
+        outcomes: list[Outcome] = brought
+        return outcomes
 
-    def _bury(self, member: _Member, error: Exception) -> Outcome | None:
+    def _bury(self, member: _Member, error: Exception) -> list[Outcome]:
         """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
         exceptions = self._ray.exceptions
         self._remove(member)
@@ -311,11 +317,12 @@ class RayExecutor:
                 raise ExecutorError(f"{self._failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
         self._launch()
         if member.task is None:
-            return None
+            return []
         # Ray's own words name hosts and processes, which have no place in results; they are in the log.
         starved = isinstance(error, exceptions.OutOfMemoryError)
         reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
-        return Outcome(member.task.trial.id, member.task.attempt, "out of memory" if starved else "lost", message=reason)
+        kind: Literal["out of memory", "lost"] = "out of memory" if starved else "lost"
+        return [Outcome(one.trial.id, one.attempt, kind, message=reason) for one in member.task.pack]
 
     def _check_coming(self) -> None:
         late = [member for member in self._members if member.coming is not None and time.monotonic() - member.since > START_SECONDS]
@@ -328,9 +335,12 @@ class RayExecutor:
 
     def kill(self, trial_id: str) -> None:
         """End the worker that has this trial, and replace it."""
-        for member in [member for member in self._members if member.task is not None and member.task.trial.id == trial_id]:
-            self._remove(member)
-            self._launch()
+        for member in [member for member in self._members if member.task is not None]:
+            if member.task is not None and trial_id in {one.trial.id for one in member.task.pack}:
+                others = [one for one in member.task.pack if one.trial.id != trial_id]
+                self._orphans += [Outcome(one.trial.id, one.attempt, "lost", message="its pack was ended by force") for one in others]
+                self._remove(member)
+                self._launch()
 
     def refresh(self) -> None:
         """Replace every worker, and with it what its process holds of the devices' memory."""
