@@ -23,9 +23,9 @@ def calibrations(trials: pd.DataFrame, labels: Collection[str]) -> pd.DataFrame:
         labels: of the algorithms whose tuning scope is the sweep.
 
     Returns:
-        One row per group, algorithm and proposal: `search_space`, `dataset`, `profile`, `algorithm`, `number` (of the proposal, from 0),
+        Per group, algorithm and proposal made: `search_space`, `dataset`, `profile`, `algorithm`, `number` (the proposal's, from 0),
         `setting` (JSON of its values), `val_accuracy` (mean over the proposal's trials in this group; NaN where none was done),
-        `mean_val_accuracy` (over its trials in all groups), `not_done` (trials, in all groups, that did not end well),
+        `mean_val_accuracy` (over its trials in all groups), `not_done` (trials, in all groups, that did not end well or have not ended),
         `rank` (1: chosen; NaN: could not be).
 
     >>> rows = {"algorithm": "x", "study": "k", "purpose": "tuning", "search_space": "s", "dataset": ["d", "d", "e", "e"],
@@ -35,13 +35,13 @@ def calibrations(trials: pd.DataFrame, labels: Collection[str]) -> pd.DataFrame:
     >>> table[["dataset", "setting", "val_accuracy", "mean_val_accuracy", "rank"]].values.tolist()
     [['d', '{a}', 0.5, 0.6, 2.0], ['d', '{b}', 0.8, 0.7, 1.0], ['e', '{a}', 0.7, 0.6, 2.0], ['e', '{b}', 0.6, 0.7, 1.0]]
     """
-    rows = trials[trials["algorithm"].isin(labels) & (trials["purpose"] == "tuning")]
+    proposed = trials["algorithm"].isin(labels) & (trials["purpose"] == "tuning") & trials["hyperparameters"].notna()
+    rows = trials[proposed]
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     done = rows["status"] == "done"
     rows = rows.assign(reached=pd.to_numeric(rows["val_accuracy"]).where(done), not_done=(~done).astype("int64"))
-    proposed = rows.groupby(_PROPOSAL, sort=False, observed=True)
-    judged = proposed.agg(mean_val_accuracy=("reached", "mean"), not_done=("not_done", "sum"))
+    judged = rows.groupby(_PROPOSAL, sort=False, observed=True).agg(mean_val_accuracy=("reached", "mean"), not_done=("not_done", "sum"))
     # Of equal ones the earliest is chosen, as the tuner does.
     able = judged["mean_val_accuracy"].where(judged["not_done"] == 0)
     judged["rank"] = able.groupby(["algorithm", "study"], sort=False, observed=True).rank(ascending=False, method="first")

@@ -20,8 +20,8 @@ from agd_bench.optim.losses import LOSSES, cross_entropy, square
 from tests.algorithms.competitors import COMPETITORS
 
 # The forms of DSGD take other networks than the one here, and architecture-aware SGD takes a graph; files beside this one test them,
-# and those from packages of their own.
-APART = ("_", "dsgd", "architecture_aware")
+# and those from packages of their own or with torch's default weights.
+APART = ("_", "dsgd", "architecture_aware", "adam_constant", "sgd_constant")
 BUILT_IN = [module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith(APART)]
 NAMES = sorted(set(BUILT_IN) - set(COMPETITORS))
 AGDS = ("agd", "agd_all_layers", "agd_dual", "agd_operator")

@@ -1,0 +1,92 @@
+"""Our numbers beside the paper's: mean over trainings, how many, and an interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from agd_bench.errors import InputError
+from agd_bench.reproducing.defining import Reproduction, Scale, Value
+from agd_bench.store import Results
+
+COLUMNS = ["what", "published", "source", "ours", "low", "high", "n", "difference", "inside", "architecture", "algorithm", "measure", "run"]
+LEVEL = 0.95
+
+
+def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results]) -> pd.DataFrame:
+    """The paper's numbers with ours.
+
+    Args:
+        experiment: what was run.
+        scale: at which it was run.
+        results: by the name of the run; what is missing or has not ended has no number of ours.
+
+    Returns:
+        One row per number of the paper, in its order: `what`, `published` (accuracy as a share; NaN: the paper gives none), `source`;
+        `ours` (mean over the final trials that ended, a diverged one as 0; NaN: none did), `low`, `high` (95 % t interval of that mean
+        over trainings, of one network from different seeds or of different networks; NaN for fewer than two), `n` (trainings),
+        `difference` (ours − published), `inside` (whether the paper's number lies in the interval; null where either is missing),
+        `architecture` (trained; empty: several), `algorithm`, `measure`, `run`.
+
+    Raises:
+        InputError: an algorithm or an architecture that the run does not hold.
+    """
+    chosen = experiment.scale(scale)
+    values = experiment.values if chosen.values is None else chosen.values
+    rows = [_row(value, experiment.run_of(value), chosen, results) for value in values if _is_run(experiment, value, chosen)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"inside": "boolean"})
+
+
+def _is_run(experiment: Reproduction, value: Value, scale: Scale) -> bool:
+    return scale.runs is None or experiment.run_of(value) in scale.runs
+
+
+def _row(value: Value, run: str, scale: Scale, results: Mapping[str, Results]) -> dict[str, Any]:
+    architecture = value.architecture and scale.architectures.get(value.architecture, value.architecture)
+    numbers = _numbers(value, architecture, results[run]) if run in results else np.empty(0)
+    ours = float(numbers.mean()) if numbers.size else math.nan
+    low, high = _interval(numbers)
+    published = math.nan if value.published is None else value.published
+    comparable = math.isfinite(low) and math.isfinite(published)
+    return {
+        "what": value.what,
+        "published": published,
+        "source": value.source,
+        "ours": ours,
+        "low": low,
+        "high": high,
+        "n": numbers.size,
+        "difference": ours - published,
+        "inside": low <= published <= high if comparable else None,
+        "architecture": architecture or "",
+        "algorithm": value.algorithm,
+        "measure": value.measure,
+        "run": run,
+    }
+
+
+def _numbers(value: Value, architecture: str | None, results: Results) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The measure of each final trial that ended, a diverged one as 0."""
+    trials = results.trials
+    for column, wanted in (("algorithm", value.algorithm), ("architecture", architecture)):
+        if wanted is not None and wanted not in set(trials[column]):
+            raise InputError(f"{value.what!r} is of {column} {wanted!r}, which run {results.sweep.name!r} does not hold")
+    own = trials[(trials["purpose"] == "final") & (trials["algorithm"] == value.algorithm)]
+    if architecture is not None:
+        own = own[own["architecture"] == architecture]
+    ended = own[own["status"].isin(["done", "diverged"])]
+    reached = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0)
+    return reached.to_numpy(dtype=np.float64)
+
+
+def _interval(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
+    """The t interval of the mean, within [0, 1]; none for fewer than two numbers."""
+    if numbers.size < 2:
+        return math.nan, math.nan
+    half = float(stats.t.ppf((1 + LEVEL) / 2, numbers.size - 1)) * float(numbers.std(ddof=1)) / math.sqrt(numbers.size)
+    return max(0.0, float(numbers.mean()) - half), min(1.0, float(numbers.mean()) + half)
