@@ -1,6 +1,6 @@
 """How long `agd-bench check` takes for every built-in search space.
 
-    python -m tests.performance.check_time
+python -m tests.performance.check_time
 """
 
 from __future__ import annotations
