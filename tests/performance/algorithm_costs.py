@@ -1,10 +1,11 @@
 """Every training algorithm: its facts, the state that its optimizer keeps, and what a step costs beside torch's fused SGD.
 
-    python -m tests.performance.algorithm_costs [--rounds 15] [--write]
+    python -m tests.performance.algorithm_costs [--rounds 15] [--write] [--only NAME …]
 
 Each algorithm trains two networks through the harness's own step, in alternating rounds with SGD (Nesterov's momentum, weight decay,
-fused), one thread, CPU time. `--write` puts the table into agd_bench/algorithms/README.md. State is what the optimizer's `state_dict`
-holds after the steps, tensors in parameter groups included, over the bytes of the weights; what a step needs in passing is not in it.
+fused), one thread, CPU time. `--write` puts the table into agd_bench/algorithms/README.md; with `--only`, other rows stay, if measured
+under the same conditions. State is what the optimizer's `state_dict` holds after the steps, tensors in parameter groups included, over
+the bytes of the weights; what a step needs in passing is not in it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ NETWORKS: dict[str, tuple[str, str, dict[str, int]]] = {
 }
 """By name: search space, architecture, options."""
 BASELINE = "nas_bench_201_sgd"
-STEPS, BATCH_SIZE = 2, 64
+BATCH_SIZE = 64
+STEPS = {"convolutions": 2, "fully connected": 20}
+"""Of a round: some 50 ms."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Measured:
 class Stopwatch:
     """Makes a fit's optimizer count the CPU time of its steps; the whole steps are counted beside it."""
 
-    def __init__(self, fit: Fit) -> None:
-        self.fit, self.own, self._begun = fit, 0.0, 0.0
+    def __init__(self, fit: Fit, steps: int) -> None:
+        self.fit, self.steps, self.own, self._begun = fit, steps, 0.0, 0.0
         fit.optimizer.register_step_pre_hook(lambda *given: self._begin())
         fit.optimizer.register_step_post_hook(lambda *given: self._end())
 
@@ -69,10 +72,10 @@ class Stopwatch:
         self.own += time.process_time() - self._begun
 
     def run(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """CPU seconds of `STEPS` steps: of the optimizer alone, and whole."""
+        """CPU seconds of a round's steps: of the optimizer alone, and whole."""
         self.own = 0.0
         begun = time.process_time()
-        for _ in range(STEPS):
+        for _ in range(self.steps):
             self.fit.step(images, labels)
         whole = time.process_time() - begun
         assert self.own, "the optimizer does not call its step's hooks, so its time is not known"
@@ -118,7 +121,7 @@ def tensors(value: object) -> Iterator[Tensor]:
 def measure(algorithm: str, network: str, rounds: int) -> Measured | str:
     """The numbers, or why the algorithm refuses the network."""
     try:
-        ours, sgd = Stopwatch(fit_of(algorithm, network)), Stopwatch(fit_of(BASELINE, network))
+        ours, sgd = (Stopwatch(fit_of(name, network), STEPS[network]) for name in (algorithm, BASELINE))
     except Refused as refusal:
         return str(refusal)
     generator = torch.Generator().manual_seed(0)
@@ -157,9 +160,24 @@ def row(name: str, measured: Mapping[str, Measured | str]) -> str:
     return f"| {' | '.join(str(cell) for cell in [*cells, facts.get('LICENCE', ''), facts.get('PAPER', '')])} |"
 
 
+def conditions(rounds: int) -> str:
+    """On what, and how often, was measured."""
+    machine = cost.provenance(torch.device("cpu"))
+    return (
+        f"{machine['device']}, one thread, shared with other programs; Python {machine['python']}, torch {machine['torch']};\n"
+        f"n = {rounds} alternating rounds of {' or '.join(map(str, STEPS.values()))} steps, batch {BATCH_SIZE}, float32, channels-last."
+    )
+
+
+def kept(rounds: int) -> dict[str, str]:
+    """Rows of the page by algorithm, where it was measured under the same conditions; else none."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| algorithm |")]
+    return {line.split(" ", 2)[1]: line for line in rows} if conditions(rounds) in text else {}
+
+
 def page(lines: list[str], rounds: int) -> str:
     """The page: what the columns mean, on what was measured, the table."""
-    machine = cost.provenance(torch.device("cpu"))
     heads = [f"{kind}: {what}" for kind in NETWORKS for what in ("optimizer's step", "whole step")]
     header = ["algorithm", "tier", "state", *heads, "licence", "paper"]
     return f"""# Training algorithms
@@ -176,8 +194,7 @@ This page is written by `python -m tests.performance.algorithm_costs --write`.
 - Convolutions: a NAS-Bench-201 network of 5 cells a stage (`{CELL}`); fully connected: 4 layers of 256
   units; both matrix-only. `refused`: the algorithm does not train such networks, by its definition.
 
-{machine["device"]}, one thread, shared with other programs; Python {machine["python"]}, torch {machine["torch"]};
-n = {rounds} alternating rounds of {STEPS} steps, batch {BATCH_SIZE}, float32, kernels channels-last as the harness keeps them.
+{conditions(rounds)}
 
 | {" | ".join(header)} |
 |{"---|" * len(header)}
@@ -190,17 +207,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="State and step cost of every training algorithm")
     parser.add_argument("--rounds", type=int, default=15, help="alternating rounds an algorithm and network, at least 3")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} beside the algorithms")
-    parser.add_argument("--only", nargs="*", help="names of algorithms; default: every built-in one that is ready")
+    parser.add_argument("--only", nargs="*", help="measure these alone, and keep the page's other rows")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    lines = []
-    for name, source in sorted(plugins.find("algorithms").items()):
-        if plugins.lacks(source) or (given.only and name not in given.only):
-            continue
-        lines.append(row(name, {network: measure(name, network, given.rounds) for network in NETWORKS}))
-        print(lines[-1], flush=True)
+    names = [name for name, source in sorted(plugins.find("algorithms").items()) if not plugins.lacks(source)]
+    rows = kept(given.rounds)
+    for name in given.only or names:
+        rows[name] = row(name, {network: measure(name, network, given.rounds) for network in NETWORKS})
+        print(rows[name], flush=True)
     if given.write:
-        PAGE.write_text(page(lines, given.rounds), encoding="utf-8")
+        PAGE.write_text(page([rows[name] for name in sorted(rows) if name in names], given.rounds), encoding="utf-8")
         print(f"written: {PAGE.name}")
 
 
