@@ -17,8 +17,8 @@ from agd_bench.store import Results
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
 
-def promising(shortfalls: int) -> Results:
-    """Two algorithms, of which one guarantees the decrease of every step; so many of the first trial's steps fell short."""
+def promising(shortfalls: int, guarantee: str = "yes") -> Results:
+    """Two algorithms, of which one promises a decrease of every step; so many of the first trial's steps fell short."""
     results = simulate_results(simulate_trials(3, 1, ("sgd", "dsgd")))
     own = results.trials.loc[results.trials["algorithm"] == "dsgd", "trial_id"]
     sums = {"compared_steps": 10.0, "compared_promise": 1.0, "compared_decrease": 1.5, "shortfalls": 0.0}
@@ -26,7 +26,7 @@ def promising(shortfalls: int) -> Results:
         [(trial, 1, name, value) for trial in own for name, value in sums.items()], columns=["trial_id", "epoch", "name", "value"]
     )
     said.loc[(said["trial_id"] == own.iloc[0]) & (said["name"] == "shortfalls"), "value"] = shortfalls
-    attempts = results.attempts.assign(provenance=json.dumps({"descent_guarantee": "yes"}))
+    attempts = results.attempts.assign(provenance=json.dumps({"descent_guarantee": guarantee}))
     return dataclasses.replace(results, diagnostics=said, attempts=attempts)
 
 
@@ -49,6 +49,13 @@ def test_a_broken_guarantee_is_said_aloud() -> None:
     sentence, _ = tabulating.decreases(comparison(promising(2)))
     assert isinstance(sentence, str)
     assert sentence.startswith("dsgd guarantees the decrease of every step, but 2 of 30 kept less")
+
+
+def test_of_an_estimate_the_share_is_shown() -> None:
+    """A guess that was too high is no contradiction: its share stands in the table alone."""
+    (shown,) = tabulating.decreases(comparison(promising(6, "no")))
+    assert isinstance(shown, Table)
+    assert [cell.text for cell in shown.rows[0]] == ["dsgd", "estimate", "30", "0.1", "0.15", "1.50", "6", "20.0"]
 
 
 @pytest.mark.usefixtures("few_resamples")
