@@ -32,7 +32,7 @@ from agd_bench.records import Sweep
 PUBLISHED = {"depth": 0.962, "fully connected topologies": 0.838, "convolutional topologies": 0.856}
 """The paper's r on CIFAR-10, by what varies between the networks."""
 _EXPONENTS = (("signal_slope", "signal_low", "signal_high"), ("beside_signal", "beside_low", "beside_high"))
-LEAST_SPREAD = 0.1
+LEAST_SPREAD = 0.3
 """Standard deviation of the signal's logarithm below which it is taken for equal in all networks."""
 FEWEST = 4
 """Architectures below which no correlation is given."""
