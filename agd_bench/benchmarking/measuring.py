@@ -66,8 +66,8 @@ class Benchmark:
             thread on a CPU) and their `cpu_ratio` to the plain way, which other programs disturb least; `evaluation_share` of those
             seconds and `checkpoint_share` of a training's; `cpu_share`: CPU seconds had of those that the rung's threads could have
             had; `calls`, `waits` (host synchronisations) and `megabytes` (read and written) of a step, `data_calls` of making its
-            batch; `step_seconds` in one process; `launch_seconds` and `memory_seconds`: what those calls and bytes take, were they
-            nothing but calls and copies.
+            batch; `step_seconds` in one process (CPU seconds on a CPU); `launch_seconds` and `memory_seconds`: what those calls and
+            bytes take, were they nothing but calls and copies.
         parts: seconds of a step by `rung` and `part` (data, forward, backward with the loss, optimizer, rest): CPU seconds of one thread
             on a CPU, else wall-clock seconds with a wait for the device after each part.
         sample: one row for each drawn architecture and end of the ladder: `architecture`, `stratum`, `forward_flops` of an image,
@@ -179,13 +179,14 @@ def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_se
     """What one look at a rung says; columns as in `Benchmark.ladder`."""
     trained = workers.ask(rung, "train", rung.name, window_seconds)
     evaluated = workers.ask(rung, "evaluate", rung.name, window_seconds / 3)
-    single = workers.ask(rung, "train", rung.name, window_seconds, alone=True)[0]
-    checked = workers.ask(rung, "evaluate", rung.name, window_seconds / 3, alone=True)[0]
+    single = workers.ask(rung, "train", rung.name, window_seconds, True, alone=True)[0]
+    checked = workers.ask(rung, "evaluate", rung.name, window_seconds / 3, True, alone=True)[0]
     seconds, _ = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
     # The processes of a packed rung share the cores, and so the time in which they build.
     own_start = start_seconds * (cores() if rung.packed else 1)
     cpu_seconds, evaluation = _seconds_of(size, single.images / single.cpu_seconds, checked.images / checked.cpu_seconds, own_start)
     threads = 1 if rung.packed else cores()
+    by_cpu = workers.device_type == "cpu"
     return {
         "images_per_second": _rate(trained),
         "evaluated_per_second": _rate(evaluated),
@@ -193,7 +194,7 @@ def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_se
         "cpu_seconds": cpu_seconds,
         "evaluation_share": evaluation / cpu_seconds,
         "cpu_share": sum(window.cpu_seconds for window in trained) / sum(threads * window.seconds for window in trained),
-        "step_seconds": size.batch_size * single.seconds / single.images,
+        "step_seconds": size.batch_size * (single.cpu_seconds if by_cpu else single.seconds) / single.images,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -114,20 +114,33 @@ class Slice:
         else:
             self.fit.step(images, labels)
 
-    def train(self, seconds: float) -> Window:
-        """Steps until so many seconds are over, one at least."""
+    def train(self, seconds: float, own: bool = False) -> Window:
+        """Steps until so many seconds are over, one at least.
+
+        Args:
+            seconds: of the wall's clock.
+            own: by `clock_of` the device instead: as many steps whatever else the machine does.
+        """
         images, begun, cpu = 0, time.perf_counter(), time.process_time()
-        while not images or time.perf_counter() - begun < seconds:
+        over = self._over(seconds, own)
+        while not images or not over():
             batch, labels = next(self._endless)
             self._advance(batch, labels)
             images += len(labels)
         wait_for(self.device)
         return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
 
-    def evaluate(self, seconds: float) -> Window:
-        """Passes over the evaluated images until so many seconds are over, one at least."""
+    def _over(self, seconds: float, own: bool) -> Callable[[], bool]:
+        """Whether so many seconds from now are over."""
+        clock = clock_of(self.device) if own else time.perf_counter
+        end = clock() + seconds
+        return lambda: clock() >= end
+
+    def evaluate(self, seconds: float, own: bool = False) -> Window:
+        """Passes over the evaluated images until so many seconds are over, one at least; as `train`."""
         images, begun, cpu = 0, time.perf_counter(), time.process_time()
-        while not images or time.perf_counter() - begun < seconds:
+        over = self._over(seconds, own)
+        while not images or not over():
             if self.rung.data == "loader":
                 plain.evaluate(self.fit, self._moved(iter(self._tested)))
             else:

@@ -69,6 +69,7 @@ class Crew:
             device_type: `cpu` or `cuda`.
             packed: whether there are processes of one thread besides the one with all.
         """
+        self.device_type = device_type
         context = multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []

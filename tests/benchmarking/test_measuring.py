@@ -25,6 +25,8 @@ def one_process(device_type: str, packed: bool) -> Iterator[Any]:
     station = Station(torch.device(device_type), 0)
 
     class Alone:
+        device_type = "cpu"
+
         def ask(self, rung: Any, method: str, *arguments: Any, alone: bool = False) -> list[Any]:
             return [station.answer(method, arguments)]
 

@@ -1,11 +1,12 @@
-"""How long an AGD step takes beside torch's fused SGD step, on weights alone, and how many calls it makes.
+"""How long an AGD step takes beside torch's fused SGD step and beside AGD tap by tap, on weights alone, and how many calls it makes.
 
     OMP_NUM_THREADS=1 python tests/performance/agd_step.py [--rounds 41] [--device cpu] [--layout channels-last]
 
-Both optimizers step the same shapes in one process, in alternating order, on one thread. On a CPU what is compared is
+All optimizers step the same shapes in one process, in alternating order, on one thread. On a CPU what is compared is
 process CPU time, which other processes disturb less than wall time; elsewhere wall time, after waiting for the device.
-Printed are medians and quartiles over rounds of the ratio AGD / fused SGD, and calls per step: operations that reach torch's
-dispatcher, views and the profiler's marks aside, each at least one kernel on a GPU. Kernels of convolutions lie in memory as the
+Printed are medians and quartiles over rounds of the ratio AGD / fused SGD, the median of
+AGD / AGD tap by tap, and calls per step: operations that reach torch's dispatcher, views and the profiler's marks aside, each at least one
+kernel on a GPU. Kernels of convolutions lie in memory as the
 harness keeps them (channels last) unless another layout is asked for. The first line says on what it ran.
 """
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from agd_bench.benchmarking.plain import PlainAGD
 from agd_bench.optim.agd import AGD
 
 Shapes = list[tuple[int, ...]]
@@ -88,23 +90,24 @@ def seconds(step: Callable[[], object], repeats: int, device: str) -> float:
     return (clock() - start) / repeats
 
 
-def compare(shapes: Shapes, rounds: int, device: str, layout: str) -> tuple[list[float], list[float], int, int]:
-    """Times of both steps by round, in seconds (AGD, SGD), and calls per step (AGD, SGD)."""
+def compare(shapes: Shapes, rounds: int, device: str, layout: str) -> tuple[list[list[float]], list[int]]:
+    """Times of the steps by round, in seconds, and calls per step: of AGD, SGD, and AGD tap by tap."""
     agd = AGD(parameters(shapes, device, layout))
     sgd = torch.optim.SGD(parameters(shapes, device, layout), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
+    plain = PlainAGD(parameters(shapes, device, layout))
     counts = []
-    for optimizer in (agd, sgd):
+    for optimizer in (agd, sgd, plain):
         optimizer.step()
         with Calls() as calls:  # type: ignore[no-untyped-call]
             optimizer.step()
         counts.append(calls.count)
     # One measurement lasts about 20 ms, far above the clock's resolution.
     repeats = max(1, round(0.02 / seconds(sgd.step, 5, device)))
-    times: dict[Any, list[float]] = {agd: [], sgd: []}
+    times: dict[Any, list[float]] = {agd: [], sgd: [], plain: []}
     for index in range(rounds):
-        for optimizer in (agd, sgd) if index % 2 else (sgd, agd):
-            times[optimizer].append(seconds(optimizer.step, repeats, device))
-    return times[agd], times[sgd], counts[0], counts[1]
+        for optimizer in (agd, sgd, plain)[:: 1 if index % 2 else -1]:
+            times[optimizer].append(seconds(optimizer.step, max(1, repeats // 10) if optimizer is plain else repeats, device))
+    return list(times.values()), counts
 
 
 def processor(device: str) -> str:
@@ -128,15 +131,16 @@ def main() -> None:
     torch.set_num_threads(1)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"{processor(options.device)}, {os.cpu_count()} cores, 1 thread; {versions}; kernels {options.layout}")
-    print("weights        tensors  Mparams   AGD ms   SGD ms  ratio     quartiles    n  calls AGD/SGD")
+    print("weights        tensors  Mparams   AGD ms   SGD ms  ratio     quartiles  / tap by tap    n  calls AGD/SGD/tap by tap")
     for name, shapes in (("nas_bench_201", nas_bench_201()), ("mlp 10x256", mlp()), ("resnet_18", resnet_18())):
-        agd, sgd, agd_calls, sgd_calls = compare(shapes, options.rounds, options.device, options.layout)
+        (agd, sgd, plain), calls = compare(shapes, options.rounds, options.device, options.layout)
         ratios = [a / s for a, s in zip(agd, sgd, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         size = sum(torch.Size(shape).numel() for shape in shapes) / 1e6
         print(
             f"{name:14} {len(shapes):7} {size:8.2f} {1e3 * statistics.median(agd):8.3f} {1e3 * statistics.median(sgd):8.3f} "
-            f"{middle:6.2f} {f'{low:.2f} to {high:.2f}':>13} {len(ratios):4} {f'{agd_calls} / {sgd_calls}':>14}"
+            f"{middle:6.2f} {f'{low:.2f} to {high:.2f}':>13} "
+            f"{statistics.median(a / p for a, p in zip(agd, plain, strict=True)):13.3f} {len(ratios):4} {' / '.join(map(str, calls)):>24}"
         )
 
 
