@@ -54,25 +54,47 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the source file and of the underscored neighbours that it imports, sixteen hexadecimal digits."""
-        files = [self.path, *_shared_sources(self.path)]
+        """SHA-256 of the source file and of the neighbours that it builds on, sixteen hexadecimal digits."""
+        package = (self.module or "").rpartition(".")[0]
+        files = [self.path, *_shared_sources(self.path, package)]
         return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def _shared_sources(path: Path) -> list[Path]:
-    """The `_NAME.py` files of the same folder that a plug-in imports: what they do is part of what it does."""
-    neighbours = {other.stem: other for other in path.parent.glob("_*.py") if other.stem != "__init__"}
+def _shared_sources(path: Path, package: str) -> list[Path]:
+    """The files of the same folder that a plug-in imports: what they do is part of what it does.
+
+    Those are its `_NAME.py` neighbours and, in an installed package, other plug-ins that it names by the package, with what these
+    build on in turn.
+    """
+    found: dict[str, Path] = {}
+    waiting = [path]
+    while waiting:
+        for other in _neighbours(waiting.pop(), package):
+            if other != path and other.stem not in found:
+                found[other.stem] = other
+                waiting += [] if other.stem.startswith("_") else [other]
+    return [found[name] for name in sorted(found)]
+
+
+def _neighbours(path: Path, package: str) -> list[Path]:
+    """The files of the folder that one file imports."""
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError:
         return []  # importing it says what is wrong
     imported = {name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for name in _imported_names(node)}
-    return [neighbours[name] for name in sorted(imported & set(neighbours))]
+    stems = {name.rpartition(".")[2] for name in imported if name.rpartition(".")[2].startswith("_")}
+    if package:
+        stems |= {name.removeprefix(f"{package}.") for name in imported if name.rpartition(".")[0] == package}
+    return [other for stem in sorted(stems - {"__init__"}) if (other := path.with_name(f"{stem}.py")).is_file()]
 
 
 def _imported_names(node: ast.Import | ast.ImportFrom) -> list[str]:
-    modules = [alias.name for alias in node.names] + ([node.module] if isinstance(node, ast.ImportFrom) and node.module else [])
-    return [module.rpartition(".")[2] for module in modules]
+    """Dotted names of modules that a statement may import."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    module = node.module or ""
+    return [module, *(f"{module}.{alias.name}" for alias in node.names)]
 
 
 def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:

@@ -191,6 +191,25 @@ def test_a_digest_holds_what_plugins_share(tmp_path: Path) -> None:
     assert digest(alone) == before[1]
 
 
+def test_a_digest_holds_the_plugins_of_the_package_that_one_builds_on(tmp_path: Path) -> None:
+    """Named by the package, and with what they build on in turn; a module of the same name elsewhere is another one."""
+    texts = {"frozen": "from pack import searched", "searched": "from pack._shared import WIDTH", "_shared": "WIDTH = 1", "other": ""}
+    texts |= {"namesake": "from elsewhere.optim import searched"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+
+    def digests() -> dict[str, str]:
+        return {name: plugins.Source("algorithms", name, tmp_path / f"{name}.py", f"pack.{name}", "pack").digest for name in texts}
+
+    before = digests()
+    (tmp_path / "searched.py").write_text("from pack._shared import WIDTH as W")
+    between = digests()
+    assert {name for name in texts if between[name] != before[name]} == {"frozen", "searched"}
+    (tmp_path / "_shared.py").write_text("WIDTH = 2")
+    after = digests()
+    assert {name for name in texts if after[name] != between[name]} == {"frozen", "searched", "_shared"}
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [

@@ -43,6 +43,22 @@ class Value(Record):
     source: str = ""
 
 
+class Listed(Record):
+    """A published table of a search space that a run is held against, architecture by architecture and as a ranking.
+
+    Attributes:
+        run: name of the run; null: the only one.
+        algorithm: label in the sweep.
+        epochs: the published budget whose accuracies are compared one by one.
+        split: which published accuracies: of the `validation` or the `test` split, as the table has it.
+    """
+
+    run: str | None = None
+    algorithm: str
+    epochs: int
+    split: str
+
+
 class Run(Record):
     """One sweep of the experiment.
 
@@ -87,6 +103,7 @@ class Reproduction(Record):
         sweep: the experiment at the paper's scale, without a name.
         runs: sweeps that differ in something; one where nothing does.
         values: the paper's numbers.
+        listed: the published table that holds the rest of them; null: none does.
         scales: smaller versions by name.
     """
 
@@ -97,7 +114,8 @@ class Reproduction(Record):
     unknown: str = ""
     sweep: dict[str, Any]
     runs: Annotated[tuple[Run, ...], Field(min_length=1)] = (Run(name="all"),)
-    values: Annotated[tuple[Value, ...], Field(min_length=1)]
+    values: tuple[Value, ...] = ()
+    listed: Listed | None = None
     scales: dict[str, Scale] = Field(default_factory=dict)
 
     def scale(self, name: str) -> Scale:
@@ -133,7 +151,7 @@ class Reproduction(Record):
                     raise InputError(f"reproduction {self.name!r}, run {run.name!r}, scale {scale!r}: {place}: {fault['msg']}") from None
         return made
 
-    def run_of(self, value: Value) -> str:
+    def run_of(self, value: Value | Listed) -> str:
         """The name of the run in which a number is measured."""
         return value.run or self.runs[0].name
 

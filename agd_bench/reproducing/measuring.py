@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from agd_bench.errors import InputError
+from agd_bench.reproducing.averaging import t_interval
 from agd_bench.reproducing.defining import Reproduction, Scale, Value
+from agd_bench.reproducing.listing import listed_rows
 from agd_bench.store import Results
 
 COLUMNS = ["what", "published", "source", "ours", "low", "high", "n", "difference", "inside", "architecture", "algorithm", "measure", "run"]
-LEVEL = 0.95
 
 
 def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results]) -> pd.DataFrame:
@@ -33,12 +33,17 @@ def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results
         `difference` (ours − published), `inside` (whether the paper's number lies in the interval; null where either is missing),
         `architecture` (trained; empty: several), `algorithm`, `measure`, `run`.
 
+        An experiment that is held against a published table has first, for each published budget, the agreement of the two rankings
+        (`kendall_tau`; published: what seed noise would leave of it, NaN where it cannot be told; its interval is a bootstrap over
+        architectures, and n counts these), then the mean over architectures and each of them (`accuracy`).
+
     Raises:
-        InputError: an algorithm or an architecture that the run does not hold.
+        InputError: an algorithm or an architecture that the run does not hold, or no published table at hand.
     """
     chosen = experiment.scale(scale)
+    rows = listed_rows(experiment, results)
     values = experiment.values if chosen.values is None else chosen.values
-    rows = [_row(value, experiment.run_of(value), chosen, results) for value in values if _is_run(experiment, value, chosen)]
+    rows += [_row(value, experiment.run_of(value), chosen, results) for value in values if _is_run(experiment, value, chosen)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"inside": "boolean"})
 
 
@@ -50,7 +55,7 @@ def _row(value: Value, run: str, scale: Scale, results: Mapping[str, Results]) -
     architecture = value.architecture and scale.architectures.get(value.architecture, value.architecture)
     numbers = _numbers(value, architecture, results[run]) if run in results else np.empty(0)
     ours = float(numbers.mean()) if numbers.size else math.nan
-    low, high = _interval(numbers)
+    low, high = t_interval(numbers)
     published = math.nan if value.published is None else value.published
     comparable = math.isfinite(low) and math.isfinite(published)
     return {
@@ -82,11 +87,3 @@ def _numbers(value: Value, architecture: str | None, results: Results) -> np.nda
     ended = own[own["status"].isin(["done", "diverged"])]
     reached = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0)
     return reached.to_numpy(dtype=np.float64)
-
-
-def _interval(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
-    """The t interval of the mean, within [0, 1]; none for fewer than two numbers."""
-    if numbers.size < 2:
-        return math.nan, math.nan
-    half = float(stats.t.ppf((1 + LEVEL) / 2, numbers.size - 1)) * float(numbers.std(ddof=1)) / math.sqrt(numbers.size)
-    return max(0.0, float(numbers.mean()) - half), min(1.0, float(numbers.mean()) + half)

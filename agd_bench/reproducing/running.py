@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agd_bench import sweeping
+from agd_bench.gathering import gather_evidence
 from agd_bench.reproducing.defining import Reproduction
 from agd_bench.store import Results
 
@@ -35,7 +36,8 @@ def reproduce(
         options: of `sweeping.run`, such as `device` or `num_workers`.
 
     Returns:
-        What is stored in the end, by the name of the run; runs that were not begun in time are left out.
+        What is stored in the end, by the name of the run, with published accuracies where `AGD_BENCH_PUBLISHED` names some; runs that were
+        not begun in time are left out.
 
     Raises:
         AgdBenchError: as its kinds say; what was finished is kept.
@@ -47,5 +49,6 @@ def reproduce(
         if left is not None and left <= 0:
             break
         with observing() as observer:
-            results[name] = sweeping.run(sweep, out / name, observer=observer, time_limit_seconds=left, **dict(options or {}))
+            held = sweeping.run(sweep, out / name, observer=observer, time_limit_seconds=left, **dict(options or {}))
+        results[name] = gather_evidence(held)
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -127,6 +128,36 @@ def test_a_smaller_scale_says_what_it_reduced(tmp_path: Path) -> None:
     text = publish_reproduction(asked, "tiny", results, tmp_path / "pages").read_text()
     assert "Eight units." in text
     assert "**What cannot be concluded:** Much." in text
+
+
+def test_a_published_table_is_held_against_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ranking first, then the mean and each architecture by its name; without the table the message says what names it."""
+    names = plan(open_reproduction("nas_bench_201").sweeps("cpu")["all"]).sweep.search_spaces[0]
+    sweep = {
+        "epochs": 1,
+        "seeds": 2,
+        "search_spaces": [{**names.model_dump(), "architectures": 4, "options": {"channels": 4, "cells": 1}}],
+        "datasets": [{"name": "digits", "share": 0.1}],
+        "algorithms": [{"name": "nas_bench_201_sgd"}],
+    }
+    listed = {"algorithm": "nas_bench_201_sgd", "epochs": 12, "split": "test"}
+    asked = experiment(sweep=sweep, runs=[{"name": "all"}], values=[], listed=listed, scales={})
+    monkeypatch.delenv("AGD_BENCH_PUBLISHED", raising=False)
+    results = run(asked, PAPER_SCALE, tmp_path / "runs")
+    with pytest.raises(InputError, match="AGD_BENCH_PUBLISHED names"):
+        measured(asked, PAPER_SCALE, results)
+    trials = results["all"].trials
+    means = trials[trials["status"] == "done"].groupby("architecture")["test_accuracy"].mean()
+    published = pd.DataFrame({"architecture": means.index, "accuracy": 1 - means.rank().to_numpy() / 10})
+    published = published.assign(search_space="nas_bench_201", dataset="digits", epochs=12, split="test", training=0, trainings=1)
+    table = measured(asked, PAPER_SCALE, {"all": dataclasses.replace(results["all"], published=published)})
+    assert table.loc[0, "ours"] == pytest.approx(-1)
+    assert table.loc[0, "n"] == len(means)
+    assert table[["what", "n"]].values.tolist()[1] == ["mean over architectures", len(means)]
+    assert table.loc[1, "ours"] == pytest.approx(means.mean())
+    each = table.iloc[2:].set_index("what")
+    assert set(each.index) == set(means.index)
+    assert each["ours"].to_dict() == pytest.approx(means.to_dict())
 
 
 def test_what_was_not_run_in_time_is_missing_and_said(tmp_path: Path) -> None:
