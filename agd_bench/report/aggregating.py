@@ -108,7 +108,8 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         `progress` of a run that has not ended.
     """
     begun = _coded(in_sweep_order(results))
-    trials = analysis.complete_cases(begun)
+    complete = analysis.complete_cases(begun)
+    trials = trained_rows(complete)  # results of equal networks count once
     rows = {str(label): places for label, places in trials.groupby("algorithm", sort=False).indices.items()}
 
     def of(*labels: str) -> pd.DataFrame:
@@ -121,10 +122,10 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         for evidence, computed in BY_EVIDENCE.items():
             if len(getattr(results, evidence)):
                 tables |= {name: compute(trials, results) for name, compute in computed.items()}
-        tables["failures"] = failures(begun)
+        tables["failures"] = failures(trained_rows(begun))
         times = _times(trials, results)
     if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
-        tables["progress"] = progress(results, begun, trials)
+        tables["progress"] = progress(results, begun, complete)
     pairs = [(baseline, label) for label in challengers(results) if {baseline, label} <= rows.keys()]
     tables |= _by_pair({name: _naming(compare) for name, compare in BY_CHALLENGER.items()}, pairs, of)
     tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
@@ -260,8 +261,8 @@ def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> p
 
 
 def in_sweep_order(results: Results) -> pd.DataFrame:
-    """The trials that were trained, those of the sweep's first algorithm first; within an algorithm in plan order."""
-    trials = trained_rows(results.trials)
+    """The trials, those of the sweep's first algorithm first; within an algorithm in plan order."""
+    trials = results.trials
     places = {choice.label: place for place, choice in enumerate(results.sweep.algorithms)}
     # A key first and a stable sort after: equal places keep the order of the plan.
     order = trials["algorithm"].map(places).fillna(len(places)).argsort(kind="stable")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from agd_bench.analysis import accuracy_table, charged_cost, trained_rows
 from agd_bench.records import CurvePoint, Plan, Trial, TrialResult
-from agd_bench.report.aggregating import in_sweep_order
+from agd_bench.report import aggregates
 from agd_bench.scheduling.dividing import Part, part_of
 from agd_bench.scheduling.driving import Run
 from agd_bench.scheduling.executing import Outcome, Task
@@ -62,7 +62,9 @@ def test_results_are_passed_on(tmp_path: Path) -> None:
     for name in ("charged_seconds", "flops", "attempts", "tuning_seconds", "energy_joules"):
         assert with_copies[name].equals(without[name])
     pd.testing.assert_frame_equal(accuracy_table(results.trials), accuracy_table(trained_rows(results.trials)))
-    assert set(in_sweep_order(results)["trial_id"]) == set(trained_rows(results.trials)["trial_id"])
+    tables = aggregates(results)
+    assert "progress" not in tables
+    assert set(tables["accuracy"]["architectures"]) == {2}
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed", "refused"])
