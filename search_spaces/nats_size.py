@@ -85,6 +85,36 @@ def _reduction_edges(node: int, prefix: str) -> list[tuple[int, int, int, int, s
     return [(node, node + 2, 1, 1, f"{prefix}shortcut.1"), *residual]
 
 
+def size(architecture: str, in_channels: int, num_classes: int, image_size: int, cells: int = 1) -> tuple[int, int]:
+    """Parameters and multiply-adds of a network as published, without building it.
+
+    Args:
+        architecture: its string.
+        in_channels: of the images.
+        num_classes: logits a network gives.
+        image_size: pixels a side.
+        cells: as for `build`.
+
+    Returns:
+        Trainable scalars, and the multiply-adds of convolutions and classifier for one image.
+    """
+    widths = channels_of(architecture)
+    channels = widths[0]
+    weights = 9 * in_channels * channels
+    parameters, multiply_adds = weights + 2 * channels, weights * image_size**2
+    for number, width in enumerate(widths):
+        if number % 2:
+            image_size = (image_size + 1) // 2
+            weights, normalised = (9 + 1) * channels * width + 9 * width**2, 2 * width
+        else:
+            changed = int(channels != width)
+            weights = (18 + changed) * channels * width + 27 * width**2 + (cells - 1) * 45 * width**2
+            normalised = (5 * cells + changed) * width
+        parameters, multiply_adds = parameters + weights + 2 * normalised, multiply_adds + weights * image_size**2
+        channels = width
+    return parameters + 2 * channels + (channels + 1) * num_classes, multiply_adds + channels * num_classes
+
+
 class _Convolution(nn.Sequential):
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         convolution = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -28,6 +29,15 @@ def test_order_and_sizes_are_the_published_ones(index: int) -> None:
     for (classes, image), published in sizes.items():
         parameters, multiply_adds = size_of(space.build, architecture, classes=classes, size=image)
         assert (parameters, multiply_adds + classes) == tuple(round(1e6 * value) for value in published)
+        assert space.size(architecture, 3, classes, image) == (parameters, multiply_adds)
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_sizes_from_the_definition_are_those_of_built_networks(cells: int) -> None:
+    """With skips that change the channels and that do not, for an odd image, and with more cells."""
+    build = partial(space.build, cells=cells)
+    for architecture in ("8:16:64:8:32", "24:24:24:8:8"):
+        assert space.size(architecture, 1, 7, 9, cells=cells) == size_of(build, architecture, 1, 7, 9)
 
 
 def test_every_architecture_is_listed_once() -> None:
