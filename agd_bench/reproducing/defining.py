@@ -15,10 +15,12 @@ from pydantic import Field, ValidationError
 
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.records import Name, Record, Sweep
+from agd_bench.sweeps import open_sweep
 
 PAPER_SCALE = "paper"
-Measure = Literal["test_accuracy", "train_accuracy"]
-"""What is compared: an accuracy of final trials after their last epoch, averaged; a diverged trial counts as 0."""
+Measure = Literal["test_accuracy", "train_accuracy", "prediction_r"]
+"""What is compared: an accuracy of final trials after their last epoch, averaged, where a diverged trial counts as 0; or the correlation of
+predicted with searched learning rates over all architectures of the run."""
 
 
 class Value(Record):
@@ -27,8 +29,8 @@ class Value(Record):
     Attributes:
         what: in a few words; distinct within the experiment.
         run: name of the run that it is measured in; null: the only one.
-        algorithm: label in the sweep.
-        architecture: the network; null: all of the run's, averaged.
+        algorithm: label in the sweep; of a correlation, the one that predicts.
+        architecture: the network; null: all of the run's.
         measure: what the number is.
         published: the paper's number, an accuracy as a share in [0, 1]; null: the paper gives none for this one.
         source: where it stands, if not in the text: for example "read off figure 4".
@@ -64,10 +66,12 @@ class Run(Record):
 
     Attributes:
         name: distinct within the experiment.
+        builtin: the built-in sweep that it starts from; null: from nothing.
         sweep: keys of the sweep with their values in this run.
     """
 
     name: Name
+    builtin: str | None = None
     sweep: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -112,7 +116,7 @@ class Reproduction(Record):
     paper: str
     differs: str
     unknown: str = ""
-    sweep: dict[str, Any]
+    sweep: dict[str, Any] = Field(default_factory=dict)
     runs: Annotated[tuple[Run, ...], Field(min_length=1)] = (Run(name="all"),)
     values: tuple[Value, ...] = ()
     listed: Listed | None = None
@@ -142,7 +146,9 @@ class Reproduction(Record):
         made = {}
         for run in self.runs:
             if run.name in names:
-                asked = {"name": f"{self.name}-{run.name}", "description": self.title, **self.sweep, **chosen.sweep, **run.sweep}
+                begun = {} if run.builtin is None else open_sweep(run.builtin).model_dump()
+                about = {"name": f"{self.name}-{run.name}", "description": self.title}
+                asked = {**begun, **about, **self.sweep, **chosen.sweep, **run.sweep}
                 try:
                     made[run.name] = Sweep.model_validate(asked)
                 except ValidationError as error:

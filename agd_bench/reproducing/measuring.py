@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from agd_bench.analysis import predicted_rates, prediction_correlation
 from agd_bench.errors import InputError
 from agd_bench.reproducing.averaging import t_interval
 from agd_bench.reproducing.defining import Reproduction, Scale, Value
@@ -33,6 +34,8 @@ def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results
         `difference` (ours − published), `inside` (whether the paper's number lies in the interval; null where either is missing),
         `architecture` (trained; empty: several), `algorithm`, `measure`, `run`.
 
+        A `prediction_r` is Pearson's correlation with its interval by Fisher's z, and n counts the architectures.
+
         An experiment that is held against a published table has first, for each published budget, the agreement of the two rankings
         (`kendall_tau`; published: what seed noise would leave of it, NaN where it cannot be told; its interval is a bootstrap over
         architectures, and n counts these), then the mean over architectures and each of them (`accuracy`).
@@ -53,9 +56,10 @@ def _is_run(experiment: Reproduction, value: Value, scale: Scale) -> bool:
 
 def _row(value: Value, run: str, scale: Scale, results: Mapping[str, Results]) -> dict[str, Any]:
     architecture = value.architecture and scale.architectures.get(value.architecture, value.architecture)
-    numbers = _numbers(value, architecture, results[run]) if run in results else np.empty(0)
-    ours = float(numbers.mean()) if numbers.size else math.nan
-    low, high = t_interval(numbers)
+    found = _Found(math.nan, math.nan, math.nan, 0)
+    if run in results:
+        found = _correlation(value, results[run]) if value.measure == "prediction_r" else _accuracy(value, architecture, results[run])
+    ours, low, high, n = found
     published = math.nan if value.published is None else value.published
     comparable = math.isfinite(low) and math.isfinite(published)
     return {
@@ -65,7 +69,7 @@ def _row(value: Value, run: str, scale: Scale, results: Mapping[str, Results]) -
         "ours": ours,
         "low": low,
         "high": high,
-        "n": numbers.size,
+        "n": n,
         "difference": ours - published,
         "inside": low <= published <= high if comparable else None,
         "architecture": architecture or "",
@@ -75,8 +79,26 @@ def _row(value: Value, run: str, scale: Scale, results: Mapping[str, Results]) -
     }
 
 
-def _numbers(value: Value, architecture: str | None, results: Results) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The measure of each final trial that ended, a diverged one as 0."""
+class _Found(NamedTuple):
+    """A number of ours, the ends of its interval, and how many it is of."""
+
+    ours: float
+    low: float
+    high: float
+    n: int
+
+
+def _correlation(value: Value, results: Results) -> _Found:
+    """Pearson's r of predicted with searched learning rates, over the architectures of all search spaces of the run."""
+    table = prediction_correlation(predicted_rates(results.trials, results.rate_factors, results.sweep))
+    for row in table[table["predicted"] == value.algorithm].to_dict("records"):
+        r, low, high, n = (row[f"pooled_{name}"] for name in ("pearson", "pearson_low", "pearson_high", "architectures"))
+        return _Found(float(r), float(low), float(high), int(n))
+    return _Found(math.nan, math.nan, math.nan, 0)
+
+
+def _accuracy(value: Value, architecture: str | None, results: Results) -> _Found:
+    """The mean over the final trials that ended, a diverged one as 0."""
     trials = results.trials
     for column, wanted in (("algorithm", value.algorithm), ("architecture", architecture)):
         if wanted is not None and wanted not in set(trials[column]):
@@ -85,5 +107,5 @@ def _numbers(value: Value, architecture: str | None, results: Results) -> np.nda
     if architecture is not None:
         own = own[own["architecture"] == architecture]
     ended = own[own["status"].isin(["done", "diverged"])]
-    reached = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0)
-    return reached.to_numpy(dtype=np.float64)
+    numbers = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0).to_numpy(dtype=np.float64)
+    return _Found(float(numbers.mean()) if numbers.size else math.nan, *t_interval(numbers), numbers.size)

@@ -111,7 +111,7 @@ def _written(value: float, measure: str) -> str:
     """An accuracy in per cent, a correlation with two decimals."""
     if value != value:  # NaN alone differs from itself
         return MISSING
-    return f"{value:.2f}" if measure == TAU else f"{100 * value:.1f}"
+    return f"{value:.2f}" if measure in (TAU, "prediction_r") else f"{100 * value:.1f}"
 
 
 def _write_index(folder: Path) -> None:

@@ -1,0 +1,35 @@
+"""Mechanic on AdamW with one setting for everything, chosen by random search over three workloads that no leaderboard uses.
+
+A second entry beside `mechanic`, which stands at its authors' defaults; calibrated as the frozen baselines were.
+The built-in sweep `calibration` searched; leaderboards/calibration has every proposal. Six proposals are few, and its networks and
+trainings are small: the setting is calibrated for trainings of this kind, not for all.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from agd_bench.algorithms import mechanic as searched
+from agd_bench.algorithms._calibrated import SETTINGS
+from agd_bench.algorithms.mechanic import diagnostics, loss, prepare
+
+__all__ = ["build", "diagnostics", "loss", "prepare"]
+
+RANGES: dict[str, dict[str, object]] = {}
+TIER = "learning-rate-free"
+PACKAGES = ("mechanic_pytorch",)
+EXTRA = "competitors"
+PAPER = "Cutkosky, Defazio & Mehta 2023, arXiv 2306.00144"
+SOURCE = "calibration of agd-bench's own (leaderboards/calibration), after Priya Kasimbeg et al., arXiv 2505.24005"
+LICENCE = "MIT; package mechanic-pytorch: Apache-2.0"
+
+
+def build(network: nn.Module, steps: int) -> tuple[Optimizer, LRScheduler]:
+    """The optimizer and its schedule over `steps` training steps, with the calibrated setting.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    return searched.build(network, steps, **SETTINGS["mechanic"])

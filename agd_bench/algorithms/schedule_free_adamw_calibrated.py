@@ -1,0 +1,34 @@
+"""Schedule-free AdamW with one setting for everything, chosen by random search over three workloads that no leaderboard uses.
+
+A second entry beside `schedule_free_adamw`, which stands at its authors' defaults; calibrated as the frozen baselines were.
+The built-in sweep `calibration` searched; leaderboards/calibration has every proposal. Six proposals are few, and its networks and
+trainings are small: the setting is calibrated for trainings of this kind, not for all.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim import Optimizer
+
+from agd_bench.algorithms import schedule_free_adamw as searched
+from agd_bench.algorithms._calibrated import SETTINGS
+from agd_bench.algorithms.schedule_free_adamw import diagnostics, loss, prepare
+
+__all__ = ["build", "diagnostics", "loss", "prepare"]
+
+RANGES: dict[str, dict[str, object]] = {}
+TIER = "learning-rate-free"
+PACKAGES = ("schedulefree",)
+EXTRA = "competitors"
+PAPER = "Defazio et al. 2024, arXiv 2405.15682"
+SOURCE = "calibration of agd-bench's own (leaderboards/calibration), after Priya Kasimbeg et al., arXiv 2505.24005"
+LICENCE = "MIT; package schedulefree: Apache-2.0"
+
+
+def build(network: nn.Module, steps: int) -> Optimizer:
+    """The optimizer, with the calibrated setting.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+    return searched.build(network, steps, **SETTINGS["schedule_free_adamw"])

@@ -1,0 +1,64 @@
+"""The calibrated entries: the settings that the published calibration chose, on workloads that no leaderboard uses."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from agd_bench import plugins
+from agd_bench.algorithms._calibrated import SETTINGS
+from agd_bench.optim.losses import cross_entropy
+
+LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
+SEARCHED = {name: f"{name}_tuned" if name in ("adamw", "nadamw", "sgd") else name for name in SETTINGS}
+
+
+def test_settings_are_those_of_the_published_calibration() -> None:
+    """The final trials of each algorithm were trained with them, on every workload."""
+    trials = pd.read_csv(LEADERBOARDS / "calibration" / "trials.csv")
+    final = trials[trials["purpose"] == "final"]
+    chosen = final.groupby("algorithm")["hyperparameters"].unique()
+    assert {label: [json.loads(text) for text in texts] for label, texts in chosen.items()} == {k: [v] for k, v in SETTINGS.items()}
+    assert dict(final.groupby("algorithm")["algorithm_name"].first()) == SEARCHED
+
+
+def test_no_leaderboard_uses_what_they_were_calibrated_on() -> None:
+    """Neither a search space on a data set of the calibration stands in another sweep that is published."""
+    used: dict[str, set[tuple[str, str]]] = {}
+    for path in LEADERBOARDS.glob("*/sweep.json"):
+        sweep = json.loads(path.read_text(encoding="utf-8"))
+        used[path.parent.name] = {(space["name"], data["name"]) for space in sweep["search_spaces"] for data in sweep["datasets"]}
+    calibration = used.pop("calibration")
+    assert len(calibration) == 3
+    assert {name: sorted(pairs & calibration) for name, pairs in used.items() if pairs & calibration} == {}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_trains_as_the_searched_algorithm_with_the_setting(name: str) -> None:
+    """The same weights after five steps, the same loss and preparation, and a digest that holds what it builds on."""
+    frozen, searched = (importlib.import_module(f"agd_bench.algorithms.{one}") for one in (f"{name}_calibrated", SEARCHED[name]))
+    assert frozen.RANGES == {}
+    assert (frozen.loss, frozen.prepare) == (searched.loss, searched.prepare)
+    assert set(SETTINGS[name]) == set(plugins.ranges_of(searched))
+    images, labels = torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+    weights = []
+    for module, values in ((frozen, {}), (searched, SETTINGS[name])):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        built = module.build(network, 5, **values)
+        optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
+        for _ in range(5):
+            optimizer.zero_grad()
+            torch.autograd.backward(cross_entropy(network(images), labels))
+            optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+        weights.append([parameter.detach() for parameter in network.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
