@@ -88,6 +88,8 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
+            if matrix.data_ptr() != kernel.data_ptr():  # somebody gave the parameter another storage: a pack of replicas does
+                matrix.data = as_matrix(kernel.detach())
             matrix.grad = None if kernel.grad is None else _columns_as(kernel, kernel.grad)
         for part in self._parts:
             part.step()

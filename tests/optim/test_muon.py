@@ -107,6 +107,17 @@ def test_a_state_goes_on_as_if_nothing_had_happened() -> None:
     assert all(torch.equal(a, b) for a, b in zip(made.parameters(), other.parameters(), strict=True))
 
 
+def test_a_parameter_may_get_another_storage() -> None:
+    """Updates go to where the weights are now, as if they had always been there."""
+    still, moved = network(), network()
+    optimizers = [Muon(still), Muon(moved)]
+    for parameter in moved.parameters():
+        parameter.data = torch.stack([parameter.data, parameter.data])[1]
+    for made, optimizer in zip((still, moved), optimizers, strict=True):
+        train(made, optimizer, 2)
+    assert all(torch.equal(a, b) for a, b in zip(still.parameters(), moved.parameters(), strict=True))
+
+
 def test_a_matrix_must_be_a_view() -> None:
     """Other memory formats are refused, since updates would be lost in a copy."""
     kernel: Tensor = torch.zeros(4, 3, 2, 2)
