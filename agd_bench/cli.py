@@ -151,6 +151,13 @@ def run(
         list[str] | None,
         typer.Option("--from", metavar="RUN", help="Take in what this run or published leaderboard holds first; only the rest is trained."),
     ] = None,
+    pack: Annotated[
+        bool, typer.Option("--pack", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
+    ] = False,
+    timed: Annotated[
+        int | None,
+        typer.Option("--timed", min=0, help="With --pack: architectures whose first trials have the GPU to themselves. Default: 4."),
+    ] = None,
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="TIME", help="End cleanly after 600 (seconds), 45m or 8h; go on another time.")
     ] = None,
@@ -187,6 +194,8 @@ def run(
                 observer=display,
                 time_limit_seconds=seconds_of(time_limit) if time_limit else None,
                 part=part,
+                pack=pack,
+                timed=timed,
                 start_from=[_locate_run(one) for one in start_from or ()],
             )
     except KeyboardInterrupt:

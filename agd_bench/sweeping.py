@@ -77,6 +77,8 @@ def run(
     time_limit_seconds: float | None = None,
     part: str | None = None,
     start_from: Sequence[Path | str] = (),
+    pack: bool = False,
+    timed: int | None = None,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
 
@@ -94,6 +96,9 @@ def run(
         time_limit_seconds: from now; what is not done by then is left to the next call.
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs whose results are merged into this run first.
+        pack: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
+        timed: architectures of each comparison whose first trials have a shared GPU to themselves, so that their seconds compare;
+            default: 4.
 
     Returns:
         What is stored in the end.
@@ -104,6 +109,7 @@ def run(
     """
     from agd_bench.scheduling.dividing import Part
     from agd_bench.scheduling.running import run as run_plan
+    from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES
 
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     own = None if part is None else Part.parse(part)
@@ -126,6 +132,8 @@ def run(
         store_url=store_url,
         stop_at=stop_at,
         part=own,
+        pack=pack,
+        timed=TIMED_ARCHITECTURES if timed is None else timed,
     )
     return load_results(store_url or folder)
 

@@ -15,6 +15,7 @@ from agd_bench.analysis.descending import decreases, total_decreases
 from agd_bench.analysis.dosing import dose_outcomes, skip_outcomes, sweep_skip_runs
 from agd_bench.analysis.explaining import interaction_drivers, interaction_explained
 from agd_bench.analysis.featuring import architecture_features
+from agd_bench.analysis.laning import seconds_by_lane
 from agd_bench.analysis.overlapping import top_k_overlap
 from agd_bench.analysis.pairing import GROUP, METRICS, comparison_groups, trained_rows
 from agd_bench.analysis.powering import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
@@ -85,6 +86,7 @@ __all__ = [
     "reference_targets",
     "scope_bias",
     "search_bands",
+    "seconds_by_lane",
     "shift_of_gap",
     "skip_outcomes",
     "skip_runs",

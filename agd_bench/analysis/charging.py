@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agd_bench.analysis.laning import mixed_groups
 from agd_bench.analysis.pairing import GROUP
 from agd_bench.errors import UnknownNameError
 
@@ -29,7 +30,7 @@ def charged_cost(
         trials: the table of trials.
         baseline: label of the algorithm that ratios refer to; default: no ratios.
         by_architecture: one row per architecture as well, instead of the sum over them.
-        attempts: the table of attempts, from which to tell on what devices the seconds were spent; default: not told.
+        attempts: the table of attempts, from which to tell whether the seconds were spent on shared devices; default: not told.
 
     Returns:
         One row per group and algorithm (and `architecture`): `search_space`, `dataset`, `profile`, `algorithm`;
@@ -40,7 +41,8 @@ def charged_cost(
         `attempts` and the ledger (see `ledger`): `seconds_final`, `seconds_tuning`, `seconds_pruned`, `seconds_diverged`, `seconds_failed`,
         `seconds_refused`, `seconds_lost`, whose sum is `charged_seconds`; `flops_final` … `flops_lost` likewise; `lost_attempts`.
         With attempts `exclusive_share` (share of the charged seconds in which the trial had the device to itself, in [0, 1]; NaN where no
-        attempt recorded it). With a baseline `seconds_ratio` and `flops_ratio` (algorithm / baseline; below 1: cheaper).
+        attempt recorded it). With a baseline `seconds_ratio` and `flops_ratio` (algorithm / baseline; below 1: cheaper); with attempts, no
+        `seconds_ratio` (NaN) where some trials shared their device and others had it to themselves: see `seconds_by_lane`.
 
     Raises:
         UnknownNameError: no algorithm of the baseline's label.
@@ -72,7 +74,12 @@ def charged_cost(
         if attempts is not None:
             cost["exclusive_share"] = _exclusive_share(trials, attempts, keys)
     table = cost.reset_index()
-    return table if baseline is None else _with_ratios(table, baseline, keys)
+    if baseline is None:
+        return table
+    table = _with_ratios(table, baseline, keys)
+    mixed = set() if attempts is None else mixed_groups(trials, attempts)
+    table.loc[[group in mixed for group in table[GROUP].itertuples(index=False, name=None)], "seconds_ratio"] = np.nan
+    return table
 
 
 def ledger(trials: pd.DataFrame) -> pd.DataFrame:

@@ -42,10 +42,16 @@ def count_cases(rows: pd.DataFrame) -> dict[str, int]:
         rows: of the table of trials, of one group.
 
     Returns:
-        `architectures` (with a complete case) and `cases`.
+        `algorithms` (with a final trial), `ahead` (those of which one has ended), `architectures` (with a
+        complete case) and `cases`.
     """
-    complete = _complete_finals(rows[rows["purpose"] == "final"])
-    return {"architectures": complete["architecture"].nunique(), "cases": len(complete[["architecture", "seed"]].drop_duplicates())}
+    final = rows[rows["purpose"] == "final"]
+    complete, ended = _complete_finals(final), final[~final["status"].isin(UNDER_WAY)]
+    algorithms = {"algorithms": final["algorithm"].nunique(), "ahead": ended["algorithm"].nunique()}
+    return algorithms | {
+        "architectures": complete["architecture"].nunique(),
+        "cases": len(complete[["architecture", "seed"]].drop_duplicates()),
+    }
 
 
 def _is_balanced(trials: pd.DataFrame) -> bool:

@@ -102,6 +102,8 @@ def _charged_ratio(column: str) -> Callable[[Tables, Arguments], Estimate]:
 
     def ask(tables: Tables, arguments: Arguments) -> Estimate:
         _check_labels(tables, arguments, PAIR)
+        if column == "charged_seconds" and len(tables.get("lanes", ())):
+            return Estimate()  # of devices that were shared and devices that were not: their sums compare nothing
         ranks, cost = tables["ranks"], tables["cost_by_architecture"]
         charges = []
         for name in ("baseline", "challenger"):

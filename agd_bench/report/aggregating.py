@@ -27,7 +27,8 @@ WHOLE: dict[str, Compute] = {
     "aggregate_scores": lambda trials, results: analysis.aggregate_scores(trials, resamples=resamples_of(trials)),
     "critical_difference": lambda trials, results: analysis.critical_difference(trials),
     "cost": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, attempts=results.attempts),
-    "cost_by_architecture": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, by_architecture=True),
+    "cost_by_architecture": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, True, results.attempts),
+    "lanes": lambda trials, results: analysis.seconds_by_lane(trials, results.attempts, results.sweep.baseline_label),
     "anytime_curves": lambda trials, results: analysis.anytime_curves(trials, random_algorithms=random_algorithms(results)),
     "search_bands": lambda trials, results: analysis.search_bands(trials, random_algorithms(results)),
     "scope_bias": lambda trials, results: analysis.scope_bias(trials, results.sweep, resamples=resamples_of(trials)),
@@ -50,7 +51,7 @@ WHOLE: dict[str, Compute] = {
     "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
 }
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
-IF_ANY = ("decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
+IF_ANY = ("lanes", "decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
 """Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
 BY_EVIDENCE: dict[str, dict[str, Compute]] = {
     "rate_factors": {
@@ -245,8 +246,8 @@ def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> p
 
     Returns:
         One row per group: `search_space`, `dataset`, `profile`; `planned` and `ended` (trials), `compared` (those of them that ended and
-        are in the tables), `architectures` (that every algorithm has trained from at least one seed) and `cases` (pairs of architecture and
-        seed that every algorithm has trained).
+        are in the tables), `algorithms` and `ahead` (those of which a final trial has ended), `architectures` (that all of the latter have
+        trained from at least one seed) and `cases` (pairs of architecture and seed that they have trained).
     """
     planned = planned_counts(results).groupby(GROUP, sort=False)["planned"].sum()
 

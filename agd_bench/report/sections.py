@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from agd_bench.analysis import Finding, finding, prediction_sentence, published_sentence
-from agd_bench.analysis.phrasing import known
+from agd_bench.analysis.phrasing import count, known
 from agd_bench.report import picturing, tabulating
 from agd_bench.report.comparing import Builder, Comparison, Part, group_title, make_part, split_groups
 from agd_bench.store import Results
@@ -18,7 +18,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("Does the published ranking hold?", (picturing.published, tabulating.published, tabulating.published_top), False),
     ("Do predicted learning rates hold?", (picturing.predictions,), False),
     ("Which settings were chosen for all workloads?", (tabulating.calibrations,), False),
-    ("What does it cost, and when does tuning pay?", (picturing.cost, picturing.crossovers, picturing.anytime), False),
+    ("What does it cost, and when does tuning pay?", (picturing.cost, tabulating.lanes, picturing.crossovers, picturing.anytime), False),
     ("What drives the shifts?", (picturing.drivers,), True),
     ("How do the algorithms compare?", (picturing.contrasts,), True),
     ("Tables", (tabulating.algorithms, tabulating.agreement, tabulating.transfer, tabulating.views, tabulating.architectures), False),
@@ -100,7 +100,8 @@ def _partial(progress: pd.DataFrame | None) -> str:
     if not row["cases"]:
         return f"{said} No architecture has been trained by every algorithm from one seed yet, so nothing here compares like with like."
     waiting = row["ended"] - row["compared"]
-    left = f"; {waiting} more ended trials wait for their counterparts" if waiting else ""
-    cases = f"{row['cases']} pairs of architecture and seed{left}"
-    compared = f"Compared are the {row['architectures']} architectures that every algorithm has trained ({cases})."
+    left = f"; {count(waiting, 'more ended trial')} without all counterparts" if waiting else ""
+    everyone = row["ahead"] == row["algorithms"]
+    whose = "every algorithm has trained" if everyone else f"{row['ahead']} of {row['algorithms']} algorithms have trained so far"
+    compared = f"Compared: {count(row['architectures'], 'architecture')} that {whose} ({count(row['cases'], 'training')} of each{left})."
     return f"{said} {compared} Every number here can still change."

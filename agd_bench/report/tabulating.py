@@ -298,6 +298,30 @@ def decisions(comparison: Comparison) -> Iterator[Shown]:
     yield Table(f"{comparison.anchor}-decisions", "What adaptive seeds decided", columns, rows, len(rows), "data/order_decisions.csv")
 
 
+def lanes(comparison: Comparison) -> Iterator[Shown]:
+    """Seconds of a training where some shared their device and others did not."""
+    records = comparison.records("lanes") if "lanes" in comparison.tables else []
+    if not records:
+        return
+    yield (
+        "Some trainings shared their device and others had it to themselves, so their seconds are not added up here to be compared; "
+        "each lane compares on its own, and FLOPs compare throughout."
+    )
+    columns = (
+        Column("Lane", "timing: the device was its own; packed: it was shared", numeric=False),
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Trials", "final ones that were done in the lane"),
+        Column("Cases", "architecture and seed that every algorithm has done in the lane"),
+        Column("Time of one", "mean over those cases"),
+        Column("× baseline", "the same of the baseline, on those cases"),
+    )
+    writers = (
+        ("lane", str), ("algorithm", str), ("trials", str), ("cases", str), ("seconds_per_trial", seconds), ("seconds_ratio", times),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    yield Table(f"{comparison.anchor}-lanes", "Time of a training by lane", columns, rows, len(rows), "data/lanes.csv")
+
+
 def transfer(comparison: Comparison) -> Iterator[Shown]:
     """What choosing by another ranking loses."""
     if len(comparison.algorithms) < 2:

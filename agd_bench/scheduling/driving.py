@@ -16,9 +16,10 @@ from pathlib import Path
 from agd_bench.errors import AgdBenchError, ExecutorError
 from agd_bench.records import Plan, Status, Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
-from agd_bench.scheduling.executing import Executor, Outcome, Task
+from agd_bench.scheduling.executing import Device, Executor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Meter, Observer, Snapshot
 from agd_bench.scheduling.queueing import Queue, Tuner
+from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES, Sharing
 from agd_bench.store import OUT_OF_MEMORY, Store
 
 TICK_SECONDS = 0.5
@@ -37,6 +38,9 @@ class _Running:
     attempt: int
     since: float
     deadline_seconds: float
+    device: Device
+    number: int
+    exclusive: bool
     pack: int = 1
 
 
@@ -52,6 +56,7 @@ class Run:
         checkpoints: folder of the trials' checkpoints, cleared of those of ended trials; null: none.
         grace_seconds: how long after its deadline a silent attempt is ended by force.
         stop_at: `time.monotonic()` at which the run ends, whatever is left to do; null: when nothing is.
+        timed: architectures whose first trials have a shared device to themselves.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Run:
         checkpoints: Path | None = None,
         grace_seconds: float = GRACE_SECONDS,
         stop_at: float | None = None,
+        timed: int = TIMED_ARCHITECTURES,
     ) -> None:
         standings = store.standings()
         pruned = [study for study in plan.studies if study.pruner != "none"]
@@ -76,6 +82,8 @@ class Run:
         self._deadlines = Deadlines(plan, standings)
         self._meter = Meter(plan, standings)
         self._running: dict[str, _Running] = {}
+        self._sharing = Sharing(plan, timed)
+        self._held: list[Trial] = []
         self._alone: list[Trial] = []
         self._refreshed = False
         self._stop: AgdBenchError | None = None
@@ -134,21 +142,45 @@ class Run:
     # -------------------------------------------------------------------------------------------------- send
 
     def _assign(self) -> list[tuple[str, Task]]:
-        """Give idle workers something to do; a trial that needs the executor for itself waits until it is empty."""
+        """Give idle workers something to do; a trial that needs the executor, or its device, for itself waits until it is empty."""
         sendings: list[tuple[str, Task]] = []
         for worker in self._executor.idle:
             if self._closing or any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running):
                 break
+            device = self._executor.device_of(worker)
+            if not self._has_room(device):
+                continue
+            if self._held:
+                sendings.append((worker, self._start(self._held.pop(0), worker)))
+                continue
             while not self._alone and not self._closing and (trial := self._queue.take()) is not None:
                 if not self._would_end_in_time(trial):
                     self._queue.put_back(trial)
                     self._closing = True
                 elif self._is_to_be_sent(trial):
-                    sendings.append((worker, self._start_pack(trial, worker)))
+                    if self._sharing.is_timed(trial, device) and self._at_work(device):
+                        self._held.append(trial)
+                    else:
+                        sendings.append((worker, self._start_pack(trial, worker)))
                     break
             if self._alone:
                 return sendings + self._assign_alone()
         return sendings
+
+    def _at_work(self, device: Device) -> list[_Running]:
+        return [running for running in self._running.values() if running.device.name == device.name]
+
+    def _has_room(self, device: Device) -> bool:
+        """Whether another attempt may begin on the device; one of the timing lane that waits needs it empty."""
+        at_work = self._at_work(device)
+        if self._held or any(running.exclusive for running in at_work):
+            return not at_work
+        return len(at_work) < self._sharing.number(device)
+
+    def _slots(self) -> int:
+        """Attempts at a time, for the estimate of the time left: on shared devices as many as there are now."""
+        shared = any(running.device.slots > 1 for running in self._running.values())
+        return max(1, len(self._running)) if shared else self._executor.slots
 
     def _assign_alone(self) -> list[tuple[str, Task]]:
         """The first trial that memory did not suffice for, on fresh workers, once nothing else runs."""
@@ -186,8 +218,9 @@ class Run:
         return left >= typical
 
     def _start_pack(self, trial: Trial, worker: str) -> Task:
-        """An attempt, with those that may share a pack with it; what was begun before is begun again alone."""
-        others = [] if self._queue.standings[trial.id].attempts else self._queue.take_kin(trial, self._plan.sweep.replicas - 1)
+        """An attempt, with those that may share a pack with it; what was begun before, or shares its device already, is begun alone."""
+        alone = self._queue.standings[trial.id].attempts or self._executor.device_of(worker).slots > 1
+        others = [] if alone else self._queue.take_kin(trial, self._plan.sweep.replicas - 1)
         size = 1 + len(others)
         first, *companions = (self._start(one, worker, size) for one in (trial, *others))
         return replace(first, companions=tuple(companions))
@@ -197,10 +230,15 @@ class Run:
         attempt, deadline = standing.attempts + 1, pack * self._deadlines.seconds(trial)
         self._store.start(trial, attempt, worker, deadline)
         self._queue.standings[trial.id] = standing._replace(attempts=attempt)
-        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, pack)
+        device = self._executor.device_of(worker)
+        number = self._sharing.number(device)
+        full = len(self._at_work(device)) + 1 >= number
+        exclusive = device.slots > 1 and (number == 1 or self._sharing.is_timed(trial, device) or standing.out_of_memory > 0)
+        judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts have it easier than their number says
+        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, device, judged, exclusive, pack)
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
-        return Task(trial, attempt, deadline)
+        return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)
 
     # ------------------------------------------------------------------------------------------------ what came back
 
@@ -220,6 +258,7 @@ class Run:
         self._store.finish(self._with_sampler(running.trial, outcome.result), running.attempt, outcome.result.total_seconds)
         del self._running[outcome.trial_id]
         self._meter.stopped(running.trial)
+        self._sharing.note(running.device, running.number, outcome.result)
         if outcome.result.status == "done" and running.attempt == 1:
             self._deadlines.note(running.trial, outcome.result.total_seconds)
         self._ended(running.trial, running.attempt, outcome.result)
@@ -233,6 +272,7 @@ class Run:
     def _lose(self, running: _Running, reason: str, out_of_memory: bool = False) -> None:
         trial, seconds = running.trial, time.monotonic() - running.since
         if out_of_memory:
+            self._sharing.starved(running.device)
             self._store.lose(trial.id, running.attempt, seconds, reason, outcome=OUT_OF_MEMORY)
         else:
             self._store.lose(trial.id, running.attempt, seconds, reason)
@@ -294,7 +334,7 @@ class Run:
 
     def _tell(self, event: Event) -> None:
         """Note an event, to be made known once what it says is on the disk."""
-        self._events.append((event, self._meter.snapshot(self._executor.slots)))
+        self._events.append((event, self._meter.snapshot(self._slots())))
 
     def _publish(self) -> None:
         """After a commit: log and tell what happened, and remove the checkpoints of what ended."""
@@ -308,4 +348,4 @@ class Run:
             if self._observer is not None:
                 self._observer(event, snapshot)
         if self._observer is not None:
-            self._observer(None, self._meter.snapshot(self._executor.slots))
+            self._observer(None, self._meter.snapshot(self._slots()))

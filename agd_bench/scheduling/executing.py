@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from agd_bench.errors import AgdBenchError, ExecutorError, OutOfMemory
 from agd_bench.records import Trial, TrialResult
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
+
+
+class Device(NamedTuple):
+    """What workers compute on.
+
+    Attributes:
+        name: of its own within the run.
+        slots: workers that it has; one: nothing is shared.
+        memory_bytes: all of its memory; null: not known, or a CPU's.
+    """
+
+    name: str
+    slots: int = 1
+    memory_bytes: int | None = None
+
 
 RunTrial = Callable[[Trial, "Workplace", int, float | None], TrialResult]
 
@@ -25,12 +40,14 @@ class Task:
         attempt: its number, from 1.
         seconds_left: until its deadline.
         companions: attempts at other trials that are to share a pack with this one; they have no companions.
+        exclusive: whether it has its device to itself; null: as the executor's workplace says.
     """
 
     trial: Trial
     attempt: int
     seconds_left: float
     companions: tuple[Task, ...] = ()
+    exclusive: bool | None = None
 
     @property
     def pack(self) -> tuple[Task, ...]:
@@ -69,6 +86,9 @@ class Executor(Protocol):
     @property
     def idle(self) -> list[str]:
         """Names of the workers that would take an attempt at this moment."""
+
+    def device_of(self, worker: str) -> Device:
+        """What an idle worker computes on."""
 
     def submit(self, worker: str, task: Task) -> None:
         """Begin an attempt, and those that it shares a pack with, on an idle worker."""
@@ -113,6 +133,8 @@ def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> lis
             here, where they run.
     """
     try:
+        if task.exclusive is not None:
+            workplace = replace(workplace, exclusive=task.exclusive)
         results = _results(task, workplace, run_trial)
         return [Outcome(one.trial.id, one.attempt, "result", result) for one, result in zip(task.pack, results, strict=True)]
     except (OutOfMemory, MemoryError) as error:
@@ -172,6 +194,10 @@ class InProcessExecutor:
     def idle(self) -> list[str]:
         """This process, unless the last attempt's outcome was not fetched yet."""
         return [] if self._ended else ["in-process"]
+
+    def device_of(self, worker: str) -> Device:
+        """One device, one attempt at a time."""
+        return Device(worker)
 
     def submit(self, worker: str, task: Task) -> None:
         """Run the attempt, to its end."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
+import math
 import os
 import platform
 import socket
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executing import Outcome, RunTrial, Task, import_run_trial, limit_threads, perform
+from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, import_run_trial, limit_threads, perform
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 START_SECONDS = 300.0
 """Longest time for a worker to come up: it imports torch, perhaps from a slow shared disk."""
 CONNECT_SECONDS = 5.0
+MOST_PACKED = 16
+"""Workers on one GPU at most: each holds a context, and time-slicing more of them brings nothing."""
 START_FAILURES = 3
 """Workers that may die one after the other while coming up, before the pool says that none can."""
 OBJECT_STORE_BYTES = 200 * 2**20
@@ -49,9 +52,9 @@ class Worker:
             import_run_trial()  # with all that it needs, before the first trial
 
     def describe(self) -> dict[str, str]:
-        """Versions here, once everything is imported and the threads are limited."""
+        """Versions here, once everything is imported and the threads are limited; with a GPU also which it is and its memory in bytes."""
         limit_threads(self._workplace.threads)
-        return _versions()
+        return _versions() | (_gpu() if self._workplace.device == "cuda" else {})
 
     def perform(self, task: Task) -> list[Outcome]:
         """Run one attempt, with its companions."""
@@ -61,6 +64,27 @@ class Worker:
 
 def _versions() -> dict[str, str]:
     return {"agd-bench": importlib.metadata.version("agd-bench"), "Python": platform.python_version()}
+
+
+def _gpu() -> dict[str, str]:
+    """The GPU of this worker, as its driver names it on every process and node, and all of its memory."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(0)
+    return {"GPU": str(properties.uuid), "memory": str(properties.total_memory)}
+
+
+def workers_per_gpu(num_workers: int | None, cpus: float, gpus: float, threads: int) -> int:
+    """How many workers each GPU gets where they share: as many as may turn out to pay.
+
+    Args:
+        num_workers: as the user said; null: as many as the cores allow.
+        cpus: cores of the cluster.
+        gpus: GPUs of the cluster.
+        threads: cores of a trial.
+    """
+    workers = num_workers or int(cpus // threads)
+    return max(1, min(MOST_PACKED, int(workers // max(1.0, gpus))))
 
 
 def gpus_and_device(device: str, gpus_per_trial: float | None, available: float) -> tuple[float, str]:
@@ -197,6 +221,7 @@ class _Member:
     coming: Any = None
     task: Task | None = None
     ref: Any = None
+    gpu: tuple[str, int] | None = None
 
     @property
     def pending(self) -> Any:
@@ -212,6 +237,7 @@ class RayExecutor:
         num_workers: actors; null: as many as fit.
         gpus_per_trial: share of a GPU for each; null: a whole one where there are some.
         address: `local`, or HOST:PORT of a running head.
+        pack: whether workers share GPUs; how many of them are at work on one is the driver's to say.
 
     Raises:
         ExecutorError: Ray is not reachable, what was asked for does not fit, or a node has another version.
@@ -224,6 +250,7 @@ class RayExecutor:
         num_workers: int | None = None,
         gpus_per_trial: float | None = None,
         address: str = "local",
+        pack: bool = False,
     ) -> None:
         self._disconnects = connect(address)
         self._ray: Any = importlib.import_module("ray")
@@ -234,7 +261,12 @@ class RayExecutor:
         try:
             resources = self._ray.cluster_resources()
             cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+            if pack and gpus_per_trial is not None:
+                raise ExecutorError("packing measures how many trials share a GPU; leave --gpus-per-trial out, or --pack")
             share, device = gpus_and_device(workplace.device, gpus_per_trial, gpus)
+            self._sharing = workers_per_gpu(num_workers, cpus, gpus, workplace.threads) if pack and device == "cuda" else 1
+            # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
+            share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
             self._size = pool_size(num_workers, cpus, gpus, workplace.threads, share)
             self._arguments = (replace(workplace, device=device, exclusive=share >= 1), run_trial)
             options = {"num_cpus": workplace.threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
@@ -255,6 +287,11 @@ class RayExecutor:
     def idle(self) -> list[str]:
         """Names of the workers that are up and have nothing to do."""
         return [member.name for member in self._members if member.pending is None]
+
+    def device_of(self, worker: str) -> Device:
+        """The GPU of an idle worker, if it is shared; else the worker has its own cores or GPU."""
+        gpu = next(member.gpu for member in self._members if member.name == worker)
+        return Device(worker) if gpu is None or self._sharing == 1 else Device(gpu[0], self._sharing, gpu[1])
 
     def _launch(self) -> None:
         name, self._named = f"worker-{self._named}", self._named + 1
@@ -299,6 +336,7 @@ class RayExecutor:
             member.coming = None
             self._failures = 0
             _check_versions(brought)
+            member.gpu = (brought["GPU"], int(brought["memory"])) if "GPU" in brought else None
             return []
         member.task, member.ref = None, None
         outcomes: list[Outcome] = brought

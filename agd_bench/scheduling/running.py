@@ -18,6 +18,7 @@ from agd_bench.scheduling.driving import GRACE_SECONDS, Run
 from agd_bench.scheduling.executing import Executor, InProcessExecutor, RunTrial
 from agd_bench.scheduling.progress import Meter, Observer
 from agd_bench.scheduling.queueing import OptunaTuner, Tuner
+from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES
 from agd_bench.store import Standing, Store
 
 if TYPE_CHECKING:
@@ -95,14 +96,17 @@ def _executor(
     num_workers: int | None,
     gpus_per_trial: float | None,
     ray_address: str | None,
+    pack: bool,
 ) -> Iterator[Executor]:
     executor: Executor
     if name == "in-process":
+        if pack:
+            raise InputError("packing needs a process for each trial; use the executor 'ray'")
         executor = InProcessExecutor(replace(workplace, exclusive=True), run_trial)
     elif name == "ray":
         from agd_bench.scheduling.pooling import RayExecutor
 
-        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local")
+        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", pack)
     else:
         raise InputError(f"executor {name!r}: allowed are 'ray' and 'in-process'")
     try:
@@ -127,6 +131,8 @@ def run(
     grace_seconds: float = GRACE_SECONDS,
     stop_at: float | None = None,
     part: Part | None = None,
+    pack: bool = False,
+    timed: int = TIMED_ARCHITECTURES,
 ) -> Path:
     """Do what is still to be done of a plan. Interrupt it at any moment and call it again: it goes on where it was.
 
@@ -147,6 +153,8 @@ def run(
         stop_at: `time.monotonic()` at which the run ends cleanly, whatever is left; the in-process executor overruns it by what is left
             of its trial. Null: no limit.
         part: which part of the plan to do; the store keeps all of it. Null: all.
+        pack: with Ray, let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
+        timed: architectures of each comparison whose trials from the first seed have a shared GPU to themselves, for their seconds.
 
     Returns:
         The run folder.
@@ -167,6 +175,6 @@ def run(
                 observer(None, Meter(own, standings).snapshot(1))
             return out
         fetch_datasets(own, workplace)
-        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address) as pool:
-            Run(own, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds, stop_at).drive()
+        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address, pack) as pool:
+            Run(own, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds, stop_at, timed).drive()
     return out

@@ -40,7 +40,7 @@ def test_only_cases_that_all_have_ended_are_compared(done: int, ahead: int) -> N
     assert len(kept) == 2 * done
     assert (kept["status"] == "done").all()
     pd.testing.assert_frame_equal(complete_cases(trials[trials["status"] == "done"]).reset_index(drop=True), kept)
-    assert count_cases(trials) == {"architectures": min(done, 30), "cases": done}
+    assert count_cases(trials) == {"algorithms": 2, "ahead": 2, "architectures": min(done, 30), "cases": done}
     cost = charged_cost(kept).set_index("algorithm")["charged_seconds"]
     assert cost["plain"] == cost["agd"] == done
     difference = accuracy_difference(kept, "plain", "agd").iloc[0]

@@ -95,7 +95,7 @@ def test_the_folder_of_a_growing_sweep_holds_what_was_begun(results: Results, tm
     assert counts.sum(axis=1).sum() == len(trials)
     said = (folder / "README.md").read_text()
     assert f"{len(trials) - len(ids)} of {len(trials)} planned trials have ended" in said
-    assert "Compared are the 9 architectures that every algorithm has trained (13 pairs of architecture and seed)" in said
+    assert "Compared: 9 architectures that every algorithm has trained (13 trainings of each)" in said
     again = publish_results(load_results(folder), tmp_path / "again")
     assert (again / "README.md").read_text() == said
     cut = pd.read_csv(folder / "trials.csv", dtype="str", keep_default_na=False)

@@ -12,9 +12,11 @@ import importlib.metadata
 import os
 import platform
 import resource
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +26,7 @@ from agd_bench.scheduling.dividing import Part, part_of
 from agd_bench.scheduling.driving import Run
 from agd_bench.scheduling.executing import InProcessExecutor
 from agd_bench.store import Store, join, load_results, merge_into, status
+from agd_bench.store.database import FILE
 from agd_bench.sweeps import open_sweep
 from tests.scheduling import plans
 
@@ -72,16 +75,19 @@ def run_slice(folder: Path, planned: Plan) -> float:
     return used / SLICE
 
 
-def finish_all(folder: Path, planned: Plan) -> None:
-    """Every trial ended, in one commit, for what comes after."""
-    with Store.open(folder, planned) as store:
-        standings = store.standings()
-        with store.together():
-            for trial in planned.all_trials:
-                if standings[trial.id].status == "pending":
-                    attempt = standings[trial.id].attempts + 1
-                    store.start(trial, attempt, "in-process", 60.0)
-                    store.finish(plans.result_of(trial, 0.001), attempt)
+def finish_all(folder: Path) -> None:
+    """Every trial ended with what one of the slice measured, by the database itself: here only their number matters."""
+    measured = ("train_loss", "val_accuracy", "test_accuracy", "train_seconds", "total_seconds", "charged_seconds", "flops", "parameters")
+    with closing(sqlite3.connect(folder / FILE)) as connection, connection:
+        (one,) = connection.execute("select trial_id from trials where status = 'done' limit 1").fetchone()
+        values = ", ".join(f"{name} = (select {name} from trials where trial_id = '{one}')" for name in measured)
+        fresh = "select trial_id from trials where status = 'pending'"
+        connection.execute(f"delete from attempts where trial_id in ({fresh})")
+        for table in ("attempts", "curves"):
+            names = [row[1] for row in connection.execute(f"pragma table_info({table})") if row[1] != "trial_id"]
+            copied = f"select t.trial_id, {', '.join(f'o.{name}' for name in names)} from ({fresh}) t, {table} o where o.trial_id = '{one}'"
+            connection.execute(f"insert into {table} (trial_id, {', '.join(names)}) {copied}")
+        connection.execute(f"update trials set status = 'done', attempts = 1, {values} where status = 'pending'")
 
 
 def main() -> None:
@@ -105,7 +111,7 @@ def main() -> None:
         slice_results = load_results(folder / "run")
         with Store.open(folder / "joined", planned) as store:
             timed("merge a slice", lambda: merge_into(store, planned, join([("a", slice_results)])))
-        timed("(end the other trials, in one commit)", lambda: finish_all(folder / "run", planned))
+        finish_all(folder / "run")
         timed("status of the whole", lambda: status(folder / "run"))
         timed("all before the first trial is sent, nothing left", lambda: prepare(folder / "run", planned))
         whole = timed("load the results of the whole", lambda: load_results(folder / "run"))

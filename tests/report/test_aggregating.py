@@ -14,7 +14,7 @@ from agd_bench.analysis import complete_cases, pairing
 from agd_bench.analysis.pairing import scores, shared_work
 from agd_bench.records import Sweep
 from agd_bench.report import aggregates, aggregating
-from agd_bench.report.sections import make_sections
+from agd_bench.report.sections import _partial, make_sections
 from agd_bench.store import Results
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
@@ -103,3 +103,17 @@ def test_adaptive_seeds_say_what_they_decided(few_resamples: None) -> None:
     (section,) = make_sections(results, tables)
     assert "What adaptive seeds decided" in {table.caption for part in section.parts for table in part.tables}
     assert results.sweep.seed_count == "2 to 4"
+
+
+def test_progress_says_who_is_compared(results: Results) -> None:
+    """While one algorithm alone has ended trials, nobody is told that every algorithm has."""
+    final = results.trials["purpose"] == "final"
+    others = final & (results.trials["algorithm"] != "sgd")
+    trials = results.trials.assign(status=results.trials["status"].mask(others, "pending"))
+    alone = aggregates(dataclasses.replace(results, trials=trials))["progress"]
+    assert (alone["ahead"] == 1).all()
+    assert (alone["algorithms"] == 4).all()
+    assert " 1 of 4 algorithms have trained so far" in _partial(alone[:1])
+    whole = aggregates(results)["progress"]
+    assert (whole["ahead"] == 4).all()
+    assert "every algorithm has trained" in _partial(whole[:1])

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agd_bench.errors import DatasetError, ExecutorError, StorageFullError
 from agd_bench.records import Plan, Trial, TrialResult
 from agd_bench.scheduling.driving import HOPELESS, OUT_OF_TIME, UNNEEDED, Run
-from agd_bench.scheduling.executing import InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.executing import Device, InProcessExecutor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.store import Store, load_results, status
 from tests.scheduling.plans import ADAPTIVE, HashTuner, miss_data, plan, result_of, succeed, uneven, workplace
@@ -43,6 +43,10 @@ class Scripted:
     def idle(self) -> list[str]:
         """Slots that are not at work."""
         return [f"scripted-{slot}" for slot in range(len(self.at_work), self.slots)]
+
+    def device_of(self, worker: str) -> Device:
+        """Each slot is its own."""
+        return Device(worker)
 
     def submit(self, worker: str, task: Task) -> None:
         """Take the task."""

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from agd_bench.errors import DatasetError, InputError, UnknownNameError
-from agd_bench.records import Trial, TrialResult
+from agd_bench.planning import plan
+from agd_bench.records import Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Snapshot
 from agd_bench.scheduling.running import fetch_datasets, run
 from agd_bench.store import load_results
+from tests.plugin_folders import write_plugins
 from tests.scheduling import plans
 
 
@@ -97,3 +99,28 @@ def test_logging_is_as_it_was_afterwards(tmp_path: Path) -> None:
     before = (logger.level, logger.propagate, list(logger.handlers))
     run_here(tmp_path, plans.plan(rounds=0))
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
+
+
+def test_an_algorithm_that_runs_out_of_memory_is_tried_once_more_and_recorded(tmp_path: Path) -> None:
+    """A plug-in that raises torch's own error, through the real training: two attempts, both charged, then a row that says why."""
+    from agd_bench.trial import Workplace
+
+    asked = {
+        "name": "starving",
+        "epochs": 1,
+        "batch_size": 32,
+        "seeds": 1,
+        "search_spaces": [{"name": "tiny", "architectures": 1}],
+        "datasets": [{"name": "digits", "share": 0.1}],
+        "algorithms": [{"name": "starving"}, {"name": "plain"}],
+    }
+    folders = write_plugins(tmp_path / "plugins")
+    place = Workplace(data_root=tmp_path, folders=folders, device="cpu")  # type: ignore[arg-type]
+    run(plan(Sweep.model_validate(asked), folders), tmp_path / "run", place, "in-process")  # type: ignore[arg-type]
+    results = load_results(tmp_path / "run")
+    trials = results.trials.set_index("algorithm")
+    assert trials["status"].to_dict() == {"starving": "failed", "plain": "done"}
+    assert trials.loc["starving", "reason"] == "out of memory, also when it had the executor for itself"
+    lost = results.attempts[results.attempts["outcome"] == "out of memory"]
+    assert list(lost["reason"]) == ["OutOfMemoryError: planned: CUDA out of memory"] * 2
+    assert trials.loc["starving", "charged_seconds"] == lost["seconds"].sum() > 0

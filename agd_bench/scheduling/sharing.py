@@ -1,0 +1,136 @@
+"""How many attempts share a device: what the first ones needed alone, then as long as more of them do more work.
+
+There are two lanes. In the timing lane an attempt has the device to itself: the trials of the first architectures, from the
+first seed, of every algorithm, so that their seconds compare; the memory that they need at most says how many fit. In the
+packed lane the number doubles while the work done in a second rises. Which lane an attempt ran in stands in its provenance (`exclusive`).
+
+Nothing here knows a GPU: what is known of a device is told by the executor, and what is learnt comes from results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agd_bench.records import Plan, Trial, TrialResult
+from agd_bench.scheduling.executing import Device
+
+TIMED_ARCHITECTURES = 4
+HEADROOM = 1.25
+"""Device memory set aside over what a trial's tensors took at most: the allocator keeps blocks that it cannot use, and networks differ."""
+CONTEXT_BYTES = 600 * 2**20
+"""What each process's context and libraries take on a GPU before any tensor: 0.4 to 0.6 GB with recent drivers."""
+USABLE = 0.95
+GAIN = 1.05
+"""A larger number is kept only if it does so much more work: less is within what timings vary by, and costs memory."""
+ROUNDS = 2
+"""Attempts that each slot ends before a number is judged."""
+
+
+@dataclass
+class _Level:
+    """What is known of one device.
+
+    Attributes:
+        number: attempts that may share it now.
+        peak: largest device memory of a trial there, bytes; null: none was measured.
+        before: the number before this one, and its work a second.
+        settled: whether the number is found.
+        work: FLOPs of the attempts that began and ended at this number, where they are counted; else their number.
+        seconds: what they took.
+        ended: how many they are.
+    """
+
+    number: int = 1
+    peak: int | None = None
+    before: tuple[int, float] | None = None
+    settled: bool = False
+    work: float = 0.0
+    seconds: float = 0.0
+    ended: int = 0
+
+
+def capacity(device: Device, peak_bytes: int) -> int:
+    """How many trials fit on a device at a time, at least one.
+
+    Args:
+        device: with its memory.
+        peak_bytes: largest device memory of a trial.
+    """
+    if device.memory_bytes is None:
+        return device.slots
+    fitting = int(USABLE * device.memory_bytes // (HEADROOM * peak_bytes + CONTEXT_BYTES))
+    return max(1, min(fitting, device.slots))
+
+
+class Sharing:
+    """Decides, device by device, whether another attempt may begin there.
+
+    A device with one slot is left alone: there is nothing to share.
+
+    Args:
+        plan: all trials.
+        timed: architectures of each comparison group whose trials from the first seed are timed alone on a shared device.
+    """
+
+    def __init__(self, plan: Plan, timed: int = TIMED_ARCHITECTURES) -> None:
+        first: dict[tuple[str, str, str], dict[str, None]] = {}
+        finals = [trial for trial in plan.all_trials if trial.purpose == "final" and trial.seed == plan.sweep.seeds[0]]
+        for trial in finals:
+            first.setdefault(_group(trial), {})[trial.architecture] = None
+        chosen = {group: set(list(architectures)[:timed]) for group, architectures in first.items()}
+        self._timed = {trial.id for trial in finals if trial.architecture in chosen[_group(trial)]}
+        self._levels: dict[str, _Level] = {}
+
+    def number(self, device: Device) -> int:
+        """Attempts that may share the device now: one until the memory of a trial is known."""
+        if device.slots == 1:
+            return 1
+        level = self._levels.setdefault(device.name, _Level())
+        return 1 if level.peak is None else min(level.number, capacity(device, level.peak))
+
+    def is_timed(self, trial: Trial, device: Device) -> bool:
+        """Whether a trial belongs to the timing lane of the device."""
+        return device.slots > 1 and trial.id in self._timed
+
+    def note(self, device: Device, number: int, result: TrialResult) -> None:
+        """An attempt ended well.
+
+        Args:
+            device: where.
+            number: how many shared the device from when it began; 0: the device was only filling up, so nothing follows about a number.
+            result: what it measured.
+        """
+        if device.slots == 1 or result.status != "done":
+            return
+        level = self._levels.setdefault(device.name, _Level())
+        # Without a figure nothing is known of the next one's need either; a device that reports none is filled to its slots.
+        level.peak = max(level.peak or 0, result.peak_memory_bytes or 0)
+        if number != level.number or level.settled:
+            return
+        level.work += float(result.flops or 1)
+        level.seconds += result.total_seconds
+        level.ended += 1
+        if level.ended >= ROUNDS * number and level.seconds > 0:
+            self._judge(device, level, number * level.work / level.seconds)
+
+    def starved(self, device: Device) -> None:
+        """The memory did not suffice: fewer from now on."""
+        if device.slots > 1:
+            level = self._levels.setdefault(device.name, _Level())
+            level.number, level.settled = max(1, level.number - 1), True
+
+    @staticmethod
+    def _judge(device: Device, level: _Level, rate: float) -> None:
+        """Go on to a larger number, or back to the one before."""
+        most = capacity(device, level.peak or 0)
+        if level.before is not None and rate < GAIN * level.before[1]:
+            level.number, level.settled = level.before[0], True
+        elif level.number >= most:
+            level.settled = True
+        else:
+            level.before, level.number = (level.number, rate), min(2 * level.number, most)
+        level.work, level.seconds, level.ended = 0.0, 0.0, 0
+
+
+def _group(trial: Trial) -> tuple[str, str, str]:
+    return trial.search_space_label, trial.dataset, trial.profile
