@@ -86,7 +86,10 @@ def read_entry(folder: Path) -> Entry:
 def _short(sections: list[Section]) -> str:
     """What the first comparison found in one sentence, and how many more there are."""
     partial = "Partial results. " if any(section.partial for section in sections) else ""
+    registered = [text for section in sections for text in section.registered]
     found = [finding for section in sections for finding in section.findings]
+    if registered:
+        return f"{partial}{registered[0]} " + (f"{count(len(found), 'comparison')} of algorithms in the report." if found else "")
     if not found:
         return partial + (sections[0].alone if sections else "No trials.")
     more = f" {count(len(found) - 1, 'more comparison')} in the report." if len(found) > 1 else ""

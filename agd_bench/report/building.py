@@ -60,7 +60,7 @@ def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None =
     lines = []
     for section in sections:
         where = f"{section.title}: " if len(sections) > 1 else ""
-        said = [section.partial, *(found.headline for found in section.findings), section.alone, *section.evidence]
+        said = [section.partial, *section.registered, *(found.headline for found in section.findings), section.alone, *section.evidence]
         lines += [where + text for text in said if text]
     return lines
 

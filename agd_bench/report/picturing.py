@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agd_bench import figures
 from agd_bench.analysis import crossover_sentence, prediction_sentence
-from agd_bench.analysis.dosing import dose_sentence, skip_sentence
+from agd_bench.analysis.dosing import dose_sentence
 from agd_bench.analysis.phrasing import ALPHA
 from agd_bench.report.comparing import Comparison, Drawing, Shown
 
@@ -31,9 +31,6 @@ def skips(comparison: Comparison) -> Iterator[Shown]:
     if not comparison.records("skip_outcomes"):
         return
     runs, outcomes = comparison.tables["skip_runs"], comparison.tables["skip_outcomes"]
-    for window in dict.fromkeys(outcomes["window"]):
-        rows = outcomes[outcomes["window"] == window].reset_index(drop=True)
-        yield from (skip_sentence(rows[rows["family"] == family].to_dict("records"), window) for family in dict.fromkeys(rows["family"]))
     for trend in comparison.records("dose_outcomes"):
         yield dose_sentence(trend)
     whole = outcomes[outcomes["window"] == outcomes["window"].iloc[0]].reset_index(drop=True)

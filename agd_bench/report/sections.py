@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from agd_bench.analysis import Finding, finding, prediction_sentence, published_sentence
+from agd_bench.analysis.dosing import skip_sentence
 from agd_bench.analysis.phrasing import count, known
 from agd_bench.report import picturing, tabulating
 from agd_bench.report.comparing import Builder, Comparison, Part, group_title, make_part, split_groups
@@ -37,7 +39,8 @@ class Section:
         title: search space, data set and profile in words.
         findings: one per challenger.
         alone: what is said instead where there is only one algorithm.
-        evidence: a sentence for each thing that is held against what others published or predict.
+        registered: a sentence for each thing that the sweep was made to test: what skips do, what paths predict.
+        evidence: a sentence for each algorithm whose ranking is held against a published one.
         partial: what is missing, of a run that has not ended; else empty.
         parts: pictures and tables by heading; none where only words are asked for.
     """
@@ -46,6 +49,7 @@ class Section:
     title: str
     findings: tuple[Finding, ...]
     alone: str
+    registered: tuple[str, ...]
     evidence: tuple[str, ...]
     partial: str
     parts: tuple[Part, ...] = ()
@@ -68,19 +72,29 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
         parts = tuple(made for part in PARTS if (made := make_part(comparison, *part)).shown) if draw else ()
         alone = "" if comparison.rivals else _alone(own["accuracy"])
         partial = _partial(own.get("progress"))
-        sections.append(Section(comparison.anchor, group_title(group), findings, alone, _evidence(comparison), partial, parts))
+        sections.append(
+            Section(comparison.anchor, group_title(group), findings, alone, _registered(comparison), _evidence(comparison), partial, parts)
+        )
     return sections
 
 
+def _registered(comparison: Comparison) -> tuple[str, ...]:
+    """Sentences about every family of the test of skips, and about predicted rates."""
+    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in comparison.records("skip_outcomes"):
+        families.setdefault((row["window"], row["family"]), []).append(row)
+    said = [skip_sentence(rows, window) for (window, _), rows in families.items()]
+    return (*said, *(prediction_sentence(row) for row in comparison.records("prediction_correlation")))
+
+
 def _evidence(comparison: Comparison) -> tuple[str, ...]:
-    """Sentences about predicted rates, and about each algorithm's agreement with the published budget that tells most."""
-    predictions = [prediction_sentence(row) for row in comparison.records("prediction_correlation")]
+    """Sentences about each algorithm's agreement with the published budget that tells most."""
     agreement = comparison.records("published_agreement")
     telling = [
         max((row for row in agreement if row["algorithm"] == label), key=lambda row: (known(row, "noise_ceiling"), row["published_epochs"]))
         for label in dict.fromkeys(row["algorithm"] for row in agreement)
     ]
-    return (*predictions, *(published_sentence(row) for row in telling))
+    return tuple(published_sentence(row) for row in telling)
 
 
 def _alone(accuracy: pd.DataFrame) -> str:
