@@ -51,7 +51,7 @@ WHOLE: dict[str, Compute] = {
     "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
 }
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
-IF_ANY = ("lanes", "decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
+IF_ANY = ("calibrations", "lanes", "decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
 """Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
 BY_EVIDENCE: dict[str, dict[str, Compute]] = {
     "rate_factors": {
