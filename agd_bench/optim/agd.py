@@ -36,6 +36,10 @@ from agd_bench.errors import Refused
 from agd_bench.optim.matrix_norms import NORMS
 from agd_bench.optim.orthogonal import semi_orthogonal
 
+LARGE = 32_768
+"""Values from which the norms of a matrix's rows are faster than its squares, which have to be kept."""
+LONGEST_ROW = 8192
+"""Values in the rows of matrices whose norms torch still computes exactly enough in float32."""
 HISTORY = 4096
 """Steps at most over which `AGD.diagnostics` summarises; each keeps two numbers on the device until they are read."""
 
@@ -67,9 +71,21 @@ class Bucket:
     layout: Layout
     gain: float
 
+    @property
+    def matrices(self) -> int:
+        """How many matrices the tensors are: blocks times taps."""
+        taps = 1 if self.layout.flat else math.prod(self.tensors[0].shape[2:])
+        return len(self.tensors) * self.layout.blocks * taps
+
+    @property
+    def separate(self) -> bool:
+        """Whether a step passes over each tensor where it lies: on a CPU that saves a copy, on a GPU it would be a launch for each."""
+        first = self.tensors[0]
+        return self.layout.blocks == 1 and not self.layout.flat and not first.is_cuda and _is_wide(first)
+
     def gradients(self) -> Tensor:
         """A copy of the gradients, in float32 at least, zeros where there is none: (n blocks, rows, columns, *kernel)."""
-        gradients = [torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in self.tensors]
+        gradients = [_gradient(tensor) for tensor in self.tensors]
         # Joined along the first dimension, channels-last kernels stay as they lie in memory.
         joined = torch.stack(gradients) if self.layout.flat else torch.cat(gradients)
         return self._blocks(joined if _is_wide(joined) else joined.float(), len(self.tensors))
@@ -77,11 +93,14 @@ class Bucket:
     def squares(self) -> Tensor:
         """The squared Frobenius norm of each block's taps, (n blocks, *kernel)."""
         first = self.tensors[0]
+        # Sums of squares, and norms of short rows, are exact to 1e-7 in float32; torch's norms lose up to 4e-5 on large layers.
+        if self.separate and first.dim() == 2 and first.numel() >= LARGE and first.shape[1] <= LONGEST_ROW:
+            rows = [torch.linalg.vector_norm(_gradient(tensor), dim=1) for tensor in self.tensors]
+            return torch.stack(rows).square_().sum(1)
         if len(self.tensors) == 1 and first.grad is not None and _is_wide(first):
             squares = self._blocks(first.grad, 1).square()
         else:
             squares = self.gradients().square_()
-        # Sums of squares are exact to 1e-7 in float32; torch's norms lose up to 4e-5 on large layers.
         return squares.sum((1, 2))
 
     def subtract(self, directions: Tensor, factors: Tensor) -> None:
@@ -96,6 +115,23 @@ class Bucket:
             return joined.reshape(count * self.layout.blocks, -1, 1)
         blocks = count * self.layout.blocks
         return joined.view(blocks, joined.shape[0] // blocks, *joined.shape[1:])
+
+
+@dataclass(frozen=True)
+class _Assembly:
+    """All buckets, and what the step needs of them.
+
+    Attributes:
+        buckets: all tensors.
+        sizes: matrices in each bucket.
+        shares: what each matrix counts in the bound, s times its share over L; flat, bucket after bucket.
+        moves: how far each goes for an eta of 1: the same times the bucket's gain.
+    """
+
+    buckets: list[Bucket]
+    sizes: list[int]
+    shares: Tensor
+    moves: Tensor
 
 
 class AGD(torch.optim.Optimizer):
@@ -120,18 +156,20 @@ class AGD(torch.optim.Optimizer):
             Refused: a parameter that AGD is not defined for, a gain out of range, or an unknown norm.
         """
         self._forget()
+        self._key: list[Any] = []
         super().__init__(params, {"gain": gain, "norm": norm, "lr": torch.zeros((), dtype=torch.float64)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on from a copy or a checkpoint; those from before there were norms are of the paper's."""
         super().__setstate__(state)
         self._forget()
+        self._key = []
         for group in self.param_groups:
             group.setdefault("norm", "frobenius")
 
     def _forget(self) -> None:
         self._history: deque[tuple[Tensor, Tensor]] = deque(maxlen=HISTORY)
-        self._moved: list[tuple[Bucket, Tensor, Tensor]] = []
+        self._moved = torch.empty(0)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take charge of one more group, with the same refusals; a refused group is left out."""
@@ -157,6 +195,13 @@ class AGD(torch.optim.Optimizer):
         """How a tensor of that shape in that group is seen."""
         return Layout(1, scale(shape))
 
+    def _assembled(self) -> _Assembly:
+        """The tensors by shape; put together anew only when a group has other tensors or another gain than at the step before."""
+        key = [(id(g["params"]), len(g["params"]), g["params"][0].dtype, g["params"][0].device, g["gain"]) for g in self.param_groups]
+        if key != self._key:
+            self._key, self._assembly = key, _assemble(self._buckets())
+        return self._assembly
+
     def _buckets(self) -> list[Bucket]:
         """The tensors together that are alike, so that a step launches work per shape rather than per tensor or tap."""
         buckets: list[Bucket] = []
@@ -174,26 +219,23 @@ class AGD(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        buckets = self._buckets()
-        depth = sum(len(bucket.tensors) * bucket.layout.depth for bucket in buckets)
-        shares = [bucket.layout.scale * bucket.layout.share / depth for bucket in buckets]
-        squares = [bucket.squares() for bucket in buckets]
-        sizes = [square.numel() for square in squares]
-        measured = NORMS[self.param_groups[0]["norm"]](squares, [bucket.gradients for bucket in buckets])
-        summary = torch.cat(torch._foreach_mul(torch.split(measured.duals, sizes), shares)).sum(dtype=torch.float64)
+        together = self._assembled()
+        squares = [bucket.squares() for bucket in together.buckets]
+        measured = NORMS[self.param_groups[0]["norm"]](squares, [bucket.gradients for bucket in together.buckets])
+        summary = (measured.duals * together.shares).sum(dtype=torch.float64)
         eta = automatic_learning_rate(summary)
         # A tap without gradient gets the factor 0, while NaN stays and shows in the weights, where a harness finds it.
-        strides = torch.nan_to_num(measured.divisors.reciprocal(), nan=math.nan, posinf=0.0) * eta
-        factors = torch._foreach_mul(torch.split(strides, sizes), [b.gain * share for b, share in zip(buckets, shares, strict=True)])
+        factors = torch.nan_to_num(measured.divisors.reciprocal(), nan=math.nan, posinf=0.0).mul_(eta).mul_(together.moves)
+        split = torch.split(factors, together.sizes)
         if measured.directions is None:
-            _subtract_gradients(buckets, factors, [square.shape for square in squares])
+            _subtract_gradients(together.buckets, split, [square.shape for square in squares])
         else:
-            for bucket, direction, factor in zip(buckets, measured.directions, factors, strict=True):
+            for bucket, direction, factor in zip(together.buckets, measured.directions, split, strict=True):
                 bucket.subtract(direction, factor)
         for group in self.param_groups:
             group["lr"] = eta
         self._history.append((eta, summary))
-        self._moved = list(zip(buckets, factors, torch.split(measured.lengths, sizes), strict=True))
+        self._moved = factors * measured.lengths
         return loss
 
     @torch.no_grad()
@@ -211,8 +253,9 @@ class AGD(torch.optim.Optimizer):
         for name, values in zip(("eta", "gradient_summary"), map(torch.stack, zip(*self._history, strict=True)), strict=True):
             read |= {f"{name}/last": values[-1], f"{name}/mean": values.mean(), f"{name}/min": values.min(), f"{name}/max": values.max()}
         distances: dict[Tensor, Tensor] = {}
-        for bucket, factors, lengths in self._moved:
-            moved = (factors * lengths).view(len(bucket.tensors), -1).square().sum(1).sqrt()
+        together = self._assembled()
+        for bucket, lengths in zip(together.buckets, torch.split(self._moved, together.sizes), strict=True):
+            moved = lengths.view(len(bucket.tensors), -1).square().sum(1).sqrt()
             distances |= zip(bucket.tensors, moved.unbind(), strict=True)
         for tensor, name in self._names().items():
             size = torch.linalg.vector_norm(tensor, dtype=torch.float64)
@@ -270,19 +313,37 @@ def _check(tensors: Sequence[Tensor], names: list[str] | None, first: int = 0) -
         )
 
 
+def _assemble(buckets: list[Bucket]) -> _Assembly:
+    depth = sum(len(bucket.tensors) * bucket.layout.depth for bucket in buckets)
+    shares = [bucket.layout.scale * bucket.layout.share / depth for bucket in buckets]
+    tensors = [bucket.tensors[0] for bucket in buckets]
+    dtype = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+
+    def spread(values: list[float]) -> Tensor:
+        each = [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+        return torch.tensor(each, dtype=dtype).to(tensors[0].device)
+
+    sizes = [bucket.matrices for bucket in buckets]
+    return _Assembly(buckets, sizes, spread(shares), spread([b.gain * share for b, share in zip(buckets, shares, strict=True)]))
+
+
 def _subtract_gradients(buckets: list[Bucket], factors: Sequence[Tensor], shapes: list[torch.Size]) -> None:
     """Take each gradient times the factors of its taps from its weights."""
     updates: list[tuple[Tensor, Tensor, Tensor]] = []
     for bucket, flat, shape in zip(buckets, factors, shapes, strict=True):
-        if not (bucket.layout.blocks == 1 and not bucket.tensors[0].is_cuda and _is_wide(bucket.tensors[0])):
+        if not bucket.separate:
             bucket.subtract(bucket.gradients(), flat)
             continue
-        # On a CPU one pass over each tensor makes no copy of the gradients; on a GPU it would be a launch for each of them.
         rows = flat.to(bucket.tensors[0].dtype).view(shape).unbind()
         updates += [(p, p.grad, factor) for p, factor in zip(bucket.tensors, rows, strict=True) if p.grad is not None]
     if updates:
         weights, gradients, scales = map(list, zip(*updates, strict=True))
         torch._foreach_addcmul_(weights, gradients, scales, value=-1)
+
+
+def _gradient(tensor: Tensor) -> Tensor:
+    """The tensor's gradient; zeros where there is none."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
 def _is_wide(tensor: Tensor) -> bool:
