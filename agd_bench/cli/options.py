@@ -1,0 +1,78 @@
+"""Arguments and options that several commands take, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from agd_bench.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from agd_bench.planning import Folders
+    from agd_bench.store import Results
+
+SweepArgument = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="A built-in sweep's name (see `agd-bench list sweeps`) or a TOML file.")
+]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's folder, the name of one under runs/, a published leaderboard's folder, or a store's URL."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for scripts.")]
+SpacesOption = Annotated[
+    list[Path] | None, typer.Option("--search-spaces", metavar="DIR", help="A folder with further search spaces, one file each.")
+]
+AlgorithmsOption = Annotated[
+    list[Path] | None, typer.Option("--algorithms", metavar="DIR", help="A folder with further training algorithms.")
+]
+DatasetsOption = Annotated[list[Path] | None, typer.Option("--datasets", metavar="DIR", help="A folder with further data sets.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train; auto: a GPU if there is one.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--num-workers", min=1, help="Trials at a time. Default: the usable cores, or the GPUs / --gpus-per-trial.")
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus-per-trial", min=0, help="GPUs of a trial; 0.25 packs four on one. Default: 1 where there is a GPU, else 0."),
+]
+ExecutorOption = Annotated[
+    Literal["ray", "in-process"], typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after the other, here.")
+]
+TimeLimitOption = Annotated[
+    str | None, typer.Option("--time-limit", metavar="TIME", help="End cleanly after 600 (seconds), 45m or 8h; go on another time.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
+ClaimsOption = Annotated[
+    Path | None, typer.Option("--claims", metavar="FILE", help="A TOML file of claims; see `claims.toml` in any published leaderboard.")
+]
+PublishedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--published",
+        metavar="PATH",
+        help="File or folder with published results of the search spaces, to compare with. Default: what AGD_BENCH_PUBLISHED names.",
+    ),
+]
+
+
+def plugin_folders(spaces: list[Path] | None, algorithms: list[Path] | None, datasets: list[Path] | None) -> Folders:
+    """The folders of further plug-ins, by kind."""
+    return {"search_spaces": tuple(spaces or ()), "algorithms": tuple(algorithms or ()), "datasets": tuple(datasets or ())}
+
+
+def locate_run(given: str) -> Path | str:
+    """Where RUN's results are: a folder (by its path, or by its name under runs/) or a database's URL."""
+    if "://" in given:
+        return given
+    folders = (Path(given), Path("runs") / given)
+    found = next((folder for folder in folders if folder.exists()), None)
+    if found is None:
+        known = [path.name for path in Path("runs").iterdir() if path.is_dir()] if Path("runs").is_dir() else []
+        raise UnknownNameError("run", given, known, advice="Give a run's folder, or make one with `agd-bench run SWEEP`.")
+    return found
+
+
+def folder_of(located: Path | str, results: Results) -> Path:
+    """The run's folder, where what is made of its results goes unless the user says otherwise."""
+    return located if isinstance(located, Path) else Path("runs") / results.sweep.name
