@@ -1,0 +1,52 @@
+"""The nouns: what a sweep asks, what a plan holds, what a trial measured. Frozen, validated, JSON in and out.
+
+The plan is data: a trial is a handful of strings and numbers with a hashed id. Names of plug-ins are resolved where
+the trial runs; nothing of a plug-in is ever pickled.
+"""
+
+from agd_bench.records.asked import AdaptiveSeeds, AlgorithmChoice, DatasetChoice, IndexRange, Sampling, SearchSpaceChoice, Sweep
+from agd_bench.records.measured import CurvePoint, TrialResult
+from agd_bench.records.planned import Plan, Study, StudyRule, Trial
+from agd_bench.records.reading import parse_sweep, read_sweep
+from agd_bench.records.values import (
+    TERMINAL,
+    TUNING_SEED,
+    Name,
+    Precision,
+    Profile,
+    Record,
+    Sampler,
+    Scalars,
+    Status,
+    canonical_json,
+    digest,
+)
+
+__all__ = [
+    "TERMINAL",
+    "TUNING_SEED",
+    "AdaptiveSeeds",
+    "AlgorithmChoice",
+    "CurvePoint",
+    "DatasetChoice",
+    "IndexRange",
+    "Name",
+    "Plan",
+    "Precision",
+    "Profile",
+    "Record",
+    "Sampler",
+    "Sampling",
+    "Scalars",
+    "SearchSpaceChoice",
+    "Status",
+    "Study",
+    "StudyRule",
+    "Sweep",
+    "Trial",
+    "TrialResult",
+    "canonical_json",
+    "digest",
+    "parse_sweep",
+    "read_sweep",
+]

@@ -1,0 +1,48 @@
+"""What records are made of: the words they may use, names, canonical text and its digest, and `Record` itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scalar = bool | int | float | str
+Scalars = dict[str, Scalar]
+"""Settings by name: numbers, strings and truth values only, so that they hash, print and travel."""
+
+Profile = Literal["matrix-only", "as-published"]
+Purpose = Literal["tuning", "final"]
+Scope = Literal["architecture", "search-space", "sweep", "none"]
+Sampler = Literal["tpe", "random", "grid"]
+Metric = Literal["val_accuracy", "train_loss"]
+LossName = Literal["square", "cross-entropy", "smoothed-cross-entropy"]
+Precision = Literal["float32", "bfloat16"]
+WantedPrecision = Literal["float32", "bfloat16", "auto"]
+Diagnostics = Literal["optimizer", "network", "network-start"]
+Status = Literal["done", "diverged", "failed", "refused", "pruned", "unneeded"]
+TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned", "unneeded")
+"""Statuses that a trial keeps. `unneeded`: a seed that an adaptive sweep planned and could do without; it was never trained."""
+
+TUNING_SEED = 1_000_000
+"""Seeds of tuning trials start here, so that final trials always meet fresh ones."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal text on every machine."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+class Record(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
