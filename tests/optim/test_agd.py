@@ -6,7 +6,6 @@ import copy
 import io
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,150 +13,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from agd_bench.optim.agd import AGD, automatic_learning_rate, scale
-from agd_bench.optim.losses import cross_entropy, square
-
-RELATIVE = 1e-12
-
-
-def fill(shape: tuple[int, ...], a: float, b: float) -> Tensor:
-    """The tensor of sin(a k + b) for k = 0, 1, … in row-major order, float64."""
-    return torch.sin(a * torch.arange(math.prod(shape), dtype=torch.float64) + b).view(shape)
-
-
-def weights(shapes: list[tuple[int, ...]]) -> list[Tensor]:
-    """The weights of the test vectors."""
-    return [(0.5 * fill(shape, 1.7 + 0.3 * i, 0.5 * i)).requires_grad_() for i, shape in enumerate(shapes)]
-
-
-def mlp(parameters: list[Tensor]) -> Tensor:
-    """Logits of the vectors' MLP 6-5-4-3 with sqrt(2) ReLU."""
-    hidden = fill((8, 6), 0.9, 0.2)
-    for parameter in parameters[:-1]:
-        hidden = math.sqrt(2) * torch.relu(hidden @ parameter.T)
-    return hidden @ parameters[-1].T
-
-
-def cnn(parameters: list[Tensor]) -> Tensor:
-    """Logits of the vectors' network of three convolutions, two batch norms and a linear layer."""
-    hidden = fill((6, 2, 6, 6), 0.37, 0.1)
-    hidden = torch.relu(functional.batch_norm(functional.conv2d(hidden, parameters[0], padding=1), None, None, training=True))
-    hidden = functional.batch_norm(functional.conv2d(hidden, parameters[1], stride=2, padding=1), None, None, training=True)
-    hidden = torch.relu(functional.conv2d(torch.relu(hidden), parameters[2]))
-    return hidden.mean((2, 3)) @ parameters[3].T
-
-
-def train(network: Any, parameters: list[Tensor], loss: Any, gain: float = 1.0) -> Iterator[tuple[float, float, float]]:
-    """Loss before, gradient summary and learning rate of one step after another."""
-    optimizer = AGD(parameters, gain=gain)
-    while True:
-        optimizer.zero_grad()
-        logits = network(parameters)
-        value = loss(logits, torch.arange(len(logits)) % 3)
-        torch.autograd.backward(value)
-        summary = reference_summary(parameters)
-        optimizer.step()
-        yield value.item(), summary, optimizer.param_groups[0]["lr"].item()
-
-
-def reference_summary(parameters: list[Tensor]) -> float:
-    """The gradient summary, tap by tap."""
-    return sum(reference_terms(parameters)) / len(parameters)
-
-
-def reference_terms(parameters: list[Tensor]) -> list[float]:
-    """The terms s(p) * sum of tap norms, one for each parameter, tap by tap."""
-    return [reference_scale(p) * sum(float(tap.norm()) for tap in reference_taps(gradient(p))) for p in parameters]
-
-
-def gradient(parameter: Tensor) -> Tensor:
-    """The gradient in float64, zero where there is none."""
-    return torch.zeros_like(parameter).double() if parameter.grad is None else parameter.grad.double()
-
-
-def reference_scale(parameter: Tensor) -> float:
-    """The scale, written another way."""
-    area = 1 if parameter.dim() == 2 else parameter.shape[2] * parameter.shape[3]
-    return math.sqrt(parameter.shape[0]) / math.sqrt(parameter.shape[1]) / math.sqrt(area)
-
-
-def reference_taps(tensor: Tensor) -> list[Tensor]:
-    """The taps of a matrix or kernel, as matrices that share its memory."""
-    if tensor.dim() == 2:
-        return [tensor]
-    return [tensor[:, :, i, j] for i in range(tensor.shape[2]) for j in range(tensor.shape[3])]
-
-
-@torch.no_grad()
-def reference_step(parameters: list[Tensor], gain: float = 1.0) -> float:
-    """One step of AGD, loop by loop; returns the learning rate."""
-    eta = math.log((1 + math.sqrt(1 + 4 * reference_summary(parameters))) / 2)
-    for parameter in parameters:
-        for tap, slope in zip(reference_taps(parameter), reference_taps(gradient(parameter)), strict=True):
-            if float(slope.norm()) > 0:
-                tap -= (gain * eta / len(parameters) * reference_scale(parameter) * slope / slope.norm()).to(tap.dtype)
-    return eta
-
-
-Row = tuple[int, float, float | None, float | None]
-VECTORS: dict[str, tuple[Any, Any, float, list[Row]]] = {
-    "V1": (
-        mlp,
-        square,
-        1.0,
-        [
-            (0, 1.24447657355373, 0.532553869933845, 0.325426274856968),
-            (1, 1.11152785036123, 0.30725100084074, 0.220333579327023),
-            (2, 1.0550699142658, 0.20637716206979, 0.16174201601306043),
-            (5, 0.991302805146832, 0.129916629656818, None),
-            (10, 0.921705985273975, 0.143939534144093, 0.120132297225221),
-        ],
-    ),
-    "V2": (
-        mlp,
-        cross_entropy,
-        1.0,
-        [
-            (0, 1.29317291104398, 0.316042605773846, 0.225028198499511),
-            (1, 1.2308479255436, 0.241175172988909, None),
-            (2, 1.19141727531529, 0.191771581467398, None),
-            (10, 1.10002708496892, 0.0761225919904189, None),
-        ],
-    ),
-    "V3": (
-        mlp,
-        square,
-        10.0,
-        [
-            (0, 1.24447657355373, None, None),
-            (1, 0.96327695438031, None, None),
-            (2, 0.75811239885195, None, None),
-            (3, 1.03938778162273, None, None),
-            (5, 1.0, 0.0, 0.0),
-            (9, 1.0, 0.0, 0.0),
-        ],
-    ),
-    "V4": (
-        cnn,
-        square,
-        1.0,
-        [
-            (0, 0.979971711207691, 0.375132359077824, 0.255148386250223),
-            (1, 0.910584818368465, 0.270701519809979, 0.200158616061302),
-            (2, 0.871116719747959, 0.230848454432248, None),
-            (10, 0.710019343856283, 0.152782196267914, None),
-        ],
-    ),
-}
-"""Network, loss, gain, and rows of step, loss, G and eta before that step: numbers of the authors' program in float64."""
-
-SHAPES: dict[Any, list[tuple[int, ...]]] = {
-    mlp: [(5, 6), (4, 5), (3, 4)],
-    cnn: [(4, 2, 3, 3), (6, 4, 3, 3), (5, 6, 1, 1), (3, 5)],
-}
+from agd_bench.optim.losses import square
+from tests.optim.agd_reference import (
+    RELATIVE,
+    SHAPES,
+    VECTORS,
+    Operations,
+    cnn,
+    mlp,
+    random_parameters,
+    reference_step,
+    reference_summary,
+    reference_taps,
+    reference_terms,
+    shapes,
+    train,
+    weights,
+)
 
 
 @pytest.mark.parametrize("name", VECTORS)
@@ -235,31 +109,6 @@ def test_scale() -> None:
     """The scale of a matrix and of a kernel."""
     assert scale((8, 2)) == 2.0
     assert scale((9, 4, 3, 3)) == pytest.approx(0.5, rel=1e-15)
-
-
-shapes = st.lists(
-    st.one_of(
-        st.tuples(st.integers(1, 5), st.integers(1, 5)),
-        st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
-    ),
-    min_size=1,
-    max_size=7,
-)
-
-
-def random_parameters(drawn: list[tuple[int, ...]], seed: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """Weights with gradients of many sizes; some gradients missing, some taps of others zero."""
-    generator = torch.Generator().manual_seed(seed)
-    parameters = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for shape in drawn]
-    for parameter in parameters:
-        kind = int(torch.randint(4, (), generator=generator))
-        if kind == 0:
-            continue
-        size = 10.0 ** float(torch.randint(-6, 4, (), generator=generator))
-        parameter.grad = (size * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)).to(dtype)
-        if kind == 1:
-            reference_taps(parameter.grad)[0].zero_()
-    return parameters
 
 
 @given(shapes, st.integers(0, 2**31), st.floats(0.01, 100))
@@ -447,21 +296,6 @@ def test_a_kept_learning_rate_is_not_overwritten() -> None:
     next(steps)
     optimizer.step()
     assert kept.item() == value != optimizer.param_groups[0]["lr"].item()
-
-
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The names of the operations inside the `with`, views aside."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note and run one operation."""
-        if not func.is_view:
-            self.names.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def test_work_is_per_shape_and_never_waits() -> None:

@@ -14,7 +14,7 @@ from agd_bench.optim.agd import AGD, HISTORY
 from agd_bench.optim.all_layers import AGDAllLayers
 from agd_bench.training.profiles import apply_profile
 from search_spaces import nas_bench_201
-from tests.optim.test_agd import Operations, random_parameters, reference_step, reference_summary, weights
+from tests.optim.agd_reference import Operations, random_parameters, reference_step, reference_summary, weights
 
 
 def test_summaries_over_steps() -> None:

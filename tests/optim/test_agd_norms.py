@@ -17,7 +17,18 @@ from torch import Tensor
 from agd_bench.errors import Refused
 from agd_bench.optim.agd import AGD, scale
 from agd_bench.optim.matrix_norms import NORMS
-from tests.optim.test_agd import RELATIVE, VECTORS, fill, gradient, mlp, random_parameters, reference_scale, reference_taps, shapes, weights
+from tests.optim.agd_reference import (
+    RELATIVE,
+    VECTORS,
+    fill,
+    gradient,
+    mlp,
+    random_parameters,
+    reference_scale,
+    reference_taps,
+    shapes,
+    weights,
+)
 
 OURS = ("operator", "dual")
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -18,7 +18,7 @@ from agd_bench.scheduling.progress import Meter
 from agd_bench.scheduling.queueing import Queue
 from agd_bench.store import Standing, Store, columns_of, export, load_results
 from tests.scheduling.plans import HashTuner, plan, result_of, trial
-from tests.scheduling.test_driving import Scripted, drive, good
+from tests.scheduling.scripted import Scripted, drive, good
 
 
 def shared_plan(rounds: int = 2, seeds: int = 2) -> Plan:

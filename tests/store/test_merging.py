@@ -15,7 +15,7 @@ from agd_bench.scheduling.dividing import Part, part_of
 from agd_bench.scheduling.driving import Run
 from agd_bench.store import Results, Store, check_same_sweep, export, join, load_results, merge_into
 from tests.scheduling import plans
-from tests.scheduling.test_driving import Scripted, good
+from tests.scheduling.scripted import Scripted, good
 
 APART = ["attempts", "charged_seconds"]
 """Columns that lost attempts change."""

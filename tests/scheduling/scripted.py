@@ -1,0 +1,87 @@
+"""An executor that does as a test says, and a driver that notes what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agd_bench.records import Plan
+from agd_bench.scheduling.driving import Run
+from agd_bench.scheduling.executing import Device, InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.progress import Event, Snapshot
+from agd_bench.store import Store
+from tests.scheduling.plans import HashTuner, result_of
+
+Answer = Callable[[Task], Outcome | None]
+
+
+class Scripted:
+    """An executor that answers each attempt as a function says; null: it hangs until it is killed."""
+
+    def __init__(self, answer: Answer, slots: int = 3) -> None:
+        self.answer, self.slots = answer, slots
+        self.at_work: dict[str, Task] = {}
+        self.sent: list[tuple[str, int]] = []
+        self.together: list[set[str]] = []
+        self.killed: list[str] = []
+        self.refreshed = 0
+
+    @property
+    def idle(self) -> list[str]:
+        """Slots that are not at work."""
+        return [f"scripted-{slot}" for slot in range(len(self.at_work), self.slots)]
+
+    def device_of(self, worker: str) -> Device:
+        """Each slot is its own."""
+        return Device(worker)
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Take the task."""
+        assert len(self.at_work) < self.slots
+        self.at_work[task.trial.id] = task
+        self.sent.append((task.trial.id, task.attempt))
+        self.together.append(set(self.at_work))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """Answer the task that was sent first and does not hang."""
+        for trial_id, task in self.at_work.items():
+            outcome = self.answer(task)
+            if outcome is not None:
+                del self.at_work[trial_id]
+                return [outcome]
+        time.sleep(0.01)
+        return []
+
+    def kill(self, trial_id: str) -> None:
+        """Stop working on it."""
+        self.killed.append(trial_id)
+        self.at_work.pop(trial_id, None)
+
+    def refresh(self) -> None:
+        """Only while nothing runs."""
+        assert not self.at_work
+        self.refreshed += 1
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def good(task: Task) -> Outcome:
+    """A result."""
+    return Outcome(task.trial.id, task.attempt, "result", result_of(task.trial))
+
+
+def drive(folder: Path, planned: Plan, executor: Scripted | InProcessExecutor, **more: object) -> list[Event]:
+    """Run a plan to its end and return what happened."""
+    events: list[Event] = []
+
+    def observe(event: Event | None, snapshot: Snapshot) -> None:
+        assert sum(snapshot.counts.values()) == snapshot.total
+        assert len(snapshot.running) == snapshot.counts.get("running", 0)
+        if event is not None:
+            events.append(event)
+
+    with Store.open(folder, planned) as store:
+        Run(planned, store, executor, HashTuner(), observe, **more).drive()  # type: ignore[arg-type]
+    return events

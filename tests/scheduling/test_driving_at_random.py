@@ -1,0 +1,124 @@
+"""A machine of random events: workers die, drivers die, results come twice; nothing may be lost or repeated."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agd_bench.scheduling.driving import Run
+from agd_bench.scheduling.executing import Outcome, Task
+from agd_bench.store import Store, load_results
+from tests.scheduling.plans import HashTuner, plan
+from tests.scheduling.scripted import Scripted, drive, good
+
+
+class Machine(RuleBasedStateMachine):
+    """Send, finish, lose a worker, kill the driver, in any order; the store must come out as of an undisturbed run."""
+
+    undisturbed: ClassVar[pd.DataFrame | None] = None
+
+    @initialize()
+    def begin(self) -> None:
+        """An empty run, and the run to compare with."""
+        self.holder = tempfile.TemporaryDirectory(prefix="agd-bench-machine-")
+        self.folder = Path(self.holder.name)
+        self.plan = plan(architectures=2, seeds=1, rounds=2, proxies=2, max_attempts=1000)
+        self.finished: dict[str, int] = {}
+        self.proposals: dict[str, object] = {}
+        if Machine.undisturbed is None:
+            with tempfile.TemporaryDirectory() as folder:
+                drive(Path(folder), self.plan, Scripted(good))
+                Machine.undisturbed = load_results(folder).trials
+        self.start_driver()
+
+    def start_driver(self) -> None:
+        """A driver that does nothing by itself."""
+        self.store = Store.open(self.folder, self.plan)
+        self.executor = Scripted(good, slots=2)
+        self.run = Run(self.plan, self.store, self.executor, HashTuner())
+
+    def teardown(self) -> None:
+        """Finish what is left, and compare."""
+        if not hasattr(self, "run"):
+            return
+        self.run.drive()
+        self.store.close()
+        trials = load_results(self.folder).trials
+        assert Machine.undisturbed is not None
+        same = [name for name in trials if name not in ("attempts", "charged_seconds")]
+        pd.testing.assert_frame_equal(trials[same], Machine.undisturbed[same], check_exact=True)
+        self.holder.cleanup()
+
+    @rule()
+    def send(self) -> None:
+        """Fill the free slots."""
+        self.run._step([])
+        for task in self.executor.at_work.values():
+            known = self.proposals.setdefault(task.trial.id, task.trial.proposal)
+            assert known == task.trial.proposal
+            assert task.trial.id not in self.finished
+
+    @precondition(lambda self: self.executor.at_work)
+    @rule(which=st.integers(0, 1))
+    def finish(self, which: int) -> None:
+        """One attempt ends well."""
+        task = self.pick(which)
+        self.run._step([good(task)])
+        self.finished[task.trial.id] = self.finished.get(task.trial.id, 0) + 1
+
+    @precondition(lambda self: self.executor.at_work)
+    @rule(which=st.integers(0, 1))
+    def crash_worker(self, which: int) -> None:
+        """One worker dies."""
+        task = self.pick(which)
+        self.run._step([Outcome(task.trial.id, task.attempt, "lost", message="its worker died")])
+
+    @precondition(lambda self: self.executor.at_work)
+    @rule(which=st.integers(0, 1))
+    def report_twice(self, which: int) -> None:
+        """A worker that was given up reports all the same."""
+        task = self.pick(which)
+        self.run._step([Outcome(task.trial.id, task.attempt, "lost", message="its worker died"), good(task)])
+
+    @rule()
+    def restart_driver(self) -> None:
+        """The driver dies as by SIGKILL: nothing is closed, and its lock is void."""
+        self.store._heartbeat.stop()
+        with self.store._engine.begin() as connection:
+            connection.exec_driver_sql("update driver set pid_started = 'before'")
+        self.store._engine.dispose()
+        self.start_driver()
+
+    def pick(self, which: int) -> Task:
+        """One of the attempts at work, no longer there."""
+        names = list(self.executor.at_work)
+        return self.executor.at_work.pop(names[which % len(names)])
+
+    @invariant()
+    def nothing_is_lost_done_twice_or_free(self) -> None:
+        """Every planned trial has one row, ends once, and what its attempts took is what it is charged."""
+        if not hasattr(self, "run"):
+            return
+        results = load_results(self.folder)
+        assert list(results.trials["trial_id"]) == [trial.id for trial in self.plan.all_trials]
+        done = results.trials.loc[results.trials["status"] == "done", "trial_id"]
+        assert set(done) == set(self.finished)
+        assert all(count == 1 for count in self.finished.values())
+        taken = results.attempts.groupby("trial_id")["seconds"].sum()
+        charged = results.trials.set_index("trial_id")["charged_seconds"]
+        assert (charged.loc[taken.index] - taken).abs().max() < 1e-9 or taken.empty
+        assert charged.drop(taken.index).eq(0).all()
+        running = results.trials.loc[results.trials["status"] == "running", "trial_id"]
+        assert set(running) == set(self.executor.at_work)
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
