@@ -16,8 +16,9 @@ import pandas as pd
 from agd_bench.errors import InputError, RunChangedError
 from agd_bench.records import TERMINAL, Plan, canonical_json
 from agd_bench.store.columns import Table, columns_of
+from agd_bench.store.matching import differences
 from agd_bench.store.reading import Results, load_results, typed
-from agd_bench.store.writing import LOST, MEASURED, OUT_OF_MEMORY, Store, differences
+from agd_bench.store.writing import LOST, MEASURED, OUT_OF_MEMORY, Store
 
 NOT_COMPARED = frozenset({"train_seconds", "total_seconds", "energy_joules", "peak_memory_bytes"})
 COMPARED: dict[Table, tuple[str, ...]] = {

@@ -12,13 +12,10 @@ any moment loses at most the attempts under way; those are closed as lost, and c
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -26,7 +23,7 @@ from typing import Any, NamedTuple, Self
 import sqlalchemy as sa
 
 from agd_bench.errors import InputError, RunChangedError, StoreDamagedError, StoreError
-from agd_bench.records import CurvePoint, Plan, Scalars, Status, Sweep, Trial, TrialResult, canonical_json, digest
+from agd_bench.records import CurvePoint, Plan, Scalars, Status, Trial, TrialResult, canonical_json
 from agd_bench.store import locking
 from agd_bench.store.database import (
     APPLICATION_ID,
@@ -46,19 +43,17 @@ from agd_bench.store.database import (
     shown,
     translated,
 )
+from agd_bench.store.matching import differences, meta_of, planned_row
 from agd_bench.store.reading import is_published
 
 LOST = "lost"
 OUT_OF_MEMORY = "out of memory"
 DRIVER_ENDED = "the driver ended while it ran"
-EXECUTION_KEYS = frozenset({"description", "max_attempts", "deadline_seconds", "checkpoint_seconds"})
-"""Keys of a sweep that change no result: a run may go on with other values."""
 MEASURED = tuple(
     name
     for name in (column.name for column in TRIALS.columns)
     if name in TrialResult.model_fields and name not in ("trial_id", "status", "reason")
 )
-PACKAGES = ("agd-bench", "torch", "torchvision", "numpy", "pandas", "scipy", "optuna", "ray", "sqlalchemy", "pydantic")
 
 
 class Standing(NamedTuple):
@@ -83,60 +78,6 @@ class Standing(NamedTuple):
     val_accuracy: float | None = None
     total_seconds: float | None = None
     train_loss: float | None = None
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _planned_row(position: int, trial: Trial) -> dict[str, Any]:
-    row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset", "dataset_share", "profile")}
-    row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss", "representative")}
-    row |= {"trial_id": trial.id, "position": position, "status": "pending", "reason": "", "charged_seconds": 0.0, "attempts": 0}
-    row |= {"search_space": trial.search_space_label, "algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
-    return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
-
-
-def _meta_of(plan: Plan) -> dict[str, str]:
-    return {
-        "schema_version": str(SCHEMA_VERSION),
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sweep": plan.sweep.model_dump_json(),
-        "plugin_digests": canonical_json(plan.plugin_digests),
-        "plan_digest": digest([trial.id for trial in plan.all_trials]),
-        "versions": canonical_json(_versions()),
-    }
-
-
-def differences(old: dict[str, str], plan: Plan) -> list[str]:
-    """What of a stored run is not as the plan has it, in words.
-
-    Args:
-        old: the run's meta data.
-        plan: what is asked now.
-    """
-    before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
-    changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
-    digests: dict[str, str] = json.loads(old["plugin_digests"])
-    both = sorted(digests.keys() | plan.plugin_digests.keys())
-    changed += [f"the source of {key}" for key in both if digests.get(key) != plan.plugin_digests.get(key)]
-    if not changed and old["plan_digest"] != _meta_of(plan)["plan_digest"]:
-        changed.append("the trials that the sweep is planned into (by another version of agd-bench)")
-    return changed
-
-
-def _as_read_now(text: str) -> dict[str, Any]:
-    """A stored sweep as this version writes it: one from before a key existed has the key's default."""
-    try:
-        return Sweep.model_validate_json(text).model_dump(mode="json")
-    except ValueError:  # of a version that allowed what this one does not: then it differs where its keys do
-        return dict(json.loads(text))
 
 
 def _make_folder(folder: Path) -> Path:
@@ -216,8 +157,8 @@ class Store:
             connection.execute(META.update().where(META.c.key == "sweep").values(value=plan.sweep.model_dump_json()))
             self._close_orphans(connection, last_sign)
             return
-        connection.execute(META.insert(), [{"key": key, "value": value} for key, value in _meta_of(plan).items()])
-        rows = [_planned_row(position, trial) for position, trial in enumerate(plan.all_trials)]
+        connection.execute(META.insert(), [{"key": key, "value": value} for key, value in meta_of(plan).items()])
+        rows = [planned_row(position, trial) for position, trial in enumerate(plan.all_trials)]
         if rows:
             connection.execute(TRIALS.insert(), rows)
 

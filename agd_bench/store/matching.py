@@ -1,0 +1,77 @@
+"""What a store keeps of a plan, and what of a stored run is not as a plan has it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+from agd_bench.records import Plan, Sweep, Trial, canonical_json, digest
+from agd_bench.store.database import SCHEMA_VERSION
+
+EXECUTION_KEYS = frozenset({"description", "max_attempts", "deadline_seconds", "checkpoint_seconds"})
+"""Keys of a sweep that change no result: a run may go on with other values."""
+PACKAGES = ("agd-bench", "torch", "torchvision", "numpy", "pandas", "scipy", "optuna", "ray", "sqlalchemy", "pydantic")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def planned_row(position: int, trial: Trial) -> dict[str, Any]:
+    """The row of a trial that nothing has happened to yet.
+
+    Args:
+        position: its place in the plan, from 0.
+        trial: the trial.
+    """
+    row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset", "dataset_share", "profile")}
+    row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss", "representative")}
+    row |= {"trial_id": trial.id, "position": position, "status": "pending", "reason": "", "charged_seconds": 0.0, "attempts": 0}
+    row |= {"search_space": trial.search_space_label, "algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
+    return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
+
+
+def meta_of(plan: Plan) -> dict[str, str]:
+    """What a store says of its run, by key: the sweep, digests of the plug-ins and of the plan, versions."""
+    return {
+        "schema_version": str(SCHEMA_VERSION),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sweep": plan.sweep.model_dump_json(),
+        "plugin_digests": canonical_json(plan.plugin_digests),
+        "plan_digest": digest([trial.id for trial in plan.all_trials]),
+        "versions": canonical_json(_versions()),
+    }
+
+
+def differences(old: dict[str, str], plan: Plan) -> list[str]:
+    """What of a stored run is not as the plan has it, in words.
+
+    Args:
+        old: the run's meta data.
+        plan: what is asked now.
+    """
+    before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
+    changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
+    digests: dict[str, str] = json.loads(old["plugin_digests"])
+    both = sorted(digests.keys() | plan.plugin_digests.keys())
+    changed += [f"the source of {key}" for key in both if digests.get(key) != plan.plugin_digests.get(key)]
+    if not changed and old["plan_digest"] != meta_of(plan)["plan_digest"]:
+        changed.append("the trials that the sweep is planned into (by another version of agd-bench)")
+    return changed
+
+
+def _as_read_now(text: str) -> dict[str, Any]:
+    """A stored sweep as this version writes it: one from before a key existed has the key's default."""
+    try:
+        return Sweep.model_validate_json(text).model_dump(mode="json")
+    except ValueError:  # of a version that allowed what this one does not: then it differs where its keys do
+        return dict(json.loads(text))
