@@ -3,6 +3,7 @@
 A module defines
 
 - `prepare(network, generator) -> network`: what is done to a network before training; it may draw from `generator` alone;
+  `prepare = as_built` (`agd_bench.optim.starting`) for nothing;
 - `build(network, steps, **hyperparameters)`: the optimizer, or the optimizer and its schedule, which is stepped once after
   every training step;
 - `loss(logits, labels)`: what a training step minimises, a scalar; a sweep may ask for another;

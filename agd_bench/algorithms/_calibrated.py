@@ -5,6 +5,13 @@ Published in leaderboards/calibration; a test holds them against its rows. They 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import nn
+
+Built = TypeVar("Built")
+
 SETTINGS: dict[str, dict[str, float]] = {
     "nadamw": {"learning_rate": 0.006205214139412001, "one_minus_beta1": 0.4220810949822563, "weight_decay": 0.05538028054577939},
     "adamw": {"learning_rate": 0.002851693436455493, "one_minus_beta1": 0.03263550847102874, "weight_decay": 0.25182911414122366},
@@ -31,3 +38,18 @@ SETTINGS: dict[str, dict[str, float]] = {
     "ldog": {"gamma": 11.092737852925259, "weight_decay": 0.0006431030232740986},
     "mechanic": {"one_minus_beta1": 0.22064522228528458, "weight_decay": 0.38602830618857564},
 }
+
+
+def at_setting(build: Callable[..., Built], name: str) -> Callable[[nn.Module, int], Built]:
+    """The `build` of an algorithm at its calibrated setting, which leaves no hyperparameter.
+
+    Args:
+        build: of the algorithm that was searched.
+        name: of its setting.
+    """
+
+    def build_at_setting(network: nn.Module, steps: int) -> Built:
+        """What the algorithm trains with over `steps` training steps, at the calibrated setting."""
+        return build(network, steps, **SETTINGS[name])
+
+    return build_at_setting

@@ -20,12 +20,8 @@ PAPER = "baseline of Bernstein et al. 2023, arXiv 2304.05187"
 SOURCE = "Jeremy Bernstein, Chris Mingard, Kevin Huang, Navid Azizan, Yisong Yue: Automatic Gradient Descent. arXiv 2304.05187, 2023"
 LICENCE = "MIT"
 
+prepare = draw_default_weights
 loss = square
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw the weights of linear layers and convolutions as torch does by default, from `generator` alone."""
-    return draw_default_weights(network, generator)
 
 
 def build(network: nn.Module, steps: int, *, learning_rate: float) -> torch.optim.Adam:

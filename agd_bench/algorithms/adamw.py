@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
@@ -20,15 +21,8 @@ PAPER = "Loshchilov & Hutter 2019, arXiv 1711.05101"
 SOURCE = "Ilya Loshchilov, Frank Hutter: Decoupled Weight Decay Regularization. ICLR 2019; defaults of torch.optim.AdamW"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:

@@ -8,29 +8,18 @@ takes 110 to 300 times as long, because the decompositions are exact (`agd_bench
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from agd_bench.optim.agd import AGD, initialise
-from agd_bench.optim.losses import square
+from agd_bench.algorithms.agd import loss, prepare
+from agd_bench.optim.agd import AGD
+
+__all__ = ["build", "loss", "prepare"]
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
 PAPER = "variant of Bernstein et al. 2023, arXiv 2304.05187"
 SOURCE = "a variant of agd-bench's own, after the appendix of Jeremy Bernstein et al.: Automatic Gradient Descent. arXiv 2304.05187, 2023"
 LICENCE = "MIT"
-
-loss = square
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Initialise the network in place, from `generator` alone.
-
-    Raises:
-        Refused: a parameter that is neither a matrix nor a convolution kernel.
-    """
-    initialise(network, generator)
-    return network
 
 
 def build(network: nn.Module, steps: int, gain: float = 1.0) -> AGD:

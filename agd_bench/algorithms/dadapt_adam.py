@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 
-import torch
 from dadaptation import DAdaptAdam
 from torch import nn
 from torch.optim import Optimizer
@@ -17,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 CALIBRATION = {
@@ -31,15 +31,8 @@ PAPER = "Defazio & Mishchenko 2023, arXiv 2301.07733"
 SOURCE = "Aaron Defazio, Konstantin Mishchenko: Learning-Rate-Free Learning by D-Adaptation. ICML 2023; package dadaptation"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(

@@ -7,7 +7,6 @@ parameter, as in the paper's experiments with CIFAR. Cross-entropy.
 
 from __future__ import annotations
 
-import torch
 from dadaptation import DAdaptSGD
 from torch import nn
 from torch.optim import Optimizer
@@ -15,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 CALIBRATION = {
@@ -28,15 +28,8 @@ PAPER = "Defazio & Mishchenko 2023, arXiv 2301.07733"
 SOURCE = "Aaron Defazio, Konstantin Mishchenko: Learning-Rate-Free Learning by D-Adaptation. ICML 2023; package dadaptation"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int, *, weight_decay: float = 1e-4, one_minus_momentum: float = 0.1) -> tuple[Optimizer, LambdaLR]:

@@ -7,12 +7,13 @@ square loss; this is an extension of ours.
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
+from agd_bench.algorithms.dsgd import prepare
 from agd_bench.optim import dsgd
-from agd_bench.optim.chains import read_chain
 from agd_bench.optim.losses import cross_entropy
+
+__all__ = ["build", "loss", "prepare"]
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
@@ -23,16 +24,6 @@ SOURCE = "Extension of Thomas Flynn: The duality structure gradient descent algo
 LICENCE = "MIT"
 
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    Raises:
-        Refused: a network without a guarantee.
-    """
-    read_chain(network)
-    return network
 
 
 def build(network: nn.Module, steps: int, q: float | str = "inf", step_size: float = 1.0) -> dsgd.DSGD:

@@ -8,11 +8,11 @@ matrix-only profile has none. The guess is an invention of this benchmark, and n
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from agd_bench.optim.dsgd_heuristic import HeuristicDSGD
 from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
@@ -22,15 +22,8 @@ PAPER = "heuristic after Flynn 2017, arXiv 1708.00523"
 SOURCE = "Heuristic of agd-bench, without a guarantee, after Thomas Flynn: arXiv 1708.00523, 2017"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int, q: float | str = "inf", step_size: float = 1.0) -> HeuristicDSGD:

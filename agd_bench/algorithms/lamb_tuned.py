@@ -6,13 +6,13 @@ paper's settings: its rate is the share of its size by which a tensor moves in a
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.lamb import LAMB
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 1e-3, "high": 0.1, "log": True},
@@ -24,15 +24,8 @@ PAPER = "You et al. 2020, arXiv 1904.00962"
 SOURCE = "Yang You et al.: Large Batch Optimization for Deep Learning: Training BERT in 76 minutes. ICLR 2020 (ranges our own)"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(

@@ -7,12 +7,12 @@ normalisation were computed anew for it; the initial distance is 1e-4 of the wei
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from agd_bench.algorithms._averaged_dog import build_averaged, rates
 from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 CALIBRATION = {
@@ -26,15 +26,8 @@ PAPER = "Ivgi, Hinder & Carmon 2023, arXiv 2302.12022"
 SOURCE = "Maor Ivgi, Oliver Hinder, Yair Carmon: DoG is SGD's Best Friend. ICML 2023; package dog-optimizer"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int, *, weight_decay: float = 0.0, gamma: float = 8.0) -> Optimizer:

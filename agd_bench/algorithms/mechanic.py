@@ -7,7 +7,6 @@ Mechanic's own settings are those of all of the paper's experiments (decay 0.01,
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -15,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from agd_bench.algorithms._mechanised import MechanisedAdamW
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 CALIBRATION = {
@@ -28,15 +28,8 @@ PAPER = "Cutkosky, Defazio & Mehta 2023, arXiv 2306.00144"
 SOURCE = "Ashok Cutkosky, Aaron Defazio, Harsh Mehta: Mechanic: A Learning Rate Tuner. NeurIPS 2023; package mechanic-pytorch"
 LICENCE = "MIT; package mechanic-pytorch: Apache-2.0"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int, *, weight_decay: float = 0.01, one_minus_beta1: float = 0.1) -> tuple[Optimizer, LambdaLR]:

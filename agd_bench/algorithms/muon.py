@@ -7,13 +7,13 @@ around the authors' settings (0.02 for Muon, 3e-4 for AdamW, weight decay 0.01).
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.muon import Muon
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 2e-3, "high": 0.2, "log": True},
@@ -25,15 +25,8 @@ PAPER = "Jordan et al. 2024 (no arXiv id); torch.optim.Muon"
 SOURCE = "Keller Jordan et al.: Muon: An optimizer for hidden layers in neural networks, 2024; torch.optim.Muon (ranges our own)"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(

@@ -8,13 +8,13 @@ networks here have no dropout to set.
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.nadamw import NadamW
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
@@ -22,15 +22,8 @@ PAPER = "Dahl et al. 2023, arXiv 2306.07179"
 SOURCE = "MLCommons AlgoPerf, self-tuning qualification baseline (setting, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int) -> tuple[NadamW, LambdaLR]:

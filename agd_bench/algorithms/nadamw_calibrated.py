@@ -7,12 +7,8 @@ trainings are small: the setting is calibrated for trainings of this kind, not f
 
 from __future__ import annotations
 
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-
 from agd_bench.algorithms import nadamw_tuned as searched
-from agd_bench.algorithms._calibrated import SETTINGS
+from agd_bench.algorithms._calibrated import at_setting
 from agd_bench.algorithms.nadamw_tuned import loss, prepare
 
 __all__ = ["build", "loss", "prepare"]
@@ -23,11 +19,4 @@ PAPER = "calibration after Kasimbeg et al. 2025, arXiv 2505.24005"
 SOURCE = "calibration of agd-bench's own (leaderboards/calibration), after Priya Kasimbeg et al., arXiv 2505.24005"
 LICENCE = "MIT"
 
-
-def build(network: nn.Module, steps: int) -> tuple[Optimizer, LRScheduler]:
-    """The optimizer and its schedule over `steps` training steps, with the calibrated setting.
-
-    Raises:
-        InputError: fewer than one step.
-    """
-    return searched.build(network, steps, **SETTINGS["nadamw"])
+build = at_setting(searched.build, "nadamw")

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
@@ -20,15 +21,8 @@ PAPER = "Dong & Yang 2020, arXiv 2001.00326"
 SOURCE = "Xuanyi Dong, Yi Yang: NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search. ICLR 2020"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int) -> tuple[torch.optim.SGD, LambdaLR]:

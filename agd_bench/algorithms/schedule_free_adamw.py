@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from schedulefree import AdamWScheduleFree
 from torch import nn
 from torch.optim import Optimizer
 
 from agd_bench.errors import InputError
 from agd_bench.optim.losses import cross_entropy
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 CALIBRATION = {
@@ -34,15 +34,8 @@ SOURCE = (
 )
 LICENCE = "MIT; package schedulefree: Apache-2.0"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(

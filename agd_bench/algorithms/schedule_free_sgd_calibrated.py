@@ -7,11 +7,8 @@ trainings are small: the setting is calibrated for trainings of this kind, not f
 
 from __future__ import annotations
 
-from torch import nn
-from torch.optim import Optimizer
-
 from agd_bench.algorithms import schedule_free_sgd as searched
-from agd_bench.algorithms._calibrated import SETTINGS
+from agd_bench.algorithms._calibrated import at_setting
 from agd_bench.algorithms.schedule_free_sgd import diagnostics, loss, prepare
 
 __all__ = ["build", "diagnostics", "loss", "prepare"]
@@ -24,11 +21,4 @@ PAPER = "Defazio et al. 2024, arXiv 2405.15682"
 SOURCE = "calibration of agd-bench's own (leaderboards/calibration), after Priya Kasimbeg et al., arXiv 2505.24005"
 LICENCE = "MIT; package schedulefree: Apache-2.0"
 
-
-def build(network: nn.Module, steps: int) -> Optimizer:
-    """The optimizer, with the calibrated setting.
-
-    Raises:
-        InputError: fewer than one step.
-    """
-    return searched.build(network, steps, **SETTINGS["schedule_free_sgd"])
+build = at_setting(searched.build, "schedule_free_sgd")

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import staircase
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
@@ -20,15 +21,8 @@ PAPER = "Zagoruyko & Komodakis 2016, arXiv 1605.07146"
 SOURCE = "Sergey Zagoruyko, Nikos Komodakis: Wide Residual Networks. BMVC 2016, section 3"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int) -> tuple[torch.optim.SGD, LambdaLR]:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import linear
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 2e-2, "high": 5.0, "log": True},
@@ -25,15 +26,8 @@ PAPER = "Dahl et al. 2023, arXiv 2306.07179"
 SOURCE = "MLCommons AlgoPerf, archived paper baselines, Nesterov (ranges, Apache-2.0); George Dahl et al., arXiv 2306.07179, 2023"
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import heavyball
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 3e-4, "high": 3e-2, "log": True},
@@ -31,6 +31,7 @@ PAPER = "Vyas et al. 2025, arXiv 2409.11321"
 SOURCE = "Nikhil Vyas et al.: SOAP: Improving and Stabilizing Shampoo using Adam. ICLR 2025; package heavyball (ranges our own)"
 LICENCE = "MIT; package heavyball: BSD-2-Clause"
 
+prepare = as_built
 loss = cross_entropy
 
 heavyball.utils.compile_mode = None
@@ -64,14 +65,6 @@ class SOAP(heavyball.SOAP):  # type: ignore[misc]
 def _begun_as(kind: type[list[Any]] | type[set[Any]], views: Any) -> Any:
     """The state of a view of a parameter, with the numbers of the transformations that have begun as a list or as a set."""
     return {**views, _BEGUN: kind(sorted(views[_BEGUN]))} if isinstance(views, dict) and _BEGUN in views else views
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(
