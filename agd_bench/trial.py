@@ -94,10 +94,15 @@ def own_surroundings(threads: int) -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def build_network(trial: Trial, workplace: Workplace) -> nn.Module:
+def build_network(trial: Trial, workplace: Workplace, device: torch.device | None = None) -> nn.Module:
     """The trial's network as its algorithm prepares it, on the CPU: profile applied, initialised from the seed.
 
     Sets torch's global seed: call it where that is yours to set, as `run_trial` does inside a fork of the generators.
+
+    Args:
+        trial: what to build.
+        workplace: where plug-ins are.
+        device: where an algorithm that asks for one may compute the weights; default: the CPU.
 
     Raises:
         Refused: an architecture with a defect, or one that the algorithm cannot train.
@@ -112,7 +117,8 @@ def build_network(trial: Trial, workplace: Workplace) -> nn.Module:
     network = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
     network = apply_profile(network, trial.profile)
     generator = torch.Generator().manual_seed(trial.seed)
-    prepared: nn.Module = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space))
+    place = {"device": device} if "device" in inspect.signature(algorithm.prepare).parameters else {}
+    prepared: nn.Module = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space), **place)
     return prepared
 
 
@@ -140,7 +146,7 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
         Refused: as `build_network`, or by the optimizer.
     """
     algorithm = workplace.load("algorithms", trial.algorithm)
-    network = build_network(trial, workplace).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build_network(trial, workplace, device).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     graph = _graph_for(algorithm.build, trial, workplace.load("search_spaces", trial.search_space))
     built = algorithm.build(network, steps, **graph, **trial.settings)
     optimizer, scheduler = built if isinstance(built, tuple) else (built, None)

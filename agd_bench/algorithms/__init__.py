@@ -25,10 +25,11 @@ A module defines
   every result.
 
 An algorithm whose `prepare` or `build` takes a parameter `graph` is given the architecture's `agd_bench.optim.path_scaling.Graph`, by
-that name; where the search space tells no paths, it is refused. `STUDY`, optional, says how the tuning trials of an algorithm differ from
-its final ones: `network` ("shallow": by search-space scope, trained on the space's SHALLOW network instead of on proxies), `epochs`,
-`seeds` (trainings of each proposal), `metric` ("train_loss", the smallest of which is best, instead of validation accuracy) and
-`hyperparameters` (values that the final trials do not get).
+that name; where the search space tells no paths, it is refused. One whose `prepare` takes a parameter `device` is given that of the
+training, where it may compute what it draws; the network itself is still on the CPU. `STUDY`, optional, says how the tuning trials of an
+algorithm differ from its final ones: `network` ("shallow": by search-space scope, trained on the space's SHALLOW network instead of on
+proxies), `epochs`, `seeds` (trainings of each proposal), `metric` ("train_loss", the smallest of which is best, instead of validation
+accuracy) and `hyperparameters` (values that the final trials do not get).
 
 An optimizer that answers with other weights than it trains at (schedule-free, iterate averaging) has two methods: `eval()` puts the
 answer's weights into the network, `train()` the training's; `build` returns it in training mode. The harness calls them around each

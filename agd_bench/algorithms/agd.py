@@ -25,13 +25,13 @@ LICENCE = "MIT"
 loss = square
 
 
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+def prepare(network: nn.Module, generator: torch.Generator, device: torch.device | None = None) -> nn.Module:
     """Initialise the network in place, from `generator` alone.
 
     Raises:
         Refused: a parameter that is neither a matrix nor a convolution kernel.
     """
-    initialise(network, generator)
+    initialise(network, generator, device)
     return network
 
 

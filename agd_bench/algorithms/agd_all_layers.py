@@ -23,13 +23,13 @@ LICENCE = "MIT"
 loss = square
 
 
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
+def prepare(network: nn.Module, generator: torch.Generator, device: torch.device | None = None) -> nn.Module:
     """Initialise the network in place, from `generator` alone: biases 0, scales 1, everything else drawn.
 
     Raises:
         Refused: a parameter of a layer that the extension has no rule for.
     """
-    initialise(network, generator)
+    initialise(network, generator, device)
     return network
 
 

@@ -22,6 +22,7 @@ References:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -283,12 +284,13 @@ def automatic_learning_rate(summary: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator) -> None:
+def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator, device: torch.device | None = None) -> None:
     """Draw the weights that AGD starts from, in place: all non-zero singular values of each tap become `scale(shape)`.
 
     Args:
         weights: a network, or its weights: each (d_out, d_in) or (d_out, d_in, k_x, k_y).
-        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device.
+        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device, to rounding.
+        device: where to compute them; default: where the first of the weights is.
 
     Raises:
         Refused: a parameter that AGD is not defined for; then nothing was changed.
@@ -296,9 +298,12 @@ def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator
     named = dict(weights.named_parameters()) if isinstance(weights, nn.Module) else None
     tensors: list[Tensor] = list(weights if named is None else named.values())  # type: ignore[arg-type]
     _check(tensors, list(named) if named else None)
-    for tensor in tensors:
-        dtype = torch.promote_types(tensor.dtype, torch.float32)
-        taps = semi_orthogonal(math.prod(tensor.shape[2:]), tensor.shape[0], tensor.shape[1], generator, dtype)
+    if not tensors:
+        return
+    dtype = functools.reduce(torch.promote_types, {tensor.dtype for tensor in tensors}, torch.float32)
+    shapes = [(math.prod(tensor.shape[2:]), tensor.shape[0], tensor.shape[1]) for tensor in tensors]
+    drawn = semi_orthogonal(shapes, generator, dtype, tensors[0].device if device is None else device)
+    for tensor, taps in zip(tensors, drawn, strict=True):
         tensor.copy_(taps.permute(1, 2, 0).reshape(tensor.shape) * scale(tensor.shape))
 
 

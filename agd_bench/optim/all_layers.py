@@ -28,6 +28,7 @@ References:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -182,32 +183,45 @@ def _layout(kind: str, blocks: int, shape: torch.Size) -> Layout:
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, generator: torch.Generator) -> None:
+def initialise(network: nn.Module, generator: torch.Generator, device: torch.device | None = None) -> None:
     """Draw what `AGDAllLayers` starts from, in place: the table's last column. Running statistics stay.
 
     Args:
         network: any that `AGDAllLayers` trains.
-        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device.
+        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device, to rounding.
+        device: where to compute them; default: where the first of the parameters is.
 
     Raises:
         Refused: a parameter of no known kind; then nothing was changed.
     """
-    for part in list(parts(network)):
-        if part.kind != "vector":
-            part.tensor.copy_(_drawn(part, generator))
-        elif part.start is not None:
+    found = list(parts(network))
+    drawn = [part for part in found if part.kind != "vector"]
+    if drawn:
+        dtype = functools.reduce(torch.promote_types, {part.tensor.dtype for part in drawn}, torch.float32)
+        made = semi_orthogonal([_stack(part) for part in drawn], generator, dtype, drawn[0].tensor.device if device is None else device)
+        for part, matrices in zip(drawn, made, strict=True):
+            part.tensor.copy_(_laid_out(part, matrices))
+    for part in found:
+        if part.start is not None:
             part.tensor.fill_(part.start)
         if part.padding is not None:
             part.tensor[part.padding] = 0
 
 
-def _drawn(part: Part, generator: torch.Generator) -> Tensor:
-    """Random weights of a matrix, kernel or table, of the tensor's shape."""
+def _stack(part: Part) -> tuple[int, int, int]:
+    """How many matrices a matrix, kernel or table has, and their rows and columns."""
     shape = part.tensor.shape
-    dtype = torch.promote_types(part.tensor.dtype, torch.float32)
     layout = _layout(part.kind, part.blocks, shape)
     if layout.flat:
-        return semi_orthogonal(layout.blocks, shape[-1], 1, generator, dtype).view(shape) * layout.scale
-    rows, taps = shape[0] // layout.blocks, math.prod(shape[2:])
-    drawn = semi_orthogonal(layout.blocks * taps, rows, shape[1], generator, dtype).view(layout.blocks, taps, rows, shape[1])
-    return drawn.permute(0, 2, 3, 1).reshape(shape) * layout.scale
+        return layout.blocks, shape[-1], 1
+    return layout.blocks * math.prod(shape[2:]), shape[0] // layout.blocks, shape[1]
+
+
+def _laid_out(part: Part, matrices: Tensor) -> Tensor:
+    """Matrices of that number and shape as the weights that they are, in their scale."""
+    shape = part.tensor.shape
+    layout = _layout(part.kind, part.blocks, shape)
+    if layout.flat:
+        return matrices.reshape(shape) * layout.scale
+    taps = matrices.view(layout.blocks, math.prod(shape[2:]), shape[0] // layout.blocks, shape[1])
+    return taps.permute(0, 2, 3, 1).reshape(shape) * layout.scale

@@ -1,30 +1,85 @@
-"""Random semi-orthogonal matrices: all their non-zero singular values are 1."""
+"""Random semi-orthogonal matrices: all their non-zero singular values are 1.
+
+A matrix of independent normal numbers is orthonormalised. Its QR factorisation with a positive diagonal of R is unique, so that two
+ways to it agree to rounding: Householder's, which LAPACK has, on a CPU; and on a GPU, where batched QR goes through its matrices one
+by one, Cholesky's factor of the Gram matrix, twice, in float64.
+"""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+TOLERANCE = 1e-10
+"""Largest deviation of a Gram matrix from the identity that Cholesky's way may leave; rounding leaves about 1e-15 times the size."""
 
-def semi_orthogonal(count: int, rows: int, columns: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Independent semi-orthogonal matrices, uniformly distributed, by one batched QR factorisation.
+
+def semi_orthogonal(
+    shapes: Sequence[tuple[int, int, int]], generator: torch.Generator, dtype: torch.dtype, device: torch.device | None = None
+) -> list[Tensor]:
+    """Independent semi-orthogonal matrices, uniformly distributed, those of equal shapes by one batched factorisation.
 
     Args:
-        count: how many.
-        rows: of each, at least 1.
-        columns: of each, at least 1.
-        generator: the source of randomness; its device is where the work is done.
+        shapes: how many (at least 1) of how many rows and columns, (count, rows, columns) for each stack; numbers are drawn in their order.
+        generator: the source of randomness; if it is on the CPU, one seed gives the same matrices on every device, to rounding.
         dtype: float32 or float64.
+        device: where to factorise; default: the generator's.
 
     Returns:
-        (count, rows, columns): with orthonormal columns if rows >= columns, else with orthonormal rows.
+        For each shape (count, rows, columns), on the device: with orthonormal columns if rows >= columns, else with orthonormal rows.
 
     References:
         Francesco Mezzadri: How to generate random matrices from the classical compact groups. Notices of the AMS 54(5), 2007.
     """
-    normal = torch.randn(count, max(rows, columns), min(rows, columns), generator=generator, device=generator.device, dtype=dtype)
+    device = generator.device if device is None else device
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    drawn = []
+    for place, (count, rows, columns) in enumerate(shapes):
+        tall = (max(rows, columns), min(rows, columns))
+        alike[tall].append(place)
+        drawn.append(torch.randn(count, *tall, generator=generator, device=generator.device, dtype=dtype))
+    orthonormalise = by_cholesky if device.type == "cuda" else by_householder
+    made: dict[int, Tensor] = {}
+    for places in alike.values():
+        stack = orthonormalise(torch.cat([drawn[place] for place in places]).to(device))
+        made |= dict(zip(places, torch.split(stack, [shapes[place][0] for place in places]), strict=True))
+    return [made[place] if rows >= columns else made[place].mT for place, (_, rows, columns) in enumerate(shapes)]
+
+
+def by_householder(matrices: Tensor) -> Tensor:
+    """The columns of each matrix made orthonormal, by QR with a positive diagonal of R.
+
+    Args:
+        matrices: of full rank and at least as many rows as columns, (N, rows, columns).
+    """
     q: Tensor
-    q, r = torch.linalg.qr(normal)
+    q, r = torch.linalg.qr(matrices)
     # Q alone depends on the sign convention of the library; with R's diagonal made positive it is unique and uniform.
-    q = q * torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).unsqueeze(-2)
-    return q if rows >= columns else q.mT
+    return q * torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).unsqueeze(-2)
+
+
+def by_cholesky(matrices: Tensor) -> Tensor:
+    """The same by Cholesky factors of Gram matrices, twice, in float64: all matrices at once on a GPU.
+
+    A matrix whose columns are so nearly dependent (a condition number from about 1e8) that this does not make them orthonormal is
+    factorised by `by_householder` on the CPU.
+
+    Args:
+        matrices: as for `by_householder`.
+
+    References:
+        Y. Yamamoto, Y. Nakatsukasa, Y. Yanagisawa and T. Fukaya: Roundoff error analysis of the CholeskyQR2 algorithm.
+        Electronic Transactions on Numerical Analysis 44, 2015.
+    """
+    q = matrices.double()
+    for _ in range(2):
+        lower, _ = torch.linalg.cholesky_ex(q.mT @ q)  # of a matrix that it cannot factorise it gives something, which is found out below
+        q = torch.linalg.solve_triangular(lower.mT, q, upper=True, left=False)
+    deviation = (q.mT @ q - torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)).abs().amax((-2, -1))
+    unsound = ~(deviation <= TOLERANCE)  # NaN is neither
+    if bool(unsound.any()):
+        q[unsound] = by_householder(matrices[unsound].double().cpu()).to(q.device)
+    return q.to(matrices.dtype)
