@@ -2,7 +2,7 @@
 
 No Optuna storage holds the truth. Before each ask the study is rebuilt in memory from the rows of our own store, and
 the sampler is seeded by the study's key and the number of rows. A sweep that was killed therefore proposes exactly
-what an undisturbed one would. Parallelism comes from many studies; each study runs in order.
+what an undisturbed one would. Parallelism comes from many studies; a study of TPE runs in order.
 
 References:
     Bergstra, Bardenet, Bengio, Kégl: Algorithms for hyper-parameter optimization. NeurIPS 2011 (TPE).
@@ -33,6 +33,8 @@ SAMPLERS: dict[Sampler, str] = {
     "grid": "every combination of the choices, in their order",
 }
 """The samplers and their pinned settings, for provenance: defaults changed between Optuna 4 and 5."""
+INDEPENDENT: tuple[Sampler, ...] = ("random", "grid")
+"""Those whose proposals depend on their numbers alone: their trials need not wait for one another."""
 
 
 class Told(NamedTuple):

@@ -1,8 +1,9 @@
 """Which trial is next: a pure policy, without a clock, a disk or Ray.
 
-Finals of self-tuning algorithms are ready from the start; a study's rounds follow one after the other, and its finals
-when all rounds ended. With adaptive seeds, finals wait for their release as well. Among what is ready, the algorithm goes
-first that has begun the smallest share of its trials, so that all of them get on, and the long chains of the studies start early.
+Finals of self-tuning algorithms are ready from the start; a study's rounds follow one after the other, or are ready together where
+its sampler's proposals do not depend on results; its finals when all rounds ended. With adaptive seeds, finals wait for their release
+as well. Among what is ready, the algorithm goes first that has begun the smallest share of its trials, so that all of them get on, and
+the long chains of the studies start early.
 """
 
 from __future__ import annotations
@@ -76,40 +77,53 @@ class _Walk:
         curves: Mapping[str, Sequence[CurvePoint]],
     ) -> None:
         self.study, self._tuner, self._seeding, self._standings, self._curves = study, tuner, seeding, standings, curves
+        numbers = range(len(study.rounds))
+        self._stages = [numbers] if study.sampler in tuning.INDEPENDENT else [range(number, number + 1) for number in numbers]
         self._stage = 0
         self._told: list[tuning.Told] = []
         self._left = 0
         self.hopeless: tuple[Trial, ...] = ()
 
     def advance(self) -> list[Trial]:
-        """The trials of the next round that has any left to do, with their proposal, or the finals when the rounds are over."""
-        while self._stage < len(self.study.rounds):
-            trials = self.study.rounds[self._stage]
-            left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL]
-            if left:
-                self._left = len(left)
-                return self._with_proposal(trials, left)
-            self._tell(trials)
+        """The trials of the next rounds that have any left to do, with their proposals, or the finals when the rounds are over."""
+        while self._stage < len(self._stages):
+            opened = [trial for number in self._stages[self._stage] for trial in self._round(number)]
+            if opened:
+                self._left = len(opened)
+                return opened
+            self._tell()
         return self.release(self.study.final)
+
+    def _round(self, number: int) -> list[Trial]:
+        """What is left to do of a round, with its proposal."""
+        trials = self.study.rounds[number]
+        left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL]
+        return self._with_proposal(trials, left, number) if left else []
 
     def release(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those of its finals that are left to do and may be sent, with the chosen values; none before the rounds are over."""
-        if self._stage < len(self.study.rounds):
+        if self._stage < len(self._stages):
             return []
         left = [trial for trial in trials if _is_to_train(trial, self._standings) and self._seeding.allows(trial)]
         return self._with_proposal(self.study.final, left) if left else []
 
     def ended(self, trial: Trial) -> list[Trial]:
-        """One trial of the study ended; the next stage's trials if it was its round's last one."""
+        """One trial of the study ended; the next stage's trials if it was its stage's last one."""
         if trial.purpose == "final":
             return []
         self._left -= 1
         if self._left:
             return []
-        self._tell(self.study.rounds[self._stage])
+        self._tell()
         return self.advance()
 
-    def _tell(self, trials: Sequence[Trial]) -> None:
+    def _tell(self) -> None:
+        """The rounds of this stage have ended."""
+        self._told += [self._outcome(number) for number in self._stages[self._stage]]
+        self._stage += 1
+
+    def _outcome(self, number: int) -> tuning.Told:
+        trials = self.study.rounds[number]
         standings = [self._standings[trial.id] for trial in trials]
         found = [getattr(standing, self.study.metric) for standing in standings if standing.status == "done"]
         measured = [value for value in found if value is not None]
@@ -117,25 +131,28 @@ class _Walk:
         if value is not None and self.study.metric == "train_loss":
             value = -value
         values = next((standing.proposal for standing in standings if standing.proposal is not None), {})
-        self._told.append(tuning.Told(self._stage, values, value))
-        self._stage += 1
+        return tuning.Told(number, values, value)
 
-    def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial]) -> list[Trial]:
-        final = self._stage == len(self.study.rounds)
+    def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial], number: int | None = None) -> list[Trial]:
+        """Trials with the values of a round, or those chosen for the finals."""
         # What was sent before a crash stands, should another version of the tuner propose differently by now.
         values = next((p for trial in trials if (p := self._standings[trial.id].proposal) is not None), None)
         if values is None:
-            values = self._tuner.choose(self._told) if final else self._tuner.propose(self.study, self._told)
+            values = self._tuner.choose(self._told) if number is None else self._tuner.propose(self.study, self._told_before(number))
         if values is None:
             self.hopeless = tuple(left)
             return []
-        thresholds = {} if final else self._thresholds()
+        thresholds = {} if number is None else self._thresholds(number)
         return [trial.model_copy(update={"proposal": values, "stop_below": thresholds}) for trial in left]
 
-    def _thresholds(self) -> dict[int, float]:
+    def _told_before(self, number: int) -> list[tuning.Told]:
+        """What a round's proposal follows from; of rounds that are ready together, that they come before it."""
+        return [*self._told, *(tuning.Told(earlier, {}, None) for earlier in range(len(self._told), number))]
+
+    def _thresholds(self, number: int) -> dict[int, float]:
         if self.study.pruner == "none":
             return {}
-        earlier = [self._curves.get(trial.id, ()) for trials in self.study.rounds[: self._stage] for trial in trials]
+        earlier = [self._curves.get(trial.id, ()) for trials in self.study.rounds[:number] for trial in trials]
         return self._tuner.stop_below(self.study, [curve for curve in earlier if curve])
 
 

@@ -261,18 +261,22 @@ def try_pack(fits: Sequence[Fit], given: Sequence[Batch], least_gain: float = LE
 def streams(images: ImageSet, batch_size: int, seeds: Sequence[int], augment: bool) -> Iterator[list[Batch]]:
     """For each step the batches of all replicas, each in the order and augmentation that follow from its own seed.
 
+    Replicas of one seed, such as tuning runs that try each proposal from equal seeds, share a batch, which is drawn once.
+
     Args:
         images: the training split.
         batch_size: images a step.
         seeds: of this epoch, one a replica.
         augment: whether the data set's standard augmentation is applied.
     """
-    own = []
-    for seed in seeds:
+    own = {}
+    for seed in dict.fromkeys(seeds):
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(images.labels), generator=generator)
-        own.append(batches(images, batch_size, order, generator=generator, augment=augment))
-    return (list(step) for step in zip(*own, strict=True))
+        own[seed] = batches(images, batch_size, order, generator=generator, augment=augment)
+    for step in zip(*own.values(), strict=True):
+        drawn = dict(zip(own, step, strict=True))
+        yield [drawn[seed] for seed in seeds]
 
 
 def train_epoch(pack: Pack, images: ImageSet, batch_size: int, seeds: Sequence[int], augment: bool) -> list[tuple[float, float]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
-from agd_bench.records import TERMINAL, Plan, Trial
+from agd_bench.records import TERMINAL, Plan, Scalars, Study, Trial
 from agd_bench.scheduling.queueing import Queue
 from agd_bench.store import Standing
+from agd_bench.tuning import Told, propose
 from tests.scheduling.plans import ADAPTIVE, HashTuner, plan, result_of, uneven
 
 
@@ -56,6 +58,39 @@ def test_a_round_waits_for_the_one_before_and_finals_for_all() -> None:
             assert queue.take() is None
         queue.end(tuned[-1], result_of(tuned[-1]))
     assert queue.take() is None
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_rounds_whose_proposals_do_not_depend_on_results_are_ready_together(sampler: str) -> None:
+    """With the proposals that they have one after the other, also when the study goes on after some ended; finals wait for all."""
+    planned = plan(architectures=1, seeds=2, rounds=4, proxies=2)
+    study = planned.studies[0].model_copy(update={"sampler": sampler})
+    planned = planned.model_copy(update={"studies": (study,)})
+    told: list[Told] = []
+    ranges = {"rate": {"choices": [0.1, 0.2, 0.3, 0.4]}}
+    expected = []
+    for _ in study.rounds:
+        expected += 2 * [propose(study, ranges, told)]
+        told.append(Told(len(told), expected[-1], 0.5))
+
+    class Tuner(HashTuner):
+        def propose(self, study: Study, told: Sequence[Told]) -> Scalars:
+            return propose(study, ranges, told)
+
+    queue = Queue(planned, Tuner(), fresh(planned))
+    tuned = [trial for trial in drain(queue) if trial.algorithm == "tuned"]
+    assert [trial.id for trial in tuned] == [trial.id for part in study.rounds for trial in part]
+    assert [trial.proposal for trial in tuned] == expected
+    for trial in tuned[1:]:
+        queue.end(trial, result_of(trial))
+    again = [trial for trial in drain(Queue(planned, Tuner(), queue.standings)) if trial.algorithm == "tuned"]
+    assert again == tuned[:1]
+    assert queue.take() is None
+    queue.end(tuned[0], result_of(tuned[0]))
+    finals = drain(queue)
+    assert [trial.id for trial in finals] == [trial.id for trial in study.final]
+    best = max(range(4), key=lambda number: sum(result_of(trial).val_accuracy or 0.0 for trial in tuned[2 * number : 2 * number + 2]))
+    assert finals[0].proposal == expected[2 * best]
 
 
 def test_the_best_proposal_is_used_for_the_finals() -> None:

@@ -90,6 +90,22 @@ def test_replicas_may_have_hyperparameters_of_their_own() -> None:
         assert [loss for loss, _, _ in told] == pytest.approx([own[epoch][0] for own in expected], rel=1e-3)
 
 
+def test_replicas_of_one_seed_share_their_batches() -> None:
+    """Drawn once, and what each draws alone; a pack of them trains as they train alone, each with its own hyperparameters."""
+    split, seeds, gains = images(), (3, 4, 3), (0.5, 1.0, 2.0)
+    apart = [next(streams(split, BATCH, [seed], augment=True))[0] for seed in seeds]
+    together = next(streams(split, BATCH, seeds, augment=True))
+    assert together[0] is together[2]
+    for (pixels, labels), (own_pixels, own_labels) in zip(together, apart, strict=True):
+        assert torch.equal(pixels, own_pixels)
+        assert torch.equal(labels, own_labels)
+    expected = [list(alone(fit(agd, seed, gain=gain), seed, split)) for seed, gain in zip(seeds, gains, strict=True)]
+    pack = Pack([fit(agd, seed, gain=gain) for seed, gain in zip(seeds, gains, strict=True)])
+    for epoch in range(EPOCHS):
+        told = train_epoch(pack, split, BATCH, [fitting.seed_of_epoch(seed, epoch + 1) for seed in seeds], augment=True)
+        assert [loss for loss, _ in told] == pytest.approx([own[epoch][0] for own in expected], rel=1e-3)
+
+
 def test_one_that_diverges_leaves_the_others_as_they_are() -> None:
     """Its loss is not finite; the others' are those of trainings without it."""
     split = images()
