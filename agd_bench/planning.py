@@ -159,7 +159,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
     for space in sweep.search_spaces:
         module = modules[f"search_spaces/{space.name}"]
         _check_options(module, space)
-        architectures = in_order(choose_architectures(module, space), space)
+        architectures = in_order(module, space, choose_architectures(module, space))
         sound = [architecture for architecture in architectures if not describe_defect(module, space.name, architecture)]
         represented = represent(module, space, sweep, algorithms, sound)
         for dataset in sweep.datasets:

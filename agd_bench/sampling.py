@@ -91,16 +91,21 @@ def _draw(module: ModuleType, rng: np.random.Generator) -> str:
     return architecture
 
 
-def in_order(architectures: tuple[str, ...], choice: SearchSpaceChoice) -> tuple[str, ...]:
+def in_order(module: ModuleType, choice: SearchSpaceChoice, architectures: tuple[str, ...]) -> tuple[str, ...]:
     """Architectures in the order in which a sweep trains them.
 
+    Where one of equal networks is trained, lots are drawn for networks, and equal ones stand together. If each string had a lot
+    and its network came with its first one, networks of many strings would come first, and the sample would change as it grows.
+
     Args:
-        architectures: those that the sweep takes.
+        module: the search space's plug-in.
         choice: says in which order.
+        architectures: those that the sweep takes.
     """
     if choice.order == "given":
         return architectures
-    return tuple(sorted(architectures, key=lambda architecture: _lot(choice.name, architecture)))
+    network = module.canonical if choice.representatives and hasattr(module, "canonical") else str
+    return tuple(sorted(architectures, key=lambda name: (_lot(choice.name, network(name)), _lot(choice.name, name))))
 
 
 def represent(

@@ -52,7 +52,7 @@ def test_an_enumerated_space_in_random_order_begins_with_a_fair_sample() -> None
     """The order is fixed by the names alone, and seeds come in the outer loop."""
     module = plugins.load("search_spaces", "nas_bench_201")
     choice = SearchSpaceChoice(name="nas_bench_201", architectures="all", order="random")
-    first = in_order(choose_architectures(module, choice), choice)
+    first = in_order(module, choice, choose_architectures(module, choice))
     assert sorted(first) == sorted(module.architectures())
     small = {"name": "nas_bench_201", "architectures": list(module.architectures())[:40], "order": "random"}
     trials = plan(sweep(algorithms=[{"name": "agd"}], search_spaces=[small])).trials

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from agd_bench import plugins
 from agd_bench.errors import SweepError, UnknownNameError
 from agd_bench.planning import plan
 from agd_bench.records import SearchSpaceChoice, Sweep
-from agd_bench.sampling import REFERENCE, choose_architectures, draw_architectures
+from agd_bench.sampling import REFERENCE, choose_architectures, draw_architectures, in_order
 from agd_bench.trial import Workplace, run_trial
 from search_spaces import nas_bench_201
 
@@ -225,6 +226,24 @@ def test_where_equality_is_not_exact_all_are_trained(space: dict[str, Any], chan
         plan(asked)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_growing_sample_of_networks_stays_fair() -> None:
+    """Lots are drawn for networks: the first have as many strings as others, and equal ones stand together.
+
+    If strings had the lots, and each network came with its first one, those of many strings would come first.
+    """
+    asked = {"name": "nas_bench_201", "architectures": "all", "order": "random"}
+    shared, plain = (SearchSpaceChoice.model_validate({**asked, "representatives": given}) for given in (True, False))
+    listed = tuple(nas_bench_201.architectures())
+    strings = Counter(map(nas_bench_201.canonical, listed))
+    networks, early = ([nas_bench_201.canonical(name) for name in in_order(nas_bench_201, choice, listed)] for choice in (shared, plain))
+    assert len([name for name, _ in itertools.groupby(networks)]) == len(strings) == 5_044
+    single, first = (np.array([strings[name] == 1 for name in dict.fromkeys(names)]) for names in (networks, early))
+    share = single.mean()
+    spread = (share * (1 - share) / 500) ** 0.5
+    assert abs(single[:500].mean() - share) < 3 * spread
+    assert first[:500].mean() < share - 6 * spread
 
 
 def test_a_sampling_survives_its_sweep() -> None:

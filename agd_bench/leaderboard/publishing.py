@@ -15,7 +15,7 @@ from agd_bench.errors import InputError
 from agd_bench.leaderboard.scrubbing import scrub_results
 from agd_bench.records import Sweep
 from agd_bench.report import aggregates, build_report, count_states, finding_sentences
-from agd_bench.store import EVIDENCE, OPTIONAL, TABLES, Results, begun_results
+from agd_bench.store import EQUALS, EVIDENCE, OPTIONAL, TABLES, Results, begun_results, condense
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -23,14 +23,16 @@ EVIDENCE_FILES = {
     "published": "what the authors of the search space published of its architectures",
     "rate_factors": "by what a base learning rate is multiplied for each architecture",
 }
+EQUALS_LINE = "| `equals.csv` | trials that were not trained: each has the results of an equal network's trial |\n"
 
 
 def publish_results(results: Results, folder: Path, name: str | None = None, claims: Claims | None = None) -> Path:
     """Write results as a leaderboard folder. Names of machines, users and folders are taken out first.
 
     The folder holds `sweep.json`, `trials.csv`, `curves.csv`, `attempts.csv` and `meta.json` (the raw rows; floats are written so that
-    they are read back exactly), `claims.toml`, `index.html`, `figures/` and `data/` (the report), `README.md` (a summary) and
-    `manifest.json` (schema version, the SHA-256 of each file and of each claim's definition).
+    they are read back exactly; trials that took an equal network's results stand in `equals.csv` alone), `claims.toml`,
+    `index.html`, `figures/` and `data/` (the report), `README.md` (a summary) and `manifest.json` (schema version, the SHA-256 of
+    each file and of each claim's definition).
 
     Args:
         results: whole or partial; partial ones are marked so, and leave out the rows of trials that nothing has happened to, so that the
@@ -58,8 +60,9 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     tables = aggregates(results)
     evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
     _make_room(folder)
-    for table in [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or len(getattr(results, table))]:
-        getattr(results, table).to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
+    for table, rows in condense({table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}).items():
+        if len(rows) or table not in (*OPTIONAL, EQUALS):
+            rows.to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
     (folder / "meta.json").write_text(json.dumps(results.meta, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8")
     build_report(results, folder, tables, evaluated)
@@ -152,6 +155,8 @@ def summary(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFr
     rows = claims[["state", "sentence", "digest"]].itertuples(index=False, name=None)
     claimed = "\n".join(f"- {state}: {as_plain_markdown(sentence)} (`{digest[:16]}`)" for state, sentence, digest in rows)
     evidence = "".join(f"| `{table}.csv` | {text} |\n" for table, text in EVIDENCE_FILES.items() if len(getattr(results, table)))
+    taken = results.trials["representative"].notna() & (results.trials["status"] != "pending")
+    evidence += EQUALS_LINE if taken.any() else ""
     about = f"{as_plain_markdown(sweep.description)}\n\n" if sweep.description else ""
     return f"""# {sweep.name}
 

@@ -65,7 +65,8 @@ class SearchSpaceChoice(Record):
         architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, a range of its indices, or a list.
         sampling: how to draw them; with `"all"`, which of them. Null: by the plug-in's own `sample`.
         order: in which order they are trained: as they were drawn, enumerated or listed, or `random`: by a hash of the space's name and
-            the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it.
+            the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it; with
+            `representatives` a fair sample of its different networks, equal ones together.
         options: keyword options of the plug-in's `build`, for example `channels`; part of every trial's identity.
         representatives: whether of architectures that are equal networks one is trained, and the others take its results, in rows that
             say so; allowed where equal networks train to equal results.

@@ -247,7 +247,8 @@ def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> p
     Returns:
         One row per group: `search_space`, `dataset`, `profile`; `planned` and `ended` (trials), `compared` (those of them that ended and
         are in the tables), `algorithms` and `ahead` (those of which a final trial has ended), `architectures` (that all of the latter have
-        trained from at least one seed) and `cases` (pairs of architecture and seed that they have trained).
+        trained from at least one seed), `cases` (pairs of architecture and seed that they have trained) and `named` (the architectures,
+        and those that have the results of an equal one of them).
     """
     planned = planned_counts(results).groupby(GROUP, sort=False)["planned"].sum()
 
@@ -255,8 +256,9 @@ def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> p
         return trials[~trials["status"].isin(analysis.UNDER_WAY)].groupby(GROUP, sort=False, observed=True).size()
 
     # A group without a complete case keeps its rows, which are then of fewer algorithms than have begun.
-    complete = [(group, analysis.count_cases(rows)) for group, rows in comparison_groups(compared)]
-    cases = pd.DataFrame([count for _, count in complete], index=pd.MultiIndex.from_tuples([group for group, _ in complete], names=GROUP))
+    groups = list(comparison_groups(compared))
+    counts = [{**analysis.count_cases(trained_rows(rows)), "named": analysis.count_cases(rows)["architectures"]} for _, rows in groups]
+    cases = pd.DataFrame(counts, index=pd.MultiIndex.from_tuples([group for group, _ in groups], names=GROUP))
     table = pd.DataFrame({"planned": planned, "ended": ended(begun), "compared": ended(compared)})
     return table.join(cases).fillna(0).astype("int64").loc[planned.index].reset_index()
 

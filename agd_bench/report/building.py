@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis import trained_rows
 from agd_bench.report.aggregating import aggregates
 from agd_bench.report.comparing import group_title
 from agd_bench.report.presenting import count_states, present_claims
@@ -130,9 +129,14 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 def _represented(results: Results) -> list[tuple[str, str]]:
     """Trials that were not trained because an equal network was; nothing where every trial was to be."""
-    count = len(results.trials) - len(trained_rows(results.trials))
-    said = f"{count} final trials have the results of one, uncharged; rankings, intervals and tests use the trained ones alone"
-    return [("Equal networks", said)] if count else []
+    ended = results.trials[results.trials["status"] != "pending"]
+    taken = ended[ended["representative"].notna()]
+    architectures = len(taken[["search_space", "architecture"]].drop_duplicates())
+    said = (
+        f"{architectures} architectures have the results of an equal one that was trained, in {len(taken)} final trials, uncharged; "
+        "a network counts once, however many architectures name it"
+    )
+    return [("Equal networks", said)] if len(taken) else []
 
 
 def _provenance(attempts: pd.DataFrame) -> list[tuple[str, str]]:

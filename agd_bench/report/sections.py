@@ -117,5 +117,8 @@ def _partial(progress: pd.DataFrame | None) -> str:
     left = f"; {count(waiting, 'more ended trial')} without all counterparts" if waiting else ""
     everyone = row["ahead"] == row["algorithms"]
     whose = "every algorithm has trained" if everyone else f"{row['ahead']} of {row['algorithms']} algorithms have trained so far"
-    compared = f"Compared: {count(row['architectures'], 'architecture')} that {whose} ({count(row['cases'], 'training')} of each{left})."
+    those = count(row["architectures"], "architecture")
+    if row["named"] > row["architectures"]:
+        those = f"{count(row['architectures'], 'different network')}, which {row['named']} architectures name,"
+    compared = f"Compared: {those} that {whose} ({count(row['cases'], 'training')} of each{left})."
     return f"{said} {compared} Every number here can still change."

@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Type = Literal["text", "integer", "real"]
-Table = Literal["trials", "curves", "attempts", "diagnostics", "published", "rate_factors"]
+Table = Literal["trials", "curves", "attempts", "diagnostics", "published", "rate_factors", "equals"]
 TABLES: tuple[Table, ...] = ("trials", "curves", "attempts", "diagnostics")
 EVIDENCE: tuple[Table, ...] = ("published", "rate_factors")
 """Tables that no training made, but the plug-ins of search spaces and algorithms. They are gathered when results are reported and published
 with the raw rows, so that a leaderboard is rebuilt without the plug-ins; a run's database does not hold them."""
 OPTIONAL: tuple[Table, ...] = ("diagnostics", *EVIDENCE)
 """Tables that results from before they existed, or without a row of them, do not have."""
+EQUALS: Table = "equals"
+"""In published folders alone: the trials whose rows follow from an equal network's; see `condensing`."""
+SORTING: dict[Table, list[str]] = {
+    "trials": ["position"],
+    "curves": ["trial_id", "epoch"],
+    "attempts": ["trial_id", "attempt"],
+    "diagnostics": ["trial_id", "epoch", "name"],
+    "published": ["search_space", "dataset", "epochs", "split", "architecture", "training"],
+    "rate_factors": ["search_space", "algorithm", "architecture"],
+    EQUALS: ["position"],
+}
+UNTAKEN = ("train_seconds", "total_seconds", "peak_memory_bytes")
+"""Measurements that a trial does not take from an equal network's."""
+TAKEN_AS_ZERO = ("flops", "energy_joules")
+"""Those that it takes as 0, so that sums of charges stay sums; what was not measured stays missing."""
 
 
 class Column(NamedTuple):
@@ -127,6 +142,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("rate_factors", "architecture", "text", "", "the network as its search space writes it"),
     Column("rate_factors", "factor", "real", "", "by what the algorithm multiplies a base rate for the network, from the network's graph"),
     Column("rate_factors", "signal", "real", "", "mean square of the classifier's input at the start, on noise of variance 1"),
+    Column("equals", "trial_id", "text", "", "a trial that was not trained", key=True),
+    Column("equals", "position", "integer", "", "place in the plan, from 0"),
+    Column("equals", "architecture", "text", "", "its network as its search space writes it"),
+    Column("equals", "representative", "text", "", "trial of an equal network whose results it has; the rest of its row is that one's"),
     Column("attempts", "trial_id", "text", "", "the trial", key=True),
     Column("attempts", "attempt", "integer", "", "number of the execution, from 1", key=True),
     Column("attempts", "node", "text", "", "worker that executed it: a number within the run, no host name"),

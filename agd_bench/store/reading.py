@@ -15,7 +15,8 @@ from pyarrow import csv
 
 from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import TERMINAL, Sweep
-from agd_bench.store.columns import EVIDENCE, OPTIONAL, TABLES, Column, Table, columns_of, dictionary_text
+from agd_bench.store.columns import EQUALS, EVIDENCE, OPTIONAL, SORTING, TABLES, Column, Table, columns_of, dictionary_text
+from agd_bench.store.condensing import expand
 from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, present_columns, shown, translated
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
@@ -53,15 +54,6 @@ class Results:
 
 
 Results.__doc__ = f"{Results.__doc__}\n{dictionary_text()}\n"
-
-SORTING: dict[Table, list[str]] = {
-    "trials": ["position"],
-    "curves": ["trial_id", "epoch"],
-    "attempts": ["trial_id", "attempt"],
-    "diagnostics": ["trial_id", "epoch", "name"],
-    "published": ["search_space", "dataset", "epochs", "split", "architecture", "training"],
-    "rate_factors": ["search_space", "algorithm", "architecture"],
-}
 
 
 def _dtype(column: Column) -> str:
@@ -144,6 +136,8 @@ def _read_published(folder: Path) -> Results:
     there = [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or (folder / f"{table}.csv").exists()]
     tables = {table: read_csv(table, folder / f"{table}.csv") for table in there}
     tables |= {table: without_rows(table) for table in OPTIONAL if table not in there}
+    if (folder / f"{EQUALS}.csv").exists():
+        tables = expand(tables, read_csv(EQUALS, folder / f"{EQUALS}.csv"))
     texts = {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
     return Results(sweep=sweep, **tables, meta=texts)
 

@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from agd_bench.errors import InputError, RunChangedError, StoreDamagedError, StoreError
 from agd_bench.records import CurvePoint, Plan, Scalars, Status, Trial, TrialResult, canonical_json
 from agd_bench.store import locking
+from agd_bench.store.columns import TAKEN_AS_ZERO, UNTAKEN
 from agd_bench.store.database import (
     APPLICATION_ID,
     ATTEMPTS,
@@ -298,9 +299,8 @@ class Store:
         """
         with self._transaction() as connection:
             trained = connection.execute(sa.select(TRIALS).where(TRIALS.c.trial_id == trial.representative)).mappings().one()
-            taken = {name: trained[name] for name in MEASURED} | dict.fromkeys(("train_seconds", "total_seconds", "peak_memory_bytes"))
-            # Sums of charges stay sums: what was not measured stays missing, and what was is not charged twice.
-            taken |= {name: None if taken[name] is None else 0 for name in ("flops", "energy_joules")}
+            taken = {name: trained[name] for name in MEASURED} | dict.fromkeys(UNTAKEN)
+            taken |= {name: None if taken[name] is None else 0 for name in TAKEN_AS_ZERO}
             values = taken | {name: trained[name] for name in ("hyperparameters", "proposal")}
             given = {name: value for name, value in taken.items() if value is not None}
             result = TrialResult.model_validate({"trial_id": trial.id, "status": trained["status"], "reason": trained["reason"], **given})
