@@ -304,7 +304,7 @@ def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator
     shapes = [(math.prod(tensor.shape[2:]), tensor.shape[0], tensor.shape[1]) for tensor in tensors]
     drawn = semi_orthogonal(shapes, generator, dtype, tensors[0].device if device is None else device)
     for tensor, taps in zip(tensors, drawn, strict=True):
-        tensor.copy_(taps.permute(1, 2, 0).reshape(tensor.shape) * scale(tensor.shape))
+        tensor.copy_(taps.mul_(scale(tensor.shape)).permute(1, 2, 0).view(tensor.shape))
 
 
 def _check(tensors: Sequence[Tensor], names: list[str] | None, first: int = 0) -> None:

@@ -20,7 +20,7 @@ TOLERANCE = 1e-10
 def semi_orthogonal(
     shapes: Sequence[tuple[int, int, int]], generator: torch.Generator, dtype: torch.dtype, device: torch.device | None = None
 ) -> list[Tensor]:
-    """Independent semi-orthogonal matrices, uniformly distributed, those of equal shapes by one batched factorisation.
+    """Independent semi-orthogonal matrices, uniformly distributed: one batched factorisation a stack, on a GPU one a shape.
 
     Args:
         shapes: how many (at least 1) of how many rows and columns, (count, rows, columns) for each stack; numbers are drawn in their order.
@@ -35,18 +35,27 @@ def semi_orthogonal(
         Francesco Mezzadri: How to generate random matrices from the classical compact groups. Notices of the AMS 54(5), 2007.
     """
     device = generator.device if device is None else device
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    drawn = []
-    for place, (count, rows, columns) in enumerate(shapes):
-        tall = (max(rows, columns), min(rows, columns))
-        alike[tall].append(place)
-        drawn.append(torch.randn(count, *tall, generator=generator, device=generator.device, dtype=dtype))
-    orthonormalise = by_cholesky if device.type == "cuda" else by_householder
+    drawn = [
+        torch.randn(count, max(rows, columns), min(rows, columns), generator=generator, device=generator.device, dtype=dtype)
+        for count, rows, columns in shapes
+    ]
+    if device.type == "cpu":  # small stacks stay in its cache: all of a shape together take a third longer
+        made = {place: by_householder(stack.to(device)) for place, stack in enumerate(drawn)}
+    else:
+        made = _shape_by_shape(drawn, device)
+    return [made[place] if rows >= columns else made[place].mT for place, (_, rows, columns) in enumerate(shapes)]
+
+
+def _shape_by_shape(drawn: Sequence[Tensor], device: torch.device) -> dict[int, Tensor]:
+    """Stacks made orthonormal by Cholesky's way, those of a shape together; by their places."""
+    alike: dict[torch.Size, list[int]] = defaultdict(list)
+    for place, stack in enumerate(drawn):
+        alike[stack.shape[1:]].append(place)
     made: dict[int, Tensor] = {}
     for places in alike.values():
-        stack = orthonormalise(torch.cat([drawn[place] for place in places]).to(device))
-        made |= dict(zip(places, torch.split(stack, [shapes[place][0] for place in places]), strict=True))
-    return [made[place] if rows >= columns else made[place].mT for place, (_, rows, columns) in enumerate(shapes)]
+        together = by_cholesky(torch.cat([drawn[place] for place in places]).to(device))
+        made |= dict(zip(places, torch.split(together, [len(drawn[place]) for place in places]), strict=True))
+    return made
 
 
 def by_householder(matrices: Tensor) -> Tensor:
@@ -58,7 +67,7 @@ def by_householder(matrices: Tensor) -> Tensor:
     q: Tensor
     q, r = torch.linalg.qr(matrices)
     # Q alone depends on the sign convention of the library; with R's diagonal made positive it is unique and uniform.
-    return q * torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).unsqueeze(-2)
+    return q.mul_(torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).unsqueeze(-2))
 
 
 def by_cholesky(matrices: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from agd_bench.algorithms import agd
 from agd_bench.optim.agd import initialise
-from agd_bench.optim.orthogonal import TOLERANCE, by_cholesky, by_householder, semi_orthogonal
+from agd_bench.optim.orthogonal import TOLERANCE, _shape_by_shape, by_cholesky, by_householder, semi_orthogonal
 from agd_bench.training.profiles import apply_profile
 from search_spaces import nas_bench_201
 
@@ -45,14 +45,17 @@ def test_nearly_dependent_columns_are_left_to_qr() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_stacks_of_equal_shapes_are_those_drawn_one_by_one(dtype: torch.dtype) -> None:
-    """Bit for bit, in the order of the shapes: what is factorised together does not change a seed's weights."""
+def test_stacks_of_equal_shapes_are_those_made_one_by_one(dtype: torch.dtype) -> None:
+    """In the order of the shapes: what is factorised together, as on a GPU, does not change a seed's weights."""
     shapes = [*SHAPES, (3, 16, 16), (2, 64, 10)]
     together = semi_orthogonal(shapes, torch.Generator().manual_seed(3), dtype)
     generator = torch.Generator().manual_seed(3)
     for shape, stack in zip(shapes, together, strict=True):
         assert tuple(stack.shape) == shape
         assert torch.equal(stack, semi_orthogonal([shape], generator, dtype)[0])
+    stacks = [draw(*shape, dtype) for shape in ((2, 8, 4), (3, 6, 6), (5, 8, 4), (1, 8, 8))]
+    for place, made in _shape_by_shape(stacks, torch.device("cpu")).items():
+        torch.testing.assert_close(made, by_cholesky(stacks[place]), rtol=0, atol=1e-6)
 
 
 NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")]
