@@ -26,7 +26,6 @@ TICK_SECONDS = 0.5
 GRACE_SECONDS = 30.0
 """A worker ends a trial at its deadline by itself; only one that has not reported so long after it is taken to hang."""
 OUT_OF_TIME = "the time limit of the run was reached while it ran"
-HOPELESS = "no proposal of its study finished, so there are no hyperparameters to train with"
 UNNEEDED = "adaptive seeds did without it: no order that its architecture takes part in was open any more"
 
 log = logging.getLogger(__name__)
@@ -309,7 +308,9 @@ class Run:
         """End what cannot be trained, and what need not be; the former can make a round of adaptive seeds end."""
         while self._queue.hopeless or self._queue.unneeded or self._queue.represented:
             if self._queue.hopeless:
-                self._give_up(self._queue.hopeless.popleft(), HOPELESS)
+                trial = self._queue.hopeless.popleft()
+                status, reason = self._queue.fate(trial)
+                self._give_up(trial, reason, status)
             elif self._queue.unneeded:
                 self._give_up(self._queue.unneeded.popleft(), UNNEEDED, "unneeded")
             else:

@@ -16,9 +16,11 @@ from typing import Any, Protocol
 
 from agd_bench import tuning
 from agd_bench.plugins import Kind, load, ranges_of
-from agd_bench.records import TERMINAL, CurvePoint, Plan, Scalars, Study, Trial, TrialResult
+from agd_bench.records import TERMINAL, CurvePoint, Plan, Scalars, Status, Study, Trial, TrialResult
 from agd_bench.scheduling.seeding import Seeding
 from agd_bench.store import Standing
+
+HOPELESS = "no proposal of its study finished, so there are no hyperparameters to train with"
 
 
 class Tuner(Protocol):
@@ -245,6 +247,13 @@ class Queue:
             self._begun[trial.algorithm_label] += 1
         walk.hopeless = ()
 
+    def fate(self, trial: Trial) -> tuple[Status, str]:
+        """How one of the `hopeless` ends, and why: refused, if all that its study tried was."""
+        standings = [self.standings[tried.id] for part in self._walks[trial.id].study.rounds for tried in part]
+        if standings and all(standing.status == "refused" for standing in standings):
+            return "refused", f"its study was refused: {standings[0].reason}"
+        return "failed", HOPELESS
+
     def take(self) -> Trial | None:
         """The next trial to be sent, no longer in the queue; null: nothing is ready now."""
         for ready in self._ready.values():
@@ -295,6 +304,7 @@ class Queue:
             val_accuracy=result.val_accuracy,
             train_loss=result.train_loss,
             total_seconds=result.total_seconds,
+            reason=result.reason,
         )
         self.unfinished -= 1
         walk = self._walks.get(trial.id)

@@ -69,6 +69,7 @@ class Standing(NamedTuple):
         val_accuracy: after the last epoch, in [0, 1].
         total_seconds: of the attempt that ended.
         train_loss: mean over the last epoch.
+        reason: why it ended as it did.
     """
 
     status: str = "pending"
@@ -79,6 +80,7 @@ class Standing(NamedTuple):
     val_accuracy: float | None = None
     total_seconds: float | None = None
     train_loss: float | None = None
+    reason: str = ""
 
 
 def _make_folder(folder: Path) -> Path:
@@ -228,6 +230,7 @@ class Store:
                 val_accuracy=row.val_accuracy,
                 total_seconds=row.total_seconds,
                 train_loss=row.train_loss,
+                reason=row.reason,
             )
             for row in rows
         }

@@ -11,9 +11,10 @@ import pytest
 
 from agd_bench.errors import ExecutorError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling.driving import HOPELESS, Run
+from agd_bench.scheduling.driving import Run
 from agd_bench.scheduling.executing import InProcessExecutor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
+from agd_bench.scheduling.queueing import HOPELESS
 from agd_bench.store import Store, load_results
 from tests.scheduling.plans import HashTuner, plan, result_of, succeed, workplace
 from tests.scheduling.scripted import Scripted, drive, good
@@ -118,6 +119,30 @@ def test_studies_of_which_nothing_finished_end_with_a_reason(tmp_path: Path) -> 
     assert list(finals["reason"]) == [HOPELESS] * 2
     assert list(finals["attempts"]) == [0, 0]
     assert [event.kind for event in events].count("ended") == len(trials)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_finals_of_a_study_that_was_refused_are_refused_with_its_reason(tmp_path: Path, interrupted: bool) -> None:
+    """Also by the next driver, which has the reason from the store."""
+    planned = plan(architectures=1, seeds=2)
+    last = planned.studies[0].rounds[-1][0].id
+
+    def answer(task: Task) -> Outcome | None:
+        if interrupted and task.trial.id == last:
+            raise KeyboardInterrupt
+        ends = "refused" if task.trial.purpose == "tuning" else "done"
+        return Outcome(task.trial.id, task.attempt, "result", result_of(task.trial, status=ends))
+
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            drive(tmp_path, planned, Scripted(answer))
+        interrupted = False
+    drive(tmp_path, planned, Scripted(answer))
+    trials = load_results(tmp_path).trials
+    finals = trials[(trials["algorithm"] == "tuned") & (trials["purpose"] == "final")]
+    assert list(finals["status"]) == ["refused"] * 2
+    assert list(finals["reason"]) == ["its study was refused: so it is"] * 2
+    assert list(finals["attempts"]) == [0, 0]
 
 
 def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
