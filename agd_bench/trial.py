@@ -106,6 +106,7 @@ def build_network(trial: Trial, workplace: Workplace, device: torch.device | Non
 
     Raises:
         Refused: an architecture with a defect, or one that the algorithm cannot train.
+        TrialOutcome: a plug-in gave something else than a network.
     """
     space = workplace.load("search_spaces", trial.search_space)
     dataset = workplace.load("datasets", trial.dataset)
@@ -114,12 +115,25 @@ def build_network(trial: Trial, workplace: Workplace, device: torch.device | Non
     if defect:
         raise Refused(defect)
     torch.manual_seed(trial.seed)
-    network = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
-    network = apply_profile(network, trial.profile)
+    made = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
+    network = apply_profile(_as_network(made, "build", "search space", trial.search_space), trial.profile)
     generator = torch.Generator().manual_seed(trial.seed)
     place = {"device": device} if "device" in inspect.signature(algorithm.prepare).parameters else {}
-    prepared: nn.Module = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space), **place)
-    return prepared
+    prepared = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space), **place)
+    return _as_network(prepared, "prepare", "algorithm", trial.algorithm)
+
+
+def _as_network(made: object, function: str, kind: str, name: str) -> nn.Module:
+    """What a function of a plug-in returned, if it is a network.
+
+    Raises:
+        TrialOutcome: it is none.
+    """
+    if not isinstance(made, nn.Module):
+        raise TrialOutcome(
+            f"{function}() of the {kind} {name!r} returned {type(made).__name__}, not a torch.nn.Module; does it lack a return?"
+        )
+    return made
 
 
 def _graph_for(function: Callable[..., Any], trial: Trial, space: ModuleType) -> dict[str, path_scaling.Graph]:

@@ -195,6 +195,27 @@ def test_a_missing_data_set_says_how_to_get_it(workplace: Workplace, monkeypatch
         run_trial(trial(dataset="cifar10"), workplace)
 
 
+@pytest.mark.parametrize(
+    ("kind", "file", "old", "new", "said"),
+    [
+        (
+            "search_spaces",
+            "tiny",
+            "    return nn.Sequential",
+            "    made = nn.Sequential",
+            "build() of the search space 'tiny' returned NoneType",
+        ),
+        ("algorithms", "plain", "    return network", "    return 7", "prepare() of the algorithm 'plain' returned int"),
+    ],
+)
+def test_what_is_no_network_is_said(workplace: Workplace, kind: plugins.Kind, file: str, old: str, new: str, said: str) -> None:
+    """A plug-in that returns something else gives failed rows whose reason names the function and what came."""
+    path = workplace.folders[kind][0] / f"{file}.py"
+    path.write_text(path.read_text().replace(old, new, 1))
+    result = run_trial(trial(), workplace)
+    assert (result.status, result.reason) == ("failed", f"{said}, not a torch.nn.Module; does it lack a return?")
+
+
 def test_another_loss_is_another_training(workplace: Workplace) -> None:
     """The sweep's `loss` replaces the algorithm's own."""
     own = run_trial(trial(epochs=1), workplace)

@@ -7,10 +7,11 @@ of building are timed on the same networks.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +19,11 @@ import pandas as pd
 import torch
 
 from agd_bench import cost
-from agd_bench.errors import AgdBenchError, Refused
+from agd_bench.errors import AgdBenchError, Diverged, Refused, TrialOutcome
 from agd_bench.plugins import ranges_of
-from agd_bench.records import Plan, Sweep, Trial
+from agd_bench.records import Plan, Scalar, Sweep, Trial
 from agd_bench.training import fitting
+from agd_bench.training.averaging import refreshed_images
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.trial import Workplace, example_image, make_fit
 
@@ -32,6 +34,17 @@ COUNTED_ARCHITECTURES = 24
 
 
 @dataclass(frozen=True)
+class _Work:
+    """FLOPs of one image, and images that pass through in each epoch for statistics of batch normalisation."""
+
+    flops: cost.Flops
+    refreshed: int
+
+    def of_epoch(self, images: int) -> int:
+        return self.flops.training * images + self.flops.forward * self.refreshed
+
+
+@dataclass(frozen=True)
 class _Timing:
     flops: int
     step_seconds: float
@@ -39,14 +52,15 @@ class _Timing:
     build_seconds: float
 
 
-def _flops(trial: Trial, workplace: Workplace) -> cost.Flops | None:
-    """FLOPs of one image; null for an architecture that the algorithm refuses, be it when it prepares or when it builds its optimizer."""
+def _work(trial: Trial, workplace: Workplace, images: int) -> _Work | None:
+    """Null for an architecture that the algorithm refuses, be it when it prepares or when it builds its optimizer."""
     cpu = torch.device("cpu")
     try:
-        network = make_fit(trial, workplace, 1, cpu).network
+        fit = make_fit(trial, workplace, 1, cpu)
     except Refused:
         return None
-    return cost.count_flops(network, example_image(trial, workplace, cpu))
+    flops = cost.count_flops(fit.network, example_image(trial, workplace, cpu))
+    return _Work(flops, refreshed_images(fit.network, fit.optimizer, images, trial.batch_size))
 
 
 def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Timing:
@@ -66,7 +80,8 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Ti
         seconds.append(time.perf_counter() - begun)  # a step's batch is made within its time
         begun = time.perf_counter()
     begun = time.perf_counter()
-    fitting.evaluate(fit, splits.val)
+    with contextlib.suppress(Diverged):  # its seconds are what is asked, whatever rate it was timed at
+        fitting.evaluate(fit, splits.val)
     return _Timing(flops, statistics.fmean(seconds[WARM_UP_STEPS:]), time.perf_counter() - begun, built)
 
 
@@ -82,22 +97,26 @@ def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, fl
     device = workplace.torch_device()
     first = trials[0]
     splits = load_splits(first.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), first.dataset_share, device)
-    counted = [(trial, _flops(trial, workplace)) for trial in _spread(trials, COUNTED_ARCHITECTURES)]
-    sound = sorted(((trial, flops) for trial, flops in counted if flops is not None), key=lambda pair: pair[1].training)
+    images = len(splits.train.labels)
+    counted = [(trial, _work(trial, workplace, images)) for trial in _spread(trials, COUNTED_ARCHITECTURES)]
+    sound = sorted(((trial, work) for trial, work in counted if work is not None), key=lambda pair: pair[1].flops.training)
     if not sound:
         return 0.0, 0.0
     ends = [sound[0], sound[-1]] if len(sound) > 1 else sound
-    light, heavy = (lambda timings: (timings[0], timings[-1]))([_time(trial, workplace, splits, flops.training) for trial, flops in ends])
+    light, heavy = (lambda timings: (timings[0], timings[-1]))(
+        [_time(trial, workplace, splits, work.flops.training) for trial, work in ends]
+    )
     slope = max(0.0, (heavy.step_seconds - light.step_seconds) / max(1, heavy.flops - light.flops))
-    mean_flops = statistics.fmean(flops.training for _, flops in sound)
+    mean_flops = statistics.fmean(work.flops.training for _, work in sound)
     share = len(sound) / len(counted)
-    images = len(splits.train.labels)
     steps = first.epochs * steps_per_epoch(images, first.batch_size)
-    evaluations = first.epochs + len(splits.test.labels) / len(splits.val.labels)
+    # An image that refreshes statistics passes forward, as one that is evaluated does.
+    passed = first.epochs * (len(splits.val.labels) + statistics.fmean(work.refreshed for _, work in sound)) + len(splits.test.labels)
     seconds = steps * (light.step_seconds + slope * (mean_flops - light.flops))
-    seconds += evaluations * statistics.fmean([light.eval_seconds, heavy.eval_seconds])
+    seconds += passed / len(splits.val.labels) * statistics.fmean([light.eval_seconds, heavy.eval_seconds])
     seconds += statistics.fmean([light.build_seconds, heavy.build_seconds])
-    return share * len(trials) * seconds, share * len(trials) * mean_flops * images * first.epochs
+    flops = first.epochs * statistics.fmean(work.of_epoch(images) for _, work in sound)
+    return share * len(trials) * seconds, share * len(trials) * flops
 
 
 def _estimate_cells(trials: list[Trial], workplace: Workplace) -> tuple[float, float]:
@@ -110,11 +129,20 @@ def _estimate_cells(trials: list[Trial], workplace: Workplace) -> tuple[float, f
 
 
 def _with_placeholder(trial: Trial, workplace: Workplace) -> Trial:
-    """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same."""
+    """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same.
+
+    Choices stand in any order, and the largest rate of a grid may diverge within a step.
+    """
     algorithm = workplace.load("algorithms", trial.algorithm)
     ranges = algorithm.RANGES if trial.study is None else ranges_of(algorithm)
-    low = {name: given["choices"][0] if "choices" in given else given["low"] for name, given in ranges.items()}
+    low = {name: _lowest(given["choices"]) if "choices" in given else given["low"] for name, given in ranges.items()}
     return trial.model_copy(update={"proposal": low}) if low else trial
+
+
+def _lowest(choices: Sequence[Scalar]) -> Scalar:
+    """The smallest of numbers, else the first."""
+    numbers = [choice for choice in choices if isinstance(choice, int | float)]
+    return min(numbers) if len(numbers) == len(choices) else choices[0]
 
 
 def _is_certain(trial: Trial, sweep: Sweep) -> bool:
@@ -152,9 +180,9 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
             problem = ""
             try:
                 seconds, flops = _estimate_cells([_with_placeholder(trial, local) for trial in trials], local)
-            except AgdBenchError:
-                raise
             except Exception as error:  # a plug-in's: its trials will end as failed, which a plan should say and not die of
+                if isinstance(error, AgdBenchError) and not isinstance(error, TrialOutcome):
+                    raise
                 seconds, flops, problem = math.nan, math.nan, f"{type(error).__name__}: {error}"
             rows.append(
                 {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agd_bench.planning import plan
+from agd_bench.planning import Folders, plan
 from agd_bench.records import Sweep
 from agd_bench.scheduling.estimating import estimate
 from agd_bench.trial import Workplace, run_trial
@@ -36,6 +36,57 @@ def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> Non
     assert (table["wall_seconds"] * 2 == table["device_seconds"]).all()
     assert (table["device_seconds"] > 0).all()
     assert (table["least_share"] == 1).all()
+
+
+def test_refreshing_statistics_is_counted(tmp_path: Path) -> None:
+    """An optimizer that averages pays for batch normalisation's statistics before each evaluation, and its estimate says so."""
+    asked = Sweep.model_validate({**SWEEP.model_dump(), "algorithms": [{"name": "schedule_free_sgd"}]})
+    made, workplace = plan(asked), Workplace(data_root=tmp_path, device="cpu")
+    table = estimate(made, workplace, slots=1)
+    charged = sum(run_trial(trial, workplace).flops or 0 for trial in made.trials)
+    assert table["flops"].sum() == pytest.approx(charged, rel=1e-9)
+
+
+WILD = '''
+"""A rate that diverges in one step. Source: these tests."""
+import torch
+
+RANGES = {ranges}
+
+
+def prepare(network, generator):
+    return network
+
+
+def build(network, steps, rate):
+    return torch.optim.SGD(network.parameters(), lr=rate)
+
+
+def loss(logits, labels):
+    return torch.nn.functional.cross_entropy(logits, labels)
+'''
+
+
+@pytest.mark.parametrize("choices", [[1e30, 1e-3], [1e30]])
+def test_a_rate_that_diverges_ends_no_plan(tmp_path: Path, choices: list[float]) -> None:
+    """Of a grid the smallest rate is timed; where that diverges as well, its seconds are taken all the same."""
+    (tmp_path / "wild.py").write_text(WILD.replace("{ranges}", repr({"rate": {"choices": choices}})))
+    folders: Folders = {"algorithms": (tmp_path,)}
+    asked = {**SWEEP.model_dump(), "algorithms": [{"name": "wild", "tuning_trials": len(choices), "sampler": "grid"}]}
+    made = plan(Sweep.model_validate(asked), folders)
+    (row,) = estimate(made, Workplace(data_root=tmp_path, device="cpu", folders=folders), 1).to_dict("records")
+    assert row["problem"] == ""
+    assert row["device_seconds"] > 0
+
+
+def test_a_plug_in_without_a_network_is_a_problem_and_no_end(tmp_path: Path) -> None:
+    """The estimate of its row says what its trials will say."""
+    text = WILD.replace("{ranges}", "{}").replace("steps, rate", "steps, rate=0.1").replace("return network", "pass")
+    (tmp_path / "wild.py").write_text(text)
+    folders: Folders = {"algorithms": (tmp_path,)}
+    made = plan(Sweep.model_validate({**SWEEP.model_dump(), "algorithms": [{"name": "wild"}]}), folders)
+    (row,) = estimate(made, Workplace(data_root=tmp_path, device="cpu", folders=folders), 1).to_dict("records")
+    assert "prepare() of the algorithm 'wild' returned NoneType" in row["problem"]
 
 
 def test_what_is_done_is_left_out(tmp_path: Path) -> None:
