@@ -74,6 +74,18 @@ def is_url(location: Path | str) -> bool:
     return isinstance(location, str) and "://" in location
 
 
+def file_of(location: Path | str) -> Path | None:
+    """The SQLite file that holds, or would hold, a run; null for a database that is no file."""
+    if not is_url(location):
+        return Path(location) / FILE
+    try:
+        url = sa.make_url(str(location))
+    except sa.exc.ArgumentError:
+        return None  # `connect` says what is wrong with it
+    in_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:"))
+    return Path(str(url.database)) if in_file else None
+
+
 def shown(location: Path | str) -> str:
     """The location as messages write it: a URL without its password."""
     return sa.make_url(str(location)).render_as_string(hide_password=True) if is_url(location) else str(location)

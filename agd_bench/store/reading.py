@@ -17,7 +17,7 @@ from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import TERMINAL, Sweep
 from agd_bench.store.columns import EQUALS, EVIDENCE, OPTIONAL, SORTING, TABLES, Column, Table, columns_of, dictionary_text
 from agd_bench.store.condensing import expand
-from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, is_url, present_columns, shown, translated
+from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, file_of, is_url, present_columns, shown, translated
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
 PLANNED = "planned_trials"
@@ -185,6 +185,9 @@ def _find(location: Path | str) -> None:
         StoreDamagedError: an unsound database.
     """
     if is_url(location):
+        file = file_of(location)
+        if file is not None and not file.exists():  # SQLite would make it, and say that it has no tables
+            raise InputError(f"{shown(location)}: no such file; give the URL that `agd-bench run --store` was given")
         return
     folder = Path(location)
     if not folder.is_dir():
@@ -225,6 +228,22 @@ def load_results(location: Path | str) -> Results:
     return _read_database(location)
 
 
+def _is_untouched(location: Path | str) -> bool:
+    """Whether there is no file yet, or an empty one, where a run is to be.
+
+    Raises:
+        StoreDamagedError: an unsound database.
+    """
+    file = file_of(location)
+    if file is None:
+        return False
+    if not file.exists() or file.stat().st_size == 0:
+        return True
+    if not is_url(location):
+        check_file(file)
+    return False
+
+
 def ended_trials(location: Path | str) -> tuple[str, ...]:
     """Ids of the trials that need not be trained any more, in plan order.
 
@@ -235,11 +254,8 @@ def ended_trials(location: Path | str) -> tuple[str, ...]:
         StoreDamagedError: an unsound database.
         StoreError: the database cannot be reached.
     """
-    if not is_url(location):
-        file = Path(location) / FILE
-        if not file.exists() or file.stat().st_size == 0:
-            return ()
-        check_file(file)
+    if _is_untouched(location):
+        return ()
     engine = connect(location, writing=False)
     try:
         with translated(location), engine.connect() as connection:
@@ -261,11 +277,8 @@ def stored_sweep(location: Path | str) -> Sweep | None:
         StoreDamagedError: an unsound database.
         StoreError: the database cannot be reached.
     """
-    if not is_url(location):
-        file = Path(location) / FILE
-        if not file.exists() or file.stat().st_size == 0:
-            return None
-        check_file(file)
+    if _is_untouched(location):
+        return None
     engine = connect(location, writing=False)
     try:
         with translated(location), engine.connect() as connection:

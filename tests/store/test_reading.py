@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,19 @@ from hypothesis import strategies as st
 
 from agd_bench.errors import InputError, StoreDamagedError
 from agd_bench.records import CurvePoint, Plan, TrialResult
-from agd_bench.store import COLUMNS, Results, Store, columns_of, dictionary, dictionary_markdown, ended_trials, export, load_results, status
+from agd_bench.store import (
+    COLUMNS,
+    Results,
+    Store,
+    columns_of,
+    dictionary,
+    dictionary_markdown,
+    ended_trials,
+    export,
+    load_results,
+    status,
+    stored_sweep,
+)
 from agd_bench.store.columns import OPTIONAL, TABLES
 from agd_bench.store.reading import read_csv
 from tests.analysis.synthetic import simulate_trials
@@ -129,12 +142,21 @@ def test_ended_trials_are_found_wherever_a_run_is_and_none_where_none_is(tmp_pat
     assert ended_trials(tmp_path / "nowhere") == ()
     url = f"sqlite:///{tmp_path / 'database.sqlite'}"
     assert ended_trials(url) == ()
+    assert stored_sweep(url) is None
     planned = fill(tmp_path / "run")
     expected = tuple(one.id for one in (*planned.trials[:4], planned.trials[5]))
     assert ended_trials(tmp_path / "run") == expected
     with Store.open(url, planned) as store:
         store.settle(planned.trials[1].id, "unneeded", "did without it")
     assert ended_trials(url) == (planned.trials[1].id,)
+
+
+@pytest.mark.parametrize("read", [load_results, status])
+def test_a_mistyped_url_is_said_and_leaves_no_file(tmp_path: Path, read: Callable[[str], object]) -> None:
+    """SQLite would make the file that is not there."""
+    with pytest.raises(InputError, match=r"sqlite:///.*typo\.db: no such file"):
+        read(f"sqlite:///{tmp_path / 'typo.db'}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
