@@ -13,6 +13,9 @@ Verdict = Literal["changed", "not shown", "undecided"]
 Row = dict[str, Any]
 LOW_CEILING = 0.3
 """A ranking that agrees with itself less than this over seeds is mostly noise, and the reader is told."""
+FEWEST_FOR_MEAN = 4
+"""Architectures from which on the t interval of a mean is told: of two it reaches 9 of their standard deviations to either side, which
+can be further than 100 points, of three 2.5."""
 ALPHA = 0.05
 """Familywise chance of calling a ranking changed that did not change."""
 
@@ -74,6 +77,8 @@ def accuracy_words(counts: pd.DataFrame, row: Row, baseline: str, challenger: st
     text = f"{prefix}{reached}, {side} {baseline} ({scope})"
     if not known(row, "low"):
         return f"{text}; from one architecture nothing follows about others.{missing}"
+    if row["architectures"] < FEWEST_FOR_MEAN:
+        return f"{text}; so few architectures are too few for an interval of the difference, and which is better is undecided.{missing}"
     interval = f"95 % interval of the difference {100 * row['low']:+.1f} to {100 * row['high']:+.1f} points"
     undecided = row["low"] <= 0 <= row["high"]
     return f"{text}; {interval}{': which of the two is better on average is undecided' if undecided else ''}.{missing}"

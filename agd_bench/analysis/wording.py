@@ -12,6 +12,7 @@ from agd_bench.analysis.crossing import crossover_sentence
 from agd_bench.analysis.explaining import holm
 from agd_bench.analysis.pairing import GROUP
 from agd_bench.analysis.phrasing import (
+    FEWEST_FOR_MEAN,
     Row,
     Verdict,
     accuracy_words,
@@ -174,7 +175,8 @@ def _headline(difference: Row, pair: Row, sums: dict[str, Row], baseline: str, c
     clauses = []
     if difference["pairs"]:
         bounds = (100 * difference["low"], 100 * difference["high"])
-        interval = f" (95 % interval {bounds[0]:+.1f} to {bounds[1]:+.1f})" if known(difference, "low", "high") else ""
+        enough = known(difference, "low", "high") and difference["architectures"] >= FEWEST_FOR_MEAN
+        interval = f" (95 % interval {bounds[0]:+.1f} to {bounds[1]:+.1f})" if enough else ""
         clauses.append(f"{100 * difference['difference']:+.1f} points of test accuracy{interval}")
     if sums and known(sums[challenger], "flops") and known(sums[baseline], "flops") and sums[baseline]["flops"] > 0:
         clauses.append(f"{sums[challenger]['flops'] / sums[baseline]['flops']:.2f} times the charged FLOPs")

@@ -81,6 +81,16 @@ def test_accuracy_says_undecided_where_the_interval_covers_zero() -> None:
     assert "undecided" not in worse
 
 
+@pytest.mark.parametrize(("architectures", "told"), [(2, False), (3, False), (4, True)])
+def test_so_few_architectures_are_too_few_for_an_interval(architectures: int, told: bool) -> None:
+    """Two or three give a t interval that can reach beyond 100 points: neither the sentence nor the headline says it."""
+    trials = simulate_trials(architectures, 2, interaction=0.3, spread=0.3, seed=4)
+    found = find(trials)
+    assert any("too few for an interval of the difference" in sentence for sentence in found.sentences) is not told
+    assert ("95 % interval" in found.headline) is told
+    assert any("95 % interval of the difference" in sentence for sentence in found.sentences) is told
+
+
 def test_what_is_not_in_the_means_is_named() -> None:
     """Diverged and refused trials of both algorithms stand beside the means."""
     trials = spoil(spoil(simulate_trials(10, 2), "agd", "diverged", [0]), "sgd", "refused", [5])
