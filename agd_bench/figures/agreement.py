@@ -10,6 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from agd_bench.figures.style import CELL_INK, INK, Picture, canvas, count_seeds, legend_below, nothing, style
 
+MANY = 12
+"""Rankings from which on the matrix has small cells: 27 would fill four screens."""
+
 
 def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> Picture:
     """Ranks under the challenger against ranks under the baseline, with the band that seed noise alone would fill.
@@ -84,7 +87,8 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
     matrix = both.pivot(index="algorithm", columns="other", values="kendall_tau").reindex(index=labels, columns=labels).astype(float)
     if not np.isfinite(matrix.to_numpy()).any():
         return nothing(title, "No two rankings can be compared: fewer than two architectures, one algorithm with one seed, or all tied.")
-    side = max(3.6, 0.75 * len(labels) + 2.4)
+    many = len(labels) > MANY
+    side = 0.42 * len(labels) + 2.4 if many else max(3.6, 0.75 * len(labels) + 2.4)
     with style({"axes.grid": False}):
         figure, axes = canvas(side + 0.6 + 0.09 * max(0, max(map(len, labels)) - 15), side)  # longer names than usual need the width
         values = matrix.to_numpy(dtype=float)
@@ -95,10 +99,20 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
             colour = "white" if value > 0.6 else CELL_INK
-            axes.text(column, row, f"{value:.2f}" if np.isfinite(value) else "–", ha="center", va="center", color=colour, fontsize=10)
+            axes.text(
+                column,
+                row,
+                f"{value:.2f}" if np.isfinite(value) else "–",
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=7.5 if many else 10,
+            )
             if row == column:
-                axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, ec="#d55e00", lw=2))
-        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+                axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, ec="#d55e00", lw=1.2 if many else 2))
+        axes.set_xticks(
+            range(len(labels)), labels, rotation=90 if many else 35, ha="right", va="center" if many else "baseline", rotation_mode="anchor"
+        )
         axes.set_yticks(range(len(labels)), labels)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)

@@ -21,6 +21,8 @@ INK = "#24292f"
 """Colour of text and axes; a page may replace it in the SVG by its own."""
 CELL_INK = "#1b1f24"
 """Colour of text on a light cell of the heat map, on any page."""
+MOST_DOTS = 2000
+"""Dots of a PNG in a row or a column, at most."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 STYLE: dict[Any, Any] = {
     **sns.axes_style("ticks"),
@@ -72,10 +74,11 @@ class Picture:
         return buffer.getvalue()
 
     def png(self, dots_per_inch: int = 200) -> bytes:
-        """The figure as PNG on white."""
+        """The figure as PNG on white; a large one has fewer dots per inch, so that neither side is longer than `MOST_DOTS`."""
+        longer = float(max(self.figure.get_size_inches()))
         with style({}):
             buffer = io.BytesIO()
-            self.figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
+            self.figure.savefig(buffer, format="png", dpi=min(dots_per_inch, MOST_DOTS / longer), metadata={"Software": None})
         return buffer.getvalue()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
+from collections import Counter
 
 from markupsafe import Markup
 
@@ -14,7 +16,8 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
     """The picture as an `<svg>` element to be written into an HTML page.
 
     Style attributes become presentation attributes, because the page's policy admits no inline style; ids get a prefix, because
-    several figures share one page; the ink becomes the page's text colour, so that figures follow light and dark.
+    several figures share one page; the ink becomes the page's text colour, so that figures follow light and dark. What a reader
+    cannot see is left out: a page may hold dozens of figures. The file beside the page has the figure as it was drawn.
 
     Args:
         picture: what to draw.
@@ -24,9 +27,7 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<title>.*?</title>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' style="([^"]*)"', _presentation, svg)
-    svg = re.sub(r'(\bid=")', rf"\1{prefix}-", svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\1{prefix}-", svg)
-    svg = svg.replace(INK, "currentColor")
+    svg = _slim(_name_anew(svg, prefix)).replace(INK, "currentColor")
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', svg)
     width = float(box[1]) if box else 460.0
     names = f'role="img" aria-labelledby="{prefix}-title {prefix}-words" data-width="{width:.0f}"'
@@ -34,10 +35,64 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
     labels = (
         f'<title id="{prefix}-title">{html.escape(picture.title)}</title><desc id="{prefix}-words">{html.escape(picture.caption)}</desc>'
     )
-    # The lines' joins that matplotlib sets in a style sheet are inherited from the root instead.
-    return Markup(f'{opening} {names} stroke-linejoin="round" stroke-linecap="butt">{labels}{svg[svg.index(">") + 1 :]}')
+    # The lines' joins that matplotlib sets in a style sheet, and the font that texts repeat, are inherited from the root instead.
+    inherited, inside = ' stroke-linejoin="round" stroke-linecap="butt"', svg[svg.index(">") + 1 :]
+    for attribute in ("font-family", "font-size"):
+        for value, _ in Counter(re.findall(rf' {attribute}="[^"]*"', inside)).most_common(1):
+            inherited, inside = inherited + value, inside.replace(value, "")
+    return Markup(f"{opening} {names}{inherited}>{labels}{inside}")
 
 
 def _presentation(match: re.Match[str]) -> str:
     pairs = (part.split(":", 1) for part in match[1].split(";") if ":" in part)
     return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs)
+
+
+def _name_anew(svg: str, prefix: str) -> str:
+    """Ids that something refers to, short and with the prefix; the others are dropped."""
+    referred = re.findall(r'(?:url\(#|href="#)([^)"]+)', svg)
+    names = {old: f"{prefix}-{number}" for number, old in enumerate(dict.fromkeys(referred))}
+    svg = re.sub(r' id="([^"]*)"', lambda match: f' id="{names[match[1]]}"' if match[1] in names else "", svg)
+    return re.sub(r'(url\(#|href="#)([^)"]+)', lambda match: match[1] + names[match[2]], svg)
+
+
+def _slim(svg: str) -> str:
+    """The same drawing without blanks between tags, digits under a hundredth of a point, turns by nothing, and groups of nothing."""
+    svg = re.sub(r">\s+<", "><", svg)
+    for name, own in re.findall(r'<defs><path id="([^"]*)"([^>]*)/></defs>', svg):  # marks repeat what their shape says already
+        said = "|".join(re.escape(attribute) for attribute in re.findall(r' stroke[^ =]*="[^"]*"', own))
+        if said:
+            svg = re.sub(rf'(?<=<use xlink:href="#{name}")[^>]*', functools.partial(_without, said), svg)
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
+    svg = re.sub(r' (d|x|y|transform)="([^"]*)"', lambda match: f' {match[1]}="{_rounded(match[1], match[2])}"', svg)
+    return _without_plain_groups(svg)
+
+
+def _without(pattern: str, match: re.Match[str]) -> str:
+    return re.sub(pattern, "", match[0])
+
+
+def _rounded(name: str, numbers: str) -> str:
+    """Coordinates in points with two decimals; factors of other transformations than turns stay as they are."""
+    if name == "transform" and not numbers.startswith("rotate"):
+        return numbers
+    short = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
+    return re.sub(r"(L \S+ \S+ )(?=\1)", "", " ".join(short.split()) + " ").rstrip()  # a line's points that have become one
+
+
+def _without_plain_groups(svg: str) -> str:
+    """Without the tags of groups that have no attribute."""
+    kept: list[str] = []
+    plain: list[bool] = []  # of each group that is open
+    for piece in re.split(r"(</?g\b[^>]*>)", svg):
+        if piece == "</g>":
+            if plain.pop():
+                continue
+        elif piece.startswith("<g") and not piece.endswith("/>"):
+            plain.append(piece == "<g>")
+            if plain[-1]:
+                continue
+        elif piece == "<g/>":
+            continue
+        kept.append(piece)
+    return "".join(kept)

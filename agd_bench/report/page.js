@@ -9,6 +9,11 @@ function compare(first, second, numeric, direction) {
   return direction * order;
 }
 
+// What a cell sorts by, where that is not what it shows.
+function valueOf(cell) {
+  return cell.dataset.value ?? cell.textContent;
+}
+
 function sortBy(table, header) {
   const position = header.cellIndex;
   const numeric = header.classList.contains("number");
@@ -16,7 +21,7 @@ function sortBy(table, header) {
   for (const other of header.parentElement.cells) other.setAttribute("aria-sort", "none");
   header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   const body = table.tBodies[0];
-  const rows = Array.from(body.rows, (row) => [row.cells[position].dataset.value, row]);
+  const rows = Array.from(body.rows, (row) => [valueOf(row.cells[position]), row]);
   rows.sort((first, second) => compare(first[0], second[0], numeric, ascending ? 1 : -1));
   body.append(...rows.map((pair) => pair[1]));
 }

@@ -7,18 +7,35 @@ from collections.abc import Iterator
 from agd_bench import figures
 from agd_bench.analysis import crossover_sentence, prediction_sentence
 from agd_bench.analysis.dosing import dose_sentence
-from agd_bench.analysis.phrasing import ALPHA
+from agd_bench.analysis.phrasing import ALPHA, known
 from agd_bench.report.comparing import Comparison, Drawing, Shown
 
+SHOWN_SHIFTS = 4
+"""Challengers whose rank shifts are drawn where there are more: a page of 27 algorithms would be mostly such pictures."""
 SHOWN_BANDS = 1
 """Tuned algorithms of which single studies are drawn; all of them are in the table."""
 
 
 def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
-    """Ranks under every challenger against those under the baseline."""
+    """Ranks under the challengers against those under the baseline; of many challengers, those that shift most."""
+    gaps = _gaps(comparison)
+    drawn = sorted(comparison.rivals, key=lambda rival: gaps.get(rival, float("inf")))[:SHOWN_SHIFTS]
+    if len(drawn) < len(comparison.rivals):
+        which = f"whose rankings are furthest below the noise ceiling with {comparison.baseline}" if gaps else "that the sweep lists first"
+        yield (
+            f"Drawn are the {len(drawn)} of {len(comparison.rivals)} algorithms {which}; "
+            "what is known of the others stands in the matrix, in the tables and in data/rank_shift.csv."
+        )
     for number, rival in enumerate(comparison.rivals, 1):
-        picture = figures.rank_shift_picture(comparison.against("rank_shift", rival), comparison.baseline, rival)
-        yield Drawing(f"{comparison.anchor}-rank-shift-{number}", picture, ("rank_shift",))
+        if rival in drawn:
+            picture = figures.rank_shift_picture(comparison.against("rank_shift", rival), comparison.baseline, rival)
+            yield Drawing(f"{comparison.anchor}-rank-shift-{number}", picture, ("rank_shift",))
+
+
+def _gaps(comparison: Comparison) -> dict[str, float]:
+    """How far each challenger's agreement with the baseline is above its noise ceiling, where that is known."""
+    pairs = [(row, {row["algorithm"], row["other"]}) for row in comparison.records("kendall_tau") if known(row, "gap")]
+    return {label: row["gap"] for row, pair in pairs if comparison.baseline in pair for label in pair - {comparison.baseline}}
 
 
 def agreement(comparison: Comparison) -> Iterator[Shown]:

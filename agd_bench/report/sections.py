@@ -10,21 +10,21 @@ import pandas as pd
 from agd_bench.analysis import Finding, finding, prediction_sentence, published_sentence
 from agd_bench.analysis.dosing import skip_sentence
 from agd_bench.analysis.phrasing import count, known
-from agd_bench.report import picturing, tabulating
+from agd_bench.report import pairing, picturing, tabulating
 from agd_bench.report.comparing import Builder, Comparison, Part, group_title, make_part, split_groups
 from agd_bench.store import Results
 
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("Do skips with larger singular values train faster?", (picturing.skips,), False),
     ("Do the ranks shift?", (picturing.rank_shifts, picturing.agreement), False),
-    ("Does the published ranking hold?", (picturing.published, tabulating.published, tabulating.published_top), False),
+    ("Does the published ranking hold?", (picturing.published, pairing.published, pairing.published_top), False),
     ("Do predicted learning rates hold?", (picturing.predictions,), False),
     ("Which settings were chosen for all workloads?", (tabulating.calibrations,), False),
     ("What does it cost, and when does tuning pay?", (picturing.cost, tabulating.lanes, picturing.crossovers, picturing.anytime), False),
     ("What drives the shifts?", (picturing.drivers,), True),
     ("How do the algorithms compare?", (picturing.contrasts,), True),
-    ("Tables", (tabulating.algorithms, tabulating.agreement, tabulating.transfer, tabulating.views, tabulating.architectures), False),
-    ("More tables", (tabulating.overlap, tabulating.scopes, tabulating.decisions), True),
+    ("Tables", (tabulating.algorithms, pairing.agreement, pairing.transfer, tabulating.views, tabulating.architectures), False),
+    ("More tables", (pairing.overlap, tabulating.scopes, tabulating.decisions), True),
     ("How the trainings went", (picturing.curves, picturing.steps, tabulating.decreases), True),
 )
 """Heading, builders, whether folded. A new figure or table is one more builder here, and its table one more in `aggregates`."""

@@ -16,7 +16,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is read, and what it sorts by (a number as text, or the text itself)."""
+    """One cell: what is read, and what it sorts by (a number of six digits as text, or the text itself)."""
 
     text: str
     value: str
@@ -63,7 +63,7 @@ def cell(value: Any, write: Callable[[Any], str] = str) -> Cell:
     """
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING, "")
-    return Cell(write(value), str(value))
+    return Cell(write(value), f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
 def per_cent(share: float) -> str:

@@ -1,0 +1,94 @@
+"""Figures inside the page: fewer bytes, and nothing that a reader sees is another."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from agd_bench.analysis import accuracy_by_epoch, accuracy_table, charged_cost, kendall_tau, rank_shift
+from agd_bench.figures import INK, Picture, accuracy_against_cost, learning_curves, rank_shift_picture, tau_matrix
+from agd_bench.report.drawing import inline_svg
+from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
+
+XLINK = "{http://www.w3.org/1999/xlink}href"
+TRIALS = spoil(simulate_trials(12, 3, interaction=0.02), "agd", "diverged", [4])
+PICTURES = {
+    "cost": accuracy_against_cost(accuracy_table(TRIALS), charged_cost(TRIALS)),
+    "curves": learning_curves(accuracy_by_epoch(TRIALS, simulate_results(TRIALS).curves)),
+    "shift": rank_shift_picture(rank_shift(TRIALS, "sgd", "agd"), "sgd", "agd"),
+    "many": rank_shift_picture(rank_shift(many := simulate_trials(1200, 2), "sgd", "agd"), "sgd", "agd"),
+    "matrix": tau_matrix(kendall_tau(TRIALS, resamples=0)),
+}
+
+
+def drawn(svg: str) -> list[tuple[str, list[float]]]:
+    """What is painted, in order: each shape or text with its words and its coordinates, turns by nothing apart."""
+    found = []
+    for element in ET.fromstring(svg).iter():
+        name = element.tag.rpartition("}")[2]
+        if name in ("path", "use", "text", "image") and not (name == "path" and "id" in element.attrib):
+            turn = element.get("transform", "")
+            turned = "" if re.match(r"rotate\(-?0 ", turn) else turn
+            numbers = [float(text) for part in (element.get("d"), element.get("x"), element.get("y"), turned) for text in _numbers(part)]
+            found.append((f"{name} {element.text or ''} {element.get(XLINK, '')[:30] if name == 'image' else ''}".strip(), numbers))
+    return found
+
+
+def _numbers(text: str | None) -> list[str]:
+    return re.findall(r"-?\d+\.?\d*", text or "")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_is_seen_stays(name: str) -> None:
+    """Every shape and text is there, in order, within a hundredth of a point of where it was drawn; points that became one are one."""
+    picture = PICTURES[name]
+    whole, slim = drawn(picture.svg()), drawn(str(inline_svg(picture, "p")))
+    assert [words for words, _ in slim] == [words for words, _ in whole]
+    for (_, before), (_, after) in zip(whole, slim, strict=True):
+        if len(before) == len(after):
+            assert after == pytest.approx(before, abs=0.0051)
+        else:
+            assert set(after) <= {round(number, 2) for number in before}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_reference_finds_its_shape(name: str) -> None:
+    """Ids are those that something refers to, once each, with the figure's prefix; there are no style attributes and no ink of its own."""
+    text = str(inline_svg(PICTURES[name], "p"))
+    root = ET.fromstring(text)
+    labels = {"p-title", "p-words"}
+    ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    referred = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    assert len(ids) == len(set(ids))
+    assert set(ids) == referred | labels
+    assert all(each.startswith("p-") for each in ids)
+    assert "style=" not in text
+    assert INK not in text
+
+
+def test_marks_keep_their_own_paint() -> None:
+    """What a mark's shape does not say stays with the mark: its fill."""
+    root = ET.fromstring(str(inline_svg(PICTURES["curves"], "p")))
+    uses = [element for element in root.iter() if element.tag.endswith("use")]
+    assert uses
+    assert all(element.get("fill") for element in uses)
+
+
+def test_a_figure_takes_half_its_bytes() -> None:
+    """Of all that a page shows beside its tables."""
+    whole = sum(len(picture.svg()) for picture in PICTURES.values() if picture is not PICTURES["many"])
+    slim = sum(len(inline_svg(picture, "g1-rank-shift-1")) for picture in PICTURES.values() if picture is not PICTURES["many"])
+    assert slim < 0.65 * whole
+
+
+def test_words_are_never_rounded() -> None:
+    """A tick that says 0.0625 says so in the page."""
+    figure = PICTURES["cost"].figure
+    figure.axes[0].set_title("rate 0.0625, rotate(-0 1 2)")
+    picture = Picture(figure, "0.123456", 'a "quoted" caption of 0.98765')
+    text = str(inline_svg(picture, "p"))
+    assert "rate 0.0625, rotate(-0 1 2)" in text
+    assert "0.123456</title>" in text
+    assert "of 0.98765</desc>" in text

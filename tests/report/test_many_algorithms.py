@@ -1,0 +1,87 @@
+"""A page of many algorithms: a few pictures of rank shifts, the pairs with the baseline, and what says where the rest is."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pandas as pd
+import pytest
+
+from agd_bench.analysis import GROUP, kendall_tau, rank_shift
+from agd_bench.figures import tau_matrix
+from agd_bench.report import pairing, picturing
+from agd_bench.report.comparing import Comparison, Drawing
+from agd_bench.report.tables import Table
+from tests.analysis.synthetic import simulate_trials
+
+GROUP_NAMES = ("cells", "digits", "matrix-only")
+
+
+def comparison(rivals: int, baseline: str = "base") -> Comparison:
+    """One group whose k-th challenger has a gap of -k hundredths, the last one's not known."""
+    labels = ["base", *(f"rival{number}" for number in range(1, rivals + 1))]
+    rows = []
+    for first, second in itertools.combinations_with_replacement(labels, 2):
+        gap = float("nan") if second == labels[-1] else -0.01 * int(second.removeprefix("rival")) if second != "base" else 0.0
+        numbers = dict.fromkeys(("kendall_tau", "noise_ceiling", "shift_p", "corrected_tau", "spearman", "kendall_tau_noise_ties"), 0.5)
+        ends = {"gap": gap, "gap_low": gap - 0.1, "gap_high": gap + 0.1, "architectures": 9, "seeds": 2, "seeds_compared": 1}
+        rows.append({**dict(zip(GROUP, GROUP_NAMES, strict=True)), "algorithm": first, "other": second, **numbers, **ends})
+    trials = simulate_trials(5, 2, ("base", "rival1"))
+    shift = rank_shift(trials, "base", "rival1")
+    shifts = pd.concat([shift.assign(baseline="base", challenger=label) for label in labels[1:]])
+    tables = {"kendall_tau": pd.DataFrame(rows), "rank_shift": shifts}
+    return Comparison(GROUP_NAMES, "g1", tables, baseline, tuple(labels))
+
+
+def test_a_few_challengers_are_all_drawn() -> None:
+    """And nothing is said of others."""
+    shown = list(picturing.rank_shifts(comparison(picturing.SHOWN_SHIFTS)))
+    assert [item.name for item in shown if isinstance(item, Drawing)] == [
+        f"g1-rank-shift-{n}" for n in range(1, picturing.SHOWN_SHIFTS + 1)
+    ]
+    assert len(shown) == picturing.SHOWN_SHIFTS
+
+
+def test_of_many_challengers_the_most_shifted_are_drawn() -> None:
+    """Those with the smallest gap, in the sweep's order and by their own numbers; a sentence says how many there are."""
+    sentence, *drawings = picturing.rank_shifts(comparison(9))
+    assert [item.name for item in drawings if isinstance(item, Drawing)] == [f"g1-rank-shift-{number}" for number in (5, 6, 7, 8)]
+    assert isinstance(sentence, str)
+    assert sentence.startswith("Drawn are the 4 of 9 algorithms whose rankings are furthest below the noise ceiling with base")
+
+
+def test_without_gaps_the_first_challengers_are_drawn() -> None:
+    """With one seed nothing says who shifts most, and the sentence claims nothing of the kind."""
+    made = comparison(9)
+    without = {**made.tables, "kendall_tau": made.tables["kendall_tau"].assign(gap=float("nan"))}
+    sentence, *drawings = picturing.rank_shifts(dataclasses.replace(made, tables=without))
+    assert [item.name for item in drawings if isinstance(item, Drawing)] == [f"g1-rank-shift-{number}" for number in (1, 2, 3, 4)]
+    assert "that the sweep lists first" in str(sentence)
+
+
+@pytest.mark.parametrize(("rivals", "rows"), [(9, 45), (16, 16)])
+def test_of_many_pairs_those_with_the_baseline_are_shown(rivals: int, rows: int) -> None:
+    """Ten algorithms have 45 pairs, all shown; of 136 pairs the page has 16, and knows how many there are."""
+    (table,) = pairing.agreement(comparison(rivals))
+    assert isinstance(table, Table)
+    assert (len(table.rows), table.total) == (rows, (rivals + 1) * rivals // 2)
+    assert table.caption.endswith("; those with base") is (rows < table.total)
+    assert all("base" in row[0].text for row in table.rows) is (rows < table.total)
+
+
+def test_without_the_baseline_the_first_algorithm_stands_in() -> None:
+    """A sweep whose baseline has no row in a group still shows pairs."""
+    (table,) = pairing.agreement(comparison(16, baseline="missing"))
+    assert isinstance(table, Table)
+    assert len(table.rows) == 16
+
+
+def test_a_matrix_of_many_rankings_stays_readable() -> None:
+    """Twenty-seven labels fit a page at under 700 kB, each cell wide enough for its number; a few have large cells."""
+    many = tau_matrix(kendall_tau(simulate_trials(4, 2, [f"algorithm_{number:02d}" for number in range(27)]), resamples=0))
+    width, height = many.figure.get_size_inches()
+    assert max(width, height) < 16
+    assert len(many.png()) < 700_000
+    few = tau_matrix(kendall_tau(simulate_trials(4, 2, ("a", "b", "c")), resamples=0))
+    assert few.figure.get_size_inches()[1] == pytest.approx(0.75 * 3 + 2.4)
