@@ -64,7 +64,8 @@ def _slim(svg: str) -> str:
         if said:
             svg = re.sub(rf'(?<=<use xlink:href="#{name}")[^>]*', functools.partial(_without, said), svg)
     svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
-    svg = re.sub(r' (d|x|y|transform)="([^"]*)"', lambda match: f' {match[1]}="{_rounded(match[1], match[2])}"', svg)
+    svg = re.sub(r' (?:x|y|transform)="(?!scale|matrix|translate)[^"]*"', lambda match: _rounded(match[0]), svg)
+    svg = re.sub(r' d="([^"]*)"', lambda match: f' d="{_straightened(_rounded(match[1]))}"', svg)
     return _without_plain_groups(svg)
 
 
@@ -72,12 +73,34 @@ def _without(pattern: str, match: re.Match[str]) -> str:
     return re.sub(pattern, "", match[0])
 
 
-def _rounded(name: str, numbers: str) -> str:
-    """Coordinates in points with two decimals; factors of other transformations than turns stay as they are."""
-    if name == "transform" and not numbers.startswith("rotate"):
-        return numbers
-    short = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
-    return re.sub(r"(L \S+ \S+ )(?=\1)", "", " ".join(short.split()) + " ").rstrip()  # a line's points that have become one
+def _rounded(numbers: str) -> str:
+    """Coordinates in points with two decimals."""
+    return re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
+
+
+def _straightened(path: str) -> str:
+    """A path whose lines along an axis say where they end on that axis, those that go on the same way as one."""
+    said: list[str] = []
+    here, run, begun = ["", ""], "", ""
+    for command, text in re.findall(r"([MLCQz])([^MLCQz]*)", path):
+        before, numbers = here, text.split()
+        here = numbers[-2:] or here
+        if command != "L" or (here[0] != before[0] and here[1] != before[1]):
+            said.append(command + " ".join(numbers))
+            run = ""
+            continue
+        axis = int(here[1] != before[1])
+        if run == "HV"[axis] and _goes_on(begun, before[axis], here[axis]):
+            said.pop()
+        else:
+            run, begun = "HV"[axis], before[axis]
+        said.append(run + here[axis])
+    return "".join(said)
+
+
+def _goes_on(first: str, second: str, third: str) -> bool:
+    """Whether three places on an axis follow one another one way."""
+    return (float(second) - float(first)) * (float(third) - float(second)) >= 0
 
 
 def _without_plain_groups(svg: str) -> str:
