@@ -9,7 +9,11 @@ from collections import Counter
 
 from markupsafe import Markup
 
-from agd_bench.figures import INK, Picture
+from agd_bench.figures import INK, STYLE, Picture
+
+GRID = re.compile(
+    rf'<path d="(M[\d.-]+ [\d.-]+([HV])[\d.-]+)"([^>]* stroke="{STYLE["grid.color"]}" stroke-opacity="{STYLE["grid.alpha"]}"[^>]*)/>'
+)
 
 
 def inline_svg(picture: Picture, prefix: str) -> Markup:
@@ -57,7 +61,7 @@ def _name_anew(svg: str, prefix: str) -> str:
 
 
 def _slim(svg: str) -> str:
-    """The same drawing without blanks between tags, digits under a hundredth of a point, turns by nothing, and groups of nothing."""
+    """The same drawing without blanks between tags, digits under a hundredth of a point, turns by nothing and what is said twice."""
     svg = re.sub(r">\s+<", "><", svg)
     for name, own in re.findall(r'<defs><path id="([^"]*)"([^>]*)/></defs>', svg):  # marks repeat what their shape says already
         said = "|".join(re.escape(attribute) for attribute in re.findall(r' stroke[^ =]*="[^"]*"', own))
@@ -66,7 +70,24 @@ def _slim(svg: str) -> str:
     svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
     svg = re.sub(r' (?:x|y|transform)="(?!scale|matrix|translate)[^"]*"', lambda match: _rounded(match[0]), svg)
     svg = re.sub(r' d="([^"]*)"', lambda match: f' d="{_straightened(_rounded(match[1]))}"', svg)
-    return _without_plain_groups(svg)
+    return (
+        _without_plain_groups(_with_one_grid(svg))
+        .replace("xlink:href=", "href=")
+        .replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    )
+
+
+def _with_one_grid(svg: str) -> str:
+    """The grid lines of one direction as one path, which repeats neither their colour nor what they are clipped to."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for place, direction, attributes in GRID.findall(svg):
+        lines.setdefault((direction, attributes), []).append(place)
+    return GRID.sub(lambda match: _take_all(lines, match[2], match[3]), svg)
+
+
+def _take_all(lines: dict[tuple[str, str], list[str]], direction: str, attributes: str) -> str:
+    places = lines.pop((direction, attributes), None)  # the first of them stands for all
+    return f'<path d="{"".join(places)}"{attributes}/>' if places else ""
 
 
 def _without(pattern: str, match: re.Match[str]) -> str:

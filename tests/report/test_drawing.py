@@ -31,16 +31,20 @@ Point = tuple[float, float]
 
 def drawn(svg: str) -> list[tuple[str, list[Point]]]:
     """What is painted, in order: each shape or text with its words and its places, turns by nothing apart."""
-    found = []
+    found, grid = [], []
     for element in ET.fromstring(svg).iter():
         name = element.tag.rpartition("}")[2]
+        if "stroke-opacity: 0.25" in element.get("style", "") or element.get("stroke-opacity") == "0.25":
+            places = points(element.attrib["d"])
+            grid += list(zip(places[::2], places[1::2], strict=True))
+            continue
         if name in ("path", "use", "text", "image") and not (name == "path" and "id" in element.attrib):
             turn = element.get("transform", "")
             turned = [] if re.match(r"rotate\(-?0 ", turn) else [(float(number), 0.0) for number in re.findall(r"-?\d+\.?\d*", turn)]
             place = [(float(element.get("x", 0)), float(element.get("y", 0)))]
-            words = f"{name} {element.text or ''} {element.get(XLINK, '')[:30] if name == 'image' else ''}".strip()
-            found.append((words, [*points(element.get("d", "")), *place, *turned]))
-    return found
+            image = element.get(XLINK, element.get("href", ""))[:30] if name == "image" else ""
+            found.append((f"{name} {element.text or ''} {image}".strip(), [*points(element.get("d", "")), *place, *turned]))
+    return [*found, *(("grid line", list(ends)) for ends in sorted(grid))]
 
 
 def points(path: str) -> list[Point]:
