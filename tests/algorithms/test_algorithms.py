@@ -31,10 +31,11 @@ TUNED = {
     "muon": {"learning_rate": 0.02, "adamw_learning_rate": 3e-3, "weight_decay": 0.01},
     "nadamw_tuned": {"learning_rate": 1e-3, "one_minus_beta1": 0.1, "weight_decay": 0.01},
     "adamw_tuned": {"learning_rate": 1e-3, "one_minus_beta1": 0.1, "weight_decay": 0.01},
+    "sgd_stepped": {"learning_rate": 0.1},
     "sgd_tuned": {"learning_rate": 0.05, "one_minus_momentum": 0.1, "weight_decay": 1e-6, "end_factor": 1e-3},
 }
 LAST_FACTOR = {"adamw": 0.0, "adamw_tuned": 0.0, "nadamw": 0.0, "nas_bench_201_sgd": 0.0, "sgd": 0.008, "sgd_tuned": 1e-3}
-LAST_FACTOR |= {"lamb_tuned": 0.0, "nadamw_tuned": 0.0}
+LAST_FACTOR |= {"lamb_tuned": 0.0, "nadamw_tuned": 0.0, "sgd_stepped": 0.04}
 
 
 def load(name: str) -> ModuleType:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from pathlib import Path
+from typing import Any
 
 import agd_bench.algorithms
 from agd_bench import plugins
 
 PAGE = (Path(agd_bench.algorithms.__file__).parent / "README.md").read_text(encoding="utf-8")
 COMMAND = "python -m tests.performance.algorithm_costs --write"
+WORDING = {
+    "MIT": "Permission is hereby granted, free of charge, to any person obtaining a copy",
+    "BSD-2-Clause": "2. Redistributions in binary form must reproduce the above copyright notice, this list of conditions",
+    "Apache-2.0": "Apache License Version 2.0, January 2004",
+}
+"""What tells a licence's text from others."""
 FOUR_PAPERS = {
     "agd", "agd_operator", "agd_dual", "agd_all_layers", "dsgd", "dsgd_cross_entropy", "dsgd_heuristic", "architecture_aware_sgd",
     "architecture_aware_sgd_released",
@@ -18,7 +26,11 @@ FOUR_PAPERS = {
 
 def rows() -> dict[str, list[str]]:
     """The cells of the table's rows, by algorithm."""
-    lines = [line for line in PAGE.splitlines() if re.match(r"\| [a-z]\w* \|", line) and not line.startswith("| algorithm |")]
+    lines = [
+        line
+        for line in PAGE.partition("\n## ")[0].splitlines()
+        if re.match(r"\| [a-z]\w* \|", line) and not line.startswith("| algorithm |")
+    ]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {name: rest for name, *rest in cells}
 
@@ -30,6 +42,28 @@ def test_facts_are_those_of_the_algorithms() -> None:
     for name, cells in rows().items():
         facts = plugins.describe(found[name])
         assert [cells[0], *cells[-2:]] == [facts["TIER"], facts["LICENCE"], facts["PAPER"]], f"{name}: {COMMAND}"
+
+
+def test_licences_are_those_of_the_installed_packages() -> None:
+    """Each package's own text, told by its wording; nothing excludes commercial use; each algorithm names its package's licence."""
+    section = PAGE.partition("## Packages and their licences")[2]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| ")][1:]
+    stated = {row[0]: row[1] for row in cells}
+    owners = importlib.metadata.packages_distributions()
+    needed = set()
+    for name, source in plugins.find("algorithms").items():
+        facts = plugins.describe(source)
+        packages: Any = facts.get("PACKAGES", ())
+        for package in packages:
+            needed.add(owners[package][0])
+            assert stated[owners[package][0]] in str(facts["LICENCE"]), name
+    assert needed | {"opt_einsum"} == stated.keys()
+    for package, licence in stated.items():
+        files = [path for path in importlib.metadata.files(package) or () if "licen" in path.name.lower()]
+        texts = [" ".join(path.read_text().split()) for path in files]
+        assert texts, package
+        assert all(WORDING[licence] in text for text in texts), package
+        assert not [text for text in texts if re.search(r"non-?commercial", text, re.IGNORECASE)]
 
 
 def test_what_was_measured_is_said() -> None:

@@ -172,7 +172,8 @@ def conditions(rounds: int) -> str:
 def kept(rounds: int) -> dict[str, str]:
     """Rows of the page by algorithm, where it was measured under the same conditions; else none."""
     text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
-    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| algorithm |")]
+    table = text.partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| algorithm |")]
     return {line.split(" ", 2)[1]: line for line in rows} if conditions(rounds) in text else {}
 
 
@@ -199,6 +200,23 @@ This page is written by `python -m tests.performance.algorithm_costs --write`.
 | {" | ".join(header)} |
 |{"---|" * len(header)}
 {chr(10).join(lines)}
+
+## Packages and their licences
+
+Methods of others come from the packages that their authors, or others, keep: the extra `competitors`. The licence's text in each
+installed package was read; a test holds it against this table. What excludes commercial use stays out: AGD's released code
+(CC BY-NC-SA 4.0), for which AGD is written anew here from the paper, and `pytorch-optimizer`, of whose optimizers some are under
+such a licence.
+
+| package | licence | of | algorithms |
+|---|---|---|---|
+| dadaptation | MIT | Meta Platforms | dadapt_adam, dadapt_sgd |
+| dog-optimizer | MIT | Foundations of Robust Machine Learning Lab | dog, ldog |
+| heavyball | BSD-2-Clause | Lucas Nestler | soap |
+| mechanic-pytorch | Apache-2.0 | its authors | mechanic |
+| opt_einsum | MIT | Daniel Smith | comes with heavyball |
+| prodigyopt | MIT | Konstantin Mishchenko | prodigy |
+| schedulefree | Apache-2.0 | its authors | schedule_free_adamw, schedule_free_sgd |
 """
 
 

@@ -1,0 +1,150 @@
+"""What the page of a reproduction says, in words and cells; `publishing` writes it as Markdown and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from agd_bench.reproducing.defining import PAPER_SCALE, SKIP_MEASURES, Reproduction
+from agd_bench.reproducing.listing import EACH, SPREAD, TAU
+from agd_bench.reproducing.taking import edited_plugins
+from agd_bench.store import Results
+
+MISSING = "–"
+HEAD = ("", "paper", "ours", "95 % interval", "n", "difference")
+EXPLAINED = (
+    (
+        {"test_accuracy", "train_accuracy", "mean_accuracy", EACH},
+        "Accuracies are in per cent after the last epoch, on the test split unless it says otherwise, differences in points; the interval "
+        "is a t interval of the mean over n trainings (of one network from different seeds, or of different networks).",
+    ),
+    (
+        {"accuracy_gain"},
+        "A gain is in points of test accuracy, paired by architecture and seed; its t interval is over n architectures.",
+    ),
+    ({"prediction_r"}, "r is Pearson's correlation over n architectures, with Fisher's interval."),
+    ({TAU}, "Kendall's tau is 1 for equal rankings and 0 for unrelated ones; its interval is a bootstrap over n architectures."),
+    ({SPREAD}, "Standard deviations are in points, pooled over n architectures."),
+    (
+        SKIP_MEASURES,
+        "Changes are medians over n pairs of trainings from equal weights, data and order, with an interval of order statistics. The loss "
+        "is the mean of its natural logarithm over the epochs: below 0 the variant trains faster. The test is the registered one: signed "
+        "ranks, two-sided, p by Holm's correction over the rates; `predicted`: the network with the larger mean singular value is the "
+        "faster one.",
+    ),
+)
+"""What a reader has to know of the numbers, by their measures."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page's content, in its order.
+
+    Attributes:
+        title: of the experiment.
+        paper: authors, title, venue, year.
+        scale: name of the scale.
+        partial: whether some trials have not ended, or some runs not begun.
+        reduced: what is smaller than in the paper; empty at its scale.
+        cannot_conclude: what can therefore not be concluded.
+        head: names of the columns.
+        rows: the numbers, a tuple of cells each.
+        each: rows of single architectures, told apart because they are many.
+        explained: how to read the numbers.
+        found: what somebody wrote about the outcome, a paragraph each.
+        differs: from the paper at every scale.
+        unknown: what the paper does not state.
+        work: trials and time.
+        edited: by run the plug-ins whose source has changed since its rows were trained.
+        command: that runs it again.
+    """
+
+    title: str
+    paper: str
+    scale: str
+    partial: bool
+    reduced: str
+    cannot_conclude: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    each: list[tuple[str, ...]]
+    explained: list[str]
+    found: list[str]
+    differs: str
+    unknown: str
+    work: str
+    edited: dict[str, list[str]]
+    command: str
+
+
+def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Results], table: pd.DataFrame, notes: str) -> Page:
+    """What the page says.
+
+    Args:
+        experiment: what was run.
+        scale: at which.
+        results: by the name of the run.
+        table: `measured` of them.
+        notes: what was written about the outcome, in paragraphs.
+    """
+    reduced = experiment.scale(scale)
+    waiting = any(result.trials["status"].isin(["pending", "running"]).any() for result in results.values())
+    tested = bool((table["outcome"] != "").any())
+    rows, each = (_rows(part, tested) for part in (table[table["measure"] != EACH], table[table["measure"] == EACH]))
+    measures = set(table["measure"])
+    option = "" if scale == PAPER_SCALE else f" --scale {scale}"
+    return Page(
+        title=experiment.title,
+        paper=experiment.paper,
+        scale=scale,
+        partial=waiting or len(results) < len(experiment.sweeps(scale)),
+        reduced=reduced.reduced,
+        cannot_conclude=reduced.cannot_conclude,
+        head=(*HEAD, "registered test") if tested else HEAD,
+        rows=rows,
+        each=each,
+        explained=[text for kinds, text in EXPLAINED if kinds & measures],
+        found=[" ".join(paragraph.split()) for paragraph in notes.split("\n\n") if paragraph.strip()],
+        differs=experiment.differs,
+        unknown=experiment.unknown,
+        work=_work(results),
+        edited={name: edited for name, result in results.items() if (edited := edited_plugins(result))},
+        command=f"agd-bench reproduce {experiment.name}{option}",
+    )
+
+
+def _rows(table: pd.DataFrame, tested: bool) -> list[tuple[str, ...]]:
+    return [_cells(row) + ((str(row["outcome"]) or MISSING,) if tested else ()) for row in table.to_dict("records")]
+
+
+def _cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    paper, ours, low, high, difference = (
+        _written(row[name], row["measure"]) for name in ("published", "ours", "low", "high", "difference")
+    )
+    if paper == MISSING and row["statement"]:
+        paper = str(row["statement"])
+    network = f" [{row['architecture']}]" if row["architecture"] and row["measure"] not in (EACH, *SKIP_MEASURES) else ""
+    source = f" ({row['source']})" if row["source"] and paper != MISSING else ""
+    return row["what"] + network, paper + source, ours, f"{low} to {high}" if low != MISSING else MISSING, str(row["n"]), difference
+
+
+def _written(value: float, measure: str) -> str:
+    """An accuracy in per cent, a gain in points, a correlation with two decimals, a change with three."""
+    if value != value:  # NaN alone differs from itself
+        return MISSING
+    if measure in SKIP_MEASURES:
+        return f"{value:+.3f}"
+    if measure == "accuracy_gain":
+        return f"{100 * value:+.2f}"
+    if measure in (TAU, "prediction_r"):
+        return f"{value:.2f}"
+    return f"{100 * value:.{2 if measure == SPREAD else 1}f}"
+
+
+def _work(results: Mapping[str, Results]) -> str:
+    trials = pd.concat([result.trials for result in results.values()])
+    seconds = float(pd.to_numeric(trials["charged_seconds"]).sum())
+    return f"{len(trials)} trials, {seconds / 60:.0f} minutes of one device (a core or a GPU; see `attempts.csv`) charged."
