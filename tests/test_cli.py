@@ -212,6 +212,21 @@ def test_check_tells_a_good_plug_in_from_a_bad_one(shell: Shell) -> None:
     assert "FAIL" in shell.out
 
 
+def test_a_reproduction_is_told_from_the_rows_of_its_page(shell: Shell) -> None:
+    """Nothing is trained: the numbers, what was reduced, and the page; rows of another experiment are refused in one line."""
+    page = str(Path(__file__).parents[1] / "leaderboards" / "reproductions" / "agd_defaults-cpu")
+    assert shell("reproduce") == 0
+    assert "skip_connections" in shell.out
+    assert shell("reproduce", "agd_defaults", "--scale", "cpu", "--from", page, "--to", "pages") == 0
+    assert "SGD at 0.1 [32x64]" in shell.out
+    assert "Cannot be concluded: AGD's accuracy of about 50 %" in shell.out
+    assert (shell.folder / "pages" / "agd_defaults-cpu" / "index.html").is_file()
+    assert not (shell.folder / "runs").exists()
+    assert shell("reproduce", "agd_fcn", "--scale", "cpu", "--from", page) == 2
+    assert "none of the runs of 'agd_fcn' at scale 'cpu'" in shell.err
+    assert shell.err.count("\n") == 1
+
+
 def test_doctor_knows_what_is_missing(shell: Shell) -> None:
     """The embedded set is here, the ones to be downloaded are not in an empty folder."""
     assert shell("doctor", "--json") == 0

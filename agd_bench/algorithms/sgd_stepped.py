@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import staircase
+from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {"learning_rate": {"choices": [0.02, 0.05, 0.1, 0.2]}}
 TIER = "externally tuned"
@@ -22,15 +23,8 @@ SOURCE = (
 )
 LICENCE = "MIT"
 
+prepare = as_built
 loss = cross_entropy
-
-
-def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
-
-    What that is, each layer of torch says; it repeats, because the harness seeds torch's generator around the building.
-    """
-    return network
 
 
 def build(network: nn.Module, steps: int, *, learning_rate: float) -> tuple[torch.optim.SGD, LambdaLR]:

@@ -27,7 +27,7 @@ from agd_bench.analysis.reaching import reference_targets, time_to_target
 from agd_bench.analysis.replicating import noise_ceilings
 from agd_bench.analysis.scoping import scope_bias
 from agd_bench.analysis.searching import anytime_curves, search_bands
-from agd_bench.analysis.skipping import dose_trend, log_loss_area, skip_test, tuned_rate
+from agd_bench.analysis.skipping import dose_trend, log_loss_area, skip_pairs, skip_test, tuned_rate
 from agd_bench.analysis.stepping import layer_steps, step_summaries
 from agd_bench.analysis.summarising import aggregate_scores, probability_of_improvement
 from agd_bench.analysis.transfer import transfer_regret
@@ -89,6 +89,7 @@ __all__ = [
     "seconds_by_lane",
     "shift_of_gap",
     "skip_outcomes",
+    "skip_pairs",
     "skip_runs",
     "skip_test",
     "speed_ups",

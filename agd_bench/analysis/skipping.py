@@ -109,6 +109,37 @@ def skip_test(runs: pd.DataFrame, contrasts: Sequence[tuple[str, str]], *, level
     return table[_TEST]
 
 
+def skip_pairs(runs: pd.DataFrame, control: str, variant: str) -> pd.DataFrame:
+    """What the variant changes, pair by pair: the differences that `skip_test` tests.
+
+    Args:
+        runs: as in `skip_test`.
+        control: the architecture to compare with.
+        variant: the other.
+
+    Returns:
+        One row per data set, learning rate and seed that has both: `dataset`, `learning_rate`, `seed`; `singular_value_difference` and
+        `area_difference` (variant − control; a negative area: the variant is faster; infinite where one of the two diverged, 0 where
+        both did).
+
+    Raises:
+        InputError: as `skip_test`.
+
+    >>> runs = pd.DataFrame([("d", "0.1", v, 0, s, a, False) for v, s, a in (("without", 0.4, 0.3), ("with", 0.8, 0.2))], columns=RUN)
+    >>> skip_pairs(runs, "without", "with").round(3).values.tolist()
+    [['d', '0.1', 0, 0.4, -0.1]]
+    """
+    _check(runs)
+    columns = [*CELL, "seed", "singular_value_difference", "area_difference"]
+    tables = []
+    for cell, part in runs.groupby(CELL, sort=False):
+        paired = _paired(part, control, variant)
+        larger, slower = _changes(paired)
+        changes = {"seed": paired.index, "singular_value_difference": larger, "area_difference": slower}
+        tables.append(pd.DataFrame({**dict(zip(CELL, cell, strict=True)), **changes}))
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
 def _check(runs: pd.DataFrame) -> None:
     missing = [name for name in RUN if name not in runs.columns]
     if missing:
@@ -140,18 +171,23 @@ def _differences(control: Floats, variant: Floats) -> Floats:
     return np.where(both, 0.0, np.where(both, 0.0, variant) - np.where(both, 0.0, control))
 
 
-def _contrast(paired: pd.DataFrame) -> dict[str, float]:
+def _changes(paired: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Variant − control of each pair: mean singular values, and areas."""
     column = {name: paired[name].to_numpy(dtype=np.float64) for name in paired.columns}
     larger = (column["mean_singular_value_variant"] - column["mean_singular_value_control"]).round(DECIMALS)
-    slower = _differences(column["area_control"], column["area_variant"]).round(DECIMALS)
+    return larger, _differences(column["area_control"], column["area_variant"]).round(DECIMALS)
+
+
+def _contrast(paired: pd.DataFrame) -> dict[str, float]:
+    larger, slower = _changes(paired)
     changed = (larger != 0) & (slower != 0)
     gains = -np.sign(larger[changed]) * slower[changed]
     statistic, p_value = signed_ranks(gains)
     return {
         "pairs": len(paired),
         "ties": int((~changed).sum()),
-        "control_diverged": int(column["diverged_control"].sum()),
-        "variant_diverged": int(column["diverged_variant"].sum()),
+        "control_diverged": int(paired["diverged_control"].sum()),
+        "variant_diverged": int(paired["diverged_variant"].sum()),
         "singular_value_difference": float(larger.mean()),
         "area_difference": _middle(slower),
         "predicted": float((gains > 0).mean()) if len(gains) else 0.5,

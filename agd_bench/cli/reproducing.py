@@ -24,6 +24,10 @@ def reproduce(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Also write the page, for example to leaderboards/reproductions.")
     ] = None,
+    start_from: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="DIR", help="Rows that are there: a run, a leaderboard or a page. Only the rest is trained."),
+    ] = None,
     executor: ExecutorOption = "ray",
     num_workers: WorkersOption = None,
     gpus_per_trial: GpusOption = None,
@@ -47,22 +51,29 @@ def reproduce(
         print_table(pd.DataFrame(rows), as_json)
         return
     experiment = reproducing.open_reproduction(name)
-    experiment.scale(scale)
+    taken = reproducing.rows_at_hand(experiment, scale, start_from or [])
+    for run, held in taken.items():
+        _say_edited(run, reproducing.edited_plugins(held.results))
     options = {"executor": executor, "num_workers": num_workers, "gpus_per_trial": gpus_per_trial, "device": device}
     seconds = seconds_of(time_limit) if time_limit else None
+    folder, there = out or Path("runs/reproduce") / f"{name}-{scale}", {run: held.results for run, held in taken.items()}
     try:
-        results = reproducing.reproduce(
-            experiment, scale, out or Path("runs/reproduce") / f"{name}-{scale}", lambda: Display(quiet), seconds, options
-        )
+        results = reproducing.reproduce(experiment, scale, folder, lambda: Display(quiet), seconds, options, there)
     except KeyboardInterrupt:
         print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
     table = reproducing.measured(experiment, scale, results)
-    print_table(table if as_json else table[["what", "published", "ours", "low", "high", "n", "difference", "architecture"]], as_json)
+    print_table(table if as_json else reproducing.shown(table), as_json)
     if not as_json:
         _say_scale(experiment.scale(scale))
     if to is not None:
-        print(f"Page: {reproducing.publish_reproduction(experiment, scale, results, to)}", file=sys.stderr if as_json else sys.stdout)
+        page = reproducing.publish_reproduction(experiment, scale, results, to, {run: held.place for run, held in taken.items()})
+        print(f"Page: {page}", file=sys.stderr if as_json else sys.stdout)
+
+
+def _say_edited(run: str, names: list[str]) -> None:
+    if names:
+        print(f"agd-bench: the rows of {run!r} are older than the source of {', '.join(names)}", file=sys.stderr)
 
 
 def _say_scale(scale: Scale) -> None:

@@ -15,6 +15,8 @@ from agd_bench.report.rendering import render
 from agd_bench.report.sections import Section, make_sections
 
 HERE = Path(__file__).parent
+REPRODUCTIONS = "reproductions"
+"""The folder beside the leaderboards where experiments of papers stand with their numbers and ours."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Entry:
 
 
 def build_index(folder: Path) -> Path:
-    """Write `index.html` and `README.md` of a folder of leaderboards, from the folders in it.
+    """Write `index.html` and `README.md` of a folder of leaderboards, from the folders in it; pages of reproductions are pointed to.
 
     A folder's state is `recomputed` if `verify_folder` finds every digest and every number to follow from the raw rows, else
     `self-reported` with the number of differences.
@@ -50,8 +52,10 @@ def build_index(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     entries = [read_entry(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
     page = folder / "index.html"
-    page.write_text(render("index.html.jinja", HERE, entries=entries), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(entries), encoding="utf-8")
+    reproduced = (folder / REPRODUCTIONS / "index.html").is_file()
+    beside = f"{REPRODUCTIONS}/index.html" if reproduced else ""
+    page.write_text(render("index.html.jinja", HERE, entries=entries, reproductions=beside), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(entries, reproduced), encoding="utf-8")
     return page
 
 
@@ -96,7 +100,7 @@ def _short(sections: list[Section]) -> str:
     return f"{partial}{found[0].headline}{more}"
 
 
-def _readme(entries: list[Entry]) -> str:
+def _readme(entries: list[Entry], reproduced: bool) -> str:
     head = "| leaderboard | finding | claims | search space | data set | algorithms | architectures | seeds | trials | date | state |"
     lines = [head, "|" + "---|" * 11]
     for entry in entries:
@@ -105,4 +109,6 @@ def _readme(entries: list[Entry]) -> str:
         cells = [f"[{as_plain_markdown(entry.name)}]({entry.link}/README.md)", *(as_plain_markdown(text) for text in texts)]
         lines.append(f"| {' | '.join(cells)} |")
     listed = "\n".join(lines) if entries else "Nothing is published here yet."
+    if reproduced:
+        listed += f"\n\nExperiments of papers, run again, with their numbers beside ours: [reproductions]({REPRODUCTIONS}/README.md)."
     return (HERE / "explanation.md").read_text(encoding="utf-8").replace("{{ entries }}", listed)

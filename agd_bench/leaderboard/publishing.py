@@ -15,7 +15,7 @@ from agd_bench.errors import InputError
 from agd_bench.leaderboard.scrubbing import scrub_results
 from agd_bench.records import Sweep
 from agd_bench.report import aggregates, build_report, count_states, finding_sentences
-from agd_bench.store import EQUALS, EVIDENCE, OPTIONAL, TABLES, Results, begun_results, condense
+from agd_bench.store import Results, begun_results, write_rows
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -60,10 +60,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     tables = aggregates(results)
     evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
     _make_room(folder)
-    for table, rows in condense({table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}).items():
-        if len(rows) or table not in (*OPTIONAL, EQUALS):
-            rows.to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
-    (folder / "meta.json").write_text(json.dumps(results.meta, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_rows(results, folder, condensed=True)
     (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8")
     build_report(results, folder, tables, evaluated)
     (folder / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8")

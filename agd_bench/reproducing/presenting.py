@@ -10,11 +10,10 @@ import pandas as pd
 
 from agd_bench.reproducing.defining import PAPER_SCALE, SKIP_MEASURES, Reproduction
 from agd_bench.reproducing.listing import EACH, SPREAD, TAU
-from agd_bench.reproducing.taking import edited_plugins
 from agd_bench.store import Results
 
 MISSING = "–"
-HEAD = ("", "paper", "ours", "95 % interval", "n", "difference")
+NUMERIC = ("ours", "95 % interval", "n", "difference")
 EXPLAINED = (
     (
         {"test_accuracy", "train_accuracy", "mean_accuracy", EACH},
@@ -51,6 +50,7 @@ class Page:
         reduced: what is smaller than in the paper; empty at its scale.
         cannot_conclude: what can therefore not be concluded.
         head: names of the columns.
+        numeric: those of numbers.
         rows: the numbers, a tuple of cells each.
         each: rows of single architectures, told apart because they are many.
         explained: how to read the numbers.
@@ -58,7 +58,6 @@ class Page:
         differs: from the paper at every scale.
         unknown: what the paper does not state.
         work: trials and time.
-        edited: by run the plug-ins whose source has changed since its rows were trained.
         command: that runs it again.
     """
 
@@ -69,6 +68,7 @@ class Page:
     reduced: str
     cannot_conclude: str
     head: tuple[str, ...]
+    numeric: tuple[str, ...]
     rows: list[tuple[str, ...]]
     each: list[tuple[str, ...]]
     explained: list[str]
@@ -76,7 +76,6 @@ class Page:
     differs: str
     unknown: str
     work: str
-    edited: dict[str, list[str]]
     command: str
 
 
@@ -92,9 +91,8 @@ def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Result
     """
     reduced = experiment.scale(scale)
     waiting = any(result.trials["status"].isin(["pending", "running"]).any() for result in results.values())
-    tested = bool((table["outcome"] != "").any())
-    rows, each = (_rows(part, tested) for part in (table[table["measure"] != EACH], table[table["measure"] == EACH]))
-    measures = set(table["measure"])
+    single = table["measure"] == EACH
+    rows, each = (_rows(part, table) for part in (table[~single], table[single]))
     option = "" if scale == PAPER_SCALE else f" --scale {scale}"
     return Page(
         title=experiment.title,
@@ -103,36 +101,57 @@ def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Result
         partial=waiting or len(results) < len(experiment.sweeps(scale)),
         reduced=reduced.reduced,
         cannot_conclude=reduced.cannot_conclude,
-        head=(*HEAD, "registered test") if tested else HEAD,
+        head=_head(table),
+        numeric=NUMERIC,
         rows=rows,
         each=each,
-        explained=[text for kinds, text in EXPLAINED if kinds & measures],
+        explained=[text for kinds, text in EXPLAINED if kinds & set(table["measure"])],
         found=[" ".join(paragraph.split()) for paragraph in notes.split("\n\n") if paragraph.strip()],
         differs=experiment.differs,
         unknown=experiment.unknown,
         work=_work(results),
-        edited={name: edited for name, result in results.items() if (edited := edited_plugins(result))},
         command=f"agd-bench reproduce {experiment.name}{option}",
     )
 
 
-def _rows(table: pd.DataFrame, tested: bool) -> list[tuple[str, ...]]:
-    return [_cells(row) + ((str(row["outcome"]) or MISSING,) if tested else ()) for row in table.to_dict("records")]
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The table `measured` as it stands on the page: the same columns and cells, as texts."""
+    return pd.DataFrame(_rows(table, table), columns=["what", *_head(table)[1:]])
 
 
-def _cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    paper, ours, low, high, difference = (
-        _written(row[name], row["measure"]) for name in ("published", "ours", "low", "high", "difference")
-    )
+def _head(table: pd.DataFrame) -> tuple[str, ...]:
+    """Names of the columns; differences and tests have one only where there are some."""
+    difference = ("difference",) if table["difference"].notna().any() else ()
+    tested = ("registered test",) if (table["outcome"] != "").any() else ()
+    return "", "paper", *NUMERIC[:3], *difference, *tested
+
+
+def _rows(part: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The cells of some of the rows, in the columns of the whole table."""
+    head = _head(whole)
+    return [tuple(_cells(row)[name] for name in head) for row in part.to_dict("records")]
+
+
+def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
+    numbers = ("published", "ours", "low", "high", "difference")
+    paper, ours, low, high, difference = (_written(row[name], row["measure"]) for name in numbers)
     if paper == MISSING and row["statement"]:
         paper = str(row["statement"])
     network = f" [{row['architecture']}]" if row["architecture"] and row["measure"] not in (EACH, *SKIP_MEASURES) else ""
     source = f" ({row['source']})" if row["source"] and paper != MISSING else ""
-    return row["what"] + network, paper + source, ours, f"{low} to {high}" if low != MISSING else MISSING, str(row["n"]), difference
+    return {
+        "": row["what"] + network,
+        "paper": paper + source,
+        "ours": ours,
+        "95 % interval": f"{low} to {high}" if low != MISSING else MISSING,
+        "n": str(row["n"]),
+        "difference": difference,
+        "registered test": str(row["outcome"]) or MISSING,
+    }
 
 
 def _written(value: float, measure: str) -> str:
-    """An accuracy in per cent, a gain in points, a correlation with two decimals, a change with three."""
+    """An accuracy in per cent, a gain in points, tau with two decimals, r and a change with three."""
     if value != value:  # NaN alone differs from itself
         return MISSING
     if measure in SKIP_MEASURES:
@@ -140,7 +159,7 @@ def _written(value: float, measure: str) -> str:
     if measure == "accuracy_gain":
         return f"{100 * value:+.2f}"
     if measure in (TAU, "prediction_r"):
-        return f"{value:.2f}"
+        return f"{value:.{2 if measure == TAU else 3}f}"
     return f"{100 * value:.{2 if measure == SPREAD else 1}f}"
 
 

@@ -1,40 +1,45 @@
-"""The page of a reproduction: a folder with what was asked, the raw rows, the table, and what was found."""
+"""The page of a reproduction: a folder with the raw rows, the table, and what was found, written so that it is rebuilt from itself."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import pandas as pd
 
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import as_plain_markdown, scrub_results
+from agd_bench.leaderboard.publishing import MANIFEST
+from agd_bench.report.rendering import render
 from agd_bench.reproducing.defining import PAPER_SCALE, Reproduction, builtin_reproductions
-from agd_bench.reproducing.listing import TAU
+from agd_bench.reproducing.indexing import NOTES, index_pages
 from agd_bench.reproducing.measuring import measured
-from agd_bench.store import Results
+from agd_bench.reproducing.presenting import Page, make_page
+from agd_bench.reproducing.taking import PAGE
+from agd_bench.store import Results, write_rows
 
-MISSING = "–"
-NOTES = "notes.md"
-"""What somebody wrote about the outcome; kept when the page is written again."""
+HERE = Path(__file__).parent
 
 
-def publish_reproduction(experiment: Reproduction, scale: str, results: Mapping[str, Results], folder: Path) -> Path:
+def publish_reproduction(
+    experiment: Reproduction, scale: str, results: Mapping[str, Results], folder: Path, places: Mapping[str, Path] | None = None
+) -> Path:
     """Write the page of an experiment at a scale, and renew the list beside it. Names of machines, users and folders are taken out.
 
-    The folder holds `README.md`, `values.csv` (`measured`), `trials.csv`, `curves.csv` and `attempts.csv` (the raw rows of all runs, with
-    versions and devices), `sweeps.json` (what was asked, by run), `reproduction.toml` (the definition) and `meta.json` (digests of the
-    plug-ins). A file `notes.md`, written by hand, stands in the page as what was found.
+    The folder holds `README.md` and `index.html` (the page), `values.csv` (`measured`), `reproduction.toml` (the definition), `rows/NAME`
+    (of each run the sweep, the raw rows with versions and devices, and the digests of the plug-ins) and `page.json` (experiment, scale
+    and, by run, where its rows are: there, or in a leaderboard beside the folder of pages). A file `notes.md`, written by hand, stands in
+    the page as what was found. `rows_at_hand` reads such a folder, so that its page can be written again from it.
 
     Args:
         experiment: what was run.
         scale: at which.
         results: by the name of the run.
         folder: `NAME-SCALE`, or `NAME` at the paper's scale, is made in it.
+        places: by run the folder that its rows were taken from, where they were; a leaderboard beside `folder` is named, not copied.
 
     Returns:
-        The page.
+        The page in Markdown.
 
     Raises:
         InputError: nothing was run.
@@ -46,78 +51,53 @@ def publish_reproduction(experiment: Reproduction, scale: str, results: Mapping[
     clean = {name: scrub_results(result) for name, result in results.items()}
     table = measured(experiment, scale, clean)
     table.to_csv(own / "values.csv", index=False, lineterminator="\n")
-    for rows in ("trials", "curves", "attempts"):
-        parts = [getattr(result, rows).assign(run=name) for name, result in clean.items()]
-        pd.concat(parts, ignore_index=True).to_csv(own / f"{rows}.csv", index=False, lineterminator="\n")
-    sweeps = {name: json.loads(result.sweep.model_dump_json()) for name, result in clean.items()}
-    _write_json(own / "sweeps.json", sweeps)
-    _write_json(own / "meta.json", {name: result.meta for name, result in clean.items()})
+    rows = {name: _rows_of(name, result, own, (places or {}).get(name)) for name, result in clean.items()}
+    about = {"experiment": experiment.name, "scale": scale, "rows": rows}
+    (own / PAGE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     definition = builtin_reproductions()[experiment.name].read_text(encoding="utf-8")
     (own / "reproduction.toml").write_text(definition, encoding="utf-8")
-    page = own / "README.md"
-    page.write_text(_page(experiment, scale, clean, table, own), encoding="utf-8")
-    _write_index(folder)
-    return page
+    notes = own / NOTES
+    page = make_page(experiment, scale, clean, table, notes.read_text(encoding="utf-8") if notes.is_file() else "")
+    (own / "README.md").write_text(_markdown(page, rows), encoding="utf-8")
+    (own / "index.html").write_text(render("page.html.jinja", HERE, page=page, rows=rows), encoding="utf-8")
+    index_pages(folder)
+    return own / "README.md"
 
 
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _rows_of(run: str, results: Results, page: Path, place: Path | None) -> str:
+    """Where the rows of a run are, relative to the page; written there unless a leaderboard beside the pages holds them."""
+    if place is not None and (place / MANIFEST).is_file() and place.resolve().parent == page.resolve().parent.parent:
+        return Path(os.path.relpath(place.resolve(), page.resolve())).as_posix()
+    write_rows(results, page / "rows" / run)
+    return f"rows/{run}"
 
 
-def _page(experiment: Reproduction, scale: str, results: Mapping[str, Results], table: pd.DataFrame, folder: Path) -> str:
-    reduced = experiment.scale(scale)
-    waiting = any(result.trials["status"].isin(["pending", "running"]).any() for result in results.values())
-    partial = waiting or len(results) < len(experiment.sweeps(scale))
-    notes = folder / NOTES
-    found = notes.read_text(encoding="utf-8").strip() if notes.is_file() else ""
-    paragraphs = [
-        f"# {as_plain_markdown(experiment.title)}",
-        f"From {as_plain_markdown(experiment.paper)}.",
-        "**Partial: some trials have not ended.**" if partial else "",
-        _markdown_table(table),
-        "Accuracies in per cent after the last epoch, on the test split unless it says otherwise, differences in points; the interval is a "
-        "95 % t interval of the mean over n trainings, or, of a correlation, a bootstrap over n architectures.",
-        f"## What was found\n\n{found}" if found else "",
-        f"## Reduced\n\n{reduced.reduced}\n\n**What cannot be concluded:** {reduced.cannot_conclude}" if scale != PAPER_SCALE else "",
-        f"## Different from the paper at every scale\n\n{experiment.differs}",
-        f"Not stated by the paper: {experiment.unknown}" if experiment.unknown else "",
-        f"## Run it again\n\n`agd-bench reproduce {experiment.name} --scale {scale}`",
-        f"{_work(results)} Raw rows: `trials.csv`, `curves.csv`, `attempts.csv` (with versions and devices); asked: `sweeps.json`.",
-    ]
-    return "\n\n".join(text for text in paragraphs if text) + "\n"
+def _markdown(page: Page, rows: Mapping[str, str]) -> str:
+    text = "\n\n".join(part for part in _parts(page, rows) if part)
+    return f"{text}\n"
 
 
-def _work(results: Mapping[str, Results]) -> str:
-    trials = pd.concat([result.trials for result in results.values()])
-    seconds = float(pd.to_numeric(trials["charged_seconds"]).sum())
-    return f"{len(trials)} trials, {seconds / 60:.0f} minutes of one device (a core or a GPU; see `attempts.csv`) charged."
+def _parts(page: Page, rows: Mapping[str, str]) -> Iterator[str]:
+    yield f"# {as_plain_markdown(page.title)}"
+    yield f"From {as_plain_markdown(page.paper)}."
+    yield "**Partial: some trials have not ended.**" if page.partial else ""
+    if page.reduced:
+        yield f"**Reduced (scale `{page.scale}`):** {page.reduced}"
+        yield f"**What can therefore not be concluded:** {page.cannot_conclude}"
+    yield _table(page.head, page.rows)
+    yield " ".join(page.explained)
+    yield "\n\n".join(["## What was found", *page.found]) if page.found else ""
+    if page.each:
+        yield f"<details><summary>Each of the {len(page.each)} architectures</summary>"
+        yield _table(page.head, page.each)
+        yield "</details>"
+    yield f"## Different from the paper at every scale\n\n{page.differs}"
+    yield f"Not stated by the paper: {page.unknown}" if page.unknown else ""
+    yield f"## The rows\n\n{page.work}"
+    yield "\n".join(f"- {run}: [{place}]({place})" for run, place in rows.items())
+    yield f"## Run it again\n\n`{page.command}`"
 
 
-def _markdown_table(table: pd.DataFrame) -> str:
-    lines = ["| | paper | ours | 95 % interval | n | difference |", "|---|---|---|---|---|---|"]
-    for row in table.to_dict("records"):
-        source = f" ({row['source']})" if row["source"] else ""
-        network = f" [{row['architecture']}]" if row["architecture"] else ""
-        paper, ours, low, high, difference = (
-            _written(row[name], row["measure"]) for name in ("published", "ours", "low", "high", "difference")
-        )
-        between = f"{low} to {high}" if row["low"] == row["low"] else MISSING
-        cells = [row["what"] + network, paper + source, ours, between, str(row["n"]), difference]
-        lines.append(f"| {' | '.join(as_plain_markdown(cell) for cell in cells)} |")
-    return "\n".join(lines)
-
-
-def _written(value: float, measure: str) -> str:
-    """An accuracy in per cent, a correlation with two decimals."""
-    if value != value:  # NaN alone differs from itself
-        return MISSING
-    return f"{value:.2f}" if measure in (TAU, "prediction_r") else f"{100 * value:.1f}"
-
-
-def _write_index(folder: Path) -> None:
-    """The list of all pages in the folder."""
-    lines = ["# Reproductions", "", "Experiments of papers, run again with `agd-bench reproduce`. Misses are published too.", ""]
-    for page in sorted(folder.glob("*/README.md")):
-        title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-        lines.append(f"- [{page.parent.name}]({page.parent.name}/README.md): {title}")
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return "\n".join(lines + [f"| {' | '.join(as_plain_markdown(cell) for cell in cells)} |" for cells in rows])

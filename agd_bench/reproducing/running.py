@@ -24,6 +24,7 @@ def reproduce(
     observing: Callable[[], AbstractContextManager[Observer | None]],
     time_limit_seconds: float | None = None,
     options: Mapping[str, Any] | None = None,
+    taken: Mapping[str, Results] | None = None,
 ) -> dict[str, Results]:
     """Train what an experiment asks at a scale and is not trained yet.
 
@@ -34,6 +35,7 @@ def reproduce(
         observing: makes what is told of each sweep's progress.
         time_limit_seconds: from now, for all runs together; what is not done by then is left to the next call.
         options: of `sweeping.run`, such as `device` or `num_workers`.
+        taken: by the name of the run, results that stand for training it.
 
     Returns:
         What is stored in the end, by the name of the run, with published accuracies where `AGD_BENCH_PUBLISHED` names some; runs that were
@@ -45,9 +47,12 @@ def reproduce(
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     results = {}
     for name, sweep in experiment.sweeps(scale).items():
+        if taken is not None and name in taken:
+            results[name] = gather_evidence(taken[name])
+            continue
         left = None if stop_at is None else stop_at - time.monotonic()
         if left is not None and left <= 0:
-            break
+            continue
         with observing() as observer:
             held = sweeping.run(sweep, out / name, observer=observer, time_limit_seconds=left, **dict(options or {}))
         results[name] = gather_evidence(held)

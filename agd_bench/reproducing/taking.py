@@ -12,7 +12,7 @@ from agd_bench.planning import plan
 from agd_bench.records import Sweep
 from agd_bench.reproducing.defining import Reproduction
 from agd_bench.store import Results, load_results
-from agd_bench.store.writing import EXECUTION_KEYS
+from agd_bench.store.matching import EXECUTION_KEYS
 
 PAGE = "page.json"
 """Of a page: its experiment, its scale and, by run, the folder with its raw rows, relative to the page's."""

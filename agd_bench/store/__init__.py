@@ -1,8 +1,8 @@
 """The results of a run: one writer, many readers, three tables. Neither torch nor Ray nor Optuna is imported here."""
 
-from agd_bench.store.columns import COLUMNS, EQUALS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
+from agd_bench.store.columns import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.condensing import condense
-from agd_bench.store.exporting import export
+from agd_bench.store.exporting import export, write_rows
 from agd_bench.store.merging import Joined, check_same_sweep, join, merge_into
 from agd_bench.store.reading import (
     Results,
@@ -18,7 +18,6 @@ from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
 
 __all__ = [
     "COLUMNS",
-    "EQUALS",
     "EVIDENCE",
     "LOST",
     "OPTIONAL",
@@ -44,4 +43,5 @@ __all__ = [
     "status",
     "stored_sweep",
     "typed",
+    "write_rows",
 ]

@@ -332,6 +332,15 @@ def test_an_empty_index_says_so(tmp_path: Path) -> None:
     assert "Nothing is published here yet" in build_index(tmp_path / "boards").read_text(encoding="utf-8")
 
 
+def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
+    """Where there are some, and not otherwise."""
+    assert "reproductions" not in build_index(tmp_path).read_text(encoding="utf-8")
+    (tmp_path / "reproductions").mkdir()
+    (tmp_path / "reproductions" / "index.html").write_text("pages")
+    assert 'href="reproductions/index.html"' in build_index(tmp_path).read_text(encoding="utf-8")
+    assert "(reproductions/README.md)" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
 def _renew(folder: Path) -> None:
     """Write a manifest that fits the files, as a forger would."""
     from agd_bench.leaderboard.publishing import SCHEMA_VERSION, digests
