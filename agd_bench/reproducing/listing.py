@@ -73,9 +73,10 @@ def _noises(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str,
     own_tau = float(kendall_tau(trials, resamples=0)["kendall_tau"].iloc[0])
     own_sd = float(accuracy_table(trials)["seed_sd"].iloc[0])
     tops = published_top(trials, published, resamples=0)
+    compared = trials.loc[(trials["purpose"] == "final") & trials["status"].isin(["done", "diverged"]), "architecture"]
     for _, row in tops[(tops["top_share"] == 1) & tops["published_tau"].notna()].iterrows():
         named = (published["epochs"] == row["published_epochs"]) & (published["split"] == row["split"])
-        trainings = published[named & published["architecture"].isin(trials["architecture"])].groupby("architecture")["accuracy"]
+        trainings = published[named & published["architecture"].isin(compared)].groupby("architecture")["accuracy"]
         counts = trainings.size()
         pooled = math.sqrt(np.average(trainings.var()[counts > 1], weights=counts[counts > 1] - 1))
         about = {"source": f"{row['published_epochs']} epochs, {row['split']}", "low": math.nan, "high": math.nan}

@@ -135,7 +135,9 @@ def _rows(part: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, ...]]:
 def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
     numbers = ("published", "ours", "low", "high", "difference")
     paper, ours, low, high, difference = (_written(row[name], row["measure"]) for name in numbers)
-    if paper == MISSING and row["statement"]:
+    if row["measure"] in ("test_accuracy", "train_accuracy") and paper != MISSING:
+        paper = f"{100 * row['published']:.2f}".removesuffix("0")  # as the paper gives it, to one digit or two
+    elif paper == MISSING and row["statement"]:
         paper = str(row["statement"])
     network = f" [{row['architecture']}]" if row["architecture"] and row["measure"] not in (EACH, *SKIP_MEASURES) else ""
     source = f" ({row['source']})" if row["source"] and paper != MISSING else ""
