@@ -59,6 +59,8 @@ class Page:
         unknown: what the paper does not state.
         work: trials and time.
         command: that runs it again.
+        needs: what that command needs beside itself; empty: nothing.
+        rewriting: the command that writes the page again from its rows.
     """
 
     title: str
@@ -77,6 +79,8 @@ class Page:
     unknown: str
     work: str
     command: str
+    needs: str
+    rewriting: str
 
 
 def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Results], table: pd.DataFrame, notes: str) -> Page:
@@ -93,7 +97,8 @@ def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Result
     waiting = any(result.trials["status"].isin(["pending", "running"]).any() for result in results.values())
     single = table["measure"] == EACH
     rows, each = (_rows(part, table) for part in (table[~single], table[single]))
-    option = "" if scale == PAPER_SCALE else f" --scale {scale}"
+    option, folder = ("", experiment.name) if scale == PAPER_SCALE else (f" --scale {scale}", f"{experiment.name}-{scale}")
+    command = f"agd-bench reproduce {experiment.name}{option}"
     return Page(
         title=experiment.title,
         paper=experiment.paper,
@@ -110,7 +115,9 @@ def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Result
         differs=experiment.differs,
         unknown=experiment.unknown,
         work=_work(results),
-        command=f"agd-bench reproduce {experiment.name}{option}",
+        command=command,
+        needs="`AGD_BENCH_PUBLISHED` has to name the published table." if experiment.listed else "",
+        rewriting=f"{command} --from leaderboards/reproductions/{folder} --to leaderboards/reproductions",
     )
 
 

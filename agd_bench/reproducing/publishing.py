@@ -95,7 +95,8 @@ def _parts(page: Page, rows: Mapping[str, str]) -> Iterator[str]:
     yield f"Not stated by the paper: {page.unknown}" if page.unknown else ""
     yield f"## The rows\n\n{page.work}"
     yield "\n".join(f"- {run}: [{place}]({place})" for run, place in rows.items())
-    yield f"## Run it again\n\n`{page.command}`"
+    yield f"## Run it again\n\n`{page.command}` {page.needs}".rstrip()
+    yield f"The page again, from its rows: `{page.rewriting}`"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
