@@ -29,6 +29,7 @@ from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training import checkpointing, fitting
 from agd_bench.training.arithmetic import whole_float32
 from agd_bench.training.averaging import refreshed_images
+from agd_bench.training.capturing import capture_of
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.training.profiles import apply_profile
 from agd_bench.training.replaying import Replay
@@ -218,6 +219,7 @@ class Attempt:
         self.training_flops = 0
         self.replicas = 1
         self.charged: float | None = None
+        self._eager_reason = ""
         self._saved = time.monotonic()
 
     @property
@@ -250,6 +252,7 @@ class Attempt:
         self._resume(fit)
         if trial.purpose == "final" and {"network", "network-start"} & set(trial.diagnostics):
             self._watch(fit, splits)
+        fit.capture, self._eager_reason = capture_of(fit, self.device)
         self.fit, self.splits = fit, splits
 
     def finish(self) -> None:
@@ -320,8 +323,17 @@ class Attempt:
         algorithm = self.workplace.load("algorithms", self.trial.algorithm)
         arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last", "replicas": str(self.replicas)}
         arithmetic["exclusive"] = "yes" if self.workplace.exclusive and self.replicas == 1 else "no"
-        labels = arithmetic | {"tier": str(getattr(algorithm, "TIER", ""))}
+        labels = arithmetic | self._step_labels() | {"tier": str(getattr(algorithm, "TIER", ""))}
         return labels | {"descent_guarantee": "yes" if algorithm.GUARANTEE else "no"} if hasattr(algorithm, "GUARANTEE") else labels
+
+    def _step_labels(self) -> dict[str, str]:
+        """Whether steps were replayed as one graph; on a GPU, why not."""
+        capture = self.fit.capture if hasattr(self, "fit") else None
+        if capture is not None and capture.replays:
+            return {"step": "graph"}
+        reason = self._eager_reason if capture is None else capture.reason or "fewer steps than warm up"
+        reason = "it shares the kernels of a pack" if self.replicas > 1 else reason
+        return {"step": "eager"} | ({"eager_because": reason} if self.device.type == "cuda" and reason else {})
 
     def result(self, status: str, reason: str, joules: float | None) -> TrialResult:
         last = self.curve[-1] if self.curve else None

@@ -70,6 +70,7 @@ def test_a_trial_measures_what_it_says(workplace: Workplace) -> None:
     assert result.provenance["torch"] == torch.__version__
     assert result.provenance["threads"] == "1"
     assert (result.provenance["precision"], result.provenance["memory_format"]) == ("float32", "channels_last")
+    assert result.provenance["step"] == "eager"
 
 
 def test_the_profile_decides_which_parameters_there_are(workplace: Workplace) -> None:

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from agd_bench.training.capturing import WAITING
 from agd_bench.training.fitting import Fit
 
-WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero"}
-"""Operations whose result the host needs, so that it waits for the device; named as on a GPU, and counted alike on a CPU."""
 PARTS = ("data", "forward", "backward", "optimizer", "rest")
 
 
@@ -24,7 +23,7 @@ class Counts(NamedTuple):
 
     Attributes:
         calls: operations that reach torch's dispatcher, views apart; each at least one kernel on a GPU.
-        waits: host synchronisations.
+        waits: host synchronisations: operations that make them on a GPU, counted alike on a CPU.
         bytes: read and written by the calls, as if nothing stayed in a cache.
     """
 

@@ -168,6 +168,11 @@ class AGD(torch.optim.Optimizer):
         for group in self.param_groups:
             group.setdefault("norm", "frobenius")
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a step can be captured in a CUDA graph; singular values are computed with a wait for the device."""
+        return bool(self.param_groups[0]["norm"] == "frobenius")
+
     def _forget(self) -> None:
         self._history: deque[tuple[Tensor, Tensor]] = deque(maxlen=HISTORY)
         self._moved = torch.empty(0)

@@ -26,7 +26,12 @@ from agd_bench.errors import InputError
 
 
 class LAMB(torch.optim.Optimizer):
-    """Adam scaled tensor by tensor to the size of the weights; a parameter without gradient is skipped."""
+    """Adam scaled tensor by tensor to the size of the weights; a parameter without gradient is skipped.
+
+    Its steps can be captured: where a group has `numbers`, 0-dim tensors on the device, these stand for those of `numbers`.
+    """
+
+    capturable = True
 
     def __init__(
         self,
@@ -68,6 +73,19 @@ class LAMB(torch.optim.Optimizer):
                 self._update(moved, group)
         return loss
 
+    def numbers(self, group: dict[str, Any], ahead: int = 0) -> tuple[float, float, float]:
+        """What changes from step to step whatever the gradients are: the root of the second moment's correction, the first one's, and the
+        factor of the direction; of the step so many after the next one, at the group's rate as it is.
+        """
+        age = 1 + ahead + max((self.state[p]["step"] for p in group["params"] if p in self.state), default=0)
+        beta1, beta2 = group["betas"]
+        return math.sqrt(1 - beta2**age), 1 - beta1**age, -group["lr"]
+
+    def replayed(self, count: int) -> None:
+        """Count so many steps that were done without `step`, by replays of a captured one."""
+        for state in self.state.values():
+            state["step"] += count
+
     def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         states = [self._state(parameter) for parameter in parameters]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -77,15 +95,24 @@ class LAMB(torch.optim.Optimizer):
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
         denominators = torch._foreach_sqrt(squares)
-        torch._foreach_div_(denominators, [math.sqrt(1 - beta2 ** state["step"]) for state in states])
+        if "numbers" in group:
+            correction, shrinkage, factor = group["numbers"]
+        else:
+            correction = [math.sqrt(1 - beta2 ** state["step"]) for state in states]
+            shrinkage, factor = [1 - beta1 ** state["step"] for state in states], None
+        torch._foreach_div_(denominators, correction)
         torch._foreach_add_(denominators, group["eps"])
         directions = torch._foreach_div(means, denominators)
-        torch._foreach_div_(directions, [1 - beta1 ** state["step"] for state in states])
+        torch._foreach_div_(directions, shrinkage)
         torch._foreach_add_(directions, parameters, alpha=group["weight_decay"])
         sizes = zip(torch._foreach_norm(parameters), torch._foreach_norm(directions), strict=True)
         ratios = [torch.where((weight > 0) & (length > 0), weight / length, 1.0) for weight, length in sizes]
         torch._foreach_mul_(directions, ratios)
-        torch._foreach_add_(parameters, directions, alpha=-group["lr"])
+        if factor is None:
+            torch._foreach_add_(parameters, directions, alpha=-group["lr"])
+        else:
+            torch._foreach_mul_(directions, factor)
+            torch._foreach_add_(parameters, directions)
 
     def _state(self, parameter: Tensor) -> dict[str, Any]:
         state: dict[str, Any] = self.state[parameter]

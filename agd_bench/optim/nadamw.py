@@ -32,7 +32,12 @@ from agd_bench.errors import InputError
 
 
 class NadamW(torch.optim.Optimizer):
-    """Adam with Nesterov's momentum and decoupled weight decay; a parameter without gradient is skipped."""
+    """Adam with Nesterov's momentum and decoupled weight decay; a parameter without gradient is skipped.
+
+    Its steps can be captured: where a group has `numbers`, 0-dim tensors on the device, these stand for those of `numbers`.
+    """
+
+    capturable = True
 
     def __init__(
         self,
@@ -82,6 +87,21 @@ class NadamW(torch.optim.Optimizer):
                 self._update(parameters, age, group)
         return loss
 
+    def numbers(self, group: dict[str, Any], ahead: int = 0) -> tuple[float, float, float]:
+        """What changes from step to step whatever the gradients are: the share of the weights that stays, the root of the second moment's
+        correction, and the factor of the direction; of the step so many after the next one, at the group's rate as it is.
+        """
+        return self._numbers(group, 1 + ahead + max((self.state[p]["step"] for p in group["params"] if p in self.state), default=0))
+
+    def _numbers(self, group: dict[str, Any], age: int) -> tuple[float, float, float]:
+        beta1, beta2 = group["betas"]
+        return 1 - group["lr"] * group["weight_decay"], math.sqrt(1 - beta2**age), -group["lr"] / (1 - beta1**age)
+
+    def replayed(self, count: int) -> None:
+        """Count so many steps that were done without `step`, by replays of a captured one."""
+        for state in self.state.values():
+            state["step"] += count
+
     def _advance(self, parameter: Tensor) -> int:
         state = self.state[parameter]
         if not state:
@@ -93,15 +113,20 @@ class NadamW(torch.optim.Optimizer):
 
     def _update(self, parameters: list[Tensor], age: int, group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
+        kept, correction, factor = group.get("numbers") or self._numbers(group, age)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         means = [self.state[parameter]["exp_avg"] for parameter in parameters]
         squares = [self.state[parameter]["exp_avg_sq"] for parameter in parameters]
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_mul_(parameters, kept)
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
         denominators = torch._foreach_sqrt(squares)
-        torch._foreach_div_(denominators, math.sqrt(1 - beta2**age))
+        torch._foreach_div_(denominators, correction)
         torch._foreach_add_(denominators, group["eps"])
         ahead = torch._foreach_lerp(means, gradients, 1 - beta1)
-        torch._foreach_addcdiv_(parameters, ahead, denominators, -group["lr"] / (1 - beta1**age))
+        if isinstance(factor, Tensor):
+            torch._foreach_mul_(ahead, factor)
+            torch._foreach_addcdiv_(parameters, ahead, denominators)
+        else:
+            torch._foreach_addcdiv_(parameters, ahead, denominators, factor)

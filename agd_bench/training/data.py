@@ -93,7 +93,7 @@ def resident(
     )
 
 
-def _bounds(count: int, batch_size: int) -> list[int]:
+def bounds(count: int, batch_size: int) -> list[int]:
     """Where batches begin, and the end. A single image left over joins the batch before it: batch norm needs two."""
     starts = list(range(0, count, batch_size))
     if len(starts) > 1 and count - starts[-1] == 1 and batch_size > 1:
@@ -103,7 +103,60 @@ def _bounds(count: int, batch_size: int) -> list[int]:
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """How many batches `batches` makes of `count` images."""
-    return len(_bounds(count, batch_size)) - 1
+    return len(bounds(count, batch_size)) - 1
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Which images come when, and how each is seen: all that is random of a pass over a split.
+
+    Attributes:
+        order: numbers of the images, int64 (N,).
+        corner: row and column of each one's window in the padded image, int64 (N, 2).
+        mirrored: whether each is read right to left, bool (N,).
+    """
+
+    order: Tensor
+    corner: Tensor
+    mirrored: Tensor
+
+    def on(self, device: torch.device) -> Drawn:
+        """The same on a device, in tensors of its own."""
+        return Drawn(*(tensor.to(device, copy=True) for tensor in (self.order, self.corner, self.mirrored)))
+
+    def become(self, other: Drawn) -> None:
+        """Take over another pass of the same length, in place."""
+        self.order.copy_(other.order)
+        self.corner.copy_(other.corner)
+        self.mirrored.copy_(other.mirrored)
+
+    def part(self, rows: slice | Tensor) -> Drawn:
+        """Some of the images, in their order."""
+        return Drawn(self.order[rows], self.corner[rows], self.mirrored[rows])
+
+    def batch(self, images: ImageSet) -> tuple[Tensor, Tensor]:
+        """All of them, normalised, float32 (N, C, H, W) in channels_last memory format, and their labels, int64 (N,)."""
+        return _window(images, self.order, self.corner, self.mirrored), images.labels[self.order]
+
+
+def draw(images: ImageSet, order: Tensor, generator: torch.Generator | None = None, augment: bool = False) -> Drawn:
+    """Draw the crops and flips of a pass, on the CPU, so that a seed gives the same pixels on every device.
+
+    Args:
+        images: the split.
+        order: int64, numbers of the images in the order in which to take them; a permutation for training.
+        generator: on the CPU; gives each image its own crop and flip.
+        augment: whether to crop and flip; otherwise images come as they are and nothing is drawn.
+    """
+    if augment and generator is None:
+        raise ValueError("augment=True draws crops and flips: give a generator")
+    count, reach = len(order), 2 * images.padding + 1
+    corner = torch.full((count, 2), images.padding)
+    mirrored = torch.zeros(count, dtype=torch.bool)
+    if augment:
+        corner = torch.randint(reach, (count, 2), generator=generator)
+        mirrored = torch.randint(2, (count,), generator=generator).bool() & images.flip
+    return Drawn(order, corner, mirrored)
 
 
 def batches(
@@ -115,35 +168,23 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised batches, every image once.
 
-    Random numbers are drawn on the CPU for the whole pass and moved once, so that a seed gives the same pixels on
-    every device and no batch waits for the device.
+    Random numbers are drawn for the whole pass and moved once, so that no batch waits for the device.
 
     Args:
         images: the split.
         batch_size: images a batch. The last batch may be shorter; a single image left over joins the batch before it.
-        order: int64, numbers of the images in the order in which to take them; a permutation for training.
-        generator: on the CPU; gives each image its own crop and flip.
-        augment: whether to crop and flip; otherwise images come as they are and nothing is drawn.
+        order: as for `draw`.
+        generator: as for `draw`.
+        augment: as for `draw`.
 
     Yields:
         Images, float32 (N, C, H, W) in channels_last memory format, and their labels, int64 (N,).
     """
-    if augment and generator is None:
-        raise ValueError("augment=True draws crops and flips: give a generator")
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is out of range; give at least 1")
-    device = images.labels.device
-    count, reach = len(order), 2 * images.padding + 1
-    corner = torch.full((count, 2), images.padding)
-    mirrored = torch.zeros(count, dtype=torch.bool)
-    if augment:
-        corner = torch.randint(reach, (count, 2), generator=generator)
-        mirrored = torch.randint(2, (count,), generator=generator).bool() & images.flip
-    order, corner, mirrored = order.to(device), corner.to(device), mirrored.to(device)
-    bounds = _bounds(count, batch_size)
-    for start, end in itertools.pairwise(bounds):
-        chosen = order[start:end]
-        yield _window(images, chosen, corner[start:end], mirrored[start:end]), images.labels[chosen]
+    drawn = draw(images, order, generator, augment).on(images.labels.device)
+    for start, end in itertools.pairwise(bounds(len(order), batch_size)):
+        yield drawn.part(slice(start, end)).batch(images)
 
 
 def _window(images: ImageSet, chosen: Tensor, corner: Tensor, mirrored: Tensor) -> Tensor:

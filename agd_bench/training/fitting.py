@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -23,8 +24,11 @@ from agd_bench.diagnostics import Watch
 from agd_bench.errors import DeadlineExceeded, Diverged
 from agd_bench.records import CurvePoint, Precision
 from agd_bench.training.averaging import REFRESH_BATCHES, answer_of, refresh_statistics, refreshed_images
-from agd_bench.training.data import ImageSet, batches
+from agd_bench.training.data import ImageSet, batches, draw
 from agd_bench.training.replaying import Replay
+
+if TYPE_CHECKING:
+    from agd_bench.training.capturing import Capture
 
 EVALUATION_BATCH = 512
 
@@ -44,6 +48,7 @@ class Fit:
         tell: what the algorithm says of the optimizer, numbers by name, read once an epoch; `eta` is the rate that its steps have.
         watch: measures the network at some steps, beside the training; null: nothing does.
         replay: holds the optimizer to what it promises of each step; null: nothing does.
+        capture: replays its steps as one graph; null: they are eager.
         steps: how many were done.
     """
 
@@ -58,6 +63,7 @@ class Fit:
     replay: Replay | None = None
     steps: int = 0
     tell: Callable[[Optimizer], Mapping[str, float]] | None = None
+    capture: Capture | None = None
 
     def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
         """Autocast where the precision asks for it; weights and AGD's norms stay float32."""
@@ -76,6 +82,14 @@ class Fit:
             self.watch(self.steps)
         if self.replay is not None:
             self.replay.remember(images.device)
+        loss, correct = self.update(images, labels)
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.steps += 1
+        return loss, correct
+
+    def update(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a step does on the device alone, and so what can be captured: forward, loss, backward and the optimizer."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.arithmetic(images.device):
             logits = self.network(images)
@@ -85,9 +99,6 @@ class Fit:
         self.optimizer.step()
         if self.replay is not None:
             self.replay(images, labels, loss)
-        if self.scheduler is not None:
-            self.scheduler.step()
-        self.steps += 1
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
 
     def check_deadline(self) -> None:
@@ -190,18 +201,25 @@ def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment:
     torch.manual_seed(seed)  # dropout draws from torch's global generator; the trial runs inside fork_rng
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images.labels), generator=generator)
+    if fit.capture is not None:
+        loss, correct = fit.capture.train_epoch(images, batch_size, draw(images, order, generator, augment))
+    else:
+        loss, correct = _eager_epoch(fit, images, batches(images, batch_size, order, generator, augment))
+    mean = float(loss) / len(order)
+    if not math.isfinite(mean):
+        raise Diverged("the training loss is not finite")
+    return mean, float(correct) / len(order)
+
+
+def _eager_epoch(fit: Fit, images: ImageSet, drawn: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed loss and number of correct answers of steps on the batches, on the device."""
     loss = torch.zeros((), device=images.labels.device)
     correct = torch.zeros((), device=images.labels.device)
-    seen = 0
-    for pixels, labels in batches(images, batch_size, order, generator=generator, augment=augment):
+    for pixels, labels in drawn:
         batch_loss, batch_correct = fit.step(pixels, labels)
         loss += batch_loss
         correct += batch_correct
-        seen += len(labels)
-    mean = float(loss) / seen
-    if not math.isfinite(mean):
-        raise Diverged("the training loss is not finite")
-    return mean, float(correct) / seen
+    return loss, correct
 
 
 def epochs_of(

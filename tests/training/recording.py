@@ -1,0 +1,73 @@
+"""A recorder without a GPU: it notes every operation that reaches torch's dispatcher, and repeats them on the same tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from agd_bench.training.capturing import WAITING
+
+Noted = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]
+
+
+class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.noted: list[Noted] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._opname in WAITING:
+            raise RuntimeError(f"operation not permitted when stream is capturing: {func}")
+        result = func(*args, **(kwargs or {}))
+        self.noted.append((func, args, kwargs or {}, result))
+        return result
+
+
+def _repeat(noted: Noted) -> None:
+    """Do an operation again and put what it gives where it gave it before, as a graph's kernels do."""
+    func, args, kwargs, before = noted
+    for new, old in zip(tree_leaves(func(*args, **kwargs)), tree_leaves(before), strict=True):
+        if isinstance(old, Tensor) and old.numel() and new.untyped_storage().data_ptr() != old.untyped_storage().data_ptr():
+            old.copy_(new)
+
+
+class TapeRecorder:
+    """As `capturing.GraphRecorder`, on a CPU: what Python does beside the operations happens once, however often they are repeated.
+
+    Args:
+        starved: whether capturing ends for want of memory.
+    """
+
+    def __init__(self, starved: bool = False) -> None:
+        self._starved = starved
+        self.captures = 0
+
+    @contextmanager
+    def side(self) -> Iterator[None]:
+        """Nothing else runs beside."""
+        yield
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Recording does the work here, so the first repetition does nothing."""
+        self.captures += 1
+        if self._starved:
+            raise torch.OutOfMemoryError("CUDA out of memory (a test)")
+        with _Tape() as tape:
+            work()
+        done = [True]
+
+        @torch.no_grad()
+        def replay() -> None:
+            if done:
+                done.clear()
+                return
+            for noted in tape.noted:
+                _repeat(noted)
+
+        return replay
