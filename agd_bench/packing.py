@@ -18,7 +18,8 @@ from agd_bench import cost
 from agd_bench.errors import Diverged
 from agd_bench.records import Trial, TrialResult
 from agd_bench.training import fitting, replicas
-from agd_bench.trial import Attempt, Workplace, ending, own_surroundings, run_trial
+from agd_bench.training.coexisting import own_surroundings
+from agd_bench.trial import Attempt, Workplace, ending, run_trial
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def run(
     start_from: Sequence[Path | str] = (),
     pack: bool = False,
     timed: int | None = None,
+    in_flight: int = 1,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
 
@@ -99,6 +100,7 @@ def run(
         pack: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
         timed: architectures of each comparison whose first trials have a shared GPU to themselves, so that their seconds compare;
             default: 4.
+        in_flight: trials that each worker trains at a time, at most, each with a stream and a graph of its own; how many, is measured.
 
     Returns:
         What is stored in the end.
@@ -134,6 +136,7 @@ def run(
         part=own,
         pack=pack,
         timed=TIMED_ARCHITECTURES if timed is None else timed,
+        in_flight=in_flight,
     )
     return load_results(store_url or folder)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -27,9 +27,9 @@ from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Ref
 from agd_bench.optim import losses, path_scaling
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training import checkpointing, fitting
-from agd_bench.training.arithmetic import whole_float32
 from agd_bench.training.averaging import refreshed_images
 from agd_bench.training.capturing import capture_of
+from agd_bench.training.coexisting import DEFAULT_GENERATORS, draws, own_surroundings, settle
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
 from agd_bench.training.profiles import apply_profile
 from agd_bench.training.replaying import Replay
@@ -55,6 +55,7 @@ class Workplace:
         threads: CPU threads of a trial.
         exclusive: whether one trial at a time owns the device, so that its energy can be charged and its seconds compared
             (other programs apart); the executor sets it.
+        in_flight: trials that may train in this process at a time, each in its own thread.
     """
 
     data_root: Path
@@ -64,6 +65,7 @@ class Workplace:
     checkpoint_seconds: float = 60.0
     threads: int = 1
     exclusive: bool = False
+    in_flight: int = 1
 
     def torch_device(self) -> torch.device:
         """The device itself.
@@ -79,20 +81,6 @@ class Workplace:
     def load(self, kind: plugins.Kind, name: str) -> ModuleType:
         """The plug-in `name`, from its folders or the installed packages."""
         return plugins.load(kind, name, self.folders.get(kind, ()))
-
-
-@contextmanager
-def own_surroundings(threads: int) -> Iterator[None]:
-    """Trials' own threads and arithmetic; the caller's global generators, thread count and settings stay as they were."""
-    before = torch.get_num_threads()
-    with torch.random.fork_rng(), whole_float32():
-        if before != threads:
-            torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            if before != threads:
-                torch.set_num_threads(before)
 
 
 def build_network(trial: Trial, workplace: Workplace, device: torch.device | None = None) -> nn.Module:
@@ -227,14 +215,19 @@ class Attempt:
         return None if self.workplace.checkpoints is None else self.workplace.checkpoints / self.trial.id
 
     def run(self) -> None:
-        """Train to the end.
+        """Train to the end; beside others in this process, unless it draws from generators that are theirs too.
 
         Raises:
             TrialOutcome: however else it ended.
         """
-        self.begin()
-        self.train()
-        self.finish()
+        with DEFAULT_GENERATORS:
+            self.begin()
+            if self.workplace.in_flight > 1:
+                self.fit.seeded = draws(self.fit, self.splits.train)
+            settle(self.device)
+        with DEFAULT_GENERATORS if self.fit.seeded and self.workplace.in_flight > 1 else nullcontext():
+            self.train()
+            self.finish()
 
     def begin(self) -> None:
         """Load the data, build the network and go on from the newest sound checkpoint."""
@@ -323,8 +316,16 @@ class Attempt:
         algorithm = self.workplace.load("algorithms", self.trial.algorithm)
         arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last", "replicas": str(self.replicas)}
         arithmetic["exclusive"] = "yes" if self.workplace.exclusive and self.replicas == 1 else "no"
+        if self._in_company:
+            alone = hasattr(self, "fit") and self.fit.seeded
+            arithmetic["in_flight"] = "one at a time: it draws random numbers in training" if alone else str(self.workplace.in_flight)
         labels = arithmetic | self._step_labels() | {"tier": str(getattr(algorithm, "TIER", ""))}
         return labels | {"descent_guarantee": "yes" if algorithm.GUARANTEE else "no"} if hasattr(algorithm, "GUARANTEE") else labels
+
+    @property
+    def _in_company(self) -> bool:
+        """Whether other trials may have trained in this process meanwhile, whose memory cannot be told from its own."""
+        return self.workplace.in_flight > 1 and not self.workplace.exclusive
 
     def _step_labels(self) -> dict[str, str]:
         """Whether steps were replayed as one graph; on a GPU, why not."""
@@ -357,7 +358,7 @@ class Attempt:
                 **self.measured,
                 "total_seconds": time.perf_counter() - self.begun if self.charged is None else self.charged,
                 "flops": self.training_flops * len(self.curve) if "forward_flops" in self.measured else None,
-                "peak_memory_bytes": cost.peak_memory_bytes(self.device),
+                "peak_memory_bytes": None if self._in_company else cost.peak_memory_bytes(self.device),
                 "energy_joules": joules,
                 "curve": tuple(self.curve),
                 "provenance": cost.provenance(self.device) | self._labels(),
@@ -418,6 +419,6 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
     """
     execution = Attempt(trial, workplace, attempt, seconds_left)
     meter = cost.EnergyMeter(execution.device, workplace.exclusive)
-    with own_surroundings(workplace.threads):
+    with own_surroundings(workplace.threads, execution.device):
         status, reason = ending(execution.run)
         return execution.result(status, reason, meter.stop())

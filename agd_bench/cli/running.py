@@ -60,8 +60,19 @@ def run(
     ] = False,
     timed: Annotated[
         int | None,
-        typer.Option("--timed", min=0, help="With --pack: architectures whose first trials have the GPU to themselves. Default: 4."),
+        typer.Option(
+            "--timed", min=0, help="With --pack or --in-flight: architectures whose first trials have the GPU to themselves. Default: 4."
+        ),
     ] = None,
+    in_flight: Annotated[
+        int,
+        typer.Option(
+            "--in-flight",
+            metavar="K",
+            min=1,
+            help="Let each worker on a GPU train up to K trials at a time, as many as measurements allow.",
+        ),
+    ] = 1,
     time_limit: TimeLimitOption = None,
     part: Annotated[
         str | None,
@@ -98,6 +109,7 @@ def run(
                 part=part,
                 pack=pack,
                 timed=timed,
+                in_flight=in_flight,
                 start_from=[locate_run(one) for one in start_from or ()],
             )
     except KeyboardInterrupt:

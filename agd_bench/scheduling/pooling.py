@@ -213,7 +213,7 @@ def connect(address: str) -> bool:
 
 @dataclass
 class _Member:
-    """One actor of the pool: coming up (`coming` is set), busy (`task` and `ref` are), or free."""
+    """One place for an attempt in an actor of the pool: coming up (`coming` is set), busy (`task` and `ref` are), or free."""
 
     name: str
     actor: Any
@@ -238,6 +238,7 @@ class RayExecutor:
         gpus_per_trial: share of a GPU for each; null: a whole one where there are some.
         address: `local`, or HOST:PORT of a running head.
         pack: whether workers share GPUs; how many of them are at work on one is the driver's to say.
+        in_flight: attempts that each worker takes at a time, on GPUs alone; how many of them are at work is the driver's to say.
 
     Raises:
         ExecutorError: Ray is not reachable, what was asked for does not fit, or a node has another version.
@@ -251,6 +252,7 @@ class RayExecutor:
         gpus_per_trial: float | None = None,
         address: str = "local",
         pack: bool = False,
+        in_flight: int = 1,
     ) -> None:
         self._disconnects = connect(address)
         self._ray: Any = importlib.import_module("ray")
@@ -264,12 +266,16 @@ class RayExecutor:
             if pack and gpus_per_trial is not None:
                 raise ExecutorError("packing measures how many trials share a GPU; leave --gpus-per-trial out, or --pack")
             share, device = gpus_and_device(workplace.device, gpus_per_trial, gpus)
+            if in_flight > 1 and device != "cuda":
+                raise ExecutorError(f"{in_flight} trials in flight in each worker are for GPUs; on CPUs each core has a worker of its own")
+            self._in_flight = in_flight
             self._sharing = workers_per_gpu(num_workers, cpus, gpus, workplace.threads) if pack and device == "cuda" else 1
             # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
             self._size = pool_size(num_workers, cpus, gpus, workplace.threads, share)
-            self._arguments = (replace(workplace, device=device, exclusive=share >= 1), run_trial)
+            self._arguments = (replace(workplace, device=device, exclusive=share >= 1, in_flight=in_flight), run_trial)
             options = {"num_cpus": workplace.threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
+            options |= {"max_concurrency": in_flight} if in_flight > 1 else {}
             self._class = self._ray.remote(**options)(Worker)
             for _ in range(self._size):
                 self._launch()
@@ -280,23 +286,31 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        """Workers of the pool."""
-        return self._size
+        """Attempts that the pool's workers take together."""
+        return self._size * self._in_flight
 
     @property
     def idle(self) -> list[str]:
-        """Names of the workers that are up and have nothing to do."""
-        return [member.name for member in self._members if member.pending is None]
+        """Names of what is up and has nothing to do; first in workers that are busy, as a process more costs memory and switches."""
+        free = [member for member in self._members if member.pending is None]
+        return [member.name for member in sorted(free, key=lambda one: -sum(other.task is not None for other in self._beside(one)))]
+
+    def _beside(self, member: _Member) -> list[_Member]:
+        """All members of the same actor."""
+        return [other for other in self._members if other.actor is member.actor]
 
     def device_of(self, worker: str) -> Device:
         """The GPU of an idle worker, if it is shared; else the worker has its own cores or GPU."""
         gpu = next(member.gpu for member in self._members if member.name == worker)
-        return Device(worker) if gpu is None or self._sharing == 1 else Device(gpu[0], self._sharing, gpu[1])
+        slots = self._sharing * self._in_flight
+        return Device(worker) if gpu is None or slots == 1 else Device(gpu[0], slots, gpu[1])
 
     def _launch(self) -> None:
         name, self._named = f"worker-{self._named}", self._named + 1
         actor = self._class.remote(*self._arguments)
-        self._members.append(_Member(name, actor, time.monotonic(), coming=actor.describe.remote()))
+        for place in range(self._in_flight):
+            own = f"{name}.{place}" if self._in_flight > 1 else name
+            self._members.append(_Member(own, actor, time.monotonic(), coming=actor.describe.remote()))
 
     def _await_first(self) -> None:
         while not self.idle:
@@ -322,7 +336,8 @@ class RayExecutor:
         refs = list(pending)
         self._ray.wait(refs, num_returns=1, timeout=seconds)
         ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
-        outcomes = [outcome for ref in ready for outcome in self._collect(pending[ref])]
+        # One that dies takes those beside it along, and tells of all.
+        outcomes = [outcome for ref in ready if pending[ref] in self._members for outcome in self._collect(pending[ref])]
         self._check_coming()
         return outcomes
 
@@ -345,22 +360,21 @@ class RayExecutor:
     def _bury(self, member: _Member, error: Exception) -> list[Outcome]:
         """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
         exceptions = self._ray.exceptions
+        tasks = [other.task for other in self._beside(member) if other.task is not None]
         self._remove(member)
         text = " ".join(str(error).split())
         log.warning("%s is gone: %s: %s", member.name, type(error).__name__, text)
-        if member.task is None:
+        if not tasks:
             self._failures += 1
             if self._failures > START_FAILURES:
                 hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in text else "see Ray's logs"
                 raise ExecutorError(f"{self._failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
         self._launch()
-        if member.task is None:
-            return []
         # Ray's own words name hosts and processes, which have no place in results; they are in the log.
         starved = isinstance(error, exceptions.OutOfMemoryError)
         reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
         kind: Literal["out of memory", "lost"] = "out of memory" if starved else "lost"
-        return [Outcome(one.trial.id, one.attempt, kind, message=reason) for one in member.task.pack]
+        return [Outcome(one.trial.id, one.attempt, kind, message=reason) for task in tasks for one in task.pack]
 
     def _check_coming(self) -> None:
         late = [member for member in self._members if member.coming is not None and time.monotonic() - member.since > START_SECONDS]
@@ -368,29 +382,32 @@ class RayExecutor:
             raise ExecutorError(f"no worker came up within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
 
     def _remove(self, member: _Member) -> None:
-        self._members.remove(member)
+        for other in self._beside(member):
+            self._members.remove(other)
         self._ray.kill(member.actor, no_restart=True)
 
     def kill(self, trial_id: str) -> None:
-        """End the worker that has this trial, and replace it."""
-        for member in [member for member in self._members if member.task is not None]:
+        """End the worker that has this trial, and replace it; what else it had is lost."""
+        for member in list(self._members):
             if member.task is not None and trial_id in {one.trial.id for one in member.task.pack}:
-                others = [one for one in member.task.pack if one.trial.id != trial_id]
-                self._orphans += [Outcome(one.trial.id, one.attempt, "lost", message="its pack was ended by force") for one in others]
+                tasks = [other.task for other in self._beside(member) if other.task is not None]
+                others = [one for task in tasks for one in task.pack if one.trial.id != trial_id]
+                self._orphans += [Outcome(one.trial.id, one.attempt, "lost", message="its worker was ended by force") for one in others]
                 self._remove(member)
                 self._launch()
+                return
 
     def refresh(self) -> None:
         """Replace every worker, and with it what its process holds of the devices' memory."""
-        for member in list(self._members):
-            self._remove(member)
+        while self._members:
+            self._remove(self._members[0])
         for _ in range(self._size):
             self._launch()
 
     def close(self) -> None:
         """End the workers; a Ray that was started here ends with them, a cluster goes on."""
-        for member in list(self._members):
-            self._remove(member)
+        while self._members:
+            self._remove(self._members[0])
         if self._disconnects:
             self._ray.shutdown()
 

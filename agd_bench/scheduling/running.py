@@ -16,6 +16,7 @@ from agd_bench.records import TERMINAL, Plan
 from agd_bench.scheduling.dividing import Part, part_of
 from agd_bench.scheduling.driving import GRACE_SECONDS, Run
 from agd_bench.scheduling.executing import Executor, InProcessExecutor, RunTrial
+from agd_bench.scheduling.flying import ThreadExecutor
 from agd_bench.scheduling.progress import Meter, Observer
 from agd_bench.scheduling.queueing import OptunaTuner, Tuner
 from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES
@@ -97,16 +98,18 @@ def _executor(
     gpus_per_trial: float | None,
     ray_address: str | None,
     pack: bool,
+    in_flight: int,
 ) -> Iterator[Executor]:
     executor: Executor
     if name == "in-process":
         if pack:
             raise InputError("packing needs a process for each trial; use the executor 'ray'")
-        executor = InProcessExecutor(replace(workplace, exclusive=True), run_trial)
+        alone = InProcessExecutor(replace(workplace, exclusive=True), run_trial) if in_flight == 1 else None
+        executor = alone or ThreadExecutor(workplace, in_flight, run_trial)
     elif name == "ray":
         from agd_bench.scheduling.pooling import RayExecutor
 
-        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", pack)
+        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", pack, in_flight)
     else:
         raise InputError(f"executor {name!r}: allowed are 'ray' and 'in-process'")
     try:
@@ -133,6 +136,7 @@ def run(
     part: Part | None = None,
     pack: bool = False,
     timed: int = TIMED_ARCHITECTURES,
+    in_flight: int = 1,
 ) -> Path:
     """Do what is still to be done of a plan. Interrupt it at any moment and call it again: it goes on where it was.
 
@@ -155,6 +159,7 @@ def run(
         part: which part of the plan to do; the store keeps all of it. Null: all.
         pack: with Ray, let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
         timed: architectures of each comparison whose trials from the first seed have a shared GPU to themselves, for their seconds.
+        in_flight: trials that each worker trains at a time, in threads, at most; as many as measured memory and throughput allow.
 
     Returns:
         The run folder.
@@ -165,6 +170,8 @@ def run(
         ExecutorError: nothing can run the trials.
         InputError: a plug-in or a data set cannot be loaded.
     """
+    if in_flight < 1:
+        raise InputError(f"{in_flight} trials in flight: give at least 1")
     with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
         here = _at_home(workplace, plan, out)
         standings = store.standings()
@@ -175,6 +182,6 @@ def run(
                 observer(None, Meter(own, standings).snapshot(1))
             return out
         fetch_datasets(own, workplace)
-        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address, pack) as pool:
+        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address, pack, in_flight) as pool:
             Run(own, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds, stop_at, timed).drive()
     return out

@@ -29,6 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from agd_bench.training.averaging import averages
+from agd_bench.training.coexisting import DEFAULT_GENERATORS, own_stream
 from agd_bench.training.data import Drawn, ImageSet, bounds
 from agd_bench.training.fitting import Fit
 
@@ -38,7 +39,7 @@ WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonze
 """Operations whose result the host needs, so that it waits for the device."""
 COPYING = {"_to_copy", "copy_"}
 ONE_AT_A_TIME = threading.Lock()
-"""Held by a capture and by each launch of a graph: torch allows one capture in a process, and no replay during it."""
+"""Held by a capture and by each launch of a graph: torch allows one capture in a process, and graphs share its generators' bookkeeping."""
 
 
 class Recorder(Protocol):
@@ -52,14 +53,14 @@ class Recorder(Protocol):
 
 
 class GraphRecorder:
-    """CUDA graphs on a stream of their own.
+    """CUDA graphs on this thread's own stream.
 
     Args:
         device: a GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = own_stream(device)
 
     @contextmanager
     def side(self) -> Iterator[None]:
@@ -89,7 +90,7 @@ class GraphRecorder:
                 raise
 
         try:
-            with ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 noted()
         except RuntimeError:
             if starved:

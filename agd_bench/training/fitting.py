@@ -49,6 +49,7 @@ class Fit:
         watch: measures the network at some steps, beside the training; null: nothing does.
         replay: holds the optimizer to what it promises of each step; null: nothing does.
         capture: replays its steps as one graph; null: they are eager.
+        seeded: whether each epoch sets the seed of torch's default generators; one that draws nothing from them can leave them alone.
         steps: how many were done.
     """
 
@@ -64,6 +65,7 @@ class Fit:
     steps: int = 0
     tell: Callable[[Optimizer], Mapping[str, float]] | None = None
     capture: Capture | None = None
+    seeded: bool = True
 
     def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
         """Autocast where the precision asks for it; weights and AGD's norms stay float32."""
@@ -198,7 +200,8 @@ def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment:
         Diverged: the mean loss is not finite.
         DeadlineExceeded: the trial's time is up.
     """
-    torch.manual_seed(seed)  # dropout draws from torch's global generator; the trial runs inside fork_rng
+    if fit.seeded:
+        torch.manual_seed(seed)  # dropout draws from torch's global generator; the trial runs inside fork_rng
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images.labels), generator=generator)
     if fit.capture is not None:

@@ -21,7 +21,7 @@ import pytest
 from agd_bench.errors import DatasetError, ExecutorError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling import pooling
-from agd_bench.scheduling.executing import Task
+from agd_bench.scheduling.executing import Device, Task
 from agd_bench.scheduling.pooling import RayExecutor, gpus_and_device, pool_size
 from agd_bench.scheduling.running import run
 from agd_bench.store import load_results
@@ -64,6 +64,42 @@ def test_killed_workers_are_replaced_and_their_trials_repeated(tmp_path: Path, l
     assert set(lost["reason"]) == {"its worker or node died (ActorDiedError)"}
     assert capfd.readouterr() == ("", "")
     assert "is gone: ActorDiedError" in (tmp_path / "run" / "logs" / "driver.log").read_text()
+
+
+class PretendingWorker(pooling.Worker):
+    """A worker that says it has a GPU."""
+
+    def describe(self) -> dict[str, str]:
+        """Versions, and a GPU that nobody sees."""
+        return {**pooling._versions(), "GPU": "imagined", "memory": str(80 * 2**30)}
+
+
+def test_trials_in_flight_share_a_worker_and_its_end(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers of three places each: what a dying one takes along is repeated, and everything is done."""
+    monkeypatch.setattr(pooling, "Worker", PretendingWorker)
+    monkeypatch.setattr(pooling, "gpus_and_device", lambda *asked: (0.0, "cuda"))
+    executor = RayExecutor(plans.workplace(tmp_path), plans.succeed, num_workers=2, in_flight=3)
+    try:
+        assert executor.slots == 6
+        while len(executor.idle) < 6:
+            executor.wait(1.0)
+        first = executor.idle[0]
+        assert executor.device_of(first) == Device("imagined", 3, 80 * 2**30)
+        executor.submit(first, Task(plans.trial("cell-0", 0), 1, 60.0))
+        assert {name.partition(".")[0] for name in executor.idle[:2]} == {first.partition(".")[0]}
+    finally:
+        executor.close()
+    results = run_on_ray(tmp_path, plans.plan(architectures=1, seeds=3, rounds=0), plans.die_first, in_flight=3, timed=0)
+    assert (results.trials["status"] == "done").all()
+    lost = results.attempts[results.attempts["outcome"] == "lost"]
+    assert set(lost["reason"]) == {"its worker or node died (ActorDiedError)"}
+    assert len(lost) >= 1
+
+
+def test_trials_in_flight_are_for_gpus(tmp_path: Path, local_ray: None) -> None:
+    """On CPUs each core has a worker of its own."""
+    with pytest.raises(ExecutorError, match="are for GPUs"):
+        RayExecutor(plans.workplace(tmp_path), plans.succeed, in_flight=2)
 
 
 def test_a_poisonous_trial_fails_and_the_rest_is_done(tmp_path: Path, local_ray: None) -> None:

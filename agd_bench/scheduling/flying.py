@@ -1,0 +1,105 @@
+"""Several attempts at a time in this process, each in a thread: what a worker with trials in flight does, without Ray."""
+
+from __future__ import annotations
+
+import os
+import queue
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agd_bench.errors import ExecutorError
+from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, limit_threads, perform
+
+if TYPE_CHECKING:
+    from agd_bench.trial import Workplace
+
+
+class ThreadExecutor:
+    """Runs attempts in threads of this process: on a GPU each with its stream and its graph, on a CPU each on a core.
+
+    It cannot end a hung attempt, and closing it waits for what runs; deadlines are kept by the trials themselves, at each of their steps.
+
+    Args:
+        workplace: where data, plug-ins and checkpoints are.
+        in_flight: attempts at a time, at most; how many of them are at work is the driver's to say.
+        run_trial: null: `agd_bench.trial.run_trial`.
+
+    Raises:
+        ExecutorError: more threads than cores on a CPU, which would collapse.
+    """
+
+    def __init__(self, workplace: Workplace, in_flight: int, run_trial: RunTrial | None = None) -> None:
+        device, cores = workplace.torch_device(), _usable_cores()
+        if device.type == "cpu" and in_flight * workplace.threads > cores:
+            raise ExecutorError(f"{in_flight} trials in flight of {workplace.threads} threads on {cores} cores; ask for fewer")
+        self.slots = in_flight
+        self._workplace, self._run_trial = replace(workplace, exclusive=False, in_flight=in_flight), run_trial
+        self._device = Device("in-process", in_flight, _memory(device.type))
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="trial")
+        self._running: set[str] = set()
+        self._ended: queue.Queue[tuple[str, list[Outcome]]] = queue.Queue()
+
+    @property
+    def idle(self) -> list[str]:
+        """Threads without an attempt."""
+        return [name for number in range(self.slots) if (name := f"thread-{number}") not in self._running]
+
+    def device_of(self, worker: str) -> Device:
+        """The one device, which all share."""
+        return self._device
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Begin an attempt in a thread."""
+        self._running.add(worker)
+        self._threads.submit(self._perform, task).add_done_callback(lambda done: self._note(worker, task, done))
+
+    def _perform(self, task: Task) -> list[Outcome]:
+        limit_threads(self._workplace.threads)
+        return perform(task, self._workplace, self._run_trial)
+
+    def _note(self, worker: str, task: Task, done: Future[list[Outcome]]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()  # `perform` makes outcomes of what trials raise; this is something else
+        stop = Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=ExecutorError(str(error)))
+        self._ended.put((worker, done.result() if error is None else [stop]))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """Attempts that ended, waiting at most so long for a first one."""
+        ended: list[Outcome] = []
+        try:
+            while self._running:
+                worker, outcomes = self._ended.get(timeout=0 if ended else seconds)
+                self._running.discard(worker)
+                ended += outcomes
+        except queue.Empty:
+            pass
+        return ended
+
+    def kill(self, trial_id: str) -> None:
+        """Nothing to do: a thread cannot be ended by force."""
+
+    def refresh(self) -> None:
+        """Give back what torch keeps of the device's memory; only while nothing runs."""
+        if self._device.memory_bytes is not None:
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Wait for what runs, and end."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory(device_type: str) -> int | None:
+    """All memory of the GPU; null on a CPU."""
+    if device_type != "cuda":
+        return None
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory)

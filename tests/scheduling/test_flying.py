@@ -1,0 +1,188 @@
+"""Trials in flight in one process: each is what it is alone, however the others end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agd_bench.algorithms import agd
+from agd_bench.errors import ExecutorError, InputError, OutOfMemory
+from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling import flying
+from agd_bench.scheduling.executing import Task
+from agd_bench.scheduling.flying import ThreadExecutor
+from agd_bench.scheduling.running import run
+from agd_bench.store import load_results
+from agd_bench.training.coexisting import draws
+from agd_bench.training.data import load_splits
+from agd_bench.training.fitting import Fit
+from agd_bench.trial import Workplace, run_trial
+from tests.scheduling import plans
+
+DROPPING = '''"""Networks that draw in training."""
+from torch import nn
+def sample(rng):
+    return f"{rng.integers(8, 64)}"
+def build(architecture, in_channels, num_classes):
+    width = int(architecture)
+    layers = nn.Linear(64 * in_channels, width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, num_classes)
+    return nn.Sequential(nn.Flatten(), *layers)
+'''
+
+
+@pytest.fixture(autouse=True)
+def cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are threads here."""
+    monkeypatch.setattr(flying, "_usable_cores", lambda: 4)
+
+
+def trial(**changes: Any) -> Trial:
+    """A short training on a tenth of the digits."""
+    asked = {
+        "search_space": "fcn",
+        "search_space_label": "fcn",
+        "search_space_options": {"size": 8},
+        "architecture": "3x32",
+        "dataset": "digits",
+        "dataset_share": 0.1,
+        "algorithm": "agd",
+        "algorithm_label": "agd",
+        "epochs": 3,
+        "batch_size": 32,
+        "seed": 0,
+    }
+    return Trial.model_validate({**asked, **changes})
+
+
+def numbers(result: TrialResult) -> tuple[Any, ...]:
+    """What a trial measures, seconds apart."""
+    points = [(point.train_loss, point.train_accuracy, point.val_loss, point.learning_rate) for point in result.curve]
+    return result.status, points, result.test_accuracy, result.flops, result.parameters
+
+
+def test_each_measures_what_it_measures_alone(tmp_path: Path) -> None:
+    """Other architectures, algorithms and seeds, two that draw in training, and one that diverges: to the last bit."""
+    (tmp_path / "dropping.py").write_text(DROPPING)
+    own = {"search_space": "dropping", "search_space_label": "dropping", "search_space_options": {}}
+    chain = {"search_space": "plain_chain", "search_space_options": {}, "architecture": "c8-c8"}
+    trials = [
+        trial(),
+        trial(**own, architecture="32", algorithm="sgd"),
+        trial(architecture="2x64", algorithm="nadamw", seed=3),
+        trial(hyperparameters={"gain": 1e30}),
+        trial(**own, architecture="48", seed=1),
+        trial(**chain, algorithm="nas_bench_201_sgd"),
+    ]
+    place = Workplace(tmp_path, {"search_spaces": (tmp_path,)}, device="cpu")
+    expected = {one.id: numbers(run_trial(one, place)) for one in trials}
+    state, tf32 = torch.get_rng_state(), torch.backends.cudnn.allow_tf32
+    executor = ThreadExecutor(place, 3)
+    left = list(trials)
+    found: dict[str, TrialResult] = {}
+    while len(found) < len(trials):
+        for worker in executor.idle[: len(left)]:
+            executor.submit(worker, Task(left.pop(0), 1, 60.0))
+        for outcome in executor.wait(30.0):
+            assert outcome.result is not None, outcome.message
+            found[outcome.trial_id] = outcome.result
+    executor.close()
+    assert {name: numbers(result) for name, result in found.items()} == expected
+    lanes = [found[one.id].provenance["in_flight"] for one in trials]
+    assert [lane == "3" for lane in lanes] == [True, False, True, True, False, True]
+    assert "draws random numbers" in lanes[1]
+    assert {result.provenance["exclusive"] for result in found.values()} == {"no"}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.backends.cudnn.allow_tf32 == tf32
+
+
+def test_they_are_at_work_at_the_same_time(tmp_path: Path) -> None:
+    """A trial of the timing lane has the process to itself; then as many as are allowed, and no more."""
+    at_work, most, lock = 0, [0, 0], threading.Lock()
+
+    def counted(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+        nonlocal at_work
+        with lock:
+            at_work += 1
+            most[workplace.exclusive] = max(most[workplace.exclusive], at_work)
+        time.sleep(0.02)
+        with lock:
+            at_work -= 1
+        return plans.result_of(one, seconds=0.02)
+
+    planned = plans.plan(architectures=12, seeds=2, rounds=0)
+    run(planned, tmp_path, plans.workplace(tmp_path), "in-process", run_trial=counted, tuner=plans.HashTuner(), timed=2, in_flight=3)
+    assert (load_results(tmp_path).trials["status"] == "done").all()
+    assert most[True] == 1
+    assert 2 <= most[False] <= 3
+
+
+def test_one_without_memory_is_repeated_alone(tmp_path: Path) -> None:
+    """Nothing else is at work in its second attempt, and the others are not repeated."""
+    lock, at_work, company = threading.Lock(), set(), {}
+
+    def starving(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+        with lock:
+            at_work.add(one.id)
+            company[one.id, attempt] = len(at_work)
+        time.sleep(0.01)
+        with lock:
+            at_work.discard(one.id)
+        if one.architecture == "cell-3" and attempt == 1:
+            raise OutOfMemory("too many")
+        return plans.result_of(one, seconds=0.01)
+
+    planned = plans.plan(architectures=8, seeds=1, rounds=0)
+    run(planned, tmp_path, plans.workplace(tmp_path), "in-process", run_trial=starving, tuner=plans.HashTuner(), timed=0, in_flight=3)
+    trials = load_results(tmp_path).trials.set_index("architecture")
+    assert (trials["status"] == "done").all()
+    assert [name for name, count in trials["attempts"].items() if count > 1] == ["cell-3"]
+    assert next(count for (_, attempt), count in company.items() if attempt == 2) == 1
+
+
+def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
+    """The same rows as one after the other, trained for real."""
+    from agd_bench.planning import plan
+    from agd_bench.records import Sweep
+
+    asked = {
+        "name": "flying",
+        "search_spaces": [{"name": "fcn", "architectures": ["2x32", "3x16"], "options": {"size": 8}}],
+        "datasets": [{"name": "digits", "share": 0.1}],
+        "algorithms": [{"name": "agd"}, {"name": "sgd"}],
+        "epochs": 2,
+        "seeds": 2,
+    }
+    made = plan(Sweep.model_validate(asked))
+    tables = []
+    for count in (1, 3):
+        folder = tmp_path / str(count)
+        run(made, folder, Workplace(folder, device="cpu"), "in-process", in_flight=count, timed=1)
+        tables.append(load_results(folder).trials.set_index("trial_id").sort_index())
+    columns = ["status", "train_loss", "val_loss", "test_accuracy", "flops"]
+    assert tables[0][columns].equals(tables[1][columns])
+
+
+def test_what_draws_is_found_out_without_changing_anything() -> None:
+    """By trying; neither generators nor weights nor the mode are touched."""
+    split = load_splits("digits", Path(), (), 0.1, "cpu").train
+    for layers, expected in (((), False), ((torch.nn.Dropout(),), True), ((torch.nn.BatchNorm1d(64), torch.nn.RReLU()), True)):
+        network = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(64, 10, bias=False)).eval()
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        fit = Fit(network, torch.optim.SGD(network.parameters()), None, agd.loss)
+        with torch.random.fork_rng():
+            assert draws(fit, split) is expected
+        assert not network.training
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_more_than_the_cores_hold_is_refused(tmp_path: Path) -> None:
+    """Before anything runs; so is none."""
+    with pytest.raises(ExecutorError, match="5 trials in flight of 1 threads on 4 cores"):
+        ThreadExecutor(Workplace(tmp_path, device="cpu"), 5)
+    with pytest.raises(InputError, match="at least 1"):
+        run(plans.plan(), tmp_path, plans.workplace(tmp_path), "in-process", in_flight=0)
