@@ -15,7 +15,7 @@ import torch
 from agd_bench.benchmarking import counting, slices
 from agd_bench.benchmarking.rungs import Rung, Size, cores
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executing import limit_threads
+from agd_bench.scheduling.executing import keep_freed_memory, limit_threads
 
 
 class Station:
@@ -49,6 +49,8 @@ class Station:
 def _serve(calls: Connection, device_type: str, threads: int, seed: int) -> None:
     """Answer calls until there are no more: (method, arguments) → ("done", value) or ("failed", report)."""
     limit_threads(threads)  # after all imports: one of them could set the threads, and more threads than cores collapse
+    if threads == 1:  # as a trial's worker; the one process with all threads is the plain way's
+        keep_freed_memory()
     station = Station(torch.device(device_type), seed)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +14,9 @@ from agd_bench.records import Trial, TrialResult
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
+
+KEEPING = {-1: -1, -3: 2**30, -2: 2**26}
+"""glibc's M_TRIM_THRESHOLD (-1: never), M_MMAP_THRESHOLD and M_TOP_PAD, in bytes, by their numbers in malloc.h."""
 
 
 class Device(NamedTuple):
@@ -170,6 +175,17 @@ def limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
     if torch.get_num_threads() != threads:
         raise ExecutorError(f"torch uses {torch.get_num_threads()} threads although {threads} were asked for; unset OMP_NUM_THREADS")
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees, for its next tensors; whether its C library (glibc) can be told to.
+
+    By default tensors of some MB are handed back to the system when they go and asked of it again, page by page, in every step.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(option, value) == 1 for option, value in KEEPING.items())
 
 
 class InProcessExecutor:

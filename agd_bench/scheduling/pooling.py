@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, import_run_trial, limit_threads, perform
+from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, import_run_trial, keep_freed_memory, limit_threads, perform
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -44,10 +44,11 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """What an actor does: hold torch to its threads, and run one trial after the other."""
+    """What an actor does: hold torch to its threads and freed memory to the process, and run one trial after the other."""
 
     def __init__(self, workplace: Workplace, run_trial: RunTrial | None) -> None:
         self._workplace, self._run_trial = workplace, run_trial
+        keep_freed_memory()
         if run_trial is None:
             import_run_trial()  # with all that it needs, before the first trial
 
