@@ -46,6 +46,21 @@ def test_every_figure_draws(case: str) -> None:
         assert not re.search(r"\bnan\b", picture.caption + picture.svg())
 
 
+def test_a_long_legend_leaves_the_axes_their_room() -> None:
+    """With 27 long names the axes are about as high as with three, and the whole legend is inside the figure."""
+    heights = []
+    for count in (3, 27):
+        trials = simulate_trials(3, 1, [f"schedule_free_adamw_calibrated_{number:02d}" for number in range(count)])
+        figure = accuracy_against_cost(accuracy_table(trials), charged_cost(trials)).figure
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        heights.append(figure.axes[0].get_position().height * figure.get_figheight())
+    assert heights[1] > 0.8 * heights[0]
+
+
 def test_equal_tables_give_equal_bytes() -> None:
     """SVG and PNG hold no date, no version and no random identifier."""
     for first, second in zip(draw_all(CASES["usual"]), draw_all(CASES["usual"]), strict=True):

@@ -23,6 +23,7 @@ CELL_INK = "#1b1f24"
 """Colour of text on a light cell of the heat map, on any page."""
 MOST_DOTS = 2000
 """Dots of a PNG in a row or a column, at most."""
+WIDE_INCHES = 9.0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 STYLE: dict[Any, Any] = {
     **sns.axes_style("ticks"),
@@ -60,6 +61,11 @@ class Picture:
     figure: Figure
     title: str
     caption: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether its words would be too small in half of a page's width."""
+        return float(self.figure.get_size_inches()[0]) > WIDE_INCHES
 
     def svg(self) -> str:
         """The figure as SVG: equal figures give equal text on every run."""
@@ -116,7 +122,11 @@ def count_seeds(count: int) -> str:
 
 
 def legend_below(figure: Figure, entries: int) -> None:
-    columns = 2 if entries == 4 else min(entries, 3)
+    """The legend of all axes; a long one has no more columns than its names leave room for, and the figure grows by its rows."""
+    names = [name for axes in figure.axes for name in axes.get_legend_handles_labels()[1]]
+    wide = 0.5 + 0.085 * max(map(len, names), default=0)  # inches of an entry
+    columns = max(1, min(2 if entries == 4 else 3, entries, int(figure.get_figwidth() / wide)))
+    figure.set_figheight(figure.get_figheight() + 0.22 * max(0, -(-entries // columns) - 3))
     figure.legend(loc="outside lower center", ncols=columns, columnspacing=1.2, handletextpad=0.4)
 
 

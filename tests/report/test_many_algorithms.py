@@ -83,5 +83,7 @@ def test_a_matrix_of_many_rankings_stays_readable() -> None:
     width, height = many.figure.get_size_inches()
     assert max(width, height) < 16
     assert len(many.png()) < 700_000
+    assert many.wide
     few = tau_matrix(kendall_tau(simulate_trials(4, 2, ("a", "b", "c")), resamples=0))
     assert few.figure.get_size_inches()[1] == pytest.approx(0.75 * 3 + 2.4)
+    assert not few.wide
