@@ -54,9 +54,9 @@ def count(work: Callable[[], object]) -> Counts:
 
 
 def wait_for(device: torch.device) -> None:
-    """Let the device finish what it was given."""
+    """Let the device finish what this thread gave it."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:

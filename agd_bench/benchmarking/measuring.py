@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from agd_bench import cost
-from agd_bench.benchmarking.rungs import Rung, Size, cores, ladder
+from agd_bench.benchmarking.rungs import BARE, Rung, Size, cores, ladder
 from agd_bench.benchmarking.sampling import Sample, forward_flops, stratified, total
 from agd_bench.benchmarking.slices import Window
 from agd_bench.benchmarking.working import Crew, crew
@@ -23,6 +23,10 @@ from search_spaces import nas_bench_201
 
 CHECKPOINT_SECONDS = 60.0
 """Seconds between checkpoints, as a sweep has them by default."""
+GPU_SECONDS = 420.0
+"""Of windows on a GPU: with building, counting and the processes' start it stays within ten minutes."""
+WINDOWS_A_TURN = 8 / 3
+"""Training and evaluating, of all processes and of one."""
 UNDISTURBED = 0.9
 """Share of a core that a process of one thread gets at least where it is alone."""
 Tell = Callable[[str], None]
@@ -45,6 +49,11 @@ class Effort:
     strata: int = 6
     each: int = 2
     passes: int = 2
+
+    def within_budget(self, rungs: int) -> Effort:
+        """The same with windows so short that so many rungs fit the budget of a GPU."""
+        turns = self.rounds * rungs + self.strata * self.each * self.passes * 2
+        return replace(self, window_seconds=min(self.window_seconds, GPU_SECONDS / (turns * WINDOWS_A_TURN)))
 
 
 QUICK = Effort(rounds=3, window_seconds=0.8, strata=3, each=2, passes=1)
@@ -87,6 +96,21 @@ class Benchmark:
     totals: pd.DataFrame
 
     @property
+    def beside_bare(self) -> tuple[float, float]:
+        """Images a second over those of the bare loop: of the engine's fastest way for one network by SGD, and of its last for many.
+
+        Where other programs disturbed a CPU, by the CPU seconds of one thread.
+        """
+        rows = self.ladder.set_index("rung")
+        ways = [rung for rung in ladder(torch.device(self.machine["device_type"])) if rung.on_ladder and rung.optimizer == "sgd"]
+        one = [rung.name for rung in ways if not rung.packed and rung.in_flight == 1][-1]
+        if self.disturbed:
+            seconds = rows["step_seconds"]
+            return float(seconds[BARE] / seconds[one]), float(seconds[BARE] / seconds[ways[-1].name])
+        speed = rows["images_per_second"]
+        return float(speed[one] / speed[BARE]), float(speed[ways[-1].name] / speed[BARE])
+
+    @property
     def disturbed(self) -> bool:
         """Whether other programs had so much of the machine that seconds on the wall say little."""
         return self.machine["device_type"] == "cpu" and float(self.ladder["cpu_share"].iloc[-1]) < UNDISTURBED
@@ -110,6 +134,7 @@ def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambd
     sample = stratified(flops, effort.strata, effort.each, np.random.default_rng(0))
     middle = architectures[sample.chosen[len(sample.chosen) // 2]]
     rungs = ladder(device)
+    effort = effort.within_budget(len(rungs)) if device.type == "cuda" else effort
     with crew(device.type, any(rung.packed for rung in rungs)) as workers:
         table, parts = _climb(workers, rungs, size, effort, middle, tell)
         workers.clear()

@@ -96,7 +96,13 @@ def tables(benchmark: Benchmark) -> list[tuple[str, pd.DataFrame]]:
 
 
 def summary(benchmark: Benchmark) -> str:
-    """The finding in a sentence or two."""
+    """The finding in a few sentences."""
+    one, many = benchmark.beside_bare
+    what = "in CPU time" if benchmark.disturbed else "in images a second"
+    return f"{_in_all(benchmark)} Against a bare loop for one network, {what}: {one:.2f} times for one network, {many:.2f} times for many."
+
+
+def _in_all(benchmark: Benchmark) -> str:
     best, totals = benchmark.ladder.iloc[-1], benchmark.totals
     if benchmark.disturbed:
         plain, ours = totals["cpu_hours"]

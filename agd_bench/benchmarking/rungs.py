@@ -11,6 +11,10 @@ import torch
 from agd_bench.records import Precision
 from agd_bench.training.arithmetic import suited_precision
 
+IN_FLIGHT = 4
+"""Trainings at a time in one process on a GPU."""
+BARE = "a bare loop for one network"
+
 
 @dataclass(frozen=True)
 class Size:
@@ -43,20 +47,24 @@ class Rung:
 
     Attributes:
         name: what it changes, against the rung before.
-        data: `loader`: a DataLoader with Pillow, whose losses are read each step; `resident`: this package's.
+        data: `loader`: a DataLoader with Pillow, whose losses are read each step; `resident`: this package's; `bare`: a loop by hand.
         layout: of images and kernels in memory.
         precision: of forward and backward.
         optimizer: torch's fused SGD with momentum; AGD as this package steps it; or AGD tap by tap.
         packed: one thread a process and as many processes as cores, instead of one process with all threads.
+        captured: whether a step is one CUDA graph.
+        in_flight: trainings at a time in one process, in threads.
         on_ladder: whether it builds on the rung before, or stands beside the plain way for comparison.
     """
 
     name: str
-    data: Literal["loader", "resident"] = "loader"
+    data: Literal["loader", "resident", "bare"] = "loader"
     layout: Literal["contiguous", "channels-last"] = "contiguous"
     precision: Precision = "float32"
     optimizer: Literal["sgd", "agd", "plain-agd"] = "sgd"
     packed: bool = False
+    captured: bool = False
+    in_flight: int = 1
     on_ladder: bool = True
 
 
@@ -68,12 +76,16 @@ def cores() -> int:
 def ladder(device: torch.device) -> tuple[Rung, ...]:
     """The rungs on a device, the plain way first and everything together last; faster arithmetic only where the device has it."""
     plain = Rung("plain: DataLoader, NCHW, float32, fused SGD")
+    precision = suited_precision(device)
     rungs = [plain, replace(plain, name="AGD tap by tap instead", optimizer="plain-agd", on_ladder=False)]
+    rungs.append(replace(plain, name=BARE, data="bare", layout="channels-last", precision=precision, on_ladder=False))
     rungs.append(replace(plain, name="+ data on the device", data="resident"))
     rungs.append(replace(rungs[-1], name="+ channels-last", layout="channels-last"))
-    precision = suited_precision(device)
     if precision != "float32":
         rungs.append(replace(rungs[-1], name=f"+ {precision}", precision=precision))
+    if device.type == "cuda":
+        rungs.append(replace(rungs[-1], name="+ whole step as a CUDA graph", captured=True))
+        rungs.append(replace(rungs[-1], name=f"+ {IN_FLIGHT} in flight", in_flight=IN_FLIGHT))
     if device.type == "cpu" and cores() > 1:
         rungs.append(replace(rungs[-1], name="+ one thread a training, a training a core", packed=True))
     rungs.append(replace(rungs[-1], name="+ AGD instead of SGD", optimizer="agd"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +18,15 @@ import torch
 from torch import Tensor
 
 from agd_bench import cost
-from agd_bench.benchmarking import plain
-from agd_bench.benchmarking.counting import Counts, clock_of, count, parts_of, wait_for
+from agd_bench.benchmarking import bare, plain
+from agd_bench.benchmarking.counting import PARTS, Counts, clock_of, count, parts_of, wait_for
 from agd_bench.benchmarking.rungs import Rung, Size
 from agd_bench.datasets import cifar10
 from agd_bench.records import Trial
 from agd_bench.training import checkpointing, fitting
-from agd_bench.training.data import batches, resident
+from agd_bench.training.capturing import Capture, GraphRecorder
+from agd_bench.training.coexisting import own_stream
+from agd_bench.training.data import batches, draw, resident
 from agd_bench.trial import Workplace, make_fit
 
 STEPS = 1_000_000
@@ -87,13 +91,21 @@ class Slice:
     def __post_init__(self) -> None:
         images, labels = _pictures(self.size.image_size)
         mean, std = cifar10.MEAN, cifar10.STD
+        if self.rung.data == "bare":
+            pictures = bare.Pictures(images, labels, mean, std, self.rung.precision, self.device)
+            self._checked = bare.Pictures(
+                images[:EVALUATION_IMAGES], labels[:EVALUATION_IMAGES], mean, std, self.rung.precision, self.device
+            )
+            self._endless = pictures.endless(self.size.batch_size, torch.Generator().manual_seed(0))
+            self.fit.network.train()
+            return
         if self.rung.data == "loader":
             self._loader = plain.loader(images, labels, mean, std, self.size.batch_size, augment=True)
             self._tested = plain.loader(images[:EVALUATION_IMAGES], labels[:EVALUATION_IMAGES], mean, std, self.size.batch_size, False)
         else:
             self._train = resident(images, labels, mean, std, plain.PADDING, self.device, flip=True)
             self._val = resident(images[:EVALUATION_IMAGES], labels[:EVALUATION_IMAGES], mean, std, 0, self.device)
-        self._endless = self._batches()
+        self._endless, self._generator = self._batches(), torch.Generator().manual_seed(0)
         self.fit.network.train()
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -111,6 +123,8 @@ class Slice:
     def _advance(self, images: Tensor, labels: Tensor) -> None:
         if self.rung.data == "loader":
             plain.step(self.fit, images, labels)
+        elif self.rung.data == "bare":
+            bare.step(self.fit, images, labels)
         else:
             self.fit.step(images, labels)
 
@@ -124,11 +138,19 @@ class Slice:
         images, begun, cpu = 0, time.perf_counter(), time.process_time()
         over = self._over(seconds, own)
         while not images or not over():
-            batch, labels = next(self._endless)
-            self._advance(batch, labels)
-            images += len(labels)
+            images += self._progress()
         wait_for(self.device)
         return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
+
+    def _progress(self) -> int:
+        """A step, or where steps are captured a pass over the drawn images; how many were seen."""
+        if self.fit.capture is None:
+            batch, labels = next(self._endless)
+            self._advance(batch, labels)
+            return len(labels)
+        order = torch.randperm(IMAGES, generator=self._generator)
+        self.fit.capture.train_epoch(self._train, self.size.batch_size, draw(self._train, order, self._generator, augment=True))
+        return IMAGES
 
     def _over(self, seconds: float, own: bool) -> Callable[[], bool]:
         """Whether so many seconds from now are over."""
@@ -143,6 +165,8 @@ class Slice:
         while not images or not over():
             if self.rung.data == "loader":
                 plain.evaluate(self.fit, self._moved(iter(self._tested)))
+            elif self.rung.data == "bare":
+                bare.evaluate(self.fit, self._checked.batches(self.size.batch_size))
             else:
                 fitting.evaluate(self.fit, self._val)
             images += EVALUATION_IMAGES
@@ -152,6 +176,13 @@ class Slice:
     def parts(self, steps: int) -> dict[str, float]:
         """Mean seconds of a step by part: data, forward, backward (with the loss), optimizer, rest; by `clock_of` the device."""
         clock = clock_of(self.device)
+        if self.fit.capture is not None:  # a graph has no parts that could be timed apart
+            begun, passes = clock(), max(1, steps * self.size.batch_size // IMAGES)
+            for _ in range(passes):
+                self._progress()
+            wait_for(self.device)
+            whole = (clock() - begun) * self.size.batch_size / (passes * IMAGES)
+            return {part: whole if part == "rest" else 0.0 for part in PARTS}
         with parts_of(self.fit, self.device) as seconds:
             data = total = 0.0
             for _ in range(steps):
@@ -167,6 +198,10 @@ class Slice:
 
     def counts(self) -> tuple[Counts, Counts]:
         """What making a batch, and a step on it, ask of the device."""
+        if self.fit.capture is not None:  # the step that was captured says what it reads and writes; the host launches it once
+            self.fit.network.train()
+            eager = count(lambda: self.fit.update(*next(self._endless)))
+            return Counts(0, 0, 0), Counts(1, 0, eager.bytes)
         drawn: list[tuple[Tensor, Tensor]] = []
         making = count(lambda: drawn.append(next(self._endless)))
         return making, count(lambda: self._advance(*drawn[0]))
@@ -195,7 +230,53 @@ def begin(rung: Rung, size: Size, architecture: str, device: torch.device, seed:
         fit.network.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
     if rung.optimizer == "plain-agd":
         fit = replace(fit, optimizer=plain.PlainAGD(fit.network.parameters()))
+    if rung.data == "bare":
+        fit = bare.bare_fit(fit.network, rung.precision)
+    if rung.captured:
+        fit.capture = Capture(fit, GraphRecorder(device))
     made = Slice(rung, size, device, fit, start_seconds)
-    for batch, labels in itertools.islice(made._endless, 2):
-        made._advance(batch, labels)
+    for _ in range(2):
+        made._progress()
     return made
+
+
+class Flight:
+    """Slices that train at the same time, each in a thread with a stream of its own; what is measured of one is measured of the first.
+
+    Attributes:
+        start_seconds: of building one, the mean.
+    """
+
+    def __init__(self, rung: Rung, size: Size, architecture: str, device: torch.device, seed: int) -> None:
+        self._device = device
+        self._threads = [ThreadPoolExecutor(1) for _ in range(rung.in_flight)]
+        self._slices = [
+            thread.submit(self._on_own_stream, begin, rung, size, architecture, device, seed + number).result()
+            for number, thread in enumerate(self._threads)
+        ]
+        self.start_seconds = statistics.fmean(one.start_seconds for one in self._slices)
+
+    def _on_own_stream(self, work: Callable[..., Any], *given: Any) -> Any:
+        with torch.cuda.stream(own_stream(self._device)) if self._device.type == "cuda" else nullcontext():
+            return work(*given)
+
+    def _all(self, method: str, seconds: float, own: bool) -> Window:
+        """Let all do the same at the same time; their images together, in the time of the slowest."""
+        cpu, works = time.process_time(), [getattr(one, method) for one in self._slices]
+        begun = [thread.submit(self._on_own_stream, work, seconds, own) for thread, work in zip(self._threads, works, strict=True)]
+        windows = [one.result() for one in begun]
+        return Window(sum(one.images for one in windows), max(one.seconds for one in windows), time.process_time() - cpu)
+
+    def train(self, seconds: float, own: bool = False) -> Window:
+        """As `Slice.train`, of all."""
+        return self._all("train", seconds, own)
+
+    def evaluate(self, seconds: float, own: bool = False) -> Window:
+        """As `Slice.evaluate`, of all."""
+        return self._all("evaluate", seconds, own)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is asked of one: of the first, in its thread."""
+        if name not in ("parts", "counts", "checkpoint_seconds"):
+            raise AttributeError(name)
+        return lambda *given: self._threads[0].submit(self._on_own_stream, getattr(self._slices[0], name), *given).result()

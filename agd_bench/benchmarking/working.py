@@ -23,11 +23,12 @@ class Station:
 
     def __init__(self, device: torch.device, seed: int) -> None:
         self._device, self._seed = device, seed
-        self._held: dict[str, slices.Slice] = {}
+        self._held: dict[str, slices.Slice | slices.Flight] = {}
 
     def begin(self, rung: Rung, size: Size, architecture: str) -> float:
         """Build a slice; the seconds that took."""
-        self._held[rung.name] = slices.begin(rung, size, architecture, self._device, self._seed)
+        make = slices.begin if rung.in_flight == 1 else slices.Flight
+        self._held[rung.name] = make(rung, size, architecture, self._device, self._seed)
         return self._held[rung.name].start_seconds
 
     def floors(self) -> tuple[float, float]:

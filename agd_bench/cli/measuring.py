@@ -43,7 +43,8 @@ def benchmark(
 ) -> None:
     """Measure how many architectures this machine trains in an hour: the plain way, after each step of this package's, and in all.
 
-    All ways alternate within one run. The total is extrapolated to all of NAS-Bench-201, with its interval.
+    All ways alternate within one run. The total is extrapolated to all of NAS-Bench-201, with its interval. On a GPU windows are as short
+    as it takes to stay within ten minutes.
     """
     from agd_bench import benchmarking
     from agd_bench.trial import Workplace

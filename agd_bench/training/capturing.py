@@ -16,6 +16,7 @@ References:
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
@@ -180,11 +181,13 @@ class Capture:
         """Nothing is captured yet.
 
         Args:
-            fit: with no `hindrance`.
+            fit: with no `hindrance`; not kept alive.
             recorder: of the device that it trains on.
         """
         self.reason, self.replays = "", 0
-        self._fit, self._recorder = fit, recorder
+        # A circle of references would keep a trained network and its graph on the device until Python looks for circles.
+        self._fit: Fit = weakref.proxy(fit)
+        self._recorder = recorder
         self._replay: Callable[[], None] | None = None
         self._warmed = 0
         self._images: ImageSet | None = None

@@ -59,12 +59,25 @@ def test_everything_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> Non
     text = as_markdown(found)
     assert all(name in text for name in names)
     assert summary(found) in text
+    assert min(found.beside_bare) > 0
+    assert f"{found.beside_bare[1]:.2f} times for many" in summary(found)
     assert len(parts_figure(found).png()) > 10_000
+
+
+def test_a_gpu_is_asked_for_ten_minutes_at_most() -> None:
+    """At its defaults windows become shorter until all of them fit; a quick look is short already."""
+    rungs = len(ladder(torch.device("cuda")))
+    for effort in (Effort(), measuring.QUICK):
+        fitted = effort.within_budget(rungs)
+        turns = fitted.rounds * rungs + 2 * fitted.strata * fitted.each * fitted.passes
+        assert turns * 8 / 3 * fitted.window_seconds <= measuring.GPU_SECONDS * 1.001
+    assert Effort().within_budget(rungs).window_seconds < Effort().window_seconds
+    assert measuring.QUICK.within_budget(rungs) == measuring.QUICK
 
 
 def test_processes_answer_and_report_what_went_wrong() -> None:
     """A real process keeps its threads, trains, says what failed in it, and is missed when it is gone."""
-    rung = ladder(CPU)[2]
+    rung = ladder(CPU)[3]
     with crew("cpu", packed=False) as workers:
         assert isinstance(workers, Crew)
         assert workers.ask(rung, "begin", rung, SMALL, "|skip_connect~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")[0] > 0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from agd_bench.benchmarking import plain, slices
+from agd_bench.benchmarking import bare, plain, slices
 from agd_bench.benchmarking.rungs import Size, ladder
+from agd_bench.benchmarking.working import Station
 from agd_bench.optim.agd import AGD
 from search_spaces import nas_bench_201
+from tests.training.recording import TapeRecorder
 
 CPU = torch.device("cpu")
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|skip_connect~2|"
@@ -49,10 +52,62 @@ def test_the_ladder_changes_one_thing_a_rung() -> None:
     """Each rung differs from the one before it on the ladder in one field besides its name; the last has everything."""
     rungs = [rung for rung in ladder(CPU) if rung.on_ladder]
     for before, rung in itertools.pairwise(rungs):
-        fields = ("data", "layout", "precision", "optimizer", "packed")
+        fields = ("data", "layout", "precision", "optimizer", "packed", "captured", "in_flight")
         assert sum(getattr(before, field) != getattr(rung, field) for field in fields) == 1
     assert (rungs[-1].data, rungs[-1].layout, rungs[-1].optimizer) == ("resident", "channels-last", "agd")
     assert (rungs[0].data, rungs[0].layout, rungs[0].precision, rungs[0].packed) == ("loader", "contiguous", "float32", False)
+
+
+@pytest.mark.usefixtures("quickly")
+def test_rungs_of_a_gpu_train_evaluate_and_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph, here repeated operations, has one launch and no parts; in flight as many images come together."""
+    monkeypatch.setattr(slices, "GraphRecorder", lambda device: TapeRecorder())
+    rungs = {rung.name: rung for rung in ladder(torch.device("cuda"))}
+    names = list(rungs)
+    assert names[-3:] == ["+ whole step as a CUDA graph", "+ 4 in flight", "+ AGD instead of SGD"]
+    assert (rungs[names[-1]].captured, rungs[names[-1]].in_flight) == (True, 4)
+    station = Station(CPU, 0)
+    for name, images in ((names[-3], 256), (names[-2], 2 * 256)):
+        rung = replace(rungs[name], precision="float32", in_flight=min(rungs[name].in_flight, 2))
+        assert station.begin(rung, SMALL, CELL) > 0
+        trained, evaluated = (station.answer(what, (name, 0.0)) for what in ("train", "evaluate"))
+        assert (trained.images, evaluated.images) == (images, images // 2)
+        making, stepping = station.answer("counts", (name,))
+        assert (making.calls, stepping.calls, stepping.waits) == (0, 1, 0)
+        assert stepping.bytes > 1e5
+        parts = station.answer("parts", (name, 1))
+        assert [part for part, seconds in parts.items() if seconds > 0] == ["rest"]
+        assert station.answer("checkpoint_seconds", (name,)) > 0
+
+
+def test_the_bare_loop_shifts_and_mirrors_each_image_by_itself() -> None:
+    """A shift is a window of the padded image; who is mirrored in one epoch is not in the next; and the loop learns."""
+    rng = np.random.default_rng(0)
+    padded = torch.from_numpy(rng.normal(size=(40, 3, 12, 12)))
+    shifts = torch.from_numpy(rng.integers(0, 5, (2, 40)))
+    for image, moved, down, across in zip(padded, bare.shifted(padded, shifts, 8), *shifts.tolist(), strict=True):
+        assert torch.equal(moved, image[:, down : down + 8, across : across + 8])
+    steps = np.tile(np.arange(8, dtype=np.uint8) * 30, (64, 1, 8, 1))
+    pictures = bare.Pictures(steps, np.arange(64), (0.5,), (0.25,), "float32", CPU)
+    rows = pictures.endless(64, torch.Generator().manual_seed(0))
+    seen = []
+    for _ in range(2):
+        images, labels = next(rows)
+        falls = (images.diff(dim=-1) < 0).sum((1, 2, 3)) > (images.diff(dim=-1) > 0).sum((1, 2, 3))
+        seen.append(falls[labels.argsort()])
+    assert torch.equal(seen[0], ~seen[1])
+    assert 10 < int(seen[0].sum()) < 54
+    learned = bare.Pictures(
+        rng.integers(0, 256, (32, 3, 8, 8), dtype=np.uint8), np.arange(32) % 10, (0.5,) * 3, (0.25,) * 3, "float32", CPU
+    )
+    fit = bare.bare_fit(nas_bench_201.build(CELL, 3, 10, channels=8, cells=1), "float32")
+    for _ in range(60):
+        for images, labels in learned.batches(16):
+            bare.step(fit, images, labels)
+    fit.optimizer.zero_grad()
+    fit.network.train()
+    assert float((fit.network(learned.images).argmax(1) == learned.labels).double().mean()) > 0.5
+    assert 0 <= bare.evaluate(fit, learned.batches(16)) <= 1
 
 
 @pytest.mark.usefixtures("quickly")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -78,6 +80,14 @@ def assert_same(one: Fit, other: Fit, rtol: float = 0.0, atol: float = 0.0) -> N
     """All that is trained, to the last bit unless a tolerance is given."""
     for found, expected in zip(everything(one), everything(other), strict=True):
         torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+
+
+class GoneRecorder(TapeRecorder):
+    """Keeps nothing of the work, as a graph does not."""
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What is returned does nothing."""
+        return lambda: None
 
 
 class NeverCaptures(Capture):
@@ -195,6 +205,20 @@ def test_a_deadline_ends_an_epoch_and_leaves_plain_numbers() -> None:
     with pytest.raises(DeadlineExceeded):
         train(one, split, last=1)
     assert isinstance(one.optimizer.param_groups[0]["lr"], float)
+
+
+def test_a_trained_network_is_let_go_of_at_once() -> None:
+    """With its graph, and without waiting for the collector of circles: the next trial needs the memory."""
+    one = fit(agd)
+    one.capture = Capture(one, GoneRecorder())
+    train(one, images(), last=1)
+    gone = weakref.ref(one.network)
+    gc.disable()
+    try:
+        del one
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_memory_that_does_not_suffice_is_told() -> None:
