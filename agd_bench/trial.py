@@ -162,6 +162,29 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
     return fit
 
 
+_COUNTED: dict[tuple[object, ...], cost.Flops] = {}
+_MOST_COUNTED = 20_000
+
+
+def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: torch.device) -> cost.Flops:
+    """What an image costs, counted once in a process for each architecture as its algorithm prepares it, whatever the seed.
+
+    Args:
+        trial: what is trained.
+        workplace: where plug-ins are.
+        network: the trial's.
+        device: where the network is.
+    """
+    plugged = (workplace.load("search_spaces", trial.search_space), workplace.load("algorithms", trial.algorithm))
+    options = tuple(sorted(trial.search_space_options.items()))
+    key = (*plugged, workplace.load("datasets", trial.dataset), options, trial.architecture, trial.profile)
+    if key not in _COUNTED:
+        if len(_COUNTED) >= _MOST_COUNTED:
+            _COUNTED.clear()
+        _COUNTED[key] = cost.count_flops(network, example_image(trial, workplace, device))
+    return _COUNTED[key]
+
+
 def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
     """One blank image of the trial's data set, (1, C, H, W)."""
     dataset = workplace.load("datasets", trial.dataset)
@@ -237,7 +260,7 @@ class Attempt:
         fit = make_fit(trial, self.workplace, trial.epochs * steps_per_epoch(images, trial.batch_size), self.device)
         fit.stop_at = self.stop_at
         self.measured["parameters"] = sum(p.numel() for p in fit.network.parameters() if p.requires_grad)
-        flops = cost.count_flops(fit.network, example_image(trial, self.workplace, self.device))
+        flops = flops_of(trial, self.workplace, fit.network, self.device)
         self.measured["forward_flops"] = flops.forward
         refreshed = refreshed_images(fit.network, fit.optimizer, images, trial.batch_size)
         self.training_flops = flops.training * images + flops.forward * refreshed

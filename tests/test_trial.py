@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from agd_bench import plugins
+from agd_bench import cost, plugins
 from agd_bench.errors import DatasetError, ExecutorError, OutOfMemory, UnknownNameError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.training import checkpointing, fitting
@@ -39,6 +39,33 @@ def trial(**changes: Any) -> Trial:
         "seed": 3,
     }
     return Trial.model_validate({**asked, **changes})
+
+
+def test_what_an_image_costs_is_counted_once_for_seeds_of_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process, whatever the seed; other architectures and algorithms are counted for themselves."""
+    counted, count = [], cost.count_flops
+
+    def note(*given: Any) -> cost.Flops:
+        counted.append(given)
+        return count(*given)
+
+    monkeypatch.setattr(cost, "count_flops", note)
+    monkeypatch.setattr("agd_bench.trial._COUNTED", {})
+    given: dict[str, Any] = {
+        "search_space": "fcn",
+        "architecture": "2x8",
+        "search_space_options": {"size": 8},
+        "epochs": 1,
+        "algorithm": "sgd",
+    }
+    results = [run_trial(trial(**given, seed=seed), workplace) for seed in (1, 2)]
+    assert len(counted) == 1
+    assert results[0].forward_flops == results[1].forward_flops == 2 * (64 * 8 + 8 * 10)
+    assert results[0].flops == results[1].flops
+    changes: list[dict[str, Any]] = [{"architecture": "3x8"}, {"algorithm": "agd"}, {"search_space_options": {"size": 4}}]
+    for number, change in enumerate(changes, 2):
+        run_trial(trial(**{**given, **change}), workplace)
+        assert len(counted) == number
 
 
 TIMINGS = {"train_seconds", "total_seconds", "resumed_epoch"}

@@ -67,7 +67,7 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Ti
     device = workplace.torch_device()
     begun = time.perf_counter()
     fit = make_fit(trial, workplace, TIMED_STEPS, device)
-    cost.count_flops(fit.network, example_image(trial, workplace, device))  # every trial counts its own
+    cost.count_flops(fit.network, example_image(trial, workplace, device))  # as a worker's first trial of each network does
     built = time.perf_counter() - begun
     generator = torch.Generator().manual_seed(0)
     order = torch.arange(len(splits.train.labels)).repeat(TIMED_STEPS)[: TIMED_STEPS * trial.batch_size]

@@ -222,3 +222,22 @@ def test_dead_edges_change_nothing(short: str) -> None:
         else:
             assert parameter.grad is None or not parameter.grad.any()
     assert len(live) < len(dict(kept.named_parameters()))
+
+
+@pytest.mark.parametrize("short", WITH_DEAD[:3])
+def test_networks_without_dead_edges_train_alike(short: str) -> None:
+    """Several steps with momentum and weight decay: what is alive ends with the same weights, bit for bit, with and without the rest."""
+    architecture = name(cell(short))
+    kept, dropped = built(architecture, "kept", cells=2), built(architecture, cells=2)
+    dropped.load_state_dict({key: value for key, value in kept.state_dict().items() if key in dropped.state_dict()})
+    before = {key: weights.clone() for key, weights in dropped.state_dict().items()}
+    for network in (kept, dropped):
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+        for _ in range(4):
+            optimizer.zero_grad()
+            step(network)
+            optimizer.step()
+    after = kept.state_dict()
+    for key, weights in dropped.state_dict().items():
+        assert torch.equal(weights, after[key])
+        assert not torch.equal(weights, before[key])
