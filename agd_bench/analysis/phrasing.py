@@ -201,12 +201,14 @@ def moved_words(shift: pd.DataFrame) -> str:
 
 
 def regret_words(row: Row) -> str:
-    """What it loses to choose the best architecture by the challenger's ranking and train it by the baseline; empty where unknown.
+    """What it loses to choose the best architecture by the challenger's ranking and train it by the baseline.
+
+    Empty where that is unknown, and where there is nothing to choose from.
 
     Args:
         row: of `transfer_regret`; empty if there is none.
     """
-    if not known(row, "transfer_regret"):
+    if not known(row, "transfer_regret") or row["architectures"] < 2:
         return ""
     interval = ""
     if known(row, "regret_low", "regret_high"):

@@ -209,8 +209,9 @@ def test_tuning_against_tuning_free_is_told() -> None:
 
 def test_regret_says_how_it_was_scored() -> None:
     """Points lost with their interval; a choice scored on its own seed is called too high."""
-    row = {"chosen_by": "agd", "trained_by": "sgd", "transfer_regret": 0.012, "disjoint": True}
+    row = {"chosen_by": "agd", "trained_by": "sgd", "transfer_regret": 0.012, "disjoint": True, "architectures": 9}
     assert "loses +1.2 points" in regret_words(row)
     assert "too high" in regret_words({**row, "disjoint": False})
     assert "95 % interval -0.1 to +2.5" in regret_words({**row, "regret_low": -0.001, "regret_high": 0.025})
     assert regret_words({}) == ""
+    assert regret_words({**row, "architectures": 1}) == ""
