@@ -210,7 +210,6 @@ class Capture:
             DeadlineExceeded: the trial's time is up.
         """
         limits = bounds(len(drawn.order), batch_size)
-        rates = self._rates()
         with self._recorder.side():
             self._begin(images, batch_size, drawn, len(limits) - 1)
             replayed = False
@@ -222,7 +221,7 @@ class Capture:
                         self._learn(self._drawn.part(slice(start, end)))
                     self._fit.steps += 1
             finally:
-                self._settle(rates, replayed)
+                self._settle(replayed)
             return self._loss.clone(), self._correct.clone()
 
     def _rates(self) -> list[Any]:
@@ -271,7 +270,7 @@ class Capture:
             elif own:
                 group["numbers"] = own
 
-    def _settle(self, before: list[Any], replayed: bool) -> None:
+    def _settle(self, replayed: bool) -> None:
         """Leave the optimizer as eager steps would; one that writes its own rate has that of the last step, replayed or not."""
         optimizer = self._fit.optimizer
         for number, group in enumerate(optimizer.param_groups):

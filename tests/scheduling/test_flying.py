@@ -186,3 +186,32 @@ def test_more_than_the_cores_hold_is_refused(tmp_path: Path) -> None:
         ThreadExecutor(Workplace(tmp_path, device="cpu"), 5)
     with pytest.raises(InputError, match="at least 1"):
         run(plans.plan(), tmp_path, plans.workplace(tmp_path), "in-process", in_flight=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_graphs_in_flight_on_a_gpu_measure_what_they_measure_alone(tmp_path: Path) -> None:
+    """Six trainings, three at a time: each is captured, on its own stream, and ends as alone, to the order of atomic additions."""
+    trials = [
+        trial(algorithm=algorithm, architecture=architecture, dataset_share=1.0)
+        for algorithm in ("agd", "nas_bench_201_sgd", "nadamw")
+        for architecture in ("3x32", "2x64")
+    ]
+    place = Workplace(tmp_path, device="cuda")
+    expected = [run_trial(one, place) for one in trials]
+    executor = ThreadExecutor(place, 3)
+    found: dict[str, TrialResult] = {}
+    left = list(trials)
+    while len(found) < len(trials):
+        for worker in executor.idle[: len(left)]:
+            executor.submit(worker, Task(left.pop(0), 1, 600.0))
+        for outcome in executor.wait(60.0):
+            assert outcome.result is not None, outcome.message
+            found[outcome.trial_id] = outcome.result
+    executor.close()
+    for one in expected:
+        other = found[one.trial_id]
+        assert (one.provenance["step"], other.provenance["step"]) == ("graph", "graph")
+        assert [point.train_loss for point in other.curve] == pytest.approx([point.train_loss for point in one.curve], rel=1e-3)
+        assert other.test_accuracy == pytest.approx(one.test_accuracy, abs=0.02)
+        assert other.peak_memory_bytes is None
