@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from agd_bench.planning import Folders, plan
 from agd_bench.records import Sweep
+from agd_bench.scheduling import estimating
 from agd_bench.scheduling.estimating import estimate
+from agd_bench.training.capturing import Capture
 from agd_bench.trial import Workplace, run_trial
+from tests.training.recording import TapeRecorder
 
 SWEEP = Sweep.model_validate(
     {
@@ -36,6 +40,24 @@ def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> Non
     assert (table["wall_seconds"] * 2 == table["device_seconds"]).all()
     assert (table["device_seconds"] > 0).all()
     assert (table["least_share"] == 1).all()
+
+
+def test_captured_steps_are_timed_as_they_are_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a GPU would replay them, the timed pass has no eager step."""
+    replays = []
+
+    class Counted(Capture):
+        def train_epoch(self, *given: Any) -> Any:
+            before = self.replays
+            told = super().train_epoch(*given)
+            replays.append(self.replays - before)
+            return told
+
+    monkeypatch.setattr(estimating, "capture_of", lambda fit, device: (Counted(fit, TapeRecorder()), ""))
+    table = estimate(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), slots=1)
+    assert (table["device_seconds"] > 0).all()
+    assert set(replays[1::2]) == {estimating.TIMED_STEPS}
+    assert max(replays[::2]) < estimating.TIMED_STEPS
 
 
 def test_refreshing_statistics_is_counted(tmp_path: Path) -> None:
