@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +48,19 @@ def test_only_cases_that_all_have_ended_are_compared(done: int, ahead: int) -> N
     difference = accuracy_difference(kept, "plain", "agd").iloc[0]
     assert (difference["architectures"], difference["pairs"]) == (min(done, 30), done)
     assert abs(difference["difference"] + 0.1) < 0.01
+
+
+def test_intervals_shrink_as_a_sweep_grows() -> None:
+    """Of the loss of accuracy and of the agreement of rankings, slice by slice."""
+    widths = []
+    for done in (220, 400, 600):  # the second seed of 20 architectures, of all, and the third
+        trials = complete_cases(growing(architectures=200, done=done))
+        difference = accuracy_difference(trials, "plain", "agd").iloc[0]
+        gap = kendall_tau(trials, resamples=200).query("algorithm != other").iloc[0]
+        widths.append((difference["high"] - difference["low"], gap["gap_high"] - gap["gap_low"]))
+    for earlier, later in itertools.pairwise(widths):
+        assert 0 < later[0] < earlier[0]
+        assert 0 < later[1] < earlier[1]
 
 
 def test_equally_many_are_not_the_same() -> None:
