@@ -178,11 +178,12 @@ def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: tor
     plugged = (workplace.load("search_spaces", trial.search_space), workplace.load("algorithms", trial.algorithm))
     options = tuple(sorted(trial.search_space_options.items()))
     key = (*plugged, workplace.load("datasets", trial.dataset), options, trial.architecture, trial.profile)
-    if key not in _COUNTED:
+    counted = _COUNTED.get(key)
+    if counted is None:
         if len(_COUNTED) >= _MOST_COUNTED:
             _COUNTED.clear()
-        _COUNTED[key] = cost.count_flops(network, example_image(trial, workplace, device))
-    return _COUNTED[key]
+        counted = _COUNTED[key] = cost.count_flops(network, example_image(trial, workplace, device))
+    return counted
 
 
 def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
