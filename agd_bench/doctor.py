@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from agd_bench import plugins
+from agd_bench.machine import usable_cores
 
 Verdict = Literal["ok", "missing", "warning"]
 
@@ -44,8 +45,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("CPU", "ok", f"{cores} cores usable: that many trials at a time by default")
+    yield Finding("CPU", "ok", f"{usable_cores()} cores usable: that many trials at a time by default")
     import torch
 
     if not torch.cuda.is_available():

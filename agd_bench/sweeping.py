@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agd_bench import plugins
 from agd_bench.errors import ExecutorError, InputError, PluginError
+from agd_bench.machine import usable_cores
 from agd_bench.planning import Folders, folders_of, plan
 from agd_bench.records import TERMINAL, Plan, Sweep
 from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into, stored_sweep
@@ -253,4 +253,4 @@ def _slots_here(workplace: Workplace, gpus_per_trial: float | None) -> int:
             raise ExecutorError(f"{share:g} GPUs a trial were asked for; this machine has {torch.cuda.device_count()}")
         if share > 0:
             return max(1, int(torch.cuda.device_count() / share))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()

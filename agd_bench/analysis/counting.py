@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd_bench.analysis.pairing import DECIMALS, Floats
+from agd_bench.machine import usable_cores
 
 Integers = NDArray[np.int64]
 Positions = NDArray[np.int32]
@@ -103,7 +103,7 @@ def taus(rankings: Orders, pairs: Integers, weights: NDArray[np.int32]) -> Float
     words, bits = _packed(weights)
     levels, tying = compiled(_count_levels), compiled(_count_untied)
     given = (rankings.order, rankings.place, rankings.below, rankings.upto)
-    chunks = np.array_split(weights, min(len(weights), 4 * threads()))
+    chunks = np.array_split(weights, min(len(weights), 4 * usable_cores()))
     small = weights.size * len(pairs) < _WORTH_THREADS
     parts = in_threads(lambda index: tying(rankings.order, rankings.below, chunks[index]), len(chunks), small)
     untied = np.concatenate(parts, axis=1)
@@ -143,16 +143,11 @@ def crossed_taus(first: Floats, second: Floats) -> Floats:
     one, two = on_grid(first), on_grid(second)
     kernel = compiled(_cross_signs)
     small = one.size * one.shape[1] * one.shape[2] < _WORTH_THREADS
-    chunks = np.array_split(np.arange(len(one)), 1 if small else min(len(one), 4 * threads()))
+    chunks = np.array_split(np.arange(len(one)), 1 if small else min(len(one), 4 * usable_cores()))
     counted = in_threads(lambda index: kernel(one[chunks[index]], two[chunks[index]]), len(chunks))
     agreeing, rows, columns = (np.concatenate([each[part] for each in counted]).astype(np.float64) for part in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):  # as in taus
         return np.asarray(agreeing / np.sqrt(rows[:, :, None] * columns[:, None, :]), dtype=np.float64)
-
-
-def threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> list[Any]:
@@ -165,7 +160,7 @@ def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> l
     """
     if small or count == 1:
         return [work(index) for index in range(count)]
-    with ThreadPoolExecutor(min(count, threads())) as pool:
+    with ThreadPoolExecutor(min(count, usable_cores())) as pool:
         return list(pool.map(work, range(count)))
 
 

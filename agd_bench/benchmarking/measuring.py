@@ -15,10 +15,11 @@ import pandas as pd
 import torch
 
 from agd_bench import cost
-from agd_bench.benchmarking.rungs import BARE, Rung, Size, cores, ladder
+from agd_bench.benchmarking.rungs import BARE, Rung, Size, ladder
 from agd_bench.benchmarking.sampling import Sample, forward_flops, stratified, total
 from agd_bench.benchmarking.slices import Window
 from agd_bench.benchmarking.working import Crew, crew
+from agd_bench.machine import usable_cores
 from search_spaces import nas_bench_201
 
 CHECKPOINT_SECONDS = 60.0
@@ -149,7 +150,7 @@ def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambd
 def _machine(device: torch.device) -> dict[str, str]:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
-    return {"device": cost.device_name(device), "device_type": device.type, "cores": str(cores()), **versions, "load_before": load}
+    return {"device": cost.device_name(device), "device_type": device.type, "cores": str(usable_cores()), **versions, "load_before": load}
 
 
 def _rate(windows: list[Window]) -> float:
@@ -208,9 +209,9 @@ def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_se
     checked = workers.ask(rung, "evaluate", rung.name, window_seconds / 3, True, alone=True)[0]
     seconds, _ = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
     # The processes of a packed rung share the cores, and so the time in which they build.
-    own_start = start_seconds * (cores() if rung.packed else 1)
+    own_start = start_seconds * (usable_cores() if rung.packed else 1)
     cpu_seconds, evaluation = _seconds_of(size, single.images / single.cpu_seconds, checked.images / checked.cpu_seconds, own_start)
-    threads = 1 if rung.packed else cores()
+    threads = 1 if rung.packed else usable_cores()
     by_cpu = workers.device_type == "cpu"
     return {
         "images_per_second": _rate(trained),
@@ -286,5 +287,5 @@ def _total_rows(rungs: list[Rung], drawn: pd.DataFrame, sample: Sample, flops: A
             "rung": rung.name,
             "architectures": len(flops),
             **{name: value / 3600 for name, value in zip(("device_hours", "low", "high"), wall, strict=True)},
-            **{name: value / 3600 / cores() for name, value in zip(("cpu_hours", "cpu_low", "cpu_high"), cpu, strict=True)},
+            **{name: value / 3600 / usable_cores() for name, value in zip(("cpu_hours", "cpu_low", "cpu_high"), cpu, strict=True)},
         }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
+from agd_bench.machine import usable_cores
 from agd_bench.records import Precision
 from agd_bench.training.arithmetic import suited_precision
 
@@ -68,11 +68,6 @@ class Rung:
     on_ladder: bool = True
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def ladder(device: torch.device) -> tuple[Rung, ...]:
     """The rungs on a device, the plain way first and everything together last; faster arithmetic only where the device has it."""
     plain = Rung("plain: DataLoader, NCHW, float32, fused SGD")
@@ -86,7 +81,7 @@ def ladder(device: torch.device) -> tuple[Rung, ...]:
     if device.type == "cuda":
         rungs.append(replace(rungs[-1], name="+ whole step as a CUDA graph", captured=True))
         rungs.append(replace(rungs[-1], name=f"+ {IN_FLIGHT} in flight", in_flight=IN_FLIGHT))
-    if device.type == "cpu" and cores() > 1:
+    if device.type == "cpu" and usable_cores() > 1:
         rungs.append(replace(rungs[-1], name="+ one thread a training, a training a core", packed=True))
     rungs.append(replace(rungs[-1], name="+ AGD instead of SGD", optimizer="agd"))
     return tuple(rungs)

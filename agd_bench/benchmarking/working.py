@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from agd_bench.benchmarking import counting, slices
-from agd_bench.benchmarking.rungs import Rung, Size, cores
+from agd_bench.benchmarking.rungs import Rung, Size
 from agd_bench.errors import ExecutorError
+from agd_bench.machine import usable_cores
 from agd_bench.scheduling.executing import keep_freed_memory, limit_threads
 
 
@@ -76,9 +77,9 @@ class Crew:
         context = multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
-        for number in range(1 + (cores() if packed else 0)):
+        for number in range(1 + (usable_cores() if packed else 0)):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, device_type, 1 if number else cores(), number), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, device_type, 1 if number else usable_cores(), number), daemon=True)
             process.start()
             theirs.close()
             self._processes.append(process)

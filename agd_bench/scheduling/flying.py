@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agd_bench.errors import ExecutorError
+from agd_bench.machine import usable_cores
 from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, limit_threads, perform
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ThreadExecutor:
     """
 
     def __init__(self, workplace: Workplace, in_flight: int, run_trial: RunTrial | None = None) -> None:
-        device, cores = workplace.torch_device(), _usable_cores()
+        device, cores = workplace.torch_device(), usable_cores()
         if device.type == "cpu" and in_flight * workplace.threads > cores:
             raise ExecutorError(f"{in_flight} trials in flight of {workplace.threads} threads on {cores} cores; ask for fewer")
         self.slots = in_flight
@@ -90,10 +90,6 @@ class ThreadExecutor:
     def close(self) -> None:
         """Wait for what runs, and end."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory(device_type: str) -> int | None:

@@ -38,7 +38,7 @@ def build(architecture, in_channels, num_classes):
 @pytest.fixture(autouse=True)
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as there are threads here."""
-    monkeypatch.setattr(flying, "_usable_cores", lambda: 4)
+    monkeypatch.setattr(flying, "usable_cores", lambda: 4)
 
 
 def trial(**changes: Any) -> Trial:
