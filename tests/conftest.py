@@ -1,8 +1,12 @@
-"""Fixtures for tests of whole reports."""
+"""Threads of the test processes, and fixtures for tests of whole reports."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+
+# Tests run in as many processes as there are cores; with as many threads in each, on a busy machine most of the time went into waiting.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
