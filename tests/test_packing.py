@@ -10,33 +10,16 @@ import pytest
 
 from agd_bench import packing
 from agd_bench.packing import Member, run_replicas
-from agd_bench.records import Trial, TrialResult
+from agd_bench.records import TrialResult
 from agd_bench.training import checkpointing, replicas
 from agd_bench.trial import Workplace, run_trial
+from tests.short_trials import trial
 
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:
     """A CPU with a folder for checkpoints."""
     return Workplace(data_root=tmp_path, device="cpu", checkpoints=tmp_path / "checkpoints", checkpoint_seconds=1e9, exclusive=True)
-
-
-def trial(**changes: Any) -> Trial:
-    """A short training of a small fully connected network on a tenth of the digits."""
-    asked = {
-        "search_space": "fcn",
-        "search_space_label": "fcn",
-        "search_space_options": {"size": 8},
-        "architecture": "3x32",
-        "dataset": "digits",
-        "dataset_share": 0.1,
-        "algorithm": "agd",
-        "algorithm_label": "agd",
-        "epochs": 3,
-        "batch_size": 32,
-        "seed": 0,
-    }
-    return Trial.model_validate({**asked, **changes})
 
 
 def assert_alike(found: TrialResult, expected: TrialResult) -> None:

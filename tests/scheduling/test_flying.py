@@ -23,6 +23,7 @@ from agd_bench.training.data import load_splits
 from agd_bench.training.fitting import Fit
 from agd_bench.trial import Workplace, run_trial
 from tests.scheduling import plans
+from tests.short_trials import trial
 
 DROPPING = '''"""Networks that draw in training."""
 from torch import nn
@@ -39,24 +40,6 @@ def build(architecture, in_channels, num_classes):
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as there are threads here."""
     monkeypatch.setattr(flying, "usable_cores", lambda: 4)
-
-
-def trial(**changes: Any) -> Trial:
-    """A short training on a tenth of the digits."""
-    asked = {
-        "search_space": "fcn",
-        "search_space_label": "fcn",
-        "search_space_options": {"size": 8},
-        "architecture": "3x32",
-        "dataset": "digits",
-        "dataset_share": 0.1,
-        "algorithm": "agd",
-        "algorithm_label": "agd",
-        "epochs": 3,
-        "batch_size": 32,
-        "seed": 0,
-    }
-    return Trial.model_validate({**asked, **changes})
 
 
 def numbers(result: TrialResult) -> tuple[Any, ...]:
