@@ -117,5 +117,7 @@ def _check_facts(module: ModuleType) -> None:
         "STD", lambda values: per_channel(values) and all(0 < value <= 1 for value in values), "a tuple of floats in (0, 1], one a channel"
     )
     fact("FLIP", lambda value: isinstance(value, bool), "True or False")
+    if hasattr(module, "CUTOUT"):
+        fact("CUTOUT", whole(0), "a whole number from 0")
     for name in ("LICENCE", "SOURCE"):
         fact(name, lambda value: isinstance(value, str) and bool(value), "text")

@@ -43,6 +43,7 @@ class ImageSet:
         std: standard deviation of each channel, for pixels in [0, 1]; float32 (C,).
         padding: p, the farthest a crop can lie from the centre, in pixels.
         flip: whether augmentation mirrors every second image left to right.
+        cutout: side of the square that augmentation blanks in each image, in pixels; 0: none.
     """
 
     pixels: Tensor
@@ -51,6 +52,7 @@ class ImageSet:
     std: Tensor
     padding: int = 0
     flip: bool = False
+    cutout: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def resident(
     padding: int,
     device: torch.device | str,
     flip: bool = False,
+    cutout: int = 0,
 ) -> ImageSet:
     """Put a split on a device.
 
@@ -81,6 +84,7 @@ def resident(
         padding: rows and columns of zeros to put on each side, in pixels.
         device: where the split is to live.
         flip: whether augmentation mirrors images.
+        cutout: side of the square that augmentation blanks, in pixels.
     """
     rows = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).to(device)
     return ImageSet(
@@ -90,6 +94,7 @@ def resident(
         std=torch.tensor(std, dtype=torch.float32, device=device),
         padding=padding,
         flip=flip,
+        cutout=cutout,
     )
 
 
@@ -114,49 +119,57 @@ class Drawn:
         order: numbers of the images, int64 (N,).
         corner: row and column of each one's window in the padded image, int64 (N, 2).
         mirrored: whether each is read right to left, bool (N,).
+        centre: row and column of each one's blank square in the window, int64 (N, 2); outside of it where there is none.
     """
 
     order: Tensor
     corner: Tensor
     mirrored: Tensor
+    centre: Tensor
 
     def on(self, device: torch.device) -> Drawn:
         """The same on a device, in tensors of its own."""
-        return Drawn(*(tensor.to(device, copy=True) for tensor in (self.order, self.corner, self.mirrored)))
+        return Drawn(*(tensor.to(device, copy=True) for tensor in (self.order, self.corner, self.mirrored, self.centre)))
 
     def become(self, other: Drawn) -> None:
         """Take over another pass of the same length, in place."""
         self.order.copy_(other.order)
         self.corner.copy_(other.corner)
         self.mirrored.copy_(other.mirrored)
+        self.centre.copy_(other.centre)
 
     def part(self, rows: slice | Tensor) -> Drawn:
         """Some of the images, in their order."""
-        return Drawn(self.order[rows], self.corner[rows], self.mirrored[rows])
+        return Drawn(self.order[rows], self.corner[rows], self.mirrored[rows], self.centre[rows])
 
     def batch(self, images: ImageSet) -> tuple[Tensor, Tensor]:
         """All of them, normalised, float32 (N, C, H, W) in channels_last memory format, and their labels, int64 (N,)."""
-        return _window(images, self.order, self.corner, self.mirrored), images.labels[self.order]
+        pixels = _window(images, self.order, self.corner, self.mirrored)
+        return _blanked(pixels, self.centre, images.cutout), images.labels[self.order]
 
 
 def draw(images: ImageSet, order: Tensor, generator: torch.Generator | None = None, augment: bool = False) -> Drawn:
-    """Draw the crops and flips of a pass, on the CPU, so that a seed gives the same pixels on every device.
+    """Draw the crops, flips and blank squares of a pass, on the CPU, so that a seed gives the same pixels on every device.
 
     Args:
         images: the split.
         order: int64, numbers of the images in the order in which to take them; a permutation for training.
-        generator: on the CPU; gives each image its own crop and flip.
-        augment: whether to crop and flip; otherwise images come as they are and nothing is drawn.
+        generator: on the CPU; gives each image its own crop, flip and square.
+        augment: whether to crop, flip and blank; otherwise images come as they are and nothing is drawn.
     """
     if augment and generator is None:
         raise ValueError("augment=True draws crops and flips: give a generator")
     count, reach = len(order), 2 * images.padding + 1
     corner = torch.full((count, 2), images.padding)
     mirrored = torch.zeros(count, dtype=torch.bool)
+    centre = torch.full((count, 2), -images.cutout)
     if augment:
         corner = torch.randint(reach, (count, 2), generator=generator)
         mirrored = torch.randint(2, (count,), generator=generator).bool() & images.flip
-    return Drawn(order, corner, mirrored)
+        if images.cutout:
+            sides = (side - 2 * images.padding for side in images.pixels.shape[1:3])
+            centre = torch.stack([torch.randint(side, (count,), generator=generator) for side in sides], 1)
+    return Drawn(order, corner, mirrored, centre)
 
 
 def batches(
@@ -210,6 +223,26 @@ def _window(images: ImageSet, chosen: Tensor, corner: Tensor, mirrored: Tensor) 
     return values.view(len(chosen), height, width, channels).permute(0, 3, 1, 2)
 
 
+def _blanked(pixels: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Normalised images with a square of each set to the mean colour, which is 0; what reaches over the border is lost.
+
+    Args:
+        pixels: float32 (N, C, H, W), written to.
+        centre: row and column of the squares' centres, (N, 2).
+        side: of the squares, in pixels; 0: none.
+
+    References:
+        Terrance DeVries, Graham W. Taylor: Improved Regularization of Convolutional Neural Networks with Cutout. arXiv 1708.04552, 2017.
+    """
+    if not side:
+        return pixels
+    down, across = (
+        torch.arange(length, device=pixels.device) - centre[:, place, None] + side // 2 for place, length in enumerate(pixels.shape[2:])
+    )
+    inside = ((down >= 0) & (down < side))[:, :, None] & ((across >= 0) & (across < side))[:, None, :]
+    return pixels.masked_fill_(inside[:, None], 0.0)
+
+
 def load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float, device: torch.device | str) -> Splits:
     """The data set `name` on a device; the two used last stay there, so that a worker loads each of its sets once.
 
@@ -242,14 +275,14 @@ def _load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float,
         fault = fault_of(arrays, split, module)
         if fault:
             raise PluginError(f"data set {name!r}: {fault}")
-    padding, flip = int(getattr(module, "CROP_PADDING", 0)), bool(getattr(module, "FLIP", False))
+    padding, flip, cutout = int(getattr(module, "CROP_PADDING", 0)), bool(getattr(module, "FLIP", False)), int(getattr(module, "CUTOUT", 0))
 
-    def put(split: Split, padding: int = 0, flip: bool = False) -> ImageSet:
+    def put(split: Split, padding: int = 0, flip: bool = False, cutout: int = 0) -> ImageSet:
         images, labels = split
-        return resident(images, labels, mean, std, padding, device, flip)
+        return resident(images, labels, mean, std, padding, device, flip, cutout)
 
     return Splits(
-        train=put(_share_of(arrays["train"], name, share), padding, flip),
+        train=put(_share_of(arrays["train"], name, share), padding, flip, cutout),
         val=put(_share_of(arrays["val"], name, share, LEAST_VALIDATION)),
         test=put(arrays["test"]),
     )

@@ -87,6 +87,37 @@ def test_each_image_has_a_crop_and_a_flip_of_its_own() -> None:
         assert abs(np.corrcoef(column[:-1], column[1:])[0, 1]) < 5 / np.sqrt(count)
 
 
+def blanked(count: int, side: int) -> Array:
+    """Where white images of 8 x 6 have a hole after augmentation, bool (count, 8, 6); normalised, white is 1 and the mean is 0."""
+    white = np.full((count, 1, 8, 6), 255, dtype=np.uint8)
+    split = resident(white, np.zeros(count, dtype=np.int64), (0.5,), (0.5,), 0, "cpu", cutout=side)
+    plain = torch.cat([batch for batch, _ in batches(split, 512, torch.arange(count))])
+    assert torch.equal(plain, torch.ones_like(plain))
+    drawn = batches(split, 512, torch.arange(count), torch.Generator().manual_seed(0), augment=True)
+    seen = torch.cat([batch for batch, _ in drawn])[:, 0]
+    assert np.unique(seen).tolist() == [0.0, 1.0]
+    return (seen == 0).numpy()
+
+
+def test_cutout_blanks_one_square_that_the_border_cuts() -> None:
+    """Each hole is a rectangle: of 3 x 3 pixels inside, less at the border, never nothing."""
+    shapes = set()
+    for hole in blanked(2_000, side=3):
+        rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+        assert hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        shapes.add((rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1))
+    assert shapes == {(2, 2), (2, 3), (3, 2), (3, 3)}
+
+
+def test_centres_of_cutout_are_equally_frequent() -> None:
+    """A hole of one pixel is its centre: all 48 places come alike, and neighbours in a batch are independent."""
+    count = 20_000
+    places = blanked(count, side=1).reshape(count, -1).argmax(1)
+    counts = np.bincount(places, minlength=48)
+    assert np.abs(counts - count / 48).max() < 5 * np.sqrt(count / 48)
+    assert abs(np.corrcoef(places[:-1], places[1:])[0, 1]) < 5 / np.sqrt(count)
+
+
 def test_a_seed_gives_the_same_pixels_and_another_seed_others() -> None:
     """All randomness comes from the generator; torch's global one is not touched."""
     split, _ = random_split(30)
@@ -177,12 +208,19 @@ def load(root):
 
 
 def test_a_plugin_of_a_folder_loads(tmp_path: Path) -> None:
-    """Crops and flips that it does not state are none."""
+    """Crops, flips and cutout that it does not state are none."""
     (tmp_path / "mine.py").write_text(PLUGIN.replace("{change}", "pass"))
     splits = load_splits("mine", tmp_path, (tmp_path,), 1.0, "cpu")
-    assert (splits.train.padding, splits.train.flip) == (0, False)
+    assert (splits.train.padding, splits.train.flip, splits.train.cutout) == (0, False, 0)
     with pytest.raises(UnknownNameError):
         load_splits("minx", tmp_path, (tmp_path,), 1.0, "cpu")
+
+
+def test_cutout_is_for_training_images_alone(tmp_path: Path) -> None:
+    """What a plug-in states is blanked in the split that is augmented."""
+    (tmp_path / "mine.py").write_text(PLUGIN.replace("{change}", "pass") + "CUTOUT = 2\n")
+    splits = load_splits("mine", tmp_path, (tmp_path,), 1.0, "cpu")
+    assert (splits.train.cutout, splits.val.cutout, splits.test.cutout) == (2, 0, 0)
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 900), (0.5, 450), (0.25, LEAST_VALIDATION)])

@@ -17,6 +17,7 @@ MEAN = (0.5,)  # of the training pixels in [0, 1], one a channel
 STD = (0.27,)
 CROP_PADDING = 0  # pixels that augmentation pads before it crops; 0: none
 FLIP = False  # whether augmentation mirrors images: not where that would change the class
+CUTOUT = 0  # side of the square that augmentation blanks in each image, in pixels; 0: none
 LICENCE = "CC0"
 SOURCE = "drawn by this file"
 
