@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 from agd_bench.errors import InputError
 from agd_bench.records import Plan
+from agd_bench.scheduling.kinds import Comparison, comparison_of
 
 
 class Part(NamedTuple):
@@ -45,19 +46,18 @@ def part_of(plan: Plan, part: Part) -> Plan:
         raise InputError(
             "adaptive seeds look at the results of all architectures and cannot be divided; give a number of seeds, or no part"
         )
-    places: dict[tuple[str, str, str], dict[str, int]] = {}
+    places: dict[Comparison, dict[str, int]] = {}
     kept = []
     trained = {trial.id: trial.architecture for trial in plan.trials}
     for trial in plan.trials:
         architecture = trained[trial.representative or trial.id]
-        own = places.setdefault((trial.search_space_label, trial.dataset, trial.profile), {})
+        own = places.setdefault(comparison_of(trial), {})
         if own.setdefault(architecture, len(own)) % part.of == part.number - 1:
             kept.append(trial)
-    counts: dict[tuple[str, str, str, str], int] = {}
+    counts: dict[tuple[Comparison, str], int] = {}
     studies = []
     for study in plan.studies:
-        first = study.final[0]
-        group = (first.search_space_label, first.dataset, first.profile, study.algorithm_label)
+        group = (comparison_of(study.final[0]), study.algorithm_label)
         counts[group] = counts.get(group, -1) + 1
         if counts[group] % part.of == part.number - 1:
             studies.append(study)

@@ -40,7 +40,7 @@ class _Running:
     device: Device
     number: int
     exclusive: bool
-    pack: int = 1
+    sharers: int = 1
 
 
 class Run:
@@ -226,15 +226,16 @@ class Run:
 
     def _start(self, trial: Trial, worker: str, pack: int = 1) -> Task:
         standing = self._queue.standings[trial.id]
-        attempt, deadline = standing.attempts + 1, pack * self._deadlines.seconds(trial)
-        self._store.start(trial, attempt, worker, deadline)
-        self._queue.standings[trial.id] = standing._replace(attempts=attempt)
         device = self._executor.device_of(worker)
         number = self._sharing.number(device)
+        attempt, sharers = standing.attempts + 1, pack * number  # each of them may take so many times as long as alone
+        deadline = sharers * self._deadlines.seconds(trial)
+        self._store.start(trial, attempt, worker, deadline)
+        self._queue.standings[trial.id] = standing._replace(attempts=attempt)
         full = len(self._at_work(device)) + 1 >= number
         exclusive = device.slots > 1 and (number == 1 or self._sharing.is_timed(trial, device) or standing.out_of_memory > 0)
         judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts have it easier than their number says
-        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, device, judged, exclusive, pack)
+        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, device, judged, exclusive, sharers)
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
         return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)
@@ -259,7 +260,7 @@ class Run:
         self._meter.stopped(running.trial)
         self._sharing.note(running.device, running.number, outcome.result)
         if outcome.result.status == "done" and running.attempt == 1:
-            self._deadlines.note(running.trial, outcome.result.total_seconds)
+            self._deadlines.note(running.trial, outcome.result.total_seconds, outcome.result.forward_flops)
         self._ended(running.trial, running.attempt, outcome.result)
 
     def _with_sampler(self, trial: Trial, result: TrialResult) -> TrialResult:
@@ -288,7 +289,7 @@ class Run:
         """Attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
         now = time.monotonic()
         for running in list(self._running.values()):
-            allowed = min(running.deadline_seconds, running.pack * self._deadlines.seconds(running.trial))
+            allowed = min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
             if now - running.since > allowed + self._grace:
                 self._executor.kill(running.trial.id)
                 self._lose(running, f"no answer {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force")

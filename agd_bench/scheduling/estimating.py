@@ -22,6 +22,7 @@ from agd_bench import cost
 from agd_bench.errors import AgdBenchError, Diverged, Refused, TrialOutcome
 from agd_bench.plugins import ranges_of
 from agd_bench.records import Plan, Scalar, Sweep, Trial
+from agd_bench.scheduling.kinds import Comparison, comparison_of
 from agd_bench.training import fitting
 from agd_bench.training.averaging import refreshed_images
 from agd_bench.training.capturing import capture_of
@@ -182,16 +183,16 @@ def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] =
         `problem` (why there is no estimate: the plug-in raised; else empty).
     """
     finished, studies = set(done), {study.key for study in plan.studies}
-    cells: dict[tuple[str, str, str, str], list[Trial]] = {}
+    cells: dict[tuple[Comparison, str], list[Trial]] = {}
     for trial in plan.all_trials:
         if trial.id not in finished and trial.representative is None:
-            cells.setdefault((trial.search_space_label, trial.dataset, trial.profile, trial.algorithm_label), []).append(trial)
+            cells.setdefault((comparison_of(trial), trial.algorithm_label), []).append(trial)
     local = replace(workplace, checkpoints=None)
     rows = []
     with torch.random.fork_rng():
         threads = torch.get_num_threads()
         torch.set_num_threads(workplace.threads)
-        for (space, dataset, profile, algorithm), trials in cells.items():
+        for ((space, dataset, profile), algorithm), trials in cells.items():
             problem = ""
             try:
                 seconds, flops = _estimate_cells([_with_placeholder(trial, local) for trial in trials], local)

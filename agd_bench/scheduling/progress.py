@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agd_bench.records import Plan, Trial, TrialResult
+from agd_bench.scheduling.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
     from agd_bench.store import Standing
@@ -56,8 +57,6 @@ class Snapshot:
 
 
 Observer = Callable[[Event | None, Snapshot], None]
-Kind = tuple[str, str]
-"""Label of the algorithm and purpose: what a trial's time is estimated by."""
 
 
 class Meter:
@@ -82,14 +81,14 @@ class Meter:
             standing = standings[trial.id]
             self._counts[standing.status] += 1
             if standing.status == "pending":
-                self._left[_kind(trial)] += trial.representative is None
+                self._left[kind_of(trial)] += trial.representative is None
             else:
                 self._note(trial, standing.status, standing.val_accuracy, standing.total_seconds)
 
     def _note(self, trial: Trial, status: str, val_accuracy: float | None, total_seconds: float | None) -> None:
         if total_seconds:
-            self._seconds[_kind(trial)] += total_seconds  # type: ignore[assignment]
-            self._timed[_kind(trial)] += 1
+            self._seconds[kind_of(trial)] += total_seconds  # type: ignore[assignment]
+            self._timed[kind_of(trial)] += 1
         best = self._best.get(trial.algorithm_label)
         if status == "done" and val_accuracy is not None and (best is None or val_accuracy > best[0]):
             self._best[trial.algorithm_label] = (val_accuracy, trial.architecture)
@@ -110,7 +109,7 @@ class Meter:
         """pending (or running, after `stopped`) → how it ended."""
         self._counts["pending"] -= 1
         self._counts[result.status] += 1
-        self._left[_kind(trial)] -= trial.representative is None
+        self._left[kind_of(trial)] -= trial.representative is None
         self._note(trial, result.status, result.val_accuracy, result.total_seconds)
 
     def snapshot(self, slots: int) -> Snapshot:
@@ -135,20 +134,15 @@ class Meter:
         if not self._timed:
             return None
         work = sum(count * self._mean(kind) for kind, count in self._left.items())
-        under_way = sum(min(now - since, self._mean(_kind(trial))) for trial, since in self._running.values())
+        under_way = sum(min(now - since, self._mean(kind_of(trial))) for trial, since in self._running.values())
         return max(0.0, work - under_way) / max(1, slots)
 
     def _mean(self, kind: Kind) -> float:
-        """Mean seconds of the kind, else of the algorithm, else of all."""
-        for kinds in ([kind], [other for other in self._timed if other[0] == kind[0]], list(self._timed)):
-            if timed := _sum(self._timed, kinds):
-                return _sum(self._seconds, kinds) / timed
-        return 0.0
-
-
-def _kind(trial: Trial) -> Kind:
-    return trial.algorithm_label, trial.purpose
-
-
-def _sum(counter: Counter[Kind], kinds: Iterable[Kind]) -> float:
-    return sum(counter[kind] for kind in kinds)
+        """Mean seconds of the kind; none are known: by epochs, of its algorithm in the comparison, of the algorithm, of all."""
+        if self._timed[kind]:
+            return self._seconds[kind] / self._timed[kind]
+        near = [other for other in self._timed if other.algorithm == kind.algorithm]
+        nearest = [other for other in near if other.comparison == kind.comparison]
+        others = nearest or near or list(self._timed)
+        epochs = sum(self._timed[other] * other.epochs for other in others)
+        return kind.epochs * sum(self._seconds[other] for other in others) / epochs

@@ -14,6 +14,7 @@ import pandas as pd
 
 from agd_bench.analysis.allocating import METRIC, next_seeds
 from agd_bench.records import TERMINAL, AdaptiveSeeds, Plan, Trial
+from agd_bench.scheduling.kinds import Comparison, comparison_of
 from agd_bench.store import Standing
 
 
@@ -80,10 +81,10 @@ class Seeding:
         self._groups: dict[str, _Group] = {}
         if self._rule is None:
             return
-        finals: dict[tuple[str, str, str], list[Trial]] = {}
+        finals: dict[Comparison, list[Trial]] = {}
         for trial in plan.all_trials:
             if trial.purpose == "final":
-                finals.setdefault((trial.search_space_label, trial.dataset, trial.profile), []).append(trial)
+                finals.setdefault(comparison_of(trial), []).append(trial)
         for trials in finals.values():
             self._groups |= dict.fromkeys((trial.id for trial in trials), _Group(trials))
 

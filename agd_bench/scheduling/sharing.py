@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from agd_bench.records import Plan, Trial, TrialResult
 from agd_bench.scheduling.executing import Device
+from agd_bench.scheduling.kinds import Comparison, comparison_of
 
 TIMED_ARCHITECTURES = 4
 HEADROOM = 1.25
@@ -73,12 +74,12 @@ class Sharing:
     """
 
     def __init__(self, plan: Plan, timed: int = TIMED_ARCHITECTURES) -> None:
-        first: dict[tuple[str, str, str], dict[str, None]] = {}
+        first: dict[Comparison, dict[str, None]] = {}
         finals = [trial for trial in plan.all_trials if trial.purpose == "final" and trial.seed == plan.sweep.seeds[0]]
         for trial in finals:
-            first.setdefault(_group(trial), {})[trial.architecture] = None
+            first.setdefault(comparison_of(trial), {})[trial.architecture] = None
         chosen = {group: set(list(architectures)[:timed]) for group, architectures in first.items()}
-        self._timed = {trial.id for trial in finals if trial.architecture in chosen[_group(trial)]}
+        self._timed = {trial.id for trial in finals if trial.architecture in chosen[comparison_of(trial)]}
         self._levels: dict[str, _Level] = {}
 
     def number(self, device: Device) -> int:
@@ -130,7 +131,3 @@ class Sharing:
         else:
             level.before, level.number = (level.number, rate), min(2 * level.number, most)
         level.work, level.seconds, level.ended = 0.0, 0.0, 0
-
-
-def _group(trial: Trial) -> tuple[str, str, str]:
-    return trial.search_space_label, trial.dataset, trial.profile

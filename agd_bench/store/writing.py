@@ -70,6 +70,7 @@ class Standing(NamedTuple):
         total_seconds: of the attempt that ended.
         train_loss: mean over the last epoch.
         reason: why it ended as it did.
+        forward_flops: of one image through its network.
     """
 
     status: str = "pending"
@@ -81,6 +82,7 @@ class Standing(NamedTuple):
     total_seconds: float | None = None
     train_loss: float | None = None
     reason: str = ""
+    forward_flops: int | None = None
 
 
 def _make_folder(folder: Path) -> Path:
@@ -231,6 +233,7 @@ class Store:
                 total_seconds=row.total_seconds,
                 train_loss=row.train_loss,
                 reason=row.reason,
+                forward_flops=row.forward_flops,
             )
             for row in rows
         }

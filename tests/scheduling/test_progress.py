@@ -1,10 +1,9 @@
-"""How far a run is, and how long a trial may take."""
+"""How far a run is."""
 
 from __future__ import annotations
 
 import pytest
 
-from agd_bench.scheduling.deadlines import LEAST_SECONDS, UNKNOWN_SECONDS, Deadlines
 from agd_bench.scheduling.progress import Meter
 from agd_bench.store import Standing
 from tests.scheduling.plans import accuracy_of, plan, result_of
@@ -79,29 +78,13 @@ def test_nothing_is_left_when_all_ended() -> None:
     assert meter.snapshot(1).remaining_seconds == 0.0
 
 
-def test_a_deadline_is_a_multiple_of_the_median_of_its_kind() -> None:
-    """At least ten minutes, a day while nothing is known, and the sweep's own where it has one."""
-    planned = plan()
-    trial = planned.trials[0]
-    fresh = {one.id: Standing() for one in planned.all_trials}
-    deadlines = Deadlines(planned, fresh)
-    assert deadlines.seconds(trial) == UNKNOWN_SECONDS
-    deadlines.note(trial, 1.0)
-    assert deadlines.seconds(trial) == LEAST_SECONDS
-    deadlines.note(trial, 100.0)
-    deadlines.note(trial, 5000.0)
-    assert deadlines.seconds(trial) == 2000.0
-    assert deadlines.seconds(trial.model_copy(update={"dataset": "larger"})) == UNKNOWN_SECONDS
-    assert Deadlines(plan(deadline_seconds=3.0), fresh).seconds(trial) == 3.0
-
-
-def test_deadlines_judge_by_whole_trials_alone() -> None:
-    """Diverged trials end early and resumed attempts are short: neither says how long a trial takes."""
-    planned = plan()
-    first, second, third = planned.trials[:3]
-    standings = {one.id: Standing() for one in planned.all_trials} | {
-        first.id: Standing("diverged", 1, total_seconds=1.0),
-        second.id: Standing("done", 2, total_seconds=1.0),
-        third.id: Standing("done", 1, total_seconds=300.0),
-    }
-    assert Deadlines(planned, standings).seconds(first) == 6000.0
+def test_the_time_left_counts_epochs_where_a_kind_is_unknown() -> None:
+    """Finals of fifty times the epochs are expected to take fifty times as long as the tuning trials that are known."""
+    planned = plan(architectures=1, seeds=1, rounds=2)
+    study = planned.studies[0]
+    long = study.final[0].model_copy(update={"epochs": 100})
+    planned = planned.model_copy(update={"trials": (), "studies": (study.model_copy(update={"final": (long,)}),)})
+    meter = Meter(planned, {trial.id: Standing() for trial in planned.all_trials}, Clock())
+    tuning = study.rounds[0][0]
+    meter.ended(tuning, result_of(tuning, 10.0))
+    assert meter.snapshot(1).remaining_seconds == pytest.approx(10.0 + 50 * 10.0)

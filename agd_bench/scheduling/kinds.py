@@ -1,0 +1,34 @@
+"""What kind of trial a trial is: the one answer behind deadlines, the time left, timed trials and parts of a plan."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agd_bench.records import Trial
+
+
+class Comparison(NamedTuple):
+    """What trials are compared within: their algorithms and architectures are ranked against each other."""
+
+    search_space: str
+    dataset: str
+    profile: str
+
+
+class Kind(NamedTuple):
+    """What a trial does, its architecture and seed apart: trials of a kind take about equally long per FLOP."""
+
+    comparison: Comparison
+    algorithm: str
+    purpose: str
+    epochs: int
+
+
+def comparison_of(trial: Trial) -> Comparison:
+    """The comparison that the trial belongs to."""
+    return Comparison(trial.search_space_label, trial.dataset, trial.profile)
+
+
+def kind_of(trial: Trial) -> Kind:
+    """The kind of the trial."""
+    return Kind(comparison_of(trial), trial.algorithm_label, trial.purpose, trial.epochs)
