@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from agd_bench.scheduling.progress import Observer
-    from agd_bench.scheduling.running import ExecutorName
+    from agd_bench.scheduling.runs import ExecutorName
     from agd_bench.trial import Workplace
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -109,9 +109,9 @@ def run(
         AgdBenchError: as its kinds say; what was finished is kept.
         KeyboardInterrupt: as it came; the same call goes on from there.
     """
-    from agd_bench.scheduling.dividing import Part
-    from agd_bench.scheduling.running import run as run_plan
-    from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES
+    from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES
+    from agd_bench.scheduling.partition import Part
+    from agd_bench.scheduling.runs import run as run_plan
 
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     own = None if part is None else Part.parse(part)
@@ -198,10 +198,10 @@ def estimate(
         folders: further plug-ins' folders by kind.
 
     Returns:
-        The table of `scheduling.estimating.estimate`, and the trials at a time that it counts on.
+        The table of `scheduling.estimate.estimate_plan`, and the trials at a time that it counts on.
     """
-    from agd_bench.scheduling.estimating import estimate as estimate_plan
-    from agd_bench.scheduling.running import fetch_datasets
+    from agd_bench.scheduling.estimate import estimate_plan
+    from agd_bench.scheduling.runs import fetch_datasets
 
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name

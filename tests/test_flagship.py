@@ -47,7 +47,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        for module in ("agd_bench.sweeping", "agd_bench.scheduling.driving"):
+        for module in ("agd_bench.sweeping", "agd_bench.scheduling.driver"):
             monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: self.now))
 
     def tell(self, event: Any, snapshot: Any) -> None:

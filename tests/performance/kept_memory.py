@@ -23,7 +23,7 @@ import torch
 from agd_bench.benchmarking import slices
 from agd_bench.benchmarking.rungs import Size, ladder
 from agd_bench.records import Precision
-from agd_bench.scheduling.executing import keep_freed_memory, limit_threads
+from agd_bench.scheduling.executors.protocol import keep_freed_memory, limit_threads
 
 Optimizer = Literal["sgd", "agd"]
 CELL = "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|nor_conv_1x1~0|nor_conv_1x1~1|skip_connect~2|"

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agd_bench.scheduling import pooling
-from agd_bench.scheduling.driving import Run
+from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.executors import ray_pool
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.store import Store, load_results
 from tests.scheduling import plans
@@ -32,7 +32,7 @@ WORKERS = 2
 TARGET_MILLISECONDS, TARGET_RATIO = 5.0, 0.1
 
 
-def time_ours(executor: pooling.RayExecutor) -> float:
+def time_ours(executor: ray_pool.RayExecutor) -> float:
     """Seconds per trial of a plan of empty trials on a pool that is up."""
     planned = plans.plan(architectures=OURS, seeds=1, rounds=0)
     stamps: list[float] = []
@@ -78,12 +78,12 @@ def time_tune(trials: int, reuse: bool) -> float:
 def main() -> None:
     """Time both sides in alternating rounds and print medians and ratios."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    pooling.connect("local")
+    ray_pool.connect("local")
     ours, reused = [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
             # The pool gives its cores back each time, as Tune would wait for them.
-            executor = pooling.RayExecutor(plans.workplace(Path(folder)), plans.succeed, num_workers=WORKERS)
+            executor = ray_pool.RayExecutor(plans.workplace(Path(folder)), plans.succeed, num_workers=WORKERS)
             while len(executor.idle) < WORKERS:
                 executor.wait(1.0)
             ours.append(1e3 * time_ours(executor))

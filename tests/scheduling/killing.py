@@ -12,7 +12,7 @@ from agd_bench.datasets import data_root
 from agd_bench.planning import plan
 from agd_bench.records import Plan, Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Event, Snapshot
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.runs import run
 from agd_bench.training import checkpointing
 from agd_bench.trial import Workplace, run_trial
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agd_bench.records import Plan
-from agd_bench.scheduling.driving import Run
-from agd_bench.scheduling.executing import Device, InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.executors.protocol import Device, InProcessExecutor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.store import Store
 from tests.scheduling.plans import HashTuner, result_of

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agd_bench.records import Plan, Trial
-from agd_bench.scheduling import driving
+from agd_bench.scheduling import driver
 from agd_bench.scheduling.deadlines import LEAST_SECONDS, UNKNOWN_SECONDS, Deadlines
-from agd_bench.scheduling.executing import Outcome, Task
+from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.scheduling.kinds import kind_of
 from agd_bench.store import Standing, load_results
 from tests.scheduling.plans import plan, result_of
@@ -94,7 +94,7 @@ class Clock:
 def test_short_tuning_trials_kill_no_long_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After tuning trials of one second, finals that take well over ten minutes end as they should."""
     clock = Clock()
-    monkeypatch.setattr(driving, "time", clock)
+    monkeypatch.setattr(driver, "time", clock)
     planned = with_long_finals(plan(architectures=1, rounds=6))
     asked: Counter[str] = Counter()
 

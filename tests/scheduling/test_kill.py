@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from agd_bench.datasets import data_root
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.runs import run
 from agd_bench.store import Results, load_results
 from agd_bench.trial import Workplace
 from tests.scheduling.killing import die_after_first_checkpoint, small_plan

@@ -7,17 +7,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tests.scheduling.test_queue import drain, fresh
 
 from agd_bench.planning import plan as plan_of
 from agd_bench.records import Sweep, Trial
-from agd_bench.scheduling.executing import Outcome, Task, perform
-from agd_bench.scheduling.queueing import Queue
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.executors.protocol import Outcome, Task, perform
+from agd_bench.scheduling.queue import Queue
+from agd_bench.scheduling.runs import run
 from agd_bench.store import Results, Standing, load_results
 from agd_bench.training import replicas
 from agd_bench.trial import Workplace
 from tests.scheduling import plans
-from tests.scheduling.test_queueing import drain, fresh
 
 
 def queue_of(**changes: Any) -> tuple[Queue, list[Trial]]:

@@ -10,8 +10,8 @@ import pytest
 
 from agd_bench.errors import DatasetError, StorageFullError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling.driving import OUT_OF_TIME, UNNEEDED, Run
-from agd_bench.scheduling.executing import InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.driver import OUT_OF_TIME, UNNEEDED, Run
+from agd_bench.scheduling.executors.protocol import InProcessExecutor, Outcome, Task
 from agd_bench.store import Store, load_results, status
 from tests.scheduling.plans import ADAPTIVE, HashTuner, miss_data, plan, result_of, uneven, workplace
 from tests.scheduling.scripted import Scripted, drive, good

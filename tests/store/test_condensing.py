@@ -10,7 +10,7 @@ import pytest
 from agd_bench.errors import StoreDamagedError
 from agd_bench.leaderboard import publish_results
 from agd_bench.records import CurvePoint
-from agd_bench.scheduling.executing import Outcome, Task
+from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.store import EVIDENCE, TABLES, Results, condense, load_results
 from agd_bench.store.columns import Table
 from agd_bench.store.condensing import expand

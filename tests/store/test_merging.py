@@ -11,8 +11,8 @@ import pytest
 from agd_bench.errors import InputError, RunChangedError
 from agd_bench.leaderboard import publish_results
 from agd_bench.records import Plan
-from agd_bench.scheduling.dividing import Part, part_of
-from agd_bench.scheduling.driving import Run
+from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.partition import Part, part_of
 from agd_bench.store import Results, Store, check_same_sweep, export, join, load_results, merge_into
 from tests.scheduling import plans
 from tests.scheduling.scripted import Scripted, good

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agd_bench.errors import ExecutorError
 from agd_bench.machine import usable_cores
-from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, limit_threads, perform
+from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task, limit_threads, perform
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace

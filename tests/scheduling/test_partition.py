@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agd_bench.errors import InputError
-from agd_bench.scheduling.dividing import Part, part_of
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.partition import Part, part_of
+from agd_bench.scheduling.runs import run
 from agd_bench.store import Store, load_results
 from tests.scheduling import plans
 

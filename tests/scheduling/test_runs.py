@@ -12,7 +12,7 @@ from agd_bench.errors import DatasetError, InputError, UnknownNameError
 from agd_bench.planning import plan
 from agd_bench.records import Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Snapshot
-from agd_bench.scheduling.running import fetch_datasets, run
+from agd_bench.scheduling.runs import fetch_datasets, run
 from agd_bench.store import load_results
 from tests.plugin_folders import write_plugins
 from tests.scheduling import plans

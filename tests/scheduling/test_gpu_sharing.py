@@ -10,11 +10,11 @@ import pytest
 
 from agd_bench.errors import InputError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling.driving import Run
-from agd_bench.scheduling.executing import Device, Outcome, Task, perform
-from agd_bench.scheduling.pooling import workers_per_gpu
-from agd_bench.scheduling.running import run
-from agd_bench.scheduling.sharing import CONTEXT_BYTES, Sharing, capacity
+from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.executors.protocol import Device, Outcome, Task, perform
+from agd_bench.scheduling.executors.ray_pool import workers_per_gpu
+from agd_bench.scheduling.gpu_sharing import CONTEXT_BYTES, Sharing, capacity
+from agd_bench.scheduling.runs import run
 from agd_bench.store import Results, Store, load_results
 from tests.scheduling import plans
 

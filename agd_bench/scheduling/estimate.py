@@ -166,7 +166,7 @@ def _is_certain(trial: Trial, sweep: Sweep) -> bool:
     return sweep.adaptive_seeds is None or trial.purpose == "tuning" or trial.seed < sweep.adaptive_seeds.first
 
 
-def estimate(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] = ()) -> pd.DataFrame:
+def estimate_plan(plan: Plan, workplace: Workplace, slots: int, done: Iterable[str] = ()) -> pd.DataFrame:
     """What is still to be trained and what that takes here.
 
     Args:

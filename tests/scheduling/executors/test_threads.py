@@ -13,10 +13,10 @@ import torch
 from agd_bench.algorithms import agd
 from agd_bench.errors import ExecutorError, InputError, OutOfMemory
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling import flying
-from agd_bench.scheduling.executing import Task
-from agd_bench.scheduling.flying import ThreadExecutor
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.executors import threads
+from agd_bench.scheduling.executors.protocol import Task
+from agd_bench.scheduling.executors.threads import ThreadExecutor
+from agd_bench.scheduling.runs import run
 from agd_bench.store import load_results
 from agd_bench.training.coexisting import draws
 from agd_bench.training.data import load_splits
@@ -39,7 +39,7 @@ def build(architecture, in_channels, num_classes):
 @pytest.fixture(autouse=True)
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as there are threads here."""
-    monkeypatch.setattr(flying, "usable_cores", lambda: 4)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 4)
 
 
 def numbers(result: TrialResult) -> tuple[Any, ...]:
@@ -133,7 +133,7 @@ def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
     from agd_bench.records import Sweep
 
     asked = {
-        "name": "flying",
+        "name": "threads",
         "search_spaces": [{"name": "fcn", "architectures": ["2x32", "3x16"], "options": {"size": 8}}],
         "datasets": [{"name": "digits", "share": 0.1}],
         "algorithms": [{"name": "agd"}, {"name": "sgd"}],

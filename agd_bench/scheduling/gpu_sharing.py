@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agd_bench.records import Plan, Trial, TrialResult
-from agd_bench.scheduling.executing import Device
+from agd_bench.scheduling.executors.protocol import Device
 from agd_bench.scheduling.kinds import Comparison, comparison_of
 
 TIMED_ARCHITECTURES = 4

@@ -10,8 +10,8 @@ import torch
 
 from agd_bench.planning import Folders, plan
 from agd_bench.records import Sweep
-from agd_bench.scheduling import estimating
-from agd_bench.scheduling.estimating import estimate
+from agd_bench.scheduling import estimate as estimate_module
+from agd_bench.scheduling.estimate import estimate_plan
 from agd_bench.training.capturing import Capture
 from agd_bench.trial import Workplace, run_trial
 from tests.training.recording import TapeRecorder
@@ -32,7 +32,7 @@ SWEEP = Sweep.model_validate(
 def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> None:
     """All architectures of a small plan are counted, so the FLOPs are exact; seconds divide among the slots."""
     made, workplace = plan(SWEEP), Workplace(data_root=tmp_path, device="cpu")
-    table = estimate(made, workplace, slots=2).set_index("algorithm")
+    table = estimate_plan(made, workplace, slots=2).set_index("algorithm")
     assert list(table["tuning_trials"]) == [0, 6]
     assert list(table["final_trials"]) == [6, 6]
     charged = sum(run_trial(trial, workplace).flops or 0 for trial in made.trials)
@@ -53,18 +53,18 @@ def test_captured_steps_are_timed_as_they_are_replayed(tmp_path: Path, monkeypat
             replays.append(self.replays - before)
             return told
 
-    monkeypatch.setattr(estimating, "capture_of", lambda fit, device: (Counted(fit, TapeRecorder()), ""))
-    table = estimate(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), slots=1)
+    monkeypatch.setattr(estimate_module, "capture_of", lambda fit, device: (Counted(fit, TapeRecorder()), ""))
+    table = estimate_plan(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), slots=1)
     assert (table["device_seconds"] > 0).all()
-    assert set(replays[1::2]) == {estimating.TIMED_STEPS}
-    assert max(replays[::2]) < estimating.TIMED_STEPS
+    assert set(replays[1::2]) == {estimate_module.TIMED_STEPS}
+    assert max(replays[::2]) < estimate_module.TIMED_STEPS
 
 
 def test_refreshing_statistics_is_counted(tmp_path: Path) -> None:
     """An optimizer that averages pays for batch normalisation's statistics before each evaluation, and its estimate says so."""
     asked = Sweep.model_validate({**SWEEP.model_dump(), "algorithms": [{"name": "schedule_free_sgd"}]})
     made, workplace = plan(asked), Workplace(data_root=tmp_path, device="cpu")
-    table = estimate(made, workplace, slots=1)
+    table = estimate_plan(made, workplace, slots=1)
     charged = sum(run_trial(trial, workplace).flops or 0 for trial in made.trials)
     assert table["flops"].sum() == pytest.approx(charged, rel=1e-9)
 
@@ -96,7 +96,7 @@ def test_a_rate_that_diverges_ends_no_plan(tmp_path: Path, choices: list[float])
     folders: Folders = {"algorithms": (tmp_path,)}
     asked = {**SWEEP.model_dump(), "algorithms": [{"name": "wild", "tuning_trials": len(choices), "sampler": "grid"}]}
     made = plan(Sweep.model_validate(asked), folders)
-    (row,) = estimate(made, Workplace(data_root=tmp_path, device="cpu", folders=folders), 1).to_dict("records")
+    (row,) = estimate_plan(made, Workplace(data_root=tmp_path, device="cpu", folders=folders), 1).to_dict("records")
     assert row["problem"] == ""
     assert row["device_seconds"] > 0
 
@@ -107,15 +107,15 @@ def test_a_plug_in_without_a_network_is_a_problem_and_no_end(tmp_path: Path) -> 
     (tmp_path / "wild.py").write_text(text)
     folders: Folders = {"algorithms": (tmp_path,)}
     made = plan(Sweep.model_validate({**SWEEP.model_dump(), "algorithms": [{"name": "wild"}]}), folders)
-    (row,) = estimate(made, Workplace(data_root=tmp_path, device="cpu", folders=folders), 1).to_dict("records")
+    (row,) = estimate_plan(made, Workplace(data_root=tmp_path, device="cpu", folders=folders), 1).to_dict("records")
     assert "prepare() of the algorithm 'wild' returned NoneType" in row["problem"]
 
 
 def test_what_is_done_is_left_out(tmp_path: Path) -> None:
     """A finished run needs nothing more, and the table says so by having no rows."""
     made, workplace = plan(SWEEP), Workplace(data_root=tmp_path, device="cpu")
-    assert estimate(made, workplace, 1, done=[trial.id for trial in made.all_trials]).empty
-    some = estimate(made, workplace, 1, done=[trial.id for trial in made.trials])
+    assert estimate_plan(made, workplace, 1, done=[trial.id for trial in made.all_trials]).empty
+    some = estimate_plan(made, workplace, 1, done=[trial.id for trial in made.trials])
     assert list(some["algorithm"]) == ["sgd_tuned"]
 
 
@@ -123,10 +123,10 @@ def test_adaptive_seeds_give_a_range(tmp_path: Path) -> None:
     """Tuning and the first seeds are spent in any case, the others perhaps; without adaptive seeds all of it is."""
     asked = Sweep.model_validate({**SWEEP.model_dump(), "seeds": "adaptive", "adaptive_seeds": {"most": 6}})
     made, workplace = plan(asked), Workplace(data_root=tmp_path, device="cpu")
-    table = estimate(made, workplace, 1).set_index("algorithm")
+    table = estimate_plan(made, workplace, 1).set_index("algorithm")
     assert list(table["final_trials"]) == [18, 18]
     assert table["least_share"].to_dict() == {"agd": 6 / 18, "sgd_tuned": (6 + 6) / (18 + 6)}
-    begun = estimate(made, workplace, 1, done=[trial.id for trial in made.all_trials if trial.seed < 2])
+    begun = estimate_plan(made, workplace, 1, done=[trial.id for trial in made.all_trials if trial.seed < 2])
     assert begun.set_index("algorithm")["least_share"].to_dict() == {"agd": 0.0, "sgd_tuned": 6 / 18}
 
 
@@ -135,13 +135,13 @@ def test_estimating_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    estimate(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), 1)
+    estimate_plan(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), 1)
     assert torch.equal(torch.rand(2), expected)
 
 
 def test_what_the_optimizer_refuses_costs_nothing(tmp_path: Path) -> None:
     """A network that an algorithm prepares and then has no optimizer for is a refused row, and no reason to stop the estimate."""
     asked = {**SWEEP.model_dump(), "algorithms": [{"name": "dsgd_heuristic"}], "profiles": ["as-published", "matrix-only"]}
-    table = estimate(plan(Sweep.model_validate(asked)), Workplace(data_root=tmp_path, device="cpu"), 1).set_index("profile")
+    table = estimate_plan(plan(Sweep.model_validate(asked)), Workplace(data_root=tmp_path, device="cpu"), 1).set_index("profile")
     assert table["device_seconds"].gt(0).to_dict() == {"as-published": False, "matrix-only": True}
     assert not any(table["problem"])

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from agd_bench import tuning
 from agd_bench.plugins import Kind, load, ranges_of
 from agd_bench.records import TERMINAL, CurvePoint, Plan, Scalars, Status, Study, Trial, TrialResult
-from agd_bench.scheduling.seeding import Seeding
+from agd_bench.scheduling.seed_rounds import Seeding
 from agd_bench.store import Standing
 
 HOPELESS = "no proposal of its study finished, so there are no hyperparameters to train with"

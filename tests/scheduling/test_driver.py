@@ -11,10 +11,10 @@ import pytest
 
 from agd_bench.errors import ExecutorError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling.driving import Run
-from agd_bench.scheduling.executing import InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.executors.protocol import InProcessExecutor, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
-from agd_bench.scheduling.queueing import HOPELESS
+from agd_bench.scheduling.queue import HOPELESS
 from agd_bench.store import Store, load_results
 from tests.scheduling.plans import HashTuner, plan, result_of, succeed, workplace
 from tests.scheduling.scripted import Scripted, drive, good
@@ -207,5 +207,5 @@ def test_in_process_execution_imports_no_ray(tmp_path: Path) -> None:
     """A machine without Ray can run a plan, and a driver without torch."""
     drive(tmp_path, plan(rounds=0), InProcessExecutor(workplace(tmp_path), succeed))
     assert (load_results(tmp_path).attempts["node"] == "in-process").all()
-    check = "import sys, agd_bench.scheduling.running; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
+    check = "import sys, agd_bench.scheduling.runs; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,7 +1,7 @@
 """A pool of long-lived Ray actors, on this machine or on a cluster. The only module that knows Ray.
 
 Ray is asked for little: to keep processes on nodes and to say when one is gone. It retries nothing (`max_restarts=0`,
-`max_task_retries=0`), because what to repeat, and what it is charged, is for `driving` to decide. A fresh process for
+`max_task_retries=0`), because what to repeat, and what it is charged, is for `driver` to decide. A fresh process for
 each trial would pay the import of torch every time, so an actor runs one trial after the other.
 
 On a cluster, every node needs this version of agd-bench and the same paths of data, plug-ins and run folder.
@@ -9,7 +9,6 @@ On a cluster, every node needs this version of agd-bench and the same paths of d
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import logging
 import math
@@ -22,7 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executing import Device, Outcome, RunTrial, Task, import_run_trial, keep_freed_memory, limit_threads, perform
+from agd_bench.scheduling.executors.protocol import (
+    Device,
+    Outcome,
+    RunTrial,
+    Task,
+    import_run_trial,
+    keep_freed_memory,
+    limit_threads,
+    perform,
+)
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -145,6 +153,13 @@ def pool_size(num_workers: int | None, cpus: float, gpus: float, threads: int, g
     return num_workers or fitting
 
 
+def _import_ray() -> Any:
+    """Ray, once its environment is set: it reads some of it when it is imported."""
+    import ray
+
+    return ray
+
+
 def _check_reachable(address: str) -> None:
     """Ray itself would wait long for a head that is not there.
 
@@ -184,7 +199,7 @@ def connect(address: str) -> bool:
     """
     for name, value in (ENVIRONMENT | ({} if address == "local" else JOINING)).items():
         os.environ.setdefault(name, value)
-    ray: Any = importlib.import_module("ray")
+    ray = _import_ray()
     if ray.is_initialized():
         return False
     # Ray has no public switch against its remarks on dead workers; they stand in its logs, and ours say what we make of them.
@@ -256,7 +271,7 @@ class RayExecutor:
         in_flight: int = 1,
     ) -> None:
         self._disconnects = connect(address)
-        self._ray: Any = importlib.import_module("ray")
+        self._ray = _import_ray()
         self._members: list[_Member] = []
         self._orphans: list[Outcome] = []
         self._named = 0

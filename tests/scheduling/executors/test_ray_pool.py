@@ -20,10 +20,10 @@ import pytest
 
 from agd_bench.errors import DatasetError, ExecutorError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.scheduling import pooling
-from agd_bench.scheduling.executing import Device, Task
-from agd_bench.scheduling.pooling import RayExecutor, gpus_and_device, pool_size
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.executors import ray_pool
+from agd_bench.scheduling.executors.protocol import Device, Task
+from agd_bench.scheduling.executors.ray_pool import RayExecutor, gpus_and_device, pool_size
+from agd_bench.scheduling.runs import run
 from agd_bench.store import load_results
 from tests.scheduling import plans
 
@@ -31,7 +31,7 @@ from tests.scheduling import plans
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One Ray for the module's tests: an executor that finds the process connected leaves it so."""
-    assert pooling.connect("local")
+    assert ray_pool.connect("local")
     import ray
 
     yield
@@ -66,18 +66,18 @@ def test_killed_workers_are_replaced_and_their_trials_repeated(tmp_path: Path, l
     assert "is gone: ActorDiedError" in (tmp_path / "run" / "logs" / "driver.log").read_text()
 
 
-class PretendingWorker(pooling.Worker):
+class PretendingWorker(ray_pool.Worker):
     """A worker that says it has a GPU."""
 
     def describe(self) -> dict[str, str]:
         """Versions, and a GPU that nobody sees."""
-        return {**pooling._versions(), "GPU": "imagined", "memory": str(80 * 2**30)}
+        return {**ray_pool._versions(), "GPU": "imagined", "memory": str(80 * 2**30)}
 
 
 def test_trials_in_flight_share_a_worker_and_its_end(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers of three places each: what a dying one takes along is repeated, and everything is done."""
-    monkeypatch.setattr(pooling, "Worker", PretendingWorker)
-    monkeypatch.setattr(pooling, "gpus_and_device", lambda *asked: (0.0, "cuda"))
+    monkeypatch.setattr(ray_pool, "Worker", PretendingWorker)
+    monkeypatch.setattr(ray_pool, "gpus_and_device", lambda *asked: (0.0, "cuda"))
     executor = RayExecutor(plans.workplace(tmp_path), plans.succeed, num_workers=2, in_flight=3)
     try:
         assert executor.slots == 6
@@ -184,7 +184,7 @@ def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> N
 
 def test_another_version_on_a_worker_is_refused(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both versions are named."""
-    monkeypatch.setattr(pooling, "_versions", lambda: {"agd-bench": "9.9.9", "Python": "3.11.0"})
+    monkeypatch.setattr(ray_pool, "_versions", lambda: {"agd-bench": "9.9.9", "Python": "3.11.0"})
     with pytest.raises(ExecutorError, match=r"a worker has agd-bench \S+, the driver has 9.9.9"):
         RayExecutor(plans.workplace(tmp_path), plans.succeed, num_workers=1)
 
@@ -265,14 +265,14 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) ->
     """Neither a bare word nor a closed port makes the driver hang."""
     begun = time.monotonic()
     with pytest.raises(ExecutorError, match=re.escape(address)):
-        pooling._check_reachable(address)
+        ray_pool._check_reachable(address)
     assert time.monotonic() - begun < 10
 
 
 HEAD = """
 import os, sys, time
 from pathlib import Path
-from agd_bench.scheduling.running import run
+from agd_bench.scheduling.runs import run
 from agd_bench.errors import ExecutorError
 from tests.scheduling import plans
 

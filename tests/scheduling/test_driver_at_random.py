@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agd_bench.scheduling.driving import Run
-from agd_bench.scheduling.executing import Outcome, Task
+from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.store import Store, load_results
 from tests.scheduling.plans import HashTuner, plan
 from tests.scheduling.scripted import Scripted, drive, good

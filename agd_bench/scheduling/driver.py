@@ -16,10 +16,10 @@ from pathlib import Path
 from agd_bench.errors import AgdBenchError, ExecutorError
 from agd_bench.records import Plan, Status, Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
-from agd_bench.scheduling.executing import Device, Executor, Outcome, Task
+from agd_bench.scheduling.executors.protocol import Device, Executor, Outcome, Task
+from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES, Sharing
 from agd_bench.scheduling.progress import Event, Meter, Observer, Snapshot
-from agd_bench.scheduling.queueing import Queue, Tuner
-from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES, Sharing
+from agd_bench.scheduling.queue import Queue, Tuner
 from agd_bench.store import OUT_OF_MEMORY, Store
 
 TICK_SECONDS = 0.5

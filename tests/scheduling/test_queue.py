@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from agd_bench.records import TERMINAL, Plan, Scalars, Study, Trial
-from agd_bench.scheduling.queueing import Queue
+from agd_bench.scheduling.queue import Queue
 from agd_bench.store import Standing
 from agd_bench.tuning import Told, propose
 from tests.scheduling.plans import ADAPTIVE, HashTuner, plan, result_of, uneven

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from agd_bench.errors import DatasetError, InputError, StoreError
 from agd_bench.plugins import load
 from agd_bench.records import TERMINAL, Plan
-from agd_bench.scheduling.dividing import Part, part_of
-from agd_bench.scheduling.driving import GRACE_SECONDS, Run
-from agd_bench.scheduling.executing import Executor, InProcessExecutor, RunTrial
-from agd_bench.scheduling.flying import ThreadExecutor
+from agd_bench.scheduling.driver import GRACE_SECONDS, Run
+from agd_bench.scheduling.executors.protocol import Executor, InProcessExecutor, RunTrial
+from agd_bench.scheduling.executors.threads import ThreadExecutor
+from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES
+from agd_bench.scheduling.partition import Part, part_of
 from agd_bench.scheduling.progress import Meter, Observer
-from agd_bench.scheduling.queueing import OptunaTuner, Tuner
-from agd_bench.scheduling.sharing import TIMED_ARCHITECTURES
+from agd_bench.scheduling.queue import OptunaTuner, Tuner
 from agd_bench.store import Standing, Store
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _executor(
         alone = InProcessExecutor(replace(workplace, exclusive=True), run_trial) if in_flight == 1 else None
         executor = alone or ThreadExecutor(workplace, in_flight, run_trial)
     elif name == "ray":
-        from agd_bench.scheduling.pooling import RayExecutor
+        from agd_bench.scheduling.executors.ray_pool import RayExecutor
 
         executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", pack, in_flight)
     else:
