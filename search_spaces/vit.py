@@ -64,8 +64,14 @@ def features(architecture: str) -> dict[str, float]:
     return dict(zip(("depth", "width", "heads", "patch", "ratio"), numbers_of(architecture), strict=True))
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
+class QueriesKeysValues(nn.Linear):
+    """Three linear maps of one input; `stacked` tells optimizers that each of the three is a matrix of its own."""
+
+    stacked = 3
+
+
+def _linear(inputs: int, outputs: int, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
+    layer = kind(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
@@ -103,7 +109,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.queries_keys_values = _linear(width, 3 * width)
+        self.queries_keys_values = _linear(width, 3 * width, QueriesKeysValues)
         self.output = _linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -31,9 +31,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.optim.optimizer import ParamsT
 
 from agd_bench.errors import Refused
+from agd_bench.optim.gradients import require_dense
 from agd_bench.optim.matrix_norms import NORMS
 from agd_bench.optim.orthogonal import semi_orthogonal
 
@@ -157,14 +159,14 @@ class AGD(torch.optim.Optimizer):
             Refused: a parameter that AGD is not defined for, a gain out of range, or an unknown norm.
         """
         self._forget()
-        self._key: list[Any] = []
+        self._seen: list[Any] = []
         super().__init__(params, {"gain": gain, "norm": norm, "lr": torch.zeros((), dtype=torch.float64)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on from a copy or a checkpoint; those from before there were norms are of the paper's."""
         super().__setstate__(state)
         self._forget()
-        self._key = []
+        self._seen = []
         for group in self.param_groups:
             group.setdefault("norm", "frobenius")
 
@@ -175,23 +177,31 @@ class AGD(torch.optim.Optimizer):
 
     def _forget(self) -> None:
         self._history: deque[tuple[Tensor, Tensor]] = deque(maxlen=HISTORY)
-        self._moved = torch.empty(0)
+        self._moved: tuple[_Assembly, Tensor] | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take charge of one more group, with the same refusals; a refused group is left out."""
-        first = sum(len(group["params"]) for group in self.param_groups)
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
+            self._check_all()
+        except Refused:
+            self.param_groups.pop()
+            raise
+
+    def _check_all(self) -> None:
+        """Refuse tensors and settings that AGD is not defined for, whoever put them into the groups."""
+        first = 0
+        for group in self.param_groups:
             self._check(group, first)
+            first += len(group["params"])
             if not 0 < group["gain"] < math.inf:
                 raise Refused(f"gain is {group['gain']!r}; AGD needs a finite gain above 0; leave it out for the published 1.0")
             if group["norm"] not in NORMS or group["norm"] != self.param_groups[0]["norm"]:
                 allowed = ", ".join(map(repr, NORMS))
                 raise Refused(f"norm is {group['norm']!r}; AGD takes one of {allowed}, the same in all groups; the first is the paper's")
-        except Refused:
-            self.param_groups.pop()
-            raise
+        devices = {str(tensor.device) for group in self.param_groups for tensor in group["params"]}
+        if len(devices) > 1:
+            raise Refused(f"parameters are on {', '.join(sorted(devices))}; AGD needs all of them on one device")
 
     def _check(self, group: dict[str, Any], first: int) -> None:
         """Refuse what AGD is not defined for; `first` is the number of the group's first parameter."""
@@ -202,10 +212,15 @@ class AGD(torch.optim.Optimizer):
         return Layout(1, scale(shape))
 
     def _assembled(self) -> _Assembly:
-        """The tensors by shape; put together anew only when a group has other tensors or another gain than at the step before."""
-        key = [(id(g["params"]), len(g["params"]), g["params"][0].dtype, g["params"][0].device, g["gain"]) for g in self.param_groups]
-        if key != self._key:
-            self._key, self._assembly = key, _assemble(self._buckets())
+        """The tensors by shape, assembled anew when a group's tensors, their shapes, types or devices, or its settings have changed."""
+        # Compared by content: users replace entries of the lists, and `network.to` changes tensors where they are.
+        seen = [
+            [(id(p), p.shape, p.dtype, p.device) for p in g["params"]] + [(g["gain"], g["norm"], g.get("kind"), g.get("blocks"))]
+            for g in self.param_groups
+        ]
+        if seen != self._seen:
+            self._check_all()
+            self._seen, self._assembly = seen, _assemble(self._buckets())
         return self._assembly
 
     def _buckets(self) -> list[Bucket]:
@@ -225,6 +240,7 @@ class AGD(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        require_dense(self.param_groups, type(self).__name__)
         together = self._assembled()
         squares = [bucket.squares() for bucket in together.buckets]
         measured = NORMS[self.param_groups[0]["norm"]](squares, [bucket.gradients for bucket in together.buckets])
@@ -241,7 +257,7 @@ class AGD(torch.optim.Optimizer):
         for group in self.param_groups:
             group["lr"] = eta
         self._history.append((eta, summary))
-        self._moved = factors * measured.lengths
+        self._moved = together, factors * measured.lengths
         return loss
 
     @torch.no_grad()
@@ -253,17 +269,19 @@ class AGD(torch.optim.Optimizer):
             and `relative_update/NAME` for each parameter, by its number where it has no name: ||update||_F of the last step
             over ||p||_F of the weights now, 0 where those are 0. Empty before the first step.
         """
-        if not self._history:
+        if self._moved is None:
             return {}
         read: dict[str, Tensor] = {}
         for name, values in zip(("eta", "gradient_summary"), map(torch.stack, zip(*self._history, strict=True)), strict=True):
             read |= {f"{name}/last": values[-1], f"{name}/mean": values.mean(), f"{name}/min": values.min(), f"{name}/max": values.max()}
         distances: dict[Tensor, Tensor] = {}
-        together = self._assembled()
-        for bucket, lengths in zip(together.buckets, torch.split(self._moved, together.sizes), strict=True):
+        together, lengths_of_all = self._moved
+        for bucket, lengths in zip(together.buckets, torch.split(lengths_of_all, together.sizes), strict=True):
             moved = lengths.view(len(bucket.tensors), -1).square().sum(1).sqrt()
             distances |= zip(bucket.tensors, moved.unbind(), strict=True)
         for tensor, name in self._names().items():
+            if tensor not in distances:
+                continue  # it joined after the last step
             size = torch.linalg.vector_norm(tensor, dtype=torch.float64)
             read[f"relative_update/{name}"] = torch.where(size > 0, distances[tensor] / size, 0)
         self._forget()
@@ -314,6 +332,8 @@ def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator
 
 def _check(tensors: Sequence[Tensor], names: list[str] | None, first: int = 0) -> None:
     for index, tensor in enumerate(tensors):
+        if isinstance(tensor, UninitializedParameter):
+            raise Refused(f"parameter {first + index} of a lazy layer has no shape yet; pass one batch through the network first")
         if tensor.dim() in (2, 4) and tensor.numel() > 0 and tensor.is_floating_point():
             continue
         name = f" ({names[index]})" if names else ""

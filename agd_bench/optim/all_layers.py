@@ -7,7 +7,8 @@ taps) included. A network of plain matrices and kernels alone is trained exactly
     dense      linear layers, plain convolutions           the tensor (out, in, *kernel)         1        semi-orthogonal taps times s
     grouped    grouped and depthwise convolutions          each group's (out, in, *kernel)       1        the same, each group apart
     stacked    the fused query, key and value of           each of the three (d, d)              1 each   the same, each matrix apart
-               attention
+               attention; gates of recurrent layers;
+               any module with an attribute `stacked`
     embedding  tables of tokens and positions              each row, the matrix (d, 1) which     1        rows of root mean square 1
                                                            takes the one-hot 1 to it
     vector     biases, scales and shifts of normalisation  the vector, a matrix (d, 1)           c each   biases and shifts 0, scales 1
@@ -30,25 +31,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from agd_bench.errors import Refused
 from agd_bench.optim.agd import AGD, Layout, scale
+from agd_bench.optim.layers import KINDS, Part, parts
 from agd_bench.optim.orthogonal import semi_orthogonal
 
-KINDS = ("dense", "grouped", "stacked", "embedding", "vector")
 VECTOR_SHARE = 0.1
 """What a vector counts, relative to a layer."""
-
-_NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-_BIASES = {"bias", "in_proj_bias"}
 
 
 class AGDAllLayers(AGD):
@@ -84,27 +78,6 @@ class AGDAllLayers(AGD):
         return _layout(group["kind"], group["blocks"], shape)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A parameter of a network: its name, and what kind of layer it is.
-
-    Attributes:
-        name: dotted, as `named_parameters` gives it.
-        tensor: itself.
-        kind: one of `KINDS`.
-        blocks: matrices, groups or vectors side by side along the first dimension.
-        start: what a vector starts as; null for one that stays as its module made it, and for other kinds.
-        padding: the row of an embedding that stays 0; null without one.
-    """
-
-    name: str
-    tensor: Tensor
-    kind: str
-    blocks: int = 1
-    start: float | None = None
-    padding: int | None = None
-
-
 def layer_groups(network: nn.Module) -> list[dict[str, Any]]:
     """The parameters of a network by kind and number of blocks, as groups for `AGDAllLayers`; a shared one goes to its first owner.
 
@@ -112,57 +85,34 @@ def layer_groups(network: nn.Module) -> list[dict[str, Any]]:
         Refused: a parameter of no known kind.
     """
     groups: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}
-    for part in parts(network):
+    for part in _known(network):
         groups.setdefault((part.kind, part.blocks), []).append((part.name, part.tensor))
     return [{"params": named, "kind": kind, "blocks": blocks} for (kind, blocks), named in groups.items()]
 
 
-def parts(network: nn.Module) -> Iterator[Part]:
-    """The parameters of a network in its order, each once, with what they are.
+def _known(network: nn.Module) -> list[Part]:
+    """The parameters of a network.
 
     Raises:
-        Refused: a parameter of no known kind.
+        Refused: a parameter of no known kind, or an embedding with sparse gradients.
     """
-    seen: set[Tensor] = set()
-    for prefix, module in network.named_modules():
-        for local, tensor in module.named_parameters(recurse=False):
-            if tensor in seen:
-                continue
-            seen.add(tensor)
-            part = _part(f"{prefix}.{local}" if prefix else local, local, tensor, module)
-            fault = _fault(tensor, part.kind, part.blocks)
-            if fault:
-                raise Refused(
-                    f"parameter {part.name} of {type(module).__name__} has shape {tuple(tensor.shape)} and type {tensor.dtype}: {fault}"
-                )
-            yield part
-
-
-def _part(name: str, local: str, tensor: Tensor, module: nn.Module) -> Part:
-    if tensor.dim() <= 1:
-        blocks = 3 if local == "in_proj_bias" else 1
-        scaling = isinstance(module, _NORMALISATIONS) and local == "weight"
-        return Part(name, tensor, "vector", blocks, start=1.0 if scaling else 0.0 if local in _BIASES else None)
-    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        return Part(name, tensor, "vector", start=float(local == "weight"))  # their shape may have several dimensions
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        if module.sparse:
-            raise Refused(f"parameter {name} has sparse gradients, which AGD cannot read; build the embedding with sparse=False")
-        return Part(name, tensor, "embedding", padding=module.padding_idx)
-    if isinstance(module, _ConvTransposeNd):
-        raise Refused(f"parameter {name} belongs to a transposed convolution, whose kernels AGD has no rule for; leave that layer out")
-    if isinstance(module, _ConvNd) and module.groups > 1:
-        return Part(name, tensor, "grouped", module.groups)
-    if local == "in_proj_weight":
-        return Part(name, tensor, "stacked", 3)
-    if tensor.dim() == 3 and len(tensor) == 1 and not isinstance(module, _ConvNd):
-        return Part(name, tensor, "embedding")  # learned positions or tokens, (1, length, d), as vision transformers have them
-    known = isinstance(module, _ConvNd) or tensor.dim() in (2, 4)
-    return Part(name, tensor, "dense" if known else "unknown")
+    found = list(parts(network))
+    for part in found:
+        fault = _fault(part.tensor, part.kind, part.blocks)
+        if getattr(part.owner, "sparse", False) and part.kind == "embedding":
+            fault = "its gradients are sparse, which AGD cannot read; build the embedding with sparse=False"
+        if fault:
+            shape = "" if part.kind == "lazy" else f" has shape {tuple(part.tensor.shape)} and type {part.tensor.dtype}"
+            raise Refused(f"parameter {part.name} of {type(part.owner).__name__}{shape}: {fault}")
+    return found
 
 
 def _fault(tensor: Tensor, kind: str, blocks: int) -> str:
     """Why a tensor cannot be trained as that kind; empty if it can."""
+    if kind == "lazy":
+        return "a lazy layer has no shape yet; pass one batch through the network first"
+    if kind == "transposed":
+        return "AGD has no rule for kernels of transposed convolutions; leave that layer out"
     if kind not in KINDS:
         return f"no layer that is known has such a parameter; give groups with a `kind` of {', '.join(KINDS)} instead of a network"
     if tensor.numel() == 0 or not tensor.is_floating_point():
@@ -194,7 +144,7 @@ def initialise(network: nn.Module, generator: torch.Generator, device: torch.dev
     Raises:
         Refused: a parameter of no known kind; then nothing was changed.
     """
-    found = list(parts(network))
+    found = _known(network)
     drawn = [part for part in found if part.kind != "vector"]
     if drawn:
         dtype = functools.reduce(torch.promote_types, {part.tensor.dtype for part in drawn}, torch.float32)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from agd_bench.errors import InputError
+from agd_bench.optim.gradients import require_dense
 
 
 class LAMB(torch.optim.Optimizer):
@@ -67,6 +68,7 @@ class LAMB(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        require_dense(self.param_groups, type(self).__name__)
         for group in self.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
             if moved:

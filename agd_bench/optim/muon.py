@@ -1,8 +1,12 @@
-"""Muon for networks of matrices, kernels and all the rest: torch's Muon where it applies, AdamW elsewhere.
+"""Muon for hidden matrices and kernels, AdamW for all the rest, in one optimizer.
 
-Torch's Muon takes matrices alone. As its authors do, kernels are flattened to (outputs, inputs × height × width), and what is
-no hidden matrix (the classifier, biases, normalisation scales) is trained by AdamW. The flattened kernels are views of the
-parameters, in whichever memory format these have: the order of the columns does not matter to an orthogonalised update.
+As the authors do, kernels are flattened to (outputs, inputs × height × width), and AdamW trains what is no hidden matrix: the first and
+the last layer (a patch embedding, a stem, a classifier), embeddings, biases and normalisation scales. So it does with depthwise kernels,
+whose flattened rows belong to channels that never meet. A fused query, key and value counts as three matrices, as the authors advise,
+and a grouped convolution as one for each group. `agd_bench.optim.layers` says which parameter is what.
+
+The flattened kernels are views of the parameters, in whichever memory format these have: the order of the columns does not matter to an
+orthogonalised update.
 
 References:
     Keller Jordan, Yuchen Jin, Vlado Boza, Jiacheng You, Franz Cesista, Laker Newhouse, Jeremy Bernstein: Muon: An optimizer for hidden
@@ -11,39 +15,47 @@ References:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim._muon import DEFAULT_A, DEFAULT_B, DEFAULT_C, DEFAULT_NS_STEPS, EPS, muon
 
 from agd_bench.errors import InputError, Refused
+from agd_bench.optim.gradients import require_dense
+from agd_bench.optim.layers import Part, parts
+
+ITERATION = {"ns_coefficients": (DEFAULT_A, DEFAULT_B, DEFAULT_C), "ns_steps": DEFAULT_NS_STEPS, "eps": EPS}
+"""The Newton-Schulz iteration, as torch sets it."""
 
 
-def as_matrix(tensor: Tensor) -> Tensor:
-    """A kernel's entries as a matrix with a row for each output.
+def hidden_matrices(network: nn.Module) -> list[Part]:
+    """The trained matrices and kernels of a network between its first layer and its last."""
+    tables = [p for p in network.parameters() if p.dim() > 1 and not (p.dim() == 3 and len(p) == 1)]  # learned tokens are no layer
+    last = [p for _, p in network.named_parameters(remove_duplicate=False) if p.dim() > 1][-1:]  # a tied classifier is the embedding again
+    ends = {*tables[:1], *last}
+    found = [part for part in parts(network) if part.kind in ("dense", "grouped", "stacked") and part.tensor not in ends]
+    return [part for part in found if part.tensor.requires_grad and not (part.kind == "grouped" and part.tensor.shape[1] == 1)]
+
+
+def matrices_of(kernel: Tensor, tensor: Tensor, blocks: int) -> tuple[Tensor, ...]:
+    """A parameter, or its gradient or momentum, as matrices whose columns are in the order in which the kernel's lie in memory.
 
     Args:
-        tensor: two dimensions or more, contiguous or channels-last, of which the matrix is a view.
-
-    Raises:
-        InputError: a tensor in another memory format.
+        kernel: the parameter, (outputs, ...).
+        tensor: of its shape; a view where it lies in memory as the kernel does.
+        blocks: matrices side by side along the first dimension.
     """
-    matrix = _columns_as(tensor, tensor)
-    if matrix.data_ptr() != tensor.data_ptr():
-        raise InputError(f"a weight of shape {tuple(tensor.shape)} has strides {tensor.stride()}; make it contiguous or channels_last")
-    return matrix
-
-
-def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
-    """The kernels and matrices of a network but the last one, which is its classifier."""
-    matrices = [parameter for parameter in network.parameters() if parameter.requires_grad and parameter.ndim >= 2]
-    return matrices[:-1]
+    return (tensor if kernel.is_contiguous() else tensor.movedim(1, -1)).flatten(1).chunk(blocks)
 
 
 class Muon(Optimizer):
-    """Torch's Muon for `hidden_matrices` and torch's AdamW for the other parameters, with one state and one list of groups.
+    """Torch's Muon for `hidden_matrices` and torch's AdamW for the other parameters.
+
+    Groups with `muon` True hold parameters with `blocks` matrices each; the others are AdamW's, as is a group that is added without it.
 
     Args:
         network: what to train.
@@ -59,26 +71,37 @@ class Muon(Optimizer):
     def __init__(
         self, network: nn.Module, lr: float = 0.02, adamw_lr: float = 3e-4, momentum: float = 0.95, weight_decay: float = 0.01
     ) -> None:
-        self._kernels = hidden_matrices(network)
-        if not self._kernels:
-            raise Refused("the network has no matrix or kernel but its classifier, and Muon is for hidden layers")
-        self._matrices = [as_matrix(kernel.detach()) for kernel in self._kernels]
-        own = set(self._kernels)
+        hidden = hidden_matrices(network)
+        if not hidden:
+            raise Refused("the network has no matrix or kernel between its first layer and its last, and Muon is for hidden layers")
+        own = {part.tensor for part in hidden}
         rest = [parameter for parameter in network.parameters() if parameter.requires_grad and parameter not in own]
-        muon = torch.optim.Muon(self._matrices, lr=lr, momentum=momentum, weight_decay=weight_decay)
-        adamw = torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
-        self._parts: tuple[Optimizer, ...] = (muon, adamw)
-        super().__init__([group for part in self._parts for group in part.param_groups], {})
-        self._share()
+        self._adamw = torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
+        self._settings = {"muon": True, "blocks": 1, "lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        by_blocks: dict[int, list[Tensor]] = defaultdict(list)
+        for part in hidden:
+            by_blocks[part.blocks].append(part.tensor)
+        groups: list[dict[str, Any]] = [{"params": tensors, "muon": True, "blocks": blocks} for blocks, tensors in by_blocks.items()]
+        super().__init__([*groups, {"params": rest}], {"muon": False})
 
-    def _share(self) -> None:
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies."""
+        return {**super().__getstate__(), "_adamw": self._adamw, "_settings": self._settings}
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters."""
-        super().zero_grad(set_to_none)
-        for kernel in self._kernels:
-            kernel.grad = None
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take charge of one more group, for AdamW unless it says `muon`.
+
+        Raises:
+            InputError: a parameter for Muon that is no matrix or kernel, or lies in memory in another way than contiguous or channels-last.
+        """
+        hidden = bool(param_group.get("muon"))
+        super().add_param_group({**(self._settings if hidden else self._adamw.defaults), **param_group})
+        try:
+            for parameter in self.param_groups[-1]["params"] if hidden else ():
+                _check(parameter)
+        except InputError:
+            self.param_groups.pop()
+            raise
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -87,25 +110,34 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
-            if matrix.data_ptr() != kernel.data_ptr():  # somebody gave the parameter another storage: a pack of replicas does
-                matrix.data = as_matrix(kernel.detach())
-            matrix.grad = None if kernel.grad is None else _columns_as(kernel, kernel.grad)
-        for part in self._parts:
-            part.step()
+        require_dense(self.param_groups, "Muon")
+        for group in self.param_groups:
+            if group["muon"]:
+                self._orthogonalised(group)
+        self._adamw.param_groups = [group for group in self.param_groups if not group["muon"]]
+        self._adamw.state = self.state
+        self._adamw.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        """The states of both parts."""
-        return {"parts": [part.state_dict() for part in self._parts]}
+    def _orthogonalised(self, group: dict[str, Any]) -> None:
+        weights, gradients, momenta = [], [], []
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            _check(parameter)
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            for tensors, tensor in ((weights, parameter), (gradients, parameter.grad), (momenta, state["momentum_buffer"])):
+                tensors += matrices_of(parameter, tensor, group["blocks"])
+        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
+        muon(weights, gradients, momenta, **settings, **ITERATION, nesterov=True, adjust_lr_fn=None, has_complex=False)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from such a state."""
-        for part, state in zip(self._parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self._share()
 
-
-def _columns_as(kernel: Tensor, gradient: Tensor) -> Tensor:
-    """A gradient as a matrix whose columns are in the order in which the kernel's lie in memory."""
-    return (gradient if kernel.is_contiguous() else gradient.movedim(1, -1)).flatten(1)
+def _check(parameter: Tensor) -> None:
+    """Refuse a parameter whose matrix would be a copy, in which updates would be lost."""
+    if parameter.dim() < 2 or matrices_of(parameter, parameter, 1)[0].data_ptr() != parameter.data_ptr():
+        raise InputError(
+            f"a weight of shape {tuple(parameter.shape)} has strides {parameter.stride()}; Muon needs a matrix or a kernel, contiguous or "
+            "channels_last"
+        )

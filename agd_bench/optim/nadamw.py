@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from agd_bench.errors import InputError
+from agd_bench.optim.gradients import require_dense
 
 
 class NadamW(torch.optim.Optimizer):
@@ -77,6 +78,7 @@ class NadamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        require_dense(self.param_groups, type(self).__name__)
         for group in self.param_groups:
             # Parameters of one age share their bias corrections, so that each age is updated by a few grouped operations.
             ages: dict[int, list[Tensor]] = defaultdict(list)

@@ -77,10 +77,13 @@ class _Training:
 
 
 NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
-    "convolution": lambda: [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 4)],
-    "fully connected": lambda: [nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 4)],
+    "convolution": lambda: [
+        *(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2)),
+        *(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 4)),
+    ],
+    "fully connected": lambda: [nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4)],
 }
-"""The kit's networks; an algorithm is tried on the second one if it refuses the first one in either profile."""
+"""The kit's networks, each with a hidden layer between its first and its last; an algorithm is tried on the second one if it refuses the first one in either profile."""
 
 
 def _graph_for(function: Callable[..., Any], network: nn.Module) -> dict[str, Graph]:

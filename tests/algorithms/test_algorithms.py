@@ -52,6 +52,7 @@ def network(seed: int = 0) -> nn.Module:
             nn.BatchNorm2d(8, affine=False),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(2),
+            nn.Conv2d(8, 8, 1, bias=False),
             nn.Flatten(),
             nn.Linear(32, 3, bias=False),
         )

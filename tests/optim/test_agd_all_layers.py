@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from agd_bench.errors import Refused
 from agd_bench.optim import agd
 from agd_bench.optim.agd import AGD
-from agd_bench.optim.all_layers import AGDAllLayers, initialise, layer_groups, parts
+from agd_bench.optim.all_layers import AGDAllLayers, initialise, layer_groups
+from agd_bench.optim.layers import parts
 from agd_bench.optim.losses import square
 from agd_bench.training.profiles import apply_profile
-from search_spaces import nas_bench_201
+from search_spaces import nas_bench_201, vit
 
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|"
 SHARE = 0.1
@@ -257,9 +258,9 @@ def test_kinds_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        (nn.ConvTranspose2d(2, 3, 3), "transposed convolution"),
+        (nn.ConvTranspose2d(2, 3, 3), "transposed convolutions"),
         (nn.Bilinear(2, 3, 4), "parameter 1.weight of Bilinear has shape (4, 2, 3)"),
-        (nn.Embedding(5, 4, sparse=True), "sparse gradients"),
+        (nn.Embedding(5, 4, sparse=True), "sparse=False"),
     ],
     ids=["transposed", "unknown", "sparse"],
 )
@@ -308,3 +309,32 @@ def test_state_goes_through_a_file() -> None:
     train(network, optimizer, pixels, labels, 2)
     train(twin, other, pixels, labels, 2)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), twin.parameters(), strict=True))
+
+
+def test_fused_projections_and_gates_are_matrices_of_their_own() -> None:
+    """Our vision transformer's query, key and value, and the gates of recurrent layers, with their biases."""
+    found = {part.name: part for part in parts(vit.build("d1-w64-h2-p4-m1", 3, 10))}
+    fused = "1.attention.1.queries_keys_values"
+    assert (found[f"{fused}.weight"].kind, found[f"{fused}.weight"].blocks) == ("stacked", 3)
+    assert (found[f"{fused}.bias"].kind, found[f"{fused}.bias"].blocks) == ("vector", 3)
+    gates = [(part.kind, part.blocks, part.start) for part in parts(nn.LSTM(3, 4, proj_size=2))]
+    assert gates == [("stacked", 4, None), ("stacked", 4, None), ("vector", 4, 0.0), ("vector", 4, 0.0), ("dense", 1, None)]
+    assert [(part.kind, part.blocks) for part in parts(nn.RNN(3, 4, bias=False))] == 2 * [("dense", 1)]
+
+
+def test_a_fused_projection_is_stepped_as_three() -> None:
+    """The same as three linear layers, each with its own bias."""
+    fused = with_gradients(built(lambda: vit.QueriesKeysValues(4, 12)))
+    apart: list[dict[str, object]] = []
+    for name, kind in (("weight", "dense"), ("bias", "vector")):
+        whole = fused.get_parameter(name)
+        assert whole.grad is not None
+        copies = [nn.Parameter(part.clone()) for part in whole.detach().chunk(3)]
+        for part, slope in zip(copies, whole.grad.chunk(3), strict=True):
+            part.grad = slope
+        apart.append({"params": copies, "kind": kind, "blocks": 1})
+    one, other = AGDAllLayers(fused), AGDAllLayers(apart)
+    for optimizer in (one, other):
+        optimizer.step()
+    for whole, group in zip((fused.get_parameter("weight"), fused.get_parameter("bias")), other.param_groups, strict=True):
+        torch.testing.assert_close(whole, torch.cat(group["params"]), rtol=1e-12, atol=1e-13)

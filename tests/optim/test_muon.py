@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from agd_bench.errors import InputError, Refused
-from agd_bench.optim.muon import Muon, as_matrix, hidden_matrices
+from agd_bench.optim.muon import Muon, hidden_matrices
+from search_spaces import vit
 
 
 def network(memory_format: torch.memory_format = torch.contiguous_format) -> nn.Sequential:
-    """Two kernels, normalisation and a classifier."""
+    """A stem, two hidden kernels, normalisation and a classifier."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        first, second = nn.Conv2d(2, 8, 3, bias=False), nn.Conv2d(8, 4, 3)
-        made = nn.Sequential(first, nn.BatchNorm2d(8), nn.ReLU(), second, nn.Flatten(), nn.Linear(16, 3))
+        stem, first, second = nn.Conv2d(2, 2, 1, bias=False), nn.Conv2d(2, 8, 3, bias=False), nn.Conv2d(8, 4, 3)
+        made = nn.Sequential(stem, first, nn.BatchNorm2d(8), nn.ReLU(), second, nn.Flatten(), nn.Linear(16, 3))
     return made.to(memory_format=memory_format)
 
 
@@ -32,14 +33,55 @@ def train(made: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None
         optimizer.step()
 
 
-def test_kernels_are_hidden_and_the_classifier_is_not() -> None:
-    """Biases, scales and the last matrix are AdamW's."""
+def hidden_names(made: nn.Module) -> list[str]:
+    """What Muon orthogonalises."""
+    return [part.name for part in hidden_matrices(made)]
+
+
+def test_first_and_last_layer_biases_and_scales_are_adamws() -> None:
+    """The kernels between stem and classifier are Muon's."""
     made = network()
     optimizer = Muon(made)
-    assert [tuple(kernel.shape) for kernel in hidden_matrices(made)] == [(8, 2, 3, 3), (4, 8, 3, 3)]
-    assert [len(group["params"]) for group in optimizer.param_groups] == [2, 5]
-    with pytest.raises(Refused, match="no matrix or kernel but its classifier"):
-        Muon(nn.Linear(3, 2))
+    assert hidden_names(made) == ["1.weight", "4.weight"]
+    assert [len(group["params"]) for group in optimizer.param_groups] == [2, 6]
+    with pytest.raises(Refused, match="between its first layer and its last"):
+        Muon(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)))
+
+
+def test_a_patch_embedding_and_tokens_are_adamws_and_a_fused_projection_is_three() -> None:
+    """Our vision transformer, with a class token and learned positions as torchvision's has them."""
+    made = nn.Sequential(vit.build("d1-w64-h2-p4-m1", 3, 10))
+    made.register_parameter("positions", nn.Parameter(torch.zeros(1, 5, 64)))
+    prefix = "0.1"
+    assert hidden_names(made) == [
+        f"{prefix}.attention.1.queries_keys_values.weight",
+        f"{prefix}.attention.1.output.weight",
+        f"{prefix}.mlp.1.weight",
+        f"{prefix}.mlp.3.weight",
+    ]
+    assert [(group.get("blocks"), len(group["params"])) for group in Muon(made).param_groups if group["muon"]] == [(3, 1), (1, 3)]
+
+
+def test_depthwise_kernels_are_adamws_and_a_grouped_one_is_a_matrix_for_each_group() -> None:
+    """Each group's update is orthogonalised by itself."""
+    stem, depthwise, grouped = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8, bias=False), nn.Conv2d(8, 8, 1, groups=2, bias=False)
+    made = nn.Sequential(stem, depthwise, grouped, nn.Conv2d(8, 2, 1))
+    assert hidden_names(made) == ["2.weight"]
+    before = grouped.weight.detach().clone()
+    grouped.weight.grad = torch.randn(grouped.weight.shape, generator=torch.Generator().manual_seed(0))
+    grouped.weight.grad[:4] *= 1000.0
+    Muon(made, lr=0.1, weight_decay=0.0).step()
+    for block in (grouped.weight.detach() - before).flatten(1).chunk(2):
+        sizes = torch.linalg.svdvals(block)
+        assert bool(((sizes > 0.05) & (sizes < 0.13)).all())
+
+
+def test_where_tokens_enter_the_embedding_is_the_first_layer() -> None:
+    """The first linear layer is hidden then; of tied weights, the classifier is the embedding's."""
+    made = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 5), nn.Linear(5, 4), nn.Linear(4, 7, bias=False))
+    assert hidden_names(made) == ["1.weight", "2.weight"]
+    made.get_submodule("3").weight = made.get_submodule("0").weight
+    assert hidden_names(made) == ["1.weight", "2.weight"]
 
 
 def test_a_kernel_moves_as_the_matrix_that_torch_trains() -> None:
@@ -47,7 +89,7 @@ def test_a_kernel_moves_as_the_matrix_that_torch_trains() -> None:
     made = network()
     train(made, Muon(made, lr=0.1, adamw_lr=0.01, weight_decay=0.2), 3)
     theirs = network()
-    kernels = {id(parameter) for parameter in hidden_matrices(theirs)}
+    kernels = {id(part.tensor) for part in hidden_matrices(theirs)}
     matrices = {key: nn.Parameter(p.detach().flatten(1)) for p in theirs.parameters() if (key := id(p)) in kernels}
     muon = torch.optim.Muon(list(matrices.values()), lr=0.1, momentum=0.95, weight_decay=0.2)
     rest = [p for p in theirs.parameters() if id(p) not in kernels]
@@ -83,7 +125,7 @@ def test_channels_last_moves_as_contiguous() -> None:
 def test_an_update_is_nearly_orthogonal() -> None:
     """All singular values of a kernel's update lie around the rate, times the root of rows over columns where that is above 1."""
     made = network()
-    kernel = next(made.parameters())
+    kernel = made.get_parameter("1.weight")
     before = kernel.detach().clone()
     train(made, Muon(made, lr=0.1, weight_decay=0.0), 1)
     sizes = torch.linalg.svdvals((kernel.detach() - before).flatten(1))
@@ -118,9 +160,23 @@ def test_a_parameter_may_get_another_storage() -> None:
     assert all(torch.equal(a, b) for a, b in zip(still.parameters(), moved.parameters(), strict=True))
 
 
-def test_a_matrix_must_be_a_view() -> None:
+def test_a_kernel_must_lie_as_a_matrix_does() -> None:
     """Other memory formats are refused, since updates would be lost in a copy."""
-    kernel: Tensor = torch.zeros(4, 3, 2, 2)
-    assert as_matrix(kernel).shape == (4, 12)
+    optimizer = Muon(network())
+    groups = len(optimizer.param_groups)
     with pytest.raises(InputError, match="channels_last"):
-        as_matrix(kernel.transpose(0, 1))
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(4, 3, 2, 2).transpose(0, 1))], "muon": True})
+    assert len(optimizer.param_groups) == groups
+
+
+def test_a_group_may_be_added() -> None:
+    """For AdamW, or for Muon where it says so."""
+    made = network()
+    optimizer = Muon(made)
+    for hidden in (False, True):
+        more = nn.Parameter(torch.zeros(3, 3))
+        optimizer.add_param_group({"params": [more], "muon": hidden})
+        more.grad = torch.eye(3)
+        optimizer.step()
+        assert optimizer.state[more].keys() == ({"momentum_buffer"} if hidden else {"step", "exp_avg", "exp_avg_sq"})
+        assert more.detach().any()

@@ -1,0 +1,97 @@
+"""What each parameter of a network is: a matrix, the kernels of groups, several matrices side by side, a table, a vector.
+
+Optimizers that treat a matrix otherwise than a vector ask here rather than guess from a shape. A module of one's own that stacks several
+matrices along the first dimension of its `weight`, as a fused query, key and value does, says so by an attribute `stacked`:
+
+    class QueriesKeysValues(nn.Linear):
+        stacked = 3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import UninitializedParameter
+
+KINDS = ("dense", "grouped", "stacked", "embedding", "vector")
+"""Kinds of parameters that `AGDAllLayers` has a rule for; `parts` tells "transposed", "lazy" and "unknown" ones too."""
+
+_NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+_TABLES = (nn.Embedding, nn.EmbeddingBag)
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+_BIASES = ("bias", "in_proj_bias")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parameter of a network.
+
+    Attributes:
+        name: dotted, as `named_parameters` gives it.
+        tensor: itself.
+        owner: the module that holds it.
+        kind: one of `KINDS`, or why there is none: "transposed", "lazy" or "unknown".
+        blocks: matrices, groups or vectors side by side along the first dimension.
+        start: what a vector starts as; None for one that stays as its module made it, and for other kinds.
+        padding: the row of an embedding that stays 0; None without one.
+    """
+
+    name: str
+    tensor: Tensor
+    owner: nn.Module
+    kind: str
+    blocks: int = 1
+    start: float | None = None
+    padding: int | None = None
+
+
+def parts(network: nn.Module) -> Iterator[Part]:
+    """The parameters of a network in its order, each once, with what they are; a shared one belongs to its first owner."""
+    seen: set[Tensor] = set()
+    for prefix, module in network.named_modules():
+        for local, tensor in module.named_parameters(recurse=False):
+            if tensor not in seen:
+                seen.add(tensor)
+                yield _part(f"{prefix}.{local}" if prefix else local, local, tensor, module)
+
+
+def _part(name: str, local: str, tensor: Tensor, module: nn.Module) -> Part:
+    if isinstance(tensor, UninitializedParameter):
+        return Part(name, tensor, module, "lazy")
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm) or tensor.dim() <= 1:  # a LayerNorm's shape may have several dimensions
+        return Part(name, tensor, module, "vector", blocks_of(module, local), start=_start(module, local))
+    if isinstance(module, _TABLES):
+        return Part(name, tensor, module, "embedding", padding=module.padding_idx)
+    if isinstance(module, _ConvTransposeNd):
+        return Part(name, tensor, module, "transposed")
+    if isinstance(module, _ConvNd) and module.groups > 1:
+        return Part(name, tensor, module, "grouped", module.groups)
+    if (blocks := blocks_of(module, local)) > 1:
+        return Part(name, tensor, module, "stacked", blocks)
+    if tensor.dim() == 3 and len(tensor) == 1 and not isinstance(module, _ConvNd):
+        return Part(name, tensor, module, "embedding")  # learned positions or tokens, (1, length, d), as vision transformers have them
+    return Part(name, tensor, module, "dense" if isinstance(module, _ConvNd) or tensor.dim() in (2, 4) else "unknown")
+
+
+def blocks_of(module: nn.Module, local: str) -> int:
+    """How many matrices or vectors a parameter of a module holds, side by side along its first dimension.
+
+    Args:
+        module: its owner.
+        local: its name there.
+    """
+    if isinstance(module, nn.MultiheadAttention) and local.startswith("in_proj"):
+        return 3
+    if isinstance(module, _RECURRENT) and "_hr" not in local:  # an LSTM's projection has no gates
+        return 4 if isinstance(module, nn.LSTM | nn.LSTMCell) else 3 if isinstance(module, nn.GRU | nn.GRUCell) else 1
+    return int(getattr(module, "stacked", 1)) if local in ("weight", "bias") else 1
+
+
+def _start(module: nn.Module, local: str) -> float | None:
+    if isinstance(module, _NORMALISATIONS):
+        return float(local == "weight")
+    return 0.0 if local in _BIASES or (isinstance(module, _RECURRENT) and local.startswith("bias")) else None

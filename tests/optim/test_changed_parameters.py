@@ -1,0 +1,154 @@
+"""Parameters that change under an optimizer: replaced, resized, re-typed, copied; each optimizer follows as torch's own do."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from agd_bench.errors import Refused
+from agd_bench.optim.agd import AGD
+from agd_bench.optim.all_layers import AGDAllLayers
+from agd_bench.optim.lamb import LAMB
+from agd_bench.optim.muon import Muon
+from agd_bench.optim.nadamw import NadamW
+
+Make = Callable[[nn.Module], Optimizer]
+OPTIMIZERS: dict[str, Make] = {
+    "agd": lambda network: AGD(network.parameters()),
+    "agd dual": lambda network: AGD(network.parameters(), norm="dual"),
+    "agd_all_layers": AGDAllLayers,
+    "nadamw": lambda network: NadamW(network.parameters()),
+    "lamb": lambda network: LAMB(network.parameters()),
+    "muon": Muon,
+}
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def network() -> nn.Module:
+    """Three matrices in one group of one shape and one of another."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(*[nn.Linear(4, 4, bias=False) for _ in range(3)], nn.Linear(4, 3, bias=False))
+
+
+def with_gradients(parameters: list[Tensor], seed: int = 0) -> None:
+    """Random gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=generator).to(parameter)
+
+
+def started(name: str) -> tuple[nn.Module, Optimizer]:
+    """A network after one step."""
+    made = network()
+    optimizer = OPTIMIZERS[name](made)
+    with_gradients(list(made.parameters()))
+    optimizer.step()
+    return made, optimizer
+
+
+@every_optimizer
+def test_a_replaced_parameter_moves_and_the_discarded_one_stays(name: str) -> None:
+    """An entry of the group's list is exchanged between two steps."""
+    made, optimizer = started(name)
+    group = optimizer.param_groups[0]
+    old, new = group["params"][1], nn.Parameter(torch.eye(4))
+    group["params"][1] = new
+    with_gradients([*made.parameters(), new])
+    before = [old.detach().clone(), new.detach().clone()]
+    optimizer.step()
+    assert torch.equal(old, before[0])
+    assert not torch.equal(new, before[1])
+
+
+@pytest.mark.parametrize("name", ["agd", "agd dual", "agd_all_layers"])
+def test_a_parameter_of_another_size_is_scaled_by_that_size(name: str) -> None:
+    """After a resize a step equals that of an optimizer built anew."""
+    made, optimizer = started(name)
+    twin = copy.deepcopy(made)
+    for each in (made, twin):
+        each.get_parameter("0.weight").data = torch.ones(8, 4)
+        with_gradients(list(each.parameters()), seed=1)
+    optimizer.step()
+    OPTIMIZERS[name](twin).step()
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), twin.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["agd", "agd dual", "agd_all_layers"])
+def test_one_parameter_of_another_type_is_stepped_in_that_type(name: str) -> None:
+    """Another than the first becomes float64."""
+    made, optimizer = started(name)
+    twin = copy.deepcopy(made)
+    for each in (made, twin):
+        each.get_submodule("2").double()
+        with_gradients(list(each.parameters()), seed=1)
+    optimizer.step()
+    OPTIMIZERS[name](twin).step()
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), twin.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["agd", "agd dual", "agd_all_layers"])
+def test_what_is_put_into_a_group_is_checked(name: str) -> None:
+    """A vector, which AGD refuses at the start, is refused at the next step as well."""
+    made, optimizer = started(name)
+    optimizer.param_groups[0]["params"][0] = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
+    with_gradients(list(made.parameters()))
+    with pytest.raises(Refused, match="has shape"):
+        optimizer.step()
+
+
+@every_optimizer
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_a_copy_goes_on_as_the_original(name: str, way: str) -> None:
+    """Network and optimizer are copied together; the copy's steps leave the original alone."""
+    original = started(name)
+    if way == "deepcopy":
+        made, optimizer = copy.deepcopy(original)
+    else:
+        file = io.BytesIO()
+        torch.save(original, file)
+        file.seek(0)
+        made, optimizer = torch.load(file, weights_only=False)
+    before = copy.deepcopy(original[0].state_dict())
+    with_gradients(list(made.parameters()), seed=1)
+    optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in original[0].state_dict().items())
+    with_gradients(list(original[0].parameters()), seed=1)
+    original[1].step()
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), original[0].parameters(), strict=True))
+
+
+@every_optimizer
+def test_a_sparse_gradient_is_refused_by_name(name: str) -> None:
+    """The message says which parameter and what to do."""
+    made = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    optimizer = OPTIMIZERS[name](made)
+    table = made.get_parameter("0.weight")
+    table.grad = torch.eye(5)[:, :4].to_sparse()
+    with pytest.raises(Refused, match="sparse=False"):
+        optimizer.step()
+
+
+def test_diagnostics_speak_of_the_last_step() -> None:
+    """A parameter that was exchanged after the step is not in them."""
+    made, optimizer = started("agd")
+    assert isinstance(optimizer, AGD)
+    optimizer.param_groups[0]["params"][1] = nn.Parameter(torch.eye(4))
+    assert [name for name in optimizer.diagnostics() if name.startswith("relative_update/")] == [
+        "relative_update/0",
+        "relative_update/2",
+        "relative_update/3",
+    ]
+
+
+def test_a_lazy_layer_is_refused() -> None:
+    """Its weights have no shape yet."""
+    for make in (lambda lazy: AGD(lazy.parameters()), AGDAllLayers):
+        with pytest.raises(Refused, match="one batch"):
+            make(nn.LazyLinear(3, bias=False))
