@@ -12,14 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agd_bench.analysis import charged_cost, kendall_tau, rank_shift, ranks
+    from agd_bench.analysis import charged_cost, kendall_tau, rank_architectures, rank_shift
+    from agd_bench.api import run
     from agd_bench.leaderboard import publish_results
     from agd_bench.optim.agd import AGD
-    from agd_bench.planning import plan
+    from agd_bench.planning.planner import plan
     from agd_bench.records import Sweep, read_sweep
     from agd_bench.report import build_report
     from agd_bench.store import load_results
-    from agd_bench.sweeping import run
 
 _HOMES = {
     "AGD": "optim.agd",
@@ -31,9 +31,9 @@ _HOMES = {
     "plan": "planning",
     "publish_results": "leaderboard",
     "rank_shift": "analysis",
-    "ranks": "analysis",
+    "rank_architectures": "analysis",
     "read_sweep": "records",
-    "run": "sweeping",
+    "run": "api",
 }
 
 __all__ = [
@@ -45,8 +45,8 @@ __all__ = [
     "load_results",
     "plan",
     "publish_results",
+    "rank_architectures",
     "rank_shift",
-    "ranks",
     "read_sweep",
     "run",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from agd_bench import plugins
-from agd_bench.machine import usable_cores
+from agd_bench.cores import usable_cores
 
 Verdict = Literal["ok", "missing", "warning"]
 

@@ -17,8 +17,8 @@ from functools import partial
 from agd_bench import cost
 from agd_bench.errors import Diverged
 from agd_bench.records import Trial, TrialResult
-from agd_bench.training import fitting, replicas
-from agd_bench.training.coexisting import own_surroundings
+from agd_bench.training import loop, replicas
+from agd_bench.training.concurrency import own_surroundings
 from agd_bench.trial import Attempt, Workplace, ending, run_trial
 
 
@@ -102,7 +102,7 @@ def _pack_of(ready: Sequence[Attempt], least_gain: float) -> replicas.Pack | Non
 
 
 def _seeds(attempts: Sequence[Attempt], epoch: int) -> list[int]:
-    return [fitting.seed_of_epoch(attempt.trial.seed, epoch) for attempt in attempts]
+    return [loop.seed_of_epoch(attempt.trial.seed, epoch) for attempt in attempts]
 
 
 def _alone(attempt: Attempt) -> TrialResult:
@@ -173,4 +173,4 @@ def _conclude(attempt: Attempt, epoch: int, loss: float, accuracy: float, second
     """Evaluate one trial after an epoch, and note what it came to."""
     if not math.isfinite(loss):
         raise Diverged("the training loss is not finite")
-    attempt.take(fitting.conclude(attempt.fit, attempt.splits.val, epoch, loss, accuracy, attempt.train_seconds + seconds))
+    attempt.take(loop.conclude(attempt.fit, attempt.splits.val, epoch, loss, accuracy, attempt.train_seconds + seconds))

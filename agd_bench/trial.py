@@ -26,13 +26,13 @@ from agd_bench.diagnostics import PARTS, Watch, modes_of
 from agd_bench.errors import ExecutorError, InputError, OutOfMemory, Pruned, Refused, StoreError, TrialOutcome
 from agd_bench.optim import losses, path_scaling
 from agd_bench.records import CurvePoint, Trial, TrialResult
-from agd_bench.training import checkpointing, fitting
-from agd_bench.training.averaging import refreshed_images
-from agd_bench.training.capturing import capture_of
-from agd_bench.training.coexisting import DEFAULT_GENERATORS, draws, own_surroundings, settle
+from agd_bench.training import checkpoints, loop
+from agd_bench.training.concurrency import DEFAULT_GENERATORS, draws, own_surroundings, settle
+from agd_bench.training.cuda_graphs import capture_of
 from agd_bench.training.data import Splits, batches, load_splits, steps_per_epoch
+from agd_bench.training.descent_check import Replay
+from agd_bench.training.eval_weights import refreshed_images
 from agd_bench.training.profiles import apply_profile
-from agd_bench.training.replaying import Replay
 
 PROBE_IMAGES = 32
 """Images of the batch that networks are measured on."""
@@ -136,7 +136,7 @@ def _graph_for(function: Callable[..., Any], trial: Trial, space: ModuleType) ->
     return {"graph": path_scaling.graph_of(space, trial.architecture, trial.search_space_options)}
 
 
-def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.device) -> fitting.Fit:
+def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.device) -> loop.Fit:
     """The network on the device with its optimizer, schedule and loss.
 
     Args:
@@ -155,7 +155,7 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
     optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
     loss = losses.by_name(trial.loss) if trial.loss else algorithm.loss
     tell = getattr(algorithm, "diagnostics", None)
-    fit = fitting.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics, tell=tell)
+    fit = loop.Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics, tell=tell)
     # In bfloat16 a loss is not known to the size of what one step changes.
     if fit.diagnosed and trial.precision == "float32" and hasattr(optimizer, "compare"):
         fit.replay = Replay(network, loss, optimizer.compare)
@@ -192,7 +192,7 @@ def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> t
     return torch.zeros(1, dataset.IN_CHANNELS, dataset.IMAGE_SIZE, dataset.IMAGE_SIZE, device=device)
 
 
-def _state(fit: fitting.Fit, curve: list[CurvePoint]) -> dict[str, Any]:
+def _state(fit: loop.Fit, curve: list[CurvePoint]) -> dict[str, Any]:
     scheduler: LRScheduler | None = fit.scheduler
     return {
         "network": fit.network.state_dict(),
@@ -202,7 +202,7 @@ def _state(fit: fitting.Fit, curve: list[CurvePoint]) -> dict[str, Any]:
     }
 
 
-def _restore(fit: fitting.Fit, state: dict[str, Any]) -> list[CurvePoint]:
+def _restore(fit: loop.Fit, state: dict[str, Any]) -> list[CurvePoint]:
     fit.network.load_state_dict(state["network"])
     fit.optimizer.load_state_dict(state["optimizer"])
     if fit.scheduler is not None:
@@ -218,7 +218,7 @@ class Attempt:
         charged: its share of the seconds of a pack; null: all seconds since it began are its own.
     """
 
-    fit: fitting.Fit
+    fit: loop.Fit
     splits: Splits
 
     def __init__(self, trial: Trial, workplace: Workplace, attempt: int, seconds_left: float | None) -> None:
@@ -274,18 +274,18 @@ class Attempt:
 
     def finish(self) -> None:
         """Evaluate on the test split."""
-        self.measured["test_accuracy"] = fitting.evaluate(self.fit, self.splits.test).accuracy
+        self.measured["test_accuracy"] = loop.evaluate(self.fit, self.splits.test).accuracy
 
     def _dataset_folders(self) -> tuple[Path, ...]:
         return tuple(self.workplace.folders.get("datasets", ()))
 
-    def _resume(self, fit: fitting.Fit) -> None:
-        state = checkpointing.load(self.folder, self.device) if self.folder is not None else None
+    def _resume(self, fit: loop.Fit) -> None:
+        state = checkpoints.load(self.folder, self.device) if self.folder is not None else None
         if state is not None:
             self.curve = _restore(fit, state)
             self.measured["resumed_epoch"] = len(self.curve)
 
-    def _watch(self, fit: fitting.Fit, splits: Splits) -> None:
+    def _watch(self, fit: loop.Fit, splits: Splits) -> None:
         """Measure the network on the first training images, unaugmented and the same for every trial of a data set."""
         images = len(splits.train.labels)
         per_epoch = steps_per_epoch(images, self.trial.batch_size)
@@ -306,7 +306,7 @@ class Attempt:
     def train(self) -> None:
         """Train the epochs that are left."""
         trial = self.trial
-        for point in fitting.epochs_of(
+        for point in loop.epochs_of(
             self.fit,
             self.splits.train,
             self.splits.val,
@@ -332,7 +332,7 @@ class Attempt:
             raise Pruned(f"best validation accuracy {best:.4f} after epoch {point.epoch} is under the median {threshold:.4f}")
         due = time.monotonic() - self._saved >= self.workplace.checkpoint_seconds
         if self.folder is not None and due and point.epoch < self.trial.epochs:
-            checkpointing.save(self.folder, self.attempt, point.epoch, _state(self.fit, self.curve))
+            checkpoints.save(self.folder, self.attempt, point.epoch, _state(self.fit, self.curve))
             self._saved = time.monotonic()
 
     def _labels(self) -> dict[str, str]:

@@ -10,18 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from agd_bench.api import merge, run
 from agd_bench.errors import RunChangedError
 from agd_bench.leaderboard import publish_results, verify_folder
-from agd_bench.planning import plan
+from agd_bench.planning.architectures import in_order
+from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
-from agd_bench.sampling import in_order
 from agd_bench.store import Results, check_same_sweep, load_results
-from agd_bench.store.reading import PLANNED
-from agd_bench.sweeping import merge, run
+from agd_bench.store.reader import PLANNED
 from agd_bench.sweeps import open_sweep
 from agd_bench.trial import Workplace, run_trial
 from search_spaces import nas_bench_201
-from tests.test_sampling import CROSSED, EQUAL, NO_PATH, OTHER
+from tests.planning.test_architectures import CROSSED, EQUAL, NO_PATH, OTHER
 
 LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
 SECONDS = ["train_seconds", "total_seconds", "charged_seconds"]
@@ -47,7 +47,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        for module in ("agd_bench.sweeping", "agd_bench.scheduling.driver"):
+        for module in ("agd_bench.api", "agd_bench.scheduling.driver"):
             monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: self.now))
 
     def tell(self, event: Any, snapshot: Any) -> None:

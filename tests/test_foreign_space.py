@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agd_bench import plugins
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import read_sweep
 from agd_bench.testing import check_file
 

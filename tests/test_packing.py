@@ -11,7 +11,7 @@ import pytest
 from agd_bench import packing
 from agd_bench.packing import Member, run_replicas
 from agd_bench.records import TrialResult
-from agd_bench.training import checkpointing, replicas
+from agd_bench.training import checkpoints, replicas
 from agd_bench.trial import Workplace, run_trial
 from tests.short_trials import trial
 
@@ -89,7 +89,7 @@ def test_a_killed_pack_goes_on_from_its_checkpoints(workplace: Workplace, monkey
     often = Workplace(workplace.data_root, device="cpu", checkpoints=workplace.checkpoints, checkpoint_seconds=0.0)
     trials = [trial(seed=seed) for seed in range(2)]
     undisturbed = [run_trial(one, Workplace(workplace.data_root, device="cpu")) for one in trials]
-    saved, save = [], checkpointing.save
+    saved, save = [], checkpoints.save
 
     def save_and_die(*given: Any) -> None:
         save(*given)
@@ -97,7 +97,7 @@ def test_a_killed_pack_goes_on_from_its_checkpoints(workplace: Workplace, monkey
         if len(saved) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpointing, "save", save_and_die)
+    monkeypatch.setattr(checkpoints, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         run_replicas([Member(one) for one in trials], often, least_gain=0)
     monkeypatch.undo()

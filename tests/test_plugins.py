@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from agd_bench import plugins
+from agd_bench.api import run
 from agd_bench.errors import PluginError, SweepError, UnknownNameError
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep, parse_sweep, read_sweep
-from agd_bench.sweeping import run
 from agd_bench.testing import check_file
 
 SPACE = '"""A space."""\nWIDTH = 3\ndef sample(rng): return "a"\ndef build(architecture, in_channels, num_classes): return None\n'

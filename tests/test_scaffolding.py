@@ -11,7 +11,7 @@ import pytest
 from agd_bench import plugins
 from agd_bench.cli import main
 from agd_bench.errors import InputError
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import read_sweep
 from agd_bench.scaffolding import scaffold
 from agd_bench.testing import check_file

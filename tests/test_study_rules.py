@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agd_bench.errors import PluginError, SweepError
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import Study, Sweep
 from agd_bench.tuning import Told, choose, propose
 

@@ -12,7 +12,7 @@ import torch
 from agd_bench import cost, plugins
 from agd_bench.errors import DatasetError, ExecutorError, OutOfMemory, UnknownNameError
 from agd_bench.records import Trial, TrialResult
-from agd_bench.training import checkpointing, fitting
+from agd_bench.training import checkpoints, loop
 from agd_bench.trial import Workplace, run_trial
 from tests.plugin_folders import write_plugins
 
@@ -132,13 +132,13 @@ def test_a_resumed_training_is_the_undisturbed_one(workplace: Workplace, algorit
     asked = trial(algorithm=algorithm, proposal=proposal if algorithm == "sgd_tuned" else None)
     undisturbed = run_trial(asked, dataclasses.replace(workplace, checkpoints=None))
     saving = dataclasses.replace(workplace, checkpoint_seconds=0.0)
-    original = checkpointing.save
+    original = checkpoints.save
 
     def save_and_die(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
         original(folder, attempt, epoch, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpointing, "save", save_and_die)
+    monkeypatch.setattr(checkpoints, "save", save_and_die)
     for attempt in (1, 2):
         with pytest.raises(KeyboardInterrupt):
             run_trial(asked, saving, attempt=attempt)
@@ -259,7 +259,7 @@ def test_bfloat16_trains_too(workplace: Workplace) -> None:
 
 def test_epoch_seeds_do_not_collide() -> None:
     """No two epochs of any two trials with small seeds share their order."""
-    seeds = {fitting.seed_of_epoch(seed, epoch) for seed in range(50) for epoch in range(1, 500)}
+    seeds = {loop.seed_of_epoch(seed, epoch) for seed in range(50) for epoch in range(1, 500)}
     assert len(seeds) == 50 * 499
 
 

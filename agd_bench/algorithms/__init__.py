@@ -33,11 +33,11 @@ accuracy) and `hyperparameters` (values that the final trials do not get).
 
 An optimizer that answers with other weights than it trains at (schedule-free, iterate averaging) has two methods: `eval()` puts the
 answer's weights into the network, `train()` the training's; `build` returns it in training mode. The harness calls them around each
-evaluation, after it computed the statistics of batch normalisation anew (`agd_bench.training.averaging`), which is charged.
+evaluation, after it computed the statistics of batch normalisation anew (`agd_bench.training.eval_weights`), which is charged.
 
 Where a sweep asks for `diagnostics = ["optimizer"]`, an optimizer's own `diagnostics()` gives 0-dim tensors by name once an epoch, and one
 that promises a decrease of each step may have `compare(before, after)`: it is told the loss of the step's batch before and after it
-(`agd_bench.training.replaying`), and its `diagnostics()` say what came of the promises, by the names that `analysis.decreases` reads.
+(`agd_bench.training.descent_check`), and its `diagnostics()` say what came of the promises, by the names that `analysis.decreases` reads.
 
 A network that an algorithm cannot train is answered with `agd_bench.errors.Refused`. To add one, copy the nearest module here
 or into a folder of yours; nothing is registered.

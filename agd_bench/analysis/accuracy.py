@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.pairing import GROUP, Floats, Scores, describe, scores, trained_rows
+from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores, trained_rows
 
 STATUSES = ("done", "diverged", "failed", "refused")
 
@@ -54,7 +54,7 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
     >>> accuracy_table(trials)[["mean_accuracy", "seed_sd", "architectures", "done"]].round(3).values.tolist()
     [[0.7, 0.1, 2.0, 4.0]]
     """
-    measured = pd.DataFrame([row for group in scores(trials, metric, every_seed=True) for row in _rows(group)])
+    measured = pd.DataFrame([row for group in paired_scores(trials, metric, every_seed=True) for row in _rows(group)])
     final = trained_rows(trials[(trials["purpose"] == "final") & (trials["status"] != "unneeded")])
     keys = [*GROUP, "algorithm"]
     counts = final.groupby(keys, sort=False)["status"].value_counts().unstack(fill_value=0)
@@ -109,7 +109,7 @@ def accuracy_difference(trials: pd.DataFrame, baseline: str, challenger: str, me
         UnknownNameError: a label that a group does not hold.
     """
     rows: list[dict[str, object]] = []
-    for group in scores(trials, metric, every_seed=True):
+    for group in paired_scores(trials, metric, every_seed=True):
         values = np.where(group.diverged, np.nan, group.values)
         pair = values[[group.position(baseline), group.position(challenger)]]
         both = ~np.isnan(pair).any(axis=0)

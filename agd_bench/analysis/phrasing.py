@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.agreement import FEWEST_FOR_INTERVAL
+from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL
 
 Verdict = Literal["changed", "not shown", "undecided"]
 Row = dict[str, Any]

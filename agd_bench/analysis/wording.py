@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.crossing import crossover_sentence
-from agd_bench.analysis.explaining import holm
-from agd_bench.analysis.pairing import GROUP
+from agd_bench.analysis.costs.crossover import crossover_sentence
+from agd_bench.analysis.interactions import holm
 from agd_bench.analysis.phrasing import (
     FEWEST_FOR_MEAN,
     Row,
@@ -24,6 +23,7 @@ from agd_bench.analysis.phrasing import (
     ranking_words,
     regret_words,
 )
+from agd_bench.analysis.scores import GROUP
 from agd_bench.errors import InputError, UnknownNameError
 
 Tables = Mapping[str, pd.DataFrame]

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from agd_bench.training.capturing import WAITING
-from agd_bench.training.fitting import Fit
+from agd_bench.training.cuda_graphs import WAITING
+from agd_bench.training.loop import Fit
 
 PARTS = ("data", "forward", "backward", "optimizer", "rest")
 

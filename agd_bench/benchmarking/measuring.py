@@ -19,7 +19,7 @@ from agd_bench.benchmarking.rungs import BARE, Rung, Size, ladder
 from agd_bench.benchmarking.sampling import Sample, forward_flops, stratified, total
 from agd_bench.benchmarking.slices import Window
 from agd_bench.benchmarking.working import Crew, crew
-from agd_bench.machine import usable_cores
+from agd_bench.cores import usable_cores
 from search_spaces import nas_bench_201
 
 CHECKPOINT_SECONDS = 60.0

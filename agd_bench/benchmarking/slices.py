@@ -23,9 +23,9 @@ from agd_bench.benchmarking.counting import PARTS, Counts, clock_of, count, part
 from agd_bench.benchmarking.rungs import Rung, Size
 from agd_bench.datasets import cifar10
 from agd_bench.records import Trial
-from agd_bench.training import checkpointing, fitting
-from agd_bench.training.capturing import Capture, GraphRecorder
-from agd_bench.training.coexisting import own_stream
+from agd_bench.training import checkpoints, loop
+from agd_bench.training.concurrency import own_stream
+from agd_bench.training.cuda_graphs import Capture, GraphRecorder
 from agd_bench.training.data import batches, draw, resident
 from agd_bench.trial import Workplace, make_fit
 
@@ -85,7 +85,7 @@ class Slice:
     rung: Rung
     size: Size
     device: torch.device
-    fit: fitting.Fit
+    fit: loop.Fit
     start_seconds: float
 
     def __post_init__(self) -> None:
@@ -168,7 +168,7 @@ class Slice:
             elif self.rung.data == "bare":
                 bare.evaluate(self.fit, self._checked.batches(self.size.batch_size))
             else:
-                fitting.evaluate(self.fit, self._val)
+                loop.evaluate(self.fit, self._val)
             images += EVALUATION_IMAGES
         wait_for(self.device)
         return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
@@ -211,7 +211,7 @@ class Slice:
         state = {"network": self.fit.network.state_dict(), "optimizer": self.fit.optimizer.state_dict()}
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            checkpointing.save(Path(folder), 1, 1, state)
+            checkpoints.save(Path(folder), 1, 1, state)
             return time.perf_counter() - begun
 
 

@@ -14,8 +14,8 @@ import torch
 
 from agd_bench.benchmarking import counting, slices
 from agd_bench.benchmarking.rungs import Rung, Size
+from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
-from agd_bench.machine import usable_cores
 from agd_bench.scheduling.executors.protocol import keep_freed_memory, limit_threads
 
 

@@ -1,9 +1,9 @@
 """Claims as code: sentences with a query, a test and a threshold, which results make hold, fail, or leave undecided."""
 
-from agd_bench.claims.judging import STATES, evaluate_claims
-from agd_bench.claims.proposing import find_claims, propose_claims
-from agd_bench.claims.querying import QUERIES, Estimate, Query
-from agd_bench.claims.reading import Claim, Claims, format_claims, parse_claims, read_claims
+from agd_bench.claims.definitions import Claim, Claims, format_claims, parse_claims, read_claims
+from agd_bench.claims.evaluation import STATES, evaluate_claims
+from agd_bench.claims.proposals import find_claims, propose_claims
+from agd_bench.claims.queries import QUERIES, Estimate, Query
 
 __all__ = [
     "QUERIES",

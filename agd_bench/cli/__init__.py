@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from agd_bench.cli import extending, measuring, reporting, reproducing, running
+from agd_bench.cli import extend, look, machine, papers, train
 from agd_bench.errors import AgdBenchError
 
 app = typer.Typer(
@@ -26,22 +26,22 @@ app = typer.Typer(
 )
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "run": running.run,
-    "plan": running.plan,
-    "status": running.status,
-    "merge": running.merge,
-    "report": reporting.report,
-    "export": reporting.export,
-    "list": extending.list_,
-    "new": extending.new,
-    "draw": extending.draw,
-    "check": extending.check,
-    "doctor": measuring.doctor,
-    "publish": reporting.publish,
-    "reproduce": reproducing.reproduce,
-    "claims": reporting.claims_,
-    "verify": reporting.verify,
-    "benchmark": measuring.benchmark,
+    "run": train.run,
+    "plan": train.plan,
+    "status": train.status,
+    "merge": train.merge,
+    "report": look.report,
+    "export": look.export,
+    "list": extend.list_,
+    "new": extend.new,
+    "draw": extend.draw,
+    "check": extend.check,
+    "doctor": machine.doctor,
+    "publish": look.publish,
+    "reproduce": papers.reproduce,
+    "claims": look.claims_,
+    "verify": look.verify,
+    "benchmark": machine.benchmark,
 }
 for name, command in COMMANDS.items():  # in the order of `agd-bench --help`
     app.command(name)(command)

@@ -10,7 +10,7 @@ import typer
 from agd_bench.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from agd_bench.planning import Folders
+    from agd_bench.planning.planner import Folders
     from agd_bench.store import Results
 
 SweepArgument = Annotated[

@@ -2,8 +2,8 @@
 
 from agd_bench.diagnostics.blocks import find_blocks
 from agd_bench.diagnostics.convolutions import operator_spectrum
-from agd_bench.diagnostics.measuring import PARTS, Reading, Watch, log_spaced_steps, measure, modes_of
 from agd_bench.diagnostics.spectra import Spectrum, jacobian_spectrum
+from agd_bench.diagnostics.watch import PARTS, Reading, Watch, log_spaced_steps, measure, modes_of
 
 __all__ = [
     "PARTS",

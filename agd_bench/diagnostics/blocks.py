@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from agd_bench.diagnostics.linearising import Function
+from agd_bench.diagnostics.linearisation import Function
 from agd_bench.errors import InputError
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

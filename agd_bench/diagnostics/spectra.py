@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from agd_bench.diagnostics.linearising import Function, Linearisation
+from agd_bench.diagnostics.linearisation import Function, Linearisation
 from agd_bench.errors import Diverged
 
 LARGEST_RANK = 4096

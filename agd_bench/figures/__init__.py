@@ -6,13 +6,13 @@ draw, the figure says why. Colours are those of seaborn's colour-blind palette, 
 """
 
 from agd_bench.figures.agreement import rank_shift_picture, tau_matrix
-from agd_bench.figures.citing import published_agreement_picture
 from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
 from agd_bench.figures.cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.curves import learning_curves
 from agd_bench.figures.descent import decreases_picture
 from agd_bench.figures.drivers import drivers_picture, variance_components_picture
 from agd_bench.figures.prediction import rate_prediction_picture
+from agd_bench.figures.published import published_agreement_picture
 from agd_bench.figures.skips import dose_response_picture, skip_test_picture
 from agd_bench.figures.steps import RATES, automatic_rates, layer_updates
 from agd_bench.figures.style import INK, STYLE, Picture

@@ -25,7 +25,7 @@ def performance_profile_picture(profiles: pd.DataFrame, time: str = "flops", ref
     """Share of the problems that each algorithm solves within a factor of the fastest one's time.
 
     Args:
-        profiles: `analysis.performance_profiles` of one group.
+        profiles: `analysis.profile_performance` of one group.
         time: what times were measured in, as it was given there.
         reference: label of the algorithm that set the targets.
         quantile: which targets; default: the middle one of those there are.

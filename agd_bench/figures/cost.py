@@ -78,7 +78,7 @@ def crossover_picture(curve: pd.DataFrame, crossing: pd.DataFrame, algorithms: S
 
     Args:
         curve: `analysis.anytime_curves` of one group and one tuned algorithm.
-        crossing: `analysis.crossover` of the same group and algorithm, one row per self-tuning algorithm.
+        crossing: `analysis.find_crossovers` of the same group and algorithm, one row per self-tuning algorithm.
         algorithms: labels of all algorithms of the sweep in order, so that each has the same colour in every figure.
     """
     title = "When tuning pays"

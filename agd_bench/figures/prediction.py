@@ -14,9 +14,9 @@ def rate_prediction_picture(rates: pd.DataFrame, correlation: pd.DataFrame, said
     """Each architecture's predicted learning rate against the one that its own grid search found, with Pearson's r beside the paper's.
 
     Args:
-        rates: `analysis.predicted_rates` of one group and pair of algorithms.
-        correlation: `analysis.prediction_correlation` of it.
-        said: its `analysis.prediction_sentence`, for the caption.
+        rates: `studies.rate_prediction.predicted_rates` of one group and pair of algorithms.
+        correlation: `studies.rate_prediction.prediction_correlation` of it.
+        said: its `studies.rate_prediction.prediction_sentence`, for the caption.
     """
     title = "Predicted against searched learning rates"
     if len(correlation) != 1:

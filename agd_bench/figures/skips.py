@@ -17,7 +17,7 @@ def skip_test_picture(table: pd.DataFrame) -> Picture:
     """Signed-rank statistic of every cell, and what its corrected test says.
 
     Args:
-        table: `analysis.skip_test`.
+        table: `studies.skip_connections.skip_test`.
     """
     title = "Does the larger mean singular value train faster?"
     if table.empty:
@@ -57,7 +57,7 @@ def dose_response_picture(runs: pd.DataFrame, doses: Mapping[str, float]) -> Pic
     """How far the loss falls with more or less of the fixed path, against the same network without it.
 
     Args:
-        runs: as in `analysis.skip_test`, of one data set.
+        runs: as in `studies.skip_connections.skip_test`, of one data set.
         doses: variants and their doses; one of them 0.
     """
     title = "Dose-response of the fixed path"

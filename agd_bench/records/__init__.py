@@ -4,10 +4,10 @@ The plan is data: a trial is a handful of strings and numbers with a hashed id. 
 the trial runs; nothing of a plug-in is ever pickled.
 """
 
-from agd_bench.records.asked import AdaptiveSeeds, AlgorithmChoice, DatasetChoice, IndexRange, Sampling, SearchSpaceChoice, Sweep
-from agd_bench.records.measured import CurvePoint, TrialResult
-from agd_bench.records.planned import Plan, Study, StudyRule, Trial
-from agd_bench.records.reading import parse_sweep, read_sweep
+from agd_bench.records.plan import Plan, Study, StudyRule, Trial
+from agd_bench.records.result import CurvePoint, TrialResult
+from agd_bench.records.sweep import AdaptiveSeeds, AlgorithmChoice, DatasetChoice, IndexRange, Sampling, SearchSpaceChoice, Sweep
+from agd_bench.records.sweep_files import parse_sweep, read_sweep
 from agd_bench.records.values import (
     TERMINAL,
     TUNING_SEED,

@@ -7,25 +7,40 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis import Finding, finding, prediction_sentence, published_sentence
-from agd_bench.analysis.dosing import skip_sentence
+from agd_bench.analysis import Finding, finding, published_sentence
 from agd_bench.analysis.phrasing import count, known
-from agd_bench.report import pairing, picturing, tabulating
-from agd_bench.report.comparing import Builder, Comparison, Part, group_title, make_part, split_groups
+from agd_bench.report import comparison_tables, pictures, ranking_tables
+from agd_bench.report.comparison import Builder, Comparison, Part, group_title, make_part, split_groups
 from agd_bench.store import Results
+from agd_bench.studies.rate_prediction import prediction_sentence
+from agd_bench.studies.skip_connections.outcomes import skip_sentence
 
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
-    ("Do skips with larger singular values train faster?", (picturing.skips,), False),
-    ("Do the ranks shift?", (picturing.rank_shifts, picturing.agreement), False),
-    ("Does the published ranking hold?", (picturing.published, pairing.published, pairing.published_top), False),
-    ("Do predicted learning rates hold?", (picturing.predictions,), False),
-    ("Which settings were chosen for all workloads?", (tabulating.calibrations,), False),
-    ("What does it cost, and when does tuning pay?", (picturing.cost, tabulating.lanes, picturing.crossovers, picturing.anytime), False),
-    ("What drives the shifts?", (picturing.drivers,), True),
-    ("How do the algorithms compare?", (picturing.contrasts,), True),
-    ("Tables", (tabulating.algorithms, pairing.agreement, pairing.transfer, tabulating.views, tabulating.architectures), False),
-    ("More tables", (pairing.overlap, tabulating.scopes, tabulating.decisions), True),
-    ("How the trainings went", (picturing.curves, picturing.steps, tabulating.decreases), True),
+    ("Do skips with larger singular values train faster?", (pictures.skips,), False),
+    ("Do the ranks shift?", (pictures.rank_shifts, pictures.agreement), False),
+    ("Does the published ranking hold?", (pictures.published, ranking_tables.published, ranking_tables.published_top), False),
+    ("Do predicted learning rates hold?", (pictures.predictions,), False),
+    ("Which settings were chosen for all workloads?", (comparison_tables.calibrations,), False),
+    (
+        "What does it cost, and when does tuning pay?",
+        (pictures.cost, comparison_tables.lanes, pictures.crossovers, pictures.anytime),
+        False,
+    ),
+    ("What drives the shifts?", (pictures.drivers,), True),
+    ("How do the algorithms compare?", (pictures.contrasts,), True),
+    (
+        "Tables",
+        (
+            comparison_tables.algorithms,
+            ranking_tables.agreement,
+            ranking_tables.transfer,
+            comparison_tables.views,
+            comparison_tables.architectures,
+        ),
+        False,
+    ),
+    ("More tables", (ranking_tables.overlap, comparison_tables.scopes, comparison_tables.decisions), True),
+    ("How the trainings went", (pictures.curves, pictures.steps, comparison_tables.decreases), True),
 )
 """Heading, builders, whether folded. A new figure or table is one more builder here, and its table one more in `aggregates`."""
 

@@ -23,10 +23,10 @@ from agd_bench.errors import AgdBenchError, Diverged, Refused, TrialOutcome
 from agd_bench.plugins import ranges_of
 from agd_bench.records import Plan, Scalar, Sweep, Trial
 from agd_bench.scheduling.kinds import Comparison, comparison_of
-from agd_bench.training import fitting
-from agd_bench.training.averaging import refreshed_images
-from agd_bench.training.capturing import capture_of
+from agd_bench.training import loop
+from agd_bench.training.cuda_graphs import capture_of
 from agd_bench.training.data import Splits, batches, draw, load_splits, steps_per_epoch
+from agd_bench.training.eval_weights import refreshed_images
 from agd_bench.trial import Workplace, example_image, make_fit
 
 TIMED_STEPS = 14
@@ -75,11 +75,11 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Ti
     seconds = _step_seconds(fit, trial, splits)
     begun = time.perf_counter()
     with contextlib.suppress(Diverged):  # its seconds are what is asked, whatever rate it was timed at
-        fitting.evaluate(fit, splits.val)
+        loop.evaluate(fit, splits.val)
     return _Timing(flops, seconds, time.perf_counter() - begun, built)
 
 
-def _step_seconds(fit: fitting.Fit, trial: Trial, splits: Splits) -> float:
+def _step_seconds(fit: loop.Fit, trial: Trial, splits: Splits) -> float:
     """Of a step with its batch: the mean of all but the first ones; of a captured one, of a second pass, as the first captures."""
     generator = torch.Generator().manual_seed(0)
     order = torch.arange(len(splits.train.labels)).repeat(TIMED_STEPS)[: TIMED_STEPS * trial.batch_size]

@@ -1,7 +1,7 @@
 """Which final trials may be sent: all, or round by round as adaptive seeds ask for them.
 
 A round of a comparison group is the seeds that its architectures are to have by now, for all algorithms. When all its
-trials have ended, a function of their rows says which architectures get more (`analysis.allocating`); what it passes over is not
+trials have ended, a function of their rows says which architectures get more (`analysis.adaptive_seeds`); what it passes over is not
 needed any more. Nothing is kept but the rows, so a run that was killed releases what an undisturbed one would.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from agd_bench.analysis.allocating import METRIC, next_seeds
+from agd_bench.analysis.adaptive_seeds import METRIC, next_seeds
 from agd_bench.records import TERMINAL, AdaptiveSeeds, Plan, Trial
 from agd_bench.scheduling.kinds import Comparison, comparison_of
 from agd_bench.store import Standing

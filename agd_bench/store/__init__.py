@@ -1,20 +1,11 @@
 """The results of a run: one writer, many readers, three tables. Neither torch nor Ray nor Optuna is imported here."""
 
-from agd_bench.store.columns import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
-from agd_bench.store.condensing import condense
-from agd_bench.store.exporting import export, write_rows
-from agd_bench.store.merging import Joined, check_same_sweep, join, merge_into
-from agd_bench.store.reading import (
-    Results,
-    begun_results,
-    ended_trials,
-    load_results,
-    planned_counts,
-    status,
-    stored_sweep,
-    typed,
-)
-from agd_bench.store.writing import LOST, OUT_OF_MEMORY, Standing, Store
+from agd_bench.store.equal_networks import condense
+from agd_bench.store.files import export, write_rows
+from agd_bench.store.merge import Joined, check_same_sweep, join, merge_into
+from agd_bench.store.reader import Results, begun_results, ended_trials, load_results, planned_counts, status, stored_sweep, typed
+from agd_bench.store.schema import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
+from agd_bench.store.writer import LOST, OUT_OF_MEMORY, Standing, Store
 
 __all__ = [
     "COLUMNS",

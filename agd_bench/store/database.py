@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from agd_bench.errors import RunLockedError, StorageFullError, StoreDamagedError, StoreError
-from agd_bench.store.columns import OPTIONAL, TABLES, Table, columns_of
+from agd_bench.store.schema import OPTIONAL, TABLES, Table, columns_of
 
 FILE = "results.sqlite"
 SCHEMA_VERSION = 1

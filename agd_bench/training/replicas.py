@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 from agd_bench.optim.agd import AGD
 from agd_bench.optim.replicated_agd import ReplicatedAGD
 from agd_bench.training.data import ImageSet, batches
-from agd_bench.training.fitting import Fit
+from agd_bench.training.loop import Fit
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W) and labels (N,)."""

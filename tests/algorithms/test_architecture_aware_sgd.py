@@ -12,15 +12,16 @@ from torch import nn
 
 from agd_bench.algorithms import architecture_aware_sgd as derived
 from agd_bench.algorithms import architecture_aware_sgd_released as released
-from agd_bench.analysis import charged_cost, predicted_rates
+from agd_bench.analysis import charged_cost
+from agd_bench.api import run
 from agd_bench.errors import InputError
-from agd_bench.gathering import gather_evidence
+from agd_bench.evidence import gather_evidence
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.path_scaling import graph_of
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import TUNING_SEED, Sweep
 from agd_bench.store import Results
-from agd_bench.sweeping import run
+from agd_bench.studies.rate_prediction import predicted_rates
 from agd_bench.sweeps import open_sweep
 from search_spaces import mlp_dag
 from tests.analysis import tables

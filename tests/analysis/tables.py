@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.pairing import Floats
+from agd_bench.analysis.scores import Floats
 
 
 def number(table: pd.DataFrame, row: str | int, column: str) -> float:

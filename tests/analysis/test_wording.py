@@ -10,10 +10,10 @@ from agd_bench.analysis import (
     accuracy_difference,
     accuracy_table,
     charged_cost,
-    crossover,
+    find_crossovers,
     finding,
     kendall_tau,
-    ranks,
+    rank_architectures,
     transfer_regret,
 )
 from agd_bench.analysis.phrasing import decile_words, driver_words, moved_words, ranking_words, regret_words
@@ -27,7 +27,7 @@ def tables_of(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {
         "accuracy": accuracy_table(trials),
         "accuracy_difference": difference,
-        "ranks": ranks(trials),
+        "ranks": rank_architectures(trials),
         "kendall_tau": kendall_tau(trials, resamples=300),
         "transfer_regret": transfer_regret(trials),
         "cost_by_architecture": charged_cost(trials, by_architecture=True),
@@ -203,7 +203,7 @@ def test_a_driver_is_told_where_it_is_clear() -> None:
 def test_tuning_against_tuning_free_is_told() -> None:
     """A row of the crossover between the two is a sentence of the finding."""
     trials = simulate_trials(12, 3, tuned=("agd",), gain=-0.05)
-    tables = {**tables_of(trials), "crossover": crossover(trials, "agd", "sgd")}
+    tables = {**tables_of(trials), "crossover": find_crossovers(trials, "agd", "sgd")}
     assert "Tuning agd does not overtake sgd within the 2 trainings" in finding(tables, "sgd", "agd").sentences[-1]
 
 

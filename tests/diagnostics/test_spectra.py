@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agd_bench.diagnostics import jacobian_spectrum
-from agd_bench.diagnostics.linearising import Linearisation
+from agd_bench.diagnostics.linearisation import Linearisation
 from agd_bench.diagnostics.spectra import quadrature
 from tests.diagnostics.explicit import jacobian_of
 

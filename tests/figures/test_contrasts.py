@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.analysis import critical_difference, performance_profiles, reference_targets, time_to_target
+from agd_bench.analysis import critical_difference, measure_time_to_target, profile_performance, reference_targets
 from agd_bench.figures import critical_difference_picture, performance_profile_picture
 from agd_bench.figures.contrasts import cliques
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
@@ -25,8 +25,8 @@ CASES = {
 def test_every_case_draws(case: str) -> None:
     """Each gives an SVG and a caption without a missing number in it."""
     trials = CASES[case]
-    times = time_to_target(trials, simulate_results(trials).curves, reference_targets(trials, trials["algorithm"].iloc[0]))
-    pictures = [performance_profile_picture(performance_profiles(times, resamples=50), reference="sgd")]
+    times = measure_time_to_target(trials, simulate_results(trials).curves, reference_targets(trials, trials["algorithm"].iloc[0]))
+    pictures = [performance_profile_picture(profile_performance(times, resamples=50), reference="sgd")]
     pictures += [critical_difference_picture(critical_difference(trials, test=test)) for test in ("wilcoxon-holm", "nemenyi")]
     for picture in pictures:
         assert picture.svg().rstrip().endswith("</svg>")
@@ -38,15 +38,15 @@ def test_nothing_to_compare_says_so() -> None:
     """Empty tables become sentences."""
     alone = simulate_trials(5, 1, ("agd",))
     assert "nothing to rank" in critical_difference_picture(critical_difference(alone)).caption
-    empty = performance_profiles(pd.DataFrame(columns=["search_space", "dataset", "profile", "quantile", "algorithm", "flops"]))
+    empty = profile_performance(pd.DataFrame(columns=["search_space", "dataset", "profile", "quantile", "algorithm", "flops"]))
     assert "no profile" in performance_profile_picture(empty).caption
 
 
 def test_profiles_are_drawn_as_they_are() -> None:
     """Each line holds the factors and shares of its algorithm at the middle quantile."""
     trials = CASES["usual"]
-    times = time_to_target(trials, simulate_results(trials).curves, reference_targets(trials, "sgd"))
-    profiles = performance_profiles(times, resamples=50)
+    times = measure_time_to_target(trials, simulate_results(trials).curves, reference_targets(trials, "sgd"))
+    profiles = profile_performance(times, resamples=50)
     lines = {line.get_label(): line for line in performance_profile_picture(profiles).figure.axes[0].lines}
     for name in ("sgd", "agd"):
         rows = profiles[(profiles["algorithm"] == name) & (profiles["quantile"] == 0.5)]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.analysis import anytime_curves, crossover, search_bands
+from agd_bench.analysis import anytime_curves, find_crossovers, search_bands
 from agd_bench.figures import Picture, anytime_picture, crossover_picture, search_bands_picture
 from tests.analysis.studies import simulate_studies
 
@@ -16,7 +16,7 @@ from tests.analysis.studies import simulate_studies
 def draw(trials: pd.DataFrame, random: bool) -> list[Picture]:
     """All three figures of these trials."""
     labels = ["tuned"] * random
-    curves, row = anytime_curves(trials, random_algorithms=labels), crossover(trials, "tuned", "free", random_algorithms=labels)
+    curves, row = anytime_curves(trials, random_algorithms=labels), find_crossovers(trials, "tuned", "free", random_algorithms=labels)
     return [crossover_picture(curves, row), anytime_picture(curves), search_bands_picture(search_bands(trials, labels))]
 
 
@@ -43,7 +43,7 @@ def test_every_case_draws(case: str, random: bool) -> None:
 def test_the_star_stands_at_the_crossover() -> None:
     """One star, at the trainings and the accuracy of the table; none where nothing overtakes."""
     trials = CASES["overtakes"]
-    row = crossover(trials, "tuned", "free", random_algorithms=["tuned"]).iloc[0]
+    row = find_crossovers(trials, "tuned", "free", random_algorithms=["tuned"]).iloc[0]
     (star,) = [line for line in draw(trials, True)[0].figure.axes[0].lines if line.get_marker() == "*"]
     assert np.asarray(star.get_xdata()).tolist() == [row["crossover_trainings"]]
     assert np.asarray(star.get_ydata()).tolist() == [row["accuracy"]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis import prediction_correlation
 from agd_bench.figures import rate_prediction_picture
+from agd_bench.studies.rate_prediction import prediction_correlation
 
 
 def rates(*searched: float) -> pd.DataFrame:

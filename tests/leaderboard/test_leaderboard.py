@@ -16,9 +16,9 @@ from agd_bench.claims import Claims, format_claims, parse_claims, read_claims
 from agd_bench.cli import main
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import build_index, publish_results, verify_folder
-from agd_bench.leaderboard.scrubbing import scrub_text
+from agd_bench.leaderboard.anonymisation import scrub_text
 from agd_bench.report import count_states
-from agd_bench.report.presenting import SIGNS
+from agd_bench.report.claim_rows import SIGNS
 from agd_bench.store import Results, load_results, status
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
@@ -343,7 +343,7 @@ def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
 
 def _renew(folder: Path) -> None:
     """Write a manifest that fits the files, as a forger would."""
-    from agd_bench.leaderboard.publishing import SCHEMA_VERSION, digests
+    from agd_bench.leaderboard.publication import SCHEMA_VERSION, digests
 
     claims = json.loads((folder / "manifest.json").read_text())["claims"]
     manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": claims}

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import scipy
 
-from agd_bench.analysis.allocating import Bools, Counts, allot, judge
-from agd_bench.analysis.pairing import Floats, Scores
+from agd_bench.analysis.adaptive_seeds import Bools, Counts, allot, judge
+from agd_bench.analysis.scores import Floats, Scores
 from agd_bench.records import AdaptiveSeeds
 
 Noise = Callable[[np.random.Generator, tuple[int, int, int]], Floats]

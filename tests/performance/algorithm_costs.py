@@ -24,7 +24,7 @@ from torch import Tensor
 from agd_bench import cost, plugins
 from agd_bench.errors import Refused
 from agd_bench.records import Trial
-from agd_bench.training.fitting import Fit
+from agd_bench.training.loop import Fit
 from agd_bench.trial import Workplace, make_fit
 
 PAGE = Path(__file__).parents[2] / "agd_bench" / "algorithms" / "README.md"

@@ -31,7 +31,7 @@ def coverage(simulations: int) -> None:
             for seed in range(simulations):
                 trials = simulate_studies(architectures, 12, 3, seed=seed)
                 labels = ["tuned"] * random
-                row = analysis.crossover(trials, "tuned", "free", random_algorithms=labels, resamples=500).iloc[0]
+                row = analysis.find_crossovers(trials, "tuned", "free", random_algorithms=labels, resamples=500).iloc[0]
                 crossings += bool(row["trainings_low"] <= 3.5 <= row["trainings_high"])
                 curve = analysis.anytime_curves(trials, random_algorithms=labels, resamples=500)
                 bands += bool(((curve["low"] <= truth) & (truth <= curve["high"])).all())
@@ -74,11 +74,11 @@ def timings() -> None:
     steps: dict[str, Callable[[], object]] = {
         "charged_cost": lambda: analysis.charged_cost(trials, "free"),
         "cost_views": lambda: analysis.cost_views(trials, "tuned", "free", random_algorithms=["tuned"]),
-        "crossover": lambda: analysis.crossover(trials, "tuned", "free", random_algorithms=["tuned"]),
+        "crossover": lambda: analysis.find_crossovers(trials, "tuned", "free", random_algorithms=["tuned"]),
         "anytime_curves": lambda: analysis.anytime_curves(trials, random_algorithms=["tuned"]),
         "search_bands": lambda: analysis.search_bands(trials, ["tuned"]),
-        "time_to_target": lambda: times.append(analysis.time_to_target(trials, curves, targets)),
-        "performance_profiles": lambda: analysis.performance_profiles(times[0]),
+        "time_to_target": lambda: times.append(analysis.measure_time_to_target(trials, curves, targets)),
+        "performance_profiles": lambda: analysis.profile_performance(times[0]),
         "speed_ups": lambda: analysis.speed_ups(times[0], "free"),
         "critical_difference": lambda: analysis.critical_difference(trials),
         "aggregate_scores": lambda: analysis.aggregate_scores(trials),

@@ -17,10 +17,10 @@ import pandas as pd
 import scipy.stats
 
 from agd_bench.analysis import interaction_drivers, interaction_explained, kendall_tau, power_table, shift_of_gap, variance_components
-from agd_bench.analysis.pairing import Floats
-from agd_bench.analysis.powering import Shift, simulate
+from agd_bench.analysis.rankings.power import Shift, simulate
+from agd_bench.analysis.scores import Floats
 from tests.analysis.tables import as_trials
-from tests.analysis.test_explaining import driven
+from tests.analysis.test_interactions import driven
 
 COMPONENTS = ["architecture", "interaction", "seed", "seed_interaction"]
 

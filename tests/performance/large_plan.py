@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import Plan
 from agd_bench.scheduling.driver import Run
 from agd_bench.scheduling.executors.protocol import InProcessExecutor

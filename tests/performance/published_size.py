@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.leaderboard import publish_results
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import Plan, Trial
 from agd_bench.store import EVIDENCE, TABLES, Results, begun_results, condense
-from agd_bench.store.columns import Table
-from agd_bench.store.condensing import expand
-from agd_bench.store.matching import meta_of, planned_row
-from agd_bench.store.reading import typed, without_rows
+from agd_bench.store.equal_networks import expand
+from agd_bench.store.plan_rows import meta_of, planned_row
+from agd_bench.store.reader import typed, without_rows
+from agd_bench.store.schema import Table
 from agd_bench.sweeps import open_sweep
 
 PROVENANCE = {

@@ -24,12 +24,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agd_bench.analysis.agreement import compare, integer_weights, pair_ceiling
-from agd_bench.analysis.decomposing import normal_scores
-from agd_bench.analysis.moving import moves
-from agd_bench.analysis.pairing import Floats, seed_splits
-from agd_bench.analysis.shifting import agreements
-from agd_bench.analysis.transfer import reached
+from agd_bench.analysis.rankings.displacement import moves
+from agd_bench.analysis.rankings.kendall import compare, integer_weights, pair_ceiling
+from agd_bench.analysis.rankings.null_test import agreements
+from agd_bench.analysis.rankings.regret import reached
+from agd_bench.analysis.scores import Floats, seed_splits
+from agd_bench.analysis.variance import normal_scores
 
 DESIGNS = ((12, 2), (12, 4), (36, 3), (100, 3), (200, 2), (200, 4))
 

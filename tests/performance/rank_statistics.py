@@ -28,10 +28,10 @@ import pandas as pd
 import scipy.stats
 
 from agd_bench.analysis import kendall_tau
-from agd_bench.analysis.agreement import compare, integer_weights
-from agd_bench.analysis.counting import orders, taus
-from agd_bench.analysis.halving import splits_for
-from agd_bench.analysis.pairing import Floats
+from agd_bench.analysis.rankings.kendall import compare, integer_weights
+from agd_bench.analysis.rankings.kernels import orders, taus
+from agd_bench.analysis.rankings.seed_splits import splits_for
+from agd_bench.analysis.scores import Floats
 
 Result = TypeVar("Result")
 

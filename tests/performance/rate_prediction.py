@@ -19,12 +19,12 @@ import torch
 from torch import nn
 
 from agd_bench import plugins
-from agd_bench.analysis import predicted_rates, prediction_correlation
-from agd_bench.analysis.pairing import Floats
+from agd_bench.analysis.scores import Floats
 from agd_bench.datasets import data_root
-from agd_bench.gathering import gather_evidence
+from agd_bench.evidence import gather_evidence
 from agd_bench.optim.path_scaling import graph_of, initialise
 from agd_bench.store import load_results
+from agd_bench.studies.rate_prediction import predicted_rates, prediction_correlation
 from agd_bench.training.data import batches, load_splits
 
 IMAGES, DRAWS = 256, 5

@@ -25,7 +25,7 @@ from torch import nn
 from agd_bench import cost
 from agd_bench.algorithms import agd, nas_bench_201_sgd
 from agd_bench.training.data import resident
-from agd_bench.training.fitting import Fit
+from agd_bench.training.loop import Fit
 from agd_bench.training.profiles import apply_profile
 from agd_bench.training.replicas import Pack, streams
 from search_spaces import fcn

@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 AGD_BENCH_DATA=data python tests/performance/skip_connections.py [--dataset fashion_mnist] [--out runs.csv]
 
-Fixed before the first run: the hypothesis and its test (`agd_bench.analysis.skipping`); the networks (`resnet_skips`, pre-activation,
-batch normalisation, ReLU, width 8, one block a stage), as published, at torch's own initialisation; plain gradient descent without
+Fixed before the first run: the hypothesis and its test (`agd_bench.studies.skip_connections.hypothesis`); the
+networks (`resnet_skips`, pre-activation, batch normalisation, ReLU, width 8, one block a stage), as published, at torch's own
+initialisation; plain gradient descent without
 momentum, weight decay or augmentation; mini-batches of 32 from the training split; the paper's rates 0.02, 0.05, 0.1 and 0.2, and 0.5;
 80 steps; 12 seeds, from 100 on (smaller ones are for trying the script). The mean singular value is that of the blocks' Jacobians on a
 probe batch of 16 training images, batch statistics, by Lanczos quadrature with equal random starts in a pair, the mean over the four
@@ -33,8 +34,8 @@ import torch
 from torch import Tensor, nn
 
 from agd_bench import plugins
-from agd_bench.analysis.skipping import dose_trend, log_loss_area, skip_test, tuned_rate
 from agd_bench.diagnostics import measure
+from agd_bench.studies.skip_connections.hypothesis import dose_trend, log_loss_area, skip_test, tuned_rate
 from agd_bench.training.data import ImageSet, batches, load_splits
 from search_spaces import resnet_skips
 

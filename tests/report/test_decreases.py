@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from agd_bench.analysis import GROUP, decreases
-from agd_bench.report import aggregates, build_report, tabulating
-from agd_bench.report.comparing import Comparison
-from agd_bench.report.tables import Table
+from agd_bench.report import aggregates, build_report, comparison_tables
+from agd_bench.report.cells import Table
+from agd_bench.report.comparison import Comparison
 from agd_bench.store import Results
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
@@ -39,21 +39,21 @@ def comparison(results: Results) -> Comparison:
 
 def test_kept_promises_are_a_row() -> None:
     """Of the algorithm that promises; nothing is said to be wrong."""
-    (shown,) = tabulating.decreases(comparison(promising(0)))
+    (shown,) = comparison_tables.decreases(comparison(promising(0)))
     assert isinstance(shown, Table)
     assert [cell.text for cell in shown.rows[0]] == ["dsgd", "guarantee", "30", "0.1", "0.15", "1.50", "0", "0.0"]
 
 
 def test_a_broken_guarantee_is_said_aloud() -> None:
     """A violation is a sentence of its own, before the table."""
-    sentence, _ = tabulating.decreases(comparison(promising(2)))
+    sentence, _ = comparison_tables.decreases(comparison(promising(2)))
     assert isinstance(sentence, str)
     assert sentence.startswith("dsgd guarantees the decrease of every step, but 2 of 30 kept less")
 
 
 def test_of_an_estimate_the_share_is_shown() -> None:
     """A guess that was too high is no contradiction: its share stands in the table alone."""
-    (shown,) = tabulating.decreases(comparison(promising(6, "no")))
+    (shown,) = comparison_tables.decreases(comparison(promising(6, "no")))
     assert isinstance(shown, Table)
     assert [cell.text for cell in shown.rows[0]] == ["dsgd", "estimate", "30", "0.1", "0.15", "1.50", "6", "20.0"]
 
@@ -74,4 +74,4 @@ def test_without_a_promise_there_is_no_table() -> None:
     results = simulate_results(simulate_trials(3, 1, ("sgd", "agd")))
     tables = aggregates(results)
     assert "decreases" not in tables
-    assert list(tabulating.decreases(Comparison(("a", "b", "c"), "g1", tables, "sgd", ("sgd",)))) == []
+    assert list(comparison_tables.decreases(Comparison(("a", "b", "c"), "g1", tables, "sgd", ("sgd",)))) == []

@@ -10,9 +10,9 @@ import pytest
 
 from agd_bench.analysis import GROUP, kendall_tau, rank_shift
 from agd_bench.figures import tau_matrix
-from agd_bench.report import pairing, picturing
-from agd_bench.report.comparing import Comparison, Drawing
-from agd_bench.report.tables import Table
+from agd_bench.report import pictures, ranking_tables
+from agd_bench.report.cells import Table
+from agd_bench.report.comparison import Comparison, Drawing
 from tests.analysis.synthetic import simulate_trials
 
 GROUP_NAMES = ("cells", "digits", "matrix-only")
@@ -36,16 +36,14 @@ def comparison(rivals: int, baseline: str = "base") -> Comparison:
 
 def test_a_few_challengers_are_all_drawn() -> None:
     """And nothing is said of others."""
-    shown = list(picturing.rank_shifts(comparison(picturing.SHOWN_SHIFTS)))
-    assert [item.name for item in shown if isinstance(item, Drawing)] == [
-        f"g1-rank-shift-{n}" for n in range(1, picturing.SHOWN_SHIFTS + 1)
-    ]
-    assert len(shown) == picturing.SHOWN_SHIFTS
+    shown = list(pictures.rank_shifts(comparison(pictures.SHOWN_SHIFTS)))
+    assert [item.name for item in shown if isinstance(item, Drawing)] == [f"g1-rank-shift-{n}" for n in range(1, pictures.SHOWN_SHIFTS + 1)]
+    assert len(shown) == pictures.SHOWN_SHIFTS
 
 
 def test_of_many_challengers_the_most_shifted_are_drawn() -> None:
     """Those with the smallest gap, in the sweep's order and by their own numbers; a sentence says how many there are."""
-    sentence, *drawings = picturing.rank_shifts(comparison(9))
+    sentence, *drawings = pictures.rank_shifts(comparison(9))
     assert [item.name for item in drawings if isinstance(item, Drawing)] == [f"g1-rank-shift-{number}" for number in (5, 6, 7, 8)]
     assert isinstance(sentence, str)
     assert sentence.startswith("Drawn are the 4 of 9 algorithms whose rankings are furthest below the noise ceiling with base")
@@ -55,7 +53,7 @@ def test_without_gaps_the_first_challengers_are_drawn() -> None:
     """With one seed nothing says who shifts most, and the sentence claims nothing of the kind."""
     made = comparison(9)
     without = {**made.tables, "kendall_tau": made.tables["kendall_tau"].assign(gap=float("nan"))}
-    sentence, *drawings = picturing.rank_shifts(dataclasses.replace(made, tables=without))
+    sentence, *drawings = pictures.rank_shifts(dataclasses.replace(made, tables=without))
     assert [item.name for item in drawings if isinstance(item, Drawing)] == [f"g1-rank-shift-{number}" for number in (1, 2, 3, 4)]
     assert "that the sweep lists first" in str(sentence)
 
@@ -63,7 +61,7 @@ def test_without_gaps_the_first_challengers_are_drawn() -> None:
 @pytest.mark.parametrize(("rivals", "rows"), [(9, 45), (16, 16)])
 def test_of_many_pairs_those_with_the_baseline_are_shown(rivals: int, rows: int) -> None:
     """Ten algorithms have 45 pairs, all shown; of 136 pairs the page has 16, and knows how many there are."""
-    (table,) = pairing.agreement(comparison(rivals))
+    (table,) = ranking_tables.agreement(comparison(rivals))
     assert isinstance(table, Table)
     assert (len(table.rows), table.total) == (rows, (rivals + 1) * rivals // 2)
     assert table.caption.endswith("; those with base") is (rows < table.total)
@@ -72,7 +70,7 @@ def test_of_many_pairs_those_with_the_baseline_are_shown(rivals: int, rows: int)
 
 def test_without_the_baseline_the_first_algorithm_stands_in() -> None:
     """A sweep whose baseline has no row in a group still shows pairs."""
-    (table,) = pairing.agreement(comparison(16, baseline="missing"))
+    (table,) = ranking_tables.agreement(comparison(16, baseline="missing"))
     assert isinstance(table, Table)
     assert len(table.rows) == 16
 

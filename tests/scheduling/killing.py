@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from agd_bench.datasets import data_root
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import Plan, Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.scheduling.runs import run
-from agd_bench.training import checkpointing
+from agd_bench.training import checkpoints
 from agd_bench.trial import Workplace, run_trial
 
-save = checkpointing.save
+save = checkpoints.save
 
 
 def small_plan() -> Plan:
@@ -47,7 +47,7 @@ def die_after_first_checkpoint(trial: Trial, workplace: Workplace, attempt: int 
         die()
 
     doomed = attempt == 1 and (trial.seed == 1 or trial.number == 1)
-    setattr(checkpointing, "save", save_and_die if doomed else save)  # noqa: B010 (mypy knows the function's own type)
+    setattr(checkpoints, "save", save_and_die if doomed else save)  # noqa: B010 (mypy knows the function's own type)
     return run_trial(trial, workplace, attempt, seconds_left)
 
 
@@ -69,7 +69,7 @@ def main(folder: Path, point: str, count: int) -> None:
         save(*arguments)
         reached("checkpoint")
 
-    setattr(checkpointing, "save", save_and_count)  # noqa: B010
+    setattr(checkpoints, "save", save_and_count)  # noqa: B010
     run(small_plan(), folder, Workplace(data_root=data_root(), device="cpu"), "in-process", observer=observe)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from agd_bench.planning import Folders, plan
+from agd_bench.planning.planner import Folders, plan
 from agd_bench.records import Sweep
 from agd_bench.scheduling import estimate as estimate_module
 from agd_bench.scheduling.estimate import estimate_plan
-from agd_bench.training.capturing import Capture
+from agd_bench.training.cuda_graphs import Capture
 from agd_bench.trial import Workplace, run_trial
 from tests.training.recording import TapeRecorder
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.scheduling.test_queue import drain, fresh
 
-from agd_bench.planning import plan as plan_of
+from agd_bench.planning.planner import plan as plan_of
 from agd_bench.records import Sweep, Trial
 from agd_bench.scheduling.executors.protocol import Outcome, Task, perform
 from agd_bench.scheduling.queue import Queue
@@ -18,6 +17,7 @@ from agd_bench.store import Results, Standing, load_results
 from agd_bench.training import replicas
 from agd_bench.trial import Workplace
 from tests.scheduling import plans
+from tests.scheduling.test_queue import drain, fresh
 
 
 def queue_of(**changes: Any) -> tuple[Queue, list[Trial]]:

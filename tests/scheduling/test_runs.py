@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agd_bench.errors import DatasetError, InputError, UnknownNameError
-from agd_bench.planning import plan
+from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Snapshot
 from agd_bench.scheduling.runs import fetch_datasets, run

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from agd_bench.training.capturing import WAITING
+from agd_bench.training.cuda_graphs import WAITING
 
 Noted = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]
 

@@ -14,9 +14,9 @@ from torch import nn
 from agd_bench.algorithms import agd, nadamw, nas_bench_201_sgd
 from agd_bench.errors import DeadlineExceeded
 from agd_bench.optim.agd import AGD
-from agd_bench.training import fitting
+from agd_bench.training import loop
 from agd_bench.training.data import ImageSet, resident
-from agd_bench.training.fitting import Fit
+from agd_bench.training.loop import Fit
 from agd_bench.training.profiles import apply_profile
 from agd_bench.training.replicas import Pack, streams, train_epoch, try_pack, unfit
 from search_spaces import fcn, mlp_dag, nas_bench_201
@@ -50,14 +50,14 @@ def fit(algorithm: Any, seed: int, build: Build = matrices, **settings: Any) -> 
 def alone(one: Fit, seed: int, split: ImageSet) -> Iterator[tuple[float, float, float | None]]:
     """Loss, accuracy and rate of each epoch, of one training."""
     for epoch in range(1, EPOCHS + 1):
-        loss, accuracy = fitting.train_epoch(one, split, BATCH, fitting.seed_of_epoch(seed, epoch), augment=True)
+        loss, accuracy = loop.train_epoch(one, split, BATCH, loop.seed_of_epoch(seed, epoch), augment=True)
         yield loss, accuracy, one.learning_rate()
 
 
 def packed(pack: Pack, split: ImageSet) -> Iterator[list[tuple[float, float, float | None]]]:
     """The same of all in a pack."""
     for epoch in range(1, EPOCHS + 1):
-        seeds = [fitting.seed_of_epoch(seed, epoch) for seed in SEEDS]
+        seeds = [loop.seed_of_epoch(seed, epoch) for seed in SEEDS]
         told = train_epoch(pack, split, BATCH, seeds, augment=True)
         yield [(*values, one.learning_rate()) for values, one in zip(told, pack.fits, strict=True)]
 
@@ -78,7 +78,7 @@ def test_replicas_measure_what_they_measure_alone(algorithm: Any, build: Build) 
     for one, other in zip(singles, pack.fits, strict=True):
         for weight, same in zip(one.network.parameters(), other.network.parameters(), strict=True):
             torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-4)
-        assert fitting.evaluate(one, split).loss == pytest.approx(fitting.evaluate(other, split).loss, rel=1e-3)
+        assert loop.evaluate(one, split).loss == pytest.approx(loop.evaluate(other, split).loss, rel=1e-3)
 
 
 def test_replicas_may_have_hyperparameters_of_their_own() -> None:
@@ -102,7 +102,7 @@ def test_replicas_of_one_seed_share_their_batches() -> None:
     expected = [list(alone(fit(agd, seed, gain=gain), seed, split)) for seed, gain in zip(seeds, gains, strict=True)]
     pack = Pack([fit(agd, seed, gain=gain) for seed, gain in zip(seeds, gains, strict=True)])
     for epoch in range(EPOCHS):
-        told = train_epoch(pack, split, BATCH, [fitting.seed_of_epoch(seed, epoch + 1) for seed in seeds], augment=True)
+        told = train_epoch(pack, split, BATCH, [loop.seed_of_epoch(seed, epoch + 1) for seed in seeds], augment=True)
         assert [loss for loss, _ in told] == pytest.approx([own[epoch][0] for own in expected], rel=1e-3)
 
 
@@ -125,14 +125,14 @@ def test_a_pack_is_what_its_fits_go_on_with() -> None:
     fits = [fit(agd, seed) for seed in SEEDS]
     whole = list(packed(Pack(fits), split))
     again = [fit(agd, seed) for seed in SEEDS]
-    train_epoch(Pack(again), split, BATCH, [fitting.seed_of_epoch(seed, 1) for seed in SEEDS], augment=True)
+    train_epoch(Pack(again), split, BATCH, [loop.seed_of_epoch(seed, 1) for seed in SEEDS], augment=True)
     states = [{name: value.clone() for name, value in one.network.state_dict().items()} for one in again]
     kept = [fit(agd, seed) for seed in (3, 5)]
     for one, state in zip(kept, (states[0], states[2]), strict=True):
         one.network.load_state_dict(state)
     pack = Pack(kept)
     for epoch in (2, 3):
-        told = train_epoch(pack, split, BATCH, [fitting.seed_of_epoch(seed, epoch) for seed in (3, 5)], augment=True)
+        told = train_epoch(pack, split, BATCH, [loop.seed_of_epoch(seed, epoch) for seed in (3, 5)], augment=True)
         assert [loss for loss, _ in told] == pytest.approx([whole[epoch - 1][0][0], whole[epoch - 1][2][0]], rel=1e-4)
 
 
@@ -175,7 +175,7 @@ def test_networks_that_cannot_be_packed_are_found_out(build: Build, reason: str)
     pack, why = try_pack(fits, next(streams(split, BATCH, SEEDS, augment=True)), least_gain=0)
     assert pack is None
     assert reason in why
-    assert math.isfinite(fitting.train_epoch(fits[0], split, BATCH, 0, augment=False)[0])
+    assert math.isfinite(loop.train_epoch(fits[0], split, BATCH, 0, augment=False)[0])
 
 
 def test_a_pack_that_does_not_pay_is_not_made() -> None:

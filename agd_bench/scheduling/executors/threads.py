@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
-from agd_bench.machine import usable_cores
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task, limit_threads, perform
 
 if TYPE_CHECKING:

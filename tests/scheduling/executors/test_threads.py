@@ -18,9 +18,9 @@ from agd_bench.scheduling.executors.protocol import Task
 from agd_bench.scheduling.executors.threads import ThreadExecutor
 from agd_bench.scheduling.runs import run
 from agd_bench.store import load_results
-from agd_bench.training.coexisting import draws
+from agd_bench.training.concurrency import draws
 from agd_bench.training.data import load_splits
-from agd_bench.training.fitting import Fit
+from agd_bench.training.loop import Fit
 from agd_bench.trial import Workplace, run_trial
 from tests.scheduling import plans
 from tests.short_trials import trial
@@ -129,7 +129,7 @@ def test_one_without_memory_is_repeated_alone(tmp_path: Path) -> None:
 
 def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
     """The same rows as one after the other, trained for real."""
-    from agd_bench.planning import plan
+    from agd_bench.planning.planner import plan
     from agd_bench.records import Sweep
 
     asked = {

@@ -1,0 +1,285 @@
+"""Adaptive seeds: which architectures get another one, as a function of the rows so far.
+
+Seeds go where the order of two architectures is still open. Every architecture gets the first few; then, look by look, those
+that take part in an open pair under any algorithm get more, for all algorithms alike, so that every algorithm goes on meeting the
+same pairs of architecture and seed. At a look with n seeds each, a pair under one algorithm is
+
+- decided, if |difference of means| > t(family) · s / sqrt(n),
+- close, if t(pair) · s / sqrt(n) is at most the rule's half-width: the difference is known well enough to leave the order open,
+- open otherwise. What a look has settled, later ones do not open again.
+
+s² is the sum of both architectures' variances over seeds, each drawn towards the mean variance as far as the architectures' variances
+look alike (Smyth's moderated t): two to eight seeds say little about one variance, and pooling alone would judge noisy
+architectures by quiet ones. How alike they are is itself estimated, and taken one standard error less. t(family) is the two-sided
+quantile of Student's distribution at (1 − level) / (algorithms · pairs · looks), t(pair) that at (1 − level) / looks.
+
+Why looking repeatedly does no harm: an open pair was open at every look before, so both of its architectures got the same seeds, and each
+decision is made at one of a few sizes that the rule fixes beforehand, however the results fell out. Bonferroni over pairs,
+algorithms and looks then bounds the probability that any order is decided wrongly by 1 − level. `tests/performance/adaptive_seeds.py`
+measures it, with unequal and skewed noise too.
+
+Decisions look at validation accuracies: the test split has no part in any choice. A diverged architecture ranks last by rule, and a
+refused or failed one has no rank, so neither is in an open pair of that algorithm.
+
+References:
+    S. J. Pocock, Group sequential methods in the design and analysis of clinical trials, Biometrika, 1977 (equal levels at the looks).
+    G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression in microarray experiments,
+        Statistical Applications in Genetics and Molecular Biology, 2004 (section 6.2: prior degrees of freedom).
+    R. E. Bechhofer, A single-sample multiple decision procedure for ranking means of normal populations with known variances,
+        Annals of Mathematical Statistics, 1954 (a difference below which an order does not matter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.optimize
+import scipy.special
+import scipy.stats
+from numpy.typing import NDArray
+
+from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
+from agd_bench.errors import InputError
+from agd_bench.records import AdaptiveSeeds
+
+METRIC = "val_accuracy"
+WAITING = ("pending", "running", "unneeded")
+LEAST_VARIANCE = 1e-3
+"""Share of the mean variance below which one counts as this: equal accuracies of a few seeds are no proof of no noise."""
+CHUNK = 4_000_000
+"""Pairs looked at together: all pairs of 15,625 architectures at once would not fit into memory."""
+
+Bools = NDArray[np.bool_]
+Counts = NDArray[np.int64]
+
+
+def next_seeds(trials: pd.DataFrame, rule: AdaptiveSeeds) -> dict[str, int]:
+    """How many seeds each architecture of a comparison group is to have, by all that is known.
+
+    A function of its arguments alone: it goes through the looks from the first one, and stops at one whose trials have not all ended
+    or which leaves nothing open. Rows beyond what it asks for do not change it.
+
+    Args:
+        trials: the planned trials of one search space, data set and profile, ended or not.
+        rule: the sweep's.
+
+    Returns:
+        Seeds (the first so many of the group's, ascending) by architecture, in the order of the table. Those with the most are still in
+        question; the others have all that they will need.
+
+    Raises:
+        InputError: trials of several groups, or fewer planned seeds than the rule's `most`.
+
+    >>> rows = [(a, s, v + s / 1000) for a, v in (("x", 0.5), ("y", 0.9), ("z", 0.902)) for s in (0, 1)]
+    >>> rows += [(a, s, None) for a in "xyz" for s in (2, 3)]
+    >>> trials = pd.DataFrame(rows, columns=["architecture", "seed", "val_accuracy"]).assign(
+    ...     search_space="s", dataset="d", profile="p", algorithm="agd", purpose="final")
+    >>> trials["status"] = np.where(trials["val_accuracy"].isna(), "pending", "done")
+    >>> next_seeds(trials, AdaptiveSeeds(first=2, most=4, half_width=0.001))
+    {'x': 2, 'y': 3, 'z': 3}
+    """
+    groups = list(paired_scores(trials, METRIC, every_seed=True))
+    if len(groups) != 1:
+        raise InputError(f"trials of {len(groups)} comparison groups were given; seeds are allotted within one")
+    group = groups[0]
+    if len(group.seeds) < rule.most:
+        raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, adaptive seeds may need {rule.most}")
+    counts = allot(group, reached_seeds(trials, group), rule)
+    return dict(zip(group.architectures, counts.tolist(), strict=True))
+
+
+def reached_seeds(trials: pd.DataFrame, group: Scores) -> Counts:
+    """How many of its seeds, from the first one on, each architecture is through with under all algorithms, (A,).
+
+    Args:
+        trials: the table of trials.
+        group: one of its comparison groups, with every seed.
+    """
+    place = np.logical_and.reduce([trials[column] == value for column, value in describe(group.group).items()])
+    final = trials[place & (trials["purpose"] == "final")]
+    ended = (~final["status"].isin(WAITING)).groupby([final["architecture"], final["seed"]]).all().unstack(fill_value=False)
+    ended = ended.reindex(index=list(group.architectures), columns=list(group.seeds), fill_value=False)
+    return np.asarray(np.cumprod(ended.to_numpy(dtype=np.int64), axis=1).sum(axis=1), dtype=np.int64)
+
+
+def allot(group: Scores, reached: Counts, rule: AdaptiveSeeds) -> Counts:
+    """Seeds of each architecture, (A,), as `next_seeds`.
+
+    Args:
+        group: accuracies with every seed, (M, A, S).
+        reached: seeds that each architecture is through with, (A,).
+        rule: the sweep's.
+    """
+    counts = np.full(len(group.architectures), rule.first, dtype=np.int64)
+    for look, size in enumerate(rule.looks[:-1]):
+        active = counts == size
+        if (reached[active] < size).any():
+            break
+        still_open = _in_open_pair(group, counts, rule, active)
+        if not still_open.any():
+            break
+        counts[still_open] = rule.looks[look + 1]
+    return counts
+
+
+def _in_open_pair(group: Scores, sizes: Counts, rule: AdaptiveSeeds, active: Bools) -> Bools:
+    """Whether each architecture takes part in an open pair of active ones, (A,)."""
+    found = np.zeros(len(group.architectures), dtype=bool)
+    for position in range(len(group.algorithms)):
+        # One open pair under one algorithm is enough: whoever has one is not asked again.
+        for rows, columns, decided, close in judge(group, position, sizes, rule, active, active & ~found):
+            is_open = ~decided & ~close & (rows[:, None] != columns[None, :])
+            found[rows] |= is_open.any(axis=1)
+            found[columns] |= is_open.any(axis=0)
+    return found
+
+
+def judge(
+    group: Scores,
+    position: int,
+    sizes: Counts,
+    rule: AdaptiveSeeds,
+    active: Bools | None = None,
+    asked: Bools | None = None,
+) -> Iterator[tuple[Counts, Counts, Bools, Bools]]:
+    """The verdicts on all pairs of architectures under one algorithm, some rows of the matrix at a time.
+
+    Args:
+        group: accuracies with every seed, (M, A, S).
+        position: of the algorithm.
+        sizes: seeds of each architecture, (A,); one with none is left out.
+        rule: the sweep's.
+        active: the architectures whose pairs with each other count, (A,); null: all.
+        asked: those of them that are to be the rows, (A,); null: all.
+
+    Yields:
+        Positions of the rows' architectures (R,) and of the columns' (C,); whether each pair is decided, and whether it is close, (R, C).
+    """
+    values = group.values[position]
+    # Seeds before the first one that diverged or is missing.
+    sound = np.cumprod(~(np.isnan(values) | group.diverged[position]), axis=1, dtype=np.int64).sum(axis=1)
+    ranked = (sizes >= rule.first) & (sound >= sizes)
+    kept = np.flatnonzero(ranked if active is None else ranked & active)
+    wanted = kept if asked is None else kept[asked[kept]]
+    if len(kept) < 2:
+        return
+    been = [size for size in rule.looks if size <= sizes[kept].max()]
+    looks = [_look(values, np.minimum(sizes, sound) >= size, size, _family(group), rule) for size in been]
+    step = max(1, CHUNK // len(kept))
+    for begin in range(0, len(wanted), step):
+        rows = wanted[begin : begin + step]
+        decided, close = np.zeros((2, len(rows), len(kept)), dtype=bool)
+        smaller = np.minimum.outer(sizes[rows], sizes[kept])
+        for size, look in zip(been, looks, strict=True):
+            error = np.sqrt(look.squares[rows, None] + look.squares[None, kept])
+            waiting = (smaller >= size) & ~decided & ~close
+            decided |= waiting & (np.abs(look.means[rows, None] - look.means[None, kept]) > look.family * error)
+            close |= waiting & ~decided & (look.pair * error <= rule.half_width)
+        yield rows, kept, decided, close
+
+
+class _Look(NamedTuple):
+    """What is known at one look: means and their squared standard errors, (A,), NaN where not reached; the two quantiles."""
+
+    means: Floats
+    squares: Floats
+    family: float
+    pair: float
+
+
+def _look(values: Floats, there: Bools, size: int, family: float, rule: AdaptiveSeeds) -> _Look:
+    """The look with `size` seeds, from all architectures that have been there: whoever asks later sees it alike."""
+    means, squares = np.full((2, len(values)), np.nan)
+    if not there.any():
+        return _Look(means, squares, np.nan, np.nan)
+    seen = values[there, :size]
+    variances, freedom = moderate(seen.var(axis=1, ddof=1), size - 1)
+    means[there], squares[there] = seen.mean(axis=1), variances / size
+    wrong = (1 - rule.level) / len(rule.looks) / 2
+    return _Look(means, squares, float(scipy.stats.t.isf(wrong / family, freedom)), float(scipy.stats.t.isf(wrong, freedom)))
+
+
+def _family(group: Scores) -> float:
+    """Decisions at one look: pairs of all planned architectures, under all algorithms."""
+    count = len(group.architectures)
+    return max(1.0, len(group.algorithms) * count * (count - 1) / 2)
+
+
+def moderate(variances: Floats, freedom: int) -> tuple[Floats, float]:
+    """Variances drawn towards their mean as far as they look alike, and the degrees of freedom that they then have.
+
+    If variances are themselves drawn from a scaled inverse chi-squared distribution with d degrees of freedom, their logarithms vary by
+    trigamma(freedom / 2) + trigamma(d / 2). Solved for d, with the variation taken one standard error larger than it was found.
+
+    Args:
+        variances: of each architecture over seeds, (A,), A at least 1.
+        freedom: degrees of freedom of each.
+
+    Returns:
+        The moderated variances, (A,), and `freedom` + d; with one architecture d is 0.
+
+    >>> alike, freedom = moderate(np.array([1.0, 1.2, 0.8, 1.1, 0.9] * 40), 7)
+    >>> alike.round(2)[:3].tolist(), freedom > 30
+    ([1.0, 1.02, 0.98], True)
+    """
+    mean = float(variances.mean())
+    if len(variances) < 2 or mean == 0:
+        return variances, float(freedom)
+    logs = np.log(np.maximum(variances, LEAST_VARIANCE * mean))
+    by_chance, fourth = (float(scipy.special.polygamma(order, freedom / 2)) for order in (1, 3))
+    error = np.sqrt((fourth + 2 * by_chance**2) / len(logs))
+    prior = 2 * _inverse_trigamma(max(float(logs.var(ddof=1)) - by_chance, 0.0) + error)
+    return (prior * mean + freedom * variances) / (prior + freedom), prior + freedom
+
+
+def _inverse_trigamma(value: float) -> float:
+    """The x > 0 with trigamma(x) = value, by bisection in its logarithm; trigamma falls from infinity to 0."""
+    low, high = np.log(1e-6), np.log(1e6)
+    return float(np.exp(scipy.optimize.brentq(lambda x: scipy.special.polygamma(1, np.exp(x)) - np.clip(value, 2e-6, 1e11), low, high)))
+
+
+def order_decisions(trials: pd.DataFrame, rule: AdaptiveSeeds) -> pd.DataFrame:
+    """What adaptive seeds decided, and what they took.
+
+    Args:
+        trials: the table of trials of an adaptive sweep.
+        rule: the sweep's.
+
+    Returns:
+        One row per group and algorithm: `search_space`, `dataset`, `profile`, `algorithm`; `pairs` (of architectures that have a rank
+        otherwise than last: neither diverged nor missing), of them `decided` (the order is known; all such orders of a group are right
+        together with probability `level`), `close` (known to differ by less than twice the half-width) and `undecided`; `seeds_mean`,
+        `seeds_most` (seeds that architectures are through with); `unneeded` (final trials that were planned and not trained).
+
+    Raises:
+        InputError: fewer planned seeds than the rule's `most`.
+    """
+    rows: list[dict[str, object]] = []
+    for group in paired_scores(trials, METRIC, every_seed=True):
+        if len(group.seeds) < rule.most:
+            raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, adaptive seeds may need {rule.most}")
+        reached = reached_seeds(trials, group)
+        sizes = np.array([max((size for size in rule.looks if size <= count), default=0) for count in reached], dtype=np.int64)
+        place = np.logical_and.reduce([trials[column] == value for column, value in describe(group.group).items()])
+        for position, algorithm in enumerate(group.algorithms):
+            pairs, decided, close = _tally(group, position, sizes, rule)
+            row: dict[str, object] = {**describe(group.group), "algorithm": algorithm, "pairs": pairs, "decided": decided}
+            row |= {"close": close, "undecided": pairs - decided - close, "seeds_mean": reached.mean(), "seeds_most": int(reached.max())}
+            own = trials[place & (trials["algorithm"] == algorithm)]
+            rows.append(row | {"unneeded": int((own["status"] == "unneeded").sum())})
+    columns = ["algorithm", "pairs", "decided", "close", "undecided", "seeds_mean", "seeds_most", "unneeded"]
+    return pd.DataFrame(rows, columns=[*GROUP, *columns])
+
+
+def _tally(group: Scores, position: int, sizes: Counts, rule: AdaptiveSeeds) -> tuple[int, int, int]:
+    """Pairs, decided ones and close ones under one algorithm."""
+    pairs = decided = close = 0
+    for rows, columns, is_decided, is_close in judge(group, position, sizes, rule):
+        once = rows[:, None] < columns[None, :]
+        pairs += int(once.sum())
+        decided += int((is_decided & once).sum())
+        close += int((is_close & once).sum())
+    return pairs, decided, close

@@ -1,0 +1,104 @@
+"""Bootstrap over architectures: weights of many resamples at once, percentile intervals, and bands that hold for a whole curve.
+
+An architecture is drawn with all its seeds and tuning trials, so that a resample carries their noise too.
+
+References:
+    B. Efron, R. Tibshirani, An introduction to the bootstrap, 1993 (percentile and bootstrap-t intervals).
+    R. Beran, Balanced simultaneous confidence sets, Journal of the American Statistical Association, 1988 (maximum of studentised
+        deviations).
+    A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics, 2007 (two crossed factors drawn independently).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL
+from agd_bench.analysis.scores import Floats
+
+_AT_ONCE = 4_000_000
+"""Weights held in memory at once."""
+
+
+def resample_weights(count: int, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """How often each of `count` things is drawn, in blocks of resamples.
+
+    Args:
+        count: things drawn from, and draws of each resample.
+        resamples: how many in all.
+        rng: what draws.
+
+    Yields:
+        Weights of a block of resamples, (block, count); every row sums to `count`.
+
+    >>> [block.sum(axis=1).tolist() for block in resample_weights(4, 3, np.random.default_rng(0))]
+    [[4.0, 4.0, 4.0]]
+    """
+    block = max(1, _AT_ONCE // max(count, 1))
+    for begin in range(0, resamples, block):
+        size = min(block, resamples - begin)
+        drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
+
+
+def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+    """Means over the first axis of resamples of it.
+
+    Args:
+        values: (count, …), none missing.
+        resamples: how many.
+        rng: what draws.
+
+    Returns:
+        (resamples, …).
+    """
+    count = len(values)
+    flat = values.reshape(count, -1)
+    blocks = [weights @ flat / count for weights in resample_weights(count, resamples, rng)]
+    return np.concatenate(blocks).reshape(-1, *values.shape[1:])
+
+
+def percentile_interval(drawn: Floats, level: float = 0.95) -> tuple[float, float]:
+    """The middle `level` of resampled values, which may be infinite; ends are values that were drawn, never interpolated.
+
+    >>> percentile_interval(np.array([1.0, 2.0, 3.0, np.inf]), 0.5)
+    (1.0, inf)
+    """
+    low = np.quantile(drawn, (1 - level) / 2, method="lower")
+    high = np.quantile(drawn, (1 + level) / 2, method="higher")
+    return float(low), float(high)
+
+
+def simultaneous_band(curves: Floats, rng: np.random.Generator, level: float = 0.95, resamples: int = 1000) -> tuple[Floats, Floats]:
+    """A band around the mean of independent curves that holds at all points at once.
+
+    The half-width is the standard error times the `level` quantile of the largest studentised deviation of the resamples' means
+    (bootstrap-t). The curves may depend on themselves in any way; only between them is independence needed.
+
+    Args:
+        curves: one curve per architecture, (count, points), none missing.
+        rng: what draws.
+        level: chance that the whole true mean curve lies in the band, in (0, 1).
+        resamples: bootstrap resamples.
+
+    Returns:
+        Lower and upper limits, (points,) each, not clipped; NaN for fewer than 8 curves.
+    """
+    count, points = curves.shape
+    if count < FEWEST_FOR_INTERVAL:
+        return np.full(points, np.nan), np.full(points, np.nan)
+    mean = curves.mean(axis=0)
+    centred = curves - mean
+    largest = []
+    for weights in resample_weights(count, resamples, rng):
+        moved = weights @ centred / count
+        spread = np.sqrt(np.maximum(weights @ centred**2 / count - moved**2, 0.0) / (count - 1))
+        # A resample of one architecture alone has no spread; it counts as far off wherever it moved.
+        ratios = np.divide(np.abs(moved), spread, out=np.where(np.abs(moved) > 1e-12, np.inf, 0.0), where=spread > 1e-12)
+        largest.append(ratios.max(axis=1))
+    factor = float(np.quantile(np.concatenate(largest), level, method="higher"))
+    error = curves.std(axis=0, ddof=1) / np.sqrt(count)
+    half = np.where(error > 0, factor * error, 0.0)
+    return mean - half, mean + half

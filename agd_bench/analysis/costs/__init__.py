@@ -1,0 +1,1 @@
+"""Charged cost: ledgers, tuning curves, crossover budgets, time to target."""

@@ -1,0 +1,182 @@
+"""What every algorithm was charged: tuning, pruned, failed, diverged and lost attempts included."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agd_bench.analysis.costs.lanes import mixed_groups
+from agd_bench.analysis.scores import GROUP
+from agd_bench.errors import UnknownNameError
+
+KINDS = ("final", "tuning", "pruned", "diverged", "failed", "refused", "lost")
+"""What a second was spent on: final and tuning trials that were done, trials of any purpose that ended otherwise, attempts that were
+lost and had to be repeated."""
+_SUMS = ["tuning_seconds", "train_seconds", "flops", "tuning_flops", "energy_joules"]
+
+
+def charged_cost(
+    trials: pd.DataFrame, baseline: str | None = None, by_architecture: bool = False, attempts: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Seconds and floating-point operations charged to every algorithm.
+
+    Every attempt is charged, whatever came of it. The tuning of one study is shared equally by the architectures whose final
+    trials use what it chose: by search-space scope the cost of the proxies is thus spread over the whole space.
+
+    Args:
+        trials: the table of trials.
+        baseline: label of the algorithm that ratios refer to; default: no ratios.
+        by_architecture: one row per architecture as well, instead of the sum over them.
+        attempts: the table of attempts, from which to tell whether the seconds were spent on shared devices; default: not told.
+
+    Returns:
+        One row per group and algorithm (and `architecture`): `search_space`, `dataset`, `profile`, `algorithm`;
+        `tuning_seconds` (all attempts at tuning trials), `train_seconds` (all attempts at final trials), `charged_seconds` (their sum);
+        `flops` (2 per multiply-add, training and tuning; attempts that were lost are charged in seconds but have no FLOPs),
+        `tuning_flops` (the part spent on tuning), `energy_joules`; NaN where a trial that ended well lacks the figure;
+        `peak_memory_bytes` (largest of any trial). Not by architecture also: `trials`, `tuning_trials` (those that were begun),
+        `attempts` and the ledger (see `ledger`): `seconds_final`, `seconds_tuning`, `seconds_pruned`, `seconds_diverged`, `seconds_failed`,
+        `seconds_refused`, `seconds_lost`, whose sum is `charged_seconds`; `flops_final` … `flops_lost` likewise; `lost_attempts`.
+        With attempts `exclusive_share` (share of the charged seconds in which the trial had the device to itself, in [0, 1]; NaN where no
+        attempt recorded it). With a baseline `seconds_ratio` and `flops_ratio` (algorithm / baseline; below 1: cheaper); with attempts, no
+        `seconds_ratio` (NaN) where some trials shared their device and others had it to themselves: see `seconds_by_lane`.
+
+    Raises:
+        UnknownNameError: no algorithm of the baseline's label.
+
+    >>> trials = pd.DataFrame({"algorithm": ["agd", "sgd", "sgd"], "purpose": ["final", "tuning", "final"], "study": [None, "k", "k"],
+    ...     "charged_seconds": [10.0, 30.0, 10.0], "flops": [5, 15, 5], "status": "done", "architecture": "a", "attempts": 1,
+    ...     "search_space": "s", "dataset": "d", "profile": "p", "energy_joules": None, "peak_memory_bytes": None})
+    >>> charged_cost(trials, baseline="sgd")[["algorithm", "tuning_seconds", "charged_seconds", "seconds_ratio"]].values.tolist()
+    [['agd', 0.0, 10.0, 0.25], ['sgd', 30.0, 40.0, 1.0]]
+    """
+    keys = [*GROUP, "algorithm"]
+    charges = _charges(trials)
+    if by_architecture:
+        charges, keys = _by_architecture(trials, charges), [*keys, "architecture"]
+    grouped = charges.groupby(keys, sort=False)
+    cost = grouped[_SUMS].sum(min_count=1)
+    # A missing figure of a trial that ended well must not make its algorithm look cheaper.
+    for column in ("flops", "energy_joules"):
+        gaps = grouped[f"no_{column}"].sum() > 0
+        cost.loc[gaps, column] = np.nan
+        if column == "flops":
+            cost.loc[gaps, "tuning_flops"] = np.nan
+    cost.insert(2, "charged_seconds", cost["tuning_seconds"] + cost["train_seconds"])
+    cost["peak_memory_bytes"] = grouped["peak_memory_bytes"].max()
+    if not by_architecture:
+        cost["trials"], cost["tuning_trials"] = grouped["begun"].sum(), grouped["begun_tuning"].sum()
+        cost["attempts"] = grouped["attempts"].sum()
+        cost = cost.join(ledger(trials))
+        if attempts is not None:
+            cost["exclusive_share"] = _exclusive_share(trials, attempts, keys)
+    table = cost.reset_index()
+    if baseline is None:
+        return table
+    table = _with_ratios(table, baseline, keys)
+    mixed = set() if attempts is None else mixed_groups(trials, attempts)
+    table.loc[[group in mixed for group in table[GROUP].itertuples(index=False, name=None)], "seconds_ratio"] = np.nan
+    return table
+
+
+def ledger(trials: pd.DataFrame) -> pd.DataFrame:
+    """Charged seconds and floating-point operations of every algorithm by what they were spent on.
+
+    Seconds of a trial beyond those of the attempt that ended it are lost: attempts that a crash, a node or a lack of memory took, and all
+    attempts of a trial that has not ended. What a lost attempt computed nobody counted, so its FLOPs are missing, not 0; of an attempt
+    that went on from a checkpoint, the epochs before the checkpoint are counted with the attempt that ended.
+
+    Args:
+        trials: the table of trials; without `total_seconds` (the attempt that ended) nothing counts as lost.
+
+    Returns:
+        Indexed by group and algorithm: `seconds_` and `flops_` with each kind of `KINDS`: `final`, `tuning` (trials that were done),
+        `pruned`, `diverged`, `failed`, `refused` (of either purpose), `lost`. FLOPs are 0 for refused trials, which are not trained, and
+        NaN for a kind of which any trial that was begun lacks the count. `lost_attempts` (how many).
+
+    >>> trials = pd.DataFrame({"algorithm": "sgd", "purpose": ["tuning", "final"], "status": "done", "attempts": [1, 2], "flops": [5, 5],
+    ...     "charged_seconds": [10.0, 14.0], "total_seconds": 10.0, "search_space": "s", "dataset": "d", "profile": "p"})
+    >>> ledger(trials)[["seconds_final", "seconds_tuning", "seconds_lost", "flops_final", "flops_lost"]].values.tolist()
+    [[10.0, 10.0, 4.0, 5.0, nan]]
+    """
+    charged = pd.to_numeric(trials["charged_seconds"]).astype("float64").fillna(0.0)
+    ended = trials["status"].isin(["done", *KINDS])
+    last = pd.to_numeric(trials["total_seconds"]).astype("float64") if "total_seconds" in trials else charged
+    own = last.fillna(0.0).where(ended, 0.0).clip(upper=charged)
+    tries = trials["attempts"].astype("int64")
+    # A trial that was given up after its attempts were lost has ended, but no attempt of its own did: it has no time of a last one.
+    lost = (tries - (ended & (last.notna() | (charged == 0)))).clip(lower=0)
+    kinds = trials["status"].mask(trials["status"] == "done", trials["purpose"])
+    counted = pd.to_numeric(trials["flops"]).astype("float64").mask(trials["status"] == "refused", 0.0)
+    counted = counted.mask(counted.isna() & (tries == 0), 0.0)
+    columns: dict[str, Any] = {name: trials[name] for name in (*GROUP, "algorithm")}
+    for kind in KINDS[:-1]:
+        columns[f"seconds_{kind}"] = own.where(kinds == kind, 0.0)
+        columns[f"flops_{kind}"] = counted.where(kinds == kind, 0.0)
+    columns |= {"seconds_lost": charged - own, "flops_lost": (lost > 0).map({True: np.nan, False: 0.0}), "lost_attempts": lost}
+    order = [*(f"seconds_{kind}" for kind in KINDS), *(f"flops_{kind}" for kind in KINDS)]
+    frame, keys = pd.DataFrame(columns), [*GROUP, "algorithm"]
+    sums = frame.groupby(keys, sort=False)[[*order, "lost_attempts"]].sum()
+    gaps = frame[order].isna().groupby([frame[key] for key in keys], sort=False).any()
+    sums[order] = sums[order].mask(gaps)
+    return sums
+
+
+def _exclusive_share(trials: pd.DataFrame, attempts: pd.DataFrame, keys: list[str]) -> pd.Series[float]:
+    """Seconds on a device of the trial's own over all seconds of attempts that recorded it."""
+    texts = attempts["provenance"].dropna()
+    stated = {text: json.loads(text).get("exclusive") for text in texts.unique()}
+    table = attempts.loc[texts.index, ["trial_id", "seconds"]].assign(exclusive=texts.map(stated))
+    table = table[table["exclusive"].isin(["yes", "no"])].merge(trials[["trial_id", *keys]], on="trial_id", how="inner")
+    seconds = table["seconds"].fillna(0.0)
+    sums = table[keys].assign(own=seconds.where(table["exclusive"] == "yes", 0.0), all=seconds).groupby(keys, sort=False).sum()
+    return sums["own"] / sums["all"].where(sums["all"] > 0)
+
+
+def _charges(trials: pd.DataFrame) -> pd.DataFrame:
+    """One row per trial with the columns to be summed."""
+    tuning = trials["purpose"] == "tuning"
+    seconds = pd.to_numeric(trials["charged_seconds"]).astype("float64").fillna(0.0)
+    flops = pd.to_numeric(trials["flops"]).astype("float64")
+    energy = pd.to_numeric(trials["energy_joules"]).astype("float64")
+    charges = trials[[*GROUP, "algorithm", "architecture", "study"]].copy()
+    begun = trials["attempts"] > 0  # neither pending, nor a seed that an adaptive sweep could do without
+    charges["tuning"], charges["begun"], charges["begun_tuning"] = tuning, begun, begun & tuning
+    charges["attempts"] = trials["attempts"]
+    charges["tuning_seconds"] = seconds.where(tuning, 0.0)
+    charges["train_seconds"] = seconds.where(~tuning, 0.0)
+    charges["flops"] = flops
+    charges["tuning_flops"] = flops.where(tuning, 0.0)
+    charges["energy_joules"] = energy
+    charges["peak_memory_bytes"] = pd.to_numeric(trials["peak_memory_bytes"]).astype("float64")
+    trained = trials["status"].isin(["done", "pruned"])
+    charges["no_flops"] = trained & flops.isna()
+    charges["no_energy_joules"] = trained & energy.isna()
+    return charges
+
+
+def _by_architecture(trials: pd.DataFrame, charges: pd.DataFrame) -> pd.DataFrame:
+    """The charges with every study's tuning shared equally by the architectures of its final trials."""
+    place = [*GROUP, "algorithm", "study"]
+    final = trials.loc[(trials["purpose"] == "final") & trials["study"].notna(), [*place, "architecture"]].drop_duplicates()
+    users = final.assign(users=final.groupby(place)["architecture"].transform("size"))
+    shared = charges["tuning"] & charges["study"].isin(users["study"])
+    spread = charges[shared].drop(columns="architecture").merge(users, on=place, how="inner")
+    for column in _SUMS:
+        spread[column] = spread[column] / spread["users"]
+    return pd.concat([charges[~shared], spread.drop(columns="users")], ignore_index=True)
+
+
+def _with_ratios(table: pd.DataFrame, baseline: str, keys: list[str]) -> pd.DataFrame:
+    if baseline not in set(table["algorithm"]):
+        raise UnknownNameError("algorithm", baseline, set(table["algorithm"]))
+    shared = [key for key in keys if key != "algorithm"]
+    reference = table.loc[table["algorithm"] == baseline, [*shared, "charged_seconds", "flops"]]
+    joined = table[shared].merge(reference, on=shared, how="left", validate="many_to_one")
+    for column, ratio in (("charged_seconds", "seconds_ratio"), ("flops", "flops_ratio")):
+        divisor = joined[column].to_numpy(dtype=np.float64)
+        table[ratio] = table[column].to_numpy(dtype=np.float64) / np.where(divisor > 0, divisor, np.nan)
+    return table

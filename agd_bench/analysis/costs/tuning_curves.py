@@ -1,0 +1,333 @@
+"""Tuning studies as arrays, and what a study would have reached by then had it been stopped earlier.
+
+After k proposals a study holds the network of the best validation accuracy so far; what is reported of it is another accuracy, as a
+rule that of the test split, which never chooses. A proposal that diverged, failed or was pruned is charged but cannot be chosen; as
+long as there is nothing else the accuracy is 0. The proposals of a random search are independent of each other, so every order of
+them was equally likely, and the expectation over all orders is taken; those of an adaptive search count in the order they were made in.
+
+A study by search-space scope is reported on its proxies, and one by the sweep's scope workload by workload, as if each had been tuned
+for itself. Its cost is shared by the architectures that use its choice, each of which is charged one training of its own besides,
+because the network that the study holds is a proxy's; one proposal alone needs no study.
+
+References:
+    R. Tang, J. Lee, J. Xin, X. Liu, Y. Yu, J. Lin, Showing your work doesn't always work, ACL 2020 (the unbiased estimator).
+    N. Lourie, K. Cho, H. He, Show your work with confidence: confidence bands for tuning curves, NAACL 2024.
+    N. Lourie, opda: optimal design analysis, version 0.8 (the bands' critical values).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from opda.nonparametric import EmpiricalDistribution
+from scipy.special import gammaln
+
+from agd_bench.analysis.bootstrap import simultaneous_band
+from agd_bench.analysis.scores import GROUP, METRICS, Floats, comparison_groups, describe
+from agd_bench.errors import UnknownNameError
+
+ENDED = ("done", "diverged", "failed", "pruned")
+ADAPTIVE_BAND = "none: proposals of an adaptive search are not independent"
+TOO_FEW_BAND = "none: fewer than 8 studies"
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The studies of one algorithm in one comparison group whose proposals have all ended: U of them, of N proposals each.
+
+    Attributes:
+        group: search space, data set, profile.
+        algorithm: the label.
+        random: whether the proposals of a study are independent of each other.
+        studies: keys, (U,).
+        architectures: what each study trained its proposals on: one architecture by architecture scope, else the proxies; (U,).
+        left_out: studies that are not used, because they have not ended, were refused or lack an accuracy.
+        validation: mean validation accuracy of a proposal, (U, N); NaN where it cannot be chosen.
+        reached: the accuracy that is reported, (U, N); 0 where it cannot be chosen.
+        proposed: what each proposal was charged, divided by the architectures that use the study's choice, by unit, (U, N) each:
+            `trainings` (1 by architecture scope), `flops` (NaN where a trial that was trained lacks them), `seconds` (of all attempts).
+        retraining: one final training for a study whose choice is used by others than what it was tuned on, else 0, by unit, (U,) each.
+    """
+
+    group: tuple[str, str, str]
+    algorithm: str
+    random: bool
+    studies: tuple[str, ...]
+    architectures: tuple[tuple[str, ...], ...]
+    left_out: int
+    validation: Floats
+    reached: Floats
+    proposed: dict[str, Floats]
+    retraining: dict[str, Floats]
+
+    def best_so_far(self) -> Floats:
+        """Accuracy after 1 … N proposals of each study, (U, N)."""
+        return _expected_best(self.validation, self.reached) if self.random else _running_best(self.validation, self.reached)
+
+    def charged(self, unit: str) -> Floats:
+        """Cost of 1 … N proposals of each study, (U, N): expected over all orders for a random search, as it was for an adaptive one.
+
+        Args:
+            unit: `trainings`, `flops` or `seconds`.
+        """
+        each, final = self.proposed[unit], self.retraining[unit]
+        tried = np.arange(1, each.shape[1] + 1)
+        total = each.mean(axis=1, keepdims=True) * tried if self.random else np.cumsum(each, axis=1)
+        # Where a choice has to be trained anew anyhow, a single proposal is nothing to choose from.
+        shared = self.retraining["trainings"][:, None] > 0
+        return np.where(shared, np.where(tried == 1, 0.0, total) + final[:, None], total)
+
+
+def searches(
+    trials: pd.DataFrame, algorithm: str, metric: str = "test_accuracy", random_algorithms: Collection[str] = ()
+) -> Iterator[Searches]:
+    """The studies of an algorithm, of every comparison group in which it has any.
+
+    Args:
+        trials: the table of trials.
+        algorithm: the tuned algorithm's label.
+        metric: which accuracy is reported of a choice.
+        random_algorithms: labels of the algorithms whose sampler is random.
+
+    Raises:
+        UnknownNameError: another metric.
+    """
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
+    own = trials[(trials["algorithm"] == algorithm) & trials["study"].notna()]
+    finals = dict(comparison_groups(own[own["purpose"] == "final"]))
+    for group, rows in comparison_groups(own[own["purpose"] == "tuning"]):
+        yield _searches_of(group, algorithm, algorithm in random_algorithms, rows, metric, finals.get(group, rows.iloc[:0]))
+
+
+def _searches_of(
+    group: tuple[str, str, str], algorithm: str, random: bool, rows: pd.DataFrame, metric: str, final: pd.DataFrame
+) -> Searches:
+    study, studies = pd.factorize(rows["study"])
+    number = pd.to_numeric(rows["number"]).to_numpy(dtype=np.int64)
+    shape = (len(studies), int(number.max()) + 1)
+    cell = np.ravel_multi_index((study, number), shape)
+    done = (rows["status"] == "done").to_numpy()
+    numbers = {name: _floats(rows[name]) for name in ("val_accuracy", metric, "flops", "charged_seconds")}
+    ended = rows["status"].isin(ENDED).to_numpy()
+    lacking = ~ended | (done & (np.isnan(numbers["val_accuracy"]) | np.isnan(numbers[metric])))
+    trials_of = _total(cell, np.ones(len(rows)), shape)
+    usable = (_total(cell, lacking.astype(float), shape) == 0).all(axis=1) & (trials_of > 0).all(axis=1)
+    chosen = _total(cell, done.astype(float), shape) == trials_of
+    validation, reached = (
+        np.divide(_total(cell, np.where(done, numbers[name], 0.0), shape), trials_of, where=trials_of > 0, out=np.zeros(shape))
+        for name in ("val_accuracy", metric)
+    )
+    # A failed or diverged trial without a count never finished an epoch; one that was trained must have it.
+    trained = rows["status"].isin(["done", "pruned"]).to_numpy()
+    flops = np.where(np.isnan(numbers["flops"]) & ~trained, 0.0, numbers["flops"])
+    users = final.drop_duplicates(["study", "architecture"]).groupby("study")["architecture"].size().reindex(studies).fillna(1.0)
+    sharing = users.to_numpy(dtype=np.float64)[:, None]
+    members = rows.groupby(study)["architecture"].unique()
+    kept = np.flatnonzero(usable)
+    proposed = {"trainings": trials_of, "flops": _total(cell, flops, shape)}
+    proposed["seconds"] = _total(cell, np.nan_to_num(numbers["charged_seconds"]), shape)
+    return Searches(
+        group=group,
+        algorithm=algorithm,
+        random=random,
+        studies=tuple(str(key) for key in studies[kept]),
+        architectures=tuple(tuple(str(name) for name in members[place]) for place in kept),
+        left_out=len(studies) - len(kept),
+        validation=np.where(chosen, validation, np.nan)[kept],
+        reached=np.where(chosen, reached, 0.0)[kept],
+        proposed={unit: (total / sharing)[kept] for unit, total in proposed.items()},
+        retraining={unit: cost[kept] for unit, cost in _retraining(final, rows, studies).items()},
+    )
+
+
+def _retraining(final: pd.DataFrame, tuning: pd.DataFrame, studies: pd.Index[str]) -> dict[str, Floats]:
+    """What one final training is charged on average, for the studies whose choice is used beyond what they were tuned on; else 0."""
+    tuned = pd.MultiIndex.from_frame(tuning[["study", "architecture"]])
+    beyond = final[~pd.MultiIndex.from_frame(final[["study", "architecture"]]).isin(tuned)]
+    needed = np.asarray(studies.isin(beyond["study"].unique()))
+    begun = final[final["attempts"] > 0]
+    figures = pd.DataFrame({"flops": _floats(begun["flops"]), "seconds": _floats(begun["charged_seconds"])}, index=begun.index)
+    means = figures.groupby(begun["study"]).mean().reindex(studies)
+    costs = {unit: np.where(needed, means[unit].to_numpy(dtype=np.float64), 0.0) for unit in ("flops", "seconds")}
+    return {"trainings": needed.astype(np.float64), **costs}
+
+
+def _floats(column: pd.Series[Any]) -> Floats:
+    return pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _total(cell: np.ndarray[Any, np.dtype[np.int64]], values: Floats, shape: tuple[int, int]) -> Floats:
+    return np.asarray(np.bincount(cell, weights=values, minlength=shape[0] * shape[1]).reshape(shape), dtype=np.float64)
+
+
+def best_of_weights(count: int) -> Floats:
+    """Chance that the r-th best of n proposals is the best of k drawn from them without replacement.
+
+    Args:
+        count: proposals n.
+
+    Returns:
+        (n, n): [r − 1, k − 1] = C(n − r, k − 1) / C(n, k); columns sum to 1.
+
+    >>> best_of_weights(3).round(6).tolist()
+    [[0.333333, 0.666667, 1.0], [0.333333, 0.333333, 0.0], [0.333333, 0.0, 0.0]]
+    """
+    place, size = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
+    possible = count - place >= size - 1
+    worse = np.where(possible, count - place, size - 1)
+    logs = _log_choose(worse, size - 1) - _log_choose(np.full_like(size, count), size)
+    return np.where(possible, np.exp(logs), 0.0)
+
+
+def _log_choose(whole: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> Floats:
+    return np.asarray(gammaln(whole + 1) - gammaln(part + 1) - gammaln(whole - part + 1), dtype=np.float64)
+
+
+def _expected_best(validation: Floats, reached: Floats) -> Floats:
+    # Equal validation accuracies keep the order of the proposals, which of independent ones says nothing.
+    order = np.argsort(np.where(np.isnan(validation), np.inf, -validation), axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(reached, order, axis=1) @ best_of_weights(validation.shape[1]), dtype=np.float64)
+
+
+def _running_best(validation: Floats, reached: Floats) -> Floats:
+    filled = np.where(np.isnan(validation), -np.inf, validation)
+    before = np.hstack([np.full((len(filled), 1), -np.inf), np.maximum.accumulate(filled, axis=1)[:, :-1]])
+    place = np.maximum.accumulate(np.where(filled > before, np.arange(filled.shape[1]), -1), axis=1)
+    return np.where(place >= 0, np.take_along_axis(reached, np.maximum(place, 0), axis=1), 0.0)
+
+
+_COSTS = ["trainings", "flops", "seconds"]
+
+
+def anytime_curves(
+    trials: pd.DataFrame,
+    metric: str = "test_accuracy",
+    random_algorithms: Collection[str] = (),
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Expected best-so-far accuracy of every tuned algorithm against what it was charged, mean over its studies.
+
+    The band holds for all points at once and comes from a bootstrap over studies, which are independent of each other whatever the
+    sampler does within them; an effect of a seed on all studies at once is not in it. For each study alone see `search_bands`.
+
+    Args:
+        trials: the table of trials.
+        metric: which accuracy is reported; the validation accuracy chooses.
+        random_algorithms: labels of the algorithms whose sampler is random; the others' proposals count in their order.
+        level: chance that the true mean curve lies in the band as a whole.
+        resamples: bootstrap resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        One row per group, tuned algorithm and number of proposals: `search_space`, `dataset`, `profile`, `algorithm`;
+        `proposals` (k = 1 … N); `accuracy` (in [0, 1]; 0 while nothing can be chosen) with `low`, `high` (clipped to [0, 1]; NaN for
+        fewer than 8 studies); `trainings`, `flops`, `seconds` (charged per architecture that uses the choice of k proposals, mean over
+        studies; FLOPs NaN where a trial that was trained lacks them); `studies` (used), `left_out` (not ended, refused, or without
+        an accuracy); `search` (`random`: expectation over all orders, or `adaptive`: in the order of the proposals);
+        `band` (what the band is, or why there is none).
+    """
+    tables = []
+    for search in _all_searches(trials, metric, random_algorithms):
+        curves = search.best_so_far()
+        low, high = simultaneous_band(curves, np.random.default_rng(seed), level, resamples)
+        known = bool(np.isfinite(low).all())
+        table = _curve_rows(search, curves.mean(axis=0), low.clip(0, 1), high.clip(0, 1)).assign(studies=len(search.studies))
+        words = f"{100 * level:g} % simultaneous, bootstrap over studies" if known else TOO_FEW_BAND
+        tables.append(table.assign(left_out=search.left_out, search="random" if search.random else "adaptive", band=words))
+    columns = [*GROUP, "algorithm", "proposals", "accuracy", "low", "high", *_COSTS, "studies", "left_out", "search", "band"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def _all_searches(trials: pd.DataFrame, metric: str, random_algorithms: Collection[str]) -> Iterator[Searches]:
+    for algorithm in trials.loc[trials["purpose"] == "tuning", "algorithm"].unique():
+        yield from (found for found in searches(trials, str(algorithm), metric, random_algorithms) if found.studies)
+
+
+def _curve_rows(search: Searches, accuracy: Floats, low: Floats, high: Floats) -> pd.DataFrame:
+    proposals = np.arange(1, len(accuracy) + 1)
+    costs = {unit: search.charged(unit).mean(axis=0) for unit in _COSTS}
+    row: dict[str, Any] = {**describe(search.group), "algorithm": search.algorithm, "proposals": proposals, "accuracy": accuracy}
+    return pd.DataFrame({**row, "low": low, "high": high, **costs})
+
+
+def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = (), level: float = 0.95) -> pd.DataFrame:
+    """Expected best validation accuracy of every single study, with a band from its own proposals alone.
+
+    Of n independent proposals the band around their distribution function holds at every accuracy at once, whatever the
+    distribution (likelihood-density bands, highest density; Lourie et al., section 4); it is carried to the expected best of k,
+    E = Σ y (F(y)^k − F(y⁻)^k), so that it holds for all k at once too. Proposals of an adaptive search are not independent: their
+    curve is what they reached in their order, without a band. A proposal that cannot be chosen counts as 0.
+
+    Args:
+        trials: the table of trials.
+        random_algorithms: labels of the algorithms whose sampler is random.
+        level: chance that a study's true curve lies in its band as a whole, in (0, 1).
+
+    Returns:
+        One row per group, algorithm, study and number of proposals: `search_space`, `dataset`, `profile`, `algorithm`, `study`,
+        `architecture` (of the study, or how many proxies), `proposals` (k = 1 … N); `accuracy` (expected best validation accuracy in
+        [0, 1]; for a random search under the empirical distribution, with replacement, slightly below the unbiased estimate of
+        `anytime_curves`) with `low`, `high`; `flops`, `seconds` (charged per architecture that uses the choice); `band` (what
+        it is, or why there is none).
+    """
+    tables = [_study_rows(search, level) for search in _all_searches(trials, "val_accuracy", random_algorithms)]
+    names = ["algorithm", "study", "architecture", "proposals", "accuracy", "low", "high", "flops", "seconds", "band"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*GROUP, *names])
+
+
+def _study_rows(search: Searches, level: float) -> pd.DataFrame:
+    studies, count = search.validation.shape
+    if search.random:
+        ascending = np.sort(np.nan_to_num(search.validation), axis=1)
+        padded = np.hstack([np.zeros((studies, 1)), ascending, np.ones((studies, 1))])
+        low, middle, high = (padded @ _best_of(steps) for steps in band_steps(count, level))
+        words = f"{100 * level:g} % simultaneous, distribution-free (opda)"
+    else:
+        middle, words = search.best_so_far(), ADAPTIVE_BAND
+        low = high = np.full(middle.shape, np.nan)
+    names = [members[0] if len(members) == 1 else f"{len(members)} proxies" for members in search.architectures]
+    row: dict[str, Any] = {**describe(search.group), "algorithm": search.algorithm, "study": np.repeat(search.studies, count)}
+    row |= {"architecture": np.repeat(names, count), "proposals": np.tile(np.arange(1, count + 1), studies)}
+    row |= {"accuracy": middle.ravel(), "low": low.ravel(), "high": high.ravel()}
+    row |= {unit: search.charged(unit).ravel() for unit in ("flops", "seconds")}
+    return pd.DataFrame(row | {"band": words})
+
+
+@functools.lru_cache(maxsize=64)
+def band_steps(count: int, level: float) -> tuple[Floats, Floats, Floats]:
+    """Distribution functions of the pessimistic limit, the sample and the optimistic limit, at 0, at each of n ordered scores, and at 1.
+
+    They depend on n alone, not on the scores, so that one set serves every study of n proposals.
+
+    Args:
+        count: independent scores n in [0, 1].
+        level: chance that the true distribution function lies between the limits everywhere.
+
+    Returns:
+        Three arrays (n + 2,), ascending to 1. The pessimistic one is the upper limit of the distribution function: low scores likely.
+    """
+    scores = np.arange(1, count + 1) / (count + 1)
+    # Of one score there is no highest-density region; equal tails hold at the same level.
+    method = "ld_highest_density" if count > 1 else "ld_equal_tailed"
+    # opda draws the band's critical value by simulation; its own default would be a global generator and a pool of processes.
+    lower, _, upper = EmpiricalDistribution.confidence_bands(
+        scores, level, a=0.0, b=1.0, generator=np.random.default_rng(0), method=method, n_jobs=1
+    )
+    at = np.concatenate([[0.0], scores, [1.0]])
+    sample = np.concatenate([np.arange(count + 1) / count, [1.0]])
+    return np.asarray(upper.cdf(at)), sample, np.asarray(lower.cdf(at))
+
+
+def _best_of(steps: Floats) -> Floats:
+    """Weights of 0, the n ordered scores and 1 in the expected best of k = 1 … n, (n + 2, n)."""
+    sizes = np.arange(1, len(steps) - 1)
+    powers = steps[:, None] ** sizes
+    return np.diff(powers, axis=0, prepend=0.0)

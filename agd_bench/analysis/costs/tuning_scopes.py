@@ -1,0 +1,98 @@
+"""What tuning less costs: how far a cheaper tuning scope moves the ranking from that of tuning every architecture for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from agd_bench.analysis.accuracy import accuracy_difference
+from agd_bench.analysis.costs.charges import charged_cost
+from agd_bench.analysis.rankings.kendall import kendall_tau
+from agd_bench.analysis.rankings.regret import transfer_regret
+from agd_bench.analysis.scores import GROUP
+from agd_bench.errors import InputError
+from agd_bench.records import Sweep, canonical_json
+
+REFERENCE = "architecture"
+_TAU = ["architectures", "seeds", "kendall_tau", "noise_ceiling", "gap", "gap_low", "gap_high"]
+_DIFFERENCE = ["accuracy_difference", "difference_low", "difference_high"]
+_COST = ["seconds_ratio", "flops_ratio"]
+
+
+def scope_bias(
+    trials: pd.DataFrame, scopes: Sweep | Mapping[str, str], metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Entries of one training algorithm under cheaper tuning scopes, against the same algorithm tuned per architecture.
+
+    The rank bias of a scope is the gap between its agreement with the reference and the agreement that seed noise alone would
+    leave (`kendall_tau`); the reference's own ranking carries the chance of its studies, which the final trials' seeds do not
+    vary, so a gap can also come from studies that chose differently by chance.
+
+    Args:
+        trials: the table of trials.
+        scopes: the sweep, whose entries of equal plug-in, hyperparameters and loss belong together, or the scope of each
+            label of one plug-in. Without an entry of scope `architecture` there is nothing to compare with.
+        metric: which accuracy.
+        resamples: bootstrap resamples of the gap's interval; 0: none.
+        seed: seed of the resampling.
+
+    Returns:
+        One row per group and entry of another scope: `search_space`, `dataset`, `profile`, `algorithm` (its label), `reference` (label of
+        the entry tuned per architecture), `scope`; `architectures`, `seeds`, `kendall_tau` (with the reference), `noise_ceiling`, `gap`
+        (negative: this scope ranks the architectures differently), `gap_low`, `gap_high` as `kendall_tau` gives them;
+        `accuracy_difference` (entry − reference, mean over architectures; negative: this scope trains worse) with `difference_low`,
+        `difference_high` (95 % t interval over architectures); `seconds_ratio`, `flops_ratio` (charged to the entry over
+        charged to the reference, tuning included; below 1: cheaper); `transfer_regret` (accuracy that the reference loses if this
+        scope's ranking chooses the architecture, a share).
+
+    Raises:
+        InputError: a mapping that names no label of scope `architecture`, or several.
+        UnknownNameError: a label that a group does not hold.
+    """
+    rows: list[pd.DataFrame] = []
+    for reference, others in _families(scopes):
+        own = trials[trials["algorithm"].isin([reference, *others])]
+        agreement = _towards(kendall_tau(own, metric, resamples, seed), reference)
+        regret = transfer_regret(own, metric).rename(columns={"chosen_by": "algorithm"})
+        regret = regret.loc[regret["trained_by"] == reference, [*GROUP, "algorithm", "transfer_regret"]]
+        cost = charged_cost(own, baseline=reference)[[*GROUP, "algorithm", *_COST]]
+        for label, scope in others.items():
+            table = accuracy_difference(own, reference, label, metric)[[*GROUP, "difference", "low", "high"]]
+            table = table.rename(columns=dict(zip(["difference", "low", "high"], _DIFFERENCE, strict=True)))
+            table = table.assign(algorithm=label, reference=reference, scope=scope)
+            for more in (agreement, cost, regret):
+                table = table.merge(more, on=[*GROUP, "algorithm"], how="left", validate="one_to_one")
+            rows.append(table)
+    columns = [*GROUP, "algorithm", "reference", "scope", *_TAU, *_DIFFERENCE, *_COST, "transfer_regret"]
+    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+
+
+def _towards(agreement: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The rows of pairs with the reference, the other one of the pair in column `algorithm`."""
+    with_it = agreement[(agreement["algorithm"] == reference) ^ (agreement["other"] == reference)]
+    other = with_it["algorithm"].where(with_it["algorithm"] != reference, with_it["other"])
+    return with_it[[*GROUP, *_TAU]].assign(algorithm=other)
+
+
+def _families(scopes: Sweep | Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """For each plug-in: the label tuned per architecture, and the scopes of its labels that are not."""
+    if not isinstance(scopes, Sweep):
+        references = [label for label, scope in scopes.items() if scope == REFERENCE]
+        if len(references) != 1:
+            raise InputError(
+                f"scopes {dict(scopes)}: {len(references)} labels of scope {REFERENCE!r}; name exactly one, the others are compared with it"
+            )
+        return [(references[0], {label: scope for label, scope in scopes.items() if scope != REFERENCE})]
+    families: dict[str, dict[str, str]] = {}
+    for choice in scopes.algorithms:
+        if choice.tuning_trials or choice.tuning_scope == "none":
+            key = canonical_json([choice.name, choice.hyperparameters, choice.loss])
+            families.setdefault(key, {})[choice.label] = choice.tuning_scope
+    found = []
+    for labels in families.values():
+        reference = next((label for label, scope in labels.items() if scope == REFERENCE), None)
+        others = {label: scope for label, scope in labels.items() if scope != REFERENCE}
+        if reference is not None and others:
+            found.append((reference, others))
+    return found

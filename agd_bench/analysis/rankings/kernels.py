@@ -1,0 +1,294 @@
+"""Concordant and discordant pairs, counted by compiled kernels: Kendall's tau-b of many rankings under many resamples at once.
+
+A resample is an integer weight for every architecture. A weight w counts as w copies, whose mutual pairs are tied in every ranking
+and so drop out of the numerator and of the normaliser alike. Sixteen resamples share each pass over a pair of rankings:
+the pass inserts the architectures in the order of the first ranking into a Fenwick tree over the second, O(n log n).
+
+Accuracies enter as whole multiples of 1e-9, so that every comparison is exact and sums in another order split no ties. A width
+makes differences up to it ties too (which need not be transitive); tau-b is then the same ratio with those signs 0.
+
+References:
+    W. R. Knight, A computer method for calculating Kendall's tau with ungrouped data, Journal of the American Statistical
+        Association, 1966.
+    P. M. Fenwick, A new data structure for cumulative frequency tables, Software: Practice and Experience, 1994.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agd_bench.analysis.scores import DECIMALS, Floats
+from agd_bench.cores import usable_cores
+
+Integers = NDArray[np.int64]
+Positions = NDArray[np.int32]
+
+_WORTH_THREADS = 10_000_000
+"""Comparisons below which starting threads takes longer than what they do."""
+WORDS = 4
+"""Words of 64 bits that are counted in one pass, each holding the weights of 4 resamples, or of 2 beyond 32,767 architectures."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What counting needs to know of V rankings of n architectures.
+
+    Attributes:
+        order: architectures by ascending accuracy, (V, n).
+        place: where each architecture stands in that order, (V, n).
+        below: how many architectures lie below each one by more than the width, (V, n).
+        upto: how many do not lie above each one by more than the width, (V, n).
+    """
+
+    order: Positions
+    place: Positions
+    below: Positions
+    upto: Positions
+
+
+def on_grid(accuracies: Floats) -> Integers:
+    """Accuracies as whole multiples of 1e-9.
+
+    >>> on_grid(np.array([0.1 + 0.2, 0.3])).tolist()
+    [300000000, 300000000]
+    """
+    return np.asarray(np.rint(accuracies * 10**DECIMALS), dtype=np.int64)
+
+
+def orders(accuracies: Floats, widths: Floats | None = None) -> Orders:
+    """The orders of V rankings.
+
+    Args:
+        accuracies: shares in [0, 1], (V, n), none missing.
+        widths: differences of accuracy up to which architectures count as tied, (V,); default: 0.
+
+    Returns:
+        What `taus` counts with.
+    """
+    grid = on_grid(accuracies)
+    width = np.zeros(len(grid), dtype=np.int64) if widths is None else on_grid(widths)
+    order = np.argsort(grid, axis=1, kind="stable").astype(np.int32)
+    place, below, upto = np.empty_like(order), np.empty_like(order), np.empty_like(order)
+    for row, values in enumerate(grid):
+        ascending = values[order[row]]
+        place[row, order[row]] = np.arange(len(values))
+        below[row] = np.searchsorted(ascending, values - width[row], side="left")
+        upto[row] = np.searchsorted(ascending, values + width[row], side="right")
+    return Orders(order, place, below, upto)
+
+
+def taus(rankings: Orders, pairs: Integers, weights: NDArray[np.int32]) -> Floats:
+    """Tau-b of pairs of rankings under resamples.
+
+    Args:
+        rankings: V rankings of n architectures.
+        pairs: positions of the two rankings of each pair, (P, 2).
+        weights: how often each resample holds each architecture, (R, n).
+
+    Returns:
+        Tau-b in [-1, 1], (P, R); NaN where all architectures are tied in one of the two rankings.
+
+    >>> both = orders(np.array([[0.1, 0.2, 0.3], [0.1, 0.3, 0.2]]))
+    >>> taus(both, np.array([[0, 1]]), np.array([[1, 1, 1], [1, 0, 2]], dtype=np.int32)).round(6).tolist()
+    [[0.333333, 1.0]]
+    """
+    words, bits = _packed(weights)
+    levels, tying = compiled(_count_levels), compiled(_count_untied)
+    given = (rankings.order, rankings.place, rankings.below, rankings.upto)
+    chunks = np.array_split(weights, min(len(weights), 4 * usable_cores()))
+    small = weights.size * len(pairs) < _WORTH_THREADS
+    parts = in_threads(lambda index: tying(rankings.order, rankings.below, chunks[index]), len(chunks), small)
+    untied = np.concatenate(parts, axis=1)
+    counted = np.concatenate(in_threads(lambda index: levels(*given, pairs, words[index], bits), len(words), small), axis=1)
+    first, second = untied[pairs[:, 0]].astype(np.float64), untied[pairs[:, 1]].astype(np.float64)
+    agreeing = counted[:, : len(weights)] - untied[pairs[:, 0]]
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where all are tied: there is no tau, and it reads as missing
+        return np.asarray(agreeing / np.sqrt(first * second), dtype=np.float64)
+
+
+def _packed(weights: NDArray[np.int32]) -> tuple[NDArray[np.uint64], int]:
+    """Weights of several resamples side by side in words of 64 bits: (passes, n, WORDS), and the bits that each weight has.
+
+    Sums of whole words add up all their resamples at once. A field must hold twice the number of architectures.
+    """
+    resamples, count = weights.shape
+    bits = 16 if 2 * int(weights.sum(axis=1).max(initial=0)) < 1 << 16 else 32
+    per = 64 // bits
+    passes = -(-resamples // (WORDS * per))
+    padded = np.zeros((passes * WORDS * per, count), dtype=np.uint64)
+    padded[:resamples] = weights
+    shifts = (bits * np.arange(per, dtype=np.uint64))[:, None]
+    words = (padded.reshape(passes, WORDS, per, count) << shifts).sum(axis=2, dtype=np.uint64)
+    return np.ascontiguousarray(words.transpose(0, 2, 1)), bits
+
+
+def crossed_taus(first: Floats, second: Floats) -> Floats:
+    """Tau-b between every ranking of one set and every ranking of another, for many small simulations; O(n²).
+
+    Args:
+        first: accuracies, (B, M, n), none missing.
+        second: accuracies, (B, M, n).
+
+    Returns:
+        (B, M, M): [., a, b] is between `first[., a]` and `second[., b]`; NaN where all are tied in one of the two.
+    """
+    one, two = on_grid(first), on_grid(second)
+    kernel = compiled(_cross_signs)
+    small = one.size * one.shape[1] * one.shape[2] < _WORTH_THREADS
+    chunks = np.array_split(np.arange(len(one)), 1 if small else min(len(one), 4 * usable_cores()))
+    counted = in_threads(lambda index: kernel(one[chunks[index]], two[chunks[index]]), len(chunks))
+    agreeing, rows, columns = (np.concatenate([each[part] for each in counted]).astype(np.float64) for part in range(3))
+    with np.errstate(divide="ignore", invalid="ignore"):  # as in taus
+        return np.asarray(agreeing / np.sqrt(rows[:, :, None] * columns[:, None, :]), dtype=np.float64)
+
+
+def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> list[Any]:
+    """`work(0)` to `work(count - 1)` on all cores; for work that lets go of the interpreter, as compiled kernels do.
+
+    Args:
+        work: what to do with each number.
+        count: how many.
+        small: not worth the threads; on this one.
+    """
+    if small or count == 1:
+        return [work(index) for index in range(count)]
+    with ThreadPoolExecutor(min(count, usable_cores())) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def _count_untied(  # type: ignore[no-untyped-def]  # its types are those of _SIGNATURES
+    order, below, weights
+):
+    """Pairs that are not tied, (V, R), of resamples (R, n)."""
+    resamples, count = weights.shape
+    untied = np.zeros((len(order), resamples), np.int64)
+    upto = np.zeros(count + 1, np.int64)
+    for resample in range(resamples):
+        for row in range(len(order)):
+            total = 0
+            for index in range(count):
+                total += weights[resample, order[row, index]]
+                upto[index + 1] = total
+            pairs = 0
+            for item in range(count):
+                pairs += weights[resample, item] * upto[below[row, item]]
+            untied[row, resample] = pairs
+    return untied
+
+
+def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SIGNATURES
+    order, place, below, upto, pairs, words, bits
+):
+    """For pairs of rankings, the sum over pairs of architectures of 1 + their concordance, (P, lanes): 2, 1 or 0 for each that is
+    untied in the first ranking; words (n, WORDS) hold the weights of WORDS · 64 / bits resamples.
+    """
+    count, per = order.shape[1], 64 // bits
+    one_bit, field = np.uint64(1), (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
+    sums = np.zeros((len(pairs), 4 * per), np.int64)
+    tree = np.zeros((count + 1, 4), np.uint64)
+    for pair in range(len(pairs)):
+        one, two = pairs[pair]
+        tree[:] = 0
+        inserted = 0
+        for index in range(count):
+            item = order[one, index]
+            while inserted < below[one, item]:
+                new = order[one, inserted]
+                new_0, new_1, new_2, new_3 = words[new, 0], words[new, 1], words[new, 2], words[new, 3]
+                node = np.uint64(place[two, new] + 1)
+                while node <= np.uint64(count):
+                    tree_0, tree_1 = tree[node, 0] + new_0, tree[node, 1] + new_1
+                    tree_2, tree_3 = tree[node, 2] + new_2, tree[node, 3] + new_3
+                    tree[node, 0], tree[node, 1], tree[node, 2], tree[node, 3] = tree_0, tree_1, tree_2, tree_3
+                    node += node & (~node + one_bit)
+                inserted += 1
+            # What is below counts 2, what is tied counts 1: the prefix up to `low` plus that up to `high`, which meet on their way down.
+            high, low = np.uint64(upto[two, item]), np.uint64(below[two, item])
+            sum_0 = sum_1 = sum_2 = sum_3 = np.uint64(0)
+            while high > low:
+                sum_0, sum_1 = sum_0 + tree[high, 0], sum_1 + tree[high, 1]
+                sum_2, sum_3 = sum_2 + tree[high, 2], sum_3 + tree[high, 3]
+                high &= high - one_bit
+            while low > high:
+                sum_0, sum_1 = sum_0 + tree[low, 0], sum_1 + tree[low, 1]
+                sum_2, sum_3 = sum_2 + tree[low, 2], sum_3 + tree[low, 3]
+                low &= low - one_bit
+            both_0 = both_1 = both_2 = both_3 = np.uint64(0)
+            while low > np.uint64(0):
+                both_0, both_1 = both_0 + tree[low, 0], both_1 + tree[low, 1]
+                both_2, both_3 = both_2 + tree[low, 2], both_3 + tree[low, 3]
+                low &= low - one_bit
+            sum_0, sum_1, sum_2, sum_3 = sum_0 + 2 * both_0, sum_1 + 2 * both_1, sum_2 + 2 * both_2, sum_3 + 2 * both_3
+            for part in range(per):
+                shift = np.uint64(bits * part)
+                sums[pair, part] += np.int64(((words[item, 0] >> shift) & field) * ((sum_0 >> shift) & field))
+                sums[pair, per + part] += np.int64(((words[item, 1] >> shift) & field) * ((sum_1 >> shift) & field))
+                sums[pair, 2 * per + part] += np.int64(((words[item, 2] >> shift) & field) * ((sum_2 >> shift) & field))
+                sums[pair, 3 * per + part] += np.int64(((words[item, 3] >> shift) & field) * ((sum_3 >> shift) & field))
+    return sums
+
+
+def _cross_signs(  # type: ignore[no-untyped-def]  # its types are those of _SIGNATURES
+    first, second
+):
+    """Concordant minus discordant pairs (B, M, M) of each ranking of `first` with each of `second`, and their untied pairs (B, M)."""
+    worlds, rankings, count = first.shape
+    agreeing = np.zeros((worlds, rankings, rankings), np.int64)
+    rows = np.zeros((worlds, rankings), np.int64)
+    columns = np.zeros((worlds, rankings), np.int64)
+    one = np.zeros((rankings, count), np.int8)
+    two = np.zeros((rankings, count), np.int8)
+    for world in range(worlds):
+        for left in range(1, count):
+            for ranking in range(rankings):
+                mine, theirs = first[world, ranking], second[world, ranking]
+                in_one, in_two = 0, 0
+                for right in range(left):
+                    sign = (mine[left] > mine[right]) - (mine[left] < mine[right])
+                    one[ranking, right] = sign
+                    in_one += sign * sign
+                    sign = (theirs[left] > theirs[right]) - (theirs[left] < theirs[right])
+                    two[ranking, right] = sign
+                    in_two += sign * sign
+                rows[world, ranking] += in_one
+                columns[world, ranking] += in_two
+            for row in range(rankings):
+                for column in range(rankings):
+                    total = np.int32(0)
+                    for right in range(left):
+                        total += np.int32(one[row, right]) * np.int32(two[column, right])
+                    agreeing[world, row, column] += total
+    return agreeing, rows, columns
+
+
+_SIGNATURES = {
+    "_count_untied": "i8[:,::1](i4[:,::1],i4[:,::1],i4[:,::1])",
+    "_count_levels": "i8[:,::1](i4[:,::1],i4[:,::1],i4[:,::1],i4[:,::1],i8[:,::1],u8[:,::1],i8)",
+    "_cross_signs": "Tuple((i8[:,:,::1],i8[:,::1],i8[:,::1]))(i8[:,:,::1],i8[:,:,::1])",
+}
+
+
+@functools.cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The machine code of a kernel, kept beside the package (or where `NUMBA_CACHE_DIR` says) for the next process.
+
+    Where nothing can be kept, it is compiled anew in every process, which takes seconds, and the log says so.
+    """
+    import numba  # half a second, which only those who count pay
+
+    signature = _SIGNATURES[function.__name__]
+    try:
+        kernel: Callable[..., Any] = numba.njit([signature], cache=True, nogil=True)(function)
+    except (RuntimeError, OSError) as error:  # no folder to write to; a full or broken disk
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        logging.getLogger(__name__).warning("compiled kernels are not kept (%s); set NUMBA_CACHE_DIR to a folder to write to", reason)
+        kernel = numba.njit([signature], nogil=True)(function)
+    return kernel

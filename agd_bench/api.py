@@ -1,0 +1,256 @@
+"""From what the user asks to results: plan, run, load. The command line and the Python API call the same functions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from agd_bench import plugins
+from agd_bench.cores import usable_cores
+from agd_bench.errors import ExecutorError, InputError, PluginError
+from agd_bench.planning.planner import Folders, folders_of, plan
+from agd_bench.records import TERMINAL, Plan, Sweep
+from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into, stored_sweep
+from agd_bench.store.database import shown
+from agd_bench.sweeps import open_sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agd_bench.scheduling.progress import Observer
+    from agd_bench.scheduling.runs import ExecutorName
+    from agd_bench.trial import Workplace
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Merged(NamedTuple):
+    """What merging came to.
+
+    Attributes:
+        taken: trials that ended in the target through it.
+        repeated: trials that ended in more than one of the runs given, equally, and were kept once.
+        left: trials still to be done there.
+        planned: all trials of the sweep.
+    """
+
+    taken: int
+    repeated: int
+    left: int
+    planned: int
+
+
+def _workplace(folders: Folders, device: Device) -> Workplace:
+    from agd_bench.datasets import data_root
+    from agd_bench.trial import Workplace
+
+    return Workplace(data_root=data_root(), folders=folders, device=device)
+
+
+def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, start_from: Sequence[Path | str] = ()) -> Sweep:
+    """The sweep with `auto` replaced: by the precision of the run that has begun there, or of what it starts from, else by what
+    this machine is good at.
+    """
+    if sweep.precision != "auto":
+        return sweep
+    from agd_bench.training.precision import suited_precision
+
+    begun = stored_sweep(location) or next((load_results(earlier).sweep for earlier in start_from), None)
+    precision = begun.precision if begun is not None else suited_precision(workplace.torch_device())
+    return sweep.model_copy(update={"precision": precision})
+
+
+def run(
+    sweep: Sweep | str | Path,
+    out: Path | str | None = None,
+    *,
+    executor: ExecutorName = "ray",
+    ray_address: str | None = None,
+    num_workers: int | None = None,
+    gpus_per_trial: float | None = None,
+    device: Device = "auto",
+    store_url: str | None = None,
+    folders: Folders | None = None,
+    observer: Observer | None = None,
+    time_limit_seconds: float | None = None,
+    part: str | None = None,
+    start_from: Sequence[Path | str] = (),
+    pack: bool = False,
+    timed: int | None = None,
+    in_flight: int = 1,
+) -> Results:
+    """Train what a sweep asks and is not trained yet.
+
+    Args:
+        sweep: the sweep, a built-in one's name, or a TOML file.
+        out: the run's folder; default `runs/NAME`.
+        executor: `ray`, or `in-process`: one trial after the other, here.
+        ray_address: HOST:PORT of a Ray cluster to join; default: a Ray of our own on this machine.
+        num_workers: trials at a time; default: as many as the cores or the GPUs allow.
+        gpus_per_trial: GPUs of a trial, fractions allowed; default: one where there are any.
+        device: where to train.
+        store_url: a database's URL, instead of a SQLite file in `out`.
+        folders: further plug-ins' folders by kind.
+        observer: told of every event and of the progress.
+        time_limit_seconds: from now; what is not done by then is left to the next call.
+        part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
+        start_from: runs, published folders or stores' URLs whose results are merged into this run first.
+        pack: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
+        timed: architectures of each comparison whose first trials have a shared GPU to themselves, so that their seconds compare;
+            default: 4.
+        in_flight: trials that each worker trains at a time, at most, each with a stream and a graph of its own; how many, is measured.
+
+    Returns:
+        What is stored in the end.
+
+    Raises:
+        AgdBenchError: as its kinds say; what was finished is kept.
+        KeyboardInterrupt: as it came; the same call goes on from there.
+    """
+    from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES
+    from agd_bench.scheduling.partition import Part
+    from agd_bench.scheduling.runs import run as run_plan
+
+    stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
+    own = None if part is None else Part.parse(part)
+    asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
+    folder = Path(out) if out is not None else Path("runs") / asked.name
+    workplace = _workplace(folders_of(asked, folders), device)
+    asked = _with_precision(asked, store_url or folder, workplace, start_from)
+    made = plan(asked, folders)
+    if start_from:
+        _merge(start_from, store_url or folder, made)
+    run_plan(
+        made,
+        folder,
+        workplace,
+        executor=executor,
+        num_workers=num_workers,
+        gpus_per_trial=gpus_per_trial,
+        ray_address=ray_address,
+        observer=observer,
+        store_url=store_url,
+        stop_at=stop_at,
+        part=own,
+        pack=pack,
+        timed=TIMED_ARCHITECTURES if timed is None else timed,
+        in_flight=in_flight,
+    )
+    return load_results(store_url or folder)
+
+
+def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None = None) -> Merged:
+    """Join runs of one sweep, from several machines or slices, into one that can be continued, reported and published.
+
+    Of a trial that ended in several runs one row is kept, if all measured the same: status, hyperparameters, and every accuracy, loss,
+    count and curve point to the last digit. Seconds, joules and memory may differ; those of the first run given are kept.
+
+    Args:
+        runs: run folders, published folders or stores' URLs.
+        to: a run folder or a database's URL; made if it is not there, else its own results come first.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        How many trials ended there through this, and what is still to be done.
+
+    Raises:
+        InputError: no run, nothing to read, or a trial that ended differently in two runs; nothing is written then.
+        RunChangedError: runs of different sweeps, or of plug-ins that were edited since.
+        StoreError: the target cannot be written.
+    """
+    if not runs:
+        raise InputError("nothing to merge; give at least one run")
+    return _merge(runs, to, plan(load_results(runs[0]).sweep, folders))
+
+
+def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan) -> Merged:
+    named = [(shown(run), load_results(run)) for run in runs]
+    for name, results in named:
+        check_same_sweep(name, results, made)
+    joined = join(named)
+    with Store.open(to, made) as store:
+        taken = merge_into(store, made, joined)
+        left = sum(standing.status not in TERMINAL for standing in store.standings().values())
+    return Merged(taken, joined.repeated, left, len(made.all_trials))
+
+
+def estimate(
+    sweep: Sweep | str | Path,
+    out: Path | str | None = None,
+    *,
+    num_workers: int | None = None,
+    gpus_per_trial: float | None = None,
+    device: Device = "auto",
+    store_url: str | None = None,
+    folders: Folders | None = None,
+) -> tuple[pd.DataFrame, int]:
+    """What of a sweep is still to be trained and what that takes on this machine.
+
+    Args:
+        sweep: the sweep, a built-in one's name, or a TOML file.
+        out: the run's folder, whose finished trials are left out; default `runs/NAME`.
+        num_workers: trials at a time; default: as many as the cores or the GPUs allow.
+        gpus_per_trial: GPUs of a trial.
+        device: where to train.
+        store_url: the database that the run was given as its store, instead of a SQLite file in `out`.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        The table of `scheduling.estimate.estimate_plan`, and the trials at a time that it counts on.
+    """
+    from agd_bench.scheduling.estimate import estimate_plan
+    from agd_bench.scheduling.runs import fetch_datasets
+
+    asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
+    folder = Path(out) if out is not None else Path("runs") / asked.name
+    workplace = _workplace(folders_of(asked, folders), device)
+    asked = _with_precision(asked, store_url or folder, workplace)
+    made = plan(asked, folders)
+    done = ended_trials(store_url or folder)
+    fetch_datasets(made, workplace)
+    slots = num_workers or _slots_here(workplace, gpus_per_trial)
+    return estimate_plan(made, workplace, slots, done), slots
+
+
+def plugin_features(results: Results, folders: Folders | None = None) -> pd.DataFrame:
+    """What the search spaces of a run say of its architectures, for `analysis.interaction_drivers`.
+
+    Args:
+        results: the run.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        One row per architecture, indexed by it; a column for each name that a space's optional function `features` gives, NaN for the
+        architectures of other spaces. No rows of spaces without that function.
+
+    Raises:
+        PluginError: a value that is no number.
+    """
+    import pandas as pd
+
+    rows: dict[str, dict[str, float]] = {}
+    for space in results.sweep.search_spaces:
+        module = plugins.load_source(plugins.locate("search_spaces", space.name, (folders or {}).get("search_spaces", ())))
+        if hasattr(module, "features"):
+            for architecture in results.trials.loc[results.trials["search_space"] == space.label, "architecture"].unique():
+                rows[architecture] = module.features(architecture)
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    wrong = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    if wrong:
+        raise PluginError(f"features of a search space must be numbers; {', '.join(wrong)} is not for every architecture")
+    return table.astype(float)
+
+
+def _slots_here(workplace: Workplace, gpus_per_trial: float | None) -> int:
+    """Trials at a time on this machine: one per usable core, or as many as its GPUs hold."""
+    if workplace.torch_device().type == "cuda":
+        import torch
+
+        share = 1.0 if gpus_per_trial is None else gpus_per_trial
+        if share > torch.cuda.device_count():
+            raise ExecutorError(f"{share:g} GPUs a trial were asked for; this machine has {torch.cuda.device_count()}")
+        if share > 0:
+            return max(1, int(torch.cuda.device_count() / share))
+    return usable_cores()

@@ -1,0 +1,81 @@
+"""The claims that a leaderboard makes if nobody writes others: the same for every sweep, before anything is known of its results."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+from agd_bench.claims.definitions import FILE, Claim, Claims, read_claims, share_level
+from agd_bench.records import AlgorithmChoice, Sweep
+
+LEVEL = 0.95
+POINTS_LOST = 0.02
+POINTS_OF_REGRET = 0.01
+COST_EQUAL, COST_SAVED = 1.1, 0.5
+
+
+def propose_claims(sweep: Sweep) -> Claims:
+    """Of every challenger in every comparison group: that it loses little accuracy, changes the ranking, chooses well, and is cheap.
+
+    Args:
+        sweep: what was asked; the results play no part, so that the claims are not chosen by what came out.
+    """
+    drafts: list[dict[str, object]] = []
+    groups = list(itertools.product([space.label for space in sweep.search_spaces], [data.name for data in sweep.datasets], sweep.profiles))
+    baseline = next(choice for choice in sweep.algorithms if choice.label == sweep.baseline_label)
+    for group in groups:
+        for choice in sweep.algorithms:
+            if choice.label != baseline.label:
+                drafts += _about(choice, baseline, group if len(groups) > 1 else None)
+    level = share_level(LEVEL, len(drafts))
+    return Claims(level=LEVEL, claims=tuple(Claim.model_validate({**draft, "level": level}) for draft in drafts))
+
+
+def find_claims(given: Path | None, located: Path | str, sweep: Sweep) -> Claims:
+    """The claims about a run: those of a file that is given, else of the folder's `claims.toml`, else those proposed.
+
+    Args:
+        given: a file of claims, or none.
+        located: the run's folder, a published one, or a database's URL.
+        sweep: what was asked.
+
+    Raises:
+        InputError: a file that cannot be read or used.
+    """
+    beside = located / FILE if isinstance(located, Path) else None
+    if given is None and beside is not None and beside.is_file():
+        given = beside
+    return propose_claims(sweep) if given is None else read_claims(given)
+
+
+def _about(choice: AlgorithmChoice, baseline: AlgorithmChoice, group: tuple[str, str, str] | None) -> list[dict[str, object]]:
+    """Claims on one challenger; with a group, they name it."""
+    ours, theirs = choice.label, baseline.label
+    arguments = dict(zip(("search_space", "dataset", "profile"), group, strict=True)) if group else {}
+    where = f" ({group[0]} on {group[1]}, {group[2]} networks)" if group else ""
+    begin = "-".join([*(group or ()), ours])
+    pair = {"baseline": theirs, "challenger": ours}
+    drafts = [
+        ("accuracy", f"{ours} loses at most {100 * POINTS_LOST:g} points of test accuracy against {theirs}",
+         "accuracy_difference", pair, "above", -POINTS_LOST),
+        ("ranking", f"the architectures rank differently under {ours} than under {theirs}, by more than seed noise",
+         "kendall_gap", {"first": theirs, "second": ours}, "below", 0.0),
+        ("choice", f"choosing the best architecture by {ours} and training it by {theirs} loses at most {100 * POINTS_OF_REGRET:g} point "
+         "of test accuracy", "transfer_regret", {"chosen_by": ours, "trained_by": theirs}, "below", POINTS_OF_REGRET),
+    ]  # fmt: skip
+    if not choice.tuning_trials:  # a tuned challenger is dearer by its definition
+        limit = COST_SAVED if baseline.tuning_trials else COST_EQUAL
+        said = f"{ours} is charged at most {limit:g} times the floating-point operations of {theirs}, tuning included"
+        drafts.append(("cost", said, "flops_ratio", pair, "below", limit))
+    return [
+        {
+            "id": re.sub(r"[^A-Za-z0-9._@-]", "-", f"{begin}-{what}"),
+            "sentence": f"{sentence[0].upper() + sentence[1:] if what in ('ranking', 'choice') else sentence}{where}.",
+            "query": query,
+            "arguments": {**given, **arguments},
+            "test": test,
+            "threshold": threshold,
+        }
+        for what, sentence, query, given, test, threshold in drafts
+    ]

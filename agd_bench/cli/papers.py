@@ -1,0 +1,81 @@
+"""The command that runs a paper's experiment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agd_bench.cli.options import DeviceOption, ExecutorOption, GpusOption, JsonOption, QuietOption, TimeLimitOption, WorkersOption
+from agd_bench.cli.printing import print_table
+
+if TYPE_CHECKING:
+    from agd_bench.reproductions.definitions import Scale
+
+
+def reproduce(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A paper's experiment; without one they are listed.")] = None,
+    scale: Annotated[str, typer.Option("--scale", help="`paper`, or a smaller version, which says what was reduced.")] = "paper",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the runs are. Default: runs/reproduce/NAME-SCALE.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Also write the page, for example to leaderboards/reproductions.")
+    ] = None,
+    start_from: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="DIR", help="Rows that are there: a run, a leaderboard or a page. Only the rest is trained."),
+    ] = None,
+    executor: ExecutorOption = "ray",
+    num_workers: WorkersOption = None,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    time_limit: TimeLimitOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a paper's experiment: the paper's number, ours, n and the interval side by side.
+
+    Stop it whenever you like: the same command goes on where it was.
+    """
+    from agd_bench import reproductions
+    from agd_bench.display import Display, seconds_of
+
+    if name is None:
+        import pandas as pd
+
+        known = [reproductions.open_reproduction(one) for one in reproductions.builtin_reproductions()]
+        rows = [{"name": one.name, "scales": ", ".join(["paper", *one.scales]), "title": one.title} for one in known]
+        print_table(pd.DataFrame(rows), as_json)
+        return
+    experiment = reproductions.open_reproduction(name)
+    taken = reproductions.rows_at_hand(experiment, scale, start_from or [])
+    for run, held in taken.items():
+        _say_edited(run, reproductions.edited_plugins(held.results))
+    options = {"executor": executor, "num_workers": num_workers, "gpus_per_trial": gpus_per_trial, "device": device}
+    seconds = seconds_of(time_limit) if time_limit else None
+    folder, there = out or Path("runs/reproduce") / f"{name}-{scale}", {run: held.results for run, held in taken.items()}
+    try:
+        results = reproductions.reproduce(experiment, scale, folder, lambda: Display(quiet), seconds, options, there)
+    except KeyboardInterrupt:
+        print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    table = reproductions.measured(experiment, scale, results)
+    print_table(table if as_json else reproductions.shown(table), as_json)
+    if not as_json:
+        _say_scale(experiment.scale(scale))
+    if to is not None:
+        page = reproductions.publish_reproduction(experiment, scale, results, to, {run: held.place for run, held in taken.items()})
+        print(f"Page: {page}", file=sys.stderr if as_json else sys.stdout)
+
+
+def _say_edited(run: str, names: list[str]) -> None:
+    if names:
+        print(f"agd-bench: the rows of {run!r} are older than the source of {', '.join(names)}", file=sys.stderr)
+
+
+def _say_scale(scale: Scale) -> None:
+    if scale.reduced:
+        print(f"\nReduced: {scale.reduced}\nCannot be concluded: {scale.cannot_conclude}")

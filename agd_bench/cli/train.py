@@ -1,0 +1,226 @@
+"""Commands that train: `run`, and what leads to it and follows from it: `plan`, `status`, `merge`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agd_bench.cli.look import conclude
+from agd_bench.cli.options import (
+    AlgorithmsOption,
+    DatasetsOption,
+    DeviceOption,
+    ExecutorOption,
+    GpusOption,
+    JsonOption,
+    QuietOption,
+    RunArgument,
+    SpacesOption,
+    SweepArgument,
+    TimeLimitOption,
+    WorkersOption,
+    locate_run,
+    plugin_folders,
+)
+from agd_bench.cli.printing import print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agd_bench.planning.planner import Folders
+    from agd_bench.records import Sweep
+
+
+def run(
+    sweep: SweepArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder. Default: runs/NAME.")] = None,
+    executor: ExecutorOption = "ray",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting one.")
+    ] = None,
+    num_workers: WorkersOption = None,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="URL", help="Keep results in this database (postgresql+psycopg://…) instead of a file.")
+    ] = None,
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    start_from: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="RUN", help="Take in what this run or published leaderboard holds first; only the rest is trained."),
+    ] = None,
+    pack: Annotated[
+        bool, typer.Option("--pack", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
+    ] = False,
+    timed: Annotated[
+        int | None,
+        typer.Option(
+            "--timed", min=0, help="With --pack or --in-flight: architectures whose first trials have the GPU to themselves. Default: 4."
+        ),
+    ] = None,
+    in_flight: Annotated[
+        int,
+        typer.Option(
+            "--in-flight",
+            metavar="K",
+            min=1,
+            help="Let each worker on a GPU train up to K trials at a time, as many as measurements allow.",
+        ),
+    ] = 1,
+    time_limit: TimeLimitOption = None,
+    part: Annotated[
+        str | None,
+        typer.Option("--part", metavar="K/N", help="Train every N-th architecture, as machine K of N; `merge` joins them."),
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train what a sweep asks and is not trained yet, then write the report.
+
+    Stop it whenever you like (Ctrl-C, or a crash): the same command goes on where it was.
+    """
+    from agd_bench.api import run as run_sweep
+    from agd_bench.display import Display, seconds_of
+    from agd_bench.evidence import gather_evidence
+    from agd_bench.sweeps import open_sweep
+
+    folders = plugin_folders(search_spaces, algorithms, datasets)
+    asked = open_sweep(sweep)
+    folder = out or Path("runs") / asked.name
+    try:
+        with Display(quiet) as display:
+            results = run_sweep(
+                asked,
+                folder,
+                executor=executor,
+                ray_address=ray_address,
+                num_workers=num_workers,
+                gpus_per_trial=gpus_per_trial,
+                device=device,
+                store_url=store,
+                folders=folders,
+                observer=display,
+                time_limit_seconds=seconds_of(time_limit) if time_limit else None,
+                part=part,
+                pack=pack,
+                timed=timed,
+                in_flight=in_flight,
+                start_from=[locate_run(one) for one in start_from or ()],
+            )
+    except KeyboardInterrupt:
+        print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print()
+    left = int(results.trials["status"].isin(["pending", "running"]).sum())
+    if left:
+        print(f"{left} of {len(results.trials)} trials are still to be done; the same command goes on with them.\n")
+    conclude(gather_evidence(results, folders), folder / "report")
+
+
+def plan(
+    sweep: SweepArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder; what is finished there is left out.")] = None,
+    num_workers: WorkersOption = None,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="URL", help="The run's database, if it has one; what is finished there is left out.")
+    ] = None,
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    power: Annotated[
+        float | None,
+        typer.Option("--power", metavar="GAP", help="Also say whether a gap (tau - noise ceiling) of that size, e.g. 0.2, would be seen."),
+    ] = None,
+    power_level: Annotated[float, typer.Option("--power-level", help="The power that is wanted, in (0, 1).")] = 0.8,
+    pilot: Annotated[
+        str | None, typer.Option("--pilot", metavar="RUN", help="An earlier run that tells how noisy the rankings are.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a sweep would train, and what that takes on this machine, before anything starts.
+
+    Times are measured on a few steps of a light and a heavy architecture per algorithm. With --power, rankings are
+    simulated: how likely this sweep's report is to see a shift, and how many architectures and seeds suffice.
+    """
+    from agd_bench.api import estimate
+    from agd_bench.display import duration
+    from agd_bench.sweeps import open_sweep
+
+    folders = plugin_folders(search_spaces, algorithms, datasets)
+    asked = open_sweep(sweep)
+    table, slots = estimate(
+        asked, out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, store_url=store, folders=folders
+    )
+    plain = [*(["problem"] if not table["problem"].any() else []), *(["least_share"] if (table["least_share"] == 1).all() else [])]
+    if power is not None:
+        _plan_power(asked, -abs(power), power_level, pilot, table, folders, as_json)
+        if as_json:
+            return
+        print()
+    print_table(table if as_json else table.drop(columns=plain), as_json)
+    if not as_json:
+        trials = table[["tuning_trials", "final_trials"]].sum(axis=1)
+        least, most = (
+            f"{round((trials * share).sum())} trials, {(table['flops'] * share).sum():.3g} FLOPs, "
+            f"about {duration((table['wall_seconds'] * share).sum())}"
+            for share in (table["least_share"], 1)
+        )
+        said = most if least == most else f"As adaptive seeds find necessary: at least {least}, at most {most}"
+        print(f"\n{said} with {slots} at a time (start-up and report apart).")
+
+
+def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timings: pd.DataFrame, folders: Folders, as_json: bool) -> None:
+    """Say a sweep's power to see a shift, and the designs that would do; as JSON, what it would train as well."""
+    from agd_bench.display import duration
+    from agd_bench.power_planner import design
+    from agd_bench.store import load_results
+
+    earlier = load_results(locate_run(pilot)).trials if pilot else None
+    made = design(sweep, gap, level, earlier, timings, folders)
+    if as_json:
+        tables = {"power": made.own, "designs": made.sufficient, "plan": timings}
+        print(json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}, indent=2))
+        return
+    print(f"Power of this sweep to see a gap of {gap:g} in its report. Reliability of one seed's ranking: that of {made.source}.\n")
+    print_table(made.own, False)
+    if made.sufficient.empty:
+        print(f"\nNo design of up to 400 architectures and 8 seeds has power {level:g}.")
+        return
+    print(f"\nDesigns with power {level:g}, the cheapest first, for the challenger that is hardest to see:\n")
+    times = [duration(seconds) if seconds == seconds else "not known" for seconds in made.sufficient["device_seconds"]]
+    print_table(made.sufficient.drop(columns="device_seconds").assign(device_time=times), False)
+
+
+def status(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Count a run's trials: done, running, diverged, failed, refused, pruned, unneeded, missing. Exit code 1 while any is missing."""
+    from agd_bench.store import status as count_statuses
+
+    table = count_statuses(locate_run(run)).reset_index()
+    print_table(table, as_json)
+    if int(table[["missing", "running"]].to_numpy().sum()):
+        raise typer.Exit(1)
+
+
+def merge(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of one sweep: folders, published leaderboards, stores' URLs.")],
+    to: Annotated[str, typer.Option("--to", metavar="RUN", help="A run's folder or a store's URL, new or of this sweep.")],
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+) -> None:
+    """Join runs of one sweep into one, which can be continued, reported and published.
+
+    A trial that ended in several runs is kept once if all measured the same, whatever seconds it took; else nothing is joined.
+    """
+    from agd_bench.api import merge as merge_runs
+
+    merged = merge_runs([locate_run(run) for run in runs], to, folders=plugin_folders(search_spaces, algorithms, datasets))
+    twice = f" ({merged.repeated} were trained more than once, equally)" if merged.repeated else ""
+    print(f"{to}: {merged.taken} trials taken in{twice}; {merged.left} of {merged.planned} are still to be done")

@@ -1,0 +1,190 @@
+"""Verify a published folder: its digests, the consistency of its raw rows, and every number computed from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agd_bench.analysis import GROUP, comparison_groups
+from agd_bench.claims import Claims, evaluate_claims, read_claims
+from agd_bench.claims.definitions import FILE as CLAIMS
+from agd_bench.errors import AgdBenchError
+from agd_bench.leaderboard.publication import MANIFEST, digests, read_manifest, stated_claims, summary
+from agd_bench.report import aggregates
+from agd_bench.store import Results, load_results
+from agd_bench.store.reader import PLANNED
+
+RELATIVE_TOLERANCE = 1e-9
+"""Sums in another order may differ in the last digits; anything more is a difference."""
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """A published folder as it follows from its raw rows.
+
+    Attributes:
+        differences: one line for each thing that is published otherwise.
+        results: the raw rows.
+        tables: `aggregates` of them.
+        claims: evaluated.
+    """
+
+    differences: list[str]
+    results: Results
+    tables: dict[str, pd.DataFrame]
+    claims: pd.DataFrame
+
+
+def verify_folder(folder: Path) -> list[str]:
+    """Recompute a published leaderboard from its raw rows.
+
+    Checked are: the digest of every file; that no final trial of the sweep's design is missing or stands there twice; that every trial
+    that was done has one curve point per epoch; that charged seconds are the sum of the attempts'; every table in `data/`; that the
+    claims are those whose digests were published, and every claim's state; the finding in `README.md`. Digests show integrity, not
+    honesty: only running the sweep again shows that.
+
+    Args:
+        folder: as `publish_results` wrote it.
+
+    Returns:
+        One line per difference; empty: all agrees.
+
+    Raises:
+        InputError: no published folder, or one of another schema version.
+    """
+    differences = verify_digests(folder)
+    try:
+        return differences + recompute(folder).differences
+    except AgdBenchError as error:
+        return [*differences, f"raw rows: {error}"]
+
+
+def recompute(folder: Path) -> Recomputed:
+    """What follows from a published folder's raw rows and claims, and how what is published differs from it.
+
+    Args:
+        folder: as `publish_results` wrote it; the digests of its files are not looked at.
+
+    Raises:
+        AgdBenchError: raw rows or claims that cannot be read.
+    """
+    results = load_results(folder)
+    differences, tables = check_rows(results), aggregates(results)
+    claims = read_claims(folder / CLAIMS) if (folder / CLAIMS).is_file() else Claims()
+    differences += compare_claims(stated_claims(folder), claims)
+    evaluated = evaluate_claims(results, claims, tables)
+    claimed = bool(claims.claims) or (folder / "data" / "claims.csv").exists()
+    for name, table in {**tables, **({"claims": evaluated} if claimed else {})}.items():
+        differences += _compare_table(folder / "data" / f"{name}.csv", table)
+    readme = folder / "README.md"
+    if readme.is_file() and readme.read_text(encoding="utf-8") != summary(results, tables, evaluated):
+        differences.append("README.md: not the text that follows from the raw rows")
+    return Recomputed(differences, results, tables, evaluated)
+
+
+def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
+    """Claims that were edited, added or withdrawn since their digests were published, one line each.
+
+    Args:
+        stated: the published digests, by id.
+        claims: as the file defines them now.
+    """
+    found = {claim.id: claim.digest for claim in claims.claims}
+    lines = []
+    for name in sorted({*stated, *found}):
+        if name not in found:
+            lines.append(f"{CLAIMS}: claim {name} was published, but is not in the file")
+        elif name not in stated:
+            lines.append(f"{CLAIMS}: claim {name} is in the file, but was not published")
+        elif stated[name] != found[name]:
+            lines.append(
+                f"{CLAIMS}: the definition of claim {name} was edited (digest {found[name][:12]}…, published {stated[name][:12]}…)"
+            )
+    return lines
+
+
+def verify_digests(folder: Path) -> list[str]:
+    """Files that are not those of the manifest, one line each.
+
+    Args:
+        folder: a published one.
+
+    Raises:
+        InputError: no manifest that can be read.
+    """
+    stated, found = read_manifest(folder), digests(folder)
+    lines = []
+    for name in sorted({*stated, *found}):
+        if name not in found:
+            lines.append(f"{name}: in {MANIFEST}, but not in the folder")
+        elif name not in stated:
+            lines.append(f"{name}: in the folder, but not in {MANIFEST}")
+        elif stated[name] != found[name]:
+            lines.append(f"{name}: changed since it was published (SHA-256 {found[name][:12]}…, stated {stated[name][:12]}…)")
+    return lines
+
+
+def check_rows(results: Results) -> list[str]:
+    """What in the raw rows contradicts itself, one line each.
+
+    Args:
+        results: as they were loaded.
+    """
+    trials = results.trials
+    lines = [f"trials.csv: trial {name} stands there twice" for name in trials.loc[trials["trial_id"].duplicated(), "trial_id"].unique()]
+    final = trials[trials["purpose"] == "final"]
+    wanted = {choice.label for choice in results.sweep.algorithms}
+    growing = PLANNED in results.meta  # rows of trials that were not begun are left out: what is there is less than the design
+    for group, rows in comparison_groups(final):
+        planned = rows["architecture"].nunique() * len(results.sweep.seeds)
+        counts = rows["algorithm"].value_counts()
+        lines += [
+            f"trials.csv: {' / '.join(group)}: {int(counts.get(label, 0))} final trials of {label}, {planned} belong to the design"
+            for label in sorted(wanted)
+            if counts.get(label, 0) > planned or (counts.get(label, 0) < planned and not growing)
+        ]
+    points = results.curves["trial_id"].value_counts()
+    done = trials[trials["status"] == "done"]
+    short = done[done["trial_id"].map(points).fillna(0) != done["epochs"]]
+    lines += [f"curves.csv: trial {name} is done, but has not one point per epoch" for name in short["trial_id"]]
+    charged = results.attempts.groupby("trial_id")["seconds"].sum()
+    stated = trials.set_index("trial_id")["charged_seconds"]
+    wrong = ~np.isclose(stated, charged.reindex(stated.index).fillna(0.0), rtol=RELATIVE_TOLERANCE, atol=1e-6)
+    return lines + [f"trials.csv: charged_seconds of trial {name} is not the sum of its attempts" for name in stated.index[wrong]]
+
+
+def _compare_table(path: Path, recomputed: pd.DataFrame) -> list[str]:
+    """Differences between a published table and the recomputed one; at most one line per column."""
+    where = f"data/{path.name}"
+    try:
+        published = pd.read_csv(path, keep_default_na=False, dtype="str")
+    except (OSError, ValueError) as error:
+        return [f"{where}: cannot be read ({type(error).__name__})"]
+    if list(published.columns) != list(recomputed.columns):
+        return [f"{where}: other columns than agd-bench computes"]
+    if len(published) != len(recomputed):
+        return [f"{where}: {len(published)} rows, {len(recomputed)} follow from the raw rows"]
+    lines = []
+    for column in recomputed.columns:
+        differs = _differs(published[column], recomputed[column])
+        if differs.any():
+            row = int(np.flatnonzero(differs)[0])
+            key = ", ".join(str(value) for value in recomputed.iloc[row][GROUP if GROUP[0] in recomputed else ["id"]])
+            given, found = published[column].iloc[row], recomputed[column].iloc[row]
+            lines.append(f"{where}: {column} differs in {int(differs.sum())} rows, first ({key}): published {given}, recomputed {found}")
+    return lines
+
+
+def _differs(published: pd.Series[str], recomputed: pd.Series[float]) -> NDArray[np.bool_]:
+    if pd.api.types.is_numeric_dtype(recomputed) and not pd.api.types.is_bool_dtype(recomputed):
+        given = pd.to_numeric(published.replace("", "nan"), errors="coerce").to_numpy(dtype=float)
+        found = recomputed.to_numpy(dtype=float, na_value=np.nan)
+        missing = published.eq("").to_numpy()  # text that is no number differs, even where nothing was computed
+        differs = ~np.isclose(given, found, rtol=RELATIVE_TOLERANCE, atol=1e-12, equal_nan=True) | (np.isnan(found) & ~missing)
+        return np.asarray(differs, dtype=bool)
+    texts = recomputed.astype(object).where(recomputed.notna(), "").astype(str)
+    return np.asarray(published.to_numpy(dtype=object) != texts.to_numpy(dtype=object), dtype=bool)

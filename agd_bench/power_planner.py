@@ -1,0 +1,139 @@
+"""Before a run: the power of a sweep to see a shift of the ranking, the designs that would suffice, and what they cost here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from agd_bench import plugins
+from agd_bench.analysis import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
+from agd_bench.analysis.phrasing import ALPHA
+from agd_bench.analysis.rankings.power import DEFAULT_RELIABILITY, SIMULATIONS, Shift
+from agd_bench.errors import InputError
+from agd_bench.planning.architectures import choose_architectures
+from agd_bench.planning.planner import Folders, folders_of
+from agd_bench.records import SearchSpaceChoice, Sweep
+
+Group = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a sweep can see, and what it would take to see it.
+
+    Attributes:
+        own: one row per comparison group and challenger: `search_space`, `dataset`, `profile`, `challenger`; `baseline_reliability`,
+            `challenger_reliability` (of one seed); `true_tau` (between noise-free rankings, if the gap is there); and this sweep's
+            `architectures` (that can be trained), `seeds`, `seeds_compared`, `expected_gap`, `power`, `power_error`.
+        sufficient: for the challenger that is hardest to see in each group, rows of `analysis.sufficient_designs`, the cheapest
+            first; `device_seconds` (all algorithms of the sweep, tuning included, one trial after the other; NaN where it is not known)
+            in place of `cost`.
+        source: where the reliabilities come from, in words.
+    """
+
+    own: pd.DataFrame
+    sufficient: pd.DataFrame
+    source: str
+
+
+def design(
+    sweep: Sweep,
+    gap: float,
+    power: float = 0.8,
+    pilot: pd.DataFrame | None = None,
+    timings: pd.DataFrame | None = None,
+    folders: Folders | None = None,
+    simulations: int = SIMULATIONS,
+) -> Design:
+    """Whether a sweep would see a shift of that size, and which designs would.
+
+    The level of the test is divided by the number of challengers; the report's correction for them (Holm's) loses no more.
+
+    Args:
+        sweep: the sweep; with adaptive seeds, its first seeds count, which all architectures get.
+        gap: tau − noise ceiling as the report of this sweep would show it, at half its seeds; below 0.
+        power: what is wanted, in (0, 1).
+        pilot: trials of an earlier run, whose reliabilities are used by the algorithms' labels; a label that it lacks gets the mean of
+            the others. Default: 0.8 for all, from NAS-Bench-201.
+        timings: `sweeping.estimate`'s table; without it, or without a row of some algorithm, no cost is given.
+        folders: further plug-ins' folders by kind.
+        simulations: simulated runs of each design that is tried.
+
+    Raises:
+        InputError: a gap or a power that cannot be, a sweep of one algorithm, or a pilot that tells nothing.
+    """
+    rivals = [choice.label for choice in sweep.algorithms if choice.label != sweep.baseline_label]
+    if not rivals:
+        raise InputError(f"{sweep.name}: one algorithm has no other to shift the ranking; list two or more to ask for power")
+    known = pilot_reliabilities(pilot) if pilot is not None else {}
+    mean = sum(known.values()) / len(known) if known else DEFAULT_RELIABILITY
+    level = ALPHA / len(rivals)
+    seeds = sweep.adaptive_seeds.first if sweep.adaptive_seeds else len(sweep.seeds)
+    own, sufficient = [], []
+    for group, space in _groups(sweep):
+        count = _trainable(space, folders_of(sweep, folders))
+        shifts = {
+            rival: shift_of_gap(gap, (known.get(sweep.baseline_label, mean), known.get(rival, mean)), max(1, seeds // 2))
+            for rival in rivals
+        }
+        powers = {
+            shift: power_table(shift, [count], [seeds], level=level, simulations=simulations).iloc[0].to_dict()
+            for shift in dict.fromkeys(shifts.values())
+        }
+        own += [{**group, "challenger": rival, **_described(shift), **powers[shift]} for rival, shift in shifts.items()]
+        hardest = min(shifts, key=lambda rival: powers[shifts[rival]]["power"])
+        cost = _cost(sweep, group, timings)
+        table = sufficient_designs(shifts[hardest], power, cost=cost, level=level, simulations=simulations).rename(
+            columns={"cost": "device_seconds"}
+        )
+        sufficient.append(table.assign(**group, challenger=hardest))
+    rows = pd.concat(sufficient, ignore_index=True)
+    keys = [*group, "challenger"]
+    return Design(
+        pd.DataFrame(own).drop(columns=["trials", "cost"]).astype({"architectures": int, "seeds": int, "seeds_compared": int}),
+        rows[[*keys, *(column for column in rows if column not in keys)]],
+        "the pilot run"
+        if known
+        else f"NAS-Bench-201's best tenth ({DEFAULT_RELIABILITY:g}, tau 0.59 between two seeds), for want of a pilot",
+    )
+
+
+def _groups(sweep: Sweep) -> Iterator[tuple[dict[str, str], SearchSpaceChoice]]:
+    for space in sweep.search_spaces:
+        for dataset in sweep.datasets:
+            for profile in sweep.profiles:
+                yield {"search_space": space.label, "dataset": dataset.name, "profile": profile}, space
+
+
+def _trainable(space: SearchSpaceChoice, folders: Folders) -> int:
+    """How many of the architectures that the sweep takes from a space have no defect."""
+    module = plugins.load_source(plugins.locate("search_spaces", space.name, folders.get("search_spaces", ())))
+    chosen = choose_architectures(module, space)
+    return sum(not module.defect(architecture) for architecture in chosen) if hasattr(module, "defect") else len(chosen)
+
+
+def _described(shift: Shift) -> dict[str, float]:
+    baseline, challenger = shift.reliabilities
+    return {"baseline_reliability": baseline, "challenger_reliability": challenger, "true_tau": 1 + shift.gap(math.inf)}
+
+
+def _cost(sweep: Sweep, group: dict[str, str], timings: pd.DataFrame | None) -> DesignCost | None:
+    """Device seconds of a design of this group, from seconds of each algorithm's trial; none where one is not timed."""
+    if timings is None:
+        return None
+    rows = timings[(timings[list(group)] == list(group.values())).all(axis=1)]
+    trials = rows["tuning_trials"] + rows["final_trials"]
+    seconds = dict(zip(rows["algorithm"], (rows["device_seconds"] / trials).astype(float), strict=True))
+    fixed, architecture, trial = 0.0, 0.0, 0.0
+    for choice in sweep.algorithms:
+        one = seconds.get(choice.label, math.nan)
+        trial += one
+        if choice.tuning_scope in ("search-space", "sweep"):
+            # As planned: an algorithm's STUDY says on what its proposals are tried, and in how many epochs.
+            fixed += float(rows.loc[rows["algorithm"] == choice.label, "tuning_trials"].sum()) * one
+        else:
+            architecture += choice.tuning_trials * one
+    return DesignCost(fixed, architecture, trial) if math.isfinite(trial) else None

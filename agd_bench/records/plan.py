@@ -1,0 +1,146 @@
+"""What will be done: trials, the studies that they belong to, and the plan that holds them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agd_bench.records.sweep import Sweep
+from agd_bench.records.values import (
+    Diagnostics,
+    LossName,
+    Metric,
+    Name,
+    Precision,
+    Profile,
+    Purpose,
+    Record,
+    Sampler,
+    Scalars,
+    digest,
+)
+
+
+class Trial(Record):
+    """One training of one network.
+
+    `identity` is everything that makes the trial what it is; `id` is its hash. What a tuner proposes
+    (`proposal`) and what results call things (the labels) are not part of it: a proposal follows from the study, so
+    a trial has its id before the first proposal is made, and a killed sweep finds its rows again.
+
+    Attributes:
+        study: key of the study whose tuning this trial belongs to, or whose choice it uses; null without tuning.
+        number: the proposal's number within its study (tuning trials only).
+        hyperparameters: values that the sweep fixed.
+        proposal: values that the tuner proposed, or chose for the final trials; null before it did.
+        stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
+        diagnostics: what to record beside the curve; changes no result, so it is not part of the identity.
+        representative: id of the trial of an equal network whose results this one takes; null: it is trained itself. Not part of the
+            identity either.
+    """
+
+    search_space: Name
+    search_space_label: str
+    search_space_options: Scalars = {}
+    architecture: str
+    dataset: Name
+    dataset_share: float = 1.0
+    augment: bool = True
+    algorithm: Name
+    algorithm_label: str
+    hyperparameters: Scalars = {}
+    loss: LossName | None = None
+    profile: Profile = "matrix-only"
+    precision: Precision = "float32"
+    epochs: int
+    batch_size: int
+    seed: int
+    purpose: Purpose = "final"
+    study: str | None = None
+    number: int | None = None
+    proposal: Scalars | None = None
+    stop_below: dict[int, float] = {}
+    diagnostics: tuple[Diagnostics, ...] = ()
+    representative: str | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits, equal for equal trials on every machine."""
+        skipped = {"proposal", "stop_below", "diagnostics", "representative", "search_space_label", "algorithm_label"}
+        return digest(self.model_dump(exclude=skipped))
+
+    @property
+    def kin(self) -> tuple[object, ...]:
+        """Equal for trials that may train in one pack: everything is, but seed, hyperparameters and what they are for."""
+        options = tuple(sorted(self.search_space_options.items()))
+        data = (self.dataset, self.dataset_share, self.augment)
+        training = (self.algorithm, self.loss, self.profile, self.precision, self.epochs, self.batch_size)
+        return (self.search_space, options, self.architecture, *data, *training)
+
+    @property
+    def settings(self) -> Scalars:
+        """The hyperparameters that `build` gets: the sweep's and, over them, the tuner's."""
+        return {**self.hyperparameters, **(self.proposal or {})}
+
+
+class StudyRule(Record):
+    """How an algorithm's tuning trials differ from its final ones: the fact STUDY of its plug-in.
+
+    Attributes:
+        network: what a search-space study trains: the first architectures of the sweep, or the space's SHALLOW one.
+        epochs: of each tuning trial; null: the sweep's.
+        seeds: trainings of each proposal, with equal seeds for every proposal; null: one, with a seed of its own.
+        metric: by what proposals are judged; see `Study`.
+        hyperparameters: values that the tuning trials have instead of the final ones'.
+    """
+
+    network: Literal["proxies", "shallow"] = "proxies"
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    seeds: Annotated[int, Field(ge=1)] | None = None
+    metric: Metric = "val_accuracy"
+    hyperparameters: Scalars = {}
+
+
+class Study(Record):
+    """The tuning trials of one algorithm within one scope, and the final trials that use what they choose.
+
+    Attributes:
+        key: hash of all that decides its proposals.
+        sampler: who proposes.
+        metric: by what a proposal is judged: mean validation accuracy of its trials, or their mean training loss in the last epoch.
+        rounds: for each proposal, the trials that try it (one by architecture scope, the proxies by search-space scope; more with a
+            `StudyRule` of several seeds).
+        final: trials from fresh seeds with the chosen values.
+    """
+
+    key: str
+    algorithm: Name
+    algorithm_label: str
+    pruner: Literal["none", "median"] = "none"
+    sampler: Sampler = "tpe"
+    metric: Metric = "val_accuracy"
+    rounds: tuple[tuple[Trial, ...], ...]
+    final: tuple[Trial, ...]
+
+
+class Plan(Record):
+    """All trials of a sweep, in the order in which they are to be sent. Depends on the sweep and the plug-ins alone.
+
+    Attributes:
+        trials: final trials of self-tuning algorithms.
+        studies: the tuned algorithms' studies.
+        plugin_digests: SHA-256 of each plug-in's source, by `kind/name`.
+    """
+
+    sweep: Sweep
+    trials: tuple[Trial, ...]
+    studies: tuple[Study, ...]
+    plugin_digests: dict[str, str]
+
+    @cached_property
+    def all_trials(self) -> tuple[Trial, ...]:
+        """Every trial, tuning ones included, in plan order."""
+        studied = (trial for study in self.studies for part in (*study.rounds, study.final) for trial in part)
+        return (*self.trials, *studied)

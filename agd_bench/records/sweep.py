@@ -1,0 +1,325 @@
+"""What the user asks: a sweep and its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from agd_bench.records.values import (
+    TUNING_SEED,
+    Diagnostics,
+    Label,
+    LossName,
+    Name,
+    Profile,
+    Record,
+    Sampler,
+    Scalars,
+    Scope,
+    WantedPrecision,
+)
+
+
+class IndexRange(Record):
+    """Consecutive architectures of a finite search space, in the order in which its plug-in lists them.
+
+    Attributes:
+        first: index of the first one, from 0.
+        count: how many.
+    """
+
+    first: Annotated[int, Field(ge=0)] = 0
+    count: Annotated[int, Field(ge=1)]
+
+
+class Sampling(Record):
+    """How a number of architectures is drawn from a finite search space, if not by the plug-in's own `sample`.
+
+    Attributes:
+        unique: from its different networks, all equally likely, each by its canonical name: by the plug-in's default rule (true), or
+            by one of its RULES.
+        stratify: from groups of equal numbers of architectures by size (`parameters`, or `flops`: multiply-adds of a forward pass), for
+            images of 32 pixels, three channels and ten classes: one of each group in turn.
+        strata: how many groups.
+    """
+
+    unique: bool | str = False
+    stratify: Literal["none", "parameters", "flops"] = "none"
+    strata: Annotated[int, Field(ge=2)] = 10
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.unique and self.stratify == "none":
+            raise ValueError("a sampling is `unique`, or has `stratify`; leave it out for a plain draw")
+        return self
+
+
+class SearchSpaceChoice(Record):
+    """One search space of a sweep and the architectures taken from it.
+
+    Attributes:
+        name: the plug-in's name.
+        label: what results call it; two choices of one plug-in with different options need two labels.
+        architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, a range of its indices, or a list.
+        sampling: how to draw them; with `"all"`, which of them. Null: by the plug-in's own `sample`.
+        order: in which order they are trained: as they were drawn, enumerated or listed, or `random`: by a hash of the space's name and
+            the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it; with
+            `representatives` a fair sample of its different networks, equal ones together.
+        options: keyword options of the plug-in's `build`, for example `channels`; part of every trial's identity.
+        representatives: whether of architectures that are equal networks one is trained, and the others take its results, in rows that
+            say so; allowed where equal networks train to equal results.
+    """
+
+    name: Name
+    label: Name = ""
+    architectures: Annotated[int, Field(ge=1)] | Literal["all"] | IndexRange | tuple[str, ...] = 16
+    sampling: Sampling | None = None
+    representatives: bool = False
+    order: Literal["given", "random"] = "given"
+    options: Scalars = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_name(cls, data: Any) -> Any:
+        return {"label": data.get("name", ""), **data} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sampling is None:
+            return self
+        if isinstance(self.architectures, IndexRange | tuple):
+            raise ValueError("sampling: the architectures are named, so there is nothing to draw; give how many, or leave it out")
+        if self.architectures == "all" and self.sampling.stratify != "none":
+            raise ValueError('sampling: architectures = "all" leaves nothing to stratify; give how many, or leave `stratify` out')
+        return self
+
+
+class DatasetChoice(Record):
+    """One data set of a sweep.
+
+    Attributes:
+        name: the plug-in's name.
+        share: share of the training and validation splits to use, in (0, 1]; drawn once per data set, equal for every
+            trial. Validation keeps at least 300 images where it has them, and the test split stays whole.
+        augment: whether the data set's standard augmentation is applied.
+    """
+
+    name: Name
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    augment: bool = True
+
+
+class AlgorithmChoice(Record):
+    """One training algorithm of a sweep.
+
+    Attributes:
+        name: the plug-in's name.
+        label: what results call it; two entries of one plug-in need two labels.
+        hyperparameters: values to fix, by the names of the plug-in's `build`.
+        loss: the loss to train with instead of the algorithm's own: `square`, `cross-entropy`, or `smoothed-cross-entropy` (label
+            smoothing 0.1). An algorithm whose constants hold for some losses alone says so (LOSSES), and others are refused.
+        tuning_trials: proposals of each study; needs an algorithm with `RANGES`, 0 for one without.
+        tuning_scope: whether each architecture is tuned for itself, the search space once on `proxies` of it, one setting for the whole
+            `sweep` (a proposal is tried on the proxies of every search space, data set and profile, and judged by its mean), or nothing
+            (`none`: the `untuned` values everywhere). A sweep may list several: see `Sweep.algorithms`.
+        untuned: values that scope `none` trains with; with `hyperparameters` they must name every one of the RANGES.
+        proxies: architectures of a search space that a study of more than one architecture trains with each proposal.
+        sampler: who proposes: `tpe`, or `random`: independent draws, uniform in the RANGES (in their logarithm where `log`),
+            which statements about the best of n proposals need; or `grid`: every combination of the choices, where the RANGES are choices
+            alone; `tuning_trials` is then their number.
+        pruner: `"median"` stops a tuning trial whose best validation accuracy so far is under the median of earlier ones.
+    """
+
+    name: Name
+    label: Label = ""
+    hyperparameters: Scalars = {}
+    loss: LossName | None = None
+    tuning_trials: Annotated[int, Field(ge=0)] = 0
+    tuning_scope: Scope = "architecture"
+    untuned: Scalars = {}
+    proxies: Annotated[int, Field(ge=1)] = 4
+    sampler: Sampler = "tpe"
+    pruner: Literal["none", "median"] = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_name(cls, data: Any) -> Any:
+        return {"label": data.get("name", ""), **data} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.untuned and self.tuning_scope != "none":
+            raise ValueError(f'untuned: values that only tuning_scope = "none" trains with; this entry has {self.tuning_scope!r}')
+        if self.tuning_scope == "none" and self.tuning_trials:
+            raise ValueError('tuning_scope = "none" has no study; leave tuning_trials out')
+        twice = sorted(set(self.untuned) & set(self.hyperparameters))
+        if twice:
+            raise ValueError(f"untuned: {', '.join(twice)} stands in hyperparameters as well; give it once")
+        if self.sampler != "tpe" and self.pruner != "none":
+            raise ValueError(
+                f'sampler = "{self.sampler}" makes independent proposals, and a pruner judges each by earlier ones; use pruner = "none"'
+            )
+        return self
+
+
+class AdaptiveSeeds(Record):
+    """How many seeds an architecture gets when a sweep says `seeds = "adaptive"`; the method is `analysis.adaptive_seeds`'s.
+
+    Attributes:
+        first: seeds that every architecture gets; at least two, because seed noise is estimated from them.
+        most: seeds that one gets at most.
+        batch: seeds between two looks at the results.
+        half_width: an order is left open once the confidence interval of the difference reaches no further than this to either
+            side: a share of the validation images in (0, 1).
+        level: probability that not one order, of any two architectures under any algorithm at any look, is decided wrongly, in (0, 1).
+    """
+
+    first: Annotated[int, Field(ge=2)] = 2
+    most: Annotated[int, Field(ge=3, lt=TUNING_SEED)] = 8
+    batch: Annotated[int, Field(ge=1)] = 1
+    half_width: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.most <= self.first:
+            raise ValueError(f"most = {self.most} must be more than first = {self.first}; with equal ones use seeds = {self.first}")
+        return self
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Seeds of an architecture at each look, ascending."""
+        return tuple(sorted({*range(self.first, self.most, self.batch), self.most}))
+
+
+class PluginFolders(Record):
+    """Folders with further plug-ins, one file each, by kind; in a sweep's file, relative to that file."""
+
+    search_spaces: tuple[Path, ...] = ()
+    algorithms: tuple[Path, ...] = ()
+    datasets: tuple[Path, ...] = ()
+
+    def below(self, folder: Path) -> PluginFolders:
+        """Those of a sweep file that lies in `folder`."""
+        return PluginFolders.model_validate({kind: tuple(folder / path for path in paths) for kind, paths in self})
+
+
+class Sweep(Record):
+    """What the user asks: every algorithm on every architecture of every search space and data set, with equal seeds.
+
+    Attributes:
+        name: names the run folder.
+        description: a sentence for the report.
+        algorithms: the entries. One whose `tuning_scope` is a list stands for one entry per scope, labelled `LABEL@SCOPE`; its
+            tuning is that of the scopes that tune, its `untuned` values that of `none`.
+        epochs: passes over the (share of the) training split, for every trial.
+        batch_size: images a step.
+        seeds: the final trials' seeds, or how many (0, 1, …), or `"adaptive"`: 0 to `adaptive_seeds.most` − 1, of which each
+            architecture gets as many as the order of the architectures needs.
+        adaptive_seeds: how adaptive seeds are given; null: every architecture gets every seed.
+        profiles: which parameters the networks have (DESIGN, fair comparison 1).
+        precision: arithmetic of forward and backward; never different between the algorithms of one comparison. `auto`: the fastest that
+            the machine that begins the run has instructions for, which then holds for the whole run, wherever it goes on.
+        replicas: trials of one architecture, data set and algorithm that may train in one set of kernels, seeds above all: a pack, where a
+            short trial of it shows that it computes the same, to rounding, and pays (networks of linear layers). Their seconds are shared,
+            and each says how many they were. 1: none.
+        baseline: label of the algorithm that the others are compared with; default: the first one listed.
+        max_attempts: executions a trial may have when workers, nodes or drivers are lost.
+        deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
+        checkpoint_seconds: seconds between the checkpoints of a long trial.
+        diagnostics: what is recorded beside the curves, per epoch: `optimizer` (what the optimizer's `diagnostics()` says of its steps);
+            `network` (spectra and slopes of final trials' networks at log-spaced steps, see `agd_bench.diagnostics`, whose seconds are not
+            those of training) or `network-start` (the blocks' spectra before the first step alone).
+        folders: where further plug-ins are; neither stored nor published, since another machine has other folders.
+    """
+
+    name: Name
+    description: str = ""
+    search_spaces: Annotated[tuple[SearchSpaceChoice, ...], Field(min_length=1)]
+    datasets: Annotated[tuple[DatasetChoice, ...], Field(min_length=1)]
+    algorithms: Annotated[tuple[AlgorithmChoice, ...], Field(min_length=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    seeds: tuple[Annotated[int, Field(ge=0, lt=TUNING_SEED)], ...] = (0, 1, 2)
+    adaptive_seeds: AdaptiveSeeds | None = None
+    profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
+    precision: WantedPrecision = "float32"
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    baseline: str = ""
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    deadline_seconds: Annotated[float, Field(gt=0)] | None = None
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    diagnostics: tuple[Diagnostics, ...] = ()
+    folders: PluginFolders = Field(default=PluginFolders(), exclude=True)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_to_seeds(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f'{value!r} given; allowed are a number of seeds, a list of seeds, or "adaptive"')
+        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expanded(cls, data: Any) -> Any:
+        """The short forms written out: `seeds = "adaptive"`, and one entry per tuning scope."""
+        if not isinstance(data, dict):
+            return data
+        if data.get("seeds") == "adaptive":
+            rule = data.get("adaptive_seeds") or {}
+            most = rule.get("most", AdaptiveSeeds().most) if isinstance(rule, dict) else getattr(rule, "most", None)
+            # Where `most` cannot be used, its own field says what is wrong with it.
+            seeds = tuple(range(most)) if isinstance(most, int) and 0 < most < TUNING_SEED else (0,)
+            data = {**data, "seeds": seeds, "adaptive_seeds": rule}
+        if isinstance(data.get("algorithms"), list | tuple):
+            data = {**data, "algorithms": [one for given in data["algorithms"] for one in _by_scope(given)]}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.adaptive_seeds is not None and self.seeds != tuple(range(self.adaptive_seeds.most)):
+            raise ValueError(
+                f'adaptive_seeds: holds for seeds = "adaptive" only; seeds = {list(self.seeds)} are given to every architecture'
+            )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} must be distinct and at least one")
+        for field in ("search_spaces", "algorithms"):
+            labels = [choice.label for choice in getattr(self, field)]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if twice:
+                raise ValueError(f"{field}: {', '.join(twice)} stands there twice; give each entry a label of its own")
+        names = [choice.name for choice in self.datasets]
+        if len(set(names)) != len(names):
+            raise ValueError("datasets: a data set stands there twice; a sweep trains on one share of each")
+        labels = [choice.label for choice in self.algorithms]
+        if self.baseline and self.baseline not in labels:
+            raise ValueError(f"baseline: {self.baseline!r} is none of the algorithms ({', '.join(labels)})")
+        return self
+
+    @property
+    def seed_count(self) -> str:
+        """How many seeds an architecture gets, in words: `3`, or `2 to 8` of an adaptive sweep."""
+        return str(len(self.seeds)) if self.adaptive_seeds is None else f"{self.adaptive_seeds.first} to {self.adaptive_seeds.most}"
+
+    @property
+    def baseline_label(self) -> str:
+        """Label of the algorithm that the others are compared with."""
+        return self.baseline or self.algorithms[0].label
+
+
+def _by_scope(given: Any) -> list[Any]:
+    """An entry of `algorithms` as one entry per listed tuning scope; anything else as it is."""
+    if not isinstance(given, dict) or not isinstance(given.get("tuning_scope"), list | tuple):
+        return [given]
+    scopes = given["tuning_scope"]
+    unknown = [scope for scope in scopes if scope not in get_args(Scope)]
+    if not scopes or unknown or len(set(scopes)) < len(scopes):
+        raise ValueError(f"algorithms: tuning_scope = {list(scopes)!r} must list different ones of {', '.join(get_args(Scope))}")
+    if "none" not in scopes and given.get("untuned"):
+        raise ValueError('algorithms: untuned values are given, but tuning_scope does not list "none", which would use them')
+    label = given.get("label") or given.get("name", "")
+    tuning = {key: value for key, value in given.items() if key != "untuned"}
+    untuned = {key: value for key, value in given.items() if key not in ("tuning_trials", "sampler", "pruner")}
+    return [{**(untuned if scope == "none" else tuning), "label": f"{label}@{scope}", "tuning_scope": scope} for scope in scopes]

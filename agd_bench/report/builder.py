@@ -1,0 +1,158 @@
+"""Write the report: the page, its figures as SVG and PNG, its data as CSV."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agd_bench.report.cells import Column, Table, make_rows, seconds
+from agd_bench.report.claim_rows import count_states, present_claims
+from agd_bench.report.comparison import group_title
+from agd_bench.report.page import render
+from agd_bench.report.sections import Section, make_sections
+from agd_bench.store import Results, planned_counts
+from agd_bench.tables import aggregates
+
+SHOWN_FAILURES = 100
+
+
+def build_report(results: Results, folder: Path, tables: dict[str, pd.DataFrame] | None = None, claims: pd.DataFrame | None = None) -> Path:
+    """Write the report of a run, whole or partial, into a folder.
+
+    Args:
+        results: the raw rows.
+        folder: made if it is not there; files of the same names are replaced.
+        tables: `aggregates` of the results, where they are at hand.
+        claims: evaluated claims to show (`agd_bench.claims.evaluate_claims`); default: none.
+
+    Returns:
+        `folder / "index.html"`: one page that asks nothing of any other host. Beside it `figures/` (SVG and PNG), `data/` (every table of
+        `aggregates` as CSV, and the claims) and `sweep.json` (what to run again).
+    """
+    tables = aggregates(results) if tables is None else tables
+    sections = make_sections(results, tables)
+    for name in ("data", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items() if claims is None else [*tables.items(), ("claims", claims)]:
+        table.to_csv(folder / "data" / f"{name}.csv", index=False, lineterminator="\n")
+    for drawing in [drawing for section in sections for part in section.parts for drawing in part.drawings]:
+        (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8")
+        (folder / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
+    sweep = results.sweep.model_dump_json(indent=2) + "\n"
+    (folder / "sweep.json").write_text(sweep, encoding="utf-8")
+    page = folder / "index.html"
+    page.write_text(_render(results, sections, _failures(tables["failures"]), claims, sweep), encoding="utf-8")
+    return page
+
+
+def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> list[str]:
+    """The finding in a sentence per comparison group and challenger; what is partial says so.
+
+    Args:
+        results: the raw rows.
+        tables: `aggregates` of the results, where they are at hand.
+    """
+    sections = make_sections(results, aggregates(results) if tables is None else tables, draw=False)
+    lines = []
+    for section in sections:
+        where = f"{section.title}: " if len(sections) > 1 else ""
+        said = [section.partial, *section.registered, *(found.headline for found in section.findings), section.alone, *section.evidence]
+        lines += [where + text for text in said if text]
+    return lines
+
+
+def _render(results: Results, sections: list[Section], failures: Table, claims: pd.DataFrame | None, sweep: str) -> str:
+    return render(
+        "page.html.jinja",
+        results=results,
+        sweep=sweep,
+        sections=sections,
+        claims=[] if claims is None else present_claims(claims),
+        counts="" if claims is None else count_states(claims),
+        failures=failures,
+        facts=_facts(results),
+        provenance=_provenance(results.attempts),
+        planned=int(planned_counts(results)["planned"].sum()),
+        ended=int((~results.trials["status"].isin(["pending", "running"])).sum()),
+    )
+
+
+def _failures(table: pd.DataFrame) -> Table:
+    records: list[dict[str, Any]] = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    for record in records:
+        record["where"] = group_title((record["search_space"], record["dataset"], record["profile"]))
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Purpose", "final: compared; tuning: a proposal was tried", numeric=False),
+        Column("Outcome", "how it ended", numeric=False),
+        Column("Reason", "in the words of the error", numeric=False, prose=True),
+        Column("Trials", "how many ended so"),
+        Column("Architectures", "how many different ones"),
+        Column("Charged time", "their attempts, all charged"),
+        Column("For example", "the first one's architecture", numeric=False),
+        Column("Where", "search space, data set, profile", numeric=False, prose=True),
+    )
+    writers = (
+        ("algorithm", str), ("purpose", str), ("status", str), ("reason", str), ("trials", str), ("architectures", str),
+        ("charged_seconds", seconds), ("example", str), ("where", str),
+    )  # fmt: skip
+    rows = make_rows(records[:SHOWN_FAILURES], writers)
+    return Table("failures-table", "Trials that did not end well, equal reasons together", columns, rows, len(records), "data/failures.csv")
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """What was run, for a reader who has not seen the sweep."""
+    sweep, trials = results.sweep, results.trials
+    final = trials[trials["purpose"] == "final"]
+    planned = planned_counts(results).groupby("purpose")["planned"].sum()
+    counts = f"{planned.sum()} ({planned.get('final', 0)} final, {planned.get('tuning', 0)} for tuning)"
+    facts = [
+        ("Search spaces", ", ".join(choice.label for choice in sweep.search_spaces)),
+        ("Architectures", str(final[["search_space", "architecture"]].drop_duplicates().shape[0])),
+        ("Data sets", ", ".join(f"{choice.name} ({100 * choice.share:g} % of the training images)" for choice in sweep.datasets)),
+        ("Algorithms", ", ".join(choice.label for choice in sweep.algorithms)),
+        ("Baseline", sweep.baseline_label),
+        ("Profiles", ", ".join(sweep.profiles)),
+        ("Epochs, batch size", f"{sweep.epochs}, {sweep.batch_size}"),
+        ("Seeds", f"adaptive, {sweep.seed_count}" if sweep.adaptive_seeds else ", ".join(str(seed) for seed in sweep.seeds)),
+        ("Arithmetic", sweep.precision),
+        ("Trials planned", counts),
+        *_represented(results),
+        ("Attempts lost and charged", str(int((results.attempts["outcome"] == "lost").sum()))),
+        ("Started", results.meta.get("created_at", "not recorded")),
+    ]
+    return facts
+
+
+def _represented(results: Results) -> list[tuple[str, str]]:
+    """Trials that were not trained because an equal network was; nothing where every trial was to be."""
+    ended = results.trials[results.trials["status"] != "pending"]
+    taken = ended[ended["representative"].notna()]
+    architectures = len(taken[["search_space", "architecture"]].drop_duplicates())
+    said = (
+        f"{architectures} architectures have the results of an equal one that was trained, in {len(taken)} final trials, uncharged; "
+        "a network counts once, however many architectures name it"
+    )
+    return [("Equal networks", said)] if len(taken) else []
+
+
+def _provenance(attempts: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every fact that attempts record about where they ran, with the values that occurred."""
+    found: dict[str, dict[str, int]] = {}
+    for text, count in attempts["provenance"].dropna().value_counts(sort=False).items():
+        for key, value in json.loads(str(text)).items():
+            if value not in ("", None):
+                values = found.setdefault(str(key).replace("_", " "), {})
+                values[str(value)] = values.get(str(value), 0) + int(count)
+    return [
+        (
+            key,
+            "; ".join(sorted(values))
+            if len(values) == 1
+            else "; ".join(f"{value} ({count} attempts)" for value, count in sorted(values.items())),
+        )
+        for key, values in sorted(found.items())
+    ]

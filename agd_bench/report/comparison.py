@@ -1,0 +1,155 @@
+"""What the parts of a report are made from and made of: one comparison group, and the pictures and tables shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from agd_bench.analysis import GROUP
+from agd_bench.figures import Picture
+from agd_bench.report.cells import Table
+
+Group = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison group with its rows of every table.
+
+    Attributes:
+        group: search space, data set, profile.
+        anchor: begins the names of its figures and tables.
+        tables: the group's rows of every table of `aggregates`, by name.
+        baseline: label of the algorithm that the others are compared with.
+        algorithms: labels, in the order of the sweep.
+    """
+
+    group: Group
+    anchor: str
+    tables: Mapping[str, pd.DataFrame]
+    baseline: str
+    algorithms: tuple[str, ...]
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """The algorithms that are compared with the baseline; none where the baseline is not there."""
+        return tuple(label for label in self.algorithms if label != self.baseline) if self.baseline in self.algorithms else ()
+
+    @property
+    def title(self) -> str:
+        """The group in words."""
+        return group_title(self.group)
+
+    def against(self, name: str, rival: str) -> pd.DataFrame:
+        """Rows of a table about one rival of the baseline.
+
+        Args:
+            name: of a table with the columns `baseline` and `challenger`.
+            rival: the challenger's label.
+        """
+        table = self.tables[name]
+        return table[table["challenger"] == rival].reset_index(drop=True) if "challenger" in table else table
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """Rows of a table as dictionaries; none of a table that was left out.
+
+        Args:
+            name: of the table.
+        """
+        table = self.tables.get(name)
+        return [] if table is None else [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture on the page.
+
+    Attributes:
+        name: of its files, without the ending.
+        picture: what is drawn.
+        data: names of the tables of `aggregates` that hold its data.
+    """
+
+    name: str
+    picture: Picture
+    data: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a section: what is shown under one heading.
+
+    Attributes:
+        title: the heading.
+        drawings: its pictures.
+        tables: its tables.
+        notes: a sentence for each thing that the data does not allow.
+        folded: whether it is closed until a reader opens it.
+    """
+
+    title: str
+    drawings: tuple[Drawing, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    folded: bool = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.drawings or self.tables or self.notes)
+
+
+Shown = Drawing | Table | str
+Builder = Callable[[Comparison], Iterator[Shown]]
+"""Yields what it shows of a comparison; a sentence says why something is not shown, nothing that it does not apply."""
+
+
+def make_part(comparison: Comparison, title: str, builders: tuple[Builder, ...], folded: bool = False) -> Part:
+    """What these builders show of a comparison, under one heading.
+
+    Args:
+        comparison: the group.
+        title: the heading.
+        builders: in the order of the page.
+        folded: whether the part is closed until a reader opens it.
+    """
+    shown = [item for build in builders for item in build(comparison)]
+    return Part(
+        title,
+        tuple(item for item in shown if isinstance(item, Drawing)),
+        tuple(item for item in shown if isinstance(item, Table)),
+        tuple(item for item in shown if isinstance(item, str)),
+        folded,
+    )
+
+
+def split_groups(tables: Mapping[str, pd.DataFrame]) -> dict[Group, dict[str, pd.DataFrame]]:
+    """Every group's rows of every table, groups in the order of the plan.
+
+    Args:
+        tables: `aggregates`.
+    """
+    groups = list(tables["accuracy"][GROUP].drop_duplicates().itertuples(index=False, name=None))
+    return {group: {name: rows_of(table, group) for name, table in tables.items()} for group in groups}
+
+
+def rows_of(table: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """The rows of one group.
+
+    Args:
+        table: with the group's columns.
+        group: search space, data set, profile.
+    """
+    chosen = pd.Series(True, index=table.index)
+    for column, value in zip(GROUP, group, strict=True):
+        chosen &= table[column] == value
+    return table[chosen].reset_index(drop=True)
+
+
+def group_title(group: Group) -> str:
+    """A comparison group in words."""
+    search_space, dataset, profile = group
+    return f"{search_space} on {dataset}, {profile} networks"

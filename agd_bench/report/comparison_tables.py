@@ -1,0 +1,258 @@
+"""The tables of a report, each from tables that are published beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from agd_bench.analysis import GROUP, total_decreases
+from agd_bench.analysis.phrasing import FEWEST_FOR_MEAN, known
+from agd_bench.report.cells import (
+    Cell,
+    Column,
+    Table,
+    cell,
+    interval,
+    make_rows,
+    per_cent,
+    place,
+    points_lost,
+    scientific,
+    seconds,
+    signed,
+    significant,
+    times,
+)
+from agd_bench.report.comparison import Comparison, Shown
+
+SHOWN_ARCHITECTURES = 200
+"""Rows of the table of architectures that the page holds; all of them are in the CSV file."""
+
+
+def algorithms(comparison: Comparison) -> Iterator[Shown]:
+    """Accuracy, charged cost and outcomes of every algorithm."""
+    own = comparison.tables
+    table = own["accuracy"].merge(own["cost"], on=[*GROUP, "algorithm"])
+    records = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    for record in records:
+        told = known(record, "mean_low", "mean_high") and record["architectures"] >= FEWEST_FOR_MEAN
+        record["interval"] = interval(f"{100 * record['mean_low']:.1f}", f"{100 * record['mean_high']:.1f}") if told else None
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Mean accuracy, %", "test accuracy, mean over architectures of their means over seeds; done trials only"),
+        Column(
+            "95 % interval", f"t interval of that mean over architectures; of fewer than {FEWEST_FOR_MEAN} it says nothing", numeric=False
+        ),
+        Column("Best, %", "highest mean accuracy of an architecture"),
+        Column("Seed SD, points", "pooled standard deviation over the seeds of one architecture"),
+        Column("Charged FLOPs", "floating-point operations of all trials, tuning included; 2 per multiply-add"),
+        Column("× baseline", "charged FLOPs divided by the baseline's"),
+        Column("Charged time", "seconds of all attempts, tuning and lost ones included"),
+        Column("of it tuning", "seconds of all attempts at tuning trials"),
+        Column("Done", "final trials trained to their end"),
+        Column("Diverged", "final trials whose loss or weights stopped being finite"),
+        Column("Failed", "final trials that ended with an error"),
+        Column("Refused", "final trials that the algorithm cannot do, by its definition"),
+        Column("Not ended", "final trials that are planned or under way"),
+    )
+    writers = (
+        ("algorithm", str), ("mean_accuracy", per_cent), ("interval", str), ("best_accuracy", per_cent), ("seed_sd", per_cent),
+        ("flops", scientific), ("flops_ratio", times), ("charged_seconds", seconds), ("tuning_seconds", seconds),
+        ("done", str), ("diverged", str), ("failed", str), ("refused", str), ("unfinished", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    yield Table(
+        f"{comparison.anchor}-algorithms", "The algorithms, in the order of the sweep", columns, rows, len(rows), "data/accuracy.csv"
+    )
+
+
+def views(comparison: Comparison) -> Iterator[Shown]:
+    """Every tuned against every self-tuning algorithm: equal runs, equal compute, tuned without limit."""
+    records = comparison.records("cost_views")
+    for record in records:
+        record["pair"] = f"{record['challenger']} against {record['baseline']}: {record['view']}"
+        record["interval"] = None
+        if known(record, "difference_low", "difference_high") and record["architectures"] >= FEWEST_FOR_MEAN:
+            record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ("difference_low", "difference_high")))
+    if not records:
+        return
+    columns = (
+        Column("Self-tuning against tuned", "what is held equal", numeric=False),
+        Column("Tuned, %", "test accuracy of the tuned algorithm, mean over architectures"),
+        Column("Self-tuning, %", "test accuracy of the other"),
+        Column("Difference, points", "self-tuning − tuned; above 0: tuning loses"),
+        Column("95 % interval", "t interval over architectures, paired", numeric=False),
+        Column("Tuned: trainings", "charged per architecture"),
+        Column("Self-tuning: trainings", "charged per architecture"),
+        Column("Architectures", "compared"),
+        Column("Remark", "why numbers are missing", numeric=False, prose=True),
+    )
+    writers = (
+        ("pair", str), ("baseline_accuracy", per_cent), ("challenger_accuracy", per_cent), ("difference", points_lost), ("interval", str),
+        ("baseline_trainings", times), ("challenger_trainings", times), ("architectures", str), ("note", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Accuracy at equal runs, at equal total compute, and tuned without limit"
+    yield Table(f"{comparison.anchor}-views", caption, columns, rows, len(rows), "data/cost_views.csv")
+
+
+def scopes(comparison: Comparison) -> Iterator[Shown]:
+    """What cheaper tuning scopes do to the ranking."""
+    records = comparison.records("scope_bias")
+    if not records:
+        return
+    for record in records:
+        record["pair"] = f"{record['algorithm']} against {record['reference']}"
+        ends = (signed(record["gap_low"]), signed(record["gap_high"])) if known(record, "gap_low", "gap_high") else None
+        record["interval"] = interval(*ends) if ends else None
+    columns = (
+        Column("Entries", "one algorithm tuned within a cheaper scope, against the same tuned for each architecture", numeric=False),
+        Column("Scope", "how far one tuning reaches", numeric=False),
+        Column("Kendall's tau", "agreement of the two rankings"),
+        Column("Noise ceiling", "what it would be if only seed noise set them apart"),
+        Column("Gap", "tau − ceiling: the bias that the scope introduces"),
+        Column("95 % interval of the gap", "bootstrap", numeric=False),
+        Column("Accuracy, points", "entry − reference"),
+        Column("× FLOPs", "charged to the entry over charged to the reference"),
+        Column("Regret, points", "what the reference loses if the entry's ranking chooses"),
+    )
+    writers = (
+        ("pair", str), ("scope", str), ("kendall_tau", times), ("noise_ceiling", times), ("gap", signed), ("interval", str),
+        ("accuracy_difference", points_lost), ("flops_ratio", times), ("transfer_regret", points_lost),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Rank bias of cheaper tuning scopes"
+    yield Table(f"{comparison.anchor}-scopes", caption, columns, rows, len(rows), "data/scope_bias.csv")
+
+
+def calibrations(comparison: Comparison) -> Iterator[Shown]:
+    """What studies of the whole sweep tried, best first."""
+    tried = comparison.records("calibrations")
+    records = [record for label in comparison.algorithms for record in _best_first(tried, label)]
+    if not records:
+        return
+    for record in records:
+        record["setting"] = ", ".join(f"{name} {_short(value)}" for name, value in json.loads(record["setting"]).items())
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Place", "by mean validation accuracy over all workloads; 1 is what the final trials use"),
+        Column("Setting", "what was proposed", numeric=False, prose=True),
+        Column("All workloads, %", "validation accuracy, mean over all search spaces, data sets and profiles of the sweep"),
+        Column("Here, %", "validation accuracy on this one"),
+        Column("Not done", "its trials, on any workload, that diverged or failed; one is enough not to be chosen"),
+    )
+    writers = (
+        ("algorithm", str), ("rank", place), ("setting", str), ("mean_val_accuracy", per_cent), ("val_accuracy", per_cent),
+        ("not_done", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    caption = "Settings tried on all workloads, the best of each algorithm first"
+    yield Table(f"{comparison.anchor}-calibrations", caption, columns, rows, len(rows), "data/calibrations.csv", filterable=True)
+
+
+def _best_first(records: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
+    own = [record for record in records if record["algorithm"] == label]
+    return sorted(own, key=lambda record: (not known(record, "rank"), record["rank"], record["number"]))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def decisions(comparison: Comparison) -> Iterator[Shown]:
+    """How much of the order adaptive seeds settled, and what they took."""
+    records = comparison.records("order_decisions")
+    if not records:
+        return
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Pairs", "of architectures that it trained to the end"),
+        Column("Decided", "whose order by validation accuracy is known, corrected for every pair, algorithm and look"),
+        Column("Close", "known to differ by less than the width that the sweep asks for"),
+        Column("Undecided", "neither, when the seeds were used up"),
+        Column("Seeds, mean", "of an architecture"),
+        Column("Seeds, most", "of an architecture"),
+        Column("Trainings saved", "seeds that were planned and not needed"),
+    )
+    writers = (
+        ("algorithm", str), ("pairs", str), ("decided", str), ("close", str), ("undecided", str), ("seeds_mean", times),
+        ("seeds_most", str), ("unneeded", str),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    yield Table(f"{comparison.anchor}-decisions", "What adaptive seeds decided", columns, rows, len(rows), "data/order_decisions.csv")
+
+
+def lanes(comparison: Comparison) -> Iterator[Shown]:
+    """Seconds of a training where some shared their device and others did not."""
+    records = comparison.records("lanes") if "lanes" in comparison.tables else []
+    if not records:
+        return
+    yield (
+        "Some trainings shared their device and others had it to themselves, so their seconds are not added up here to be compared; "
+        "each lane compares on its own, and FLOPs compare throughout."
+    )
+    columns = (
+        Column("Lane", "timing: the device was its own; packed: it was shared", numeric=False),
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Trials", "final ones that were done in the lane"),
+        Column("Cases", "architecture and seed that every algorithm has done in the lane"),
+        Column("Time of one", "mean over those cases"),
+        Column("× baseline", "the same of the baseline, on those cases"),
+    )
+    writers = (
+        ("lane", str), ("algorithm", str), ("trials", str), ("cases", str), ("seconds_per_trial", seconds), ("seconds_ratio", times),
+    )  # fmt: skip
+    rows = make_rows(records, writers)
+    yield Table(f"{comparison.anchor}-lanes", "Time of a training by lane", columns, rows, len(rows), "data/lanes.csv")
+
+
+def architectures(comparison: Comparison) -> Iterator[Shown]:
+    """Rank and accuracy of every architecture under every algorithm."""
+    wide = comparison.tables["ranks"].pivot(index="architecture", columns="algorithm", values=["rank", "accuracy"])
+    order = ("rank", comparison.baseline if ("rank", comparison.baseline) in wide.columns else comparison.algorithms[0])
+    wide = wide.sort_values(order, kind="stable") if order in wide.columns else wide
+    shown = [label for label in comparison.algorithms if ("rank", label) in wide.columns]
+    rows = []
+    for name, values in zip(wide.index[:SHOWN_ARCHITECTURES], wide[:SHOWN_ARCHITECTURES].to_dict("records"), strict=True):
+        cells = [Cell(str(name), str(name))]
+        for label in shown:
+            cells += [cell(values["rank", label], place), cell(values["accuracy", label], per_cent)]
+        rows.append(tuple(cells))
+    columns = [Column("Architecture", "as its search space writes it", numeric=False)]
+    for label in shown:
+        columns += [Column(f"{label}: rank", "1 = best; diverged architectures are last"), Column("%", f"mean test accuracy by {label}")]
+    total = len(wide)
+    caption = "The architectures, best of the baseline first" + (f"; the first {len(rows)} of {total}" if total > len(rows) else "")
+    yield Table(f"{comparison.anchor}-architectures", caption, tuple(columns), tuple(rows), total, "data/ranks.csv", filterable=True)
+
+
+def decreases(comparison: Comparison) -> Iterator[Shown]:
+    """What optimizers promised of their steps, and what came of it, where any promises something."""
+    if "decreases" not in comparison.tables or comparison.tables["decreases"].empty:
+        return
+    table = total_decreases(comparison.tables["decreases"])
+    records = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    for record in records:
+        if record["guarantee"] == "yes" and record["shortfalls"]:
+            yield (
+                f"{record['algorithm']} guarantees the decrease of every step, but {record['shortfalls']} of {record['steps']} kept less: "
+                "its bound, or the code that computes it, is wrong."
+            )
+        record["guarantee"] = {"yes": "guarantee", "no": "estimate"}.get(record["guarantee"])
+    columns = (
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Promises are", "a guarantee: proved for every step; an estimate: a guess without proof", numeric=False),
+        Column("Steps", "of all final trials"),
+        Column("Promised", "decrease of the loss of a step's own batch, mean over the steps"),
+        Column("Realised", "the same, as it came"),
+        Column("Realised / promised", "ratio of the two means"),
+        Column("Kept less, steps", "steps whose loss fell by less than promised, beyond rounding"),
+        Column("Kept less, %", "share of them"),
+    )
+    writers = (
+        ("algorithm", str), ("guarantee", str), ("steps", str), ("promised", significant), ("realised", significant), ("ratio", times),
+        ("shortfalls", str), ("shortfall_share", per_cent),
+    )  # fmt: skip
+    caption = "What single steps promised and kept, on their own batches"
+    yield Table(f"{comparison.anchor}-decreases", caption, columns, make_rows(records, writers), len(records), "data/decreases.csv")

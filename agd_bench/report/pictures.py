@@ -1,0 +1,171 @@
+"""The pictures of a report, each from tables that are published beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agd_bench import figures
+from agd_bench.analysis import crossover_sentence
+from agd_bench.analysis.phrasing import ALPHA, known
+from agd_bench.report.comparison import Comparison, Drawing, Shown
+from agd_bench.studies.rate_prediction import prediction_sentence
+from agd_bench.studies.skip_connections.outcomes import dose_sentence
+
+SHOWN_SHIFTS = 4
+"""Challengers whose rank shifts are drawn where there are more: a page of 27 algorithms would be mostly such pictures."""
+SHOWN_BANDS = 1
+"""Tuned algorithms of which single studies are drawn; all of them are in the table."""
+
+
+def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
+    """Ranks under the challengers against those under the baseline; of many challengers, those that shift most."""
+    gaps = _gaps(comparison)
+    drawn = sorted(comparison.rivals, key=lambda rival: gaps.get(rival, float("inf")))[:SHOWN_SHIFTS]
+    if len(drawn) < len(comparison.rivals):
+        which = f"whose rankings are furthest below the noise ceiling with {comparison.baseline}" if gaps else "that the sweep lists first"
+        yield (
+            f"Drawn are the {len(drawn)} of {len(comparison.rivals)} algorithms {which}; "
+            "what is known of the others stands in the matrix, in the tables and in data/rank_shift.csv."
+        )
+    for number, rival in enumerate(comparison.rivals, 1):
+        if rival in drawn:
+            picture = figures.rank_shift_picture(comparison.against("rank_shift", rival), comparison.baseline, rival)
+            yield Drawing(f"{comparison.anchor}-rank-shift-{number}", picture, ("rank_shift",))
+
+
+def _gaps(comparison: Comparison) -> dict[str, float]:
+    """How far each challenger's agreement with the baseline is above its noise ceiling, where that is known."""
+    pairs = [(row, {row["algorithm"], row["other"]}) for row in comparison.records("kendall_tau") if known(row, "gap")]
+    return {label: row["gap"] for row, pair in pairs if comparison.baseline in pair for label in pair - {comparison.baseline}}
+
+
+def agreement(comparison: Comparison) -> Iterator[Shown]:
+    """Kendall's tau between all rankings."""
+    yield Drawing(f"{comparison.anchor}-agreement", figures.tau_matrix(comparison.tables["kendall_tau"]), ("kendall_tau",))
+
+
+def skips(comparison: Comparison) -> Iterator[Shown]:
+    """The registered test of skip connections, where the sweep is one."""
+    if not comparison.records("skip_outcomes"):
+        return
+    runs, outcomes = comparison.tables["skip_runs"], comparison.tables["skip_outcomes"]
+    for trend in comparison.records("dose_outcomes"):
+        yield dose_sentence(trend)
+    whole = outcomes[outcomes["window"] == outcomes["window"].iloc[0]].reset_index(drop=True)
+    if whole["variant"].str.split("/", n=1).str[1].nunique() == 1:  # nothing but the skip differs, so its kind is name enough
+        whole = whole.assign(**{side: whole[side].str.split("/", n=1).str[0] for side in ("variant", "control")})
+    yield Drawing(f"{comparison.anchor}-skip-test", figures.skip_test_picture(whole), ("skip_outcomes",))
+    drawn = runs[(runs["window"] == runs["window"].iloc[0]) & runs["dose"].notna()]
+    doses = {str(name): float(dose) for name, dose in drawn.drop_duplicates("variant").set_index("variant")["dose"].items()}
+    yield Drawing(f"{comparison.anchor}-dose-response", figures.dose_response_picture(drawn, doses), ("skip_runs", "dose_outcomes"))
+
+
+def cost(comparison: Comparison) -> Iterator[Shown]:
+    """Accuracy against charged cost."""
+    picture = figures.accuracy_against_cost(comparison.tables["accuracy"], comparison.tables["cost"])
+    yield Drawing(f"{comparison.anchor}-cost", picture, ("accuracy", "cost"))
+
+
+def crossovers(comparison: Comparison) -> Iterator[Shown]:
+    """When tuning pays: each tuned algorithm against those that tune themselves."""
+    curves, crossing = comparison.tables["anytime_curves"], comparison.tables["crossover"]
+    if curves.empty or crossing.empty:
+        yield "No algorithm of this comparison was tuned beside one that was not, so there is no crossover to show."
+        return
+    yield from (crossover_sentence(record) for record in comparison.records("crossover"))
+    for number, label in enumerate(dict.fromkeys(crossing["tuned"]), 1):
+        curve = curves[curves["algorithm"] == label].reset_index(drop=True)
+        if curve.empty:
+            yield f"No study of {label} has ended, so its crossover cannot be shown."
+            continue
+        rows = crossing[crossing["tuned"] == label].reset_index(drop=True)
+        picture = figures.crossover_picture(curve, rows, comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-crossover-{number}", picture, ("anytime_curves", "crossover"))
+
+
+def anytime(comparison: Comparison) -> Iterator[Shown]:
+    """What searches have found so far, against what they were charged."""
+    curves, bands = comparison.tables["anytime_curves"], comparison.tables["search_bands"]
+    if curves["algorithm"].nunique() > 1 if len(curves) else False:
+        yield Drawing(f"{comparison.anchor}-anytime", figures.anytime_picture(curves, comparison.algorithms), ("anytime_curves",))
+    independent = bands[bands["low"].notna()] if len(bands) else bands
+    for label in list(dict.fromkeys(independent["algorithm"]))[:SHOWN_BANDS] if len(independent) else []:
+        picture = figures.search_bands_picture(independent[independent["algorithm"] == label].reset_index(drop=True))
+        yield Drawing(f"{comparison.anchor}-studies", picture, ("search_bands",))
+
+
+def contrasts(comparison: Comparison) -> Iterator[Shown]:
+    """Which algorithms differ, and how soon each reaches what the baseline reaches."""
+    if len(comparison.algorithms) < 2:
+        return
+    ranked, profiles = comparison.tables["critical_difference"], comparison.tables.get("performance_profiles")
+    if ranked.empty:
+        yield "Fewer than two architectures have an outcome for every seed under every algorithm, so the algorithms are not ranked."
+    else:
+        picture = figures.critical_difference_picture(ranked)
+        yield Drawing(f"{comparison.anchor}-critical-difference", picture, ("critical_difference",))
+    if profiles is None or profiles.empty:
+        yield "The baseline set no target accuracies, so there is no performance profile."
+    else:
+        picture = figures.performance_profile_picture(profiles, str(profiles["time"].iloc[0]), comparison.baseline)
+        yield Drawing(f"{comparison.anchor}-profiles", picture, ("performance_profiles", "speed_ups", "reference_targets"))
+
+
+def drivers(comparison: Comparison) -> Iterator[Shown]:
+    """Where the variance comes from, and which features of architectures the challengers favour."""
+    if len(comparison.algorithms) < 2:
+        return
+    components = comparison.tables["variance_components"]
+    yield Drawing(f"{comparison.anchor}-variance", figures.variance_components_picture(components), ("variance_components",))
+    quiet = []
+    for number, rival in enumerate(comparison.rivals, 1):
+        found = comparison.against("interaction_drivers", rival)
+        if found.empty or not (found["p_holm"] <= ALPHA).any():
+            quiet.append(rival)
+            continue
+        picture = figures.drivers_picture(found, comparison.baseline, rival)
+        yield Drawing(f"{comparison.anchor}-drivers-{number}", picture, ("interaction_drivers", "interaction_explained"))
+    if quiet:
+        yield f"Of no feature is it shown that {', '.join(quiet)} would favour it, compared with {comparison.baseline}."
+
+
+def predictions(comparison: Comparison) -> Iterator[Shown]:
+    """Predicted learning rates against searched ones, where a sweep asks for both."""
+    if "predicted_rates" not in comparison.tables:
+        return
+    rates, correlation = comparison.tables["predicted_rates"], comparison.tables["prediction_correlation"]
+    said = {(row["predicted"], row["searched"]): prediction_sentence(row) for row in comparison.records("prediction_correlation")}
+    for number, (pair, own) in enumerate(rates.groupby(["predicted", "searched"], sort=False), 1):
+        row = correlation[(correlation[["predicted", "searched"]] == list(pair)).all(axis=1)]
+        picture = figures.rate_prediction_picture(own, row, said.get((pair[0], pair[1]), ""))
+        yield Drawing(f"{comparison.anchor}-prediction-{number}", picture, ("predicted_rates", "prediction_correlation"))
+
+
+def published(comparison: Comparison) -> Iterator[Shown]:
+    """The ranking against that of a published benchmark, where its table is at hand."""
+    if comparison.records("published_agreement"):
+        picture = figures.published_agreement_picture(comparison.tables["published_agreement"], comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-published", picture, ("published_agreement", "published_ranks"))
+
+
+def curves(comparison: Comparison) -> Iterator[Shown]:
+    """Accuracy by epoch."""
+    yield Drawing(f"{comparison.anchor}-curves", figures.learning_curves(comparison.tables["learning_curves"]), ("learning_curves",))
+
+
+def steps(comparison: Comparison) -> Iterator[Shown]:
+    """What optimizers said of their steps, where the sweep asked for it."""
+    summaries, layers = comparison.tables["step_summaries"], comparison.tables["layer_steps"]
+    if summaries["name"].isin(list(figures.RATES)).any():
+        picture = figures.automatic_rates(summaries, comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-rates", picture, ("step_summaries",))
+    if len(comparison.tables.get("decreases", ())):
+        picture = figures.decreases_picture(comparison.tables["decreases"], comparison.algorithms)
+        yield Drawing(f"{comparison.anchor}-decreases", picture, ("decreases",))
+    for number, label in enumerate(comparison.algorithms, 1):
+        own = layers[layers["algorithm"] == label]
+        if (own["quantity"] == "relative_update").any():
+            yield Drawing(f"{comparison.anchor}-layers-{number}", figures.layer_updates(own, label), ("layer_steps",))
+        if (own["quantity"] == "updates").any():
+            counts = own[own["quantity"] == "updates"].assign(updates=lambda rows: rows["value"].astype(int))
+            yield Drawing(f"{comparison.anchor}-updates-{number}", figures.updates_per_layer(counts, label), ("layer_steps",))

@@ -1,0 +1,20 @@
+"""Experiments of papers run again: the paper's number, ours, n and the interval side by side."""
+
+from agd_bench.reproductions.comparison import measured
+from agd_bench.reproductions.definitions import Reproduction, builtin_reproductions, open_reproduction
+from agd_bench.reproductions.existing_rows import edited_plugins, rows_at_hand
+from agd_bench.reproductions.page import shown
+from agd_bench.reproductions.publication import publish_reproduction
+from agd_bench.reproductions.runs import reproduce
+
+__all__ = [
+    "Reproduction",
+    "builtin_reproductions",
+    "edited_plugins",
+    "measured",
+    "open_reproduction",
+    "publish_reproduction",
+    "reproduce",
+    "rows_at_hand",
+    "shown",
+]

@@ -1,0 +1,75 @@
+"""Published tables without what repeats: a trial that took the results of an equal network's is named, and read back whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from agd_bench.errors import StoreDamagedError
+from agd_bench.store.schema import EQUALS, SORTING, TAKEN_AS_ZERO, UNTAKEN, Table, columns_of
+
+NAMED = [column.name for column in columns_of(EQUALS)]
+TRACED: tuple[Table, ...] = ("curves", "diagnostics")
+"""Tables with rows of a trial that an equal network's trial gave it."""
+
+
+def condense(tables: Mapping[Table, pd.DataFrame]) -> dict[Table, pd.DataFrame]:
+    """The tables without the rows that follow from others.
+
+    Args:
+        tables: `trials`, `curves`, `diagnostics` and any others, sorted as results are read.
+
+    Returns:
+        The same, and `equals`: the trials that took another's results, from which `expand` makes their rows again. If it could not
+        make exactly those rows, as after somebody edited them, all tables are as they were and `equals` has no rows.
+    """
+    trials = tables["trials"]
+    taken = trials["representative"].isin(trials["trial_id"]) & (trials["status"] != "pending")
+    equals = trials.loc[taken, NAMED].reset_index(drop=True)
+    kept = {name: tables[name][~tables[name]["trial_id"].isin(equals["trial_id"])].reset_index(drop=True) for name in ("trials", *TRACED)}
+    whole = {**tables, EQUALS: equals.iloc[:0]}
+    if equals.empty or not equals["representative"].isin(kept["trials"]["trial_id"]).all():
+        return whole
+    again = expand({**whole, **kept}, equals)
+    return {**whole, **kept, EQUALS: equals} if all(again[name].equals(tables[name]) for name in kept) else whole
+
+
+def expand(tables: Mapping[Table, pd.DataFrame], equals: pd.DataFrame) -> dict[Table, pd.DataFrame]:
+    """The tables with the rows of trials that took another's results, as `Store.pass_on` writes them.
+
+    Args:
+        tables: `trials`, `curves`, `diagnostics` and any others.
+        equals: the trials to add, each with its `representative`.
+
+    Raises:
+        StoreDamagedError: a trial whose results were taken has no row.
+    """
+    trials = tables["trials"]
+    lacking = equals.loc[~equals["representative"].isin(trials["trial_id"])]
+    if len(lacking):
+        one = lacking.iloc[0]
+        raise StoreDamagedError(
+            f"{EQUALS}: trial {one['trial_id']} has the results of {one['representative']}, of which trials have no row; restore the files"
+        )
+    places = pd.Series(trials.index, index=trials["trial_id"]).loc[equals["representative"]]
+    taken = (
+        trials.loc[places].reset_index(drop=True).assign(**{name: equals[name].array for name in NAMED}, attempts=0, charged_seconds=0.0)
+    )
+    for name in UNTAKEN:
+        taken[name] = taken[name].where(taken[name].isna())
+    for name in TAKEN_AS_ZERO:
+        taken[name] = taken[name].where(taken[name].isna(), 0)
+    whole = {**tables, "trials": _sorted("trials", trials, taken)}
+    given = equals[["trial_id", "representative"]].rename(columns={"trial_id": "taker", "representative": "trial_id"})
+    for name in TRACED:
+        traced = tables[name].merge(given, on="trial_id")
+        traced = traced.assign(trial_id=traced["taker"])[tables[name].columns]
+        whole[name] = _sorted(name, tables[name], traced)
+    return whole
+
+
+def _sorted(name: Table, rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Two parts of a table as one; an empty one would decide the types."""
+    parts = [part for part in (rows, more) if len(part)]
+    return pd.concat(parts).sort_values(SORTING[name], ignore_index=True) if parts else rows

@@ -1,0 +1,397 @@
+"""The driver's hand: every transition of a trial as one transaction.
+
+    pending → running(attempt, node, deadline) → done | diverged | failed | refused | pruned
+       ↓                ↓ the attempt was lost
+    failed | unneeded   pending
+
+What an equal network stands for goes from pending to the end of that network's trial.
+
+Only the driver writes. A transition is on the disk before the trial is sent and after it returned, so that a kill at
+any moment loses at most the attempts under way; those are closed as lost, and charged, when the run is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import sqlalchemy as sa
+
+from agd_bench.errors import InputError, RunChangedError, StoreDamagedError, StoreError
+from agd_bench.records import CurvePoint, Plan, Scalars, Status, Trial, TrialResult, canonical_json
+from agd_bench.store import lock
+from agd_bench.store.database import (
+    APPLICATION_ID,
+    ATTEMPTS,
+    CURVES,
+    DIAGNOSTICS,
+    FILE,
+    META,
+    METADATA,
+    SCHEMA_VERSION,
+    TRIALS,
+    add_late_columns,
+    check_file,
+    connect,
+    is_url,
+    settle_journal,
+    shown,
+    translated,
+)
+from agd_bench.store.plan_rows import differences, meta_of, planned_row
+from agd_bench.store.reader import is_published
+from agd_bench.store.schema import TAKEN_AS_ZERO, UNTAKEN
+
+LOST = "lost"
+OUT_OF_MEMORY = "out of memory"
+DRIVER_ENDED = "the driver ended while it ran"
+MEASURED = tuple(
+    name
+    for name in (column.name for column in TRIALS.columns)
+    if name in TrialResult.model_fields and name not in ("trial_id", "status", "reason")
+)
+
+
+class Standing(NamedTuple):
+    """Where a trial stands.
+
+    Attributes:
+        status: `pending` or one of the terminal ones.
+        attempts: executions begun.
+        losses: of them, lost ones that count towards the attempts it may have.
+        out_of_memory: of them, those that the memory did not suffice for.
+        proposal: the tuner's values, if it has some.
+        val_accuracy: after the last epoch, in [0, 1].
+        total_seconds: of the attempt that ended.
+        train_loss: mean over the last epoch.
+        reason: why it ended as it did.
+        forward_flops: of one image through its network.
+    """
+
+    status: str = "pending"
+    attempts: int = 0
+    losses: int = 0
+    out_of_memory: int = 0
+    proposal: Scalars | None = None
+    val_accuracy: float | None = None
+    total_seconds: float | None = None
+    train_loss: float | None = None
+    reason: str = ""
+    forward_flops: int | None = None
+
+
+def _make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made a run folder: {error.strerror}; give another --out") from None
+    return folder
+
+
+class Store:
+    """The results of one run, open for its driver. Make one with `Store.open`; use it as a context manager.
+
+    Attributes:
+        location: the run folder or the database's URL.
+    """
+
+    def __init__(self, location: Path | str, engine: sa.Engine, here: lock.Driver) -> None:
+        self.location = location
+        self._engine, self._here = engine, here
+        self._heartbeat = lock.Heartbeat(engine, here)
+        self._shared: ExitStack | None = None
+        self._joined: sa.Connection | None = None
+
+    @classmethod
+    def open(cls, location: Path | str, plan: Plan) -> Store:
+        """Create the store of a run, or open it again: trials that were running are pending once more.
+
+        Args:
+            location: the run folder (made if it is not there), or the URL of a database that holds this run alone.
+            plan: what the run is to do.
+
+        Raises:
+            RunChangedError: the store holds another sweep, or results of plug-ins that were edited since.
+            RunLockedError: another driver is working on it.
+            StoreDamagedError: no store of ours, of another version, or corrupt.
+            StorageFullError: no space.
+            InputError: a published folder, which is read only.
+            StoreError: the database cannot be reached or written.
+        """
+        if is_published(location):
+            raise InputError(f"{location}: a published leaderboard, which no run writes to; give another --out, and this folder to --from")
+        if not is_url(location):
+            file = _make_folder(Path(location)) / FILE
+            if file.exists():
+                check_file(file)
+        store = cls(location, connect(location, writing=True), lock.this_driver())
+        try:
+            with translated(location), store._engine.begin() as connection:
+                store._create_or_reopen(connection, plan)
+        except BaseException:
+            store._engine.dispose()
+            raise
+        store._heartbeat.start()
+        return store
+
+    def _create_or_reopen(self, connection: sa.Connection, plan: Plan) -> None:
+        METADATA.create_all(connection)
+        add_late_columns(connection)
+        if not is_url(self.location):
+            connection.exec_driver_sql(f"pragma application_id={APPLICATION_ID}")
+            connection.exec_driver_sql(f"pragma user_version={SCHEMA_VERSION}")
+        old = {row.key: row.value for row in connection.execute(sa.select(META))}
+        if old and old.get("schema_version") != str(SCHEMA_VERSION):
+            stored = old.get("schema_version", "unknown")
+            raise StoreDamagedError(
+                f"{shown(self.location)}: schema {stored}, but this agd-bench reads {SCHEMA_VERSION}; use another --out or database"
+            )
+        changed = differences(old, plan) if old else []
+        if changed:
+            raise RunChangedError(
+                f"{shown(self.location)} holds results of something else: {', '.join(changed[:4])} changed;"
+                " use another --out, or undo the change to go on with this run"
+            )
+        last_sign = lock.acquire(connection, self._here, self.location)
+        if old:
+            connection.execute(META.update().where(META.c.key == "sweep").values(value=plan.sweep.model_dump_json()))
+            self._close_orphans(connection, last_sign)
+            return
+        connection.execute(META.insert(), [{"key": key, "value": value} for key, value in meta_of(plan).items()])
+        rows = [planned_row(position, trial) for position, trial in enumerate(plan.all_trials)]
+        if rows:
+            connection.execute(TRIALS.insert(), rows)
+
+    def _close_orphans(self, connection: sa.Connection, last_sign: float | None) -> None:
+        """Attempts of a driver that was killed: lost, charged until its last sign of life."""
+        for row in connection.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.outcome == "running")).all():
+            ended = max(row.started_at, last_sign or row.started_at)
+            self._close_attempt(connection, row.trial_id, row.attempt, LOST, ended - row.started_at, DRIVER_ENDED, ended_at=ended)
+            connection.execute(TRIALS.update().where(TRIALS.c.trial_id == row.trial_id).values(status="pending"))
+
+    def _close_attempt(
+        self, connection: sa.Connection, trial_id: str, attempt: int, outcome: str, seconds: float, reason: str, **more: Any
+    ) -> None:
+        this = (ATTEMPTS.c.trial_id == trial_id) & (ATTEMPTS.c.attempt == attempt) & (ATTEMPTS.c.outcome == "running")
+        ended = {"outcome": outcome, "seconds": seconds, "reason": reason, "ended_at": time.time()} | more
+        if connection.execute(ATTEMPTS.update().where(this).values(**ended)).rowcount != 1:
+            raise ValueError(f"trial {trial_id}: attempt {attempt} is not running, so it cannot end")
+        charged = TRIALS.c.charged_seconds + seconds
+        connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(charged_seconds=charged))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything written inside becomes one commit, at the end, or nothing if an error leaves it.
+
+        Flushing to the disk is most of what a transition costs; the end of one trial and the start of the next can share it.
+        """
+        with ExitStack() as stack:
+            self._shared = stack
+            try:
+                yield
+            finally:
+                self._shared = self._joined = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if self._shared is None:
+            with self._begin() as connection:
+                yield connection
+            return
+        if self._joined is None:
+            self._joined = self._shared.enter_context(self._begin())
+        yield self._joined
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        with translated(self.location), self._engine.begin() as connection:
+            lock.require(connection, self._here, self.location)
+            yield connection
+
+    def standings(self) -> dict[str, Standing]:
+        """Where every trial stands, by its id, in plan order."""
+        counts = sa.select(
+            ATTEMPTS.c.trial_id,
+            sa.func.sum(ATTEMPTS.c.blamed).label("losses"),
+            sa.func.sum(sa.case((ATTEMPTS.c.outcome == OUT_OF_MEMORY, 1), else_=0)).label("out_of_memory"),
+        ).group_by(ATTEMPTS.c.trial_id)
+        with translated(self.location), self._engine.connect() as connection:
+            counted = {row.trial_id: (int(row.losses), int(row.out_of_memory)) for row in connection.execute(counts)}
+            rows = connection.execute(sa.select(TRIALS).order_by(TRIALS.c.position)).all()
+        return {
+            row.trial_id: Standing(
+                row.status,
+                row.attempts,
+                *counted.get(row.trial_id, (0, 0)),
+                proposal=None if row.proposal is None else json.loads(row.proposal),
+                val_accuracy=row.val_accuracy,
+                total_seconds=row.total_seconds,
+                train_loss=row.train_loss,
+                reason=row.reason,
+                forward_flops=row.forward_flops,
+            )
+            for row in rows
+        }
+
+    def curves(self, trial_ids: Iterable[str]) -> dict[str, tuple[CurvePoint, ...]]:
+        """The curves of some trials, by their ids; trials without one are left out."""
+        wanted = list(trial_ids)
+        found: dict[str, list[CurvePoint]] = {}
+        with translated(self.location), self._engine.connect() as connection:
+            for begin in range(0, len(wanted), 500):  # databases limit the values of one query
+                some = sa.select(CURVES).where(CURVES.c.trial_id.in_(wanted[begin : begin + 500])).order_by(CURVES.c.epoch)
+                for row in connection.execute(some).mappings():
+                    point = CurvePoint.model_validate({key: value for key, value in row.items() if key != "trial_id"})
+                    found.setdefault(row["trial_id"], []).append(point)
+        return {trial_id: tuple(points) for trial_id, points in found.items()}
+
+    def start(self, trial: Trial, attempt: int, node: str, deadline_seconds: float) -> None:
+        """pending → running, before the trial is sent; its proposal is kept with it.
+
+        Args:
+            trial: with its proposal, if its study has one.
+            attempt: from 1, one more than attempts begun so far.
+            node: the worker that will execute it.
+            deadline_seconds: from now until it has to have ended.
+        """
+        now = time.time()
+        values: dict[str, Any] = {"status": "running", "attempts": attempt, "hyperparameters": canonical_json(trial.settings)}
+        values["proposal"] = None if trial.proposal is None else canonical_json(trial.proposal)
+        pending = (TRIALS.c.trial_id == trial.id) & (TRIALS.c.status == "pending") & (TRIALS.c.attempts == attempt - 1)
+        with self._transaction() as connection:
+            if connection.execute(TRIALS.update().where(pending).values(**values)).rowcount != 1:
+                raise ValueError(f"trial {trial.id} is not pending after {attempt - 1} attempts, so attempt {attempt} cannot start")
+            row = {"trial_id": trial.id, "attempt": attempt, "node": node, "started_at": now, "outcome": "running", "reason": ""}
+            connection.execute(ATTEMPTS.insert().values(**row, deadline_at=now + deadline_seconds, blamed=0))
+
+    def finish(self, result: TrialResult, attempt: int, seconds: float | None = None) -> None:
+        """running → how the attempt ended, with all that it measured.
+
+        Args:
+            result: of the attempt.
+            attempt: its number.
+            seconds: what is charged; null: the attempt's own `total_seconds`.
+        """
+        with self._transaction() as connection:
+            charged = result.total_seconds if seconds is None else seconds
+            provenance = canonical_json(result.provenance) if result.provenance else None
+            self._close_attempt(connection, result.trial_id, attempt, result.status, charged, result.reason, provenance=provenance)
+            self._end(connection, result, "running", {name: getattr(result, name) for name in MEASURED})
+
+    def settle(self, trial_id: str, status: Status, reason: str) -> None:
+        """pending → how the trial ended without being executed (again): nothing was measured.
+
+        Args:
+            trial_id: the trial.
+            status: how it ended.
+            reason: why.
+        """
+        with self._transaction() as connection:
+            self._end(connection, TrialResult(trial_id=trial_id, status=status, reason=reason), "pending", {})
+
+    def pass_on(self, trial: Trial) -> TrialResult:
+        """pending → how the trial of an equal network ended, with what it measured; nothing is charged again.
+
+        Args:
+            trial: one with a `representative`, which has ended.
+
+        Returns:
+            What was passed on, the curve apart.
+        """
+        with self._transaction() as connection:
+            trained = connection.execute(sa.select(TRIALS).where(TRIALS.c.trial_id == trial.representative)).mappings().one()
+            taken = {name: trained[name] for name in MEASURED} | dict.fromkeys(UNTAKEN)
+            taken |= {name: None if taken[name] is None else 0 for name in TAKEN_AS_ZERO}
+            values = taken | {name: trained[name] for name in ("hyperparameters", "proposal")}
+            given = {name: value for name, value in taken.items() if value is not None}
+            result = TrialResult.model_validate({"trial_id": trial.id, "status": trained["status"], "reason": trained["reason"], **given})
+            self._end(connection, result, "pending", values)
+            for table in (CURVES, DIAGNOSTICS):
+                rows = connection.execute(sa.select(table).where(table.c.trial_id == trial.representative)).mappings().all()
+                if rows:
+                    connection.execute(table.insert(), [{**row, "trial_id": trial.id} for row in rows])
+        return result
+
+    def _end(self, connection: sa.Connection, result: TrialResult, before: str, measured: dict[str, Any]) -> None:
+        values = {**measured, "status": result.status, "reason": result.reason}
+        this = (TRIALS.c.trial_id == result.trial_id) & (TRIALS.c.status == before)
+        if connection.execute(TRIALS.update().where(this).values(**values)).rowcount != 1:
+            raise ValueError(f"trial {result.trial_id} is not {before}, so it cannot end as {result.status}")
+        this_trial = {"trial_id": result.trial_id}
+        points = [{**this_trial, **point.model_dump(exclude={"diagnostics"})} for point in result.curve]
+        numbers = [(point.epoch, name, value) for point in result.curve for name, value in point.diagnostics.items()]
+        said = [{**this_trial, "epoch": epoch, "name": name, "value": value} for epoch, name, value in numbers]
+        for table, rows in ((CURVES, points), (DIAGNOSTICS, said)):
+            if rows:
+                connection.execute(table.insert(), rows)
+
+    def lose(self, trial_id: str, attempt: int, seconds: float, reason: str, outcome: str = LOST, blamed: bool = True) -> None:
+        """running → pending: the attempt came to nothing, and is charged.
+
+        Args:
+            trial_id: the trial.
+            attempt: its attempt.
+            seconds: from its start until the loss was noticed.
+            reason: what happened.
+            outcome: `lost` or `out of memory`.
+            blamed: whether it counts towards the attempts that the trial may have.
+        """
+        with self._transaction() as connection:
+            self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
+            connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
+
+    def take_in(
+        self, trials: list[dict[str, Any]], attempts: list[dict[str, Any]], curves: list[dict[str, Any]], numbers: list[dict[str, Any]]
+    ) -> None:
+        """Rows of another run of this sweep, all or none; see `merging`.
+
+        Args:
+            trials: whole rows of trials that are planned here; what was known of their ends and attempts is replaced.
+            attempts: every attempt at these trials, none of them running.
+            curves: of those of them that had not ended here.
+            numbers: the diagnostics of the same.
+        """
+        if not trials:
+            return
+        taken = ("status", "reason", "hyperparameters", "proposal", "attempts", "charged_seconds", *MEASURED)
+        this = TRIALS.c.trial_id == sa.bindparam("this")
+        with self._transaction() as connection:
+            named = [{"this": row["trial_id"]} for row in trials]
+            values = [one | {f"new_{name}": row[name] for name in taken} for one, row in zip(named, trials, strict=True)]
+            connection.execute(TRIALS.update().where(this).values({name: sa.bindparam(f"new_{name}") for name in taken}), values)
+            connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.trial_id == sa.bindparam("this")), named)
+            closed = [{**row, "deadline_at": row["ended_at"], "blamed": 0} for row in attempts]
+            for table, rows in ((ATTEMPTS, closed), (CURVES, curves), (DIAGNOSTICS, numbers)):
+                if rows:
+                    connection.execute(table.insert(), rows)
+
+    def close(self) -> None:
+        """Release the run for other drivers.
+
+        Raises:
+            StoreError: the database does not take it; the lock then falls with this process.
+        """
+        if self._heartbeat.is_alive():
+            self._heartbeat.stop()
+        try:
+            with translated(self.location), self._engine.begin() as connection:
+                lock.release(connection, self._here)
+        finally:
+            self._engine.dispose()
+        if not is_url(self.location):
+            settle_journal(Path(self.location) / FILE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.close()
+        except StoreError:
+            if error is None:
+                raise  # else what happened first is what the user has to hear

@@ -1,0 +1,305 @@
+"""Everything that is computed from the raw rows: the tables that the report shows, publishes and is verified by."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from agd_bench import analysis
+from agd_bench.analysis import GROUP, comparison_groups, trained_rows
+from agd_bench.analysis.rankings.kernels import in_threads
+from agd_bench.analysis.scores import shared_work
+from agd_bench.records import AdaptiveSeeds
+from agd_bench.store import Results, planned_counts
+from agd_bench.studies.rate_prediction import predicted_rates, prediction_correlation
+from agd_bench.studies.skip_connections import dose_outcomes, skip_outcomes, sweep_skip_runs
+
+RESAMPLED = 4_000_000
+"""Architectures drawn in all resamples of an interval together, at most."""
+FEWEST_RESAMPLES, MOST_RESAMPLES = 200, 1000
+Compute = Callable[[pd.DataFrame, Results], pd.DataFrame]
+Compare = Callable[..., pd.DataFrame]
+"""Takes the trials of two algorithms, the baseline's label and the other's."""
+WHOLE: dict[str, Compute] = {
+    "accuracy": lambda trials, results: analysis.accuracy_table(trials),
+    "aggregate_scores": lambda trials, results: analysis.aggregate_scores(trials, resamples=resamples_of(trials)),
+    "critical_difference": lambda trials, results: analysis.critical_difference(trials),
+    "cost": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, attempts=results.attempts),
+    "cost_by_architecture": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, True, results.attempts),
+    "lanes": lambda trials, results: analysis.seconds_by_lane(trials, results.attempts, results.sweep.baseline_label),
+    "anytime_curves": lambda trials, results: analysis.anytime_curves(trials, random_algorithms=random_algorithms(results)),
+    "search_bands": lambda trials, results: analysis.search_bands(trials, random_algorithms(results)),
+    "scope_bias": lambda trials, results: analysis.scope_bias(trials, results.sweep, resamples=resamples_of(trials)),
+    "calibrations": lambda trials, results: analysis.calibrations(
+        trials, [choice.label for choice in results.sweep.algorithms if choice.tuning_scope == "sweep"]
+    ),
+    "ranks": lambda trials, results: analysis.rank_architectures(trials),
+    "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
+    "noise_ceilings": lambda trials, results: analysis.noise_ceilings(trials),
+    "top_k_overlap": lambda trials, results: analysis.top_k_overlap(trials),
+    "transfer_regret": lambda trials, results: analysis.transfer_regret(trials, resamples=resamples_of(trials)),
+    "variance_components": lambda trials, results: analysis.variance_components(trials),
+    "learning_curves": lambda trials, results: analysis.accuracy_by_epoch(trials, results.curves),
+    "step_summaries": lambda trials, results: analysis.step_summaries(trials, results.diagnostics),
+    "layer_steps": lambda trials, results: analysis.layer_steps(trials, results.diagnostics),
+    "skip_runs": lambda trials, results: _skip_runs(trials, results),
+    "skip_outcomes": lambda trials, results: skip_outcomes(_skip_runs(trials, results)),
+    "dose_outcomes": lambda trials, results: dose_outcomes(_skip_runs(trials, results)),
+    "order_decisions": lambda trials, results: _order_decisions(trials, results),
+    "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
+}
+"""What is computed from all trials, by the name of its table. A new table is one more line here or below."""
+IF_ANY = ("calibrations", "lanes", "decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
+"""Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
+BY_EVIDENCE: dict[str, dict[str, Compute]] = {
+    "rate_factors": {
+        "predicted_rates": lambda trials, results: predicted_rates(trials, results.rate_factors, results.sweep),
+        "prediction_correlation": lambda trials, results: prediction_correlation(
+            predicted_rates(trials, results.rate_factors, results.sweep)
+        ),
+    },
+    "published": {
+        "published_agreement": lambda trials, results: analysis.published_agreement(
+            trials, results.published, resamples=resamples_of(trials)
+        ),
+        "published_top": lambda trials, results: analysis.published_top(trials, results.published, resamples=resamples_of(trials)),
+        "published_ranks": lambda trials, results: analysis.published_ranks(trials, results.published),
+        "published_regret": lambda trials, results: analysis.published_regret(trials, results.published, resamples=resamples_of(trials)),
+    },
+}
+"""What is computed where the plug-ins said something of the architectures, by the table of `store` that holds it."""
+BY_CHALLENGER: dict[str, Compare] = {
+    "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
+    "probability_of_improvement": lambda trials, baseline, challenger: analysis.probability_of_improvement(
+        trials, resamples=resamples_of(trials)
+    ),
+    "rank_shift": lambda trials, baseline, challenger: analysis.rank_shift(trials, baseline, challenger),
+    "kendall_tau_top_decile": lambda trials, baseline, challenger: _between(
+        analysis.kendall_tau(trials, resamples=resamples_of(trials), subset="top-decile")
+    ),
+    "interaction_drivers": lambda trials, baseline, challenger: analysis.interaction_drivers(
+        trials, baseline, challenger, resamples=2 * resamples_of(trials)
+    ),
+    "interaction_explained": lambda trials, baseline, challenger: analysis.interaction_explained(trials, baseline, challenger),
+}
+"""What is computed for each challenger against the baseline, from the trials of the two."""
+BY_TUNED: dict[str, Compare] = {"crossover": analysis.find_crossovers, "cost_views": analysis.cost_views}
+"""What is computed for each tuned algorithm against each that is not, from the trials of the two."""
+CODED = (*GROUP, "algorithm")
+"""Columns whose few texts are handled as numbers while the tables are computed."""
+MOST_CODED = 127
+"""Different texts of such a column at most: codes of one byte. pandas 3.1 cannot align indices whose codes differ in width."""
+
+
+def aggregates(results: Results) -> dict[str, pd.DataFrame]:
+    """The tables of `analysis` for all comparison groups, algorithms in the sweep's order.
+
+    Of a run that has not ended they are of its complete cases (`analysis.complete_cases`), what did not end well apart.
+
+    Args:
+        results: the raw rows.
+
+    Returns:
+        By name: those of `WHOLE` as their functions give them; those of `BY_EVIDENCE` where there is any; those
+        of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
+        the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles
+        that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what;
+        `progress` of a run that has not ended.
+    """
+    begun = _coded(in_sweep_order(results))
+    complete = analysis.complete_cases(begun)
+    trials = trained_rows(complete)  # results of equal networks count once
+    rows = {str(label): places for label, places in trials.groupby("algorithm", sort=False).indices.items()}
+
+    def of(*labels: str) -> pd.DataFrame:
+        # In the order of the plan, or the architectures would be found in another one.
+        return trials.iloc[np.sort(np.concatenate([rows[label] for label in labels]))]
+
+    baseline = results.sweep.baseline_label
+    with shared_work():
+        tables = {name: compute(trials, results) for name, compute in WHOLE.items()}
+        for evidence, computed in BY_EVIDENCE.items():
+            if len(getattr(results, evidence)):
+                tables |= {name: compute(trials, results) for name, compute in computed.items()}
+        tables["failures"] = failures(trained_rows(begun))
+        times = _times(trials, results)
+    if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
+        tables["progress"] = progress(results, begun, complete)
+    pairs = [(baseline, label) for label in challengers(results) if {baseline, label} <= rows.keys()]
+    tables |= _by_pair({name: _naming(compare) for name, compare in BY_CHALLENGER.items()}, pairs, of)
+    tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
+    paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
+    searching = random_algorithms(results)
+    tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
+    return {name: _decoded(table) for name, table in (tables | times).items() if len(table) or name not in IF_ANY}
+
+
+def _skip_runs(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Of sweeps over skips whose networks were measured at the start; no rows of others."""
+    return sweep_skip_runs(trials, results.curves, results.diagnostics)
+
+
+def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Of adaptive sweeps; no rows where every architecture gets every seed."""
+    rule = results.sweep.adaptive_seeds
+    return analysis.order_decisions(trials.iloc[:0] if rule is None else trials, rule or AdaptiveSeeds())
+
+
+def _by_pair(computed: Mapping[str, Compare], pairs: list[tuple[str, str]], of: Callable[..., pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables of pairs of algorithms, pair by pair, so that what they share need not be kept for all of them.
+
+    Pairs are worked on by all cores, as far as numpy and the compiled kernels let go of the interpreter.
+    """
+
+    def compute(pair: tuple[str, str]) -> dict[str, pd.DataFrame]:
+        trials = of(*pair)
+        with shared_work():
+            return {name: compare(trials, *pair) for name, compare in computed.items()}
+
+    # pandas sets filters of warnings and sets them back, which in threads does not nest: here the state before is restored.
+    with warnings.catch_warnings():
+        found = in_threads(lambda place: compute(pairs[place]), len(pairs)) if pairs else []
+    return {name: _stack([tables[name] for tables in found]) for name in computed}
+
+
+def _coded(trials: pd.DataFrame) -> pd.DataFrame:
+    """Names that stand in thousands of rows as numbers with their texts: to compare and group a million texts takes far longer.
+
+    Categories are in the order of their texts, so that sorting by them is sorting by text.
+    """
+    return trials.astype({column: "category" for column in CODED if trials[column].nunique() <= MOST_CODED})
+
+
+def _decoded(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its names as texts again; where it was merged with texts they have become objects."""
+    merged = [name for name in CODED if name in table and len(table)]
+    coded = [name for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)]
+    return table.astype(dict.fromkeys([*merged, *coded], "str"))
+
+
+def resamples_of(trials: pd.DataFrame) -> int:
+    """How many resamples intervals come from: 1,000, and fewer for large comparisons, whose intervals are narrow.
+
+    At 15,625 architectures it is 256, which bounds what the report of a million rows takes; by chance alone a 95 % interval from so
+    many covers between 93 and 97 %. The test of a shift keeps its 1,000 worlds, or its p-values could not survive a correction.
+
+    Args:
+        trials: the table of trials.
+    """
+    return int(np.clip(RESAMPLED // max(1, trials["architecture"].nunique()), FEWEST_RESAMPLES, MOST_RESAMPLES))
+
+
+def random_algorithms(results: Results) -> tuple[str, ...]:
+    """Labels of the algorithms whose proposals are independent draws."""
+    return tuple(choice.label for choice in results.sweep.algorithms if choice.sampler == "random")
+
+
+def _naming(compare: Compare) -> Compare:
+    """The same computation, its table with the labels of the pair after the group's columns."""
+
+    def compare_and_name(trials: pd.DataFrame, *pair: str) -> pd.DataFrame:
+        table = compare(trials, *pair)
+        for place, (column, label) in enumerate(zip(("baseline", "challenger"), pair, strict=True), len(GROUP)):
+            table.insert(place, column, label)
+        return table
+
+    return compare_and_name
+
+
+def _between(agreement: pd.DataFrame) -> pd.DataFrame:
+    """Without the agreement of algorithms with themselves, which stands in the pair's ceiling."""
+    return agreement[agreement["algorithm"] != agreement["other"]].reset_index(drop=True)
+
+
+def _stack(found: list[pd.DataFrame]) -> pd.DataFrame:
+    """The tables below each other; none of them: an empty one, which has no columns but the group's."""
+    filled = [table for table in found if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else found[0] if found else pd.DataFrame(columns=GROUP)
+
+
+def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
+    """How soon the baseline's accuracies are reached, in FLOPs where every trial has them, else in seconds."""
+    baseline = results.sweep.baseline_label
+    if baseline not in set(trials["algorithm"]):
+        return {}
+    targets = analysis.reference_targets(trials, baseline)
+    if targets.empty:
+        return {"reference_targets": targets}
+    times = analysis.measure_time_to_target(trials, results.curves, targets)
+    time = "seconds" if times["flops"].isna().any() else "flops"
+    return {
+        "reference_targets": targets,
+        "performance_profiles": analysis.profile_performance(times, time, resamples=resamples_of(trials)).assign(time=time),
+        "speed_ups": analysis.speed_ups(times, baseline, time, resamples=resamples_of(trials)).assign(time=time),
+    }
+
+
+def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """How far every comparison group of a run that has not ended is, and what of it can be compared by now.
+
+    Args:
+        results: the raw rows.
+        begun: their table of trials.
+        compared: its complete cases.
+
+    Returns:
+        One row per group: `search_space`, `dataset`, `profile`; `planned` and `ended` (trials), `compared` (those of them that ended and
+        are in the tables), `algorithms` and `ahead` (those of which a final trial has ended), `architectures` (that all of the latter have
+        trained from at least one seed), `cases` (pairs of architecture and seed that they have trained) and `named` (the architectures,
+        and those that have the results of an equal one of them).
+    """
+    planned = planned_counts(results).groupby(GROUP, sort=False)["planned"].sum()
+
+    def ended(trials: pd.DataFrame) -> pd.Series[int]:
+        return trials[~trials["status"].isin(analysis.UNDER_WAY)].groupby(GROUP, sort=False, observed=True).size()
+
+    # A group without a complete case keeps its rows, which are then of fewer algorithms than have begun.
+    groups = list(comparison_groups(compared))
+    counts = [{**analysis.count_cases(trained_rows(rows)), "named": analysis.count_cases(rows)["architectures"]} for _, rows in groups]
+    cases = pd.DataFrame(counts, index=pd.MultiIndex.from_tuples([group for group, _ in groups], names=GROUP))
+    table = pd.DataFrame({"planned": planned, "ended": ended(begun), "compared": ended(compared)})
+    return table.join(cases).fillna(0).astype("int64").loc[planned.index].reset_index()
+
+
+def in_sweep_order(results: Results) -> pd.DataFrame:
+    """The trials, those of the sweep's first algorithm first; within an algorithm in plan order."""
+    trials = results.trials
+    places = {choice.label: place for place, choice in enumerate(results.sweep.algorithms)}
+    # A key first and a stable sort after: equal places keep the order of the plan.
+    order = trials["algorithm"].map(places).fillna(len(places)).argsort(kind="stable")
+    groups = {key: place for place, (key, _) in enumerate(comparison_groups(trials))}
+    ordered = trials.iloc[order]
+    keys = pd.Series([groups[key] for key in ordered[GROUP].itertuples(index=False, name=None)], index=ordered.index, dtype="int64")
+    return ordered.iloc[keys.argsort(kind="stable")].reset_index(drop=True)
+
+
+def challengers(results: Results) -> list[str]:
+    """Labels of all algorithms but the baseline, in the sweep's order."""
+    return [choice.label for choice in results.sweep.algorithms if choice.label != results.sweep.baseline_label]
+
+
+def failures(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials that ended otherwise than `done`, with equal reasons together.
+
+    Args:
+        trials: the table of trials.
+
+    Returns:
+        One row per group, algorithm, purpose, status and reason: `search_space`, `dataset`, `profile`, `algorithm`, `purpose`,
+        `status`, `reason`; `trials` (how many), `architectures` (how many different), `example` (the first one's architecture),
+        `charged_seconds` (their sum).
+    """
+    ended = trials[trials["status"].isin(["diverged", "failed", "refused", "pruned"])]
+    keys = [*GROUP, "algorithm", "purpose", "status", "reason"]
+    grouped = ended.assign(reason=ended["reason"].fillna("")).groupby(keys, sort=False)
+    table = grouped.agg(
+        trials=("architecture", "size"),
+        architectures=("architecture", "nunique"),
+        example=("architecture", "first"),
+        charged_seconds=("charged_seconds", "sum"),
+    )
+    return table.reset_index()

@@ -1,0 +1,109 @@
+"""What trainings of one process have in common, and how several of them at a time leave one another alone.
+
+Threads share torch's default generators and its settings. Whatever uses these generators (building a network, a training that draws
+numbers, a capture, which torch forbids beside random numbers) holds `DEFAULT_GENERATORS`; all other steps need no turn. Each training has
+its own stream on a GPU.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+from agd_bench.training.data import ImageSet, draw
+from agd_bench.training.loop import Fit
+from agd_bench.training.precision import whole_float32
+
+DEFAULT_GENERATORS = threading.RLock()
+"""Held by whoever uses torch's default generators."""
+PROBED_IMAGES = 2
+
+
+_STREAMS = threading.local()
+
+
+def own_stream(device: torch.device) -> torch.cuda.Stream:
+    """This thread's stream on a GPU. Torch has 32 and deals them out in turn, so that new ones would soon be other threads' streams too."""
+    streams: dict[torch.device, torch.cuda.Stream] = _STREAMS.__dict__.setdefault("by_device", {})
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return streams[device]
+
+
+class _Settings:
+    """The process's generators and arithmetic as trials need them, from the first that begins to the last that ends."""
+
+    def __init__(self) -> None:
+        self._lock, self._trials, self._undo = threading.Lock(), 0, ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._trials == 0:
+                self._undo.enter_context(torch.random.fork_rng())
+                self._undo.enter_context(whole_float32())
+            self._trials += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._trials -= 1
+            if self._trials == 0:
+                self._undo.close()
+
+
+_SETTINGS = _Settings()
+
+
+@contextmanager
+def own_surroundings(threads: int, device: torch.device | None = None) -> Iterator[None]:
+    """Trials' own threads, arithmetic and stream; the caller's global generators, thread count and settings stay as they were.
+
+    Args:
+        threads: CPU threads of a trial.
+        device: if it is a GPU, work within the `with` has a stream of its own there.
+    """
+    before = torch.get_num_threads()
+    _SETTINGS.enter()
+    try:
+        if before != threads:
+            torch.set_num_threads(threads)
+        with ExitStack() as stack:
+            if device is not None and device.type == "cuda":
+                stack.enter_context(torch.cuda.stream(own_stream(device)))
+            yield
+    finally:
+        if before != threads:
+            torch.set_num_threads(before)
+        _SETTINGS.leave()
+
+
+def settle(device: torch.device) -> None:
+    """Wait until what this thread gave the device is done: other threads may then use it, from other streams."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+
+
+def draws(fit: Fit, images: ImageSet) -> bool:
+    """Whether steps of a training draw from torch's default generators: dropout, for one. Hold them while asking; nothing is changed.
+
+    Args:
+        fit: in no matter which mode.
+        images: the training split, of which a few are passed through the network in training mode.
+    """
+    if fit.replay is not None or fit.watch is not None:
+        return True  # they set the generators themselves
+    device, network = images.labels.device, fit.network
+    pixels, labels = draw(images, torch.arange(min(PROBED_IMAGES, len(images.labels)))).on(device).batch(images)
+    was_training, before = network.training, _states(device)
+    network.train()
+    copies = {name: value.detach().clone() for name, value in (*network.named_parameters(), *network.named_buffers())}
+    with torch.no_grad(), fit.arithmetic(device):
+        fit.loss(torch.func.functional_call(network, copies, (pixels,)).float(), labels)
+    network.train(was_training)
+    return any(not torch.equal(one, two) for one, two in zip(before, _states(device), strict=True))
+
+
+def _states(device: torch.device) -> list[torch.Tensor]:
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]

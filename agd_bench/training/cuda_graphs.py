@@ -1,0 +1,331 @@
+"""Whole training steps as one CUDA graph: captured once a training, then one launch a step instead of hundreds.
+
+In the graph are the batch (read by a counter on the device from what was drawn for the epoch), its normalisation, forward, loss, backward,
+the optimizer's step and the sums of loss and correct answers. What changes from step to step without depending on a result, rates and
+Adam's corrections, is computed on the host for the whole epoch and read by the same counter. So nothing passes between host and device
+but the epoch's numbers at its start and two sums at its end.
+
+The first steps run eagerly, on the stream and the thread that capture, so that states, plans and workspaces exist; so does a last batch of
+another size. Eager and replayed steps launch the same kernels on the same numbers. What cannot be captured is known from explicit
+lists (`hindrance`) or seen in an eager step (`Witness`), never from an error.
+
+References:
+    PyTorch documentation, 'CUDA semantics', section 'CUDA Graphs' (warm-up on a side stream, static tensors, one capture at a time).
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from agd_bench.training.concurrency import DEFAULT_GENERATORS, own_stream
+from agd_bench.training.data import Drawn, ImageSet, bounds
+from agd_bench.training.eval_weights import averages
+from agd_bench.training.loop import Fit
+
+WARM_UP_STEPS = 3
+"""Eager steps before the capture: the first makes states, the second is watched, the third is as all that follow."""
+WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero"}
+"""Operations whose result the host needs, so that it waits for the device."""
+COPYING = {"_to_copy", "copy_"}
+ONE_AT_A_TIME = threading.Lock()
+"""Held by a capture and by each launch of a graph: torch allows one capture in a process, and graphs share its generators' bookkeeping."""
+
+
+class Recorder(Protocol):
+    """What turns work on the device into something that can be repeated."""
+
+    def side(self) -> AbstractContextManager[None]:
+        """Where all steps of a training run, eager ones too."""
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Record the work, which is not done thereby; what is returned does it."""
+
+
+class GraphRecorder:
+    """CUDA graphs on this thread's own stream.
+
+    Args:
+        device: a GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = own_stream(device)
+
+    @contextmanager
+    def side(self) -> Iterator[None]:
+        """The stream, after what was given to the current one and before what will be; backward passes stay in this thread."""
+        current = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream), torch.autograd.grad_mode.set_multithreading_enabled(False):
+            try:
+                yield
+            finally:
+                current.wait_stream(self._stream)
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Record the work into a graph.
+
+        Raises:
+            torch.OutOfMemoryError: the memory did not suffice, which ends the capture with an error of its own.
+        """
+        graph = torch.cuda.CUDAGraph()
+        starved: list[torch.OutOfMemoryError] = []
+
+        def noted() -> None:
+            try:
+                work()
+            except torch.OutOfMemoryError as error:
+                starved.append(error)
+                raise
+
+        try:
+            with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                noted()
+        except RuntimeError:
+            if starved:
+                raise starved[0] from None
+            raise
+
+        def replay() -> None:
+            with ONE_AT_A_TIME:
+                graph.replay()
+
+        return replay
+
+
+class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what in a step makes the host wait for the device, or the device for the host; neither can be captured."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.reason = ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func._opname in WAITING:
+            self.reason = f"a step waits for the device ({func._opname})"
+        elif func._opname in COPYING:
+            devices = {leaf.device.type for leaf in tree_leaves((args, kwargs or {}, result)) if isinstance(leaf, Tensor)}
+            if len(devices) > 1:
+                self.reason = f"a step moves values between host and device ({func._opname})"
+        return result
+
+
+def capturable(optimizer: Optimizer) -> bool:
+    """Whether steps of the optimizer do the same on the device each time, but for the numbers of `numbers_of`.
+
+    Ours say so by an attribute `capturable`. Of torch's, those fused into one kernel read their rate from the device.
+    """
+    if type(optimizer) in (SGD, Adam, AdamW):
+        return all(group["fused"] for group in optimizer.param_groups)
+    return bool(getattr(optimizer, "capturable", False))
+
+
+def numbers_of(optimizer: Optimizer, group: dict[str, Any], ahead: int) -> tuple[float, ...]:
+    """What a step reads from the host for a group.
+
+    Args:
+        optimizer: capturable.
+        group: one of its groups, with the rate of that step.
+        ahead: steps between the next one and that one.
+    """
+    if type(optimizer) in (SGD, Adam, AdamW):
+        return (float(group["lr"]),)
+    numbers = getattr(optimizer, "numbers", None)
+    return () if numbers is None else tuple(numbers(group, ahead))
+
+
+def hindrance(fit: Fit) -> str:
+    """Why the steps of a training cannot be captured, as far as is known before the first; empty if nothing is known."""
+    optimizer, scheduler = fit.optimizer, fit.scheduler
+    if fit.watch is not None or fit.replay is not None or fit.diagnosed:
+        return "its steps are watched"
+    if averages(optimizer):
+        return f"{type(optimizer).__name__} evaluates at other weights than it trains"
+    if not capturable(optimizer):
+        return f"steps of {type(optimizer).__name__} are not known to do the same on the device each time"
+    if scheduler is not None and type(scheduler) is not LambdaLR:
+        return f"rates of {type(scheduler).__name__} are not known to follow from the number of steps"
+    return ""
+
+
+def capture_of(fit: Fit, device: torch.device) -> tuple[Capture | None, str]:
+    """The capture that a training on a GPU uses; or null and the reason why its steps are eager."""
+    if device.type != "cuda":
+        return None, "not on a GPU"
+    reason = hindrance(fit)
+    return (None, reason) if reason else (Capture(fit, GraphRecorder(device)), "")
+
+
+class Capture:
+    """The steps of one training, eager until they are captured, then replayed.
+
+    Attributes:
+        reason: why its steps stay eager after all; empty while nothing speaks against a graph.
+        replays: steps that were replayed so far.
+    """
+
+    def __init__(self, fit: Fit, recorder: Recorder) -> None:
+        """Nothing is captured yet.
+
+        Args:
+            fit: with no `hindrance`; not kept alive.
+            recorder: of the device that it trains on.
+        """
+        self.reason, self.replays = "", 0
+        # A circle of references would keep a trained network and its graph on the device until Python looks for circles.
+        self._fit: Fit = weakref.proxy(fit)
+        self._recorder = recorder
+        self._replay: Callable[[], None] | None = None
+        self._warmed = 0
+        self._images: ImageSet | None = None
+        self._batch_size: int
+        self._drawn: Drawn
+        self._course: Tensor
+
+    def train_epoch(self, images: ImageSet, batch_size: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """One pass over a split.
+
+        Args:
+            images: the training split.
+            batch_size: images a step.
+            drawn: order, crops and flips of the epoch.
+
+        Returns:
+            Summed loss and number of correct answers, 0-dim, on the device.
+
+        Raises:
+            DeadlineExceeded: the trial's time is up.
+        """
+        limits = bounds(len(drawn.order), batch_size)
+        with self._recorder.side():
+            self._begin(images, batch_size, drawn, len(limits) - 1)
+            replayed = False
+            try:
+                for start, end in pairwise(limits):
+                    self._fit.check_deadline()
+                    replayed = end - start == batch_size and self._whole_step()
+                    if end - start != batch_size:
+                        self._learn(self._drawn.part(slice(start, end)))
+                    self._fit.steps += 1
+            finally:
+                self._settle(replayed)
+            return self._loss.clone(), self._correct.clone()
+
+    def _rates(self) -> list[Any]:
+        return [group.get("lr") for group in self._fit.optimizer.param_groups]
+
+    def _begin(self, images: ImageSet, batch_size: int, drawn: Drawn, steps: int) -> None:
+        """Put what the epoch reads where the graph reads it."""
+        table = self._table(steps)
+        if self._images is images and self._batch_size == batch_size and len(self._drawn.order) == len(drawn.order):
+            self._drawn.become(drawn)
+            self._course.copy_(table)
+        else:
+            device = images.labels.device
+            self._images, self._batch_size, self._drawn = images, batch_size, drawn.on(device)
+            self._replay, self._warmed = None, 0
+            self._range = torch.arange(batch_size, device=device)
+            self._counter = torch.zeros(1, dtype=torch.int64, device=device)
+            self._loss, self._correct = torch.zeros((), device=device), torch.zeros((), device=device)
+            self._course = table.to(device)
+            self._now = self._course[:1].clone()
+        for total in (self._counter, self._loss, self._correct):
+            total.zero_()
+        self._lay_out_numbers()
+
+    def _table(self, steps: int) -> Tensor:
+        """What all steps of the epoch read from the host, (steps, numbers); the schedule is ahead by an epoch afterwards."""
+        optimizer, scheduler = self._fit.optimizer, self._fit.scheduler
+        rows = []
+        for ahead in range(steps):
+            rows.append([value for group in optimizer.param_groups for value in numbers_of(optimizer, group, ahead)])
+            if scheduler is not None:
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns of a schedule that is ahead of the steps
+                scheduler.step()
+        self._after = self._rates()
+        return torch.tensor(rows, dtype=torch.float32)
+
+    def _lay_out_numbers(self) -> None:
+        """Let the optimizer read its numbers from the device; a rate's tensor stands where the rate stood."""
+        optimizer, place = self._fit.optimizer, 0
+        for group in optimizer.param_groups:
+            count = len(numbers_of(optimizer, group, 0))
+            own = tuple(self._now[0, place : place + count].unbind())
+            place += count
+            if type(optimizer) in (SGD, Adam, AdamW):
+                group["lr"] = own[0]
+            elif own:
+                group["numbers"] = own
+
+    def _settle(self, replayed: bool) -> None:
+        """Leave the optimizer as eager steps would; one that writes its own rate has that of the last step, replayed or not."""
+        optimizer = self._fit.optimizer
+        for number, group in enumerate(optimizer.param_groups):
+            if group.pop("numbers", None) is not None or type(optimizer) in (SGD, Adam, AdamW):
+                group["lr"] = self._after[number]
+            elif replayed:
+                group["lr"] = self._written[number]
+
+    def _whole_step(self) -> bool:
+        """One step on a batch of the usual size; whether it was replayed."""
+        if self._replay is None and (self._warmed < WARM_UP_STEPS or self.reason):
+            self._warmed += 1
+            with Witness() if self._warmed == 2 else nullcontext() as witness:
+                self._step()
+            self.reason = self.reason or ("" if witness is None else witness.reason)
+            return False
+        if self._replay is None:
+            with _promised(self._fit.optimizer):
+                self._replay = self._recorder.capture(self._step)
+            self._written = self._rates()
+            self._note_replays(-1)  # the optimizer counted a step that was not done
+        self._replay()
+        self.replays += 1
+        self._note_replays(1)
+        return True
+
+    def _note_replays(self, count: int) -> None:
+        """Tell an optimizer that counts its steps on the host."""
+        replayed = getattr(self._fit.optimizer, "replayed", None)
+        if replayed is not None:
+            replayed(count)
+
+    def _step(self) -> None:
+        rows = self._counter * self._batch_size + self._range
+        self._learn(self._drawn.part(rows))
+
+    def _learn(self, drawn: Drawn) -> None:
+        """One update, by the numbers of the step that the counter stands at."""
+        assert self._images is not None
+        self._now.copy_(self._course.index_select(0, self._counter))
+        loss, correct = self._fit.update(*drawn.batch(self._images))
+        self._loss.add_(loss)
+        self._correct.add_(correct)
+        self._counter.add_(1)
+
+
+@contextmanager
+def _promised(optimizer: Optimizer) -> Iterator[None]:
+    """Torch's Adam refuses to be captured without its flag, and warns of the flag in eager steps."""
+    groups = [group for group in optimizer.param_groups if "capturable" in group]
+    flags = [group["capturable"] for group in groups]
+    for group in groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group, flag in zip(groups, flags, strict=True):
+            group["capturable"] = flag

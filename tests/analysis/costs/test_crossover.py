@@ -1,0 +1,118 @@
+"""Crossover: a known truth is found and covered, and what cannot be said is said in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agd_bench.analysis import crossover_sentence, find_crossovers
+from agd_bench.analysis.costs.crossover import crossing_place
+from agd_bench.errors import InputError, UnknownNameError
+from tests.analysis.studies import end_otherwise, simulate_studies
+
+
+def test_a_known_crossover_is_found() -> None:
+    """With 4,000 architectures the estimate is the truth of 3.5 trainings, in FLOPs and hours alike."""
+    row = find_crossovers(simulate_studies(4000, 8, 1), "tuned", "free", random_algorithms=["tuned"], resamples=100).iloc[0]
+    assert row["state"] == "overtakes"
+    assert row["crossover_trainings"] == pytest.approx(3.5, abs=0.1)
+    assert row["crossover_flops"] == pytest.approx(1e9 * row["crossover_trainings"])
+    assert row["crossover_hours"] == pytest.approx(0.01 * row["crossover_trainings"])
+    assert row["trainings_low"] < row["crossover_trainings"] < row["trainings_high"]
+
+
+@pytest.mark.parametrize("random", [True, False])
+def test_the_interval_covers_the_truth(random: bool) -> None:
+    """Over 60 simulations of 24 architectures the 95 % interval contains 3.5 trainings in 51 or more, for either kind of search."""
+    covered = 0
+    for seed in range(60):
+        trials = simulate_studies(24, 12, 3, seed=seed)
+        row = find_crossovers(trials, "tuned", "free", random_algorithms=["tuned"] * random, resamples=200).iloc[0]
+        covered += bool(row["trainings_low"] <= 3.5 <= row["trainings_high"])
+    assert covered >= 51
+
+
+def test_ahead_from_the_start() -> None:
+    """A self-tuning algorithm below the first proposal is never ahead: no point, and an interval of one training."""
+    row = find_crossovers(simulate_studies(24, 4, 2, level=-0.5), "tuned", "free").iloc[0]
+    assert row["state"] == "ahead from the start"
+    assert np.isnan(row["crossover_trainings"])
+    assert (row["trainings_low"], row["trainings_high"], row["share_ahead"]) == (1, 1, 1)
+    assert crossover_sentence(row.to_dict()) == "tuned is ahead of free from its first proposal on: there is no crossover."
+
+
+def test_never_within_the_budget() -> None:
+    """A self-tuning algorithm above every proposal: no point, and an interval without end."""
+    row = find_crossovers(simulate_studies(24, 4, 2, level=1.2), "tuned", "free").iloc[0]
+    assert row["state"] == "not within the budget"
+    assert np.isnan(row["crossover_flops"])
+    assert (row["trainings_low"], row["trainings_high"], row["share_never"]) == (np.inf, np.inf, 1)
+    words = "Tuning tuned does not overtake free within the 4 trainings per architecture that were tried."
+    assert crossover_sentence(row.to_dict()) == words
+
+
+def test_doubt_is_said() -> None:
+    """Where some resamples say otherwise, the sentence gives the interval."""
+    row = find_crossovers(simulate_studies(12, 6, 2, level=0.86, noise=0.05, seed=3), "tuned", "free", random_algorithms=["tuned"]).iloc[0]
+    assert row["share_never"] > 0.025
+    assert np.isinf(row["trainings_high"])
+    assert "to beyond the 6 tried" in crossover_sentence(row.to_dict())
+
+
+def test_few_architectures_have_no_interval() -> None:
+    """Below 8 studies there is an estimate and no interval, and the sentence says so."""
+    row = find_crossovers(simulate_studies(7, 8, 2), "tuned", "free", random_algorithms=["tuned"]).iloc[0]
+    assert np.isnan(row["trainings_low"])
+    assert row["state"] == "overtakes"
+    assert "no interval from 7 studies" in crossover_sentence(row.to_dict())
+
+
+def test_what_is_missing_is_left_out() -> None:
+    """An architecture that the self-tuning algorithm refuses is left out on both sides; a diverged seed counts as 0."""
+    trials = simulate_studies(10, 4, 2)
+    free = trials.index[trials["algorithm"] == "free"]
+    before = find_crossovers(trials, "tuned", "free").iloc[0]
+    refused = find_crossovers(end_otherwise(trials, list(free[:2]), "refused"), "tuned", "free").iloc[0]
+    assert (refused["studies"], refused["architectures"]) == (9, 9)
+    diverged = find_crossovers(end_otherwise(trials, list(free[:1]), "diverged"), "tuned", "free").iloc[0]
+    lost = trials.loc[free[0], "test_accuracy"] / 20
+    assert diverged["accuracy"] == pytest.approx(before["accuracy"] - lost)
+
+
+def test_missing_flops_leave_the_other_units() -> None:
+    """Without FLOPs the crossover is missing in FLOPs alone, and the sentence does without them."""
+    trials = simulate_studies(12, 8, 2)
+    trials["flops"] = trials["flops"].astype("float64")
+    trials.loc[0, "flops"] = np.nan
+    row = find_crossovers(trials, "tuned", "free", random_algorithms=["tuned"]).iloc[0]
+    assert np.isnan(row["crossover_flops"])
+    assert np.isnan(row["flops_low"])
+    assert row["crossover_hours"] > 0
+    assert "FLOPs" not in crossover_sentence(row.to_dict())
+
+
+def test_wrong_labels_are_errors() -> None:
+    """An unknown label and an algorithm without tuning trials are the user's errors."""
+    trials = simulate_studies(3, 2, 1)
+    with pytest.raises(UnknownNameError, match="algorithm 'fre'"):
+        find_crossovers(trials, "tuned", "fre")
+    with pytest.raises(InputError, match="free has no tuning trials"):
+        find_crossovers(trials, "free", "tuned")
+
+
+@given(
+    curve=st.lists(st.floats(0, 1), min_size=1, max_size=8),
+    target=st.floats(0, 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_place_is_where_the_curve_first_exceeds(curve: list[float], target: float) -> None:
+    """Whole numbers below the place do not exceed the target, the next whole number does."""
+    place = float(crossing_place(np.array([curve]), np.array([target]))[0])
+    above = [value > target for value in curve]
+    if not any(above):
+        assert np.isinf(place)
+    else:
+        first = above.index(True) + 1
+        assert max(first - 1, 1) <= place <= first

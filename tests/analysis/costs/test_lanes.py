@@ -1,0 +1,72 @@
+"""Seconds of two lanes: never mixed without a word."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agd_bench.analysis import charged_cost, seconds_by_lane
+from agd_bench.analysis.costs.lanes import lanes_of
+from agd_bench.claims.queries import QUERIES
+from agd_bench.report import aggregates
+from agd_bench.store import Results
+from tests.analysis.synthetic import simulate_results, simulate_trials
+
+
+def in_lanes(timed: int, architectures: int = 10, unrecorded: bool = False) -> Results:
+    """Trials of the first `timed` architectures at 10 s of their own, the others shared at 40 s; the challenger takes half as long."""
+    trials = simulate_trials(architectures, 2, ("sgd", "agd"))
+    own = trials["architecture"].isin(trials["architecture"].unique()[:timed]) & (trials["seed"] == 0)
+    seconds = np.where(own, 10.0, 40.0) * np.where(trials["algorithm"] == "agd", 0.5, 1.0)
+    results = simulate_results(trials.assign(total_seconds=seconds, charged_seconds=seconds))
+    lane = results.attempts["trial_id"].map(dict(zip(trials["trial_id"], own, strict=True)))
+    text = {True: json.dumps({"exclusive": "yes"}), False: json.dumps({"exclusive": "no"})}
+    provenance = lane.map(lambda is_own: json.dumps({"torch": "2"}) if unrecorded else text[bool(is_own)])
+    return Results(
+        sweep=results.sweep, trials=results.trials, curves=results.curves, attempts=results.attempts.assign(provenance=provenance), meta={}
+    )
+
+
+def test_each_lane_compares_on_its_own() -> None:
+    """Within a lane the ratio is right; over both there is none, and FLOPs compare throughout."""
+    results = in_lanes(timed=3)
+    table = seconds_by_lane(results.trials, results.attempts, "sgd").set_index(["lane", "algorithm"])
+    assert table["cases"].to_dict() == {("timing", "sgd"): 3, ("timing", "agd"): 3, ("packed", "sgd"): 17, ("packed", "agd"): 17}
+    assert table["seconds_per_trial"].tolist() == [10.0, 5.0, 40.0, 20.0]
+    assert table["seconds_ratio"].tolist() == [1.0, 0.5, 1.0, 0.5]
+    for by_architecture in (False, True):
+        cost = charged_cost(results.trials, "sgd", by_architecture, results.attempts)
+        assert cost["seconds_ratio"].isna().all()
+        assert cost["flops_ratio"].notna().all()
+
+
+@pytest.mark.parametrize(("timed", "unrecorded"), [(0, False), (10, True)])
+def test_one_lane_stays_as_it_was(timed: int, unrecorded: bool) -> None:
+    """All shared, or nothing recorded: no table of lanes, and seconds compare."""
+    results = in_lanes(timed, unrecorded=unrecorded)
+    assert seconds_by_lane(results.trials, results.attempts, "sgd").empty
+    cost = charged_cost(results.trials, "sgd", attempts=results.attempts)
+    pd.testing.assert_frame_equal(cost[["seconds_ratio"]], charged_cost(results.trials, "sgd")[["seconds_ratio"]])
+
+
+def test_a_trial_of_both_lanes_is_in_neither() -> None:
+    """One attempt owned the device and the next one shared it."""
+    results = in_lanes(timed=1)
+    own = results.trials.index[lanes_of(results.trials, results.attempts) == "timing"]
+    name = results.trials.loc[own[0], "trial_id"]
+    again = results.attempts[results.attempts["trial_id"] == name].assign(attempt=2, provenance=json.dumps({"exclusive": "no"}))
+    lanes = lanes_of(results.trials, pd.concat([results.attempts, again], ignore_index=True))
+    assert lanes[own].tolist() == ["mixed", "timing"]
+
+
+def test_the_report_and_the_claims_respect_lanes(few_resamples: None) -> None:
+    """A claim about seconds is undecided rather than wrong, and the table is published where there is one."""
+    mixed, single = aggregates(in_lanes(timed=3)), aggregates(in_lanes(timed=0))
+    assert len(mixed["lanes"]) == 4
+    assert "lanes" not in single
+    asked = {"baseline": "sgd", "challenger": "agd"}
+    assert np.isnan(QUERIES["seconds_ratio"].ask(mixed, asked).estimate)
+    assert QUERIES["seconds_ratio"].ask(single, asked).estimate == pytest.approx(0.5)

@@ -1,0 +1,79 @@
+"""The bias of a tuning scope: it appears where one was put in, and costs what was charged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agd_bench.analysis import accuracy_difference, charged_cost, kendall_tau
+from agd_bench.analysis.costs.tuning_scopes import scope_bias
+from agd_bench.errors import InputError, UnknownNameError
+from agd_bench.records import Sweep
+from tests.analysis.synthetic import simulate_trials
+
+SCOPES = {"sgd@architecture": "architecture", "sgd@search-space": "search-space", "sgd@none": "none"}
+
+
+def simulate(interaction: float = 0.0) -> pd.DataFrame:
+    """SGD at three scopes, and AGD beside it; the cheaper scopes lose two points and, if so asked, rank otherwise."""
+    labels = [*SCOPES, "agd"]
+    trials = simulate_trials(40, 4, labels, interaction, tuned=["sgd@architecture", "sgd@search-space"], gain=-0.02)
+    cheap = (trials["algorithm"] == "sgd@search-space") & (trials["purpose"] == "tuning") & (trials["architecture"] != "|conv~0|+|skip~0|")
+    return trials[~cheap]
+
+
+def sweep(**changes: object) -> Sweep:
+    """What would have asked for it."""
+    tuned = {"name": "sgd", "tuning_scope": list(SCOPES.values()), "tuning_trials": 2, "untuned": {"learning_rate": 0.1}}
+    asked = {"name": "scopes", "epochs": 3, "search_spaces": [{"name": "cells"}], "datasets": [{"name": "digits"}]}
+    return Sweep.model_validate({**asked, "algorithms": [tuned, {"name": "agd"}], **changes})
+
+
+def test_a_row_per_cheaper_scope_with_the_numbers_of_the_analyses() -> None:
+    """The table says nothing that its parts do not say; a sweep and a mapping name the same entries."""
+    trials = simulate()
+    table = scope_bias(trials, sweep())
+    pd.testing.assert_frame_equal(table, scope_bias(trials, SCOPES))
+    assert table[["algorithm", "scope", "reference"]].to_numpy().tolist() == [
+        ["sgd@search-space", "search-space", "sgd@architecture"],
+        ["sgd@none", "none", "sgd@architecture"],
+    ]
+    row = table.set_index("scope").loc["none"]
+    difference = accuracy_difference(trials, "sgd@architecture", "sgd@none").iloc[0]
+    assert row["accuracy_difference"] == difference["difference"] == pytest.approx(-0.02, abs=0.005)
+    assert (row["difference_low"], row["difference_high"]) == (difference["low"], difference["high"])
+    cost = charged_cost(trials, "sgd@architecture").set_index("algorithm")
+    assert row["seconds_ratio"] == cost.loc["sgd@none", "seconds_ratio"] == pytest.approx(4 / 6)
+    tau = kendall_tau(trials[trials["algorithm"].isin(SCOPES)])
+    assert row["kendall_tau"] == tau[(tau["algorithm"] == "sgd@architecture") & (tau["other"] == "sgd@none")]["kendall_tau"].item()
+
+
+def test_a_bias_is_found_where_there_is_one() -> None:
+    """The gap's interval covers 0 without a bias and lies below it with one; the regret follows."""
+    without, with_bias = scope_bias(simulate(), SCOPES), scope_bias(simulate(0.05), SCOPES)
+    assert ((without["gap_low"] <= 0) & (without["gap_high"] >= 0)).all()
+    assert (with_bias["gap_high"] < 0).all()
+    assert (with_bias["transfer_regret"] > without["transfer_regret"]).all()
+
+
+def test_without_several_scopes_there_is_nothing_to_compare() -> None:
+    """A sweep may have none; a mapping that names none is a mistake."""
+    trials = simulate()
+    plain = sweep(algorithms=[{"name": "agd"}, {"name": "sgd", "tuning_trials": 2}])
+    assert scope_bias(trials, plain).empty
+    assert list(scope_bias(trials, plain).columns) == list(scope_bias(trials, SCOPES).columns)
+    for scopes in ({"agd": "none"}, dict.fromkeys(SCOPES, "architecture")):
+        with pytest.raises(InputError, match="name exactly one"):
+            scope_bias(trials, scopes)
+    with pytest.raises(UnknownNameError, match="sgd@nowhere"):
+        scope_bias(trials, {"sgd@architecture": "architecture", "sgd@nowhere": "none"})
+
+
+def test_entries_that_differ_in_more_than_scope_are_no_family() -> None:
+    """Another loss or another fixed value is another algorithm."""
+    entries = [
+        {"name": "sgd", "label": label, "tuning_trials": 2, "tuning_scope": scope} for label, scope in SCOPES.items() if scope != "none"
+    ]
+    assert np.array_equal(scope_bias(simulate(), sweep(algorithms=entries))["scope"], ["search-space"])
+    assert scope_bias(simulate(), sweep(algorithms=[entries[0], {**entries[1], "loss": "square"}])).empty

@@ -1,0 +1,125 @@
+"""One driver at a time: who is alive, who is stale, and what a late one may still do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agd_bench.errors import RunLockedError
+from agd_bench.store import Store, load_results, lock
+from agd_bench.store.database import DRIVER
+from tests.scheduling.plans import plan
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from agd_bench.store import Store
+from tests.scheduling.plans import plan
+planned = plan()
+store = Store.open(Path(sys.argv[1]), planned)
+store.start(planned.trials[0], 1, "worker-0", 600.0)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def hold(folder: Path) -> subprocess.Popen[str]:
+    """Another process that drives the run and has one attempt under way."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def change(store: Store, **values: object) -> None:
+    """Write another driver into the lock's row."""
+    with store._engine.begin() as connection:
+        connection.execute(DRIVER.update().values(**values))
+
+
+def test_a_killed_driver_leaves_a_run_that_goes_on_at_once(tmp_path: Path) -> None:
+    """The lock of a dead process of this machine is void; its attempt is lost, charged until its last sign of life."""
+    process = hold(tmp_path)
+    with pytest.raises(RunLockedError, match=f"process {process.pid} on"):
+        Store.open(tmp_path, plan())
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with Store.open(tmp_path, plan()) as store:
+        standing = store.standings()[plan().trials[0].id]
+    assert (standing.status, standing.attempts, standing.losses) == ("pending", 1, 0)
+    results = load_results(tmp_path)
+    attempt = results.attempts.iloc[0]
+    assert (attempt["outcome"], attempt["reason"]) == ("lost", "the driver ended while it ran")
+    assert 0 <= attempt["seconds"] <= lock.HEARTBEAT_SECONDS + 60
+    assert attempt["ended_at"] == pytest.approx(attempt["started_at"] + attempt["seconds"])
+    assert results.trials.loc[0, "charged_seconds"] == attempt["seconds"]
+
+
+def test_a_stopped_driver_of_this_machine_keeps_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence alone is no death where the process can be looked at."""
+    process = hold(tmp_path)
+    try:
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(lock, "STALE_SECONDS", -1.0)
+        with pytest.raises(RunLockedError, match=f"process {process.pid}"):
+            Store.open(tmp_path, plan())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_driver_elsewhere_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
+    """On another host a fresh heartbeat is respected, and one of a minute ago is not."""
+    planned = plan()
+    late = Store.open(tmp_path, planned)
+    change(late, place="another host", host="far", heartbeat_at=time.time() - 30)
+    with pytest.raises(RunLockedError, match="on far is working"):
+        Store.open(tmp_path, planned)
+    change(late, heartbeat_at=time.time() - 61)
+    with Store.open(tmp_path, planned) as store:
+        with pytest.raises(RunLockedError, match="took this run over"):
+            late.start(planned.trials[0], 1, "worker-0", 600.0)
+        late.close()
+        with pytest.raises(RunLockedError):
+            Store.open(tmp_path, planned)
+        assert store.standings()[planned.trials[0].id].status == "pending"
+
+
+def test_a_reused_pid_is_not_taken_for_the_driver() -> None:
+    """A process is known by its pid and by when it began."""
+    here = lock.this_driver()
+    assert lock._process_lives(here.pid, here.pid_started)
+    assert not lock._process_lives(here.pid, "1")
+    assert not lock._process_lives(2**22 + 1, here.pid_started)
+
+
+def test_the_heart_beats_while_the_driver_is_busy(tmp_path: Path) -> None:
+    """The row is refreshed by a thread, for a driver that trains a trial itself."""
+    with Store.open(tmp_path, plan()) as store:
+        change(store, heartbeat_at=0.0)
+        heartbeat = lock.Heartbeat(store._engine, store._here, seconds=0.01)
+        heartbeat.start()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with store._engine.connect() as connection:
+                if connection.execute(DRIVER.select()).one().heartbeat_at > 0:
+                    break
+            time.sleep(0.01)
+        else:
+            pytest.fail("no beat within 20 s")
+        heartbeat.stop()
+        assert not heartbeat.is_alive()
+
+
+def test_a_driver_knows_where_it_is() -> None:
+    """Two drivers of one process have one place and two tokens."""
+    first, second = lock.this_driver(), lock.this_driver()
+    assert first.place == second.place
+    assert first.token != second.token
+    assert first.pid == os.getpid()

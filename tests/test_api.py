@@ -1,0 +1,45 @@
+"""From a sweep to results: what is settled where the sweep runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agd_bench.api import estimate, run
+from agd_bench.errors import SweepError
+from agd_bench.planning.planner import plan
+from agd_bench.records import Sweep
+from agd_bench.training import precision
+
+
+def sweep(**changes: Any) -> Sweep:
+    """Two trainings of a small fully connected network on a few digits."""
+    asked: dict[str, Any] = {
+        "name": "small",
+        "search_spaces": [{"name": "fcn", "architectures": ["2x32"], "options": {"size": 8}}],
+        "datasets": [{"name": "digits", "share": 0.1}],
+        "algorithms": [{"name": "agd"}, {"name": "sgd"}],
+        "epochs": 1,
+        "seeds": 1,
+    }
+    return Sweep.model_validate({**asked, **changes})
+
+
+def test_auto_precision_is_settled_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes what the first machine is good at, for every trial; another machine goes on with it and trains nothing anew."""
+    wanted = sweep(precision="auto")
+    for suited in ("bfloat16", "float32"):
+        monkeypatch.setattr(precision, "suited_precision", lambda device, suited=suited: suited)
+        results = run(wanted, tmp_path, executor="in-process", device="cpu")
+        assert results.sweep.precision == "bfloat16"
+        assert set(results.trials["precision"]) == {"bfloat16"}
+        assert len(results.attempts) == 2
+    assert estimate(wanted, tmp_path, device="cpu")[0]["final_trials"].sum() == 0
+
+
+def test_auto_precision_cannot_be_planned_without_a_machine() -> None:
+    """A plan depends on the sweep alone."""
+    with pytest.raises(SweepError, match='give "float32" or "bfloat16"'):
+        plan(sweep(precision="auto"))

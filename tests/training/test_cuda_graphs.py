@@ -1,0 +1,341 @@
+"""Captured steps train what eager steps train, bit for bit, whatever Python does only once."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agd_bench.algorithms import adamw, agd, agd_operator, lamb_tuned, nadamw, nas_bench_201_sgd, sgd_constant
+from agd_bench.errors import DeadlineExceeded
+from agd_bench.optim import losses
+from agd_bench.optim.averaging import Averaged
+from agd_bench.training import cuda_graphs, loop
+from agd_bench.training.cuda_graphs import WARM_UP_STEPS, Capture, GraphRecorder, capture_of, hindrance
+from agd_bench.training.data import ImageSet, resident, steps_per_epoch
+from agd_bench.training.loop import Fit
+from agd_bench.training.profiles import apply_profile
+from search_spaces import nas_bench_201
+from tests.training.recording import TapeRecorder
+
+CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|skip_connect~2|"
+COUNT, BATCH, EPOCHS = 90, 16, 3
+STEPS = steps_per_epoch(COUNT, BATCH)
+LAMB = {"learning_rate": 0.01, "one_minus_beta1": 0.1, "beta2": 0.99, "weight_decay": 0.01}
+CPU = torch.device("cpu")
+
+
+def images(device: torch.device | str = CPU, count: int = COUNT) -> ImageSet:
+    """Noise, padded and mirrored; five whole batches and one of ten."""
+    rng = np.random.default_rng(0)
+    return resident(
+        rng.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, count), (0.5,) * 3, (0.25,) * 3, 1, device, True
+    )
+
+
+def cell() -> nn.Module:
+    """A convolutional network with batch normalisation."""
+    return nas_bench_201.build(CELL, 3, 4, channels=4, cells=1)
+
+
+def dropping() -> nn.Module:
+    """A network that draws in training."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 4))
+
+
+def fit(algorithm: Any, build: Callable[[], nn.Module] = cell, device: torch.device = CPU, **settings: Any) -> Fit:
+    """A training that is to begin."""
+    torch.manual_seed(0)
+    network = algorithm.prepare(apply_profile(build(), "matrix-only"), torch.Generator().manual_seed(0))
+    network = network.to(device, memory_format=torch.channels_last)
+    built = algorithm.build(network, EPOCHS * STEPS, **settings)
+    optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
+    network.train()
+    return Fit(network, optimizer, scheduler, algorithm.loss)
+
+
+def train(one: Fit, split: ImageSet, first: int = 1, last: int = EPOCHS) -> list[tuple[float, float, float | None]]:
+    """Loss, accuracy and rate of each epoch."""
+    told = []
+    for epoch in range(first, last + 1):
+        loss, accuracy = loop.train_epoch(one, split, BATCH, loop.seed_of_epoch(7, epoch), augment=True)
+        told.append((loss, accuracy, one.learning_rate()))
+    return told
+
+
+def everything(one: Fit) -> list[Tensor]:
+    """Weights, running statistics, and the optimizer's state."""
+    states = [value for state in one.optimizer.state.values() for value in state.values()]
+    return [*one.network.state_dict().values(), *(torch.as_tensor(value) for value in states)]
+
+
+def assert_same(one: Fit, other: Fit, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """All that is trained, to the last bit unless a tolerance is given."""
+    for found, expected in zip(everything(one), everything(other), strict=True):
+        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+
+
+class GoneRecorder(TapeRecorder):
+    """Keeps nothing of the work, as a graph does not."""
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What is returned does nothing."""
+        return lambda: None
+
+
+class NeverCaptures(Capture):
+    """Its steps read their numbers as captured ones do, and stay eager."""
+
+    def _whole_step(self) -> bool:
+        self._step()
+        return False
+
+
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "agd": (agd, {}),
+    "sgd with momentum and cosine": (nas_bench_201_sgd, {}),
+    "sgd": (sgd_constant, {"learning_rate": 0.1}),
+    "adamw": (adamw, {}),
+    "nadamw": (nadamw, {}),
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", CASES)
+def test_replayed_steps_train_what_eager_steps_train(name: str, precision: Literal["float32", "bfloat16"]) -> None:
+    """Losses, accuracies, rates, weights, statistics and states over three epochs with crops, flips and a short last batch."""
+    algorithm, settings = CASES[name]
+    split, made = images(), []
+    for kind in (Capture, NeverCaptures):
+        one = fit(algorithm, **settings)
+        one.precision = precision
+        one.capture = kind(one, TapeRecorder())
+        made.append((train(one, split), one))
+    (replayed, one), (eager, other) = made
+    assert replayed == eager
+    assert_same(one, other)
+    assert one.capture is not None
+    assert one.capture.replays == EPOCHS * (STEPS - 1) - WARM_UP_STEPS
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numbers_on_the_device_are_those_of_the_host(name: str) -> None:
+    """Against the plain eager loop: bit for bit without a rate from the host, else to the rounding of rates to float32."""
+    algorithm, settings = CASES[name]
+    split, captured, plain = images(), fit(algorithm, **settings), fit(algorithm, **settings)
+    captured.capture = Capture(captured, TapeRecorder())
+    for found, expected in zip(train(captured, split), train(plain, split), strict=True):
+        assert found == pytest.approx(expected, rel=1e-4, abs=0.03 if name != "agd" else 0)
+        assert found[2] == expected[2]
+    assert captured.steps == plain.steps
+    if name == "agd":
+        assert_same(captured, plain)
+    ages = [[state.get("step") for state in one.optimizer.state.values()] for one in (captured, plain)]
+    assert ages[0] == ages[1]
+
+
+def test_lamb_is_captured_too() -> None:
+    """Its corrections and its rate are read on the device."""
+    split = images()
+    settings: dict[str, Any] = {name: value for name, value in LAMB.items() if name in lamb_tuned.RANGES}
+    made = [fit(lamb_tuned, **settings) for _ in range(2)]
+    made[0].capture = Capture(made[0], TapeRecorder())
+    told = [train(one, split) for one in made]
+    assert [found[0] for found in told[0]] == pytest.approx([found[0] for found in told[1]], rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [96, 40, 17])
+def test_epochs_of_any_length(count: int) -> None:
+    """No short batch, so that the last rate is a replayed step's; fewer steps than warm up; one batch with one image more."""
+    split, made = images(count=count), []
+    for recorder in (TapeRecorder(), None):
+        one = fit(agd)
+        one.capture = None if recorder is None else Capture(one, recorder)
+        made.append((train(one, split), one))
+    (found, one), (expected, other) = made
+    assert found == expected
+    assert_same(one, other)
+
+
+def test_dropout_draws_what_it_draws_eagerly() -> None:
+    """The seed of each epoch decides, in replays too."""
+    split, made = images(), []
+    for kind in (Capture, NeverCaptures):
+        one = fit(adamw, dropping)
+        one.capture = kind(one, TapeRecorder())
+        made.append(train(one, split))
+    assert made[0] == made[1]
+
+
+def test_a_resumed_training_captures_anew() -> None:
+    """From the state after an epoch: the same numbers as undisturbed, between epochs nothing but plain numbers in the optimizer."""
+    split, whole = images(), fit(nadamw)
+    whole.capture = Capture(whole, TapeRecorder())
+    expected = train(whole, split)
+    broken = fit(nadamw)
+    broken.capture = Capture(broken, TapeRecorder())
+    assert broken.scheduler is not None
+    train(broken, split, last=1)
+    states = copy.deepcopy((broken.network.state_dict(), broken.optimizer.state_dict(), broken.scheduler.state_dict()))
+    assert "numbers" not in states[1]["param_groups"][0]
+    assert isinstance(states[1]["param_groups"][0]["lr"], float)
+    again = fit(nadamw)
+    assert again.scheduler is not None
+    again.network.load_state_dict(states[0])
+    again.optimizer.load_state_dict(states[1])
+    again.scheduler.load_state_dict(states[2])
+    again.capture = Capture(again, TapeRecorder())
+    assert train(again, split, first=2) == expected[1:]
+    assert_same(again, whole)
+
+
+def test_a_deadline_ends_an_epoch_and_leaves_plain_numbers() -> None:
+    """At the next step, replayed or not."""
+    one, split = fit(nas_bench_201_sgd), images()
+    one.capture = Capture(one, TapeRecorder())
+    train(one, split, last=1)
+    one.stop_at = 0.0
+    with pytest.raises(DeadlineExceeded):
+        train(one, split, last=1)
+    assert isinstance(one.optimizer.param_groups[0]["lr"], float)
+
+
+def test_a_trained_network_is_let_go_of_at_once() -> None:
+    """With its graph, and without waiting for the collector of circles: the next trial needs the memory."""
+    one = fit(agd)
+    one.capture = Capture(one, GoneRecorder())
+    train(one, images(), last=1)
+    gone = weakref.ref(one.network)
+    gc.disable()
+    try:
+        del one
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_memory_that_does_not_suffice_is_told() -> None:
+    """As of any step: the scheduler tries the trial again, alone."""
+    one = fit(agd)
+    one.capture = Capture(one, TapeRecorder(starved=True))
+    with pytest.raises(torch.OutOfMemoryError):
+        train(one, images(), last=1)
+
+
+class Looking(nn.Module):
+    """A layer whose work depends on a value that the host reads."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Doubled, if the mean is high."""
+        return values * 2 if values.mean() > 10 else values
+
+
+def test_a_network_that_the_host_looks_into_stays_eager() -> None:
+    """It is seen in an eager step, not by a failing capture; its results are the plain loop's."""
+    split, made = images(), []
+    for watched in (True, False):
+        one = fit(agd, lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 8), Looking(), nn.Linear(8, 4)))
+        recorder = TapeRecorder()
+        one.capture = Capture(one, recorder) if watched else None
+        made.append(train(one, split))
+        if one.capture is not None:
+            assert "waits for the device" in one.capture.reason
+            assert (recorder.captures, one.capture.replays) == (0, 0)
+    assert made[0] == made[1]
+
+
+def test_what_cannot_be_captured_is_known_beforehand() -> None:
+    """Watched steps, averages, other norms, schedules and optimizers that are on no list, and a CPU, each with its reason."""
+    watched = fit(agd)
+    watched.diagnosed = True
+    averaged = fit(agd)
+
+    class Average:
+        averaged_model = averaged.network
+
+        def step(self) -> None:
+            """Nothing."""
+
+        def state_dict(self) -> dict[str, Any]:
+            """Nothing."""
+            return {}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            """Nothing."""
+
+    averaged.optimizer = Averaged(averaged.optimizer, averaged.network, Average())
+    plainly = fit(nas_bench_201_sgd)
+    plainly.optimizer = torch.optim.SGD(plainly.network.parameters(), lr=0.1)
+    plainly.scheduler = None
+    stepped = fit(nas_bench_201_sgd)
+    stepped.scheduler = torch.optim.lr_scheduler.CyclicLR(stepped.optimizer, 0.1, 0.2)
+    for one, reason in (
+        (watched, "watched"),
+        (averaged, "other weights"),
+        (fit(agd_operator), "AGD"),
+        (plainly, "SGD"),
+        (stepped, "CyclicLR"),
+    ):
+        assert reason in hindrance(one)
+    assert all(hindrance(fit(algorithm, **settings)) == "" for algorithm, settings in CASES.values())
+    assert capture_of(fit(agd), CPU) == (None, "not on a GPU")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("build", [cell, dropping], ids=["convolutions", "dropout"])
+@pytest.mark.parametrize("name", CASES)
+def test_a_graph_trains_what_eager_steps_train_on_a_gpu(name: str, build: Callable[[], nn.Module]) -> None:
+    """The same kernels on the same numbers; dropout draws alike."""
+    algorithm, settings = CASES[name]
+    device = torch.device("cuda")
+    split, made = images(device), []
+    deterministic = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        for kind in (Capture, NeverCaptures):
+            one = fit(algorithm, build, device, **settings)
+            one.capture = kind(one, GraphRecorder(device))
+            made.append((train(one, split), one))
+    finally:
+        torch.backends.cudnn.deterministic = deterministic
+    (replayed, one), (eager, other) = made
+    assert one.capture is not None
+    assert one.capture.reason == ""
+    assert one.capture.replays == EPOCHS * (STEPS - 1) - WARM_UP_STEPS
+    # Pooling and indexing add gradients with atomics, whose order may differ: rounding, not the graph.
+    for found, expected in zip(replayed, eager, strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=0.03)
+    assert_same(one, other, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_capture_without_memory_says_so() -> None:
+    """The error of the step, not that of the capture which it ended."""
+
+    def starve() -> None:
+        torch.empty(1 << 50, dtype=torch.uint8, device="cuda")
+
+    recorder = GraphRecorder(torch.device("cuda"))
+    with recorder.side(), pytest.raises(torch.OutOfMemoryError):
+        recorder.capture(starve)
+    assert not cuda_graphs.ONE_AT_A_TIME.locked()
+
+
+def test_losses_by_name_are_no_hindrance() -> None:
+    """No loss of the sweeps makes the host wait."""
+    for name in losses.LOSSES:
+        one, split = fit(agd), images()
+        one.loss = losses.by_name(name)
+        one.capture = Capture(one, TapeRecorder())
+        train(one, split, last=1)
+        assert one.capture.reason == ""
+        assert one.capture.replays > 0
