@@ -53,6 +53,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # takes milliseconds that most commands never need
+
+        return version("agd-bench")
     if name in _HOMES:
         return getattr(importlib.import_module(f"agd_bench.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'agd_bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agd_bench.cli import main
+from agd_bench.cli import GROUPS, main
+from agd_bench.records import parse_sweep
+from agd_bench.sweeps import open_sweep
 from tests.plugin_folders import write_plugins
 
 SWEEP = """
@@ -293,3 +295,50 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(shell: Shell, monkeypatch: p
     assert sum(row["missing"] for row in json.loads(shell.out)) > 0
     assert shell.run() == 0
     assert shell("status", "small") == 0
+
+
+def test_help_lists_every_command_on_one_uncut_line(shell: Shell) -> None:
+    """In groups; every command's own help ends with an example that begins with that command."""
+    assert shell("--help") == 0
+    lines = shell.out.splitlines()
+    for group, commands in GROUPS.items():
+        assert f"{group}:" in lines
+        for name, command in commands.items():
+            summary = (command.function.__doc__ or "").partition("\n")[0]
+            assert f"  {name:<9}  {summary}" in lines, name
+            assert command.example.startswith(f"agd-bench {name}")
+
+
+@pytest.mark.parametrize("name", [name for commands in GROUPS.values() for name in commands])
+def test_each_command_shows_an_example(shell: Shell, name: str) -> None:
+    """As its help says."""
+    assert shell(name, "--help") == 0
+    assert f"Example: agd-bench {name}" in " ".join(shell.out.split())
+
+
+def test_the_version_is_printed(shell: Shell) -> None:
+    """The same that Python knows."""
+    import agd_bench
+
+    assert shell("--version") == 0
+    assert shell.out.split() == ["agd-bench", agd_bench.__version__]
+
+
+def test_show_prints_a_sweep_and_what_a_plugin_declares(shell: Shell) -> None:
+    """The TOML can be run as it is; an algorithm's ranges are there; an unknown name gets the nearest one."""
+    assert shell("show", "quickstart") == 0
+    assert parse_sweep(shell.out, "shown") == open_sweep("quickstart")
+    assert shell("show", "sgd_tuned") == 0
+    assert "learning_rate" in shell.out
+    assert shell("show", "sgd_tunde") == 2
+    assert "'sgd_tuned'" in shell.err
+
+
+def test_set_changes_a_sweep_from_the_command_line(shell: Shell) -> None:
+    """Top-level keys, entries of a list by label, and bare words; what leads nowhere is an error."""
+    assert shell("plan", "sweep.toml", *shell.plugins, "--set", "seeds=1", "--set", "algorithms.searched.tuning_trials=3", "--json") == 0
+    rows = {row["algorithm"]: row for row in json.loads(shell.out)}
+    assert (rows["searched"]["tuning_trials"], rows["searched"]["final_trials"]) == (6, 3)
+    for given in ("seeds", "algorithms.nobody.tuning_trials=3", "seeds.first=1", "epochs=none", "epohcs=2"):
+        assert shell("plan", "sweep.toml", *shell.plugins, "--set", given) == 2
+        assert shell.err.count("\n") == 1

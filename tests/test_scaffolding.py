@@ -11,9 +11,10 @@ import pytest
 from agd_bench import plugins
 from agd_bench.cli import main
 from agd_bench.errors import InputError
-from agd_bench.planning.planner import plan
+from agd_bench.planning import plan
 from agd_bench.records import read_sweep
-from agd_bench.scaffolding import scaffold
+from agd_bench.scaffolding import scaffold, scaffold_sweep
+from agd_bench.sweeps import open_sweep
 from agd_bench.testing import check_file
 
 KINDS: tuple[plugins.Kind, ...] = ("search_spaces", "algorithms", "datasets")
@@ -54,10 +55,10 @@ def test_the_written_test_finds_a_broken_promise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("My-Space", "'My-Space' cannot name a search space; use small letters, digits and _, .* for example my_space$"),
-        ("3d", "begin with a letter$"),
-        ("class", "begin with a letter$"),
-        ("vit", r"'vit' is the name of a search space already: .*search_spaces/vit.py \(from agd-bench\); choose another"),
+        ("My-Space", "'My-Space' cannot name a search space; use .* for example my_space$"),
+        ("3d", "starting with a letter$"),
+        ("class", "starting with a letter$"),
+        ("vit", r"'vit' is already .*search_spaces/vit.py \(from agd-bench\)"),
     ],
 )
 def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> None:
@@ -73,7 +74,7 @@ def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
     path = tmp_path / there
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
-    with pytest.raises(InputError, match=rf"{there} is there already, and nothing is overwritten; .*--to"):
+    with pytest.raises(InputError, match=rf"{there} exists .*--to"):
         scaffold("datasets", "fresh_one", tmp_path)
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
 
@@ -89,3 +90,15 @@ def test_the_command_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "my_algorithms" / "fresh_one.py").is_file()
     said = capsys.readouterr().out
     assert "    agd-bench check here/fresh_one.py\n    pytest here/tests/test_fresh_one.py\n" in said
+
+
+def test_a_new_sweep_can_be_planned(tmp_path: Path) -> None:
+    """The template is a sweep that plans as written; a built-in name or an existing file is refused."""
+    path = scaffold_sweep("mine", tmp_path)
+    sweep = open_sweep(path)
+    assert sweep.name == "mine"
+    assert {trial.algorithm for trial in plan(sweep).all_trials} == {choice.name for choice in sweep.algorithms}
+    with pytest.raises(InputError, match="exists"):
+        scaffold_sweep("mine", tmp_path)
+    with pytest.raises(InputError, match="built-in"):
+        scaffold_sweep("quickstart", tmp_path)

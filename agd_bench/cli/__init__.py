@@ -1,54 +1,76 @@
 """The command line: parse, call one function, print. torch and Ray are imported only by the commands that need them.
 
-Exit codes: 0 well, 1 trials are missing or a check failed, 2 input that cannot be used, 3 a store that cannot be used,
-4 nothing can run the trials, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 trials are missing or a check failed, 2 unusable input, 3 an unusable store, 4 nothing can run the
+trials, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from agd_bench.cli import extend, look, machine, papers, train
+from agd_bench.cli import extend, look, machine, papers, publish, train
+from agd_bench.cli.groups import Command, GroupedHelp
 from agd_bench.errors import AgdBenchError
 
-app = typer.Typer(
-    name="agd-bench",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Find out what hyperparameter-free training does to architecture search: "
-    "accuracy, charged cost and rank shift, against seed noise.\n\n"
-    "Start with `agd-bench run quickstart`: it needs no download, no GPU and no server.",
-)
+app = typer.Typer(name="agd-bench", cls=GroupedHelp, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "run": train.run,
-    "plan": train.plan,
-    "status": train.status,
-    "merge": train.merge,
-    "report": look.report,
-    "export": look.export,
-    "list": extend.list_,
-    "new": extend.new,
-    "draw": extend.draw,
-    "check": extend.check,
-    "doctor": machine.doctor,
-    "publish": look.publish,
-    "reproduce": papers.reproduce,
-    "claims": look.claims_,
-    "verify": look.verify,
-    "benchmark": machine.benchmark,
+GROUPS: dict[str, dict[str, Command]] = {
+    "Run": {
+        "run": Command(train.run, "agd-bench run quickstart"),
+        "plan": Command(train.plan, "agd-bench plan sweep.toml --power 0.2"),
+        "status": Command(train.status, "agd-bench status runs/quickstart"),
+        "merge": Command(train.merge, "agd-bench merge runs/part-1 runs/part-2 --to runs/whole"),
+        "reproduce": Command(papers.reproduce, "agd-bench reproduce nas_bench_201 --scale cpu"),
+    },
+    "Look": {
+        "report": Command(look.report, "agd-bench report runs/quickstart"),
+        "claims": Command(look.claims_, "agd-bench claims leaderboards/competition"),
+        "export": Command(look.export, "agd-bench export runs/quickstart --out tables"),
+        "list": Command(look.list_, "agd-bench list algorithms"),
+        "show": Command(look.show, "agd-bench show sgd_tuned"),
+        "doctor": Command(machine.doctor, "agd-bench doctor"),
+        "benchmark": Command(machine.benchmark, "agd-bench benchmark --quick --image-size 16"),
+    },
+    "Publish": {
+        "publish": Command(publish.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),
+        "verify": Command(publish.verify, "agd-bench verify leaderboards/quickstart"),
+    },
+    "Extend": {
+        "new": Command(extend.new, "agd-bench new search-space my_space"),
+        "check": Command(extend.check, "agd-bench check my_search_spaces/my_space.py"),
+        "draw": Command(extend.draw, "agd-bench draw nas_bench_201 --to cells.svg"),
+    },
 }
-for name, command in COMMANDS.items():  # in the order of `agd-bench --help`
-    app.command(name)(command)
+"""Every command by group, in the order of `agd-bench --help`. A new command is one line here."""
+for group, commands in GROUPS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=group, epilog=f"Example: {command.example}")(command.function)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from agd_bench import __version__
+
+        print(f"agd-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Measure what hyperparameter-free training does to architecture search.
+
+    Compares accuracy, charged cost and architecture rankings against seed noise. Start with `agd-bench run quickstart`: it
+    needs no download, no GPU and no server.
+    """
 
 
 def main() -> None:
-    """Run the command line; every error of ours is one line on standard error and an exit code."""
+    """Run the command line. Every error of agd-bench is one line on standard error and an exit code."""
     try:
         app(standalone_mode=True)
     except AgdBenchError as error:

@@ -1,15 +1,17 @@
-"""Commands that read results: `report`, `export`, `publish`, `claims`, `verify`."""
+"""Commands that look at things: `report`, `claims`, `export`, `list`, `show`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agd_bench.cli.options import (
     AlgorithmsOption,
     ClaimsOption,
+    DatasetsOption,
     JsonOption,
     PublishedOption,
     RunArgument,
@@ -18,14 +20,26 @@ from agd_bench.cli.options import (
     locate_run,
     plugin_folders,
 )
-from agd_bench.cli.printing import print_table
+from agd_bench.cli.printing import print_markdown, print_table
+from agd_bench.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from agd_bench.plugins import Kind
     from agd_bench.store import Results
+
+KINDS: dict[str, Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets"}
+FACTS: dict[Kind, list[str]] = {
+    "search_spaces": ["VARIES", "SIZE", "NETWORKS", "PAPER", "IDENTITY"],
+    "algorithms": ["TIER", "LICENCE", "PAPER"],
+    "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"],
+}
+"""The facts that `list` shows of each kind of plug-in."""
 
 
 def conclude(results: Results, folder: Path) -> None:
-    """Write the report; say the finding and where the report is."""
+    """Write the report, then print the finding and the path of the page."""
     from agd_bench.report import aggregates, build_report, finding_sentences
 
     tables = aggregates(results)
@@ -37,12 +51,12 @@ def conclude(results: Results, folder: Path) -> None:
 
 def report(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write it. Default: RUN/report.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder. Default: RUN/report.")] = None,
     published: PublishedOption = None,
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
 ) -> None:
-    """Rebuild tables, figures and one self-contained HTML page from the stored results alone."""
+    """Rebuild the report page from stored results."""
     from agd_bench.evidence import gather_evidence
     from agd_bench.store import load_results
 
@@ -53,9 +67,9 @@ def report(
 
 def export(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write it. Default: RUN/export.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder. Default: RUN/export.")] = None,
 ) -> None:
-    """Write a run's tables as Parquet and CSV, with a data dictionary."""
+    """Write a run's tables as Parquet and CSV with a dictionary."""
     from agd_bench.store import export as export_results
     from agd_bench.store import load_results
 
@@ -65,29 +79,11 @@ def export(
         print(path)
 
 
-def publish(
-    run: RunArgument,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The leaderboard's folder, for example leaderboards/NAME.")],
-    claims: ClaimsOption = None,
-    published: PublishedOption = None,
-    search_spaces: SpacesOption = None,
-    algorithms: AlgorithmsOption = None,
-) -> None:
-    """Publish a run as a leaderboard folder that can be rebuilt from itself, and renew the index beside it."""
-    from agd_bench.claims import read_claims
-    from agd_bench.evidence import gather_evidence
-    from agd_bench.leaderboard import build_index, publish_results
-    from agd_bench.store import load_results
-
-    results = gather_evidence(load_results(locate_run(run)), plugin_folders(search_spaces, algorithms, None), published)
-    folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
-    print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
-
-
 def claims_(run: RunArgument, claims: ClaimsOption = None, as_json: JsonOption = False) -> None:
-    """Evaluate the claims about a run or a leaderboard again. Exit code 1 if any fails or is undecided.
+    """Evaluate the claims of a run or a leaderboard again.
 
-    The claims are those of --claims, else of `claims.toml` in the folder, else those that publishing would propose.
+    Reads --claims, else `claims.toml` in the folder, else the claims that `publish` would propose. Exits with 1 if a claim
+    fails or cannot be decided.
     """
     from agd_bench.claims import evaluate_claims, find_claims
     from agd_bench.report import describe_claims
@@ -105,13 +101,68 @@ def claims_(run: RunArgument, claims: ClaimsOption = None, as_json: JsonOption =
         raise typer.Exit(1)
 
 
-def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A published leaderboard's folder.")]) -> None:
-    """Recompute a published leaderboard from its raw rows and say what differs. Exit code 1 if anything does."""
-    from agd_bench.leaderboard import verify_folder
+def list_(
+    what: Annotated[Literal["search-spaces", "algorithms", "datasets", "sweeps"], typer.Argument(help="What to list.")],
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    as_json: JsonOption = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+) -> None:
+    """List search spaces, algorithms, data sets or sweeps."""
+    import pandas as pd
 
-    differences = verify_folder(folder)
-    for difference in differences:
-        print(difference)
-    if differences:
-        raise typer.Exit(1)
-    print(f"{folder}: every digest and every aggregate agrees with the raw rows")
+    from agd_bench.sweeps import builtin_sweeps, open_sweep
+
+    if what == "sweeps":
+        table = pd.DataFrame([{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()])
+    else:
+        table = _plugin_table(KINDS[what], plugin_folders(search_spaces, algorithms, datasets)[KINDS[what]])
+    if as_markdown:
+        print_markdown(table)
+    else:
+        print_table(table, as_json)
+
+
+def _plugin_table(kind: Kind, folders: Sequence[Path]) -> pd.DataFrame:
+    """One row per plug-in of a kind, read from the sources without importing any."""
+    import pandas as pd
+
+    from agd_bench import plugins
+
+    rows = []
+    for name, source in plugins.find(kind, folders).items():
+        facts = plugins.describe(source)
+        row: dict[str, object] = {"name": name, "summary": facts["summary"], **{fact.lower(): facts.get(fact) for fact in FACTS[kind]}}
+        if kind == "algorithms":
+            missing = plugins.lacks(source)
+            row["ready"] = f"no: {missing}" if missing else "yes"
+        rows.append(row | {"from": source.origin})
+    table = pd.DataFrame(rows, dtype=object if kind == "search_spaces" else None)  # sizes can exceed 64 bits
+    if kind == "search_spaces":
+        table["varies"] = table["varies"].fillna(table.pop("summary"))
+    return table
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A built-in sweep, a search space, an algorithm or a data set.")],
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+) -> None:
+    """Show a sweep's TOML or what a plug-in declares."""
+    from agd_bench import plugins
+    from agd_bench.sweeps import builtin_sweeps
+
+    sweeps = builtin_sweeps()
+    folders = plugin_folders(search_spaces, algorithms, datasets)
+    found = {kind: plugins.find(kind, folders[kind]) for kind in KINDS.values()}
+    if name in sweeps:
+        print(sweeps[name].read_text(encoding="utf-8"), end="")
+    for kind, sources in found.items():
+        if name in sources:
+            facts = {"kind": kind.replace("_", " ").removesuffix("s"), **plugins.describe(sources[name]), "file": sources[name].path}
+            print("\n".join(f"{key.lower():<14}{value}" for key, value in facts.items()))
+    known = [*sweeps, *(other for sources in found.values() for other in sources)]
+    if name not in known:
+        raise UnknownNameError("name", name, known, advice="`agd-bench list` shows what there is.")

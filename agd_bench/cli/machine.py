@@ -15,7 +15,7 @@ from agd_bench.errors import InputError
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Say what this machine has and lacks: devices, data sets, Ray, extras, versions."""
+    """Check devices, data sets, Ray and optional packages."""
     from agd_bench.datasets import data_root
     from agd_bench.doctor import examine
 
@@ -41,10 +41,10 @@ def benchmark(
         Path | None, typer.Option("--figure", metavar="FILE", help="Also draw where a step's time goes: .png or .svg.")
     ] = None,
 ) -> None:
-    """Measure how many architectures this machine trains in an hour: the plain way, after each step of this package's, and in all.
+    """Measure how many architectures this machine trains per hour.
 
-    All ways alternate within one run. The total is extrapolated to all of NAS-Bench-201, with its interval. On a GPU windows are as short
-    as it takes to stay within ten minutes.
+    Compares a plain PyTorch loop with each optimization of the engine, alternating within one run, and extrapolates to all
+    of NAS-Bench-201 with an interval. Takes at most about ten minutes on a GPU.
     """
     from agd_bench import benchmarking
     from agd_bench.trial import Workplace

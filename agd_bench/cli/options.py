@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, and what they mean."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -18,40 +18,45 @@ SweepArgument = Annotated[
 ]
 RunArgument = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run's folder, the name of one under runs/, a published leaderboard's folder, or a store's URL."),
+    typer.Argument(metavar="RUN", help="A run's folder or its name under runs/, a leaderboard's folder, or a database URL."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the sweep: epochs=3, algorithms.agd.label=mine. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for scripts.")]
 SpacesOption = Annotated[
-    list[Path] | None, typer.Option("--search-spaces", metavar="DIR", help="A folder with further search spaces, one file each.")
+    list[Path] | None, typer.Option("--search-spaces", metavar="DIR", help="Folder with more search spaces, one file each. Repeatable.")
 ]
 AlgorithmsOption = Annotated[
-    list[Path] | None, typer.Option("--algorithms", metavar="DIR", help="A folder with further training algorithms.")
+    list[Path] | None, typer.Option("--algorithms", metavar="DIR", help="Folder with more training algorithms. Repeatable.")
 ]
-DatasetsOption = Annotated[list[Path] | None, typer.Option("--datasets", metavar="DIR", help="A folder with further data sets.")]
-DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train; auto: a GPU if there is one.")]
+DatasetsOption = Annotated[list[Path] | None, typer.Option("--datasets", metavar="DIR", help="Folder with more data sets. Repeatable.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train; auto uses a GPU if there is one.")]
 WorkersOption = Annotated[
-    int | None, typer.Option("--num-workers", min=1, help="Trials at a time. Default: the usable cores, or the GPUs / --gpus-per-trial.")
+    int | None, typer.Option("--num-workers", min=1, help="Trials that run at once. Default: usable cores, or GPUs / --gpus-per-trial.")
 ]
 GpusOption = Annotated[
     float | None,
-    typer.Option("--gpus-per-trial", min=0, help="GPUs of a trial; 0.25 packs four on one. Default: 1 where there is a GPU, else 0."),
+    typer.Option("--gpus-per-trial", min=0, help="GPUs per trial; with 0.25, four trials share one. Default: 1 if there is a GPU, else 0."),
 ]
 ExecutorOption = Annotated[
-    Literal["ray", "in-process"], typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after the other, here.")
+    Literal["ray", "in-process"],
+    typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after another, here."),
 ]
 TimeLimitOption = Annotated[
-    str | None, typer.Option("--time-limit", metavar="TIME", help="End cleanly after 600 (seconds), 45m or 8h; go on another time.")
+    str | None, typer.Option("--time-limit", metavar="TIME", help="Stop cleanly after 600 (seconds), 45m or 8h; resume later.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Hide the progress display.")]
 ClaimsOption = Annotated[
-    Path | None, typer.Option("--claims", metavar="FILE", help="A TOML file of claims; see `claims.toml` in any published leaderboard.")
+    Path | None, typer.Option("--claims", metavar="FILE", help="TOML file of claims, like `claims.toml` in any leaderboard.")
 ]
 PublishedOption = Annotated[
     Path | None,
     typer.Option(
         "--published",
         metavar="PATH",
-        help="File or folder with published results of the search spaces, to compare with. Default: what AGD_BENCH_PUBLISHED names.",
+        help="File or folder with published results to compare with. Default: $AGD_BENCH_PUBLISHED.",
     ),
 ]
 

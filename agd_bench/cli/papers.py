@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A paper's experiment; without one they are listed.")] = None,
-    scale: Annotated[str, typer.Option("--scale", help="`paper`, or a smaller version, which says what was reduced.")] = "paper",
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The experiment; omit it to list them.")] = None,
+    scale: Annotated[str, typer.Option("--scale", help="`paper`, or a smaller scale, which states what it reduces.")] = "paper",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the runs are. Default: runs/reproduce/NAME-SCALE.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs. Default: runs/reproduce/NAME-SCALE.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Also write the page, for example to leaderboards/reproductions.")
+        Path | None, typer.Option("--to", metavar="DIR", help="Also publish the page here, for example leaderboards/reproductions.")
     ] = None,
     start_from: Annotated[
         list[Path] | None,
-        typer.Option("--from", metavar="DIR", help="Rows that are there: a run, a leaderboard or a page. Only the rest is trained."),
+        typer.Option("--from", metavar="DIR", help="Reuse results from this run, leaderboard or page. Repeatable."),
     ] = None,
     executor: ExecutorOption = "ray",
     num_workers: WorkersOption = None,
@@ -36,9 +36,9 @@ def reproduce(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a paper's experiment: the paper's number, ours, n and the interval side by side.
+    """Rerun an experiment of a paper and compare the numbers.
 
-    Stop it whenever you like: the same command goes on where it was.
+    Without NAME, lists the experiments. The same command resumes an interrupted run.
     """
     from agd_bench import reproductions
     from agd_bench.display import Display, seconds_of
@@ -60,7 +60,7 @@ def reproduce(
     try:
         results = reproductions.reproduce(experiment, scale, folder, lambda: Display(quiet), seconds, options, there)
     except KeyboardInterrupt:
-        print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
+        print("\nagd-bench: stopped; finished trials are kept. Run the same command to resume.", file=sys.stderr)
         raise typer.Exit(130) from None
     table = reproductions.measured(experiment, scale, results)
     print_table(table if as_json else reproductions.shown(table), as_json)

@@ -19,6 +19,7 @@ from agd_bench.cli.options import (
     JsonOption,
     QuietOption,
     RunArgument,
+    SetOption,
     SpacesOption,
     SweepArgument,
     TimeLimitOption,
@@ -37,23 +38,25 @@ if TYPE_CHECKING:
 
 def run(
     sweep: SweepArgument,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder. Default: runs/NAME.")] = None,
+    changes: SetOption = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run. Default: runs/NAME.")] = None,
     executor: ExecutorOption = "ray",
     ray_address: Annotated[
-        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting one.")
+        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Connect to this Ray cluster instead of starting one.")
     ] = None,
     num_workers: WorkersOption = None,
     gpus_per_trial: GpusOption = None,
     device: DeviceOption = "auto",
     store: Annotated[
-        str | None, typer.Option("--store", metavar="URL", help="Keep results in this database (postgresql+psycopg://…) instead of a file.")
+        str | None,
+        typer.Option("--store", metavar="URL", help="Store results in this database (postgresql+psycopg://…), not in a file."),
     ] = None,
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
     start_from: Annotated[
         list[str] | None,
-        typer.Option("--from", metavar="RUN", help="Take in what this run or published leaderboard holds first; only the rest is trained."),
+        typer.Option("--from", metavar="RUN", help="Reuse results from this run or leaderboard; train only the rest. Repeatable."),
     ] = None,
     pack: Annotated[
         bool, typer.Option("--pack", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
@@ -76,13 +79,13 @@ def run(
     time_limit: TimeLimitOption = None,
     part: Annotated[
         str | None,
-        typer.Option("--part", metavar="K/N", help="Train every N-th architecture, as machine K of N; `merge` joins them."),
+        typer.Option("--part", metavar="K/N", help="Train the K-th of N parts of the architectures; `merge` joins the parts."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train what a sweep asks and is not trained yet, then write the report.
+    """Train a sweep and report what it found.
 
-    Stop it whenever you like (Ctrl-C, or a crash): the same command goes on where it was.
+    Only trials without a result are trained, so the same command resumes a run after Ctrl-C or a crash.
     """
     from agd_bench.api import run as run_sweep
     from agd_bench.display import Display, seconds_of
@@ -90,7 +93,7 @@ def run(
     from agd_bench.sweeps import open_sweep
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
-    asked = open_sweep(sweep)
+    asked = open_sweep(sweep, changes or ())
     folder = out or Path("runs") / asked.name
     try:
         with Display(quiet) as display:
@@ -113,48 +116,45 @@ def run(
                 start_from=[locate_run(one) for one in start_from or ()],
             )
     except KeyboardInterrupt:
-        print("\nagd-bench: stopped. Nothing that was finished is lost; the same command goes on from here.", file=sys.stderr)
+        print("\nagd-bench: stopped; finished trials are kept. Run the same command to resume.", file=sys.stderr)
         raise typer.Exit(130) from None
     print()
     left = int(results.trials["status"].isin(["pending", "running"]).sum())
     if left:
-        print(f"{left} of {len(results.trials)} trials are still to be done; the same command goes on with them.\n")
+        print(f"{left} of {len(results.trials)} trials remain; run the same command to continue.\n")
     conclude(gather_evidence(results, folders), folder / "report")
 
 
 def plan(
     sweep: SweepArgument,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder; what is finished there is left out.")] = None,
+    changes: SetOption = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; finished trials are left out.")] = None,
     num_workers: WorkersOption = None,
     gpus_per_trial: GpusOption = None,
     device: DeviceOption = "auto",
-    store: Annotated[
-        str | None, typer.Option("--store", metavar="URL", help="The run's database, if it has one; what is finished there is left out.")
-    ] = None,
+    store: Annotated[str | None, typer.Option("--store", metavar="URL", help="Database of the run; finished trials are left out.")] = None,
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
     power: Annotated[
         float | None,
-        typer.Option("--power", metavar="GAP", help="Also say whether a gap (tau - noise ceiling) of that size, e.g. 0.2, would be seen."),
+        typer.Option("--power", metavar="GAP", help="Also show whether a gap (noise ceiling - tau) of this size would be detected."),
     ] = None,
-    power_level: Annotated[float, typer.Option("--power-level", help="The power that is wanted, in (0, 1).")] = 0.8,
-    pilot: Annotated[
-        str | None, typer.Option("--pilot", metavar="RUN", help="An earlier run that tells how noisy the rankings are.")
-    ] = None,
+    power_level: Annotated[float, typer.Option("--power-level", help="Required power, in (0, 1).")] = 0.8,
+    pilot: Annotated[str | None, typer.Option("--pilot", metavar="RUN", help="Take the seed noise from this earlier run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a sweep would train, and what that takes on this machine, before anything starts.
+    """Show what a sweep would train and estimate its cost here.
 
-    Times are measured on a few steps of a light and a heavy architecture per algorithm. With --power, rankings are
-    simulated: how likely this sweep's report is to see a shift, and how many architectures and seeds suffice.
+    Times a few steps of a light and a heavy architecture per algorithm. With --power, simulates rankings to show how likely
+    the report is to detect a shift, and how many architectures and seeds are enough.
     """
     from agd_bench.api import estimate
     from agd_bench.display import duration
     from agd_bench.sweeps import open_sweep
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
-    asked = open_sweep(sweep)
+    asked = open_sweep(sweep, changes or ())
     table, slots = estimate(
         asked, out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, store_url=store, folders=folders
     )
@@ -199,7 +199,10 @@ def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timin
 
 
 def status(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Count a run's trials: done, running, diverged, failed, refused, pruned, unneeded, missing. Exit code 1 while any is missing."""
+    """Count the trials of a run by status.
+
+    Exits with 1 while a trial is running or missing.
+    """
     from agd_bench.store import status as count_statuses
 
     table = count_statuses(locate_run(run)).reset_index()
@@ -209,15 +212,15 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def merge(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of one sweep: folders, published leaderboards, stores' URLs.")],
-    to: Annotated[str, typer.Option("--to", metavar="RUN", help="A run's folder or a store's URL, new or of this sweep.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, leaderboards or database URLs.")],
+    to: Annotated[str, typer.Option("--to", metavar="RUN", help="Folder or database URL, new or of the same sweep.")],
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
 ) -> None:
-    """Join runs of one sweep into one, which can be continued, reported and published.
+    """Merge runs that were trained on separate machines.
 
-    A trial that ended in several runs is kept once if all measured the same, whatever seconds it took; else nothing is joined.
+    A trial that ended in several runs is kept once if all runs measured the same values; otherwise nothing is merged.
     """
     from agd_bench.api import merge as merge_runs
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -41,12 +43,43 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
-def parse_sweep(text: str, source: str) -> Sweep:
-    """A sweep from TOML (or JSON, where the text begins with a brace).
+def change(data: dict[str, Any], assignment: str) -> None:
+    """Set one key of a sweep that is not validated yet, in place.
 
     Args:
-        text: the file's content.
-        source: what messages call the file.
+        data: the sweep as TOML or JSON gives it.
+        assignment: `KEY=VALUE`. Dots lead into tables; an entry of a list is named by its label, name or position:
+            `epochs=3`, `algorithms.sgd_tuned.tuning_trials=4`. The value is TOML; a bare word is a string.
+
+    Raises:
+        SweepError: no `=`, or a path that leads nowhere.
+    """
+    path, sign, text = assignment.partition("=")
+    *tables, key = path.strip().split(".")
+    if not sign or not key:
+        raise SweepError(f"--set {assignment}: expected KEY=VALUE, for example epochs=3")
+    place: Any = data
+    for name in tables:
+        if isinstance(place, list):
+            matches = [entry for number, entry in enumerate(place) if name in (entry.get("label"), entry.get("name"), str(number))]
+            place = matches[0] if matches else None
+        else:
+            place = place.setdefault(name, {}) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        raise SweepError(f"--set {assignment}: the sweep has no table {'.'.join(tables)!r}; `agd-bench show` prints a built-in sweep")
+    try:
+        place[key] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        place[key] = text.strip()
+
+
+def parse_sweep(text: str, source: str, changes: Sequence[str] = ()) -> Sweep:
+    """A sweep from TOML (or JSON, if the text begins with a brace).
+
+    Args:
+        text: content of the file.
+        source: name of the file in messages.
+        changes: `KEY=VALUE` assignments that replace what the text says, see `change`.
 
     Raises:
         SweepError: malformed text (with its line), unknown keys, values out of range.
@@ -55,14 +88,20 @@ def parse_sweep(text: str, source: str) -> Sweep:
         data = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise SweepError(f"{source}: not valid {'JSON' if text.lstrip().startswith('{') else 'TOML'}: {error}") from None
+    for assignment in changes:
+        change(data, assignment)
     try:
         return Sweep.model_validate(data)
     except ValidationError as error:
         raise SweepError(f"{source}: {_explain(error)}") from None
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, changes: Sequence[str] = ()) -> Sweep:
     """The sweep in the file `path`, whose folders are relative to it.
+
+    Args:
+        path: a TOML or JSON file.
+        changes: as in `parse_sweep`.
 
     Raises:
         SweepError: as `parse_sweep`.
@@ -72,5 +111,5 @@ def read_sweep(path: Path) -> Sweep:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a sweep file: {error}") from None
-    sweep = parse_sweep(text, path.name)
+    sweep = parse_sweep(text, path.name, changes)
     return sweep.model_copy(update={"folders": sweep.folders.below(path.parent)})

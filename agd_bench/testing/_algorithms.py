@@ -83,7 +83,9 @@ NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
     ],
     "fully connected": lambda: [nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4)],
 }
-"""The kit's networks, each with a hidden layer between its first and its last; an algorithm is tried on the second one if it refuses the first one in either profile."""
+"""The kit's networks, each with a hidden layer between its first and its last. An algorithm is tried on the second one if it refuses
+the first one in either profile.
+"""
 
 
 def _graph_for(function: Callable[..., Any], network: nn.Module) -> dict[str, Graph]:

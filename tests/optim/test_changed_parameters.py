@@ -137,7 +137,7 @@ def test_a_sparse_gradient_is_refused_by_name(name: str) -> None:
 
 def test_diagnostics_speak_of_the_last_step() -> None:
     """A parameter that was exchanged after the step is not in them."""
-    made, optimizer = started("agd")
+    _, optimizer = started("agd")
     assert isinstance(optimizer, AGD)
     optimizer.param_groups[0]["params"][1] = nn.Parameter(torch.eye(4))
     assert [name for name in optimizer.diagnostics() if name.startswith("relative_update/")] == [

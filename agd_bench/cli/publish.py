@@ -1,0 +1,47 @@
+"""Commands about published leaderboards: `publish`, `verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agd_bench.cli.options import AlgorithmsOption, ClaimsOption, PublishedOption, RunArgument, SpacesOption, locate_run, plugin_folders
+
+
+def publish(
+    run: RunArgument,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of the leaderboard, for example leaderboards/NAME.")],
+    claims: ClaimsOption = None,
+    published: PublishedOption = None,
+    search_spaces: SpacesOption = None,
+    algorithms: AlgorithmsOption = None,
+) -> None:
+    """Publish a run as a leaderboard folder.
+
+    The folder holds the raw results, so anybody can recompute every number in it. The index next to it is updated.
+    """
+    from agd_bench.claims import read_claims
+    from agd_bench.evidence import gather_evidence
+    from agd_bench.leaderboard import build_index, publish_results
+    from agd_bench.store import load_results
+
+    results = gather_evidence(load_results(locate_run(run)), plugin_folders(search_spaces, algorithms, None), published)
+    folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
+    print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
+
+
+def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a published leaderboard.")]) -> None:
+    """Recompute a published leaderboard from its raw rows.
+
+    Prints every difference and exits with 1 if there is any. Never runs code from the folder.
+    """
+    from agd_bench.leaderboard import verify_folder
+
+    differences = verify_folder(folder)
+    for difference in differences:
+        print(difference)
+    if differences:
+        raise typer.Exit(1)
+    print(f"{folder}: every digest and every aggregate agrees with the raw rows")
