@@ -28,7 +28,7 @@ from agd_bench.errors import InputError, Refused
 from agd_bench.optim.gradients import require_dense
 from agd_bench.optim.layers import Part, parts
 
-ITERATION = {"ns_coefficients": (DEFAULT_A, DEFAULT_B, DEFAULT_C), "ns_steps": DEFAULT_NS_STEPS, "eps": EPS}
+ITERATION: dict[str, Any] = {"ns_coefficients": (DEFAULT_A, DEFAULT_B, DEFAULT_C), "ns_steps": DEFAULT_NS_STEPS, "eps": EPS}
 """The Newton-Schulz iteration, as torch sets it."""
 
 
@@ -120,7 +120,9 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonalised(self, group: dict[str, Any]) -> None:
-        weights, gradients, momenta = [], [], []
+        weights: list[Tensor] = []
+        gradients: list[Tensor] = []
+        momenta: list[Tensor] = []
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
@@ -130,7 +132,7 @@ class Muon(Optimizer):
                 state["momentum_buffer"] = torch.zeros_like(parameter)
             for tensors, tensor in ((weights, parameter), (gradients, parameter.grad), (momenta, state["momentum_buffer"])):
                 tensors += matrices_of(parameter, tensor, group["blocks"])
-        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
+        settings: dict[str, Any] = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
         muon(weights, gradients, momenta, **settings, **ITERATION, nesterov=True, adjust_lr_fn=None, has_complex=False)
 
 
