@@ -1,0 +1,31 @@
+"""Pages lead where they say, and name commands that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agd_bench.cli import GROUPS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [path for folder in ("agd_bench", "search_spaces", "tests") for path in sorted((ROOT / folder).rglob("*.md"))] + [
+    ROOT / "README.md"
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    """Relative links, of pages and of pictures."""
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")) if "://" not in target]
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist(page: Path) -> None:
+    """Every `agd-bench COMMAND` in code is a command of the program."""
+    commands = {name for group in GROUPS.values() for name in group}
+    named = set(re.findall(r"`(?:uv run )?agd-bench ([a-z]+)", page.read_text(encoding="utf-8")))
+    assert named <= commands
