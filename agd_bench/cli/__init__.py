@@ -13,6 +13,7 @@ import typer
 
 from agd_bench.cli import extend, look, machine, papers, publish, train
 from agd_bench.cli.groups import Command, GroupedHelp
+from agd_bench.cli.printing import prepare_streams
 from agd_bench.errors import AgdBenchError
 
 app = typer.Typer(name="agd-bench", cls=GroupedHelp, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -71,6 +72,7 @@ def _options(
 
 def main() -> None:
     """Run the command line. Every error of agd-bench is one line on standard error and an exit code."""
+    prepare_streams()
     try:
         app(standalone_mode=True)
     except AgdBenchError as error:

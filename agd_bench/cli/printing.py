@@ -1,12 +1,40 @@
-"""Tables for people and for scripts."""
+"""Tables for people and for scripts, on any terminal."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PLAIN_SIGNS = {"–": "-", "−": "-", "─": "-", "·": ".", "×": "x", "→": "->", "←": "<-", "✓": "+", "✗": "x", "±": "+-", "≥": ">=", "≤": "<="}
+"""Signs of ours for terminals that cannot show them; the others are decomposed or, as Greek letters, spelt out."""
+
+
+def prepare_streams() -> None:
+    """Let standard output and error show plain signs instead of raising where their encoding lacks one."""
+    codecs.register_error("agd_bench.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="agd_bench.plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding lacks, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_plain_sign(sign) for sign in error.object[error.start : error.end]), error.end
+
+
+def _plain_sign(sign: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+    script, _, letter = unicodedata.name(sign, "?").rpartition(" LETTER ")  # GREEK SMALL LETTER TAU, LATIN CAPITAL LETTER L WITH STROKE
+    spelt = letter.partition(" WITH ")[0] if script.endswith("CAPITAL") else letter.partition(" WITH ")[0].lower()
+    return PLAIN_SIGNS.get(sign) or decomposed or (spelt if script else "?")
 
 
 def print_table(table: pd.DataFrame, as_json: bool) -> None:

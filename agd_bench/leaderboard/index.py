@@ -54,8 +54,8 @@ def build_index(folder: Path) -> Path:
     page = folder / "index.html"
     reproduced = (folder / REPRODUCTIONS / "index.html").is_file()
     beside = f"{REPRODUCTIONS}/index.html" if reproduced else ""
-    page.write_text(render("index.html.jinja", HERE, entries=entries, reproductions=beside), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(entries, reproduced), encoding="utf-8")
+    page.write_text(render("index.html.jinja", HERE, entries=entries, reproductions=beside), encoding="utf-8", newline="\n")
+    (folder / "README.md").write_text(_readme(entries, reproduced), encoding="utf-8", newline="\n")
     return page
 
 

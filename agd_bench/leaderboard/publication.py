@@ -61,12 +61,12 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
     _make_room(folder)
     write_rows(results, folder, condensed=True)
-    (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8")
+    (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8", newline="\n")
     build_report(results, folder, tables, evaluated)
-    (folder / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8")
+    (folder / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8", newline="\n")
     stated = {claim.id: claim.digest for claim in claims.claims}
     manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": stated}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
     return folder
 
 
@@ -104,10 +104,18 @@ def _make_room(folder: Path) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out."""
+    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out.
+
+    A text counts with `\\n` at the ends of its lines, whatever a checkout or a mail program made of them.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     named = {path.relative_to(folder).as_posix(): path for path in files}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named.items() if name != MANIFEST}
+    return {name: hashlib.sha256(_with_plain_ends(path.read_bytes())).hexdigest() for name, path in named.items() if name != MANIFEST}
+
+
+def _with_plain_ends(content: bytes) -> bytes:
+    """A text with `\\n` at the ends of its lines; a binary file, which git too knows by its zero bytes, as it is."""
+    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

@@ -39,12 +39,12 @@ def build_report(results: Results, folder: Path, tables: dict[str, pd.DataFrame]
     for name, table in tables.items() if claims is None else [*tables.items(), ("claims", claims)]:
         table.to_csv(folder / "data" / f"{name}.csv", index=False, lineterminator="\n")
     for drawing in [drawing for section in sections for part in section.parts for drawing in part.drawings]:
-        (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8")
+        (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
         (folder / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
-    (folder / "sweep.json").write_text(sweep, encoding="utf-8")
+    (folder / "sweep.json").write_text(sweep, encoding="utf-8", newline="\n")
     page = folder / "index.html"
-    page.write_text(_render(results, sections, _failures(tables["failures"]), claims, sweep), encoding="utf-8")
+    page.write_text(_render(results, sections, _failures(tables["failures"]), claims, sweep), encoding="utf-8", newline="\n")
     return page
 
 

@@ -42,8 +42,10 @@ def index_pages(folder: Path) -> None:
     known = builtin_reproductions()
     entries = [_entry(page, about) for page, about in told.items() if about["experiment"] in known]
     missing = [(name, open_reproduction(name).title) for name in known if name not in {about["experiment"] for about in told.values()}]
-    (folder / "index.html").write_text(render("index.html.jinja", HERE, about=ABOUT, entries=entries, missing=missing), encoding="utf-8")
-    (folder / "README.md").write_text(_markdown(entries, missing), encoding="utf-8")
+    (folder / "index.html").write_text(
+        render("index.html.jinja", HERE, about=ABOUT, entries=entries, missing=missing), encoding="utf-8", newline="\n"
+    )
+    (folder / "README.md").write_text(_markdown(entries, missing), encoding="utf-8", newline="\n")
 
 
 def _entry(page: Path, about: dict[str, str]) -> Entry:

@@ -53,13 +53,13 @@ def publish_reproduction(
     table.to_csv(own / "values.csv", index=False, lineterminator="\n")
     rows = {name: _rows_of(name, result, own, (places or {}).get(name)) for name, result in clean.items()}
     about = {"experiment": experiment.name, "scale": scale, "rows": rows}
-    (own / PAGE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (own / PAGE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
     definition = builtin_reproductions()[experiment.name].read_text(encoding="utf-8")
-    (own / "reproduction.toml").write_text(definition, encoding="utf-8")
+    (own / "reproduction.toml").write_text(definition, encoding="utf-8", newline="\n")
     notes = own / NOTES
     page = make_page(experiment, scale, clean, table, notes.read_text(encoding="utf-8") if notes.is_file() else "")
-    (own / "README.md").write_text(_markdown(page, rows), encoding="utf-8")
-    (own / "index.html").write_text(render("page.html.jinja", HERE, page=page, rows=rows), encoding="utf-8")
+    (own / "README.md").write_text(_markdown(page, rows), encoding="utf-8", newline="\n")
+    (own / "index.html").write_text(render("page.html.jinja", HERE, page=page, rows=rows), encoding="utf-8", newline="\n")
     index_pages(folder)
     return own / "README.md"
 

@@ -41,7 +41,7 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
         for name, rows in kept.items():
             rows.to_csv(folder / name, index=False, lineterminator="\n")
     return [folder / name for name in (*texts, *kept)]
@@ -65,7 +65,7 @@ def export(results: Results, folder: Path) -> list[Path]:
     written = write_rows(results, folder)
     with _told(folder):
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
         for table in _tables(results):
             getattr(results, table).to_parquet(folder / f"{table}.parquet", index=False)
     return written + [folder / name for name in texts] + [folder / f"{table}.parquet" for table in _tables(results)]

@@ -59,6 +59,15 @@ def test_a_published_folder_verifies(published: Path) -> None:
     assert verify_folder(published) == []
 
 
+def test_other_line_ends_are_no_difference(copy: Path) -> None:
+    """A checkout or a transport may turn the ends of a text's lines to those of Windows; pictures stay as they are."""
+    texts = [path for path in copy.rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert {".csv", ".html", ".json", ".md", ".svg", ".toml"} <= {path.suffix for path in texts}
+    for path in texts:
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert verify_folder(copy) == []
+
+
 def test_raw_rows_come_back_exactly(results: Results, published: Path) -> None:
     """Trials and curves read from the folder are those that were published, to the last bit."""
     again = load_results(published)
