@@ -13,26 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agd_bench.analysis import charged_cost, kendall_tau, rank_architectures, rank_shift
-    from agd_bench.api import run
-    from agd_bench.leaderboard import publish_results
+    from agd_bench.api import build_report, plan, publish_results, read_sweep, run
     from agd_bench.optim.agd import AGD
-    from agd_bench.planning.planner import plan
-    from agd_bench.records import Sweep, read_sweep
-    from agd_bench.report import build_report
+    from agd_bench.records import Sweep
     from agd_bench.store import load_results
 
 _HOMES = {
     "AGD": "optim.agd",
     "Sweep": "records",
-    "build_report": "report",
+    "build_report": "api",
     "charged_cost": "analysis",
     "kendall_tau": "analysis",
     "load_results": "store",
-    "plan": "planning",
-    "publish_results": "leaderboard",
+    "plan": "api",
+    "publish_results": "api",
     "rank_shift": "analysis",
     "rank_architectures": "analysis",
-    "read_sweep": "records",
+    "read_sweep": "api",
     "run": "api",
 }
 

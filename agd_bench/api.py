@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from agd_bench import plugins
 from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError, InputError, PluginError
-from agd_bench.planning.planner import Folders, folders_of, plan
+from agd_bench.planning.planner import Folders, folders_of
+from agd_bench.planning.planner import plan as plan_sweep
 from agd_bench.records import TERMINAL, Plan, Sweep
 from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into, stored_sweep
 from agd_bench.store.database import shown
@@ -19,11 +20,91 @@ from agd_bench.sweeps import open_sweep
 if TYPE_CHECKING:
     import pandas as pd
 
+    from agd_bench.claims import Claims
     from agd_bench.scheduling.progress import Observer
     from agd_bench.scheduling.runs import ExecutorName
     from agd_bench.trial import Workplace
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+def read_sweep(sweep: str | Path) -> Sweep:
+    """A built-in sweep by name, or the sweep in a TOML or JSON file.
+
+    Args:
+        sweep: `"quickstart"`, or a path such as `"mine.toml"`.
+
+    Raises:
+        UnknownNameError: no built-in sweep of that name and no such file.
+        SweepError: a malformed file.
+
+    >>> read_sweep("quickstart").epochs > 0
+    True
+    """
+    return open_sweep(sweep)
+
+
+def plan(sweep: Sweep | str | Path, folders: Folders | None = None) -> Plan:
+    """All trials of a sweep, a function of the sweep and the plug-ins alone.
+
+    Args:
+        sweep: a sweep, a built-in one's name, or a file.
+        folders: folders with more plug-ins, by kind.
+
+    Raises:
+        InputError: unknown names, plug-ins that do not load, settings that do not fit together.
+    """
+    return plan_sweep(sweep if isinstance(sweep, Sweep) else open_sweep(sweep), folders)
+
+
+def build_report(results: Results | str | Path, folder: str | Path, *, folders: Folders | None = None) -> Path:
+    """Write the report of a run, finished or not.
+
+    Args:
+        results: what `run` or `load_results` returned, or where a run or a leaderboard is.
+        folder: created if missing; files of the same names are replaced.
+        folders: folders with more plug-ins, by kind.
+
+    Returns:
+        The page, which loads nothing from other hosts.
+    """
+    from agd_bench.report import build_report as build
+
+    return build(_with_evidence(results, folders), Path(folder).expanduser())
+
+
+def publish_results(
+    results: Results | str | Path,
+    folder: str | Path,
+    name: str | None = None,
+    claims: Claims | None = None,
+    *,
+    folders: Folders | None = None,
+) -> Path:
+    """Write results as a leaderboard folder, without names of machines, users and folders.
+
+    Args:
+        results: what `run` or `load_results` returned, or where a run or a leaderboard is.
+        folder: new, or a leaderboard to replace.
+        name: the leaderboard's name; default: the sweep's.
+        claims: see `agd_bench.claims`; default: the folder's own, or those that the sweep implies.
+        folders: folders with more plug-ins, by kind.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: a folder that holds something else, an unusable name, or claims about what the results do not hold.
+    """
+    from agd_bench.leaderboard import publish_results as publish
+
+    return publish(_with_evidence(results, folders), Path(folder).expanduser(), name, claims)
+
+
+def _with_evidence(results: Results | str | Path, folders: Folders | None) -> Results:
+    from agd_bench.evidence import gather_evidence
+
+    return gather_evidence(results if isinstance(results, Results) else load_results(results), folders)
 
 
 class Merged(NamedTuple):

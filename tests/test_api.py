@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import agd_bench
 from agd_bench.api import estimate, run
 from agd_bench.errors import SweepError
 from agd_bench.planning.planner import plan
@@ -43,3 +44,26 @@ def test_auto_precision_cannot_be_planned_without_a_machine() -> None:
     """A plan depends on the sweep alone."""
     with pytest.raises(SweepError, match='give "float32" or "bfloat16"'):
         plan(sweep(precision="auto"))
+
+
+def test_names_and_texts_serve_as_sweeps_and_paths(tmp_path: Path) -> None:
+    """What the README shows: a name, a file, a folder, each as text or as a path."""
+    file = tmp_path / "small.json"
+    file.write_text(sweep().model_dump_json(), encoding="utf-8")
+    assert agd_bench.read_sweep(str(file)) == agd_bench.read_sweep(file) == sweep()
+    made = agd_bench.plan(str(file))
+    assert made == agd_bench.plan(sweep())
+    assert repr(made) == "Plan(small: 2 trials, 0 studies)"
+    results = run(str(file), str(tmp_path / "run"), executor="in-process", device="cpu")
+    assert repr(results) == "Results(small: 2 trials (2 done), 1 architectures)"
+    assert "<table" in results._repr_html_()
+    page = agd_bench.build_report(str(tmp_path / "run"), str(tmp_path / "report"))
+    assert page.is_file()
+    folder = agd_bench.publish_results(results, str(tmp_path / "boards" / "small"))
+    assert repr(agd_bench.load_results(str(folder))) == repr(results)
+
+
+def test_completion_offers_the_public_names() -> None:
+    """`agd_bench.<TAB>` shows what `__all__` says and the version; each of them is there."""
+    assert set(dir(agd_bench)) == {*agd_bench.__all__, "__version__"}
+    assert all(getattr(agd_bench, name) is not None for name in dir(agd_bench))

@@ -70,7 +70,7 @@ def locate_run(given: str) -> Path | str:
     """Where RUN's results are: a folder (by its path, or by its name under runs/) or a database's URL."""
     if "://" in given:
         return given
-    folders = (Path(given), Path("runs") / given)
+    folders = (Path(given).expanduser(), Path("runs") / given)
     found = next((folder for folder in folders if folder.exists()), None)
     if found is None:
         known = [path.name for path in Path("runs").iterdir() if path.is_dir()] if Path("runs").is_dir() else []

@@ -139,6 +139,9 @@ class Plan(Record):
     studies: tuple[Study, ...]
     plugin_digests: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"Plan({self.sweep.name}: {len(self.all_trials)} trials, {len(self.studies)} studies)"
+
     @cached_property
     def all_trials(self) -> tuple[Trial, ...]:
         """Every trial, tuning ones included, in plan order."""

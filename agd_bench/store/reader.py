@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ COUNTED = ["search_space", "dataset", "profile", "algorithm", "purpose"]
 STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "unneeded", "missing")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """Everything that a run or a published folder says.
 
@@ -51,6 +52,17 @@ class Results:
     diagnostics: pd.DataFrame = field(default_factory=lambda: without_rows("diagnostics"))
     published: pd.DataFrame = field(default_factory=lambda: without_rows("published"))
     rate_factors: pd.DataFrame = field(default_factory=lambda: without_rows("rate_factors"))
+
+    def __repr__(self) -> str:
+        counts = self.trials["status"].value_counts()
+        statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+        architectures = self.trials[["search_space", "architecture"]].drop_duplicates()
+        return f"Results({self.sweep.name}: {len(self.trials)} trials ({statuses}), {len(architectures)} architectures)"
+
+    def _repr_html_(self) -> str:
+        """Trials by algorithm and status, for notebooks."""
+        counts = pd.crosstab(self.trials["algorithm"], self.trials["status"])
+        return f"<p><code>{html.escape(repr(self))}</code></p>{counts.to_html(escape=True)}"
 
 
 Results.__doc__ = f"{Results.__doc__}\n{dictionary_text()}\n"
@@ -222,6 +234,8 @@ def load_results(location: Path | str) -> Results:
         InputError: nothing of the kind is there; the message says what a run folder holds.
         StoreDamagedError: a corrupt or incomplete store, or one of another version.
     """
+    if not is_url(location):
+        location = Path(location).expanduser()
     if is_published(location):
         return _read_published(Path(location))
     _find(location)
