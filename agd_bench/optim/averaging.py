@@ -46,6 +46,10 @@ class Averaged(Optimizer):
         self._iterate: list[Tensor] | None = None
         self._share()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, for copies: the average and the network with it."""
+        return dict(self.__dict__)
+
     def _share(self) -> None:
         self.param_groups, self.state = self._base.param_groups, self._base.state
 

@@ -71,7 +71,7 @@ class DSGD(GreedyDescent):
         if input_norm is not None and not 0 < input_norm < math.inf:
             raise InputError(f"input_norm is {input_norm!r}; give the largest norm of an image, above 0, or nothing to have it measured")
         self.layers = read_chain(network)
-        super().__init__([Block(layer.name, _parameters(layer.linear)) for layer in self.layers], q, step_size)
+        super().__init__([Block(layer.name, layer.linear) for layer in self.layers], q, step_size)
         self.loss = loss_named(loss, self.layers[-1].linear.out_features) if isinstance(loss, str) else loss
         (group,) = self.param_groups
         self._probe = LargestNorm(group["q"])
@@ -134,7 +134,3 @@ class LargestNorm:
         if self.seen is None or other is None:
             return other if self.seen is None else self.seen
         return torch.maximum(self.seen, other)
-
-
-def _parameters(linear: nn.Linear) -> tuple[Tensor, ...]:
-    return (linear.weight,) if linear.bias is None else (linear.weight, linear.bias)

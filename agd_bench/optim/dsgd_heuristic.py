@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import get_args
 
@@ -54,13 +54,12 @@ class HeuristicDSGD(GreedyDescent):
             InputError: q or step size is out of range, or no such loss.
         """
         layers = _layers(network)
-        blocks = [Block(name, tuple(p for p in (layer.weight, layer.bias) if p is not None)) for name, layer in layers.items()]
-        super().__init__(blocks, q, step_size)
+        super().__init__([Block(name, layer) for name, layer in layers.items()], q, step_size)
         self.loss = loss
         self._watch = _Watch(exponent(q))
         network.register_forward_pre_hook(self._watch.begin)
         for name, layer in layers.items():
-            layer.register_forward_hook(self._watch.of_layer(name))
+            layer.register_forward_hook(partial(self._watch.of_layer, name))  # a closure would not be copied with the network
         network.register_forward_hook(self._watch.end)
 
     @torch.no_grad()
@@ -97,15 +96,11 @@ class _Watch:
             self.outputs = None
             self.products.clear()
 
-    def of_layer(self, name: str) -> Callable[[Movable, Sequence[Tensor], Tensor], None]:
-        """The forward hook of a layer."""
-
-        def look(layer: Movable, inputs: Sequence[Tensor], output: Tensor) -> None:
-            if output.requires_grad:
-                sizes = self._input_norms(layer, inputs[0].detach(), output)
-                output.register_hook(partial(self._of_layer, name, sizes))  # type: ignore[no-untyped-call]
-
-        return look
+    def of_layer(self, name: str, layer: Movable, inputs: Sequence[Tensor], output: Tensor) -> None:
+        """The forward hook of a layer, but for its name."""
+        if output.requires_grad:
+            sizes = self._input_norms(layer, inputs[0].detach(), output)
+            output.register_hook(partial(self._of_layer, name, sizes))  # type: ignore[no-untyped-call]
 
     def end(self, module: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
         """The forward hook of the network."""

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from agd_bench.errors import InputError
 from agd_bench.optim.dualities import exponent, steepest
+from agd_bench.optim.gradients import require_dense
 
 SUMS = ("promised_decrease", "compared_steps", "compared_promise", "compared_decrease", "shortfalls")
 """What is added up between two readings."""
@@ -34,11 +35,17 @@ class Block:
 
     Attributes:
         name: of the layer within the network.
-        parameters: each (outputs, ...) or (outputs,); the dimensions after the first are columns.
+        layer: whose `weight` and `bias`, where it has one, they are: each (outputs, ...) or (outputs,); the dimensions after the first are
+            columns.
     """
 
     name: str
-    parameters: tuple[Tensor, ...]
+    layer: nn.Module
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """As the layer has them now."""
+        return tuple(p for p in (self.layer.weight, self.layer.bias) if isinstance(p, Tensor))
 
     def matrix(self) -> Tensor:
         """The parameters as one matrix (outputs, columns), in float32 at least."""
@@ -109,6 +116,17 @@ class GreedyDescent(Optimizer, ABC):
             raise InputError("this optimizer trains the network it was built from and takes no further parameters; build another one")
         super().add_param_group(param_group)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, for copies: a copy of network and optimizer together steps as they do."""
+        return dict(self.__dict__)
+
+    def _require_own_parameters(self) -> None:
+        """Refuse parameters that are no longer the network's: the layers and hooks that the moduli come from would miss them."""
+        own = [parameter for block in self.blocks for parameter in block.parameters]
+        given = self.param_groups[0]["params"]
+        if len(own) != len(given) or any(one is not other for one, other in zip(own, given, strict=True)):
+            raise InputError("a parameter of this optimizer was replaced, and it trains the network that it was built from; build another one")
+
     @abstractmethod
     def moduli(self) -> Tensor:
         """The p_i of the layers as the weights and images are now, (K,), float64; 0 where no gradient can be."""
@@ -118,12 +136,15 @@ class GreedyDescent(Optimizer, ABC):
         """Move one layer; returns what `closure`, which evaluates the loss again, returns.
 
         Raises:
-            InputError: no image went through the network before.
+            InputError: no image went through the network before, or a parameter was replaced.
+            Refused: a sparse gradient.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._require_own_parameters()
+        require_dense(self.param_groups, type(self).__name__)
         (group,) = self.param_groups
         steepests = [steepest(block.gradient(), group["q"]) for block in self.blocks]
         duals, moduli = torch.stack([dual for dual, _ in steepests]), self.moduli()

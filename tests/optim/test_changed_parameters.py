@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from agd_bench.errors import Refused
+from agd_bench.errors import InputError, Refused
 from agd_bench.optim.agd import AGD
 from agd_bench.optim.all_layers import AGDAllLayers
+from agd_bench.optim.averaging import Averaged
+from agd_bench.optim.dsgd import DSGD
+from agd_bench.optim.dsgd_heuristic import HeuristicDSGD
 from agd_bench.optim.lamb import LAMB
 from agd_bench.optim.muon import Muon
 from agd_bench.optim.nadamw import NadamW
@@ -133,6 +137,94 @@ def test_a_sparse_gradient_is_refused_by_name(name: str) -> None:
     table.grad = torch.eye(5)[:, :4].to_sparse()
     with pytest.raises(Refused, match="sparse=False"):
         optimizer.step()
+
+
+GREEDY: dict[str, Make] = {"dsgd": DSGD, "dsgd_heuristic": HeuristicDSGD}
+
+
+def chain() -> nn.Module:
+    """Two layers that both forms of DSGD take."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+def pass_and_step(made: nn.Module, optimizer: Optimizer) -> None:
+    """A step of an optimizer that watches passes."""
+    optimizer.zero_grad()
+    torch.autograd.backward(made(torch.eye(4)).square().mean())
+    optimizer.step()
+
+
+@pytest.mark.parametrize("name", GREEDY)
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_a_copy_with_hooks_goes_on_as_the_original(name: str, way: str) -> None:
+    """The copied network reports to the copied optimizer, and the original to its own."""
+    made = chain()
+    optimizer = GREEDY[name](made)
+    pass_and_step(made, optimizer)
+    if way == "deepcopy":
+        copied, other = copy.deepcopy((made, optimizer))
+    else:
+        copied, other = pickle.loads(pickle.dumps((made, optimizer)))
+    before = copy.deepcopy(made.state_dict())
+    pass_and_step(copied, other)
+    assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
+    pass_and_step(made, optimizer)
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), copied.parameters(), strict=True))
+    assert not all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize("name", GREEDY)
+@pytest.mark.parametrize("where", ["group", "network"])
+def test_what_trains_one_network_refuses_a_replaced_parameter(name: str, where: str) -> None:
+    """Its bounds and hooks know the layers that it was built with."""
+    made = chain()
+    optimizer = GREEDY[name](made)
+    pass_and_step(made, optimizer)
+    new = nn.Parameter(torch.ones(5, 4))
+    if where == "group":
+        optimizer.param_groups[0]["params"][0] = new
+    else:
+        made.get_submodule("0").weight = new
+    with pytest.raises(InputError, match="replaced"):
+        pass_and_step(made, optimizer)
+
+
+def test_a_copy_of_an_averaged_optimizer_has_its_own_average() -> None:
+    """Torch's own averaging through the wrapper that DoG uses."""
+    made = chain()
+    averager = Average(made)
+    optimizer = Averaged(torch.optim.SGD(made.parameters(), lr=0.1), made, averager)
+    pass_and_step(made, optimizer)
+    copied, other = copy.deepcopy((made, optimizer))
+    for network_, each in ((made, optimizer), (copied, other)):
+        pass_and_step(network_, each)
+        each.eval()
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), copied.parameters(), strict=True))
+
+
+class Average:
+    """The mean of all iterates."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Start from the network as it is."""
+        self.network, self.averaged_model = network, copy.deepcopy(network)
+        self.count = 0
+
+    def step(self) -> None:
+        """Take the network in."""
+        self.count += 1
+        with torch.no_grad():
+            for mean, parameter in zip(self.averaged_model.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(parameter, 1 / self.count)
+
+    def state_dict(self) -> dict[str, object]:
+        """Nothing that the test stores."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        """Nothing to read."""
 
 
 def test_diagnostics_speak_of_the_last_step() -> None:

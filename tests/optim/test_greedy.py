@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agd_bench.optim.greedy import Block, GreedyDescent
 
@@ -14,10 +14,10 @@ class Given(GreedyDescent):
 
     def __init__(self, gradients: list[Tensor], known: list[float], step_size: float = 1.0) -> None:
         """Weights of zeros with those gradients."""
-        weights = [torch.zeros_like(gradient) for gradient in gradients]
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.requires_grad_().grad = gradient
-        super().__init__([Block(str(i), (weight,)) for i, weight in enumerate(weights)], "inf", step_size)
+        layers = [nn.Linear(gradient.shape[1], gradient.shape[0], bias=False) for gradient in gradients]
+        for layer, gradient in zip(layers, gradients, strict=True):
+            nn.init.zeros_(layer.weight).grad = gradient
+        super().__init__([Block(str(i), layer) for i, layer in enumerate(layers)], "inf", step_size)
         self.known = torch.tensor(known, dtype=torch.float64)
 
     def moduli(self) -> Tensor:
@@ -46,8 +46,12 @@ def test_the_step_size_scales_step_and_promise() -> None:
 
 def test_parameters_of_a_block_are_columns() -> None:
     """A kernel and a bias are one matrix, and what is taken from it goes back to where it came from."""
-    kernel, bias = torch.arange(8.0).view(2, 2, 1, 2), torch.tensor([8.0, 9.0])
-    block = Block("conv", (kernel.requires_grad_(), bias))
+    layer = nn.Conv2d(2, 2, (1, 2))
+    kernel, bias = layer.weight, nn.Parameter(torch.tensor([8.0, 9.0]), requires_grad=False)
+    layer.bias = bias
+    with torch.no_grad():
+        kernel.copy_(torch.arange(8.0).view(2, 2, 1, 2))
+    block = Block("conv", layer)
     assert block.matrix().tolist() == [[0, 1, 2, 3, 8], [4, 5, 6, 7, 9]]
     assert not block.gradient().any()
     with torch.no_grad():
