@@ -31,13 +31,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 from torch.optim.optimizer import ParamsT
 
 from agd_bench.errors import Refused
-from agd_bench.optim.gradients import require_dense
+from agd_bench.optim.layers import parts
 from agd_bench.optim.matrix_norms import NORMS
 from agd_bench.optim.orthogonal import semi_orthogonal
+from agd_bench.optim.requirements import require_dense, require_shapes
 
 LARGE = 32_768
 """Values from which the norms of a matrix's rows are faster than its squares, which have to be kept."""
@@ -318,6 +318,9 @@ def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator
     Raises:
         Refused: a parameter that AGD is not defined for; then nothing was changed.
     """
+    if isinstance(weights, nn.Module):
+        require_shapes(weights.parameters())
+        _check_layers(weights)
     named = dict(weights.named_parameters()) if isinstance(weights, nn.Module) else None
     tensors: list[Tensor] = list(weights if named is None else named.values())  # type: ignore[arg-type]
     _check(tensors, list(named) if named else None)
@@ -330,10 +333,19 @@ def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator
         tensor.copy_(taps.mul_(scale(tensor.shape)).permute(1, 2, 0).view(tensor.shape))
 
 
+def _check_layers(network: nn.Module) -> None:
+    """Refuse what has the shape of a matrix and is none: a table's rows and a transposed kernel lie the other way around."""
+    for part in parts(network):
+        if part.tensor.dim() in (2, 4) and part.kind not in ("dense", "grouped", "stacked"):
+            raise Refused(
+                f"parameter {part.name} of {type(part.owner).__name__} has the shape {tuple(part.tensor.shape)} of a matrix or kernel, but "
+                "is none that maps inputs to outputs; AGD is defined for linear layers and convolutions alone"
+            )
+
+
 def _check(tensors: Sequence[Tensor], names: list[str] | None, first: int = 0) -> None:
+    require_shapes(tensors)
     for index, tensor in enumerate(tensors):
-        if isinstance(tensor, UninitializedParameter):
-            raise Refused(f"parameter {first + index} of a lazy layer has no shape yet; pass one batch through the network first")
         if tensor.dim() in (2, 4) and tensor.numel() > 0 and tensor.is_floating_point():
             continue
         name = f" ({names[index]})" if names else ""

@@ -40,6 +40,7 @@ from agd_bench.errors import Refused
 from agd_bench.optim.agd import AGD, Layout, scale
 from agd_bench.optim.layers import KINDS, Part, parts
 from agd_bench.optim.orthogonal import semi_orthogonal
+from agd_bench.optim.requirements import require_shapes
 
 VECTOR_SHARE = 0.1
 """What a vector counts, relative to a layer."""
@@ -96,21 +97,20 @@ def _known(network: nn.Module) -> list[Part]:
     Raises:
         Refused: a parameter of no known kind, or an embedding with sparse gradients.
     """
+    require_shapes(network.parameters())
     found = list(parts(network))
     for part in found:
         fault = _fault(part.tensor, part.kind, part.blocks)
         if getattr(part.owner, "sparse", False) and part.kind == "embedding":
             fault = "its gradients are sparse, which AGD cannot read; build the embedding with sparse=False"
         if fault:
-            shape = "" if part.kind == "lazy" else f" has shape {tuple(part.tensor.shape)} and type {part.tensor.dtype}"
-            raise Refused(f"parameter {part.name} of {type(part.owner).__name__}{shape}: {fault}")
+            what = f"parameter {part.name} of {type(part.owner).__name__}"
+            raise Refused(f"{what} has shape {tuple(part.tensor.shape)} and type {part.tensor.dtype}: {fault}")
     return found
 
 
 def _fault(tensor: Tensor, kind: str, blocks: int) -> str:
     """Why a tensor cannot be trained as that kind; empty if it can."""
-    if kind == "lazy":
-        return "a lazy layer has no shape yet; pass one batch through the network first"
     if kind == "transposed":
         return "AGD has no rule for kernels of transposed convolutions; leave that layer out"
     if kind not in KINDS:

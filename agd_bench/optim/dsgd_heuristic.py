@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from agd_bench.errors import InputError, Refused
 from agd_bench.optim.dualities import exponent
 from agd_bench.optim.greedy import Block, GreedyDescent
+from agd_bench.optim.requirements import require_shapes
 from agd_bench.optim.smoothness import Loss, loss_named, with_ones
 
 Movable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -53,6 +54,7 @@ class HeuristicDSGD(GreedyDescent):
             Refused: a parameter of another kind of layer.
             InputError: q or step size is out of range, or no such loss.
         """
+        require_shapes(network.parameters())
         layers = _layers(network)
         super().__init__([Block(name, layer) for name, layer in layers.items()], q, step_size)
         self.loss = loss

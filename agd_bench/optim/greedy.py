@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from agd_bench.errors import InputError
 from agd_bench.optim.dualities import exponent, steepest
-from agd_bench.optim.gradients import require_dense
+from agd_bench.optim.requirements import require_dense
 
 SUMS = ("promised_decrease", "compared_steps", "compared_promise", "compared_decrease", "shortfalls")
 """What is added up between two readings."""
@@ -125,7 +125,7 @@ class GreedyDescent(Optimizer, ABC):
         own = [parameter for block in self.blocks for parameter in block.parameters]
         given = self.param_groups[0]["params"]
         if len(own) != len(given) or any(one is not other for one, other in zip(own, given, strict=True)):
-            raise InputError("a parameter of this optimizer was replaced, and it trains the network that it was built from; build another one")
+            raise InputError("a parameter was replaced, and this optimizer trains the network that it was built from; build another one")
 
     @abstractmethod
     def moduli(self) -> Tensor:

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.parameter import UninitializedParameter
 
 KINDS = ("dense", "grouped", "stacked", "embedding", "vector")
-"""Kinds of parameters that `AGDAllLayers` has a rule for; `parts` tells "transposed", "lazy" and "unknown" ones too."""
+"""Kinds of parameters that `AGDAllLayers` has a rule for; `parts` tells "transposed" and "unknown" ones too."""
 
 _NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
@@ -34,7 +33,7 @@ class Part:
         name: dotted, as `named_parameters` gives it.
         tensor: itself.
         owner: the module that holds it.
-        kind: one of `KINDS`, or why there is none: "transposed", "lazy" or "unknown".
+        kind: one of `KINDS`, or "transposed" or "unknown".
         blocks: matrices, groups or vectors side by side along the first dimension.
         start: what a vector starts as; None for one that stays as its module made it, and for other kinds.
         padding: the row of an embedding that stays 0; None without one.
@@ -60,8 +59,6 @@ def parts(network: nn.Module) -> Iterator[Part]:
 
 
 def _part(name: str, local: str, tensor: Tensor, module: nn.Module) -> Part:
-    if isinstance(tensor, UninitializedParameter):
-        return Part(name, tensor, module, "lazy")
     if isinstance(module, nn.LayerNorm | nn.RMSNorm) or tensor.dim() <= 1:  # a LayerNorm's shape may have several dimensions
         return Part(name, tensor, module, "vector", blocks_of(module, local), start=_start(module, local))
     if isinstance(module, _TABLES):

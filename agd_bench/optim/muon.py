@@ -25,8 +25,8 @@ from torch.optim import Optimizer
 from torch.optim._muon import DEFAULT_A, DEFAULT_B, DEFAULT_C, DEFAULT_NS_STEPS, EPS, muon
 
 from agd_bench.errors import InputError, Refused
-from agd_bench.optim.gradients import require_dense
 from agd_bench.optim.layers import Part, parts
+from agd_bench.optim.requirements import require_dense, require_shapes
 
 ITERATION: dict[str, Any] = {"ns_coefficients": (DEFAULT_A, DEFAULT_B, DEFAULT_C), "ns_steps": DEFAULT_NS_STEPS, "eps": EPS}
 """The Newton-Schulz iteration, as torch sets it."""
@@ -65,12 +65,13 @@ class Muon(Optimizer):
         weight_decay: of both: share by which a weight shrinks per step and unit of learning rate, at least 0.
 
     Raises:
-        Refused: a network without hidden matrices.
+        Refused: a network without hidden matrices, or with lazy layers.
     """
 
     def __init__(
         self, network: nn.Module, lr: float = 0.02, adamw_lr: float = 3e-4, momentum: float = 0.95, weight_decay: float = 0.01
     ) -> None:
+        require_shapes(network.parameters())
         hidden = hidden_matrices(network)
         if not hidden:
             raise Refused("the network has no matrix or kernel between its first layer and its last, and Muon is for hidden layers")

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from agd_bench.errors import InputError
-from agd_bench.optim.gradients import require_dense
+from agd_bench.optim.requirements import require_dense
 
 
 class NadamW(torch.optim.Optimizer):

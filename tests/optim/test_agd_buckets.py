@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agd_bench.optim.agd import AGD, scale
-from tests.optim.agd_reference import reference_summary
+from tests.optim.agd_vectors import reference_summary
 
 
 def given(*drawn: tuple[int, ...]) -> list[Tensor]:

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from agd_bench.optim.agd import AGD, HISTORY
+from agd_bench.optim.agd_reference import update_weights
 from agd_bench.optim.all_layers import AGDAllLayers
 from agd_bench.training.profiles import apply_profile
 from search_spaces import nas_bench_201
-from tests.optim.agd_reference import Operations, random_parameters, reference_step, reference_summary, weights
+from tests.optim.agd_vectors import Operations, random_parameters, reference_summary, weights
 
 
 def test_summaries_over_steps() -> None:
@@ -28,7 +29,7 @@ def test_summaries_over_steps() -> None:
             parameter.grad = size * torch.ones_like(parameter)
             twin.grad = parameter.grad
         summaries.append(reference_summary(twins))
-        etas.append(reference_step(twins))
+        etas.append(update_weights(twins))
         optimizer.step()
     read = optimizer.diagnostics()
     for name, values in (("eta", etas), ("gradient_summary", summaries)):

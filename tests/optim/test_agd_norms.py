@@ -17,7 +17,7 @@ from torch import Tensor
 from agd_bench.errors import Refused
 from agd_bench.optim.agd import AGD, scale
 from agd_bench.optim.matrix_norms import NORMS
-from tests.optim.agd_reference import (
+from tests.optim.agd_vectors import (
     RELATIVE,
     VECTORS,
     fill,

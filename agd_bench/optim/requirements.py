@@ -1,4 +1,4 @@
-"""Which gradients our optimizers can read."""
+"""What our optimizers require of parameters and gradients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.parameter import UninitializedParameter
 
 from agd_bench.errors import Refused
 
@@ -32,3 +34,13 @@ def require_dense(groups: Iterable[dict[str, Any]], optimizer: str) -> None:
                     "build embeddings with sparse=False"
                 )
         first += len(group["params"])
+
+
+def require_shapes(parameters: Iterable[Tensor]) -> None:
+    """Refuse the parameters of lazy layers, which have no shape before the first pass.
+
+    Raises:
+        Refused: there is one.
+    """
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
+        raise Refused("a lazy layer's parameters have no shape yet; pass one batch through the network before you build the optimizer")

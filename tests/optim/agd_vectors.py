@@ -1,4 +1,4 @@
-"""AGD written another way, tap by tap, and the published vectors that it is held against."""
+"""The published trajectories that AGD is held against, and its gradient summary written tap by tap."""
 
 from __future__ import annotations
 
@@ -84,17 +84,6 @@ def reference_taps(tensor: Tensor) -> list[Tensor]:
     if tensor.dim() == 2:
         return [tensor]
     return [tensor[:, :, i, j] for i in range(tensor.shape[2]) for j in range(tensor.shape[3])]
-
-
-@torch.no_grad()
-def reference_step(parameters: list[Tensor], gain: float = 1.0) -> float:
-    """One step of AGD, loop by loop; returns the learning rate."""
-    eta = math.log((1 + math.sqrt(1 + 4 * reference_summary(parameters))) / 2)
-    for parameter in parameters:
-        for tap, slope in zip(reference_taps(parameter), reference_taps(gradient(parameter)), strict=True):
-            if float(slope.norm()) > 0:
-                tap -= (gain * eta / len(parameters) * reference_scale(parameter) * slope / slope.norm()).to(tap.dtype)
-    return eta
 
 
 Row = tuple[int, float, float | None, float | None]
