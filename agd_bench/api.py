@@ -158,7 +158,7 @@ def run(
     time_limit_seconds: float | None = None,
     part: str | None = None,
     start_from: Sequence[Path | str] = (),
-    pack: bool = False,
+    share_gpus: bool = False,
     timed: int | None = None,
     in_flight: int = 1,
 ) -> Results:
@@ -178,7 +178,7 @@ def run(
         time_limit_seconds: from now; what is not done by then is left to the next call.
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs whose results are merged into this run first.
-        pack: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
+        share_gpus: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
         timed: architectures of each comparison whose first trials have a shared GPU to themselves, so that their seconds compare;
             default: 4.
         in_flight: trials that each worker trains at a time, at most, each with a stream and a graph of its own; how many, is measured.
@@ -215,7 +215,7 @@ def run(
         store_url=store_url,
         stop_at=stop_at,
         part=own,
-        pack=pack,
+        share_gpus=share_gpus,
         timed=TIMED_ARCHITECTURES if timed is None else timed,
         in_flight=in_flight,
     )

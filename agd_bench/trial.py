@@ -211,12 +211,7 @@ def _restore(fit: loop.Fit, state: dict[str, Any]) -> list[CurvePoint]:
 
 
 class Attempt:
-    """One execution of a trial, which gathers what it measures so that an early end keeps what there is.
-
-    Attributes:
-        replicas: trials that it shares its kernels with, itself included.
-        charged: its share of the seconds of a pack; null: all seconds since it began are its own.
-    """
+    """One execution of a trial, which gathers what it measures so that an early end keeps what there is."""
 
     fit: loop.Fit
     splits: Splits
@@ -229,8 +224,6 @@ class Attempt:
         self.curve: list[CurvePoint] = []
         self.measured: dict[str, Any] = {}
         self.training_flops = 0
-        self.replicas = 1
-        self.charged: float | None = None
         self._eager_reason = ""
         self._saved = time.monotonic()
 
@@ -338,8 +331,8 @@ class Attempt:
     def _labels(self) -> dict[str, str]:
         """What belongs beside every number: the arithmetic, and the algorithm's tier and whether it guarantees descent."""
         algorithm = self.workplace.load("algorithms", self.trial.algorithm)
-        arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last", "replicas": str(self.replicas)}
-        arithmetic["exclusive"] = "yes" if self.workplace.exclusive and self.replicas == 1 else "no"
+        arithmetic = {"precision": self.trial.precision, "memory_format": "channels_last"}
+        arithmetic["exclusive"] = "yes" if self.workplace.exclusive else "no"
         if self._in_company:
             alone = hasattr(self, "fit") and self.fit.seeded
             arithmetic["in_flight"] = "one at a time: it draws random numbers in training" if alone else str(self.workplace.in_flight)
@@ -357,7 +350,6 @@ class Attempt:
         if capture is not None and capture.replays:
             return {"step": "graph"}
         reason = self._eager_reason if capture is None else capture.reason or "fewer steps than warm up"
-        reason = "it shares the kernels of a pack" if self.replicas > 1 else reason
         return {"step": "eager"} | ({"eager_because": reason} if self.device.type == "cuda" and reason else {})
 
     def result(self, status: str, reason: str, joules: float | None) -> TrialResult:
@@ -380,7 +372,7 @@ class Attempt:
                 "reason": reason,
                 **ended,
                 **self.measured,
-                "total_seconds": time.perf_counter() - self.begun if self.charged is None else self.charged,
+                "total_seconds": time.perf_counter() - self.begun,
                 "flops": self.training_flops * len(self.curve) if "forward_flops" in self.measured else None,
                 "peak_memory_bytes": None if self._in_company else cost.peak_memory_bytes(self.device),
                 "energy_joules": joules,

@@ -56,6 +56,11 @@ def test_a_sweep_survives_json() -> None:
     assert parse_sweep(sweep.model_dump_json(), "s.json") == sweep
 
 
+def test_a_sweep_of_version_0_1_loads() -> None:
+    """Every run and leaderboard of 0.1 holds `replicas = 1`."""
+    assert parse_sweep(SWEEP, "s.toml") == parse_sweep(SWEEP.replace("seeds = 2", "seeds = 2\nreplicas = 1"), "s.toml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -65,6 +70,7 @@ def test_a_sweep_survives_json() -> None:
         ('name = "digits"', 'name = "digits"\nshare = 1.5', "datasets.0.share: Input should be less than or equal to 1"),
         ("seeds = 2", "seeds = [1, 1]", "must be distinct"),
         ("seeds = 2", "seeds = 0", "at least one"),
+        ("seeds = 2", "replicas = 3", "replicas was removed in 0.2; delete the line"),
         ('name = "agd"', 'name = "agd"\n[[algorithms]]\nname = "agd"', "agd stands there twice"),
         ("seeds = 2", 'baseline = "sgd"', "'sgd' is none of the algorithms (agd)"),
         ('name = "agd"', 'name = "../agd"', "algorithms.0.name"),

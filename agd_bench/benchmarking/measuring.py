@@ -104,7 +104,7 @@ class Benchmark:
         """
         rows = self.ladder.set_index("rung")
         ways = [rung for rung in ladder(torch.device(self.machine["device_type"])) if rung.on_ladder and rung.optimizer == "sgd"]
-        one = [rung.name for rung in ways if not rung.packed and rung.in_flight == 1][-1]
+        one = [rung.name for rung in ways if not rung.per_core and rung.in_flight == 1][-1]
         if self.disturbed:
             seconds = rows["step_seconds"]
             return float(seconds[BARE] / seconds[one]), float(seconds[BARE] / seconds[ways[-1].name])
@@ -136,7 +136,7 @@ def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambd
     middle = architectures[sample.chosen[len(sample.chosen) // 2]]
     rungs = ladder(device)
     effort = effort.within_budget(len(rungs)) if device.type == "cuda" else effort
-    with crew(device.type, any(rung.packed for rung in rungs)) as workers:
+    with crew(device.type, any(rung.per_core for rung in rungs)) as workers:
         table, parts = _climb(workers, rungs, size, effort, middle, tell)
         workers.clear()
         ends = [rungs[0], rungs[-1]]
@@ -172,7 +172,7 @@ def _climb(
     for rung in rungs:
         tell(f"building: {rung.name}")
         starts[rung.name] = _begin(workers, rung, size, architecture)
-        if not rung.packed and any(other.packed for other in rungs):
+        if not rung.per_core and any(other.per_core for other in rungs):
             workers.ask(rung, "begin", rung, size, architecture, alone=True)
     rounds = []
     for number in range(effort.rounds):
@@ -208,10 +208,10 @@ def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_se
     single = workers.ask(rung, "train", rung.name, window_seconds, True, alone=True)[0]
     checked = workers.ask(rung, "evaluate", rung.name, window_seconds / 3, True, alone=True)[0]
     seconds, _ = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
-    # The processes of a packed rung share the cores, and so the time in which they build.
-    own_start = start_seconds * (usable_cores() if rung.packed else 1)
+    # The processes of a per_core rung share the cores, and so the time in which they build.
+    own_start = start_seconds * (usable_cores() if rung.per_core else 1)
     cpu_seconds, evaluation = _seconds_of(size, single.images / single.cpu_seconds, checked.images / checked.cpu_seconds, own_start)
-    threads = 1 if rung.packed else usable_cores()
+    threads = 1 if rung.per_core else usable_cores()
     by_cpu = workers.device_type == "cpu"
     return {
         "images_per_second": _rate(trained),
@@ -269,7 +269,7 @@ def _survey(workers: Crew, ends: list[Rung], size: Size, effort: Effort, chosen:
         tell(f"architecture {number} of {len(chosen)}")
         starts = {rung.name: _begin(workers, rung, size, architecture) for rung in ends}
         for rung in ends:
-            if not rung.packed:
+            if not rung.per_core:
                 workers.ask(rung, "begin", rung, size, architecture, alone=True)
         for turn in range(effort.passes):
             for rung in ends[:: -1 if turn % 2 else 1]:

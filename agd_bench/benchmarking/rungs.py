@@ -51,7 +51,7 @@ class Rung:
         layout: of images and kernels in memory.
         precision: of forward and backward.
         optimizer: torch's fused SGD with momentum; AGD as this package steps it; or AGD tap by tap.
-        packed: one thread a process and as many processes as cores, instead of one process with all threads.
+        per_core: one thread a process and as many processes as cores, instead of one process with all threads.
         captured: whether a step is one CUDA graph.
         in_flight: trainings at a time in one process, in threads.
         on_ladder: whether it builds on the rung before, or stands beside the plain way for comparison.
@@ -62,7 +62,7 @@ class Rung:
     layout: Literal["contiguous", "channels-last"] = "contiguous"
     precision: Precision = "float32"
     optimizer: Literal["sgd", "agd", "plain-agd"] = "sgd"
-    packed: bool = False
+    per_core: bool = False
     captured: bool = False
     in_flight: int = 1
     on_ladder: bool = True
@@ -82,6 +82,6 @@ def ladder(device: torch.device) -> tuple[Rung, ...]:
         rungs.append(replace(rungs[-1], name="+ whole step as a CUDA graph", captured=True))
         rungs.append(replace(rungs[-1], name=f"+ {IN_FLIGHT} in flight", in_flight=IN_FLIGHT))
     if device.type == "cpu" and usable_cores() > 1:
-        rungs.append(replace(rungs[-1], name="+ one thread a training, a training a core", packed=True))
+        rungs.append(replace(rungs[-1], name="+ one thread a training, a training a core", per_core=True))
     rungs.append(replace(rungs[-1], name="+ AGD instead of SGD", optimizer="agd"))
     return tuple(rungs)

@@ -66,18 +66,18 @@ def _serve(calls: Connection, device_type: str, threads: int, seed: int) -> None
 class Crew:
     """The processes of a benchmark."""
 
-    def __init__(self, device_type: str, packed: bool) -> None:
+    def __init__(self, device_type: str, per_core: bool) -> None:
         """Start them.
 
         Args:
             device_type: `cpu` or `cuda`.
-            packed: whether there are processes of one thread besides the one with all.
+            per_core: whether there are processes of one thread besides the one with all.
         """
         self.device_type = device_type
         context = multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
-        for number in range(1 + (usable_cores() if packed else 0)):
+        for number in range(1 + (usable_cores() if per_core else 0)):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, device_type, 1 if number else usable_cores(), number), daemon=True)
             process.start()
@@ -97,7 +97,7 @@ class Crew:
         Raises:
             ExecutorError: a process ended or an error came up in it.
         """
-        pipes = self._pipes[1:] if rung.packed or (alone and len(self._pipes) > 1) else self._pipes[:1]
+        pipes = self._pipes[1:] if rung.per_core or (alone and len(self._pipes) > 1) else self._pipes[:1]
         return _answers(pipes[:1] if alone else pipes, method, arguments)
 
     def clear(self) -> None:
@@ -127,9 +127,9 @@ def _answers(pipes: Sequence[Connection], method: str, arguments: tuple[Any, ...
 
 
 @contextmanager
-def crew(device_type: str, packed: bool) -> Iterator[Crew]:
+def crew(device_type: str, per_core: bool) -> Iterator[Crew]:
     """A crew that ends with the `with`."""
-    made = Crew(device_type, packed)
+    made = Crew(device_type, per_core)
     try:
         yield made
     finally:

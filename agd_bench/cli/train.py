@@ -58,13 +58,13 @@ def run(
         list[str] | None,
         typer.Option("--from", metavar="RUN", help="Reuse results from this run or leaderboard; train only the rest. Repeatable."),
     ] = None,
-    pack: Annotated[
-        bool, typer.Option("--pack", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
+    share_gpus: Annotated[
+        bool, typer.Option("--share-gpus", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
     ] = False,
     timed: Annotated[
         int | None,
         typer.Option(
-            "--timed", min=0, help="With --pack or --in-flight: architectures whose first trials have the GPU to themselves. Default: 4."
+            "--timed", min=0, help="Architectures that get a GPU to themselves first, with --share-gpus or --in-flight. Default: 4."
         ),
     ] = None,
     in_flight: Annotated[
@@ -110,7 +110,7 @@ def run(
                 observer=display,
                 time_limit_seconds=seconds_of(time_limit) if time_limit else None,
                 part=part,
-                pack=pack,
+                share_gpus=share_gpus,
                 timed=timed,
                 in_flight=in_flight,
                 start_from=[locate_run(one) for one in start_from or ()],

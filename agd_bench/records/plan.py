@@ -72,14 +72,6 @@ class Trial(Record):
         return digest(self.model_dump(exclude=skipped))
 
     @property
-    def kin(self) -> tuple[object, ...]:
-        """Equal for trials that may train in one pack: everything is, but seed, hyperparameters and what they are for."""
-        options = tuple(sorted(self.search_space_options.items()))
-        data = (self.dataset, self.dataset_share, self.augment)
-        training = (self.algorithm, self.loss, self.profile, self.precision, self.epochs, self.batch_size)
-        return (self.search_space, options, self.architecture, *data, *training)
-
-    @property
     def settings(self) -> Scalars:
         """The hyperparameters that `build` gets: the sweep's and, over them, the tuner's."""
         return {**self.hyperparameters, **(self.proposal or {})}

@@ -222,9 +222,6 @@ class Sweep(Record):
         profiles: which parameters the networks have (DESIGN, fair comparison 1).
         precision: arithmetic of forward and backward; never different between the algorithms of one comparison. `auto`: the fastest that
             the machine that begins the run has instructions for, which then holds for the whole run, wherever it goes on.
-        replicas: trials of one architecture, data set and algorithm that may train in one set of kernels, seeds above all: a pack, where a
-            short trial of it shows that it computes the same, to rounding, and pays (networks of linear layers). Their seconds are shared,
-            and each says how many they were. 1: none.
         baseline: label of the algorithm that the others are compared with; default: the first one listed.
         max_attempts: executions a trial may have when workers, nodes or drivers are lost.
         deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
@@ -246,7 +243,6 @@ class Sweep(Record):
     adaptive_seeds: AdaptiveSeeds | None = None
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
     precision: WantedPrecision = "float32"
-    replicas: Annotated[int, Field(ge=1, le=16)] = 1
     baseline: str = ""
     max_attempts: Annotated[int, Field(ge=1)] = 3
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -267,6 +263,7 @@ class Sweep(Record):
         """The short forms written out: `seeds = "adaptive"`, and one entry per tuning scope."""
         if not isinstance(data, dict):
             return data
+        data = _without_replicas(data)
         if data.get("seeds") == "adaptive":
             rule = data.get("adaptive_seeds") or {}
             most = rule.get("most", AdaptiveSeeds().most) if isinstance(rule, dict) else getattr(rule, "most", None)
@@ -307,6 +304,13 @@ class Sweep(Record):
     def baseline_label(self) -> str:
         """Label of the algorithm that the others are compared with."""
         return self.baseline or self.algorithms[0].label
+
+
+def _without_replicas(data: dict[str, Any]) -> dict[str, Any]:
+    """A sweep of version 0.1, which stored `replicas = 1` in every run and leaderboard."""
+    if data.get("replicas", 1) != 1:
+        raise ValueError(f"replicas = {data['replicas']!r}: replicas was removed in 0.2; delete the line")
+    return {key: value for key, value in data.items() if key != "replicas"}
 
 
 def _by_scope(given: Any) -> list[Any]:

@@ -193,7 +193,7 @@ def lanes(comparison: Comparison) -> Iterator[Shown]:
         "each lane compares on its own, and FLOPs compare throughout."
     )
     columns = (
-        Column("Lane", "timing: the device was its own; packed: it was shared", numeric=False),
+        Column("Lane", "timing: the device was its own; shared: other trials ran on it too", numeric=False),
         Column("Algorithm", "label in the sweep", numeric=False),
         Column("Trials", "final ones that were done in the lane"),
         Column("Cases", "architecture and seed that every algorithm has done in the lane"),

@@ -10,7 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from agd_bench.errors import AgdBenchError, ExecutorError
@@ -160,7 +160,7 @@ class Run:
                     if self._sharing.is_timed(trial, device) and self._at_work(device):
                         self._held.append(trial)
                     else:
-                        sendings.append((worker, self._start_pack(trial, worker)))
+                        sendings.append((worker, self._start(trial, worker)))
                     break
             if self._alone:
                 return sendings + self._assign_alone()
@@ -216,26 +216,18 @@ class Run:
             return left > 0
         return left >= typical
 
-    def _start_pack(self, trial: Trial, worker: str) -> Task:
-        """An attempt, with those that may share a pack with it; what was begun before, or shares its device already, is begun alone."""
-        alone = self._queue.standings[trial.id].attempts or self._executor.device_of(worker).slots > 1
-        others = [] if alone else self._queue.take_kin(trial, self._plan.sweep.replicas - 1)
-        size = 1 + len(others)
-        first, *companions = (self._start(one, worker, size) for one in (trial, *others))
-        return replace(first, companions=tuple(companions))
-
-    def _start(self, trial: Trial, worker: str, pack: int = 1) -> Task:
+    def _start(self, trial: Trial, worker: str) -> Task:
         standing = self._queue.standings[trial.id]
         device = self._executor.device_of(worker)
         number = self._sharing.number(device)
-        attempt, sharers = standing.attempts + 1, pack * number  # each of them may take so many times as long as alone
-        deadline = sharers * self._deadlines.seconds(trial)
+        attempt = standing.attempts + 1
+        deadline = number * self._deadlines.seconds(trial)  # each that shares the device may take so many times as long as alone
         self._store.start(trial, attempt, worker, deadline)
         self._queue.standings[trial.id] = standing._replace(attempts=attempt)
         full = len(self._at_work(device)) + 1 >= number
         exclusive = device.slots > 1 and (number == 1 or self._sharing.is_timed(trial, device) or standing.out_of_memory > 0)
         judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts have it easier than their number says
-        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, device, judged, exclusive, sharers)
+        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, device, judged, exclusive, number)
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
         return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)

@@ -2,7 +2,7 @@
 
 There are two lanes. In the timing lane an attempt has the device to itself: the trials of the first architectures, from the
 first seed, of every algorithm, so that their seconds compare; the memory that they need at most says how many fit. In the
-packed lane the number doubles while the work done in a second rises. Which lane an attempt ran in stands in its provenance (`exclusive`).
+shared lane the number doubles while the work done in a second rises. Which lane an attempt ran in stands in its provenance (`exclusive`).
 
 Nothing here knows a GPU: what is known of a device is told by the executor, and what is learnt comes from results.
 """

@@ -190,8 +190,6 @@ class Queue:
         self._totals = dict.fromkeys(self._labels, 0)
         self._begun = dict.fromkeys(self._labels, 0)
         self._ready: dict[str, list[tuple[int, Trial]]] = {label: [] for label in self._labels}
-        self._waiting: set[str] = set()
-        self._kin: dict[tuple[object, ...], dict[str, Trial]] | None = {} if plan.sweep.replicas > 1 else None
         self._walks: dict[str, _Walk] = {}
         for trial in plan.all_trials:
             ended = self.standings[trial.id].status in TERMINAL
@@ -214,9 +212,6 @@ class Queue:
     def _add(self, trials: Iterator[Trial] | Sequence[Trial]) -> None:
         for trial in trials:
             heapq.heappush(self._ready[trial.algorithm_label], (self._positions[trial.id], trial))
-            self._waiting.add(trial.id)
-            if self._kin is not None and self.standings[trial.id].attempts == 0:
-                self._kin.setdefault(trial.kin, {})[trial.id] = trial
 
     def _release(self, trials: Sequence[Trial]) -> None:
         """Finals that may be sent, or will be once their study chose for them."""
@@ -256,32 +251,13 @@ class Queue:
 
     def take(self) -> Trial | None:
         """The next trial to be sent, no longer in the queue; null: nothing is ready now."""
-        for ready in self._ready.values():
-            while ready and ready[0][1].id not in self._waiting:
-                heapq.heappop(ready)  # it went with its kin
         waiting = [label for label in self._labels if self._ready[label]]
         if not waiting:
             return None
         label = min(waiting, key=lambda label: self._begun[label] / self._totals[label])
         trial = heapq.heappop(self._ready[label])[1]
-        self._remove(trial)
+        self._begun[label] += 1
         return trial
-
-    def _remove(self, trial: Trial) -> None:
-        self._begun[trial.algorithm_label] += 1
-        self._waiting.discard(trial.id)
-        if self._kin is not None:
-            self._kin.get(trial.kin, {}).pop(trial.id, None)
-
-    def take_kin(self, trial: Trial, most: int) -> list[Trial]:
-        """Further trials that may share a pack with one that was taken, never begun before and no longer in the queue; at most so many."""
-        if self._kin is None or trial.diagnostics:
-            return []
-        alike = [one for one in self._kin.get(trial.kin, {}).values() if one.algorithm_label == trial.algorithm_label]
-        taken = sorted(alike, key=lambda one: self._positions[one.id])[:most]
-        for one in taken:
-            self._remove(one)
-        return taken
 
     def put_back(self, trial: Trial) -> None:
         """A trial that was taken and came to nothing: it is ready again, before others of its algorithm."""

@@ -97,19 +97,19 @@ def _executor(
     num_workers: int | None,
     gpus_per_trial: float | None,
     ray_address: str | None,
-    pack: bool,
+    share_gpus: bool,
     in_flight: int,
 ) -> Iterator[Executor]:
     executor: Executor
     if name == "in-process":
-        if pack:
-            raise InputError("packing needs a process for each trial; use the executor 'ray'")
+        if share_gpus:
+            raise InputError("--share-gpus needs a process for each trial; use the executor 'ray'")
         alone = InProcessExecutor(replace(workplace, exclusive=True), run_trial) if in_flight == 1 else None
         executor = alone or ThreadExecutor(workplace, in_flight, run_trial)
     elif name == "ray":
         from agd_bench.scheduling.executors.ray_pool import RayExecutor
 
-        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", pack, in_flight)
+        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", share_gpus, in_flight)
     else:
         raise InputError(f"executor {name!r}: allowed are 'ray' and 'in-process'")
     try:
@@ -134,7 +134,7 @@ def run(
     grace_seconds: float = GRACE_SECONDS,
     stop_at: float | None = None,
     part: Part | None = None,
-    pack: bool = False,
+    share_gpus: bool = False,
     timed: int = TIMED_ARCHITECTURES,
     in_flight: int = 1,
 ) -> Path:
@@ -157,7 +157,7 @@ def run(
         stop_at: `time.monotonic()` at which the run ends cleanly, whatever is left; the in-process executor overruns it by what is left
             of its trial. Null: no limit.
         part: which part of the plan to do; the store keeps all of it. Null: all.
-        pack: with Ray, let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
+        share_gpus: with Ray, let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
         timed: architectures of each comparison whose trials from the first seed have a shared GPU to themselves, for their seconds.
         in_flight: trials that each worker trains at a time, in threads, at most; as many as measured memory and throughput allow.
 
@@ -182,6 +182,6 @@ def run(
                 observer(None, Meter(own, standings).snapshot(1))
             return out
         fetch_datasets(own, workplace)
-        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address, pack, in_flight) as pool:
+        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address, share_gpus, in_flight) as pool:
             Run(own, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds, stop_at, timed).drive()
     return out

@@ -44,7 +44,7 @@ def _described(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     """`value` as JSON; its tensors are put into `tensors`. Containers become {kind: items}, so that keys keep their type."""
     if isinstance(value, Tensor):
         order = sorted(range(value.dim()), key=value.stride, reverse=True)
-        # A copy of its own: safetensors refuses tensors that share memory, as the replicas of a pack do.
+        # A copy of its own: safetensors refuses tensors that share memory.
         tensors[place] = value.detach().permute(order).contiguous().cpu().clone()
         return {"tensor": place, "order": order}
     if isinstance(value, dict):

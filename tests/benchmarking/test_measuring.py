@@ -20,7 +20,7 @@ SMALL = Size(image_size=8, channels=2, cells=1, batch_size=64)
 
 
 @contextmanager
-def one_process(device_type: str, packed: bool) -> Iterator[Any]:
+def one_process(device_type: str, per_core: bool) -> Iterator[Any]:
     """A crew of this process alone, which saves the start of others."""
     station = Station(torch.device(device_type), 0)
 
@@ -78,7 +78,7 @@ def test_a_gpu_is_asked_for_ten_minutes_at_most() -> None:
 def test_processes_answer_and_report_what_went_wrong() -> None:
     """A real process keeps its threads, trains, says what failed in it, and is missed when it is gone."""
     rung = ladder(CPU)[3]
-    with crew("cpu", packed=False) as workers:
+    with crew("cpu", per_core=False) as workers:
         assert isinstance(workers, Crew)
         assert workers.ask(rung, "begin", rung, SMALL, "|skip_connect~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")[0] > 0
         (window,) = workers.ask(rung, "train", rung.name, 0.01)

@@ -52,10 +52,10 @@ def test_the_ladder_changes_one_thing_a_rung() -> None:
     """Each rung differs from the one before it on the ladder in one field besides its name; the last has everything."""
     rungs = [rung for rung in ladder(CPU) if rung.on_ladder]
     for before, rung in itertools.pairwise(rungs):
-        fields = ("data", "layout", "precision", "optimizer", "packed", "captured", "in_flight")
+        fields = ("data", "layout", "precision", "optimizer", "per_core", "captured", "in_flight")
         assert sum(getattr(before, field) != getattr(rung, field) for field in fields) == 1
     assert (rungs[-1].data, rungs[-1].layout, rungs[-1].optimizer) == ("resident", "channels-last", "agd")
-    assert (rungs[0].data, rungs[0].layout, rungs[0].precision, rungs[0].packed) == ("loader", "contiguous", "float32", False)
+    assert (rungs[0].data, rungs[0].layout, rungs[0].precision, rungs[0].per_core) == ("loader", "contiguous", "float32", False)
 
 
 @pytest.mark.usefixtures("quickly")

@@ -35,7 +35,7 @@ PROVENANCE = {
     "code_revision": "0123456789abcdef0123456789abcdef01234567",
     "device": "NVIDIA H200",
     "device_type": "cuda",
-    **{"exclusive": "no", "memory_format": "channels_last", "precision": "bfloat16", "replicas": "1", "system": "Linux x86_64"},
+    **{"exclusive": "no", "memory_format": "channels_last", "precision": "bfloat16", "system": "Linux x86_64"},
     **{"threads": "1", "tier": "self-tuning", "descent_guarantee": "no"},
 }
 

@@ -186,7 +186,7 @@ def test_workers_of_a_gpu(num_workers: int | None, cpus: float, gpus: float, thr
     assert workers_per_gpu(num_workers, cpus, gpus, threads) == each
 
 
-def test_packing_in_one_process_is_refused(tmp_path: Path) -> None:
+def test_sharing_gpus_in_one_process_is_refused(tmp_path: Path) -> None:
     """A message instead of a silent single file."""
     with pytest.raises(InputError, match="ray"):
         run(
@@ -196,5 +196,5 @@ def test_packing_in_one_process_is_refused(tmp_path: Path) -> None:
             "in-process",
             run_trial=plans.succeed,
             tuner=plans.HashTuner(),
-            pack=True,
+            share_gpus=True,
         )

@@ -13,7 +13,7 @@ import pandas as pd
 from agd_bench.analysis.scores import GROUP, comparison_groups
 from agd_bench.errors import UnknownNameError
 
-LANES = {"yes": "timing", "no": "packed"}
+LANES = {"yes": "timing", "no": "shared"}
 KEYS = [*GROUP, "algorithm"]
 
 
@@ -25,7 +25,7 @@ def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
         attempts: the table of attempts.
 
     Returns:
-        By the index of `trials`: `timing`, `packed`, `mixed` (some of its attempts in each); missing where none is recorded.
+        By the index of `trials`: `timing`, `shared`, `mixed` (some of its attempts in each); missing where none is recorded.
     """
     texts = attempts["provenance"].dropna()
     stated = _stated(attempts)
@@ -65,7 +65,7 @@ def seconds_by_lane(trials: pd.DataFrame, attempts: pd.DataFrame, baseline: str)
 
     Returns:
         One row per group, lane and algorithm: `search_space`, `dataset`, `profile`, `algorithm`; `lane` (`timing`: the trial had the device
-        to itself; `packed`: it shared it); `trials` (final ones that were done in that lane), `cases` (architecture and seed that every
+        to itself; `shared`: it shared it); `trials` (final ones that were done in that lane), `cases` (architecture and seed that every
         algorithm of the lane has done in it), `seconds_per_trial` (mean over those cases, of the attempt that ended), `seconds_ratio`
         (algorithm / baseline on those cases; below 1: faster; NaN without the baseline in the lane). No rows where a group has one lane.
 

@@ -44,20 +44,13 @@ class Task:
         trial: what to train.
         attempt: its number, from 1.
         seconds_left: until its deadline.
-        companions: attempts at other trials that are to share a pack with this one; they have no companions.
         exclusive: whether it has its device to itself; null: as the executor's workplace says.
     """
 
     trial: Trial
     attempt: int
     seconds_left: float
-    companions: tuple[Task, ...] = ()
     exclusive: bool | None = None
-
-    @property
-    def pack(self) -> tuple[Task, ...]:
-        """This and its companions."""
-        return (self, *self.companions)
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ class Executor(Protocol):
         """What an idle worker computes on."""
 
     def submit(self, worker: str, task: Task) -> None:
-        """Begin an attempt, and those that it shares a pack with, on an idle worker."""
+        """Begin an attempt on an idle worker."""
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Attempts that ended, waiting at most so long for a first one.
@@ -128,37 +121,26 @@ def _portable(error: AgdBenchError) -> AgdBenchError:
     return nearest(str(error))
 
 
-def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> list[Outcome]:
-    """Execute an attempt here, with its companions, and put what comes of each into an outcome.
+def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Outcome:
+    """Execute an attempt here, and put what comes of it into an outcome.
 
     Args:
         task: what to do.
         workplace: where data, plug-ins and checkpoints are.
-        run_trial: what to do each with; null: `agd_bench.trial.run_trial`, or `agd_bench.packing.run_replicas` for several, imported
-            here, where they run.
+        run_trial: what executes it; null: `agd_bench.trial.run_trial`, imported here, where it runs.
     """
     try:
         if task.exclusive is not None:
             workplace = replace(workplace, exclusive=task.exclusive)
-        results = _results(task, workplace, run_trial)
-        return [Outcome(one.trial.id, one.attempt, "result", result) for one, result in zip(task.pack, results, strict=True)]
+        result = (run_trial or import_run_trial())(task.trial, workplace, task.attempt, task.seconds_left)
     except (OutOfMemory, MemoryError) as error:
-        return [Outcome(one.trial.id, one.attempt, "out of memory", message=str(error) or type(error).__name__) for one in task.pack]
+        return Outcome(task.trial.id, task.attempt, "out of memory", message=str(error) or type(error).__name__)
     except AgdBenchError as error:
-        return [Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=_portable(error))]
+        return Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=_portable(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        failed = [TrialResult(trial_id=one.trial.id, status="failed", reason=reason) for one in task.pack]
-        return [Outcome(one.trial.id, one.attempt, "result", result) for one, result in zip(task.pack, failed, strict=True)]
-
-
-def _results(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> list[TrialResult]:
-    if task.companions and run_trial is None:
-        from agd_bench.packing import Member, run_replicas
-
-        return run_replicas([Member(one.trial, one.attempt, one.seconds_left) for one in task.pack], workplace)
-    chosen = run_trial or import_run_trial()
-    return [chosen(one.trial, workplace, one.attempt, one.seconds_left) for one in task.pack]
+        result = TrialResult(trial_id=task.trial.id, status="failed", reason=reason)
+    return Outcome(task.trial.id, task.attempt, "result", result)
 
 
 def limit_threads(threads: int) -> None:
@@ -217,7 +199,7 @@ class InProcessExecutor:
 
     def submit(self, worker: str, task: Task) -> None:
         """Run the attempt, to its end."""
-        self._ended += perform(task, self._workplace, self._run_trial)
+        self._ended.append(perform(task, self._workplace, self._run_trial))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """The attempt that ended, at once."""

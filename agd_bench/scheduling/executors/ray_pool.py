@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 START_SECONDS = 300.0
 """Longest time for a worker to come up: it imports torch, perhaps from a slow shared disk."""
 CONNECT_SECONDS = 5.0
-MOST_PACKED = 16
+MOST_PER_GPU = 16
 """Workers on one GPU at most: each holds a context, and time-slicing more of them brings nothing."""
 START_FAILURES = 3
 """Workers that may die one after the other while coming up, before the pool says that none can."""
@@ -65,8 +65,8 @@ class Worker:
         limit_threads(self._workplace.threads)
         return _versions() | (_gpu() if self._workplace.device == "cuda" else {})
 
-    def perform(self, task: Task) -> list[Outcome]:
-        """Run one attempt, with its companions."""
+    def perform(self, task: Task) -> Outcome:
+        """Run one attempt."""
         limit_threads(self._workplace.threads)
         return perform(task, self._workplace, self._run_trial)
 
@@ -93,7 +93,7 @@ def workers_per_gpu(num_workers: int | None, cpus: float, gpus: float, threads: 
         threads: cores of a trial.
     """
     workers = num_workers or int(cpus // threads)
-    return max(1, min(MOST_PACKED, int(workers // max(1.0, gpus))))
+    return max(1, min(MOST_PER_GPU, int(workers // max(1.0, gpus))))
 
 
 def gpus_and_device(device: str, gpus_per_trial: float | None, available: float) -> tuple[float, str]:
@@ -253,7 +253,7 @@ class RayExecutor:
         num_workers: actors; null: as many as fit.
         gpus_per_trial: share of a GPU for each; null: a whole one where there are some.
         address: `local`, or HOST:PORT of a running head.
-        pack: whether workers share GPUs; how many of them are at work on one is the driver's to say.
+        share_gpus: whether workers share GPUs; how many of them are at work on one is the driver's to say.
         in_flight: attempts that each worker takes at a time, on GPUs alone; how many of them are at work is the driver's to say.
 
     Raises:
@@ -267,7 +267,7 @@ class RayExecutor:
         num_workers: int | None = None,
         gpus_per_trial: float | None = None,
         address: str = "local",
-        pack: bool = False,
+        share_gpus: bool = False,
         in_flight: int = 1,
     ) -> None:
         self._disconnects = connect(address)
@@ -279,13 +279,13 @@ class RayExecutor:
         try:
             resources = self._ray.cluster_resources()
             cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-            if pack and gpus_per_trial is not None:
-                raise ExecutorError("packing measures how many trials share a GPU; leave --gpus-per-trial out, or --pack")
+            if share_gpus and gpus_per_trial is not None:
+                raise ExecutorError("--share-gpus measures how many trials fit on a GPU; give either it or --gpus-per-trial, not both")
             share, device = gpus_and_device(workplace.device, gpus_per_trial, gpus)
             if in_flight > 1 and device != "cuda":
                 raise ExecutorError(f"{in_flight} trials in flight in each worker are for GPUs; on CPUs each core has a worker of its own")
             self._in_flight = in_flight
-            self._sharing = workers_per_gpu(num_workers, cpus, gpus, workplace.threads) if pack and device == "cuda" else 1
+            self._sharing = workers_per_gpu(num_workers, cpus, gpus, workplace.threads) if share_gpus and device == "cuda" else 1
             # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
             self._size = pool_size(num_workers, cpus, gpus, workplace.threads, share)
@@ -370,8 +370,8 @@ class RayExecutor:
             member.gpu = (brought["GPU"], int(brought["memory"])) if "GPU" in brought else None
             return []
         member.task, member.ref = None, None
-        outcomes: list[Outcome] = brought
-        return outcomes
+        outcome: Outcome = brought
+        return [outcome]
 
     def _bury(self, member: _Member, error: Exception) -> list[Outcome]:
         """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
@@ -390,7 +390,7 @@ class RayExecutor:
         starved = isinstance(error, exceptions.OutOfMemoryError)
         reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
         kind: Literal["out of memory", "lost"] = "out of memory" if starved else "lost"
-        return [Outcome(one.trial.id, one.attempt, kind, message=reason) for task in tasks for one in task.pack]
+        return [Outcome(task.trial.id, task.attempt, kind, message=reason) for task in tasks]
 
     def _check_coming(self) -> None:
         late = [member for member in self._members if member.coming is not None and time.monotonic() - member.since > START_SECONDS]
@@ -405,9 +405,8 @@ class RayExecutor:
     def kill(self, trial_id: str) -> None:
         """End the worker that has this trial, and replace it; what else it had is lost."""
         for member in list(self._members):
-            if member.task is not None and trial_id in {one.trial.id for one in member.task.pack}:
-                tasks = [other.task for other in self._beside(member) if other.task is not None]
-                others = [one for task in tasks for one in task.pack if one.trial.id != trial_id]
+            if member.task is not None and member.task.trial.id == trial_id:
+                others = [other.task for other in self._beside(member) if other is not member and other.task is not None]
                 self._orphans += [Outcome(one.trial.id, one.attempt, "lost", message="its worker was ended by force") for one in others]
                 self._remove(member)
                 self._launch()

@@ -38,7 +38,7 @@ class ThreadExecutor:
         self._device = Device("in-process", in_flight, _memory(device.type))
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="trial")
         self._running: set[str] = set()
-        self._ended: queue.Queue[tuple[str, list[Outcome]]] = queue.Queue()
+        self._ended: queue.Queue[tuple[str, Outcome]] = queue.Queue()
 
     @property
     def idle(self) -> list[str]:
@@ -54,25 +54,25 @@ class ThreadExecutor:
         self._running.add(worker)
         self._threads.submit(self._perform, task).add_done_callback(lambda done: self._note(worker, task, done))
 
-    def _perform(self, task: Task) -> list[Outcome]:
+    def _perform(self, task: Task) -> Outcome:
         limit_threads(self._workplace.threads)
         return perform(task, self._workplace, self._run_trial)
 
-    def _note(self, worker: str, task: Task, done: Future[list[Outcome]]) -> None:
+    def _note(self, worker: str, task: Task, done: Future[Outcome]) -> None:
         if done.cancelled():
             return
         error = done.exception()  # `perform` makes outcomes of what trials raise; this is something else
         stop = Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=ExecutorError(str(error)))
-        self._ended.put((worker, done.result() if error is None else [stop]))
+        self._ended.put((worker, done.result() if error is None else stop))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Attempts that ended, waiting at most so long for a first one."""
         ended: list[Outcome] = []
         try:
             while self._running:
-                worker, outcomes = self._ended.get(timeout=0 if ended else seconds)
+                worker, outcome = self._ended.get(timeout=0 if ended else seconds)
                 self._running.discard(worker)
-                ended += outcomes
+                ended.append(outcome)
         except queue.Empty:
             pass
         return ended

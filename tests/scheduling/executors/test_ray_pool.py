@@ -109,13 +109,6 @@ def test_a_poisonous_trial_fails_and_the_rest_is_done(tmp_path: Path, local_ray:
     assert list(results.trials["attempts"]) == [1, 2, 1]
 
 
-def test_a_worker_that_dies_takes_its_pack_along_and_each_is_repeated_alone(tmp_path: Path, local_ray: None) -> None:
-    """A poisonous trial in a pack of three: the others are lost with it once, then done."""
-    results = run_on_ray(tmp_path, plans.plan(architectures=1, seeds=3, rounds=0, max_attempts=2, replicas=3), plans.always_die)
-    assert list(results.trials["status"]) == ["done", "failed", "done"]
-    assert list(results.trials["attempts"]) == [2, 2, 2]
-
-
 def test_a_hung_worker_is_ended_at_the_deadline(tmp_path: Path, local_ray: None) -> None:
     """A worker that sleeps in C and answers to nothing is killed from outside, and its trial repeated."""
     planned = plans.plan(architectures=1, seeds=2, rounds=0, deadline_seconds=0.2)
