@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agd_bench.analysis import charged_cost, kendall_tau, rank_architectures, rank_shift
     from agd_bench.api import build_report, plan, publish_results, read_sweep, run
+    from agd_bench.architecture_forms import convert
     from agd_bench.optim.agd import AGD
     from agd_bench.records import Sweep
     from agd_bench.store import load_results
@@ -23,6 +24,7 @@ _HOMES = {
     "Sweep": "records",
     "build_report": "api",
     "charged_cost": "analysis",
+    "convert": "architecture_forms",
     "kendall_tau": "analysis",
     "load_results": "store",
     "plan": "api",
@@ -38,6 +40,7 @@ __all__ = [
     "Sweep",
     "build_report",
     "charged_cost",
+    "convert",
     "kendall_tau",
     "load_results",
     "plan",

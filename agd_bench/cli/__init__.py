@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Extend": {
         "new": Command(extend.new, "agd-bench new search-space my_space"),
         "check": Command(extend.check, "agd-bench check my_search_spaces/my_space.py"),
+        "convert": Command(extend.convert, "agd-bench convert nas_bench_201 '(2, 0, 0, 1, 1, 4)'"),
         "draw": Command(extend.draw, "agd-bench draw nas_bench_201 --to cells.svg"),
     },
 }

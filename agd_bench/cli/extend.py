@@ -1,4 +1,4 @@
-"""Commands that extend agd-bench: `new`, `check`, `draw`."""
+"""Commands that extend agd-bench: `new`, `check`, `convert`, `draw`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,21 @@ def new(
         commands = [f"agd-bench check {plugin}", f"pytest {test}", f"agd-bench plan {sweep}", f"agd-bench run {sweep}"]
     for command in commands:
         print(f"    {command}")
+
+
+def convert(
+    search_space: Annotated[str, typer.Argument(metavar="SPACE", help="darts, nas_bench_101 or nas_bench_201.")],
+    architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="An architecture in any form, in quotes.")],
+    to: Annotated[str | None, typer.Option("--to", metavar="FORM", help="genotype, spec or naslib. Default: our string.")] = None,
+) -> None:
+    """Convert an architecture between the forms of NAS projects.
+
+    Reads and writes DARTS genotypes, NAS-Bench-101 matrices with operations, NAS-Bench-201 genotypes and NASLib's compact
+    tuples. The conversion is exact in both directions.
+    """
+    from agd_bench.architecture_forms import convert as convert_architecture
+
+    print(convert_architecture(search_space, architecture, to))
 
 
 def draw(
