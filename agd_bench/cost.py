@@ -1,67 +1,175 @@
 """What a trial is charged: floating-point operations, device memory, joules, and on what it ran.
 
-Missing is null, never 0: a CPU has no device memory of its own to report, and energy is only charged where one trial
+Missing is None, never 0: a CPU has no device memory of its own to report, and energy is only charged where one trial
 owns the device.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-FLOPS_CONVENTION = "2 per multiply-add of convolutions and matrix products; normalisation, activations and pooling are not counted"
+from agd_bench.operations import flops_of_operation, is_known
+
+Reading = TypeVar("Reading")
+
+
+def reading(measure: Callable[[], Reading]) -> tuple[Reading | None, str]:
+    """What a measurement gives; None and the reason if it fails, because a measurement must not end the trial that it is of."""
+    try:
+        return measure(), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 class Flops(NamedTuple):
-    """Floating-point operations of one image: of a forward pass, and of a training step (forward and backward)."""
+    """Floating-point operations of one image: 2 per multiply-add of convolutions and matrix products, nothing else.
 
-    forward: int
-    training: int
+    Attributes:
+        forward: of a forward pass in evaluation mode; None: not counted.
+        training_forward: of one in training mode; None: not counted.
+        training: of a training step, forward and backward; None: not counted.
+        reason: why a count is missing; empty where none is.
+    """
+
+    forward: int | None
+    training_forward: int | None
+    training: int | None
+    reason: str = ""
+
+    def of_epoch(self, images: int, refreshed: int) -> int | None:
+        """FLOPs of an epoch of training; None: not counted.
+
+        Args:
+            images: that are trained on.
+            refreshed: that pass through the network in training mode for statistics of batch normalisation.
+        """
+        if self.training is None or self.training_forward is None:
+            return None
+        return self.training * images + self.training_forward * refreshed
 
 
-def count_flops(network: nn.Module, example: torch.Tensor) -> Flops:
-    """Count by torch's dispatcher, on the network as it is; dead parts cost what torch really spends on them.
+class _Counter(TorchDispatchMode):
+    """Adds up the FLOPs of the operations that run while it is active, and notes those whose FLOPs nobody knows."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self.unknown: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        operation = isinstance(func, torch._ops.OpOverload)
+        if operation and not is_known(func):
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        flops = flops_of_operation(func, args, result) if operation else None
+        if flops is None:
+            self.unknown.add(str(func))
+        self.flops += flops or 0
+        return result
+
+
+def count_flops(network: nn.Module, images: torch.Tensor) -> Flops:
+    """Count what the network computes, dead parts included, on a copy of it: the network stays as it is.
+
+    The copy has its tensors on torch's meta device, where nothing is computed and attention is taken apart into its products, so that the
+    count is the same on every device. A network that cannot run there, because it looks at values, is counted where the images are.
+    Whatever a network does when it is counted, this does not raise: a count that cannot be had is None, with a reason.
 
     Args:
         network: maps images (N, C, H, W) to logits.
-        example: one image, (1, C, H, W), on the network's device.
+        images: a batch as the network is trained on, (N, C, H, W); with batch normalisation N > 1. Operations on the weights alone are
+            counted once a batch and shared by its images.
     """
-    was_training = network.training
-    network.eval()  # a single image has no batch statistics; the operations counted are the same
-    try:
-        with FlopCounterMode(display=False) as forward, torch.no_grad():
-            network(example)
-        with FlopCounterMode(display=False) as training:
-            logits = network(example)
-            if logits.requires_grad:
-                torch.autograd.grad(logits.sum(), [p for p in network.parameters() if p.requires_grad], allow_unused=True)
-    finally:
-        network.train(was_training)
-    return Flops(forward.get_total_flops(), training.get_total_flops())
+    reasons = []
+    for device in dict.fromkeys([torch.device("meta"), images.device]):
+        counted, reason = reading(functools.partial(_count, network, images, device))
+        if counted is not None:
+            return counted
+        reasons.append(f"on the {device.type} device: {reason}")
+    return Flops(None, None, None, "; ".join(reasons))
+
+
+def _count(network: nn.Module, images: torch.Tensor, device: torch.device) -> Flops:
+    """As `count_flops`, on one device.
+
+    Raises:
+        Exception: whatever the network raises there.
+    """
+    # Random numbers that are drawn for the count must not be missing from the training.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode(False), torch.enable_grad():
+        copied, images = _copy_on(network, device), images.to(device)
+        # With gradients, or torch would run whole transformer layers as one operation that has no count.
+        with _Counter() as evaluating:
+            copied.eval()(images)
+        with _Counter() as passing:
+            logits = copied.train()(images)
+        with _Counter() as returning:
+            learned = [parameter for parameter in copied.parameters() if parameter.requires_grad]
+            if learned and logits.requires_grad:
+                torch.autograd.grad(logits.sum(), learned, allow_unused=True)
+
+    def of_image(*counters: _Counter) -> int | None:
+        return None if any(counter.unknown for counter in counters) else sum(counter.flops for counter in counters) // len(images)
+
+    unknown = sorted(evaluating.unknown | passing.unknown | returning.unknown)
+    reason = f"not known to have or to lack multiply-adds: {', '.join(unknown)}" if unknown else ""
+    return Flops(of_image(evaluating), of_image(passing), of_image(passing, returning), reason)
+
+
+def _copy_on(network: nn.Module, device: torch.device) -> nn.Module:
+    """A copy whose parameters, buffers and other tensors are on a device; on the meta device they have no values."""
+    held = [*network.parameters(), *network.buffers()]
+    held += [value for module in network.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    memo: dict[int, Any] = {}
+    for tensor in held:
+        moved = tensor.detach().to(device, copy=True)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(moved, tensor.requires_grad) if is_parameter else moved.requires_grad_(tensor.requires_grad)
+    return copy.deepcopy(network, memo)
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting the largest device memory in use anew."""
+    """Start counting the largest device memory in use anew.
+
+    Raises:
+        RuntimeError: torch's memory allocator keeps no statistics.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """The largest device memory in use since the last reset; null on a CPU."""
+    """The largest device memory in use since the last reset; None on a CPU.
+
+    Raises:
+        RuntimeError: torch's memory allocator keeps no statistics.
+    """
     return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
 
 
 class EnergyMeter:
-    """Joules of a GPU between `start` and `stop`, by the driver's own counter; null where it cannot be known.
+    """Joules of a GPU between `start` and `stop`, by the driver's own counter.
+
+    Attributes:
+        reason: why the joules of a GPU that one trial owns are missing; empty where they are not.
 
     Args:
         device: the device that trains.
@@ -69,28 +177,32 @@ class EnergyMeter:
     """
 
     def __init__(self, device: torch.device, exclusive: bool) -> None:
-        self._handle: Any = None
-        if exclusive and device.type == "cuda":
-            try:
-                import pynvml
-
-                pynvml.nvmlInit()
-                self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-            except Exception:  # the package or the driver's library is missing: the reading is optional and stays null
-                self._handle = None
+        self._metered, self._device, self.reason = exclusive and device.type == "cuda", device, ""
         self._start = self._millijoules()
 
     def _millijoules(self) -> int | None:
-        if self._handle is None:
+        if not self._metered or self.reason:
             return None
-        import pynvml
-
-        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        found, self.reason = reading(lambda: _millijoules_of(self._device))
+        return found
 
     def stop(self) -> float | None:
-        """Joules since the meter was made."""
+        """Joules since the meter was made; None where they cannot be known."""
         now = self._millijoules()
         return None if now is None or self._start is None else (now - self._start) / 1000.0
+
+
+def _millijoules_of(device: torch.device) -> int:
+    """What a GPU has used since its driver was loaded.
+
+    Raises:
+        Exception: the package or the driver's library is missing, or the GPU or its partition has no counter.
+    """
+    import pynvml
+
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -177,19 +178,19 @@ def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: tor
     """
     plugged = (workplace.load("search_spaces", trial.search_space), workplace.load("algorithms", trial.algorithm))
     options = tuple(sorted(trial.search_space_options.items()))
-    key = (*plugged, workplace.load("datasets", trial.dataset), options, trial.architecture, trial.profile)
+    key = (*plugged, workplace.load("datasets", trial.dataset), options, trial.architecture, trial.profile, trial.batch_size)
     counted = _COUNTED.get(key)
     if counted is None:
         if len(_COUNTED) >= _MOST_COUNTED:
             _COUNTED.clear()
-        counted = _COUNTED[key] = cost.count_flops(network, example_image(trial, workplace, device))
+        counted = _COUNTED[key] = cost.count_flops(network, blank_batch(trial, workplace, device))
     return counted
 
 
-def example_image(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
-    """One blank image of the trial's data set, (1, C, H, W)."""
+def blank_batch(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
+    """A batch of the trial's data set, (N, C, H, W), of one zero that takes no memory."""
     dataset = workplace.load("datasets", trial.dataset)
-    return torch.zeros(1, dataset.IN_CHANNELS, dataset.IMAGE_SIZE, dataset.IMAGE_SIZE, device=device)
+    return torch.zeros((), device=device).expand(trial.batch_size, dataset.IN_CHANNELS, dataset.IMAGE_SIZE, dataset.IMAGE_SIZE)
 
 
 def _state(fit: loop.Fit, curve: list[CurvePoint]) -> dict[str, Any]:
@@ -223,7 +224,8 @@ class Attempt:
         self.device = workplace.torch_device()
         self.curve: list[CurvePoint] = []
         self.measured: dict[str, Any] = {}
-        self.training_flops = 0
+        self.flops: cost.Flops | None = None
+        self.epoch_flops: int | None = None
         self._eager_reason = ""
         self._saved = time.monotonic()
 
@@ -254,11 +256,10 @@ class Attempt:
         fit = make_fit(trial, self.workplace, trial.epochs * steps_per_epoch(images, trial.batch_size), self.device)
         fit.stop_at = self.stop_at
         self.measured["parameters"] = sum(p.numel() for p in fit.network.parameters() if p.requires_grad)
-        flops = flops_of(trial, self.workplace, fit.network, self.device)
-        self.measured["forward_flops"] = flops.forward
-        refreshed = refreshed_images(fit.network, fit.optimizer, images, trial.batch_size)
-        self.training_flops = flops.training * images + flops.forward * refreshed
-        cost.reset_peak_memory(self.device)
+        self.flops = flops_of(trial, self.workplace, fit.network, self.device)
+        self.measured["forward_flops"] = self.flops.forward
+        self.epoch_flops = self.flops.of_epoch(images, refreshed_images(fit.network, fit.optimizer, images, trial.batch_size))
+        cost.reading(partial(cost.reset_peak_memory, self.device))
         self._resume(fit)
         if trial.purpose == "final" and {"network", "network-start"} & set(trial.diagnostics):
             self._watch(fit, splits)
@@ -352,7 +353,26 @@ class Attempt:
         reason = self._eager_reason if capture is None else capture.reason or "fewer steps than warm up"
         return {"step": "eager"} | ({"eager_because": reason} if self.device.type == "cuda" and reason else {})
 
-    def result(self, status: str, reason: str, joules: float | None) -> TrialResult:
+    def result(self, status: str, reason: str, meter: cost.EnergyMeter) -> TrialResult:
+        """What was measured until the trial ended.
+
+        Args:
+            status: how it ended.
+            reason: why, if not well.
+            meter: of its energy, still running.
+        """
+        joules = meter.stop()
+        peak, no_peak = (None, "") if self._in_company else cost.reading(partial(cost.peak_memory_bytes, self.device))
+        provenance, no_provenance = cost.reading(partial(cost.provenance, self.device))
+        fit = getattr(self, "fit", None)
+        missing = {
+            "flops_not_counted": self.flops.reason if self.flops else "",
+            "energy_not_measured": meter.reason,
+            "memory_not_measured": no_peak,
+            "network_not_measured": fit.watch.reason if fit and fit.watch else "",
+            "steps_not_compared": fit.replay.reason if fit and fit.replay else "",
+            "provenance_not_read": no_provenance,
+        }
         last = self.curve[-1] if self.curve else None
         ended = (
             {
@@ -373,11 +393,11 @@ class Attempt:
                 **ended,
                 **self.measured,
                 "total_seconds": time.perf_counter() - self.begun,
-                "flops": self.training_flops * len(self.curve) if "forward_flops" in self.measured else None,
-                "peak_memory_bytes": None if self._in_company else cost.peak_memory_bytes(self.device),
+                "flops": None if self.epoch_flops is None else self.epoch_flops * len(self.curve),
+                "peak_memory_bytes": peak,
                 "energy_joules": joules,
                 "curve": tuple(self.curve),
-                "provenance": cost.provenance(self.device) | self._labels(),
+                "provenance": (provenance or {}) | self._labels() | {name: why for name, why in missing.items() if why},
             }
         )
 
@@ -437,4 +457,4 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
     meter = cost.EnergyMeter(execution.device, workplace.exclusive)
     with own_surroundings(workplace.threads, execution.device):
         status, reason = ending(execution.run)
-        return execution.result(status, reason, meter.stop())
+        return execution.result(status, reason, meter)

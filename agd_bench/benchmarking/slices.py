@@ -221,8 +221,8 @@ def begin(rung: Rung, size: Size, architecture: str, device: torch.device, seed:
     begun = clock()
     trial = trial_of(architecture, rung, size, seed)
     fit = make_fit(trial, Workplace(Path(), device=device.type), STEPS, device)
-    example = torch.zeros(1, cifar10.IN_CHANNELS, size.image_size, size.image_size, device=device)
-    cost.count_flops(fit.network, example)
+    blank = torch.zeros((), device=device).expand(size.batch_size, cifar10.IN_CHANNELS, size.image_size, size.image_size)
+    cost.count_flops(fit.network, blank)
     wait_for(device)
     start_seconds = clock() - begun
     if rung.layout == "contiguous":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -168,12 +169,17 @@ def plan(
     if not as_json:
         trials = table[["tuning_trials", "final_trials"]].sum(axis=1)
         least, most = (
-            f"{round((trials * share).sum())} trials, {(table['flops'] * share).sum():.3g} FLOPs, "
+            f"{round((trials * share).sum())} trials, {_said_flops(table['flops'] * share)}, "
             f"about {duration((table['wall_seconds'] * share).sum())}"
             for share in (table["least_share"], 1)
         )
         said = most if least == most else f"As adaptive seeds find necessary: at least {least}, at most {most}"
         print(f"\n{said} with {slots} at a time (start-up and report apart).")
+
+
+def _said_flops(flops: pd.Series[float]) -> str:
+    total = flops.sum(skipna=False)
+    return "FLOPs not counted for all of them" if math.isnan(total) else f"{total:.3g} FLOPs"
 
 
 def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timings: pd.DataFrame, folders: Folders, as_json: bool) -> None:

@@ -188,11 +188,12 @@ class Watch:
 
     Call it before the first step and after every step; between the steps it measures at, it does nothing. The smoothness
     proxy compares the gradients of the probe batch before and after the step that follows a measurement. Once the network has diverged
-    it measures nothing any more: that is for the training to say.
+    it measures nothing any more: that is for the training to say. A measurement that fails is the last one, and does not end the training.
 
     Attributes:
         readings: all that was measured so far.
         seconds: what measuring took, to be left out of the seconds of training.
+        reason: why measuring failed; empty where it did not.
 
     Args:
         network: what is trained.
@@ -209,6 +210,7 @@ class Watch:
     ) -> None:
         self.readings: list[Reading] = []
         self.seconds = 0.0
+        self.reason = ""
         self._network, self._images, self._labels, self._loss = network, images, labels, loss
         self._options, self._steps = options, frozenset(log_spaced_steps(last))
         self._before: tuple[int, Slope] | None = None
@@ -227,8 +229,10 @@ class Watch:
             self._follow_up()
             if step in self._steps:
                 self._measure(step)
-        except Diverged:
+        except Exception as error:
             self._steps, self._before = frozenset(), None
+            if not isinstance(error, Diverged):
+                self.reason = f"{type(error).__name__} at step {step}: {' '.join(str(error).split())[:200]}"
         self.seconds += time.perf_counter() - begun
 
     def taken(self, step: int) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 For each algorithm of each comparison, a light and a heavy architecture of the plan are built and timed for a few
 steps. Seconds of a step are taken as linear in the training FLOPs of an image, which two points fix; seconds of evaluating and
-of building are timed on the same networks.
+of building are timed on the same networks. Where the FLOPs of a network cannot be counted, a step takes the mean of the two timed ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agd_bench.training import loop
 from agd_bench.training.cuda_graphs import capture_of
 from agd_bench.training.data import Splits, batches, draw, load_splits, steps_per_epoch
 from agd_bench.training.eval_weights import refreshed_images
-from agd_bench.trial import Workplace, example_image, make_fit
+from agd_bench.trial import Workplace, blank_batch, make_fit
 
 TIMED_STEPS = 14
 WARM_UP_STEPS = 2
@@ -42,13 +42,20 @@ class _Work:
     flops: cost.Flops
     refreshed: int
 
-    def of_epoch(self, images: int) -> int:
-        return self.flops.training * images + self.flops.forward * self.refreshed
+    @property
+    def training(self) -> float:
+        """FLOPs of one image in training; NaN: not counted."""
+        return math.nan if self.flops.training is None else self.flops.training
+
+    def of_epoch(self, images: int) -> float:
+        """NaN: not counted."""
+        counted = self.flops.of_epoch(images, self.refreshed)
+        return math.nan if counted is None else counted
 
 
 @dataclass(frozen=True)
 class _Timing:
-    flops: int
+    flops: float
     step_seconds: float
     eval_seconds: float
     build_seconds: float
@@ -61,15 +68,15 @@ def _work(trial: Trial, workplace: Workplace, images: int) -> _Work | None:
         fit = make_fit(trial, workplace, 1, cpu)
     except Refused:
         return None
-    flops = cost.count_flops(fit.network, example_image(trial, workplace, cpu))
+    flops = cost.count_flops(fit.network, blank_batch(trial, workplace, cpu))
     return _Work(flops, refreshed_images(fit.network, fit.optimizer, images, trial.batch_size))
 
 
-def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: int) -> _Timing:
+def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: float) -> _Timing:
     device = workplace.torch_device()
     begun = time.perf_counter()
     fit = make_fit(trial, workplace, TIMED_STEPS, device)
-    cost.count_flops(fit.network, example_image(trial, workplace, device))  # as a worker's first trial of each network does
+    cost.count_flops(fit.network, blank_batch(trial, workplace, device))  # as a worker's first trial of each network does
     built = time.perf_counter() - begun
     fit.capture, _ = capture_of(fit, device)
     seconds = _step_seconds(fit, trial, splits)
@@ -115,24 +122,29 @@ def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, fl
     splits = load_splits(first.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), first.dataset_share, device)
     images = len(splits.train.labels)
     counted = [(trial, _work(trial, workplace, images)) for trial in _spread(trials, COUNTED_ARCHITECTURES)]
-    sound = sorted(((trial, work) for trial, work in counted if work is not None), key=lambda pair: pair[1].flops.training)
+    sound = sorted(((trial, work) for trial, work in counted if work is not None), key=lambda pair: pair[1].flops.training or 0)
     if not sound:
         return 0.0, 0.0
     ends = [sound[0], sound[-1]] if len(sound) > 1 else sound
-    light, heavy = (lambda timings: (timings[0], timings[-1]))(
-        [_time(trial, workplace, splits, work.flops.training) for trial, work in ends]
-    )
-    slope = max(0.0, (heavy.step_seconds - light.step_seconds) / max(1, heavy.flops - light.flops))
-    mean_flops = statistics.fmean(work.flops.training for _, work in sound)
+    light, heavy = (lambda timings: (timings[0], timings[-1]))([_time(trial, workplace, splits, work.training) for trial, work in ends])
+    step_seconds = _mean_step_seconds(light, heavy, statistics.fmean(work.training for _, work in sound))
     share = len(sound) / len(counted)
     steps = first.epochs * steps_per_epoch(images, first.batch_size)
     # An image that refreshes statistics passes forward, as one that is evaluated does.
     passed = first.epochs * (len(splits.val.labels) + statistics.fmean(work.refreshed for _, work in sound)) + len(splits.test.labels)
-    seconds = steps * (light.step_seconds + slope * (mean_flops - light.flops))
+    seconds = steps * step_seconds
     seconds += passed / len(splits.val.labels) * statistics.fmean([light.eval_seconds, heavy.eval_seconds])
     seconds += statistics.fmean([light.build_seconds, heavy.build_seconds])
     flops = first.epochs * statistics.fmean(work.of_epoch(images) for _, work in sound)
     return share * len(trials) * seconds, share * len(trials) * flops
+
+
+def _mean_step_seconds(light: _Timing, heavy: _Timing, mean_flops: float) -> float:
+    """Of networks with `mean_flops` an image, between a light and a heavy one."""
+    if math.isnan(mean_flops):
+        return statistics.fmean([light.step_seconds, heavy.step_seconds])
+    slope = max(0.0, (heavy.step_seconds - light.step_seconds) / max(1, heavy.flops - light.flops))
+    return light.step_seconds + slope * (mean_flops - light.flops)
 
 
 def _estimate_cells(trials: list[Trial], workplace: Workplace) -> tuple[float, float]:
@@ -177,7 +189,7 @@ def estimate_plan(plan: Plan, workplace: Workplace, slots: int, done: Iterable[s
 
     Returns:
         One row per comparison and algorithm: `search_space`, `dataset`, `profile`, `algorithm`, `studies`,
-        `tuning_trials`, `final_trials`, `flops` (training, forward and backward, 2 per multiply-add),
+        `tuning_trials`, `final_trials`, `flops` (training, forward and backward, 2 per multiply-add; NaN: not counted),
         `device_seconds` (trials one after the other), `wall_seconds` (on the slots), `least_share` (of the trials, FLOPs and seconds,
         what is spent in any case, in [0, 1]: with adaptive seeds the rest may turn out not to be needed; else 1) and
         `problem` (why there is no estimate: the plug-in raised; else empty).

@@ -7,7 +7,9 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -16,12 +18,17 @@ from torch import Tensor, nn
 
 from agd_bench.cost import count_flops
 from agd_bench.optim.path_scaling import path_counts, read_edges
+from agd_bench.plugins import Kind
+from agd_bench.records import Profile, Trial
+from agd_bench.testing import noise
 from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, run
 from agd_bench.training.profiles import apply_profile
+from agd_bench.trial import Workplace, run_trial
 
 DRAWS = 16
 BUILT = 6
-"""Architectures drawn from a search space, and how many of them are built."""
+TRIED = 2
+"""Architectures drawn from a search space, how many of them are built, and how many are trained as trials."""
 
 IMAGES = ((3, 32, 10), (1, 28, 7))
 """Channels and size of the images that networks are given, and classes that they tell apart."""
@@ -48,6 +55,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "building repeats under a seed": space.repeats,
         "drawing and building are quick": space.speed,
         "the image reaches the logits and the gradient every parameter": space.gradient,
+        "a short trial ends well": space.trial,
     }
     optional = {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects, "features": space.features}
     optional["size"] = space.size
@@ -220,6 +228,18 @@ class _SearchSpace:
         demand(dead < len(sound), f"{remark}; use each parameter in forward, or do not make it")
         return remark if dead else ""
 
+    def trial(self) -> str:
+        """A training of an epoch by SGD ends well in both profiles, and what a trial could not measure of it, such as FLOPs, is said: a
+        sweep would store `failed` rows, or leave the charge empty.
+        """
+        remarks: dict[str, str] = {}
+        for profile, architecture in itertools.product(PROFILES, self.drawn(count=TRIED)):
+            result = run_trial(_trial(self.module, architecture, profile), _Bench(Path(), _DATASETS, "cpu", space=self.module))
+            demand(result.status != "failed", f"a trial of {architecture!r} in profile {profile} fails: {result.reason}")
+            missing = [f"{name}: {result.provenance[name]}" for name in ("flops_not_counted",) if name in result.provenance]
+            remarks |= dict.fromkeys(missing, "")
+        return "; ".join(remarks)
+
     def enumeration(self) -> str:
         """A space that can be listed lists each architecture once, SIZE of them, and sample draws from that list: a sweep of "all" trains
         the space, neither more nor less.
@@ -262,8 +282,9 @@ class _SearchSpace:
         for architecture, (channels, pixels, classes) in zip(self.drawn(count=2), IMAGES, strict=True):
             with torch.device("meta"):
                 network = self.module.build(architecture, channels, classes, **small)
-                counted = count_flops(network, torch.zeros(1, channels, pixels, pixels)).forward // 2
-            built = sum(parameter.numel() for parameter in network.parameters()), counted
+                flops = count_flops(network, torch.zeros(2, channels, pixels, pixels))
+            demand(flops.forward is not None, f"the multiply-adds of {architecture!r} are not counted: {flops.reason}; leave size() out")
+            built = sum(parameter.numel() for parameter in network.parameters()), (flops.forward or 0) // 2
             told = self.module.size(architecture, channels, classes, pixels, **small)
             demand(
                 told == built,
@@ -307,6 +328,36 @@ class _SearchSpace:
         for architecture in self.drawn():
             reason = self.module.defect(architecture)
             demand(isinstance(reason, str), f"defect({architecture!r}) returned {reason!r}; return a reason, or '' for none")
+
+
+@dataclass(frozen=True)
+class _Bench(Workplace):
+    """Where the kit's short trials run: the search space is the module that is checked, wherever it came from."""
+
+    space: ModuleType | None = None
+
+    def load(self, kind: Kind, name: str) -> ModuleType:
+        return self.space if kind == "search_spaces" and self.space else super().load(kind, name)
+
+
+_DATASETS: dict[Kind, tuple[Path, ...]] = {"datasets": (Path(noise.__file__).parent,)}
+
+
+def _trial(module: ModuleType, architecture: str, profile: Profile) -> Trial:
+    """An epoch of two steps on noise."""
+    return Trial(
+        search_space="checked",
+        search_space_label="checked",
+        search_space_options=getattr(module, "SMALL", {}),
+        architecture=architecture,
+        dataset="noise",
+        algorithm="sgd",
+        algorithm_label="sgd",
+        profile=profile,
+        epochs=1,
+        batch_size=32,
+        seed=0,
+    )
 
 
 def _shown(got: object) -> str:

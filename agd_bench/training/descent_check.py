@@ -20,7 +20,11 @@ class Replay:
     """Evaluates the loss of the batch of a step once more, as the step saw it but for the weights, and tells the optimizer.
 
     Normalisation is by the statistics of the batch, and dropout draws what it drew before. Nothing waits for the device: on a GPU the
-    seconds are those between two events in its stream, read with the epoch's other numbers.
+    seconds are those between two events in its stream, read with the epoch's other numbers. A loss that cannot be evaluated once more is
+    the last that is tried, and does not end the training.
+
+    Attributes:
+        reason: why the losses were not compared; empty where they were.
     """
 
     def __init__(self, network: nn.Module, loss: Loss, compare: Compare) -> None:
@@ -32,6 +36,7 @@ class Replay:
             compare: told the losses before and after each step.
         """
         self.network, self.loss, self._compare = network, loss, compare
+        self.reason = ""
         self._seconds = self._told = 0.0
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._generators: tuple[Tensor, Tensor | None] | None = None
@@ -40,7 +45,6 @@ class Replay:
         """Call before the forward pass of a step: what dropout will draw in it."""
         self._generators = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
-    @torch.no_grad()
     def __call__(self, images: Tensor, labels: Tensor, before: Tensor) -> None:
         """Call after the step.
 
@@ -49,6 +53,15 @@ class Replay:
             labels: (N,).
             before: the loss whose gradient it used, 0-dim.
         """
+        if self.reason:
+            return
+        try:
+            self._evaluate(images, labels, before)
+        except Exception as error:
+            self.reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+    @torch.no_grad()
+    def _evaluate(self, images: Tensor, labels: Tensor, before: Tensor) -> None:
         device = images.device
         begun = time.perf_counter()
         started = _mark(device)
