@@ -207,6 +207,37 @@ def test_a_sound_search_space_passes(tmp_path: Path) -> None:
     assert all(len(check.explanation) > 50 for check in checks), "what is tried, and why"
 
 
+LAYER = """
+class Layer(nn.Module):
+    def forward(self, maps):
+        return {result}
+"""
+
+
+def layered(result: str) -> str:
+    """The sound plug-in with a layer of its own before the classifier, on maps of 2 x 2."""
+    text = SPACE.replace("OPTIONS =", LAYER.format(result=result) + "OPTIONS =")
+    return text.replace(
+        "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width,", "nn.AdaptiveAvgPool2d(2), Layer(), nn.Flatten(), nn.Linear(4 * width,"
+    )
+
+
+def test_what_fails_in_trials_alone_is_found(tmp_path: Path) -> None:
+    """A view of maps as they lie in memory: trials train in channels_last, where it is none."""
+    (tmp_path / "space.py").write_text(layered("maps.view(len(maps), -1)"))
+    found = failed(check_file(tmp_path / "space.py"))
+    assert list(found) == ["a short trial ends well"]
+    assert "view size is not compatible" in found["a short trial ends well"]
+
+
+def test_what_trials_cannot_count_is_said(tmp_path: Path) -> None:
+    """The kit reports the reason that a trial would record; the plug-in is sound."""
+    (tmp_path / "space.py").write_text(layered("torch.fft.fft2(maps).abs()"))
+    checks = {check.name: check for check in check_file(tmp_path / "space.py")}
+    assert failed(list(checks.values())) == {}
+    assert "aten._fft_c2c" in checks["a short trial ends well"].message
+
+
 ALGORITHM = '''"""Plain gradient descent."""
 import torch
 from torch import nn

@@ -62,10 +62,77 @@ def test_what_an_image_costs_is_counted_once_for_seeds_of_a_network(workplace: W
     assert len(counted) == 1
     assert results[0].forward_flops == results[1].forward_flops == 2 * (64 * 8 + 8 * 10)
     assert results[0].flops == results[1].flops
-    changes: list[dict[str, Any]] = [{"architecture": "3x8"}, {"algorithm": "agd"}, {"search_space_options": {"size": 4}}]
+    changes: list[dict[str, Any]] = [
+        {"architecture": "3x8"},
+        {"algorithm": "agd"},
+        {"search_space_options": {"size": 4}},
+        {"batch_size": 9},
+    ]
     for number, change in enumerate(changes, 2):
         run_trial(trial(**{**given, **change}), workplace)
         assert len(counted) == number
+
+
+NETWORKS = {
+    "weight_norm": "nn.Sequential(nn.Flatten(), P.weight_norm(nn.Linear(64, 10, bias=False)))",
+    "spectral_norm": "nn.Sequential(nn.Flatten(), P.spectral_norm(nn.Linear(64, 10, bias=False)))",
+    "parameters": "Queries()",
+    "fourier": "nn.Sequential(Fourier(), nn.Flatten(), nn.Linear(64, 10, bias=False))",
+}
+SPACE = f'''"""Networks that measure badly. The developers of agd-bench, 2026."""
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations as P
+
+class Queries(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query, self.norm, self.head = nn.Parameter(torch.randn(4, 8)), nn.LayerNorm(8), nn.Linear(32, 10, bias=False)
+    def forward(self, images):
+        return self.head((self.norm(self.query) @ images[:, 0].transpose(1, 2)).flatten(1))
+
+class Fourier(nn.Module):
+    def forward(self, images):
+        return torch.fft.fft2(images).abs()
+
+def sample(rng):
+    return "weight_norm"
+def build(architecture, in_channels, num_classes):
+    return eval({NETWORKS!r}[architecture])
+'''
+
+
+@pytest.fixture
+def hard_to_measure(tmp_path: Path, workplace: Workplace) -> Workplace:
+    """A workplace with the search space `hard`."""
+    (tmp_path / "hard").mkdir()
+    (tmp_path / "hard" / "hard.py").write_text(SPACE)
+    spaces = (*workplace.folders["search_spaces"], tmp_path / "hard")
+    return dataclasses.replace(workplace, folders={**workplace.folders, "search_spaces": spaces})
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_a_measurement_ends_no_trial(hard_to_measure: Workplace, architecture: str) -> None:
+    """Parametrised weights and modules that are handed a parameter are counted; what nobody knows is missing, and says why."""
+    asked = trial(search_space="hard", architecture=architecture, epochs=1, profile="as-published", algorithm="sgd")
+    result = run_trial(asked, hard_to_measure)
+    assert (result.status, result.reason) == ("done", "")
+    counted = architecture != "fourier"
+    assert (result.flops is not None, result.forward_flops is not None) == (counted, counted)
+    assert ("aten._fft_c2c" in result.provenance.get("flops_not_counted", "")) != counted
+
+
+def test_readings_that_fail_are_missing_with_a_reason(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory without statistics, and a machine that does not say what it is."""
+
+    def fail(device: torch.device) -> None:
+        raise RuntimeError("not supported here")
+
+    for name in ("reset_peak_memory", "peak_memory_bytes", "provenance"):
+        monkeypatch.setattr(cost, name, fail)
+    result = run_trial(trial(epochs=1), workplace)
+    assert (result.status, result.peak_memory_bytes) == ("done", None)
+    assert result.provenance["memory_not_measured"] == result.provenance["provenance_not_read"] == "RuntimeError: not supported here"
 
 
 TIMINGS = {"train_seconds", "total_seconds", "resumed_epoch"}

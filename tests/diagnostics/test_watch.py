@@ -214,3 +214,16 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure(network, IMAGES)
     with pytest.raises(InputError, match=r"blocks \['1.activation'\]: not called exactly once"):
         measure(network, IMAGES, parts=["blocks"], blocks=["2", "4.shortcut.fixed", "1.activation"])
+
+
+def test_a_measurement_that_fails_ends_the_watch_alone() -> None:
+    """Nothing is raised into the training; the reason is kept, and nothing is measured any more."""
+
+    def no_loss(logits: Tensor, labels: Tensor) -> Tensor:
+        raise RuntimeError("no such loss")
+
+    watch = Watch(network_of(), IMAGES, LABELS, no_loss, last=4, largest_rank=0, probes=1, starts=1, lanczos_steps=2)
+    for step in range(5):
+        watch(step)
+    assert watch.reason == "RuntimeError at step 0: no such loss"
+    assert watch.readings == []

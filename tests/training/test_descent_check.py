@@ -56,6 +56,20 @@ def test_where_nothing_moved_the_loss_is_the_same_to_the_last_bit() -> None:
     assert len({float(before) for before, _ in replayed}) == 3, "each step has its own dropout"
 
 
+def test_a_comparison_that_fails_does_not_end_the_training() -> None:
+    """It is not tried again, and says why."""
+    fit, asked = Fit(made := network(), torch.optim.SGD(made.parameters(), lr=0.1), None, cross_entropy), []
+
+    def compare(before: Tensor, after: Tensor) -> None:
+        asked.append(1)
+        raise RuntimeError("cannot compare")
+
+    fit.replay = Replay(made, cross_entropy, compare)
+    for _ in range(3):
+        fit.step(*batch())
+    assert (fit.steps, fit.replay.reason, asked) == (3, "RuntimeError: cannot compare", [1])
+
+
 def test_the_loss_after_is_that_of_the_weights_after() -> None:
     """A large step changes the loss of its batch; the value is what a pass with the same mask gives."""
     made, replayed = network(), cast("list[tuple[Tensor, Tensor]]", [])

@@ -36,7 +36,7 @@ def charged_cost(
         One row per group and algorithm (and `architecture`): `search_space`, `dataset`, `profile`, `algorithm`;
         `tuning_seconds` (all attempts at tuning trials), `train_seconds` (all attempts at final trials), `charged_seconds` (their sum);
         `flops` (2 per multiply-add, training and tuning; attempts that were lost are charged in seconds but have no FLOPs),
-        `tuning_flops` (the part spent on tuning), `energy_joules`; NaN where a trial that ended well lacks the figure;
+        `tuning_flops` (the part spent on tuning), `energy_joules`; NaN where a trial that was trained lacks the figure;
         `peak_memory_bytes` (largest of any trial). Not by architecture also: `trials`, `tuning_trials` (those that were begun),
         `attempts` and the ledger (see `ledger`): `seconds_final`, `seconds_tuning`, `seconds_pruned`, `seconds_diverged`, `seconds_failed`,
         `seconds_refused`, `seconds_lost`, whose sum is `charged_seconds`; `flops_final` … `flops_lost` likewise; `lost_attempts`.
@@ -59,7 +59,7 @@ def charged_cost(
         charges, keys = _by_architecture(trials, charges), [*keys, "architecture"]
     grouped = charges.groupby(keys, sort=False)
     cost = grouped[_SUMS].sum(min_count=1)
-    # A missing figure of a trial that ended well must not make its algorithm look cheaper.
+    # A missing figure of a trial that was trained must not make its algorithm look cheaper.
     for column in ("flops", "energy_joules"):
         gaps = grouped[f"no_{column}"].sum() > 0
         cost.loc[gaps, column] = np.nan
@@ -152,7 +152,7 @@ def _charges(trials: pd.DataFrame) -> pd.DataFrame:
     charges["tuning_flops"] = flops.where(tuning, 0.0)
     charges["energy_joules"] = energy
     charges["peak_memory_bytes"] = pd.to_numeric(trials["peak_memory_bytes"]).astype("float64")
-    trained = trials["status"].isin(["done", "pruned"])
+    trained = trials["status"].isin(["done", "pruned", "diverged"])
     charges["no_flops"] = trained & flops.isna()
     charges["no_energy_joules"] = trained & energy.isna()
     return charges

@@ -123,8 +123,8 @@ def _searches_of(
         np.divide(_total(cell, np.where(done, numbers[name], 0.0), shape), trials_of, where=trials_of > 0, out=np.zeros(shape))
         for name in ("val_accuracy", metric)
     )
-    # A failed or diverged trial without a count never finished an epoch; one that was trained must have it.
-    trained = rows["status"].isin(["done", "pruned"]).to_numpy()
+    # A failed trial without a count never finished an epoch; one that was trained must have it.
+    trained = rows["status"].isin(["done", "pruned", "diverged"]).to_numpy()
     flops = np.where(np.isnan(numbers["flops"]) & ~trained, 0.0, numbers["flops"])
     users = final.drop_duplicates(["study", "architecture"]).groupby("study")["architecture"].size().reindex(studies).fillna(1.0)
     sharing = users.to_numpy(dtype=np.float64)[:, None]

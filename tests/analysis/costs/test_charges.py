@@ -38,8 +38,11 @@ def test_ratios_refer_to_the_baseline() -> None:
 
 
 def test_missing_flops_make_the_sum_missing() -> None:
-    """One trial that was done without a count must not make its algorithm look cheaper; a refused one may lack it."""
+    """One trial that was trained without a count must not make its algorithm look cheaper; a refused one may lack it."""
     trials = simulate_trials(3, 2)
+    diverged = spoil(trials, "agd", "diverged", [0])
+    diverged.loc[diverged["status"] == "diverged", "flops"] = pd.NA
+    assert charged_cost(diverged).set_index("algorithm")["flops"].notna().to_dict() == {"sgd": True, "agd": False}
     refused = charged_cost(spoil(trials, "agd", "refused", [0])).set_index("algorithm")
     assert refused["flops"].notna().tolist() == [True, True]
     trials.loc[trials.index[-1], "flops"] = pd.NA
