@@ -1,22 +1,23 @@
 """Checkpoints that a crash, a full disk or a flipped bit cannot turn into a wrong result.
 
-A checkpoint is a safetensors file, written to a temporary name, flushed to the disk and renamed; its SHA-256 stands in a file
-beside it, because a tensor with a flipped bit loads without complaint. Loading takes the checkpoint with the most epochs
-whose digest agrees, else an earlier one, else none: then training starts from zero.
+A checkpoint is written by `torch.save` to a temporary name, flushed to the disk and renamed. Its SHA-256 is kept in a second file,
+because a tensor with a flipped bit loads without complaint. Loading takes the checkpoint with the most epochs whose digest
+agrees, else an earlier one, else none: then training starts from zero. Files are read with `weights_only`, so they cannot run code.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from agd_bench.errors import StorageFullError
-from agd_bench.training import serialising
 
 
 def _write_durably(path: Path, content: bytes) -> None:
@@ -34,6 +35,33 @@ def _write_durably(path: Path, content: bytes) -> None:
         raise
 
 
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """The content of a checkpoint that holds `state`.
+
+    Args:
+        state: tensors, numbers, strings and built-in containers of them; keys and memory layouts are kept.
+
+    Raises:
+        TypeError: the state holds an object of another class, which `from_bytes` would refuse.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    refused = sorted(get_unsafe_globals_in_checkpoint(buffer))
+    if refused:
+        raise TypeError(
+            f"a checkpoint cannot hold {', '.join(refused)}; states of networks, optimizers and schedulers may hold tensors, numbers, "
+            "strings, and dictionaries, lists and tuples of them"
+        )
+    return buffer.getvalue()
+
+
+def from_bytes(content: bytes, device: torch.device) -> dict[str, Any]:
+    """The state that `to_bytes` was given, its tensors on a device."""
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return state
+
+
 def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
     """Keep `state` as the checkpoint of this attempt after `epoch`, replacing the attempt's older one.
 
@@ -41,16 +69,16 @@ def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
         folder: the trial's own.
         attempt: the writer; a late writer of a lost attempt cannot touch another attempt's file.
         epoch: epochs done.
-        state: tensors, numbers, strings and containers of them.
+        state: as for `to_bytes`.
 
     Raises:
         StorageFullError: no space left.
         TypeError: the state holds something else.
     """
-    content = serialising.to_bytes(state)
+    content = to_bytes(state)
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"attempt-{attempt}.epoch-{epoch}"
-    _write_durably(folder / f"{stem}.safetensors", content)
+    _write_durably(folder / f"{stem}.pt", content)
     _write_durably(folder / f"{stem}.sha256", hashlib.sha256(content).hexdigest().encode())
     for path in folder.glob(f"attempt-{attempt}.epoch-*"):
         if path.stem != stem:
@@ -68,12 +96,12 @@ def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
         folder: the trial's own; need not exist.
         device: where tensors go.
     """
-    for path in sorted(folder.glob("attempt-*.epoch-*.safetensors"), key=_epoch_of, reverse=True):
+    for path in sorted(folder.glob("attempt-*.epoch-*.pt"), key=_epoch_of, reverse=True):
         try:
             content = path.read_bytes()
             noted = path.with_suffix(".sha256").read_text(encoding="ascii")
         except OSError:
             continue
         if hashlib.sha256(content).hexdigest() == noted:
-            return serialising.from_bytes(content, device)
+            return from_bytes(content, device)
     return None

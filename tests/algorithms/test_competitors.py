@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from agd_bench import plugins
 from agd_bench.records import Trial
 from agd_bench.testing import check_algorithm
-from agd_bench.training import serialising
+from agd_bench.training import checkpoints
 from agd_bench.training.data import load_splits
 from agd_bench.trial import Workplace, run_trial
 from tests.algorithms.competitors import COMPETITORS, LEARNING_RATE_FREE
@@ -187,8 +187,8 @@ def test_a_stored_state_continues_bit_for_bit(name: str) -> None:
 
     (one, optimizer), (other, resumed) = begin(), begin()
     train(one, optimizer, None)
-    stored = serialising.to_bytes({"network": one.state_dict(), "optimizer": optimizer.state_dict()})
-    state = serialising.from_bytes(stored, torch.device("cpu"))
+    stored = checkpoints.to_bytes({"network": one.state_dict(), "optimizer": optimizer.state_dict()})
+    state = checkpoints.from_bytes(stored, torch.device("cpu"))
     other.load_state_dict(state["network"])
     resumed.load_state_dict(state["optimizer"])
     for made, each in ((one, optimizer), (other, resumed)):

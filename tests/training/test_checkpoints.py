@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
+import math
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from agd_bench.errors import StorageFullError
+from agd_bench.optim.agd import AGD
 from agd_bench.training import checkpoints
 
 CPU = torch.device("cpu")
@@ -32,7 +39,7 @@ def test_the_newest_epoch_of_any_attempt_is_found(tmp_path: Path) -> None:
     checkpoints.save(tmp_path, 1, 10, state(10.0))
     checkpoints.save(tmp_path, 2, 9, state(9.0))
     assert loaded_value(tmp_path) == 10.0
-    assert len(list(tmp_path.glob("attempt-1.*.safetensors"))) == 1
+    assert len(list(tmp_path.glob("attempt-1.*.pt"))) == 1
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no digest"])
@@ -40,7 +47,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> Non
     """Flipped, cut, emptied or without its digest: the earlier sound one is used."""
     checkpoints.save(tmp_path, 1, 3, state(3.0))
     checkpoints.save(tmp_path, 2, 5, state(5.0))
-    file = tmp_path / "attempt-2.epoch-5.safetensors"
+    file = tmp_path / "attempt-2.epoch-5.pt"
     content = bytearray(file.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
@@ -69,3 +76,75 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_older_checkpoint(tmp_path: P
         checkpoints.save(tmp_path, 1, 2, state(2.0))
     assert loaded_value(tmp_path) == 1.0
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def returned(state: dict[str, Any]) -> dict[str, Any]:
+    """The state, written and read."""
+    return checkpoints.from_bytes(checkpoints.to_bytes(state), CPU)
+
+
+def trained(build: Any) -> tuple[nn.Module, Any]:
+    """A convolution in channels-last order and its optimizer, after two steps."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.Flatten(), nn.Linear(16, 2, bias=False)).to(
+        memory_format=torch.channels_last
+    )
+    optimizer = build(network.parameters())
+    for _ in range(2):
+        optimizer.zero_grad()
+        network(torch.randn(5, 3, 4, 4)).square().sum().backward()
+        optimizer.step()
+    return network, optimizer
+
+
+@pytest.mark.parametrize(
+    "build",
+    [AGD, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, fused=True), lambda p: torch.optim.AdamW(p, 0.1), torch.optim.RMSprop],
+)
+def test_weights_and_optimizer_states_come_back(build: Any) -> None:
+    """To the last bit, with their types, keys and memory layouts."""
+    network, optimizer = trained(build)
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+    back = returned(state)
+    torch.testing.assert_close(back["network"], dict(state["network"]), rtol=0, atol=0, check_stride=True)
+    assert back["optimizer"].keys() == state["optimizer"].keys()
+    assert back["optimizer"]["param_groups"] == state["optimizer"]["param_groups"]
+    torch.testing.assert_close(back["optimizer"]["state"], state["optimizer"]["state"], rtol=0, atol=0, check_stride=True)
+    assert [type(key) for key in back["optimizer"]["state"]] == [type(key) for key in state["optimizer"]["state"]]
+
+
+def test_containers_numbers_and_shared_tensors_come_back() -> None:
+    """Tuples stay tuples, whole keys whole, infinities and NaN themselves; one tensor twice is no fault, nor is half of another."""
+    one = torch.arange(6.0)
+    state: dict[str, Any] = {
+        "a": (1, [True, None, "é"], {}),
+        "rates": {0: math.inf, 1: 0.1},
+        "tensors": [one, one, one[2:], torch.tensor(2, dtype=torch.int64)],
+    }
+    back = returned(state)
+    assert (back["a"], back["rates"]) == (state["a"], state["rates"])
+    assert all(
+        torch.equal(found, given) and found.dtype == given.dtype for found, given in zip(back["tensors"], state["tensors"], strict=True)
+    )
+    assert math.isnan(returned({"x": math.nan})["x"])
+
+
+class Schedule:
+    """Something with a state that is no plain data."""
+
+
+@pytest.mark.parametrize(("value", "named"), [(Schedule(), "Schedule"), (math.inf.hex, "getattr"), (np.float64(1.0), "numpy")])
+def test_objects_are_refused_when_they_are_saved(value: Any, named: str) -> None:
+    """Not hours later, when a training cannot be resumed."""
+    with pytest.raises(TypeError, match=named):
+        checkpoints.to_bytes({"optimizer": {"x": value}})
+
+
+def test_a_file_cannot_run_code(tmp_path: Path) -> None:
+    """Even one whose digest agrees."""
+    content = io.BytesIO()
+    torch.save({"x": Schedule()}, content)
+    (tmp_path / "attempt-1.epoch-1.pt").write_bytes(content.getvalue())
+    (tmp_path / "attempt-1.epoch-1.sha256").write_text(hashlib.sha256(content.getvalue()).hexdigest())
+    with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+        checkpoints.load(tmp_path, CPU)
