@@ -24,6 +24,7 @@ from agd_bench.plugins import ranges_of
 from agd_bench.records import Plan, Scalar, Sweep, Trial
 from agd_bench.scheduling.kinds import Comparison, comparison_of
 from agd_bench.training import loop
+from agd_bench.training.concurrency import own_surroundings
 from agd_bench.training.cuda_graphs import capture_of
 from agd_bench.training.data import Splits, batches, draw, load_splits, steps_per_epoch
 from agd_bench.training.eval_weights import refreshed_images
@@ -201,9 +202,7 @@ def estimate_plan(plan: Plan, workplace: Workplace, slots: int, done: Iterable[s
             cells.setdefault((comparison_of(trial), trial.algorithm_label), []).append(trial)
     local = replace(workplace, checkpoints=None)
     rows = []
-    with torch.random.fork_rng():
-        threads = torch.get_num_threads()
-        torch.set_num_threads(workplace.threads)
+    with own_surroundings(workplace.threads):
         for ((space, dataset, profile), algorithm), trials in cells.items():
             problem = ""
             try:
@@ -228,6 +227,5 @@ def estimate_plan(plan: Plan, workplace: Workplace, slots: int, done: Iterable[s
                     "problem": problem,
                 }
             )
-        torch.set_num_threads(threads)
     columns = ["search_space", "dataset", "profile", "algorithm", "studies", "tuning_trials", "final_trials"]
     return pd.DataFrame(rows, columns=[*columns, "flops", "device_seconds", "wall_seconds", "least_share", "problem"])

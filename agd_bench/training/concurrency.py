@@ -15,7 +15,7 @@ import torch
 
 from agd_bench.training.data import ImageSet, draw
 from agd_bench.training.loop import Fit
-from agd_bench.training.precision import whole_float32
+from agd_bench.training.settings import own_process_settings, own_thread_settings, set_wanted
 
 DEFAULT_GENERATORS = threading.RLock()
 """Held by whoever uses torch's default generators."""
@@ -34,7 +34,7 @@ def own_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 class _Settings:
-    """The process's generators and arithmetic as trials need them, from the first that begins to the last that ends."""
+    """The process's settings as trials need them, from the first that begins to the last that ends."""
 
     def __init__(self) -> None:
         self._lock, self._trials, self._undo = threading.Lock(), 0, ExitStack()
@@ -42,8 +42,8 @@ class _Settings:
     def enter(self) -> None:
         with self._lock:
             if self._trials == 0:
-                self._undo.enter_context(torch.random.fork_rng())
-                self._undo.enter_context(whole_float32())
+                self._undo.enter_context(own_process_settings())
+            set_wanted()  # another trial of this moment may have changed them
             self._trials += 1
 
     def leave(self) -> None:
@@ -58,24 +58,19 @@ _SETTINGS = _Settings()
 
 @contextmanager
 def own_surroundings(threads: int, device: torch.device | None = None) -> Iterator[None]:
-    """Trials' own threads, arithmetic and stream; the caller's global generators, thread count and settings stay as they were.
+    """A trial's own settings, threads and stream; what the caller had set is as before afterwards (`agd_bench.training.settings`).
 
     Args:
         threads: CPU threads of a trial.
         device: if it is a GPU, work within the `with` has a stream of its own there.
     """
-    before = torch.get_num_threads()
     _SETTINGS.enter()
     try:
-        if before != threads:
-            torch.set_num_threads(threads)
-        with ExitStack() as stack:
+        with own_thread_settings(threads), ExitStack() as stack:
             if device is not None and device.type == "cuda":
                 stack.enter_context(torch.cuda.stream(own_stream(device)))
             yield
     finally:
-        if before != threads:
-            torch.set_num_threads(before)
         _SETTINGS.leave()
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from agd_bench.records import Precision
@@ -21,14 +18,3 @@ def suited_precision(device: torch.device) -> Precision:
     else:
         able = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return "bfloat16" if able else "float32"
-
-
-@contextmanager
-def whole_float32() -> Iterator[None]:
-    """Within the `with`, float32 is the reference: a GPU's convolutions keep its digits, which torch by default rounds to ten bits."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before

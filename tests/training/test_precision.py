@@ -1,13 +1,11 @@
-"""Which arithmetic is chosen, and that float32 is float32."""
+"""Which arithmetic is chosen."""
 
 from __future__ import annotations
-
-import contextlib
 
 import pytest
 import torch
 
-from agd_bench.training.precision import suited_precision, whole_float32
+from agd_bench.training.precision import suited_precision
 
 
 @pytest.mark.parametrize(("avx", "amx", "expected"), [(True, False, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")])
@@ -23,12 +21,3 @@ def test_a_gpu_is_asked_for_real_instructions(monkeypatch: pytest.MonkeyPatch, n
     """Emulation does not count."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
     assert suited_precision(torch.device("cuda")) == expected
-
-
-def test_convolutions_keep_the_digits_of_float32_and_the_setting_comes_back() -> None:
-    """Whatever it was, also after an error."""
-    before = torch.backends.cudnn.allow_tf32
-    with contextlib.suppress(RuntimeError), whole_float32():
-        assert not torch.backends.cudnn.allow_tf32
-        raise RuntimeError
-    assert torch.backends.cudnn.allow_tf32 == before
