@@ -10,9 +10,8 @@ import pytest
 from agd_bench.cli import GROUPS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [path for folder in ("agd_bench", "search_spaces", "tests") for path in sorted((ROOT / folder).rglob("*.md"))] + [
-    ROOT / "README.md"
-]
+FOLDERS = ("agd_bench", "search_spaces", "tests")
+PAGES = [*sorted(ROOT.glob("*.md")), *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.md")))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -14,25 +14,48 @@ from agd_bench.store import Results
 PRIVATE_KEYS = frozenset(
     {"host", "hostname", "node", "user", "username", "cwd", "home", "path", "folder", "executable", "ip", "address", "place"}
 )
-_PATHS = re.compile(r"(?<![\w.:/])(?:~|file:/{2,3})?(?:/[\w.@%+~-]+){2,}/?|\b[A-Za-z]:\\[^\s\"']+")
+_CREDENTIALS = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s/@'\"]+@[^\s/'\"]+")
+_WORD = r"[^\s/\\\"'<>|:*?,;~]+"
+_PART = rf"{_WORD}(?:[ ]{_WORD}){{0,3}}"
+"""A folder's name with up to three spaces; the last part of a path has none, or a sentence would belong to it."""
+_PATHS = re.compile(
+    rf"""(?P<quote>["'])(?:~|file:/*|/|[A-Za-z]:[\\/]|\\\\)(?P<quoted>[^"'\n]*[/\\][^"'\n]*)(?P=quote)  # to the closing quote
+    |(?<![\w.:/])(?:~|file:/{{2,3}})?/(?:{_PART}/)+(?:{_WORD})?|(?<![\w.:/])~\w*/{_WORD}             # POSIX
+    |(?:\b[A-Za-z]:|\\)\\(?:{_PART}\\)*(?:{_WORD})?                                               # Windows, and its shares""",
+    re.VERBOSE,
+)
+_HOMES = frozenset({"home", "users", "documents and settings"})
+"""Folders whose direct children are named after people."""
 
 
 def scrub_text(text: str, machines: frozenset[str] = frozenset()) -> str:
-    """The text with absolute paths cut to their last part and machines' names replaced.
+    """The text with absolute paths cut to their last part, and without credentials and names of machines.
 
     Args:
         text: any text, JSON included.
-        machines: names to take out, beside this machine's.
+        machines: names to remove, in addition to this machine's.
 
     >>> scrub_text("FileNotFoundError: '/home/ada/data/cifar.bin' (see https://example.org/a/b)")
     "FileNotFoundError: '…/cifar.bin' (see https://example.org/a/b)"
+    >>> scrub_text("cannot reach http://ada:secret@db:80/x from /home/ada")
+    'cannot reach http://…/x from …'
     """
-    text = _PATHS.sub(lambda match: "…/" + re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text)
+    text = _CREDENTIALS.sub(r"\1…", text)
+    text = _PATHS.sub(_shorten, text)
     for machine in sorted({platform.node(), *machines} - {""}, key=len, reverse=True):
-        # Only names that could not be an ordinary word or number are replaced: "1" or "cpu" say nothing of anybody.
+        # Only names that could not be an ordinary word or number are replaced: "1" or "cpu" identify nobody.
         if len(machine) > 3:
             text = re.sub(rf"(?<![\w-]){re.escape(machine)}(?![\w-])", "host", text)
     return text
+
+
+def _shorten(match: re.Match[str]) -> str:
+    """The last part of a path; nothing of one that ends with somebody's home folder or a share."""
+    quote = match["quote"] or ""
+    path = match[0].strip(quote)
+    parts = [part for part in re.split(r"[/\\]", path.removeprefix("file:")) if part]
+    is_private = (path.startswith("\\\\") and len(parts) < 3) or (len(parts) >= 2 and parts[-2].lower() in _HOMES)
+    return f"{quote}…{quote}" if is_private or not parts else f"{quote}…/{parts[-1]}{quote}"
 
 
 def scrub_results(results: Results) -> Results:

@@ -11,9 +11,9 @@ import pandas as pd
 
 from agd_bench.claims import Claims, evaluate_claims, format_claims, propose_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
-from agd_bench.errors import InputError
+from agd_bench.errors import InputError, SweepError
 from agd_bench.leaderboard.anonymisation import scrub_results
-from agd_bench.records import Sweep
+from agd_bench.records import parse_sweep
 from agd_bench.report import aggregates, build_report, count_states, finding_sentences
 from agd_bench.store import Results, begun_results, write_rows
 
@@ -83,8 +83,8 @@ def written_claims(folder: Path) -> Claims | None:
         return None
     claims = read_claims(folder / CLAIMS)
     try:
-        sweep = Sweep.model_validate_json((folder / "sweep.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        sweep = parse_sweep((folder / "sweep.json").read_text(encoding="utf-8"), "sweep.json")
+    except (OSError, ValueError, SweepError):
         return claims
     return None if claims == propose_claims(sweep) else claims
 

@@ -84,10 +84,17 @@ def parse_sweep(text: str, source: str, changes: Sequence[str] = ()) -> Sweep:
     Raises:
         SweepError: malformed text (with its line), unknown keys, values out of range.
     """
+    is_json = text.lstrip().startswith("{")
     try:
-        data = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        raise SweepError(f"{source}: not valid {'JSON' if text.lstrip().startswith('{') else 'TOML'}: {error}") from None
+        data = json.loads(text) if is_json else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # both parsers raise subclasses of ValueError
+        raise SweepError(f"{source}: not valid {'JSON' if is_json else 'TOML'}: {' '.join(str(error).split())}") from None
+    if is_json and "folders" in data:
+        # Published sweeps are JSON. If data could name code, reading somebody's results would run it.
+        raise SweepError(
+            f"{source}: a sweep in JSON may not name plug-in folders; give them with --search-spaces, --algorithms or --datasets, "
+            "or in a TOML file of your own"
+        )
     for assignment in changes:
         change(data, assignment)
     try:

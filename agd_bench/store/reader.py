@@ -14,8 +14,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
-from agd_bench.errors import InputError, StoreDamagedError
-from agd_bench.records import TERMINAL, Sweep
+from agd_bench.errors import InputError, StoreDamagedError, SweepError
+from agd_bench.records import TERMINAL, Sweep, parse_sweep
 from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, file_of, is_url, present_columns, shown, translated
 from agd_bench.store.equal_networks import expand
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, SORTING, TABLES, Column, Table, columns_of, dictionary_text
@@ -141,9 +141,9 @@ def _columns_in(table: Table, path: Path) -> list[Column]:
 
 def _read_published(folder: Path) -> Results:
     try:
-        sweep = Sweep.model_validate_json((folder / "sweep.json").read_text(encoding="utf-8"))
+        sweep = parse_sweep((folder / "sweep.json").read_text(encoding="utf-8"), "sweep.json")
         meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, SweepError) as error:
         raise StoreDamagedError(f"{folder}: sweep.json or meta.json cannot be read ({' '.join(str(error).split())[:200]})") from None
     there = [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or (folder / f"{table}.csv").exists()]
     tables = {table: read_csv(table, folder / f"{table}.csv") for table in there}
@@ -177,8 +177,8 @@ def _read_database(location: Path | str) -> Results:
 
 def _parse_sweep(location: Path | str, meta: dict[str, str]) -> Sweep:
     try:
-        return Sweep.model_validate_json(meta.pop("sweep"))
-    except (KeyError, ValueError) as error:
+        return parse_sweep(meta.pop("sweep"), "its sweep")
+    except (KeyError, SweepError) as error:
         raise StoreDamagedError(
             f"{shown(location)}: its sweep cannot be read ({' '.join(str(error).split())[:200]}); read it with the version that wrote it"
         ) from None

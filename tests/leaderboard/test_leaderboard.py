@@ -130,6 +130,17 @@ def test_no_private_name_is_published(published: Path) -> None:
         (r"C:\Users\ada\x.py failed", "…/x.py failed"),
         ("a ratio of 3/4 and conv/3x3/relu", "a ratio of 3/4 and conv/3x3/relu"),
         ("worker 1 died", "worker 1 died"),
+        ("started in /home/ada", "started in …"),
+        ("started in '/Users/ada lovelace'", "started in '…'"),
+        ("'/home/ada lovelace/my data/x y.bin' is missing", "'…/x y.bin' is missing"),
+        ("/home/ada lovelace/my data/x.bin is missing", "…/x.bin is missing"),
+        ("~/secret/x.bin, ~ada/x.bin", "…/x.bin, …/x.bin"),
+        ("http://ada:secret@db/x and postgresql+psycopg://ada@db:5432/runs", "http://…/x and postgresql+psycopg://…/runs"),
+        (r"\\server\ada and \\server\ada\x.bin", "… and …/x.bin"),
+        (r"C:\Users\ada", "…"),
+        (r"'C:\Users\ada lovelace\x.bin'", "'…/x.bin'"),
+        ("file:///home/ada/x.bin", "…/x.bin"),
+        ("12 of 20 and/or 3 / 4 ~ 5", "12 of 20 and/or 3 / 4 ~ 5"),
     ],
 )
 def test_scrubbing_cuts_paths_and_nothing_else(text: str, expected: str) -> None:
@@ -368,3 +379,27 @@ def test_what_optimizers_said_is_published_where_there_is_any(results: Results, 
     assert verify_folder(folder) == []
     publish_results(results, folder)
     assert not (folder / "diagnostics.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "merge", "report"])
+def test_a_published_sweep_cannot_name_code(
+    tmp_path: Path, published: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No command that reads a stranger's folder imports a file of it, whatever its sweep says."""
+    folder = tmp_path / "stranger"
+    shutil.copytree(published, folder)
+    spaces = folder / "spaces"
+    spaces.mkdir()
+    (spaces / "nas_bench_201.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    sweep = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    (folder / "sweep.json").write_text(json.dumps({**sweep, "folders": {"search_spaces": ["spaces"]}}), encoding="utf-8")
+    arguments = {
+        "run": ["run", str(folder / "sweep.json"), "--executor", "in-process", "--out", str(tmp_path / "run")],
+        "merge": ["merge", str(folder), "--to", str(tmp_path / "merged")],
+    }.get(command, [command, str(folder)])
+    monkeypatch.setattr("sys.argv", ["agd-bench", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code in (1, 2, 3)
+    assert "plug-in folders" in "".join(capsys.readouterr())
+    assert not (tmp_path / "ran").exists()
