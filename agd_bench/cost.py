@@ -1,4 +1,4 @@
-"""What a trial is charged: floating-point operations, device memory, joules, and on what it ran.
+"""What a trial is charged: floating-point operations, device memory and joules.
 
 Missing is None, never 0: a CPU has no device memory of its own to report, and energy is only charged where one trial
 owns the device.
@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
-import importlib.metadata
-import platform
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -203,57 +198,3 @@ def _millijoules_of(device: torch.device) -> int:
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
     return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-
-
-@functools.cache
-def code_digest() -> str:
-    """SHA-256 of the package's Python sources, sixteen hexadecimal digits: the same from a checkout and from a wheel."""
-    folder = Path(__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:16]
-
-
-@functools.cache
-def code_revision() -> str:
-    """The git commit of the checkout that the package runs from, with `+changes` if it was edited; empty outside one."""
-    folder = Path(__file__).resolve().parent
-    if not (folder.parent / ".git").exists():
-        return ""
-    try:
-        head = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        changes = subprocess.run(["git", "-C", str(folder), "status", "--porcelain", "."], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
-
-
-@functools.cache
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def device_name(device: torch.device) -> str:
-    """What the device calls itself, for example `NVIDIA H200` or the processor's model."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-
-
-def provenance(device: torch.device) -> dict[str, str]:
-    """Versions and device behind a result; no names of hosts, users or folders."""
-    return {
-        "agd_bench": importlib.metadata.version("agd-bench"),
-        "code_digest": code_digest(),
-        "code_revision": code_revision(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda or "" if device.type == "cuda" else "",
-        "device": device_name(device),
-        "device_type": device.type,
-        "threads": str(torch.get_num_threads()),
-        "system": f"{platform.system()} {platform.machine()}",
-    }

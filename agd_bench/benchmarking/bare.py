@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from agd_bench.benchmarking.plain import PADDING
 from agd_bench.records import Precision
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from agd_bench.training.cuda_graphs import WAITING
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 
 PARTS = ("data", "forward", "backward", "optimizer", "rest")
 

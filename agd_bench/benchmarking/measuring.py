@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from agd_bench import cost
 from agd_bench.benchmarking.rungs import BARE, Rung, Size, ladder
 from agd_bench.benchmarking.sampling import Sample, forward_flops, stratified, total
 from agd_bench.benchmarking.slices import Window
 from agd_bench.benchmarking.working import Crew, crew
 from agd_bench.cores import usable_cores
+from agd_bench.trial.provenance import device_name
 from search_spaces import nas_bench_201
 
 CHECKPOINT_SECONDS = 60.0
@@ -150,7 +150,7 @@ def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambd
 def _machine(device: torch.device) -> dict[str, str]:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     versions = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
-    return {"device": cost.device_name(device), "device_type": device.type, "cores": str(usable_cores()), **versions, "load_before": load}
+    return {"device": device_name(device), "device_type": device.type, "cores": str(usable_cores()), **versions, "load_before": load}
 
 
 def _rate(windows: list[Window]) -> float:

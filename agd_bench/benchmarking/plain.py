@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 
 PADDING = 4
 

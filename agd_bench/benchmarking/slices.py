@@ -27,6 +27,7 @@ from agd_bench.training import checkpoints, loop
 from agd_bench.training.concurrency import own_stream
 from agd_bench.training.cuda_graphs import Capture, GraphRecorder
 from agd_bench.training.data import batches, draw, resident
+from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, make_fit
 
 STEPS = 1_000_000
@@ -85,7 +86,7 @@ class Slice:
     rung: Rung
     size: Size
     device: torch.device
-    fit: loop.Fit
+    fit: Fit
     start_seconds: float
 
     def __post_init__(self) -> None:

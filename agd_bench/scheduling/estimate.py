@@ -25,9 +25,10 @@ from agd_bench.records import Plan, Scalar, Sweep, Trial
 from agd_bench.scheduling.kinds import Comparison, comparison_of
 from agd_bench.training import loop
 from agd_bench.training.concurrency import own_surroundings
-from agd_bench.training.cuda_graphs import capture_of
+from agd_bench.training.cuda_graphs import capture_steps
 from agd_bench.training.data import Splits, batches, draw, load_splits, steps_per_epoch
 from agd_bench.training.eval_weights import refreshed_images
+from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, blank_batch, make_fit
 
 TIMED_STEPS = 14
@@ -79,7 +80,7 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: float) -> _
     fit = make_fit(trial, workplace, TIMED_STEPS, device)
     cost.count_flops(fit.network, blank_batch(trial, workplace, device))  # as a worker's first trial of each network does
     built = time.perf_counter() - begun
-    fit.capture, _ = capture_of(fit, device)
+    capture_steps(fit, device)
     seconds = _step_seconds(fit, trial, splits)
     begun = time.perf_counter()
     with contextlib.suppress(Diverged):  # its seconds are what is asked, whatever rate it was timed at
@@ -87,7 +88,7 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: float) -> _
     return _Timing(flops, seconds, time.perf_counter() - begun, built)
 
 
-def _step_seconds(fit: loop.Fit, trial: Trial, splits: Splits) -> float:
+def _step_seconds(fit: Fit, trial: Trial, splits: Splits) -> float:
     """Of a step with its batch: the mean of all but the first ones; of a captured one, of a second pass, as the first captures."""
     generator = torch.Generator().manual_seed(0)
     order = torch.arange(len(splits.train.labels)).repeat(TIMED_STEPS)[: TIMED_STEPS * trial.batch_size]

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 from agd_bench.training.data import ImageSet, draw
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 from agd_bench.training.settings import own_process_settings, own_thread_settings, set_wanted
 
 DEFAULT_GENERATORS = threading.RLock()

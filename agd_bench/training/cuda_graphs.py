@@ -32,7 +32,7 @@ from torch.utils._pytree import tree_leaves
 from agd_bench.training.concurrency import DEFAULT_GENERATORS, own_stream
 from agd_bench.training.data import Drawn, ImageSet, bounds
 from agd_bench.training.eval_weights import averages
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 
 WARM_UP_STEPS = 3
 """Eager steps before the capture: the first makes states, the second is watched, the third is as all that follow."""
@@ -161,12 +161,10 @@ def hindrance(fit: Fit) -> str:
     return ""
 
 
-def capture_of(fit: Fit, device: torch.device) -> tuple[Capture | None, str]:
-    """The capture that a training on a GPU uses; or null and the reason why its steps are eager."""
-    if device.type != "cuda":
-        return None, "not on a GPU"
-    reason = hindrance(fit)
-    return (None, reason) if reason else (Capture(fit, GraphRecorder(device)), "")
+def capture_steps(fit: Fit, device: torch.device) -> None:
+    """Let a training on a GPU capture its steps, or note why they run eagerly."""
+    fit.eager_reason = hindrance(fit) if device.type == "cuda" else "not on a GPU"
+    fit.capture = None if fit.eager_reason else Capture(fit, GraphRecorder(device))
 
 
 class Capture:

@@ -1,151 +1,27 @@
-"""One training: epochs of steps on data that is on the device, evaluation after each, no host synchronisation a step.
+"""One training: epochs of steps on data that is on the device, evaluated after each, without a host synchronisation per step.
 
-Everything random follows from the trial's seed and the epoch: the order of the images, their augmentation, and torch's
-global generator (which dropout uses), set anew for each epoch. A training that is resumed after an epoch is therefore
-the training that was not interrupted, bit for bit on a CPU.
+All randomness follows from the trial's seed and the epoch: the order of the images, their augmentation, and torch's default
+generators (which dropout uses), reseeded every epoch. A training resumed after an epoch therefore equals one that was never
+interrupted, bit for bit on a CPU.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from agd_bench.diagnostics import Watch
-from agd_bench.errors import DeadlineExceeded, Diverged
-from agd_bench.records import CurvePoint, Precision
+from agd_bench.errors import Diverged
+from agd_bench.records import CurvePoint
 from agd_bench.training.data import ImageSet, batches, draw
-from agd_bench.training.descent_check import Replay
-from agd_bench.training.eval_weights import REFRESH_BATCHES, answer_of, refresh_statistics, refreshed_images
-
-if TYPE_CHECKING:
-    from agd_bench.training.cuda_graphs import Capture
+from agd_bench.training.eval_weights import answer_of
+from agd_bench.training.fit import Fit
 
 EVALUATION_BATCH = 512
-
-
-@dataclass
-class Fit:
-    """A network in training, with all that trains it.
-
-    Attributes:
-        network: maps images (N, C, H, W) to logits (N, classes).
-        optimizer: updates its weights.
-        scheduler: stepped once after every step; null without a schedule.
-        loss: logits and labels to a scalar.
-        precision: arithmetic of forward and backward.
-        stop_at: `time.monotonic()` after which a step raises; null without a deadline.
-        diagnosed: whether `diagnostics` reads what the optimizer says of its steps.
-        tell: what the algorithm says of the optimizer, numbers by name, read once an epoch; `eta` is the rate that its steps have.
-        watch: measures the network at some steps, beside the training; null: nothing does.
-        replay: holds the optimizer to what it promises of each step; null: nothing does.
-        capture: replays its steps as one graph; null: they are eager.
-        seeded: whether each epoch sets the seed of torch's default generators; one that draws nothing from them can leave them alone.
-        steps: how many were done.
-    """
-
-    network: nn.Module
-    optimizer: Optimizer
-    scheduler: LRScheduler | None
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    precision: Precision = "float32"
-    stop_at: float | None = None
-    diagnosed: bool = False
-    watch: Watch | None = None
-    replay: Replay | None = None
-    steps: int = 0
-    tell: Callable[[Optimizer], Mapping[str, float]] | None = None
-    capture: Capture | None = None
-    seeded: bool = True
-
-    def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
-        """Autocast where the precision asks for it; weights and AGD's norms stay float32."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-
-    def step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One update; the loss and the count of correct answers stay on the device.
-
-        Raises:
-            DeadlineExceeded: the trial's time is up.
-        """
-        self.check_deadline()
-        if self.watch is not None:
-            self.watch(self.steps)
-        if self.replay is not None:
-            self.replay.remember(images.device)
-        loss, correct = self.update(images, labels)
-        if self.scheduler is not None:
-            self.scheduler.step()
-        self.steps += 1
-        return loss, correct
-
-    def update(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a step does on the device alone, and so what can be captured: forward, loss, backward and the optimizer."""
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.arithmetic(images.device):
-            logits = self.network(images)
-        logits = logits.float()
-        loss = self.loss(logits, labels)
-        torch.autograd.backward((loss,))
-        self.optimizer.step()
-        if self.replay is not None:
-            self.replay(images, labels, loss)
-        return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
-
-    def check_deadline(self) -> None:
-        """Raise `DeadlineExceeded` if the trial's time is up."""
-        if self.stop_at is not None and time.monotonic() > self.stop_at:
-            raise DeadlineExceeded("longer than its deadline")
-
-    def learning_rate(self) -> float | None:
-        """The rate of the last step, as the algorithm says or the optimizer keeps it; AGD keeps its automatic one there."""
-        told = {} if self.tell is None else self.tell(self.optimizer)
-        rate = told.get("eta", self.optimizer.param_groups[0].get("lr"))
-        return None if rate is None else float(rate)
-
-    def diagnostics(self) -> dict[str, float]:
-        """What the optimizer's `diagnostics()` says of the epoch's steps, all read from the device at once, and what was measured of the
-        network since the last call; empty if not asked for.
-        """
-        ask = getattr(self.optimizer, "diagnostics", None) if self.diagnosed else None
-        said: dict[str, torch.Tensor] = {} if ask is None else ask()
-        read = torch.stack([value.double() for value in said.values()]).tolist() if said else []
-        told = self.tell(self.optimizer) if self.diagnosed and self.tell is not None else {}
-        watched = {} if self.watch is None else self.watch.taken(self.steps)
-        finite = {name: value for name, value in [*zip(said, read, strict=True), *told.items()] if math.isfinite(value)}
-        replayed = {} if self.replay is None else self.replay.taken()
-        return finite | watched | replayed
-
-    def refresh(self, images: ImageSet, batch_size: int, seed: int, augment: bool) -> None:
-        """Compute the statistics of batch normalisation for the weights that are evaluated, where they are not those trained at.
-
-        Args:
-            images: the training split.
-            batch_size: images a step.
-            seed: of the epoch: the images come as they did in its first steps.
-            augment: whether the data set's standard augmentation is applied.
-        """
-        if refreshed_images(self.network, self.optimizer, len(images.labels), batch_size):
-            generator = torch.Generator().manual_seed(seed)
-            order = torch.randperm(len(images.labels), generator=generator)
-            drawn = batches(images, batch_size, order, generator=generator, augment=augment)
-            with answer_of(self.optimizer), self.arithmetic(images.labels.device):
-                refresh_statistics(self.network, (pixels for pixels, _ in itertools.islice(drawn, REFRESH_BATCHES)))
-
-    def seconds_aside(self) -> float:
-        """Seconds so far that were no training: of what watches and replays."""
-        return (0.0 if self.watch is None else self.watch.seconds) + (0.0 if self.replay is None else self.replay.seconds())
 
 
 @dataclass(frozen=True)

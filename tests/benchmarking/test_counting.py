@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from agd_bench.benchmarking import counting
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 
 
 def test_calls_waits_and_bytes_are_counted() -> None:

@@ -21,11 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agd_bench import cost, plugins
+from agd_bench import plugins
 from agd_bench.errors import Refused
 from agd_bench.records import Trial
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, make_fit
+from agd_bench.trial.provenance import surroundings
 
 PAGE = Path(__file__).parents[2] / "agd_bench" / "algorithms" / "README.md"
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|"
@@ -162,7 +163,7 @@ def row(name: str, measured: Mapping[str, Measured | str]) -> str:
 
 def conditions(rounds: int) -> str:
     """On what, and how often, was measured."""
-    machine = cost.provenance(torch.device("cpu"))
+    machine = surroundings(torch.device("cpu"))
     return (
         f"{machine['device']}, one thread, shared with other programs; Python {machine['python']}, torch {machine['torch']};\n"
         f"n = {rounds} alternating rounds of {' or '.join(map(str, STEPS.values()))} steps, batch {BATCH_SIZE}, float32, channels-last."

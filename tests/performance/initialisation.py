@@ -20,10 +20,10 @@ from unittest import mock
 import torch
 from torch import nn
 
-from agd_bench import cost
 from agd_bench.optim import orthogonal
 from agd_bench.optim.agd import initialise
 from agd_bench.training.profiles import apply_profile
+from agd_bench.trial.provenance import device_name
 from search_spaces import fcn, nas_bench_201, preact_resnet
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
@@ -71,7 +71,7 @@ def main() -> None:
             torch.cuda.synchronize()
         return 1e3 * (clock() - begun)
 
-    print(f"{cost.device_name(device)}, {os.cpu_count()} cores, 1 thread; Python {platform.python_version()}, torch {torch.__version__}")
+    print(f"{device_name(device)}, {os.cpu_count()} cores, 1 thread; Python {platform.python_version()}, torch {torch.__version__}")
     print(f"n = {given.rounds} alternating rounds, after one to warm up")
     print(f"{'network':18} {'tensors':>7} {'taps':>6} {'tap by tap, ms':>15} {'QR':>6} {'quartiles':>13} {'Cholesky':>9} {'quartiles':>13}")
     for name, network in networks().items():

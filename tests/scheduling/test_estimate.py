@@ -53,7 +53,7 @@ def test_captured_steps_are_timed_as_they_are_replayed(tmp_path: Path, monkeypat
             replays.append(self.replays - before)
             return told
 
-    monkeypatch.setattr(estimate_module, "capture_of", lambda fit, device: (Counted(fit, TapeRecorder()), ""))
+    monkeypatch.setattr(estimate_module, "capture_steps", lambda fit, device: setattr(fit, "capture", Counted(fit, TapeRecorder())))
     table = estimate_plan(plan(SWEEP), Workplace(data_root=tmp_path, device="cpu"), slots=1)
     assert (table["device_seconds"] > 0).all()
     assert set(replays[1::2]) == {estimate_module.TIMED_STEPS}

@@ -18,9 +18,9 @@ from agd_bench.errors import DeadlineExceeded
 from agd_bench.optim import losses
 from agd_bench.optim.averaging import Averaged
 from agd_bench.training import cuda_graphs, loop
-from agd_bench.training.cuda_graphs import WARM_UP_STEPS, Capture, GraphRecorder, capture_of, hindrance
+from agd_bench.training.cuda_graphs import WARM_UP_STEPS, Capture, GraphRecorder, capture_steps, hindrance
 from agd_bench.training.data import ImageSet, resident, steps_per_epoch
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 from agd_bench.training.profiles import apply_profile
 from search_spaces import nas_bench_201
 from tests.training.recording import TapeRecorder
@@ -285,7 +285,9 @@ def test_what_cannot_be_captured_is_known_beforehand() -> None:
     ):
         assert reason in hindrance(one)
     assert all(hindrance(fit(algorithm, **settings)) == "" for algorithm, settings in CASES.values())
-    assert capture_of(fit(agd), CPU) == (None, "not on a GPU")
+    on_cpu = fit(agd)
+    capture_steps(on_cpu, CPU)
+    assert (on_cpu.capture, on_cpu.eager_reason) == (None, "not on a GPU")
 
 
 @pytest.mark.gpu

@@ -15,7 +15,7 @@ from agd_bench import plugins
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training.descent_check import Replay
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, run_trial
 from tests.plugin_folders import write_plugins
 

@@ -20,7 +20,7 @@ from agd_bench.scheduling.runs import run
 from agd_bench.store import load_results
 from agd_bench.training.concurrency import draws
 from agd_bench.training.data import load_splits
-from agd_bench.training.loop import Fit
+from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, run_trial
 from tests.scheduling import plans
 from tests.short_trials import trial

@@ -13,7 +13,7 @@ from agd_bench import cost, plugins
 from agd_bench.errors import DatasetError, ExecutorError, OutOfMemory, UnknownNameError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.training import checkpoints, loop
-from agd_bench.trial import Workplace, run_trial
+from agd_bench.trial import Workplace, provenance, run_trial
 from tests.plugin_folders import write_plugins
 
 
@@ -50,7 +50,7 @@ def test_what_an_image_costs_is_counted_once_for_seeds_of_a_network(workplace: W
         return count(*given)
 
     monkeypatch.setattr(cost, "count_flops", note)
-    monkeypatch.setattr("agd_bench.trial._COUNTED", {})
+    monkeypatch.setattr("agd_bench.trial.flop_counts._COUNTED", {})
     given: dict[str, Any] = {
         "search_space": "fcn",
         "architecture": "2x8",
@@ -128,8 +128,8 @@ def test_readings_that_fail_are_missing_with_a_reason(workplace: Workplace, monk
     def fail(device: torch.device) -> None:
         raise RuntimeError("not supported here")
 
-    for name in ("reset_peak_memory", "peak_memory_bytes", "provenance"):
-        monkeypatch.setattr(cost, name, fail)
+    for module, name in ((cost, "reset_peak_memory"), (cost, "peak_memory_bytes"), (provenance, "surroundings")):
+        monkeypatch.setattr(module, name, fail)
     result = run_trial(trial(epochs=1), workplace)
     assert (result.status, result.peak_memory_bytes) == ("done", None)
     assert result.provenance["memory_not_measured"] == result.provenance["provenance_not_read"] == "RuntimeError: not supported here"
@@ -308,7 +308,7 @@ def test_what_is_no_network_is_said(workplace: Workplace, kind: plugins.Kind, fi
     path = workplace.folders[kind][0] / f"{file}.py"
     path.write_text(path.read_text().replace(old, new, 1))
     result = run_trial(trial(), workplace)
-    assert (result.status, result.reason) == ("failed", f"{said}, not a torch.nn.Module; does it lack a return?")
+    assert (result.status, result.reason) == ("failed", f"{said}, not a torch.nn.Module; is a return statement missing?")
 
 
 def test_another_loss_is_another_training(workplace: Workplace) -> None:

@@ -1,0 +1,168 @@
+"""A network in training, with everything that trains it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from agd_bench.diagnostics import Watch
+from agd_bench.errors import DeadlineExceeded
+from agd_bench.records import Precision
+from agd_bench.training.data import Drawn, ImageSet, batches
+from agd_bench.training.descent_check import Replay
+from agd_bench.training.eval_weights import REFRESH_BATCHES, answer_of, refresh_statistics, refreshed_images
+
+
+class CapturedSteps(Protocol):
+    """Steps of a training that are captured once and replayed, as `cuda_graphs.Capture` does.
+
+    Attributes:
+        reason: why they stay eager after all; empty otherwise.
+        replays: steps replayed so far.
+    """
+
+    reason: str
+    replays: int
+
+    def train_epoch(self, images: ImageSet, batch_size: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """One pass over a split; its summed loss and number of correct answers, 0-dim, on the device."""
+
+
+@dataclass
+class Fit:
+    """A network in training, with everything that trains it.
+
+    Attributes:
+        network: maps images (N, C, H, W) to logits (N, classes).
+        optimizer: updates its weights.
+        scheduler: stepped once after every step; None without a schedule.
+        loss: maps logits and labels to a scalar.
+        precision: arithmetic of the forward and backward pass.
+        stop_at: `time.monotonic()` after which a step raises; None without a deadline.
+        diagnosed: whether `diagnostics` includes the optimizer's own.
+        watch: measures the network at some steps, outside the training time.
+        replay: checks the decrease that the optimizer promises for each step.
+        steps: number of steps done.
+        tell: the algorithm's own numbers about its optimizer, by name, read once an epoch; `eta` is the learning rate in effect.
+        capture: replays the steps as one graph; None if they run eagerly.
+        eager_reason: why nothing is captured.
+        seeded: whether each epoch seeds torch's default generators; unnecessary for a training that never draws from them.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    loss: Callable[[Tensor, Tensor], Tensor]
+    precision: Precision = "float32"
+    stop_at: float | None = None
+    diagnosed: bool = False
+    watch: Watch | None = None
+    replay: Replay | None = None
+    steps: int = 0
+    tell: Callable[[Optimizer], Mapping[str, float]] | None = None
+    capture: CapturedSteps | None = None
+    eager_reason: str = ""
+    seeded: bool = True
+
+    def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
+        """Autocast if the precision asks for it; weights and AGD's norms stay float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One update; the loss and the number of correct answers stay on the device.
+
+        Raises:
+            DeadlineExceeded: the trial's time is up.
+        """
+        self.check_deadline()
+        if self.watch is not None:
+            self.watch(self.steps)
+        if self.replay is not None:
+            self.replay.remember(images.device)
+        loss, correct = self.update(images, labels)
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.steps += 1
+        return loss, correct
+
+    def update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The part of a step that runs on the device alone, and so can be captured: forward, loss, backward and the optimizer."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.arithmetic(images.device):
+            logits = self.network(images)
+        logits = logits.float()
+        loss = self.loss(logits, labels)
+        torch.autograd.backward((loss,))
+        self.optimizer.step()
+        if self.replay is not None:
+            self.replay(images, labels, loss)
+        return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
+
+    def check_deadline(self) -> None:
+        """Raise `DeadlineExceeded` if the trial's time is up."""
+        if self.stop_at is not None and time.monotonic() > self.stop_at:
+            raise DeadlineExceeded("longer than its deadline")
+
+    def learning_rate(self) -> float | None:
+        """The rate of the last step, as the algorithm reports it, else as the optimizer holds it (AGD: its automatic one)."""
+        reported = {} if self.tell is None else self.tell(self.optimizer)
+        rate = reported.get("eta", self.optimizer.param_groups[0].get("lr"))
+        return None if rate is None else float(rate)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Finite numbers about the steps and the network since the last call, read from the device at once; empty if not asked for."""
+        ask = getattr(self.optimizer, "diagnostics", None) if self.diagnosed else None
+        own: dict[str, Tensor] = {} if ask is None else ask()
+        read = torch.stack([value.double() for value in own.values()]).tolist() if own else []
+        reported = self.tell(self.optimizer) if self.diagnosed and self.tell is not None else {}
+        watched = {} if self.watch is None else self.watch.taken(self.steps)
+        finite = {name: value for name, value in [*zip(own, read, strict=True), *reported.items()] if math.isfinite(value)}
+        replayed = {} if self.replay is None else self.replay.taken()
+        return finite | watched | replayed
+
+    def refresh(self, images: ImageSet, batch_size: int, seed: int, augment: bool) -> None:
+        """Recompute batch-norm statistics at the weights that are evaluated, if these are not the weights that are trained.
+
+        Args:
+            images: the training split.
+            batch_size: images per step.
+            seed: of the epoch: the images come as in its first steps.
+            augment: whether the data set's standard augmentation is applied.
+        """
+        if refreshed_images(self.network, self.optimizer, len(images.labels), batch_size):
+            generator = torch.Generator().manual_seed(seed)
+            order = torch.randperm(len(images.labels), generator=generator)
+            drawn = batches(images, batch_size, order, generator=generator, augment=augment)
+            with answer_of(self.optimizer), self.arithmetic(images.labels.device):
+                refresh_statistics(self.network, (pixels for pixels, _ in itertools.islice(drawn, REFRESH_BATCHES)))
+
+    def seconds_aside(self) -> float:
+        """Seconds spent so far on measuring and checking instead of training."""
+        return (0.0 if self.watch is None else self.watch.seconds) + (0.0 if self.replay is None else self.replay.seconds())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of network, optimizer and schedule, as a checkpoint keeps them."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": {} if self.scheduler is None else self.scheduler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])

@@ -1,0 +1,13 @@
+"""One trial: resolve its names, build its network, train it, measure it. It never writes to the store, so it runs without one.
+
+Whatever an architecture or an algorithm does (refuse, diverge, raise) becomes a result. A fault of the installation (a missing data
+set, a plug-in that does not load, a full disk) is raised, because every other trial would meet it too; so is a lack of memory, because
+the scheduler decides whether to try again alone.
+"""
+
+from agd_bench.trial.attempt import run_trial
+from agd_bench.trial.build import build_network, make_fit
+from agd_bench.trial.flop_counts import blank_batch, flops_of
+from agd_bench.trial.workplace import Workplace
+
+__all__ = ["Workplace", "blank_batch", "build_network", "flops_of", "make_fit", "run_trial"]

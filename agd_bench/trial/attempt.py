@@ -1,0 +1,148 @@
+"""One execution of a trial."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from agd_bench import cost
+from agd_bench.errors import Pruned
+from agd_bench.records import CurvePoint, Trial, TrialResult
+from agd_bench.training import checkpoints, loop
+from agd_bench.training.concurrency import DEFAULT_GENERATORS, draws, own_surroundings, settle
+from agd_bench.training.cuda_graphs import capture_steps
+from agd_bench.training.data import Splits, load_splits, steps_per_epoch
+from agd_bench.training.eval_weights import refreshed_images
+from agd_bench.training.fit import Fit
+from agd_bench.trial.build import make_fit, make_watch
+from agd_bench.trial.faults import ending
+from agd_bench.trial.flop_counts import flops_of
+from agd_bench.trial.measurements import Measurements
+from agd_bench.trial.workplace import Workplace
+
+
+def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+    """Run one attempt at a trial, from its newest sound checkpoint if there is one.
+
+    Args:
+        trial: with the tuner's proposal, if its study has one.
+        workplace: data, plug-ins, device and checkpoints.
+        attempt: from 1; names this attempt's checkpoints.
+        seconds_left: until its deadline; None: no deadline.
+
+    Returns:
+        What it measured, with a reason for every status but `done`.
+
+    Raises:
+        OutOfMemory: the device ran out of memory.
+        InputError: a plug-in or a data set cannot be loaded.
+        StorageFullError: no space is left for a checkpoint.
+        ExecutorError: the device asked for does not exist.
+    """
+    stop_at = None if seconds_left is None else time.monotonic() + seconds_left
+    measured = Measurements(trial, workplace, workplace.torch_device())
+    with own_surroundings(workplace.threads, measured.device):
+        status, reason = ending(Attempt(measured, attempt, stop_at).run)
+        return measured.result(status, reason)
+
+
+class Attempt:
+    """Trains a trial from its newest sound checkpoint to its evaluation on the test split."""
+
+    def __init__(self, measured: Measurements, number: int, stop_at: float | None) -> None:
+        """Nothing is built yet.
+
+        Args:
+            measured: receives what it measures.
+            number: from 1; names its checkpoints.
+            stop_at: `time.monotonic()` of its deadline; None: no deadline.
+        """
+        self._trial, self._workplace, self._device = measured.trial, measured.workplace, measured.device
+        self._measured, self._number, self._stop_at = measured, number, stop_at
+        self._saved = time.monotonic()
+
+    def run(self) -> None:
+        """Train to the end; in parallel with other trials of this process, unless it draws from the generators that they share.
+
+        Raises:
+            TrialOutcome: however else it ended.
+        """
+        in_company = self._workplace.in_flight > 1
+        with DEFAULT_GENERATORS:
+            fit, splits = self._begin()
+            if in_company:
+                fit.seeded = draws(fit, splits.train)
+            settle(self._device)
+        with DEFAULT_GENERATORS if in_company and fit.seeded else nullcontext():
+            self._train(fit, splits)
+            self._measured.test_accuracy = loop.evaluate(fit, splits.test).accuracy
+
+    def _begin(self) -> tuple[Fit, Splits]:
+        """Load the data, build the training and restore its newest sound checkpoint."""
+        trial, measured = self._trial, self._measured
+        splits = self._load_splits()
+        images = len(splits.train.labels)
+        per_epoch = steps_per_epoch(images, trial.batch_size)
+        fit = measured.fit = make_fit(trial, self._workplace, trial.epochs * per_epoch, self._device)
+        fit.stop_at = self._stop_at
+        flops = measured.flops = flops_of(trial, self._workplace, fit.network, self._device)
+        measured.flops_per_epoch = flops.of_epoch(images, refreshed_images(fit.network, fit.optimizer, images, trial.batch_size))
+        cost.reading(partial(cost.reset_peak_memory, self._device))
+        self._resume(fit)
+        fit.steps = measured.resumed_epoch * per_epoch
+        fit.watch = make_watch(trial, fit, splits.train)
+        capture_steps(fit, self._device)
+        return fit, splits
+
+    def _load_splits(self) -> Splits:
+        trial, folders = self._trial, tuple(self._workplace.folders.get("datasets", ()))
+        return load_splits(trial.dataset, self._workplace.data_root, folders, trial.dataset_share, self._device)
+
+    @property
+    def _folder(self) -> Path | None:
+        """Where the trial's checkpoints are, if it has any."""
+        return None if self._workplace.checkpoints is None else self._workplace.checkpoints / self._trial.id
+
+    def _resume(self, fit: Fit) -> None:
+        state = checkpoints.load(self._folder, self._device) if self._folder is not None else None
+        if state is not None:
+            fit.load_state_dict(state)
+            self._measured.curve = [CurvePoint.model_validate(point) for point in state["curve"]]
+            self._measured.resumed_epoch = len(self._measured.curve)
+
+    def _train(self, fit: Fit, splits: Splits) -> None:
+        """The epochs that are left."""
+        trial, measured = self._trial, self._measured
+        for point in loop.epochs_of(
+            fit,
+            splits.train,
+            splits.val,
+            first=len(measured.curve) + 1,
+            last=trial.epochs,
+            batch_size=trial.batch_size,
+            seed=trial.seed,
+            augment=trial.augment,
+            train_seconds=measured.train_seconds,
+        ):
+            measured.curve.append(point)
+            if point.epoch < trial.epochs:
+                self._prune(point.epoch)
+                self._save_if_due(fit, point.epoch)
+
+    def _prune(self, epoch: int) -> None:
+        """Stop a tuning trial whose best accuracy is below the median of earlier trials.
+
+        Raises:
+            Pruned: it is.
+        """
+        best, median = max(point.val_accuracy for point in self._measured.curve), self._trial.stop_below.get(epoch)
+        if median is not None and best < median:
+            raise Pruned(f"best validation accuracy {best:.4f} after epoch {epoch} is below the median {median:.4f} of earlier trials")
+
+    def _save_if_due(self, fit: Fit, epoch: int) -> None:
+        if self._folder is not None and time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
+            curve = [point.model_dump() for point in self._measured.curve]
+            checkpoints.save(self._folder, self._number, epoch, {**fit.state_dict(), "curve": curve})
+            self._saved = time.monotonic()

@@ -1,0 +1,126 @@
+"""From a trial's names to a network in training."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from agd_bench.diagnostics import PARTS, Watch, modes_of
+from agd_bench.errors import Refused, TrialOutcome
+from agd_bench.optim import losses, path_scaling
+from agd_bench.records import Trial
+from agd_bench.training.data import ImageSet, batches, steps_per_epoch
+from agd_bench.training.descent_check import Replay
+from agd_bench.training.fit import Fit
+from agd_bench.training.profiles import apply_profile
+from agd_bench.trial.workplace import Workplace
+
+PROBE_IMAGES = 32
+"""Images of the batch that networks are measured on."""
+ESTIMATES = {"largest_rank": 512, "probes": 8, "starts": 2, "lanczos_steps": 12}
+"""How spectra are measured during training: enough for the mean within about 1 %, at not many times the seconds of a step."""
+START_ESTIMATES = {"largest_rank": 0, "probes": 1, "starts": 2, "lanczos_steps": 12}
+"""How they are measured at the start alone: for sweeps of hundreds of short trainings, which compare means over blocks and seeds."""
+
+
+def build_network(trial: Trial, workplace: Workplace, device: torch.device | None = None) -> nn.Module:
+    """The trial's network as its algorithm prepares it, on the CPU: profile applied, initialised from the seed.
+
+    Sets torch's global seed: call it where that is allowed, as `run_trial` does inside a fork of the generators.
+
+    Args:
+        trial: what to build.
+        workplace: where its plug-ins are.
+        device: where an algorithm that asks for a device may compute the initial weights; default: the CPU.
+
+    Raises:
+        Refused: an architecture with a defect, or one that the algorithm cannot train.
+        TrialOutcome: a plug-in returned something other than a network.
+    """
+    space = workplace.load("search_spaces", trial.search_space)
+    dataset = workplace.load("datasets", trial.dataset)
+    algorithm = workplace.load("algorithms", trial.algorithm)
+    defect = space.defect(trial.architecture) if hasattr(space, "defect") else ""
+    if defect:
+        raise Refused(defect)
+    torch.manual_seed(trial.seed)
+    built = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
+    network = apply_profile(_as_network(built, "build", "search space", trial.search_space), trial.profile)
+    generator = torch.Generator().manual_seed(trial.seed)
+    place = {"device": device} if "device" in inspect.signature(algorithm.prepare).parameters else {}
+    prepared = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space), **place)
+    return _as_network(prepared, "prepare", "algorithm", trial.algorithm)
+
+
+def _as_network(made: object, function: str, kind: str, name: str) -> nn.Module:
+    """What a function of a plug-in returned, if it is a network.
+
+    Raises:
+        TrialOutcome: it is none.
+    """
+    if not isinstance(made, nn.Module):
+        raise TrialOutcome(
+            f"{function}() of the {kind} {name!r} returned {type(made).__name__}, not a torch.nn.Module; is a return statement missing?"
+        )
+    return made
+
+
+def _graph_for(function: Callable[..., Any], trial: Trial, space: ModuleType) -> dict[str, path_scaling.Graph]:
+    """The keyword argument `graph` for a function of an algorithm that has one.
+
+    Raises:
+        Refused: the search space describes no graph.
+    """
+    if "graph" not in inspect.signature(function).parameters:
+        return {}
+    return {"graph": path_scaling.graph_of(space, trial.architecture, trial.search_space_options)}
+
+
+def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.device) -> Fit:
+    """The network on the device with its optimizer, schedule and loss.
+
+    Args:
+        trial: what to build.
+        workplace: where its plug-ins are.
+        steps: optimizer steps of the whole training, which the schedule spans.
+        device: where to train.
+
+    Raises:
+        Refused: as `build_network`, or by the optimizer.
+    """
+    algorithm = workplace.load("algorithms", trial.algorithm)
+    network = build_network(trial, workplace, device).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    graph = _graph_for(algorithm.build, trial, workplace.load("search_spaces", trial.search_space))
+    built = algorithm.build(network, steps, **graph, **trial.settings)
+    optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
+    loss = losses.by_name(trial.loss) if trial.loss else algorithm.loss
+    tell = getattr(algorithm, "diagnostics", None)
+    fit = Fit(network, optimizer, scheduler, loss, trial.precision, diagnosed="optimizer" in trial.diagnostics, tell=tell)
+    # bfloat16 rounds a loss more coarsely than one step changes it
+    if fit.diagnosed and trial.precision == "float32" and hasattr(optimizer, "compare"):
+        fit.replay = Replay(network, loss, optimizer.compare)
+    return fit
+
+
+def make_watch(trial: Trial, fit: Fit, train: ImageSet) -> Watch | None:
+    """What measures the network as the trial's diagnostics ask; None if they ask for nothing, or the trial tunes.
+
+    Args:
+        trial: what is trained.
+        fit: its training.
+        train: the training split. Its first images, unaugmented, are the probe: the same for all trials of a data set.
+    """
+    if trial.purpose != "final" or not {"network", "network-start"} & set(trial.diagnostics):
+        return None
+    images = len(train.labels)
+    probe, labels = next(iter(batches(train, PROBE_IMAGES, torch.arange(min(PROBE_IMAGES, images)))))
+    if "network" in trial.diagnostics:
+        last = trial.epochs * steps_per_epoch(images, trial.batch_size)
+        return Watch(fit.network, probe, labels, fit.loss, last, parts=PARTS, **ESTIMATES)
+    modes = modes_of(fit.network)[:1]  # as it trains: with batch statistics, if it has any
+    return Watch(fit.network, probe, labels, fit.loss, 0, parts=PARTS[:1], modes=modes, **START_ESTIMATES)

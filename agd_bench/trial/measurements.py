@@ -1,0 +1,107 @@
+"""What an attempt at a trial has measured so far, so that an early end keeps what there is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from agd_bench import cost
+from agd_bench.records import CurvePoint, Trial, TrialResult
+from agd_bench.training.fit import Fit
+from agd_bench.trial import provenance
+from agd_bench.trial.workplace import Workplace
+
+
+@dataclass
+class Measurements:
+    """Filled in while an attempt runs; seconds and energy count from its making.
+
+    Attributes:
+        trial: what is trained.
+        workplace: where.
+        device: the device itself.
+        fit: the training, once it is built.
+        flops: per image; None before they are counted.
+        flops_per_epoch: of training, in one epoch; None: not counted.
+        resumed_epoch: epochs taken over from a checkpoint.
+        test_accuracy: None before the end.
+        curve: one point per epoch so far.
+    """
+
+    trial: Trial
+    workplace: Workplace
+    device: torch.device
+    fit: Fit | None = None
+    flops: cost.Flops | None = None
+    flops_per_epoch: int | None = None
+    resumed_epoch: int = 0
+    test_accuracy: float | None = None
+    curve: list[CurvePoint] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._meter = cost.EnergyMeter(self.device, self.workplace.exclusive)
+
+    @property
+    def train_seconds(self) -> float:
+        """Of the epochs so far."""
+        return self.curve[-1].train_seconds if self.curve else 0.0
+
+    def result(self, status: str, reason: str) -> TrialResult:
+        """What the attempt measured until it ended.
+
+        Args:
+            status: how it ended.
+            reason: why, for every status but `done`.
+        """
+        network = None if self.fit is None else self.fit.network
+        # memory of trials in the same process cannot be told apart
+        peak, no_peak = (None, "") if self.workplace.is_shared else cost.reading(partial(cost.peak_memory_bytes, self.device))
+        joules = self._meter.stop()
+        return TrialResult.model_validate(
+            {
+                "trial_id": self.trial.id,
+                "status": status,
+                "reason": reason,
+                **self._last_epoch(),
+                "test_accuracy": self.test_accuracy,
+                "total_seconds": time.perf_counter() - self._begun,
+                "flops": None if self.flops_per_epoch is None else self.flops_per_epoch * len(self.curve),
+                "forward_flops": None if self.flops is None else self.flops.forward,
+                "parameters": None if network is None else sum(p.numel() for p in network.parameters() if p.requires_grad),
+                "peak_memory_bytes": peak,
+                "energy_joules": joules,
+                "resumed_epoch": self.resumed_epoch,
+                "curve": tuple(self.curve),
+                "provenance": self._provenance(no_peak),
+            }
+        )
+
+    def _provenance(self, no_peak: str) -> dict[str, str]:
+        """What stands behind the result, with a reason for each measurement that is missing.
+
+        Args:
+            no_peak: why the peak of the memory could not be read.
+        """
+        behind, no_provenance = cost.reading(partial(provenance.surroundings, self.device))
+        missing = {
+            "flops_not_counted": self.flops.reason if self.flops else "",
+            "energy_not_measured": self._meter.reason,
+            "memory_not_measured": no_peak,
+            "network_not_measured": self.fit.watch.reason if self.fit and self.fit.watch else "",
+            "steps_not_compared": self.fit.replay.reason if self.fit and self.fit.replay else "",
+            "provenance_not_read": no_provenance,
+        }
+        reasons = {name: reason for name, reason in missing.items() if reason}
+        return (behind or {}) | provenance.conditions(self.trial, self.workplace, self.fit) | reasons
+
+    def _last_epoch(self) -> dict[str, float | None]:
+        """The result's columns that are those of the last epoch."""
+        if not self.curve:
+            return {}
+        last = self.curve[-1]
+        columns = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds")
+        return {column: getattr(last, column) for column in columns}

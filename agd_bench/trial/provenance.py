@@ -1,0 +1,103 @@
+"""What stands behind a result: code, versions, device, and how the trial trained. No names of hosts, users or folders."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from agd_bench.records import Trial
+from agd_bench.training.fit import Fit
+from agd_bench.trial.workplace import Workplace
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@functools.cache
+def code_digest() -> str:
+    """SHA-256 of the package's Python sources, sixteen hexadecimal digits: the same from a checkout and from a wheel."""
+    total = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+@functools.cache
+def code_revision() -> str:
+    """The git commit of the checkout that the package runs from, with `+changes` if it was edited; empty outside a checkout."""
+    if not (PACKAGE.parent / ".git").exists():
+        return ""
+    try:
+        head = subprocess.run(["git", "-C", str(PACKAGE), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        changes = subprocess.run(["git", "-C", str(PACKAGE), "status", "--porcelain", "."], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+@functools.cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def device_name(device: torch.device) -> str:
+    """The device's own name, for example `NVIDIA H200` or the processor's model."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+
+
+def surroundings(device: torch.device) -> dict[str, str]:
+    """Code, versions and device."""
+    return {
+        "agd_bench": importlib.metadata.version("agd-bench"),
+        "code_digest": code_digest(),
+        "code_revision": code_revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda or "" if device.type == "cuda" else "",
+        "device": device_name(device),
+        "device_type": device.type,
+        "threads": str(torch.get_num_threads()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def conditions(trial: Trial, workplace: Workplace, fit: Fit | None) -> dict[str, str]:
+    """How a trial trained: arithmetic, company on its device, kind of step, and what its algorithm promises.
+
+    Args:
+        trial: what was trained.
+        workplace: where.
+        fit: its training; None: it did not get that far.
+    """
+    algorithm = workplace.load("algorithms", trial.algorithm)
+    labels = {
+        "precision": trial.precision,
+        "memory_format": "channels_last",
+        "exclusive": "yes" if workplace.exclusive else "no",
+    }
+    if workplace.is_shared:
+        takes_turns = fit is not None and fit.seeded
+        labels["in_flight"] = "one at a time: it draws random numbers in training" if takes_turns else str(workplace.in_flight)
+    labels |= _step_labels(fit, workplace.torch_device())
+    labels["tier"] = str(getattr(algorithm, "TIER", ""))
+    if hasattr(algorithm, "GUARANTEE"):
+        labels["descent_guarantee"] = "yes" if algorithm.GUARANTEE else "no"
+    return labels
+
+
+def _step_labels(fit: Fit | None, device: torch.device) -> dict[str, str]:
+    """Whether steps were replayed as one graph; on a GPU, why not."""
+    capture = None if fit is None else fit.capture
+    if capture is not None and capture.replays:
+        return {"step": "graph"}
+    reason = capture.reason or "fewer steps than warm up" if capture is not None else fit.eager_reason if fit is not None else ""
+    return {"step": "eager"} | ({"eager_because": reason} if device.type == "cuda" and reason else {})

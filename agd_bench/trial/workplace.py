@@ -1,0 +1,59 @@
+"""Where a trial runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from agd_bench import plugins
+from agd_bench.errors import ExecutorError
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a trial runs. Only `device` and `threads` can change what it computes.
+
+    Attributes:
+        data_root: folder of the data sets.
+        folders: folders of additional plug-ins, by kind.
+        device: `"cpu"`, `"cuda"` or `"auto"` (a GPU if there is one).
+        checkpoints: folder for the trials' checkpoints; None: none are written.
+        checkpoint_seconds: seconds between checkpoints.
+        threads: CPU threads per trial.
+        exclusive: whether a trial has the device to itself, so that its energy can be charged and its seconds compared (other programs
+            aside); set by the executor.
+        in_flight: trials that may train at the same time in this process, each in its own thread.
+    """
+
+    data_root: Path
+    folders: Mapping[plugins.Kind, Sequence[Path]] = field(default_factory=dict)
+    device: str = "auto"
+    checkpoints: Path | None = None
+    checkpoint_seconds: float = 60.0
+    threads: int = 1
+    exclusive: bool = False
+    in_flight: int = 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other trials may train in this process at the same time; their memory cannot be told apart."""
+        return self.in_flight > 1 and not self.exclusive
+
+    def torch_device(self) -> torch.device:
+        """The device as torch names it.
+
+        Raises:
+            ExecutorError: a GPU is asked for and there is none.
+        """
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise ExecutorError("device 'cuda' was asked for, but torch sees no GPU here; use device 'cpu' or 'auto'")
+        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
+
+    def load(self, kind: plugins.Kind, name: str) -> ModuleType:
+        """The plug-in `name`, from `folders` or from the installed packages."""
+        return plugins.load(kind, name, self.folders.get(kind, ()))

@@ -1,0 +1,22 @@
+"""What results say of the code, versions and device behind them."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from pathlib import Path
+
+import torch
+
+from agd_bench.trial import provenance
+
+
+def test_provenance_names_versions_and_no_machine() -> None:
+    """Strings only; no host, user or folder."""
+    said = provenance.surroundings(torch.device("cpu"))
+    assert said["torch"] == torch.__version__
+    assert said["code_digest"] == provenance.code_digest()
+    text = " ".join(said.values())
+    assert socket.gethostname() not in text
+    assert str(Path.home()) not in text
+    assert getpass.getuser() not in said.values()
