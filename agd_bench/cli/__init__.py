@@ -33,7 +33,6 @@ GROUPS: dict[str, dict[str, Command]] = {
         "list": Command(look.list_, "agd-bench list algorithms"),
         "show": Command(look.show, "agd-bench show sgd_tuned"),
         "doctor": Command(machine.doctor, "agd-bench doctor"),
-        "benchmark": Command(machine.benchmark, "agd-bench benchmark --quick --image-size 16"),
     },
     "Publish": {
         "publish": Command(publish.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),

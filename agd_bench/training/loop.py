@@ -113,7 +113,7 @@ def epochs_of(
     augment: bool,
     train_seconds: float = 0.0,
 ) -> Iterator[CurvePoint]:
-    """Train epoch by epoch and yield what each one came to.
+    """Train epoch by epoch.
 
     Args:
         fit: what is trained, in the state after epoch `first - 1`.
@@ -141,11 +141,11 @@ def epochs_of(
         fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
         ended = time.perf_counter()
         train_seconds += ended - begun - (fit.seconds_aside() - before)
-        yield conclude(fit, val, epoch, loss, accuracy, train_seconds)
+        yield _conclude(fit, val, epoch, loss, accuracy, train_seconds)
 
 
-def conclude(fit: Fit, val: ImageSet, epoch: int, loss: float, accuracy: float, train_seconds: float) -> CurvePoint:
-    """Evaluate after an epoch, and put together what it came to.
+def _conclude(fit: Fit, val: ImageSet, epoch: int, loss: float, accuracy: float, train_seconds: float) -> CurvePoint:
+    """Evaluate after an epoch; its point of the curve.
 
     Raises:
         Diverged: a logit is not finite.

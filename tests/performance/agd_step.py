@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agd_bench.benchmarking.plain import PlainAGD
 from agd_bench.optim.agd import AGD
+from tests.performance.engine.plain import PlainAGD
 
 Shapes = list[tuple[int, ...]]
 

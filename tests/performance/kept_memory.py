@@ -20,10 +20,10 @@ from typing import Literal
 
 import torch
 
-from agd_bench.benchmarking import slices
-from agd_bench.benchmarking.rungs import Size, ladder
 from agd_bench.records import Precision
 from agd_bench.scheduling.executors.protocol import keep_freed_memory, limit_threads
+from tests.performance.engine import slices
+from tests.performance.engine.rungs import Size, ladder
 
 Optimizer = Literal["sgd", "agd"]
 CELL = "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|nor_conv_1x1~0|nor_conv_1x1~1|skip_connect~2|"

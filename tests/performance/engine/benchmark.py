@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from agd_bench.benchmarking.rungs import BARE, Rung, Size, ladder
-from agd_bench.benchmarking.sampling import Sample, forward_flops, stratified, total
-from agd_bench.benchmarking.slices import Window
-from agd_bench.benchmarking.working import Crew, crew
 from agd_bench.cores import usable_cores
 from agd_bench.trial.provenance import device_name
 from search_spaces import nas_bench_201
+from tests.performance.engine.processes import Crew, crew
+from tests.performance.engine.rungs import BARE, Rung, Size, ladder
+from tests.performance.engine.slices import Window
+from tests.performance.engine.strata import Sample, forward_flops, stratified, total
 
 CHECKPOINT_SECONDS = 60.0
 """Seconds between checkpoints, as a sweep has them by default."""

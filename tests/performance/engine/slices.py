@@ -18,9 +18,6 @@ import torch
 from torch import Tensor
 
 from agd_bench import cost
-from agd_bench.benchmarking import bare, plain
-from agd_bench.benchmarking.counting import PARTS, Counts, clock_of, count, parts_of, wait_for
-from agd_bench.benchmarking.rungs import Rung, Size
 from agd_bench.datasets import cifar10
 from agd_bench.records import Trial
 from agd_bench.training import checkpoints, loop
@@ -29,6 +26,9 @@ from agd_bench.training.cuda_graphs import Capture, GraphRecorder
 from agd_bench.training.data import batches, draw, resident
 from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, make_fit
+from tests.performance.engine import bare, plain
+from tests.performance.engine.counters import PARTS, Counts, clock_of, count, parts_of, wait_for
+from tests.performance.engine.rungs import Rung, Size
 
 STEPS = 1_000_000
 """Steps that schedules are made for: more than are taken."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from agd_bench.benchmarking import counting
 from agd_bench.training.fit import Fit
+from tests.performance.engine import counters
 
 
 def test_calls_waits_and_bytes_are_counted() -> None:
     """Two sums and a read: views cost nothing, `item` waits, bytes are those read and written."""
     values = torch.ones(4, 8)
-    found = counting.count(lambda: (values.t() + values.t()).sum().item())
+    found = counters.count(lambda: (values.t() + values.t()).sum().item())
     assert (found.calls, found.waits) == (3, 1)
     assert found.bytes == 3 * 4 * 32 + 4 * (32 + 1) + 4
 
@@ -22,7 +22,7 @@ def test_a_step_without_reading_waits_for_nothing() -> None:
     network = nn.Linear(4, 3)
     fit = Fit(network, torch.optim.SGD(network.parameters(), 0.1), None, nn.functional.cross_entropy)
     images, labels = torch.ones(2, 4), torch.zeros(2, dtype=torch.int64)
-    assert counting.count(lambda: fit.step(images, labels)).waits == 0
+    assert counters.count(lambda: fit.step(images, labels)).waits == 0
 
 
 def test_the_parts_of_a_step_are_timed_and_the_hooks_go() -> None:
@@ -30,9 +30,9 @@ def test_the_parts_of_a_step_are_timed_and_the_hooks_go() -> None:
     network = nn.Sequential(nn.Linear(256, 256), nn.Linear(256, 3))
     fit = Fit(network, torch.optim.SGD(network.parameters(), 0.1), None, nn.functional.cross_entropy)
     images, labels = torch.ones(64, 256), torch.zeros(64, dtype=torch.int64)
-    clock = counting.clock_of(torch.device("cpu"))
+    clock = counters.clock_of(torch.device("cpu"))
     begun = clock()
-    with counting.parts_of(fit, torch.device("cpu")) as seconds:
+    with counters.parts_of(fit, torch.device("cpu")) as seconds:
         for _ in range(20):
             fit.step(images, labels)
     taken = clock() - begun
@@ -46,5 +46,5 @@ def test_the_parts_of_a_step_are_timed_and_the_hooks_go() -> None:
 def test_floors_are_of_this_machine() -> None:
     """A call takes between 10 ns and a millisecond, memory gives between 0.1 and 10,000 GB/s."""
     device = torch.device("cpu")
-    assert 1e-8 < counting.seconds_per_call(device, repeats=200) < 1e-3
-    assert 1e8 < counting.bytes_per_second(device, megabytes=8, repeats=2) < 1e13
+    assert 1e-8 < counters.seconds_per_call(device, repeats=200) < 1e-3
+    assert 1e8 < counters.bytes_per_second(device, megabytes=8, repeats=2) < 1e13

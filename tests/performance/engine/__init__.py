@@ -1,7 +1,7 @@
 """How fast this machine trains many small networks: the plain way, this package's, and each step between, side by side."""
 
-from agd_bench.benchmarking.measuring import QUICK, Benchmark, Effort, measure
-from agd_bench.benchmarking.presenting import as_json, as_markdown, heading, parts_figure, summary, tables
-from agd_bench.benchmarking.rungs import Size
+from tests.performance.engine.benchmark import QUICK, Benchmark, Effort, measure
+from tests.performance.engine.presentation import as_json, as_markdown, heading, parts_figure, summary, tables
+from tests.performance.engine.rungs import Size
 
 __all__ = ["QUICK", "Benchmark", "Effort", "Size", "as_json", "as_markdown", "heading", "measure", "parts_figure", "summary", "tables"]

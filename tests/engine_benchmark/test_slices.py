@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from agd_bench.benchmarking import bare, plain, slices
-from agd_bench.benchmarking.rungs import Size, ladder
-from agd_bench.benchmarking.working import Station
 from agd_bench.optim.agd import AGD
 from search_spaces import nas_bench_201
+from tests.performance.engine import bare, plain, slices
+from tests.performance.engine.processes import Station
+from tests.performance.engine.rungs import Size, ladder
 from tests.training.recording import TapeRecorder
 
 CPU = torch.device("cpu")

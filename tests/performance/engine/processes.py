@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from agd_bench.benchmarking import counting, slices
-from agd_bench.benchmarking.rungs import Rung, Size
 from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
 from agd_bench.scheduling.executors.protocol import keep_freed_memory, limit_threads
+from tests.performance.engine import counters, slices
+from tests.performance.engine.rungs import Rung, Size
 
 
 class Station:
@@ -34,7 +34,7 @@ class Station:
 
     def floors(self) -> tuple[float, float]:
         """Seconds of a call, and bytes a second."""
-        return counting.seconds_per_call(self._device), counting.bytes_per_second(self._device)
+        return counters.seconds_per_call(self._device), counters.bytes_per_second(self._device)
 
     def clear(self) -> None:
         """Let go of all slices."""

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from agd_bench.benchmarking.plain import PADDING
 from agd_bench.records import Precision
 from agd_bench.training.fit import Fit
+from tests.performance.engine.plain import PADDING
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

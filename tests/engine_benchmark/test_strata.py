@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from agd_bench import cost
-from agd_bench.benchmarking.sampling import forward_flops, stratified, total
 from agd_bench.errors import InputError
 from search_spaces import nas_bench_201
+from tests.performance.engine.strata import forward_flops, stratified, total
 
 
 def test_flops_are_what_torch_counts() -> None:

@@ -7,9 +7,9 @@ import json
 
 import pandas as pd
 
-from agd_bench.benchmarking.measuring import Benchmark
 from agd_bench.figures import Picture
-from agd_bench.figures.parts import step_parts_picture
+from tests.performance.engine.benchmark import Benchmark
+from tests.performance.engine.step_parts import step_parts_picture
 
 
 def heading(benchmark: Benchmark) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from agd_bench.benchmarking import Effort, Size, as_json, as_markdown, measure, measuring, parts_figure, slices, summary
-from agd_bench.benchmarking.rungs import ladder
-from agd_bench.benchmarking.working import Crew, Station, crew
 from agd_bench.errors import ExecutorError
+from tests.performance.engine import QUICK, Effort, Size, as_json, as_markdown, benchmark, measure, parts_figure, slices, summary
+from tests.performance.engine.processes import Crew, Station, crew
+from tests.performance.engine.rungs import ladder
 
 CPU = torch.device("cpu")
 SMALL = Size(image_size=8, channels=2, cells=1, batch_size=64)
@@ -37,7 +37,7 @@ def one_process(device_type: str, per_core: bool) -> Iterator[Any]:
 
 def test_everything_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """One short round: all rungs, ratios that agree with their seconds, totals with intervals, and the same in every form."""
-    monkeypatch.setattr(measuring, "crew", one_process)
+    monkeypatch.setattr(benchmark, "crew", one_process)
     monkeypatch.setattr(slices, "IMAGES", 128)
     monkeypatch.setattr(slices, "EVALUATION_IMAGES", 64)
     slices._pictures.cache_clear()
@@ -67,12 +67,12 @@ def test_everything_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_gpu_is_asked_for_ten_minutes_at_most() -> None:
     """At its defaults windows become shorter until all of them fit; a quick look is short already."""
     rungs = len(ladder(torch.device("cuda")))
-    for effort in (Effort(), measuring.QUICK):
+    for effort in (Effort(), QUICK):
         fitted = effort.within_budget(rungs)
         turns = fitted.rounds * rungs + 2 * fitted.strata * fitted.each * fitted.passes
-        assert turns * 8 / 3 * fitted.window_seconds <= measuring.GPU_SECONDS * 1.001
+        assert turns * 8 / 3 * fitted.window_seconds <= benchmark.GPU_SECONDS * 1.001
     assert Effort().within_budget(rungs).window_seconds < Effort().window_seconds
-    assert measuring.QUICK.within_budget(rungs) == measuring.QUICK
+    assert QUICK.within_budget(rungs) == QUICK
 
 
 def test_processes_answer_and_report_what_went_wrong() -> None:
