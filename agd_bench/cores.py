@@ -1,4 +1,4 @@
-"""What this process may use of its machine."""
+"""CPU cores available to this process."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: fewer than the machine has where it is held to some of them (taskset, a container)."""
+    """Cores that this process may use: fewer than the machine has if it is restricted to some of them (taskset, a container)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

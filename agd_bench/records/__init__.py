@@ -1,7 +1,7 @@
-"""The nouns: what a sweep asks, what a plan holds, what a trial measured. Frozen, validated, JSON in and out.
+"""What a sweep asks for, what a plan holds and what a trial measured: frozen, validated, JSON in and out.
 
 The plan is data: a trial is a handful of strings and numbers with a hashed id. Names of plug-ins are resolved where
-the trial runs; nothing of a plug-in is ever pickled.
+the trial runs; no part of a plug-in is ever pickled.
 """
 
 from agd_bench.records.plan import Plan, Study, StudyRule, Trial

@@ -1,4 +1,4 @@
-"""What will be done: trials, the studies that they belong to, and the plan that holds them."""
+"""What a run will do: trials, the studies they belong to, and the plan that holds them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Trial(Record):
     a trial has its id before the first proposal is made, and a killed sweep finds its rows again.
 
     Attributes:
-        study: key of the study whose tuning this trial belongs to, or whose choice it uses; null without tuning.
+        study: key of the study that this trial tunes for, or whose choice it uses; None without tuning.
         number: the proposal's number within its study (tuning trials only).
         hyperparameters: values that the sweep fixed.
-        proposal: values that the tuner proposed, or chose for the final trials; null before it did.
+        proposal: values that the tuner proposed, or chose for the final trials; None until then.
         stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
-        diagnostics: what to record beside the curve; changes no result, so it is not part of the identity.
-        representative: id of the trial of an equal network whose results this one takes; null: it is trained itself. Not part of the
-            identity either.
+        diagnostics: what to record in addition to the curve; changes no result, so it is not part of the identity.
+        representative: id of the trial whose results this one takes because their networks are equal; None: it is trained itself.
+            Not part of the identity either.
     """
 
     search_space: Name
@@ -82,8 +82,8 @@ class StudyRule(Record):
 
     Attributes:
         network: what a search-space study trains: the first architectures of the sweep, or the space's SHALLOW one.
-        epochs: of each tuning trial; null: the sweep's.
-        seeds: trainings of each proposal, with equal seeds for every proposal; null: one, with a seed of its own.
+        epochs: of each tuning trial; None: the sweep's.
+        seeds: trainings of each proposal, with equal seeds for every proposal; None: one, with a seed of its own.
         metric: by what proposals are judged; see `Study`.
         hyperparameters: values that the tuning trials have instead of the final ones'.
     """
@@ -118,7 +118,7 @@ class Study(Record):
 
 
 class Plan(Record):
-    """All trials of a sweep, in the order in which they are to be sent. Depends on the sweep and the plug-ins alone.
+    """All trials of a sweep, in the order in which they are to be sent. Depends only on the sweep and the plug-ins.
 
     Attributes:
         trials: final trials of self-tuning algorithms.

@@ -12,12 +12,11 @@ class CurvePoint(Record):
         epoch: epochs done, from 1.
         train_loss: mean loss of the epoch's training batches.
         train_accuracy: share of correct answers on the epoch's training batches, in [0, 1].
-        val_loss: mean cross-entropy on the validation split; null where logits overflow it.
+        val_loss: mean cross-entropy on the validation split; None if the logits overflow it.
         val_accuracy: share of correct answers on the validation split, in [0, 1].
-        train_seconds: seconds of training so far, evaluation apart.
+        train_seconds: seconds of training so far, without evaluation.
         learning_rate: the optimizer's learning rate (AGD: its automatic one) of the epoch's last step.
-        diagnostics: what the optimizer says of its steps, and what was measured of the network during the epoch, by name; empty where
-            nothing is.
+        diagnostics: the optimizer's own numbers about its steps and what was measured of the network during the epoch, by name.
     """
 
     epoch: int
@@ -31,7 +30,7 @@ class CurvePoint(Record):
 
 
 class TrialResult(Record):
-    """What one attempt at a trial measured. Missing is null, never 0.
+    """What one attempt at a trial measured. A value that was not measured is None, never 0.
 
     Attributes:
         status: how the trial ended.
@@ -42,8 +41,8 @@ class TrialResult(Record):
         flops: floating-point operations charged to training (2 per multiply-add, forward and backward).
         forward_flops: those of one image's forward pass.
         parameters: trainable scalars.
-        peak_memory_bytes: largest device memory in use; null on a CPU.
-        energy_joules: of an exclusive device; null otherwise.
+        peak_memory_bytes: largest device memory in use; None on a CPU.
+        energy_joules: of a device that the trial had to itself; None otherwise.
         resumed_epoch: epochs taken over from a checkpoint of an earlier attempt; 0: none.
         provenance: versions, device, thread count, and whether the trial had the device to itself, as strings.
     """

@@ -1,4 +1,4 @@
-"""What the user asks: a sweep and its parts."""
+"""What the user asks for: a sweep and its parts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class IndexRange(Record):
 
 
 class Sampling(Record):
-    """How a number of architectures is drawn from a finite search space, if not by the plug-in's own `sample`.
+    """How architectures are drawn from a finite search space instead of by the plug-in's own `sample`.
 
     Attributes:
         unique: from its different networks, all equally likely, each by its canonical name: by the plug-in's default rule (true), or
@@ -52,7 +52,7 @@ class Sampling(Record):
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
         if not self.unique and self.stratify == "none":
-            raise ValueError("a sampling is `unique`, or has `stratify`; leave it out for a plain draw")
+            raise ValueError("sampling: neither `unique` nor `stratify` is set; set one, or omit `sampling` for a plain draw")
         return self
 
 
@@ -63,7 +63,7 @@ class SearchSpaceChoice(Record):
         name: the plug-in's name.
         label: what results call it; two choices of one plug-in with different options need two labels.
         architectures: how many to draw (seeded by the space's name), `"all"` of a finite space, a range of its indices, or a list.
-        sampling: how to draw them; with `"all"`, which of them. Null: by the plug-in's own `sample`.
+        sampling: how to draw them; with `"all"`, which of them. None: by the plug-in's own `sample`.
         order: in which order they are trained: as they were drawn, enumerated or listed, or `random`: by a hash of the space's name and
             the architecture, the same on every machine, so that every beginning of an enumerated space is a fair sample of it; with
             `representatives` a fair sample of its different networks, equal ones together.
@@ -90,9 +90,13 @@ class SearchSpaceChoice(Record):
         if self.sampling is None:
             return self
         if isinstance(self.architectures, IndexRange | tuple):
-            raise ValueError("sampling: the architectures are named, so there is nothing to draw; give how many, or leave it out")
+            raise ValueError(
+                "sampling: the architectures are listed, so there is nothing to draw; give a number of architectures, or omit `sampling`"
+            )
         if self.architectures == "all" and self.sampling.stratify != "none":
-            raise ValueError('sampling: architectures = "all" leaves nothing to stratify; give how many, or leave `stratify` out')
+            raise ValueError(
+                'sampling: architectures = "all" leaves nothing to stratify; give a number of architectures, or omit `stratify`'
+            )
         return self
 
 
@@ -101,8 +105,8 @@ class DatasetChoice(Record):
 
     Attributes:
         name: the plug-in's name.
-        share: share of the training and validation splits to use, in (0, 1]; drawn once per data set, equal for every
-            trial. Validation keeps at least 300 images where it has them, and the test split stays whole.
+        share: share of the training and validation splits to use, in (0, 1]; drawn once per data set, the same for every
+            trial. Validation keeps at least 300 images if it has them; the test split stays whole.
         augment: whether the data set's standard augmentation is applied.
     """
 
@@ -119,17 +123,17 @@ class AlgorithmChoice(Record):
         label: what results call it; two entries of one plug-in need two labels.
         hyperparameters: values to fix, by the names of the plug-in's `build`.
         loss: the loss to train with instead of the algorithm's own: `square`, `cross-entropy`, or `smoothed-cross-entropy` (label
-            smoothing 0.1). An algorithm whose constants hold for some losses alone says so (LOSSES), and others are refused.
+            smoothing 0.1). An algorithm whose constants hold only for some losses lists them (LOSSES); others are refused.
         tuning_trials: proposals of each study; needs an algorithm with `RANGES`, 0 for one without.
         tuning_scope: whether each architecture is tuned for itself, the search space once on `proxies` of it, one setting for the whole
             `sweep` (a proposal is tried on the proxies of every search space, data set and profile, and judged by its mean), or nothing
             (`none`: the `untuned` values everywhere). A sweep may list several: see `Sweep.algorithms`.
         untuned: values that scope `none` trains with; with `hyperparameters` they must name every one of the RANGES.
-        proxies: architectures of a search space that a study of more than one architecture trains with each proposal.
-        sampler: who proposes: `tpe`, or `random`: independent draws, uniform in the RANGES (in their logarithm where `log`),
-            which statements about the best of n proposals need; or `grid`: every combination of the choices, where the RANGES are choices
-            alone; `tuning_trials` is then their number.
-        pruner: `"median"` stops a tuning trial whose best validation accuracy so far is under the median of earlier ones.
+        proxies: architectures of a search space on which a study of more than one architecture tries each proposal.
+        sampler: `tpe`; `random`: independent draws, uniform in the RANGES (in their logarithm if `log`), as statements about the
+            best of n proposals require; or `grid`: every combination of the choices, if the RANGES are all choices;
+            `tuning_trials` is then their number.
+        pruner: `"median"` stops a tuning trial whose best validation accuracy so far is below the median of earlier ones.
     """
 
     name: Name
@@ -151,29 +155,29 @@ class AlgorithmChoice(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.untuned and self.tuning_scope != "none":
-            raise ValueError(f'untuned: values that only tuning_scope = "none" trains with; this entry has {self.tuning_scope!r}')
+            raise ValueError(f'untuned: only used with tuning_scope = "none", but this entry has {self.tuning_scope!r}; delete one of them')
         if self.tuning_scope == "none" and self.tuning_trials:
-            raise ValueError('tuning_scope = "none" has no study; leave tuning_trials out')
+            raise ValueError('tuning_trials: tuning_scope = "none" has no study; delete tuning_trials')
         twice = sorted(set(self.untuned) & set(self.hyperparameters))
         if twice:
-            raise ValueError(f"untuned: {', '.join(twice)} stands in hyperparameters as well; give it once")
+            raise ValueError(f"untuned: {', '.join(twice)} is also in hyperparameters; give it once")
         if self.sampler != "tpe" and self.pruner != "none":
             raise ValueError(
-                f'sampler = "{self.sampler}" makes independent proposals, and a pruner judges each by earlier ones; use pruner = "none"'
+                f'sampler = "{self.sampler}" makes independent proposals, but a pruner compares each with earlier ones; use pruner = "none"'
             )
         return self
 
 
 class AdaptiveSeeds(Record):
-    """How many seeds an architecture gets when a sweep says `seeds = "adaptive"`; the method is `analysis.adaptive_seeds`'s.
+    """How many seeds an architecture gets with `seeds = "adaptive"`; method: `analysis.adaptive_seeds`.
 
     Attributes:
         first: seeds that every architecture gets; at least two, because seed noise is estimated from them.
-        most: seeds that one gets at most.
+        most: seeds that an architecture gets at most.
         batch: seeds between two looks at the results.
-        half_width: an order is left open once the confidence interval of the difference reaches no further than this to either
-            side: a share of the validation images in (0, 1).
-        level: probability that not one order, of any two architectures under any algorithm at any look, is decided wrongly, in (0, 1).
+        half_width: two architectures count as tied once the confidence interval of their difference reaches no further than this to
+            either side of 0; a share of the validation images in (0, 1).
+        level: probability that no order of two architectures is decided wrongly, over all algorithms and looks, in (0, 1).
     """
 
     first: Annotated[int, Field(ge=2)] = 2
@@ -195,41 +199,41 @@ class AdaptiveSeeds(Record):
 
 
 class PluginFolders(Record):
-    """Folders with further plug-ins, one file each, by kind; in a sweep's file, relative to that file."""
+    """Folders of additional plug-ins, one file each, by kind; relative to the sweep's file."""
 
     search_spaces: tuple[Path, ...] = ()
     algorithms: tuple[Path, ...] = ()
     datasets: tuple[Path, ...] = ()
 
     def below(self, folder: Path) -> PluginFolders:
-        """Those of a sweep file that lies in `folder`."""
+        """The folders of a sweep file in `folder`."""
         return PluginFolders.model_validate({kind: tuple(folder / path for path in paths) for kind, paths in self})
 
 
 class Sweep(Record):
-    """What the user asks: every algorithm on every architecture of every search space and data set, with equal seeds.
+    """Every algorithm on every architecture of every search space and data set, with equal seeds.
 
     Attributes:
         name: names the run folder.
         description: a sentence for the report.
-        algorithms: the entries. One whose `tuning_scope` is a list stands for one entry per scope, labelled `LABEL@SCOPE`; its
-            tuning is that of the scopes that tune, its `untuned` values that of `none`.
+        algorithms: the entries. If `tuning_scope` is a list, the entry is short for one entry per scope, labelled `LABEL@SCOPE`: its
+            tuning settings apply to the scopes that tune, its `untuned` values to `none`.
         epochs: passes over the (share of the) training split, for every trial.
-        batch_size: images a step.
+        batch_size: images per step.
         seeds: the final trials' seeds, or how many (0, 1, …), or `"adaptive"`: 0 to `adaptive_seeds.most` − 1, of which each
             architecture gets as many as the order of the architectures needs.
-        adaptive_seeds: how adaptive seeds are given; null: every architecture gets every seed.
+        adaptive_seeds: how adaptive seeds are assigned; None: every architecture gets every seed.
         profiles: which parameters the networks have (DESIGN, fair comparison 1).
-        precision: arithmetic of forward and backward; never different between the algorithms of one comparison. `auto`: the fastest that
-            the machine that begins the run has instructions for, which then holds for the whole run, wherever it goes on.
+        precision: arithmetic of the forward and backward pass, the same for all algorithms of a comparison. `auto`: the fastest that
+            the machine which starts the run has instructions for; the whole run keeps it, wherever it continues.
         baseline: label of the algorithm that the others are compared with; default: the first one listed.
         max_attempts: executions a trial may have when workers, nodes or drivers are lost.
-        deadline_seconds: a trial's longest time; null: 20 times the median of its kind so far, at least 10 minutes.
+        deadline_seconds: a trial's longest time; None: 20 times the median of its kind so far, at least 10 minutes.
         checkpoint_seconds: seconds between the checkpoints of a long trial.
-        diagnostics: what is recorded beside the curves, per epoch: `optimizer` (what the optimizer's `diagnostics()` says of its steps);
-            `network` (spectra and slopes of final trials' networks at log-spaced steps, see `agd_bench.diagnostics`, whose seconds are not
-            those of training) or `network-start` (the blocks' spectra before the first step alone).
-        folders: where further plug-ins are; neither stored nor published, since another machine has other folders.
+        diagnostics: what is recorded per epoch in addition to the curves: `optimizer` (the optimizer's `diagnostics()` of its steps);
+            `network` (spectra and slopes of final trials' networks at log-spaced steps, see `agd_bench.diagnostics`; not part of the
+            training seconds) or `network-start` (only the blocks' spectra before the first step).
+        folders: where additional plug-ins are; neither stored nor published, since other machines have other folders.
     """
 
     name: Name
@@ -254,7 +258,7 @@ class Sweep(Record):
     @classmethod
     def _count_to_seeds(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise ValueError(f'{value!r} given; allowed are a number of seeds, a list of seeds, or "adaptive"')
+            raise ValueError(f'{value!r} is not allowed; give a number of seeds, a list of seeds, or "adaptive"')
         return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="before")
@@ -267,7 +271,7 @@ class Sweep(Record):
         if data.get("seeds") == "adaptive":
             rule = data.get("adaptive_seeds") or {}
             most = rule.get("most", AdaptiveSeeds().most) if isinstance(rule, dict) else getattr(rule, "most", None)
-            # Where `most` cannot be used, its own field says what is wrong with it.
+            # An unusable `most` is reported by its own field.
             seeds = tuple(range(most)) if isinstance(most, int) and 0 < most < TUNING_SEED else (0,)
             data = {**data, "seeds": seeds, "adaptive_seeds": rule}
         if isinstance(data.get("algorithms"), list | tuple):
@@ -277,22 +281,20 @@ class Sweep(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.adaptive_seeds is not None and self.seeds != tuple(range(self.adaptive_seeds.most)):
-            raise ValueError(
-                f'adaptive_seeds: holds for seeds = "adaptive" only; seeds = {list(self.seeds)} are given to every architecture'
-            )
+            raise ValueError(f'adaptive_seeds: only used with seeds = "adaptive", but seeds = {list(self.seeds)}; delete one of them')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} must be distinct and at least one")
+            raise ValueError(f"seeds: {list(self.seeds)} must be one or more distinct seeds")
         for field in ("search_spaces", "algorithms"):
             labels = [choice.label for choice in getattr(self, field)]
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if twice:
-                raise ValueError(f"{field}: {', '.join(twice)} stands there twice; give each entry a label of its own")
+                raise ValueError(f"{field}: {', '.join(twice)} appears twice; give each entry its own label")
         names = [choice.name for choice in self.datasets]
         if len(set(names)) != len(names):
-            raise ValueError("datasets: a data set stands there twice; a sweep trains on one share of each")
+            raise ValueError("datasets: a data set appears twice; a sweep trains on one share of each")
         labels = [choice.label for choice in self.algorithms]
         if self.baseline and self.baseline not in labels:
-            raise ValueError(f"baseline: {self.baseline!r} is none of the algorithms ({', '.join(labels)})")
+            raise ValueError(f"baseline: {self.baseline!r} is not one of the algorithms ({', '.join(labels)})")
         return self
 
     @property
@@ -320,7 +322,7 @@ def _by_scope(given: Any) -> list[Any]:
     scopes = given["tuning_scope"]
     unknown = [scope for scope in scopes if scope not in get_args(Scope)]
     if not scopes or unknown or len(set(scopes)) < len(scopes):
-        raise ValueError(f"algorithms: tuning_scope = {list(scopes)!r} must list different ones of {', '.join(get_args(Scope))}")
+        raise ValueError(f"algorithms: tuning_scope = {list(scopes)!r} must list distinct scopes out of {', '.join(get_args(Scope))}")
     if "none" not in scopes and given.get("untuned"):
         raise ValueError('algorithms: untuned values are given, but tuning_scope does not list "none", which would use them')
     label = given.get("label") or given.get("name", "")

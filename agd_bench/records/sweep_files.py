@@ -1,4 +1,4 @@
-"""A sweep from a file: TOML or JSON in, one line for what is wrong with it."""
+"""A sweep from a TOML or JSON file; one line says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from agd_bench.records.sweep import (
 
 
 def _explain(error: ValidationError) -> str:
-    """One line for the first fault of a sweep, with the nearest key for a misspelt one."""
+    """The first faults of a sweep in one line, with the nearest key for a misspelt one."""
     parts = []
     for fault in error.errors(include_url=False)[:3]:
         place = ".".join(str(part) for part in fault["loc"])

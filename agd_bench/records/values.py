@@ -1,4 +1,4 @@
-"""What records are made of: the words they may use, names, canonical text and its digest, and `Record` itself."""
+"""What records are made of: allowed words, names, canonical JSON and its digest, and `Record` itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Scalar = bool | int | float | str
 Scalars = dict[str, Scalar]
-"""Settings by name: numbers, strings and truth values only, so that they hash, print and travel."""
+"""Settings by name: only numbers, strings and booleans, which can be hashed, printed and sent."""
 
 Profile = Literal["matrix-only", "as-published"]
 Purpose = Literal["tuning", "final"]
@@ -23,10 +23,10 @@ WantedPrecision = Literal["float32", "bfloat16", "auto"]
 Diagnostics = Literal["optimizer", "network", "network-start"]
 Status = Literal["done", "diverged", "failed", "refused", "pruned", "unneeded"]
 TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned", "unneeded")
-"""Statuses that a trial keeps. `unneeded`: a seed that an adaptive sweep planned and could do without; it was never trained."""
+"""Statuses that a trial keeps. `unneeded`: a seed that an adaptive sweep planned but did not need; never trained."""
 
 TUNING_SEED = 1_000_000
-"""Seeds of tuning trials start here, so that final trials always meet fresh ones."""
+"""Seeds of tuning trials start here, so that final trials always use fresh ones."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
