@@ -12,6 +12,15 @@ import pytest
 
 from agd_bench import tables
 
+FEW_FILES = 2
+"""Up to so many files are tested in this process: starting workers takes longer than most of them."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No workers for a file or two, the default number otherwise."""
+    named = [argument for argument in config.args if argument.partition("::")[0].endswith(".py")]
+    return 0 if len(named) == len(config.args) <= FEW_FILES else None
+
 
 @pytest.fixture(scope="module")
 def few_resamples() -> Iterator[None]:

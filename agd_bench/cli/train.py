@@ -229,7 +229,8 @@ def merge(
     A trial that ended in several runs is kept once if all runs measured the same values; otherwise nothing is merged.
     """
     from agd_bench.api import merge as merge_runs
+    from agd_bench.store.database import shown
 
     merged = merge_runs([locate_run(run) for run in runs], to, folders=plugin_folders(search_spaces, algorithms, datasets))
-    twice = f" ({merged.repeated} were trained more than once, equally)" if merged.repeated else ""
-    print(f"{to}: {merged.taken} trials taken in{twice}; {merged.left} of {merged.planned} are still to be done")
+    twice = f" ({merged.repeated} were trained more than once, with equal results)" if merged.repeated else ""
+    print(f"{shown(to)}: {merged.taken} trials added{twice}; {merged.left} of {merged.planned} remain")

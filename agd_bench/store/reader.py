@@ -14,9 +14,22 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
-from agd_bench.errors import InputError, StoreDamagedError, SweepError
+from agd_bench.errors import InputError, StoreDamagedError, StoreError, SweepError
 from agd_bench.records import TERMINAL, Sweep, parse_sweep
-from agd_bench.store.database import FILE, META, METADATA, TRIALS, check_file, connect, file_of, is_url, present_columns, shown, translated
+from agd_bench.store.database import (
+    FILE,
+    META,
+    METADATA,
+    SCHEMA_VERSION,
+    TRIALS,
+    check_file,
+    connect,
+    file_of,
+    is_url,
+    present_columns,
+    shown,
+    translated,
+)
 from agd_bench.store.equal_networks import expand
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, SORTING, TABLES, Column, Table, columns_of, dictionary_text
 
@@ -158,7 +171,7 @@ def _read_database(location: Path | str) -> Results:
     engine = connect(location, writing=False)
     try:
         with translated(location), engine.connect() as connection:
-            meta = {row.key: row.value for row in connection.execute(sa.select(META))}
+            meta = _read_meta(connection, location)
             frames = {}
             for table in TABLES:
                 stored = METADATA.tables[table]
@@ -173,6 +186,25 @@ def _read_database(location: Path | str) -> Results:
         engine.dispose()
     tables = {table: typed(table, frames[table]) for table in TABLES}
     return Results(sweep=_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
+
+
+def _read_meta(connection: sa.Connection, location: Path | str) -> dict[str, str]:
+    """The meta data of a run of this schema version.
+
+    Raises:
+        StoreError: another program's database, or an empty one.
+        StoreDamagedError: a run of another schema version.
+    """
+    names = set(sa.inspect(connection).get_table_names())
+    if META.name not in names:
+        what = f"holds the tables {', '.join(sorted(names)[:4])}, but no run" if names else "is empty and holds no run"
+        raise StoreError(f"{shown(location)}: the database {what}; give the URL that `agd-bench run --store` was given")
+    meta = {row.key: row.value for row in connection.execute(sa.select(META))}
+    if (version := meta.get("schema_version")) != str(SCHEMA_VERSION):
+        raise StoreDamagedError(
+            f"{shown(location)}: the run has schema {version}, but this agd-bench reads {SCHEMA_VERSION}; use the version that wrote it"
+        )
+    return meta
 
 
 def _parse_sweep(location: Path | str, meta: dict[str, str]) -> Sweep:

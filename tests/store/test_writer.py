@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from agd_bench.errors import RunChangedError, RunLockedError, StorageFullError, StoreDamagedError, StoreError
-from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results, status
+from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results
 from agd_bench.store.database import META
 from tests.scheduling.plans import curve_of, plan, result_of
 
@@ -270,27 +269,6 @@ def test_a_url_holds_a_run_as_a_folder_does(tmp_path: Path) -> None:
         store.start(planned.trials[0], 2, "worker-0", 600.0)
         store.finish(result_of(planned.trials[0]), 2)
     assert list(load_results(url).attempts["outcome"]) == ["lost", "done"]
-
-
-@pytest.mark.skipif("AGD_BENCH_TEST_POSTGRESQL" not in os.environ, reason="AGD_BENCH_TEST_POSTGRESQL gives no URL of an empty database")
-def test_postgresql_holds_a_run_as_a_folder_does() -> None:
-    """A run on a PostgreSQL server: locked, begun again after a loss, read, and closed to another sweep."""
-    url, planned = os.environ["AGD_BENCH_TEST_POSTGRESQL"], plan()
-    first = planned.trials[0]
-    with Store.open(url, planned) as store:
-        store.start(first, 1, "worker-0", 600.0)
-        with pytest.raises(RunLockedError, match="is working on this run"):
-            Store.open(url, planned)
-    with Store.open(url, planned) as store:
-        assert store.standings()[first.id].status == "pending"
-        store.start(first, 2, "worker-0", 600.0)
-        store.finish(result_of(first), 2)
-    results = load_results(url)
-    assert list(results.attempts["outcome"]) == ["lost", "done"]
-    assert results.trials.loc[0, "flops"] == 2**40
-    assert status(url).loc["free", "done"] == 1
-    with pytest.raises(RunChangedError, match="epochs"):
-        Store.open(url, plan(epochs=9))
 
 
 def test_network_file_systems_get_no_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
