@@ -2,141 +2,114 @@
 
 from __future__ import annotations
 
-import functools
-import html
 import re
+import xml.etree.ElementTree as ET
 from collections import Counter
 
 from markupsafe import Markup
 
-from agd_bench.figures import INK, STYLE, Picture
+from agd_bench.figures import INK, Picture
 
-GRID = re.compile(
-    rf'<path d="(M[\d.-]+ [\d.-]+([HV])[\d.-]+)"([^>]* stroke="{STYLE["grid.color"]}" stroke-opacity="{STYLE["grid.alpha"]}"[^>]*)/>'
-)
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+LINK, URL = re.compile(r"^#(.+)"), re.compile(r"url\(#([^)]+)\)")
+PLACES = ("d", "x", "y")
+
+ET.register_namespace("", SVG[1:-1])
 
 
 def inline_svg(picture: Picture, prefix: str) -> Markup:
     """The picture as an `<svg>` element to be written into an HTML page.
 
-    Style attributes become presentation attributes, because the page's policy admits no inline style; ids get a prefix, because
-    several figures share one page; the ink becomes the page's text colour, so that figures follow light and dark. What a reader
-    cannot see is left out: a page may hold dozens of figures. The file beside the page has the figure as it was drawn.
+    Style attributes become presentation attributes, because the page's policy admits no inline style. Ids get a prefix, because
+    several figures share one page. The ink becomes the page's text colour, so that figures follow light and dark.
 
     Args:
         picture: what to draw.
         prefix: letters and digits that no other figure of the page has.
     """
-    svg = picture.svg()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<title>.*?</title>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' style="([^"]*)"', _presentation, svg)
-    svg = _slim(_name_anew(svg, prefix)).replace(INK, "currentColor")
-    box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', svg)
-    width = float(box[1]) if box else 460.0
-    names = f'role="img" aria-labelledby="{prefix}-title {prefix}-words" data-width="{width:.0f}"'
-    opening = re.sub(r' (width|height)="[^"]*"', "", svg[: svg.index(">")])
-    labels = (
-        f'<title id="{prefix}-title">{html.escape(picture.title)}</title><desc id="{prefix}-words">{html.escape(picture.caption)}</desc>'
-    )
-    # The lines' joins that matplotlib sets in a style sheet, and the font that texts repeat, are inherited from the root instead.
-    inherited, inside = ' stroke-linejoin="round" stroke-linecap="butt"', svg[svg.index(">") + 1 :]
+    root = ET.fromstring(picture.svg())
+    for unused in (root.find(f"{SVG}metadata"), root.find(f"{SVG}title"), root.find(f"{SVG}defs")):  # metadata, our title, a style sheet
+        if unused is not None:
+            root.remove(unused)
+    _present(root)
+    _leave_paint_to_shapes(root)
+    _rename_ids(root, prefix)
+    _flatten(root)
+    width = float(root.attrib["viewBox"].split()[2])
+    del root.attrib["width"], root.attrib["height"]
+    root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-words", "data-width": f"{width:.0f}"}
+    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what matplotlib's style sheet says
     for attribute in ("font-family", "font-size"):
-        for value, _ in Counter(re.findall(rf' {attribute}="[^"]*"', inside)).most_common(1):
-            inherited, inside = inherited + value, inside.replace(value, "")
-    return Markup(f"{opening} {names}{inherited}>{labels}{inside}")
+        _inherit(root, attribute)
+    for name, text in (("words", picture.caption), ("title", picture.title)):
+        label = ET.Element(SVG + ("title" if name == "title" else "desc"), id=f"{prefix}-{name}")
+        label.text = text
+        root.insert(0, label)
+    return Markup(ET.tostring(root, encoding="unicode"))
 
 
-def _presentation(match: re.Match[str]) -> str:
-    pairs = (part.split(":", 1) for part in match[1].split(";") if ":" in part)
-    return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs)
+def _present(root: ET.Element) -> None:
+    """Styles as attributes, ink in the page's colour, and no blanks or digits that nobody sees."""
+    for element in root.iter():
+        for declaration in filter(None, element.attrib.pop("style", "").split(";")):
+            name, _, value = declaration.partition(":")
+            element.set(name.strip(), value.strip().replace(INK, "currentColor"))
+        if element.get("fill") == INK:
+            element.set("fill", "currentColor")
+        for name in PLACES:
+            if name in element.attrib:
+                element.set(name, _rounded(element.attrib[name]))
+        if element.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+        element.tail = None
+        if element.tag != SVG + "text" and element.text and not element.text.strip():
+            element.text = None
 
 
-def _name_anew(svg: str, prefix: str) -> str:
-    """Ids that something refers to, short and with the prefix; the others are dropped."""
-    referred = re.findall(r'(?:url\(#|href="#)([^)"]+)', svg)
-    names = {old: f"{prefix}-{number}" for number, old in enumerate(dict.fromkeys(referred))}
-    svg = re.sub(r' id="([^"]*)"', lambda match: f' id="{names[match[1]]}"' if match[1] in names else "", svg)
-    return re.sub(r'(url\(#|href="#)([^)"]+)', lambda match: match[1] + names[match[2]], svg)
+def _leave_paint_to_shapes(root: ET.Element) -> None:
+    """What a shape says of its own paint need not be said where it is used: the shape's word wins."""
+    shapes = {element.attrib["id"]: element.attrib.keys() for element in root.iter() if "id" in element.attrib}
+    for use in root.iter(f"{SVG}use"):
+        for attribute in shapes[use.attrib[HREF][1:]] & use.attrib.keys() - {"id"}:
+            del use.attrib[attribute]
 
 
-def _slim(svg: str) -> str:
-    """The same drawing without blanks between tags, digits under a hundredth of a point, turns by nothing and what is said twice."""
-    svg = re.sub(r">\s+<", "><", svg)
-    for name, own in re.findall(r'<defs><path id="([^"]*)"([^>]*)/></defs>', svg):  # marks repeat what their shape says already
-        said = "|".join(re.escape(attribute) for attribute in re.findall(r' stroke[^ =]*="[^"]*"', own))
-        if said:
-            svg = re.sub(rf'(?<=<use xlink:href="#{name}")[^>]*', functools.partial(_without, said), svg)
-    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
-    svg = re.sub(r' (?:x|y|transform)="(?!scale|matrix|translate)[^"]*"', lambda match: _rounded(match[0]), svg)
-    svg = re.sub(r' d="([^"]*)"', lambda match: f' d="{_straightened(_rounded(match[1]))}"', svg)
-    return (
-        _without_plain_groups(_with_one_grid(svg))
-        .replace("xlink:href=", "href=")
-        .replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    )
-
-
-def _with_one_grid(svg: str) -> str:
-    """The grid lines of one direction as one path, which repeats neither their colour nor what they are clipped to."""
-    lines: dict[tuple[str, str], list[str]] = {}
-    for place, direction, attributes in GRID.findall(svg):
-        lines.setdefault((direction, attributes), []).append(place)
-    return GRID.sub(lambda match: _take_all(lines, match[2], match[3]), svg)
-
-
-def _take_all(lines: dict[tuple[str, str], list[str]], direction: str, attributes: str) -> str:
-    places = lines.pop((direction, attributes), None)  # the first of them stands for all
-    return f'<path d="{"".join(places)}"{attributes}/>' if places else ""
-
-
-def _without(pattern: str, match: re.Match[str]) -> str:
-    return re.sub(pattern, "", match[0])
+def _inherit(root: ET.Element, attribute: str) -> None:
+    """Say the most frequent value of an attribute once, at the root."""
+    counted = Counter(element.attrib[attribute] for element in root.iter() if attribute in element.attrib)
+    for value, _ in counted.most_common(1):
+        for element in root.iter():
+            if element.get(attribute) == value:
+                del element.attrib[attribute]
+        root.set(attribute, value)
 
 
 def _rounded(numbers: str) -> str:
-    """Coordinates in points with two decimals."""
-    return re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
+    """Coordinates in points with two decimals, and no blanks around the commands of a path."""
+    short = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
+    return re.sub(r"\s*([A-Za-z])\s*", r"\1", short)
 
 
-def _straightened(path: str) -> str:
-    """A path whose lines along an axis say where they end on that axis, those that go on the same way as one."""
-    said: list[str] = []
-    here, run, begun = ["", ""], "", ""
-    for command, text in re.findall(r"([MLCQz])([^MLCQz]*)", path):
-        before, numbers = here, text.split()
-        here = numbers[-2:] or here
-        if command != "L" or (here[0] != before[0] and here[1] != before[1]):
-            said.append(command + " ".join(numbers))
-            run = ""
-            continue
-        axis = int(here[1] != before[1])
-        if run == "HV"[axis] and _goes_on(begun, before[axis], here[axis]):
-            said.pop()
-        else:
-            run, begun = "HV"[axis], before[axis]
-        said.append(run + here[axis])
-    return "".join(said)
+def _rename_ids(root: ET.Element, prefix: str) -> None:
+    """Ids that something refers to, short and with the prefix; the others are dropped."""
+    names: dict[str, str] = {}
+    for element in root.iter():
+        for attribute, value in element.attrib.items():
+            for old in (LINK if attribute == HREF else URL).findall(value):
+                element.set(attribute, value.replace(old, names.setdefault(old, f"{prefix}-{len(names)}")))
+    for element in root.iter():
+        if HREF in element.attrib:
+            element.set("href", element.attrib.pop(HREF))
+        old = element.attrib.pop("id", None)
+        if old in names:
+            element.set("id", names[old])
 
 
-def _goes_on(first: str, second: str, third: str) -> bool:
-    """Whether three places on an axis follow one another one way."""
-    return (float(second) - float(first)) * (float(third) - float(second)) >= 0
-
-
-def _without_plain_groups(svg: str) -> str:
-    """Without the tags of groups that have no attribute."""
-    kept: list[str] = []
-    plain: list[bool] = []  # of each group that is open
-    for piece in re.split(r"(</?g\b[^>]*>)", svg):
-        if piece == "</g>":
-            if plain.pop():
-                continue
-        elif piece.startswith("<g") and not piece.endswith("/>"):
-            plain.append(piece == "<g>")
-            if plain[-1]:
-                continue
-        elif piece == "<g/>":
-            continue
-        kept.append(piece)
-    return "".join(kept)
+def _flatten(parent: ET.Element) -> None:
+    """Replace groups without attributes by what is in them."""
+    children: list[ET.Element] = []
+    for child in parent:
+        _flatten(child)
+        children += list(child) if child.tag == f"{SVG}g" and not child.attrib else [child]
+    parent[:] = children
