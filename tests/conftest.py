@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from agd_bench import tables
+from agd_bench.tables import aggregation
 
 FEW_FILES = 2
 """Up to so many files are tested in this process: starting workers takes longer than most of them."""
@@ -26,6 +26,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def few_resamples() -> Iterator[None]:
     """100 resamples instead of 1,000 behind the intervals of `aggregates`: for tests of what is done with them, not of what they say."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "FEWEST_RESAMPLES", 100)
-        patch.setattr(tables, "MOST_RESAMPLES", 100)
+        patch.setattr(aggregation, "FEWEST_RESAMPLES", 100)
+        patch.setattr(aggregation, "MOST_RESAMPLES", 100)
         yield

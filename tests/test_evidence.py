@@ -13,8 +13,9 @@ from agd_bench.errors import InputError, PluginError, UnknownNameError
 from agd_bench.evidence import gather_evidence
 from agd_bench.leaderboard import publish_results, verify_folder
 from agd_bench.planning.planner import Folders
-from agd_bench.report import aggregates, finding_sentences
+from agd_bench.report import finding_sentences
 from agd_bench.store import Results, export, load_results
+from agd_bench.tables import aggregates
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
 SPACE = '''

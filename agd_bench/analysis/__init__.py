@@ -4,7 +4,7 @@ from agd_bench.analysis.accuracy import accuracy_difference, accuracy_table
 from agd_bench.analysis.adaptive_seeds import next_seeds, order_decisions
 from agd_bench.analysis.costs.calibration import calibrations
 from agd_bench.analysis.costs.charges import charged_cost
-from agd_bench.analysis.costs.crossover import crossover_sentence, find_crossovers
+from agd_bench.analysis.costs.crossover import find_crossovers
 from agd_bench.analysis.costs.equal_budgets import cost_views
 from agd_bench.analysis.costs.lanes import seconds_by_lane
 from agd_bench.analysis.costs.performance_profiles import profile_performance, speed_ups
@@ -20,7 +20,7 @@ from agd_bench.analysis.partial_runs import UNDER_WAY, complete_cases, count_cas
 from agd_bench.analysis.posthoc import critical_difference
 from agd_bench.analysis.rankings.kendall import kendall_tau
 from agd_bench.analysis.rankings.power import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
-from agd_bench.analysis.rankings.published import published_agreement, published_ranks, published_regret, published_sentence, published_top
+from agd_bench.analysis.rankings.published import published_agreement, published_ranks, published_regret, published_top
 from agd_bench.analysis.rankings.ranks import rank_architectures, rank_shift
 from agd_bench.analysis.rankings.regret import transfer_regret
 from agd_bench.analysis.rankings.reliability import noise_ceilings
@@ -28,14 +28,12 @@ from agd_bench.analysis.rankings.top_k import top_k_overlap
 from agd_bench.analysis.score_aggregates import aggregate_scores, probability_of_improvement
 from agd_bench.analysis.scores import GROUP, METRICS, comparison_groups, trained_rows
 from agd_bench.analysis.variance import variance_components
-from agd_bench.analysis.wording import Finding, finding
 
 __all__ = [
     "GROUP",
     "METRICS",
     "UNDER_WAY",
     "DesignCost",
-    "Finding",
     "accuracy_by_epoch",
     "accuracy_difference",
     "accuracy_table",
@@ -49,10 +47,8 @@ __all__ = [
     "cost_views",
     "count_cases",
     "critical_difference",
-    "crossover_sentence",
     "decreases",
     "find_crossovers",
-    "finding",
     "interaction_drivers",
     "interaction_explained",
     "kendall_tau",
@@ -68,7 +64,6 @@ __all__ = [
     "published_agreement",
     "published_ranks",
     "published_regret",
-    "published_sentence",
     "published_top",
     "rank_architectures",
     "rank_shift",

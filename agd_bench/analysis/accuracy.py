@@ -6,29 +6,11 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
-from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores, trained_rows
+from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.scores import GROUP, Scores, describe, paired_scores, trained_rows
 
 STATUSES = ("done", "diverged", "failed", "refused")
-
-
-def mean_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of a mean over architectures; (NaN, NaN) for fewer than two.
-
-    Args:
-        values: one value per architecture, (A,), none missing.
-        level: coverage, in (0, 1).
-
-    >>> low, high = mean_interval(np.array([0.1, 0.2, 0.3]))
-    >>> round(low, 3), round(high, 3)
-    (-0.048, 0.448)
-    """
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    mean = float(values.mean())
-    return mean - half, mean + half
 
 
 def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:

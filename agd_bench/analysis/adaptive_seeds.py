@@ -36,11 +36,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.optimize
 import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
+from agd_bench.analysis.moderated_variance import inverse_trigamma
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.errors import InputError
 from agd_bench.records import AdaptiveSeeds
@@ -231,14 +231,8 @@ def moderate(variances: Floats, freedom: int) -> tuple[Floats, float]:
     logs = np.log(np.maximum(variances, LEAST_VARIANCE * mean))
     by_chance, fourth = (float(scipy.special.polygamma(order, freedom / 2)) for order in (1, 3))
     error = np.sqrt((fourth + 2 * by_chance**2) / len(logs))
-    prior = 2 * _inverse_trigamma(max(float(logs.var(ddof=1)) - by_chance, 0.0) + error)
+    prior = 2 * inverse_trigamma(max(float(logs.var(ddof=1)) - by_chance, 0.0) + error)
     return (prior * mean + freedom * variances) / (prior + freedom), prior + freedom
-
-
-def _inverse_trigamma(value: float) -> float:
-    """The x > 0 with trigamma(x) = value, by bisection in its logarithm; trigamma falls from infinity to 0."""
-    low, high = np.log(1e-6), np.log(1e6)
-    return float(np.exp(scipy.optimize.brentq(lambda x: scipy.special.polygamma(1, np.exp(x)) - np.clip(value, 2e-6, 1e11), low, high)))
 
 
 def order_decisions(trials: pd.DataFrame, rule: AdaptiveSeeds) -> pd.DataFrame:

@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL
 from agd_bench.analysis.scores import Floats
 
+FEWEST_FOR_INTERVAL = 8
+"""Architectures below which no bootstrap interval is given: a resample of fewer holds too few different ones."""
 _AT_ONCE = 4_000_000
 """Weights held in memory at once."""
 
@@ -41,6 +43,23 @@ def resample_weights(count: int, resamples: int, rng: np.random.Generator) -> It
         size = min(block, resamples - begin)
         drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
+
+
+def integer_weights(count: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """The sample itself, then `resample_weights` of it, as the integers that the compiled rank statistics count with.
+
+    Args:
+        count: things drawn from.
+        resamples: how many resamples.
+        rng: what draws.
+
+    Returns:
+        (1 + resamples, count); the first row is all ones.
+
+    >>> integer_weights(3, 1, np.random.default_rng(0)).sum(axis=1).tolist()
+    [3, 3]
+    """
+    return np.concatenate([np.ones((1, count)), *resample_weights(count, resamples, rng)]).astype(np.int32)
 
 
 def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -> Floats:

@@ -7,7 +7,6 @@ of a good architecture would seem to drive a shift. A positive d: the challenger
 
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
-    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
     D. M. Allen, The relationship between variable selection and data augmentation and a method for prediction, Technometrics, 1974
     (PRESS, the leave-one-out error of a linear model).
     B. Phipson, G. K. Smyth, Permutation p-values should never be zero, Statistical Applications in Genetics and Molecular Biology, 2010.
@@ -26,6 +25,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from agd_bench.analysis.features import architecture_features
+from agd_bench.analysis.multiple_testing import holm
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, once, paired_scores
 from agd_bench.analysis.variance import LEVEL, normal_scores
 from agd_bench.errors import InputError
@@ -225,17 +225,6 @@ def _permutation_p(ranked: Floats, own: Floats, spearman: Floats, permutations: 
     for rows in _chunks(len(own), len(permutations)):
         exceeded += (np.abs(own[permutations[rows]] @ ranked / len(own)) >= np.abs(spearman) - 1e-12).sum(axis=0)
     return np.asarray((1 + exceeded) / (1 + len(permutations)), dtype=np.float64)
-
-
-def holm(p: Floats) -> Floats:
-    """Holm's adjusted p-values, (K,).
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(0, 1)
-    return np.asarray(adjusted[np.argsort(order)], dtype=np.float64)
 
 
 def _resampled(kept: Floats, values: Floats, ranked: Floats, own: Floats, drawn: NDArray[np.int32]) -> tuple[Floats, Floats]:

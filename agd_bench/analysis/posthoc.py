@@ -6,7 +6,6 @@ References:
     M. Friedman, The use of ranks to avoid the assumption of normality, Journal of the American Statistical Association, 1937.
     J. Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR, 2006 (Nemenyi's critical difference).
     A. Benavoli, G. Corani, F. Mangili, Should we really use post-hoc tests based on mean-ranks?, JMLR, 2016 (no: Wilcoxon's, corrected).
-    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from agd_bench.analysis.multiple_testing import holm
 from agd_bench.analysis.rankings.ranks import rank_best_first
 from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
 from agd_bench.errors import InputError
@@ -117,8 +117,4 @@ def _wilcoxon_holm(means: Floats, pairs: list[tuple[int, int]]) -> list[float]:
         differences = (means[:, first] - means[:, second]).round(9)
         changed = differences[differences != 0]
         raw.append(float(scipy.stats.wilcoxon(changed).pvalue) if len(changed) else 1.0)
-    order = np.argsort(raw, kind="stable")
-    factors = len(raw) - np.arange(len(raw))
-    corrected = np.empty(len(raw))
-    corrected[order] = np.minimum(np.maximum.accumulate(np.array(raw)[order] * factors), 1.0)
-    return [float(value) for value in corrected]
+    return [float(value) for value in holm(np.array(raw))]

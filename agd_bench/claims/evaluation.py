@@ -11,9 +11,8 @@ from agd_bench.claims.definitions import GROUP_ARGUMENTS, Claim, Claims
 from agd_bench.claims.queries import QUERIES, Estimate
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.records import canonical_json
-from agd_bench.report import aggregates
-from agd_bench.report.comparison import Group, split_groups
 from agd_bench.store import Results
+from agd_bench.tables import Group, aggregates, split_groups
 
 STATES = ("holds", "fails", "undecided")
 COLUMNS = ["id", "sentence", "query", "arguments", "test", "threshold", "level", "digest"]

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.accuracy import mean_interval
+from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.rows import Row, Tables, find_pair, first_row
 from agd_bench.analysis.scores import Floats
-from agd_bench.analysis.wording import find_pair
 from agd_bench.errors import UnknownNameError
 
-Tables = Mapping[str, pd.DataFrame]
 Arguments = Mapping[str, str]
 
 
@@ -60,16 +59,13 @@ def _check_labels(tables: Tables, arguments: Arguments, names: tuple[str, ...]) 
             raise UnknownNameError(name, arguments[name], known)
 
 
-def _row(tables: Tables, table: pd.DataFrame, arguments: Arguments, columns: tuple[str, ...]) -> dict[str, object]:
+def _row(tables: Tables, table: pd.DataFrame, arguments: Arguments, columns: tuple[str, ...]) -> Row:
     """The row with these labels; empty where known labels have none."""
     _check_labels(tables, arguments, columns)
-    if table.empty:
-        return {}
-    chosen = np.logical_and.reduce([(table[column] == arguments[column]).to_numpy(dtype=bool) for column in columns])
-    return next(({str(key): value for key, value in row.items()} for row in table[chosen][:1].to_dict("records")), {})
+    return first_row(table, **{column: arguments[column] for column in columns})
 
 
-def _estimate(row: Mapping[str, object], estimate: str, low: str, high: str) -> Estimate:
+def _estimate(row: Row, estimate: str, low: str, high: str) -> Estimate:
     if not row:
         return Estimate()
     value, lower, upper = (float(str(row[name])) if row.get(name) is not None else math.nan for name in (estimate, low, high))
@@ -202,4 +198,4 @@ QUERIES: dict[str, Query] = {
         _look_up("transfer_regret", ("chosen_by", "trained_by"), "transfer_regret", "regret_low", "regret_high"),
     ),
 }
-"""By name. A new one reads a table of `agd_bench.report.aggregates`, so that whoever verifies the table verifies the claim."""
+"""By name. A new one reads a table of `agd_bench.tables.aggregates`, so that whoever verifies the table verifies the claim."""

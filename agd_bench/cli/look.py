@@ -40,7 +40,8 @@ FACTS: dict[Kind, list[str]] = {
 
 def conclude(results: Results, folder: Path) -> None:
     """Write the report, then print the finding and the path of the page."""
-    from agd_bench.report import aggregates, build_report, finding_sentences
+    from agd_bench.report import build_report, finding_sentences
+    from agd_bench.tables import aggregates
 
     tables = aggregates(results)
     page = build_report(results, folder, tables)

@@ -185,7 +185,7 @@ def _said_flops(flops: pd.Series[float]) -> str:
 def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timings: pd.DataFrame, folders: Folders, as_json: bool) -> None:
     """Say a sweep's power to see a shift, and the designs that would do; as JSON, what it would train as well."""
     from agd_bench.display import duration
-    from agd_bench.power_planner import design
+    from agd_bench.planning.power_planner import design
     from agd_bench.store import load_results
 
     earlier = load_results(locate_run(pilot)).trials if pilot else None

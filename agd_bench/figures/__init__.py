@@ -11,17 +11,16 @@ from agd_bench.figures.cost import accuracy_against_cost, anytime_picture, cross
 from agd_bench.figures.curves import learning_curves
 from agd_bench.figures.descent import decreases_picture
 from agd_bench.figures.drivers import drivers_picture, variance_components_picture
-from agd_bench.figures.prediction import rate_prediction_picture
 from agd_bench.figures.published import published_agreement_picture
-from agd_bench.figures.skips import dose_response_picture, skip_test_picture
 from agd_bench.figures.steps import RATES, automatic_rates, layer_updates
-from agd_bench.figures.style import INK, STYLE, Picture
+from agd_bench.figures.style import INK, STYLE, Drawing, Picture
 from agd_bench.figures.updates import updates_per_layer
 
 __all__ = [
     "INK",
     "RATES",
     "STYLE",
+    "Drawing",
     "Picture",
     "accuracy_against_cost",
     "anytime_picture",
@@ -29,16 +28,13 @@ __all__ = [
     "critical_difference_picture",
     "crossover_picture",
     "decreases_picture",
-    "dose_response_picture",
     "drivers_picture",
     "layer_updates",
     "learning_curves",
     "performance_profile_picture",
     "published_agreement_picture",
     "rank_shift_picture",
-    "rate_prediction_picture",
     "search_bands_picture",
-    "skip_test_picture",
     "tau_matrix",
     "updates_per_layer",
     "variance_components_picture",

@@ -88,6 +88,21 @@ class Picture:
         return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of a report.
+
+    Attributes:
+        name: of its files, without the ending.
+        picture: what is drawn.
+        data: names of the tables of `aggregates` that hold its data.
+    """
+
+    name: str
+    picture: Picture
+    data: tuple[str, ...]
+
+
 @contextmanager
 def style(more: dict[Any, Any]) -> Iterator[None]:
     with matplotlib.rc_context({**STYLE, **more}):

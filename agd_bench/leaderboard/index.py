@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from agd_bench.analysis.phrasing import count
 from agd_bench.errors import AgdBenchError
 from agd_bench.leaderboard.publication import MANIFEST, as_plain_markdown
 from agd_bench.leaderboard.verification import recompute, verify_digests
 from agd_bench.report import count_states
 from agd_bench.report.page import render
 from agd_bench.report.sections import Section, make_sections
+from agd_bench.report.sentences.numbers import count
 
 HERE = Path(__file__).parent
 REPRODUCTIONS = "reproductions"
@@ -90,10 +90,10 @@ def read_entry(folder: Path) -> Entry:
 def _short(sections: list[Section]) -> str:
     """What the first comparison found in one sentence, and how many more there are."""
     partial = "Partial results. " if any(section.partial for section in sections) else ""
-    registered = [text for section in sections for text in section.registered]
+    concluded = [text for section in sections for text in section.conclusions]
     found = [finding for section in sections for finding in section.findings]
-    if registered:
-        return f"{partial}{registered[0]} " + (f"{count(len(found), 'comparison')} of algorithms in the report." if found else "")
+    if concluded:
+        return f"{partial}{concluded[0]} " + (f"{count(len(found), 'comparison')} of algorithms in the report." if found else "")
     if not found:
         return partial + (sections[0].alone if sections else "No trials.")
     more = f" {count(len(found) - 1, 'more comparison')} in the report." if len(found) > 1 else ""

@@ -14,8 +14,9 @@ from agd_bench.claims.definitions import FILE as CLAIMS
 from agd_bench.errors import InputError, SweepError
 from agd_bench.leaderboard.anonymisation import scrub_results
 from agd_bench.records import parse_sweep
-from agd_bench.report import aggregates, build_report, count_states, finding_sentences
+from agd_bench.report import build_report, count_states, finding_sentences
 from agd_bench.store import Results, begun_results, write_rows
+from agd_bench.tables import aggregates
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1

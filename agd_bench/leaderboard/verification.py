@@ -14,9 +14,9 @@ from agd_bench.claims import Claims, evaluate_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
 from agd_bench.errors import AgdBenchError
 from agd_bench.leaderboard.publication import MANIFEST, digests, read_manifest, stated_claims, summary
-from agd_bench.report import aggregates
 from agd_bench.store import Results, load_results
 from agd_bench.store.reader import PLANNED
+from agd_bench.tables import aggregates
 
 RELATIVE_TOLERANCE = 1e-9
 """Sums in another order may differ in the last digits; anything more is a difference."""

@@ -2,6 +2,6 @@
 
 from agd_bench.report.builder import build_report, finding_sentences
 from agd_bench.report.claim_rows import count_states, describe_claims
-from agd_bench.tables import aggregates
+from agd_bench.report.sentences import Finding, finding
 
-__all__ = ["aggregates", "build_report", "count_states", "describe_claims", "finding_sentences"]
+__all__ = ["Finding", "build_report", "count_states", "describe_claims", "finding", "finding_sentences"]

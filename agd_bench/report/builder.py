@@ -10,11 +10,10 @@ import pandas as pd
 
 from agd_bench.report.cells import Column, Table, make_rows, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
-from agd_bench.report.comparison import group_title
 from agd_bench.report.page import render
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.store import Results, planned_counts
-from agd_bench.tables import aggregates
+from agd_bench.tables import aggregates, group_title
 
 SHOWN_FAILURES = 100
 
@@ -59,7 +58,7 @@ def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None =
     lines = []
     for section in sections:
         where = f"{section.title}: " if len(sections) > 1 else ""
-        said = [section.partial, *section.registered, *(found.headline for found in section.findings), section.alone, *section.evidence]
+        said = [section.partial, *section.conclusions, *(found.headline for found in section.findings), section.alone, *section.evidence]
         lines += [where + text for text in said if text]
     return lines
 

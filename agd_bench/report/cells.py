@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis.phrasing import duration
+from agd_bench.report.sentences.numbers import duration
 
 MISSING = "–"
 

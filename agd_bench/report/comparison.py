@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis import GROUP
-from agd_bench.figures import Picture
+from agd_bench.analysis.rows import records
+from agd_bench.figures import Drawing
 from agd_bench.report.cells import Table
-
-Group = tuple[str, str, str]
+from agd_bench.tables import Group, group_title
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,7 @@ class Comparison:
         Args:
             name: of the table.
         """
-        table = self.tables.get(name)
-        return [] if table is None else [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture on the page.
-
-    Attributes:
-        name: of its files, without the ending.
-        picture: what is drawn.
-        data: names of the tables of `aggregates` that hold its data.
-    """
-
-    name: str
-    picture: Picture
-    data: tuple[str, ...]
+        return records(self.tables, name)
 
 
 @dataclass(frozen=True)
@@ -124,32 +107,3 @@ def make_part(comparison: Comparison, title: str, builders: tuple[Builder, ...],
         tuple(item for item in shown if isinstance(item, str)),
         folded,
     )
-
-
-def split_groups(tables: Mapping[str, pd.DataFrame]) -> dict[Group, dict[str, pd.DataFrame]]:
-    """Every group's rows of every table, groups in the order of the plan.
-
-    Args:
-        tables: `aggregates`.
-    """
-    groups = list(tables["accuracy"][GROUP].drop_duplicates().itertuples(index=False, name=None))
-    return {group: {name: rows_of(table, group) for name, table in tables.items()} for group in groups}
-
-
-def rows_of(table: pd.DataFrame, group: Group) -> pd.DataFrame:
-    """The rows of one group.
-
-    Args:
-        table: with the group's columns.
-        group: search space, data set, profile.
-    """
-    chosen = pd.Series(True, index=table.index)
-    for column, value in zip(GROUP, group, strict=True):
-        chosen &= table[column] == value
-    return table[chosen].reset_index(drop=True)
-
-
-def group_title(group: Group) -> str:
-    """A comparison group in words."""
-    search_space, dataset, profile = group
-    return f"{search_space} on {dataset}, {profile} networks"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agd_bench import figures
-from agd_bench.analysis import crossover_sentence
-from agd_bench.analysis.phrasing import ALPHA, known
-from agd_bench.report.comparison import Comparison, Drawing, Shown
-from agd_bench.studies.rate_prediction import prediction_sentence
-from agd_bench.studies.skip_connections.outcomes import dose_sentence
+from agd_bench.analysis.multiple_testing import ALPHA
+from agd_bench.analysis.rows import known
+from agd_bench.figures import Drawing
+from agd_bench.report.comparison import Comparison, Shown
+from agd_bench.report.sentences.accuracy import crossover_sentence
 
 SHOWN_SHIFTS = 4
 """Challengers whose rank shifts are drawn where there are more: a page of 27 algorithms would be mostly such pictures."""
@@ -42,22 +42,6 @@ def _gaps(comparison: Comparison) -> dict[str, float]:
 def agreement(comparison: Comparison) -> Iterator[Shown]:
     """Kendall's tau between all rankings."""
     yield Drawing(f"{comparison.anchor}-agreement", figures.tau_matrix(comparison.tables["kendall_tau"]), ("kendall_tau",))
-
-
-def skips(comparison: Comparison) -> Iterator[Shown]:
-    """The registered test of skip connections, where the sweep is one."""
-    if not comparison.records("skip_outcomes"):
-        return
-    runs, outcomes = comparison.tables["skip_runs"], comparison.tables["skip_outcomes"]
-    for trend in comparison.records("dose_outcomes"):
-        yield dose_sentence(trend)
-    whole = outcomes[outcomes["window"] == outcomes["window"].iloc[0]].reset_index(drop=True)
-    if whole["variant"].str.split("/", n=1).str[1].nunique() == 1:  # nothing but the skip differs, so its kind is name enough
-        whole = whole.assign(**{side: whole[side].str.split("/", n=1).str[0] for side in ("variant", "control")})
-    yield Drawing(f"{comparison.anchor}-skip-test", figures.skip_test_picture(whole), ("skip_outcomes",))
-    drawn = runs[(runs["window"] == runs["window"].iloc[0]) & runs["dose"].notna()]
-    doses = {str(name): float(dose) for name, dose in drawn.drop_duplicates("variant").set_index("variant")["dose"].items()}
-    yield Drawing(f"{comparison.anchor}-dose-response", figures.dose_response_picture(drawn, doses), ("skip_runs", "dose_outcomes"))
 
 
 def cost(comparison: Comparison) -> Iterator[Shown]:
@@ -127,18 +111,6 @@ def drivers(comparison: Comparison) -> Iterator[Shown]:
         yield Drawing(f"{comparison.anchor}-drivers-{number}", picture, ("interaction_drivers", "interaction_explained"))
     if quiet:
         yield f"Of no feature is it shown that {', '.join(quiet)} would favour it, compared with {comparison.baseline}."
-
-
-def predictions(comparison: Comparison) -> Iterator[Shown]:
-    """Predicted learning rates against searched ones, where a sweep asks for both."""
-    if "predicted_rates" not in comparison.tables:
-        return
-    rates, correlation = comparison.tables["predicted_rates"], comparison.tables["prediction_correlation"]
-    said = {(row["predicted"], row["searched"]): prediction_sentence(row) for row in comparison.records("prediction_correlation")}
-    for number, (pair, own) in enumerate(rates.groupby(["predicted", "searched"], sort=False), 1):
-        row = correlation[(correlation[["predicted", "searched"]] == list(pair)).all(axis=1)]
-        picture = figures.rate_prediction_picture(own, row, said.get((pair[0], pair[1]), ""))
-        yield Drawing(f"{comparison.anchor}-prediction-{number}", picture, ("predicted_rates", "prediction_correlation"))
 
 
 def published(comparison: Comparison) -> Iterator[Shown]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agd_bench.analysis.phrasing import known
+from agd_bench.analysis.rows import known
 from agd_bench.report.cells import (
     Column,
     Table,

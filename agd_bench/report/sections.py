@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis import Finding, finding, published_sentence
-from agd_bench.analysis.phrasing import count, known
+from agd_bench.analysis.rows import known
 from agd_bench.report import comparison_tables, pictures, ranking_tables
-from agd_bench.report.comparison import Builder, Comparison, Part, group_title, make_part, split_groups
+from agd_bench.report.comparison import Builder, Comparison, Part, Shown, make_part
+from agd_bench.report.sentences import Finding, finding
+from agd_bench.report.sentences.numbers import count
+from agd_bench.report.sentences.rankings import published_sentence
 from agd_bench.store import Results
-from agd_bench.studies.rate_prediction import prediction_sentence
-from agd_bench.studies.skip_connections.outcomes import skip_sentence
+from agd_bench.studies import STUDIES, Study
+from agd_bench.tables import group_title, split_groups
+
+
+def _shown_by(study: Study) -> Builder:
+    """Builds what a study shows of a comparison."""
+
+    def build(comparison: Comparison) -> Iterator[Shown]:
+        for shown in study.show(comparison.tables):
+            yield shown if isinstance(shown, str) else dataclasses.replace(shown, name=f"{comparison.anchor}-{shown.name}")
+
+    return build
+
 
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
-    ("Do skips with larger singular values train faster?", (pictures.skips,), False),
+    *((study.question, (_shown_by(study),), False) for study in STUDIES),
     ("Do the ranks shift?", (pictures.rank_shifts, pictures.agreement), False),
     ("Does the published ranking hold?", (pictures.published, ranking_tables.published, ranking_tables.published_top), False),
-    ("Do predicted learning rates hold?", (pictures.predictions,), False),
     ("Which settings were chosen for all workloads?", (comparison_tables.calibrations,), False),
     (
         "What does it cost, and when does tuning pay?",
@@ -54,7 +67,7 @@ class Section:
         title: search space, data set and profile in words.
         findings: one per challenger.
         alone: what is said instead where there is only one algorithm.
-        registered: a sentence for each thing that the sweep was made to test: what skips do, what paths predict.
+        conclusions: what the experiments of single papers that the sweep belongs to say.
         evidence: a sentence for each algorithm whose ranking is held against a published one.
         partial: what is missing, of a run that has not ended; else empty.
         parts: pictures and tables by heading; none where only words are asked for.
@@ -64,7 +77,7 @@ class Section:
     title: str
     findings: tuple[Finding, ...]
     alone: str
-    registered: tuple[str, ...]
+    conclusions: tuple[str, ...]
     evidence: tuple[str, ...]
     partial: str
     parts: tuple[Part, ...] = ()
@@ -88,18 +101,13 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
         alone = "" if comparison.rivals else _alone(own["accuracy"])
         partial = _partial(own.get("progress"))
         sections.append(
-            Section(comparison.anchor, group_title(group), findings, alone, _registered(comparison), _evidence(comparison), partial, parts)
+            Section(comparison.anchor, group_title(group), findings, alone, _conclusions(comparison), _evidence(comparison), partial, parts)
         )
     return sections
 
 
-def _registered(comparison: Comparison) -> tuple[str, ...]:
-    """Sentences about every family of the test of skips, and about predicted rates."""
-    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in comparison.records("skip_outcomes"):
-        families.setdefault((row["window"], row["family"]), []).append(row)
-    said = [skip_sentence(rows, window) for (window, _), rows in families.items()]
-    return (*said, *(prediction_sentence(row) for row in comparison.records("prediction_correlation")))
+def _conclusions(comparison: Comparison) -> tuple[str, ...]:
+    return tuple(sentence for study in STUDIES for sentence in study.conclusions(comparison.tables))
 
 
 def _evidence(comparison: Comparison) -> tuple[str, ...]:

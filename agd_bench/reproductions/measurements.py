@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.analysis import accuracy_difference
+from agd_bench.analysis.intervals import mean_interval, median_interval
 from agd_bench.errors import InputError
 from agd_bench.reproductions.definitions import SKIP_MEASURES, Value
-from agd_bench.reproductions.intervals import median_interval, t_interval
 from agd_bench.store import Results
-from agd_bench.studies.rate_prediction import predicted_rates, prediction_correlation
-from agd_bench.studies.skip_connections import skip_outcomes, skip_pairs, sweep_skip_runs
-from agd_bench.studies.skip_connections.hypothesis import TUNED
+from agd_bench.studies.rate_prediction.correlation import prediction_correlation
+from agd_bench.studies.rate_prediction.rates import predicted_rates
+from agd_bench.studies.skip_connections.hypothesis import TUNED, skip_pairs
+from agd_bench.studies.skip_connections.outcomes import skip_outcomes, sweep_skip_runs
 
 WINDOWS = {"singular_value_difference": "all epochs", "area_difference": "all epochs", "early_area_difference": "first fifth"}
 """Which of the skip test's windows a measure is read in; the singular values are those of the start in both."""
@@ -77,7 +78,8 @@ class Measurements:
             own = own[own["architecture"] == value.architecture]
         ended = own[own["status"].isin(["done", "diverged"])]
         numbers = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0).to_numpy(dtype=np.float64)
-        return Found(float(numbers.mean()) if numbers.size else math.nan, *t_interval(numbers), numbers.size)
+        low, high = np.clip(mean_interval(numbers), 0, 1)
+        return Found(float(numbers.mean()) if numbers.size else math.nan, low, high, numbers.size)
 
     def _correlation(self, value: Value) -> Found:
         """Pearson's r of predicted with searched learning rates, over the architectures of all search spaces of the run."""

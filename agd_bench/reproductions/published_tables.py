@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.analysis import accuracy_table, kendall_tau, published_agreement, published_ranks, published_top
+from agd_bench.analysis.intervals import mean_interval
 from agd_bench.errors import InputError
 from agd_bench.reproductions.definitions import Listed, Reproduction
-from agd_bench.reproductions.intervals import t_interval
 from agd_bench.store import Results
 
 TAU, SPREAD, MEAN, EACH = "kendall_tau", "accuracy_sd", "mean_accuracy", "accuracy"
@@ -98,7 +98,7 @@ def _accuracies(trials: pd.DataFrame, published: pd.DataFrame, listed: Listed) -
     if each.empty:
         raise InputError(f"the published table has no {listed.split} accuracies after {listed.epochs} epochs of these architectures")
     theirs, ours = (each[name].to_numpy(dtype=np.float64) for name in ("published_accuracy", "accuracy"))
-    low, high = t_interval(ours)
+    low, high = np.clip(mean_interval(ours), 0, 1)
     counted = {"published": float(theirs.mean()), "ours": float(ours.mean()), "low": low, "high": high, "n": len(each)}
     yield {"what": "mean over architectures", **counted, "measure": MEAN}
     seeds = int(trials.loc[trials["purpose"] == "final", "seed"].nunique())

@@ -21,7 +21,7 @@ from agd_bench.optim.path_scaling import graph_of
 from agd_bench.planning.planner import plan
 from agd_bench.records import TUNING_SEED, Sweep
 from agd_bench.store import Results
-from agd_bench.studies.rate_prediction import predicted_rates
+from agd_bench.studies.rate_prediction.rates import predicted_rates
 from agd_bench.sweeps import open_sweep
 from search_spaces import mlp_dag
 from tests.analysis import tables

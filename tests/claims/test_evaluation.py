@@ -14,8 +14,8 @@ from agd_bench.claims import QUERIES, Claim, Claims, Estimate, evaluate_claims
 from agd_bench.claims.evaluation import judge, widen
 from agd_bench.claims.queries import ratio_estimate
 from agd_bench.errors import InputError
-from agd_bench.report import aggregates
 from agd_bench.store import Results
+from agd_bench.tables import aggregates
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 PAIR = {"baseline": "sgd", "challenger": "agd"}

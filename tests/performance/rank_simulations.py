@@ -24,8 +24,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agd_bench.analysis.bootstrap import integer_weights
 from agd_bench.analysis.rankings.displacement import moves
-from agd_bench.analysis.rankings.kendall import compare, integer_weights, pair_ceiling
+from agd_bench.analysis.rankings.kendall import compare, pair_ceiling
 from agd_bench.analysis.rankings.null_test import agreements
 from agd_bench.analysis.rankings.regret import reached
 from agd_bench.analysis.scores import Floats, seed_splits

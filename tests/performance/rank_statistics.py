@@ -28,7 +28,8 @@ import pandas as pd
 import scipy.stats
 
 from agd_bench.analysis import kendall_tau
-from agd_bench.analysis.rankings.kendall import compare, integer_weights
+from agd_bench.analysis.bootstrap import integer_weights
+from agd_bench.analysis.rankings.kendall import compare
 from agd_bench.analysis.rankings.kernels import orders, taus
 from agd_bench.analysis.rankings.seed_splits import splits_for
 from agd_bench.analysis.scores import Floats

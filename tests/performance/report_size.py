@@ -28,8 +28,9 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.records import Sweep
-from agd_bench.report import aggregates, build_report, finding_sentences
+from agd_bench.report import build_report, finding_sentences
 from agd_bench.store import Results, columns_of, load_results
+from agd_bench.tables import aggregates
 from tests.analysis.synthetic import PROVENANCE, with_types
 
 TARGET_SECONDS = 60.0

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from agd_bench.records import parse_sweep
-from agd_bench.report import aggregates, build_report, finding_sentences
+from agd_bench.report import build_report, finding_sentences
 from agd_bench.store import Results
+from agd_bench.tables import aggregates
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 ATTACK = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from agd_bench.analysis import GROUP, decreases
-from agd_bench.report import aggregates, build_report, comparison_tables
+from agd_bench.report import build_report, comparison_tables
 from agd_bench.report.cells import Table
 from agd_bench.report.comparison import Comparison
 from agd_bench.store import Results
+from agd_bench.tables import aggregates
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
 

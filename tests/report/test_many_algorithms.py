@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from agd_bench.analysis import GROUP, kendall_tau, rank_shift
-from agd_bench.figures import tau_matrix
+from agd_bench.figures import Drawing, tau_matrix
 from agd_bench.report import pictures, ranking_tables
 from agd_bench.report.cells import Table
-from agd_bench.report.comparison import Comparison, Drawing
+from agd_bench.report.comparison import Comparison
 from tests.analysis.synthetic import simulate_trials
 
 GROUP_NAMES = ("cells", "digits", "matrix-only")

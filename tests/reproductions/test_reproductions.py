@@ -15,6 +15,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from agd_bench.analysis.intervals import median_interval
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.leaderboard import publish_results
 from agd_bench.planning.planner import plan
@@ -28,7 +29,6 @@ from agd_bench.reproductions import (
     rows_at_hand,
 )
 from agd_bench.reproductions.definitions import PAPER_SCALE, SKIP_MEASURES, Value
-from agd_bench.reproductions.intervals import median_interval
 from agd_bench.reproductions.published_tables import _noises
 from agd_bench.store import load_results
 from agd_bench.studies.skip_connections.hypothesis import TUNED

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from agd_bench.analysis import accuracy_table, charged_cost, trained_rows
 from agd_bench.records import CurvePoint, Plan, Trial, TrialResult
-from agd_bench.report import aggregates
 from agd_bench.scheduling.driver import Run
 from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.scheduling.partition import Part, part_of
 from agd_bench.scheduling.progress import Meter
 from agd_bench.scheduling.queue import Queue
 from agd_bench.store import Standing, Store, columns_of, export, load_results
+from agd_bench.tables import aggregates
 from tests.scheduling.plans import HashTuner, plan, result_of, trial
 from tests.scheduling.scripted import Scripted, drive, good
 

@@ -17,16 +17,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.bootstrap import resample_weights
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, resample_weights
 from agd_bench.analysis.costs.tuning_curves import Searches, searches
-from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.errors import InputError, UnknownNameError
 
@@ -205,33 +204,3 @@ def _cost_at(place: float, cost: Floats) -> float:
     if not np.isfinite(place):
         return place
     return float(np.interp(place, np.arange(1, len(cost) + 1), cost))
-
-
-def crossover_sentence(row: Mapping[Any, Any]) -> str:
-    """A row of `find_crossovers` in words.
-
-    Args:
-        row: with the columns of `find_crossovers`.
-
-    >>> row = {"tuned": "sgd", "self_tuning": "agd", "state": "overtakes", "crossover_trainings": 3.21, "trainings_low": 2.5,
-    ...     "trainings_high": np.inf, "crossover_flops": 1.6e12, "crossover_hours": 0.02, "trainings_tried": 12.0, "studies": 20}
-    >>> print(crossover_sentence(row))
-    Tuning sgd overtakes agd after 3.2 charged trainings per architecture (95 % interval 2.5 to beyond the 12 tried), 1.6e+12 FLOPs or \
-0.02 device-hours.
-    """
-    tuned, other, tried = row["tuned"], row["self_tuning"], f"{row['trainings_tried']:.3g}"
-    low, high = row["trainings_low"], row["trainings_high"]
-    if np.isnan(low):
-        interval = "no interval from " + ("1 study" if row["studies"] == 1 else f"{row['studies']} studies")
-    else:
-        first = f"beyond the {tried} tried" if np.isinf(low) else f"{low:.1f}"
-        interval = f"95 % interval {first} to " + (f"beyond the {tried} tried" if np.isinf(high) else f"{high:.1f}")
-    if row["state"] == STATES[0]:
-        flops = "" if np.isnan(row["crossover_flops"]) else f", {row['crossover_flops']:.2g} FLOPs or"
-        after = f"{row['crossover_trainings']:.1f} charged trainings per architecture ({interval})"
-        return f"Tuning {tuned} overtakes {other} after {after}{flops or ','} {row['crossover_hours']:.2g} device-hours."
-    if row["state"] == STATES[1]:
-        sure = "" if np.isnan(high) or high == low else f", though not beyond doubt ({interval})"
-        return f"{tuned} is ahead of {other} from its first proposal on: there is no crossover{sure}."
-    sure = "" if np.isnan(low) or np.isinf(low) else f", though it may ({interval})"
-    return f"Tuning {tuned} does not overtake {other} within the {tried} trainings per architecture that were tried{sure}."

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agd_bench.analysis.bootstrap import percentile_interval, resampled_means
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, percentile_interval, resampled_means
 from agd_bench.analysis.costs.time_to_target import TIMES
-from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL
 from agd_bench.analysis.scores import GROUP, Floats
 from agd_bench.errors import InputError, UnknownNameError
 

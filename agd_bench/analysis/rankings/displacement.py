@@ -14,7 +14,6 @@ are skewed or in two clusters, or where noise changes many times over along the 
 References:
     G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression in microarray experiments, Statistical
         Applications in Genetics and Molecular Biology, 2004, equations 6 to 11 (moderated t; equations for d0 and s0).
-    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.interactions import holm
+from agd_bench.analysis.moderated_variance import inverse_trigamma
+from agd_bench.analysis.multiple_testing import holm
 from agd_bench.analysis.rankings.null_test import NullWorlds, smooth
 from agd_bench.analysis.rankings.seed_splits import halves, means_over
 from agd_bench.analysis.scores import Floats
@@ -136,18 +136,6 @@ def moderated(variances: Floats, prior: Floats, freedom: int) -> tuple[Floats, f
     excess = logs.var(ddof=1) - scipy.special.polygamma(1, freedom / 2)
     if excess <= 0:
         return prior * np.exp(logs.mean()), np.inf
-    own = 2 * _inverse_trigamma(float(excess))
+    own = 2 * inverse_trigamma(float(excess))
     factor = np.exp(logs.mean() + scipy.special.digamma(own / 2) - np.log(own / 2))
     return (own * factor * prior + freedom * variances) / (own + freedom), float(own + freedom)
-
-
-def _inverse_trigamma(value: float) -> float:
-    """The x at which trigamma is `value`, by Newton's method (Smyth 2004, appendix)."""
-    root = 0.5 + 1 / value
-    for _ in range(50):
-        slope = scipy.special.polygamma(1, root)
-        step = slope * (1 - slope / value) / scipy.special.polygamma(2, root)
-        root += step
-        if -step / root < 1e-8:
-            break
-    return float(root)

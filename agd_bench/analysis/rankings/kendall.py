@@ -36,6 +36,7 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, integer_weights
 from agd_bench.analysis.rankings.attenuation import covariances, true_correlations
 from agd_bench.analysis.rankings.kernels import orders, taus
 from agd_bench.analysis.rankings.null_test import shift_p_values
@@ -44,8 +45,6 @@ from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_sc
 from agd_bench.analysis.variance import normal_scores
 
 LEVELS = (0.025, 0.975)
-FEWEST_FOR_INTERVAL = 8
-"""Architectures below which no interval is given: a bootstrap over fewer says nothing reliable."""
 TIE_Z = 1.96
 """Differences of accuracy up to this many standard errors of a difference count as ties by noise."""
 
@@ -247,16 +246,6 @@ def compare(
 def _tau_of(correlation: Floats) -> Floats:
     """Greiner's relation; a correlation beyond 1, which noise can give, counts as 1."""
     return np.asarray(2 / np.pi * np.arcsin(np.clip(correlation, -1, 1)), dtype=np.float64)
-
-
-def integer_weights(count: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """How often each of `resamples` draws of n architectures with replacement holds each; the first row is the sample itself.
-
-    >>> integer_weights(3, 1, np.random.default_rng(0)).sum(axis=1).tolist()
-    [3, 3]
-    """
-    drawn = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(resamples)]
-    return np.array([np.ones(count), *drawn], dtype=np.int32)
 
 
 def _resampled(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, weights: NDArray[np.int32]) -> tuple[Floats, Floats]:

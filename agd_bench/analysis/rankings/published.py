@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agd_bench.analysis.phrasing import ALPHA, Row, count, known
-from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL, LEVELS, compare, integer_weights
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, integer_weights
+from agd_bench.analysis.rankings.kendall import LEVELS, compare
 from agd_bench.analysis.rankings.kernels import orders, taus
 from agd_bench.analysis.rankings.regret import transfer_regret
 from agd_bench.analysis.rankings.reliability import one_seed_reliability, spearman_brown, tau_of_correlation
@@ -176,28 +176,6 @@ def _first_trainings(theirs: Floats, count: int) -> Floats:
     """The first so many published trainings that each architecture has, (n, count)."""
     present = np.argsort(np.isnan(theirs), axis=1, kind="stable")[:, :count]
     return np.asarray(np.take_along_axis(theirs, present, axis=1), dtype=np.float64)
-
-
-def published_sentence(row: Row) -> str:
-    """What a row of `published_agreement` says, in words."""
-    budget = f"{row['published_epochs']} epochs ({row['split']} accuracy)"
-    start = f"Against the published ranking after {budget}, {row['algorithm']} ranks {row['architectures']} architectures with"
-    if not known(row, "tau_of_means"):
-        return f"{start} no tau: all are tied in one of the two."
-    text = f"{start} Kendall's tau {row['tau_of_means']:.2f}"
-    if known(row, "tau_low"):
-        text += f" (95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f})"
-    if not known(row, "kendall_tau", "noise_ceiling"):
-        bound = f", at most {row['ceiling_at_most']:.2f} by the noise of our seeds" if known(row, "ceiling_at_most") else ""
-        return f"{text}{bound}; single published trainings are not at hand, so nothing more can be told from noise."
-    seeds, trainings = int(row["seeds_compared"]), int(row["trainings_compared"])
-    text += f"; {seeds} of its seeds against {count(trainings, 'published training')}: {row['kendall_tau']:.2f}, where seed noise of "
-    text += f"both alone gives {row['noise_ceiling']:.2f}"
-    if not known(row, "shift_p"):
-        return f"{text}."
-    beyond = "the rankings differ beyond noise" if row["shift_p"] <= ALPHA else "a difference beyond noise is not shown"
-    p = "< 0.001" if row["shift_p"] < 0.001 else f"= {row['shift_p']:.3f}"
-    return f"{text}: {beyond} (p {p})."
 
 
 def _budgets(

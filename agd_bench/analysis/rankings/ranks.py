@@ -7,10 +7,9 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
+from agd_bench.analysis.multiple_testing import ALPHA
 from agd_bench.analysis.rankings.displacement import moves
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores, seed_splits
-
-ALPHA = 0.05
 
 
 def rank_best_first(accuracies: Floats) -> Floats:
@@ -40,7 +39,7 @@ def rank_architectures(trials: pd.DataFrame, metric: str = "test_accuracy") -> p
     >>> rows = [("a", 0.5, "done"), ("b", 0.7, "done"), ("c", None, "diverged"), ("d", None, "refused")]
     >>> trials = pd.DataFrame(rows, columns=["architecture", "test_accuracy", "status"]).assign(
     ...     search_space="s", dataset="d", profile="p", algorithm="agd", purpose="final", seed=0)
-    >>> ranks(trials)[["architecture", "rank"]].values.tolist()
+    >>> rank_architectures(trials)[["architecture", "rank"]].values.tolist()
     [['a', 2.0], ['b', 1.0], ['c', 3.0]]
     """
     tables = [_ranks_of(group) for group in paired_scores(trials, metric, every_seed=True)]

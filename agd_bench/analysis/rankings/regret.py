@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL, LEVELS, integer_weights
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, integer_weights
+from agd_bench.analysis.rankings.kendall import LEVELS
 from agd_bench.analysis.scores import GROUP, Floats, Scores, Split, describe, paired_scores, seed_splits
 from agd_bench.errors import InputError
 

@@ -20,7 +20,6 @@ References:
     L. E. MacDonald, J. Valmadre, H. Saratchandran and S. Lucey, On skip connections and normalisation layers in deep optimisation,
     NeurIPS 2023 (the claim; its authors judge means over trials, with diverged ones left out).
     F. Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin, 1945.
-    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from agd_bench.analysis.multiple_testing import holm
 from agd_bench.analysis.scores import DECIMALS, Floats
 from agd_bench.errors import InputError
 
@@ -232,18 +232,6 @@ def signed_ranks(gains: Floats) -> tuple[float, float]:
     positive = int(doubled[gains > 0].sum())
     far = np.abs(2 * np.arange(total + 1) - total) >= abs(2 * positive - total)
     return (2 * positive - total) / total, float(min(shares[far].sum(), 1.0))
-
-
-def holm(p_values: Floats) -> Floats:
-    """Holm's correction of p values, (n,).
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p_values, kind="stable")
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * (len(p_values) - np.arange(len(p_values)))), 1.0)
-    return corrected
 
 
 def _outcomes(table: pd.DataFrame, counts: pd.Series[int], level: float, least: int) -> list[str]:

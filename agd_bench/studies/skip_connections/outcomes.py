@@ -6,13 +6,12 @@ of the fixed path, without the path), and the trend over the path's gain. Each i
 
 References:
     L. E. MacDonald, J. Valmadre, H. Saratchandran and S. Lucey, On skip connections and normalisation layers in deep optimisation,
-    NeurIPS 2023 (whose claim it is; see `skipping` for the test).
+    NeurIPS 2023 (whose claim it is; see `hypothesis` for the test).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -121,43 +120,3 @@ def dose_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*first, *dose_trend(runs[RUN].iloc[:0], {"a": 0.0, "b": 1.0, "c": 2.0}).columns])
     table = pd.concat(tables, ignore_index=True)
     return table[[*first, *(name for name in table if name not in first)]]
-
-
-def skip_sentence(rows: Sequence[Mapping[Any, Any]], window: str) -> str:
-    """What the test says of one family, with where it says so.
-
-    Args:
-        rows: of `skip_outcomes`, of one group, window and family.
-        window: the losses that count.
-
-    >>> row = {"family": "hypothesis", "variant": "fixed-1/x", "control": "projection/x", "outcome": "predicted", "learning_rate": "sgd-1",
-    ...     "pairs": 12}
-    >>> skip_sentence([row], "all epochs")
-    'Hypothesis (fixed-1 against projection, losses of all epochs): predicted in 1 of 1 cells (sgd-1); 12 pairs in each.'
-    """
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        found.setdefault(row["outcome"], []).append(str(row["learning_rate"]))
-    said = [f"{outcome} in {len(labels)} of {len(rows)} cells ({', '.join(labels)})" for outcome, labels in found.items()]
-    variant, control = (str(rows[0][side]).split("/", 1)[0] for side in ("variant", "control"))
-    pairs = sorted({int(row["pairs"]) for row in rows})
-    counted = f"{pairs[0]} to {pairs[-1]}" if len(pairs) > 1 else str(pairs[0])
-    family = str(rows[0]["family"]).capitalize()
-    return f"{family} ({variant} against {control}, losses of {_words(window)}): {'; '.join(said)}; {counted} pairs in each."
-
-
-def dose_sentence(row: Mapping[Any, Any]) -> str:
-    """What more of the fixed path does, in one cell.
-
-    Args:
-        row: of `dose_outcomes`.
-    """
-    return (
-        f"More of the fixed path, {row['learning_rate']}, losses of {_words(str(row['window']))}: rank correlation of its gain with the "
-        f"log-loss area {row['area_trend']:+.2f} (below 0: faster; {row['doses']} gains, {row['seeds']} seeds, corrected p = "
-        f"{row['p_holm']:.3f}): {row['outcome']}."
-    )
-
-
-def _words(window: str) -> str:
-    return window if window.startswith("all") else f"the {window} of the epochs"

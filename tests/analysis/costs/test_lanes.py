@@ -11,8 +11,8 @@ import pytest
 from agd_bench.analysis import charged_cost, seconds_by_lane
 from agd_bench.analysis.costs.lanes import lanes_of
 from agd_bench.claims.queries import QUERIES
-from agd_bench.report import aggregates
 from agd_bench.store import Results
+from agd_bench.tables import aggregates
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
 

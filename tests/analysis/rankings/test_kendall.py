@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agd_bench.analysis import kendall_tau
-from agd_bench.analysis.rankings.kendall import FEWEST_FOR_INTERVAL, TIE_Z, compare, pair_ceiling
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
+from agd_bench.analysis.rankings.kendall import TIE_Z, compare, pair_ceiling
 from agd_bench.analysis.scores import MAX_SPLITS, seed_splits
 from agd_bench.errors import UnknownNameError
 from tests.analysis.synthetic import simulate_trials, spoil

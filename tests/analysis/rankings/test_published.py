@@ -11,11 +11,11 @@ from agd_bench.analysis import (
     published_agreement,
     published_ranks,
     published_regret,
-    published_sentence,
     published_top,
     transfer_regret,
 )
 from agd_bench.analysis.scores import Floats
+from agd_bench.report.sentences.rankings import published_sentence
 from tests.analysis.tables import as_trials
 
 

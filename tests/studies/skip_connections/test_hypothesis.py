@@ -123,13 +123,6 @@ def test_only_seeds_of_both_sides_pair() -> None:
     assert hypothesis.skip_test(runs, [("projection", "other")]).empty
 
 
-def test_holm_is_statsmodels() -> None:
-    """The correction of a library, on p values with ties."""
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
-    p_values = np.array([0.01, 0.2, 0.01, 0.6, 0.04, 0.9])
-    assert hypothesis.holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
-
-
 @pytest.mark.parametrize(("gain", "outcome", "trend"), [(0.5, "predicted", -1.0), (-0.5, "reversed", 1.0)])
 def test_the_dose_response_is_found(gain: float, outcome: str, trend: float) -> None:
     """Monotone in every seed."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.studies.skip_connections import outcomes
+from agd_bench.studies.skip_connections import outcomes, section
 from agd_bench.studies.skip_connections.hypothesis import RUN
 
 REST = "/plain/batch/pre/relu"
@@ -89,9 +89,9 @@ def test_sentences_say_how_many_cells() -> None:
     runs = outcomes.sweep_skip_runs(*tables())
     found = outcomes.skip_outcomes(runs)
     rows = found[(found["window"] == "first fifth") & (found["family"] == "control")].to_dict("records")
-    assert outcomes.skip_sentence(rows, "first fifth") == (
+    assert section.skip_sentence(rows, "first fifth") == (
         "Control (matched-1 against projection, losses of the first fifth of the epochs): undecided in 3 of 3 cells "
         "(sgd-0.1, sgd-1, tuned); 11 pairs in each."
     )
     trend = outcomes.dose_outcomes(runs).iloc[0].to_dict()
-    assert outcomes.dose_sentence(trend).startswith("More of the fixed path, sgd-0.1, losses of all epochs: rank correlation of its gain")
+    assert section.dose_sentence(trend).startswith("More of the fixed path, sgd-0.1, losses of all epochs: rank correlation of its gain")

@@ -15,8 +15,7 @@ from agd_bench.analysis.rankings.kernels import in_threads
 from agd_bench.analysis.scores import shared_work
 from agd_bench.records import AdaptiveSeeds
 from agd_bench.store import Results, planned_counts
-from agd_bench.studies.rate_prediction import predicted_rates, prediction_correlation
-from agd_bench.studies.skip_connections import dose_outcomes, skip_outcomes, sweep_skip_runs
+from agd_bench.studies import STUDIES
 
 RESAMPLED = 4_000_000
 """Architectures drawn in all resamples of an interval together, at most."""
@@ -46,32 +45,19 @@ WHOLE: dict[str, Compute] = {
     "learning_curves": lambda trials, results: analysis.accuracy_by_epoch(trials, results.curves),
     "step_summaries": lambda trials, results: analysis.step_summaries(trials, results.diagnostics),
     "layer_steps": lambda trials, results: analysis.layer_steps(trials, results.diagnostics),
-    "skip_runs": lambda trials, results: _skip_runs(trials, results),
-    "skip_outcomes": lambda trials, results: skip_outcomes(_skip_runs(trials, results)),
-    "dose_outcomes": lambda trials, results: dose_outcomes(_skip_runs(trials, results)),
     "order_decisions": lambda trials, results: _order_decisions(trials, results),
     "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
 }
 """What is computed from all trials, by the name of its table. A new table is one more line here or below."""
-IF_ANY = ("calibrations", "lanes", "decreases", "skip_runs", "skip_outcomes", "dose_outcomes", "order_decisions")
+IF_ANY = ("calibrations", "lanes", "decreases", "order_decisions")
 """Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
-BY_EVIDENCE: dict[str, dict[str, Compute]] = {
-    "rate_factors": {
-        "predicted_rates": lambda trials, results: predicted_rates(trials, results.rate_factors, results.sweep),
-        "prediction_correlation": lambda trials, results: prediction_correlation(
-            predicted_rates(trials, results.rate_factors, results.sweep)
-        ),
-    },
-    "published": {
-        "published_agreement": lambda trials, results: analysis.published_agreement(
-            trials, results.published, resamples=resamples_of(trials)
-        ),
-        "published_top": lambda trials, results: analysis.published_top(trials, results.published, resamples=resamples_of(trials)),
-        "published_ranks": lambda trials, results: analysis.published_ranks(trials, results.published),
-        "published_regret": lambda trials, results: analysis.published_regret(trials, results.published, resamples=resamples_of(trials)),
-    },
+OF_PUBLISHED: dict[str, Compute] = {
+    "published_agreement": lambda trials, results: analysis.published_agreement(trials, results.published, resamples=resamples_of(trials)),
+    "published_top": lambda trials, results: analysis.published_top(trials, results.published, resamples=resamples_of(trials)),
+    "published_ranks": lambda trials, results: analysis.published_ranks(trials, results.published),
+    "published_regret": lambda trials, results: analysis.published_regret(trials, results.published, resamples=resamples_of(trials)),
 }
-"""What is computed where the plug-ins said something of the architectures, by the table of `store` that holds it."""
+"""What is computed where the authors of a search space published accuracies of its architectures."""
 BY_CHALLENGER: dict[str, Compare] = {
     "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
     "probability_of_improvement": lambda trials, baseline, challenger: analysis.probability_of_improvement(
@@ -104,8 +90,8 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         results: the raw rows.
 
     Returns:
-        By name: those of `WHOLE` as their functions give them; those of `BY_EVIDENCE` where there is any; those
-        of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
+        By name: those of `WHOLE` as their functions give them; those of `OF_PUBLISHED` where there is something
+        published; those of `STUDIES` that have rows; those of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
         the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles
         that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what;
         `progress` of a run that has not ended.
@@ -122,9 +108,10 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     baseline = results.sweep.baseline_label
     with shared_work():
         tables = {name: compute(trials, results) for name, compute in WHOLE.items()}
-        for evidence, computed in BY_EVIDENCE.items():
-            if len(getattr(results, evidence)):
-                tables |= {name: compute(trials, results) for name, compute in computed.items()}
+        if len(results.published):
+            tables |= {name: compute(trials, results) for name, compute in OF_PUBLISHED.items()}
+        for study in STUDIES:
+            tables |= {name: table for name, table in study.tables(trials, results).items() if len(table)}
         tables["failures"] = failures(trained_rows(begun))
         times = _times(trials, results)
     if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
@@ -136,11 +123,6 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
     return {name: _decoded(table) for name, table in (tables | times).items() if len(table) or name not in IF_ANY}
-
-
-def _skip_runs(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Of sweeps over skips whose networks were measured at the start; no rows of others."""
-    return sweep_skip_runs(trials, results.curves, results.diagnostics)
 
 
 def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from agd_bench.figures import rate_prediction_picture
-from agd_bench.studies.rate_prediction import prediction_correlation
+from agd_bench.analysis.rows import rows_of
+from agd_bench.studies.rate_prediction.correlation import prediction_correlation
+from agd_bench.studies.rate_prediction.figures import rate_prediction_picture
 
 
 def rates(*searched: float) -> pd.DataFrame:
@@ -20,7 +21,7 @@ def rates(*searched: float) -> pd.DataFrame:
 def test_points_are_rates() -> None:
     """Every architecture at its two rates, those at the grid's end apart; the caption says what was found."""
     table = rates(0.1, 0.3, 0.2, 0.4)
-    correlation = prediction_correlation(table)
+    (correlation,) = rows_of(prediction_correlation(table))
     picture = rate_prediction_picture(table, correlation, "In words: r = 0.8.")
     (axes,) = picture.figure.axes
     parts = [np.asarray(part.get_offsets()).round(9).tolist() for part in axes.collections]
@@ -33,6 +34,6 @@ def test_points_are_rates() -> None:
 def test_too_few_and_equal_rates() -> None:
     """The first says why; where all rates are equal, they are drawn."""
     few = rates(0.1, 0.2)
-    assert "four architectures" in rate_prediction_picture(few, prediction_correlation(few)).caption
+    assert "four architectures" in rate_prediction_picture(few, None).caption
     equal = rates(0.1, 0.1, 0.1, 0.1)
-    assert len(rate_prediction_picture(equal, prediction_correlation(equal)).figure.axes) == 1
+    assert len(rate_prediction_picture(equal, rows_of(prediction_correlation(equal))[0]).figure.axes) == 1

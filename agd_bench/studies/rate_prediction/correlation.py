@@ -16,97 +16,27 @@ References:
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.phrasing import Row, known
 from agd_bench.analysis.scores import GROUP, Floats
 from agd_bench.errors import InputError
-from agd_bench.records import Sweep
+from agd_bench.studies.rate_prediction.rates import PAIR, RATES, rates_by_seed
 
-PUBLISHED = {"depth": 0.962, "fully connected topologies": 0.838, "convolutional topologies": 0.856}
-"""The paper's r on CIFAR-10, by what varies between the networks."""
-_EXPONENTS = (("signal_slope", "signal_low", "signal_high"), ("beside_signal", "beside_low", "beside_high"))
+EXPONENTS = (("signal_slope", "signal_low", "signal_high"), ("beside_signal", "beside_low", "beside_high"))
 LEAST_SPREAD = 0.3
 """Standard deviation of the signal's logarithm below which it is taken for equal in all networks."""
 FEWEST = 4
 """Architectures below which no correlation is given."""
-PAIR = ["predicted", "searched"]
-RATES = ["predicted_rate", "searched_rate"]
 _SHARED = ["architectures", "pearson", "pearson_low", "pearson_high"]
 _COLUMNS = [
     *_SHARED, "noise_ceiling", "pearson_log", "spearman", "slope_log", "slope_low", "slope_high", "signal_pearson_log", "signal_slope",
     "signal_low", "signal_high", "beside_signal", "beside_low", "beside_high", "median_ratio", "at_grid_end",
     *(f"pooled_{name}" for name in _SHARED),
 ]  # fmt: skip
-
-
-def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """The learning rate that was predicted for each architecture, and the one that its own grid search found.
-
-    Both follow from the base rates that the studies chose and from the graphs; they are not read off a training, so that architectures
-    stay in whose predicted rate is too large to train with.
-
-    Args:
-        trials: the table of trials.
-        factors: by what an algorithm multiplies a base rate, and the signal, the table `rate_factors` of `store`.
-        sweep: what was asked; of the algorithms with factors, those tuned once for the search space predict, those tuned for each
-            architecture search.
-
-    Returns:
-        One row per group, pair of such algorithms and architecture: `search_space`, `dataset`, `profile`, `predicted`, `searched` (their
-        labels), `architecture`, `predicted_rate`, `searched_rate` (above 0; NaN where no study has chosen yet), `at_grid_end` (whether
-        the searched one comes of the grid's first or last base rate, so that the true one may lie beyond), and `searched_rate_of_SEED`,
-        what the search finds by the tuning trials of that seed alone (NaN where none of them was trained to its end); `signal` (mean
-        square of the classifier's input at the start).
-    """
-    scopes = {choice.label: choice.tuning_scope for choice in sweep.algorithms if choice.label in set(factors["algorithm"])}
-    of_scope = {scope: [label for label, one in scopes.items() if one == scope] for scope in ("search-space", "architecture")}
-    tables = {label: _rates(trials[trials["algorithm"] == label], factors[factors["algorithm"] == label]) for label in scopes}
-    found = []
-    for predicted, searched in itertools.product(of_scope["search-space"], of_scope["architecture"]):
-        first = tables[predicted][[*GROUP, "architecture", "rate"]].rename(columns={"rate": "predicted_rate"})
-        second = tables[searched].rename(columns={"rate": "searched_rate"})
-        signals = factors[factors["algorithm"] == searched][["search_space", "architecture", "signal"]]
-        second = second.merge(signals, on=["search_space", "architecture"], validate="many_to_one")
-        both = first.merge(second, on=[*GROUP, "architecture"], validate="one_to_one")
-        found.append(both.assign(predicted=predicted, searched=searched))
-    columns = [*GROUP, *PAIR, "architecture", *RATES, "at_grid_end", "signal"]
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
-    return table[[*columns, *_by_seed(table)]].astype(dict.fromkeys(RATES, float))
-
-
-def _by_seed(table: pd.DataFrame) -> list[str]:
-    return [str(name) for name in table if str(name).startswith("searched_rate_of_")]
-
-
-def _rates(own: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
-    """Rates of one algorithm: base rates times factors."""
-    final = own[(own["purpose"] == "final") & (own["status"] != "refused")].drop_duplicates([*GROUP, "architecture"])
-    table = final[[*GROUP, "architecture", "study"]].assign(base=final["hyperparameters"].map(_base_rate).astype(float))
-    table = table.merge(factors[["search_space", "architecture", "factor"]], on=["search_space", "architecture"], validate="many_to_one")
-    tuning = own[own["purpose"] == "tuning"]
-    tuning = tuning.assign(base=tuning["hyperparameters"].map(_base_rate).astype(float))
-    ends = (tuning["base"].min(), tuning["base"].max())
-    alone = {f"searched_rate_of_{seed}": table["study"].map(_chosen(rows)) * table["factor"] for seed, rows in tuning.groupby("seed")}
-    found = table.assign(rate=table["base"] * table["factor"], at_grid_end=table["base"].isin(ends), **alone)
-    return found.drop(columns=["study", "base", "factor"])
-
-
-def _base_rate(hyperparameters: object) -> float:
-    value = json.loads(hyperparameters).get("base_rate") if isinstance(hyperparameters, str) else None
-    return float("nan") if value is None else float(value)
-
-
-def _chosen(rows: pd.DataFrame) -> pd.Series[float]:
-    """Of each study, the largest base rate with the smallest training loss; studies without a finished trial are left out."""
-    done = rows[(rows["status"] == "done") & rows["train_loss"].notna()].sort_values(["train_loss", "base"], ascending=[True, False])
-    return done.groupby("study")["base"].first()
 
 
 def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +96,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     found: dict[str, float] = dict(_pearson(part))
     predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
     found |= {"median_ratio": float(np.median(predicted / searched)), "at_grid_end": int(part["at_grid_end"].sum())}
-    alone = part[_by_seed(part)].to_numpy(dtype=np.float64)
+    alone = part[rates_by_seed(part)].to_numpy(dtype=np.float64)
     found["noise_ceiling"] = correlation_ceiling(alone)
     if np.isnan(found["pearson"]):
         return found
@@ -176,7 +106,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     found["pearson_log"] = float(np.corrcoef(predicted_log, searched_log)[0, 1])
     if signal.std() > LEAST_SPREAD and len(part) > 4:
         found["signal_pearson_log"] = float(np.corrcoef(signal, searched_log)[0, 1])
-        for names, ends in zip(_EXPONENTS, _exponents(searched_log, signal, predicted_log), strict=True):
+        for names, ends in zip(EXPONENTS, _exponents(searched_log, signal, predicted_log), strict=True):
             found |= dict(zip(names, ends, strict=True))
     return found | {"spearman": float(scipy.stats.spearmanr(predicted, searched).statistic)}
 
@@ -189,39 +119,6 @@ def _exponents(searched: Floats, *causes: Floats) -> list[tuple[float, float, fl
     errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design)) * (left @ left) / free)
     half = errors * scipy.stats.t.ppf(0.975, free)
     return [(float(c), float(c - h), float(c + h)) for c, h in zip(coefficients[1:], half[1:], strict=True)]
-
-
-def prediction_sentence(row: Row) -> str:
-    """What a row of `prediction_correlation` says, in words."""
-    start = f"Learning rates predicted by {row['predicted']} against those searched by {row['searched']}"
-    if not known(row, "pearson"):
-        return f"{start}: all of one kind are equal over the {row['architectures']} architectures, so there is no correlation."
-    text = f"{start}: Pearson's r = {row['pearson']:.3f} (95 % interval {row['pearson_low']:.3f} to {row['pearson_high']:.3f}) over "
-    text += f"{row['architectures']} architectures"
-    if row["pooled_architectures"] > row["architectures"]:
-        ends = f"{row['pooled_pearson_low']:.3f} to {row['pooled_pearson_high']:.3f}"
-        text += f", {row['pooled_pearson']:.3f} ({ends}) over the {row['pooled_architectures']} of all search spaces together"
-    if known(row, "noise_ceiling"):
-        text += f"; noise of the search alone would allow {row['noise_ceiling']:.2f}"
-    said = "; ".join(f"{r:.3f} for {what}" for what, r in PUBLISHED.items())
-    slope = f"{row['slope_log']:.2f} (95 % interval {row['slope_low']:.2f} to {row['slope_high']:.2f})"
-    side = "as the theory has it" if row["slope_low"] <= 1 <= row["slope_high"] else f"{'less' if row['slope_low'] < 1 else 'more'} steeply"
-    signal = f" {_signal_words(row)}" if known(row, "signal_slope") else ""
-    steep = f"the searched rate changes as the predicted one to the power of {slope}, {side}"
-    theory = "" if "theory" in side else " than the power of 1 of the theory"
-    return f"{text}. Published: {said}. {steep[0].upper()}{steep[1:]}{theory}.{signal}"
-
-
-def _signal_words(row: Row) -> str:
-    """How much of a miss the size of the signal explains."""
-    signal, paths = ((row[name], row[low], row[high]) for name, low, high in _EXPONENTS)
-    told = [f"{value:.2f} (95 % interval {low:.2f} to {high:.2f})" for value, low, high in (signal, paths)]
-    left = "the prediction adds nothing that can be told from 0" if paths[1] <= 0 <= paths[2] else "the prediction keeps a part"
-    return (
-        f"With the mean square of the signal that reaches the classifier at the start it correlates to {row['signal_pearson_log']:.2f} "
-        f"in logarithms, with the predicted rate to {row['pearson_log']:.2f}; in a regression on both the exponents are {told[0]} and "
-        f"{told[1]}: beside the signal {left}."
-    )
 
 
 def correlation_ceiling(repeated: Floats) -> float:

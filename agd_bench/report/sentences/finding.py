@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.costs.crossover import crossover_sentence
-from agd_bench.analysis.interactions import holm
-from agd_bench.analysis.phrasing import (
-    FEWEST_FOR_MEAN,
-    Row,
-    Verdict,
-    accuracy_words,
-    cost_words,
-    decile_words,
-    driver_words,
-    known,
-    moved_words,
-    ranking_words,
-    regret_words,
-)
+from agd_bench.analysis.intervals import FEWEST_FOR_MEAN
+from agd_bench.analysis.multiple_testing import holm
+from agd_bench.analysis.rows import Row, Tables, find_pair, first_row, known, rows_of
 from agd_bench.analysis.scores import GROUP
 from agd_bench.errors import InputError, UnknownNameError
-
-Tables = Mapping[str, pd.DataFrame]
+from agd_bench.report.sentences.accuracy import accuracy_words, cost_words, crossover_sentence, driver_words, regret_words
+from agd_bench.report.sentences.rankings import Verdict, decile_words, moved_words, ranking_words
 
 
 @dataclass(frozen=True)
@@ -77,14 +64,14 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     pair = find_pair(tables["kendall_tau"], baseline, challenger)
     adjusted = _adjusted(tables["kendall_tau"], baseline)
     ranking, verdict = ranking_words(pair, adjusted.get(challenger, float("nan")), len(adjusted))
-    difference = _first(tables["accuracy_difference"], baseline=baseline, challenger=challenger)
+    difference = first_row(tables["accuracy_difference"], baseline=baseline, challenger=challenger)
     counts = accuracy.set_index("algorithm").loc[[challenger, baseline]]
     sums = _charged(tables, baseline, challenger)
     said = (
         ranking,
         moved_words(_about(tables, "rank_shift", baseline, challenger)),
         decile_words(find_pair(tables["kendall_tau_top_decile"], baseline, challenger)) if "kendall_tau_top_decile" in tables else "",
-        regret_words(_first(tables["transfer_regret"], chosen_by=challenger, trained_by=baseline)),
+        regret_words(first_row(tables["transfer_regret"], chosen_by=challenger, trained_by=baseline)),
         accuracy_words(counts, difference, baseline, challenger),
         cost_words(sums[challenger], sums[baseline], baseline, challenger) if sums else "",
         _crossover(tables, baseline, challenger),
@@ -92,28 +79,6 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     )
     headline = _headline(difference, pair, sums, baseline, challenger, verdict)
     return Finding(groups[0], baseline, challenger, tuple(sentence for sentence in said if sentence), verdict, headline)
-
-
-def find_pair(agreement: pd.DataFrame, first: str, second: str) -> Row:
-    """The row of an unordered pair of algorithms; empty where there is none.
-
-    Args:
-        agreement: `kendall_tau` or `top_k_overlap` of one group.
-        first: label of one of them.
-        second: label of the other.
-    """
-    rows = agreement[agreement["algorithm"].isin([first, second]) & agreement["other"].isin([first, second])]
-    return next((_row(row) for row in rows.to_dict("records") if row["algorithm"] != row["other"]), {})
-
-
-def _first(table: pd.DataFrame, **wanted: str) -> Row:
-    """The first row with these labels; empty where there is none."""
-    chosen = np.logical_and.reduce([(table[column] == label).to_numpy(dtype=bool) for column, label in wanted.items()])
-    return next((_row(row) for row in table[chosen][:1].to_dict("records")), {})
-
-
-def _row(record: dict[object, object]) -> Row:
-    return {str(key): value for key, value in record.items()}
 
 
 def _adjusted(agreement: pd.DataFrame, baseline: str) -> dict[str, float]:
@@ -137,7 +102,7 @@ def _charged(tables: Tables, baseline: str, challenger: str) -> dict[str, Row]:
     kept = cost[cost["algorithm"].isin([baseline, challenger]) & cost["architecture"].isin(shared)]
     # One architecture without a figure makes the sum missing.
     sums = kept.groupby("algorithm")[["charged_seconds", "flops"]].sum(min_count=len(shared)).astype(float)
-    return {str(label): _row(row) for label, row in sums.to_dict("index").items()}
+    return {str(label): row for label, row in sums.to_dict("index").items()}
 
 
 def _crossover(tables: Tables, baseline: str, challenger: str) -> str:
@@ -146,7 +111,7 @@ def _crossover(tables: Tables, baseline: str, challenger: str) -> str:
     if table is None or table.empty:
         return ""
     found = table[table["tuned"].isin([baseline, challenger]) & table["self_tuning"].isin([baseline, challenger])]
-    return "" if found.empty else crossover_sentence(_row(found.to_dict("records")[0]))
+    return "" if found.empty else crossover_sentence(rows_of(found)[0])
 
 
 def _about(tables: Tables, name: str, baseline: str, challenger: str) -> pd.DataFrame:
@@ -160,7 +125,7 @@ def _about(tables: Tables, name: str, baseline: str, challenger: str) -> pd.Data
 def _driver(tables: Tables, baseline: str, challenger: str, comparisons: int) -> str:
     """The feature that the challenger favours or shuns most clearly; empty where none is beyond chance."""
     found = _about(tables, "interaction_drivers", baseline, challenger)
-    return driver_words([_row(record) for record in found.to_dict("records")], baseline, challenger, comparisons)
+    return driver_words(rows_of(found), baseline, challenger, comparisons)
 
 
 _VERDICTS: dict[Verdict, str] = {

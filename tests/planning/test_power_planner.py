@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from agd_bench.api import plugin_features
 from agd_bench.cli import app
 from agd_bench.errors import InputError
-from agd_bench.power_planner import design
+from agd_bench.planning.power_planner import design
 from agd_bench.records import Sweep
 from tests.analysis.synthetic import simulate_results, simulate_trials
 

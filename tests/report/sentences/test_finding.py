@@ -6,18 +6,18 @@ import pandas as pd
 import pytest
 
 from agd_bench.analysis import (
-    Finding,
     accuracy_difference,
     accuracy_table,
     charged_cost,
     find_crossovers,
-    finding,
     kendall_tau,
     rank_architectures,
     transfer_regret,
 )
-from agd_bench.analysis.phrasing import decile_words, driver_words, moved_words, ranking_words, regret_words
 from agd_bench.errors import InputError, UnknownNameError
+from agd_bench.report.sentences import Finding, finding
+from agd_bench.report.sentences.accuracy import driver_words, regret_words
+from agd_bench.report.sentences.rankings import decile_words, moved_words, ranking_words
 from tests.analysis.synthetic import simulate_trials, spoil
 
 

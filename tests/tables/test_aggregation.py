@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench import tables
 from agd_bench.analysis import complete_cases, scores
 from agd_bench.analysis.scores import paired_scores, shared_work
 from agd_bench.records import Sweep
-from agd_bench.report import aggregates
 from agd_bench.report.sections import _partial, make_sections
 from agd_bench.store import Results
+from agd_bench.tables import aggregates, aggregation
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
@@ -35,13 +34,13 @@ def results(few_resamples: None) -> Results:
 
 def test_tables_are_what_each_is_alone(results: Results) -> None:
     """Neither sharing arrays, nor handling names as numbers, nor threads change a bit of any table of all trials or of a pair."""
-    found, trials = aggregates(results), complete_cases(tables.in_sweep_order(results))
-    for name, compute in tables.WHOLE.items():
-        if name in found or name not in tables.IF_ANY:
+    found, trials = aggregates(results), complete_cases(aggregation.in_sweep_order(results))
+    for name, compute in aggregation.WHOLE.items():
+        if name in found or name not in aggregation.IF_ANY:
             pd.testing.assert_frame_equal(found[name], compute(trials, results), check_exact=True)
-    for challenger in tables.challengers(results):
+    for challenger in aggregation.challengers(results):
         both = trials[trials["algorithm"].isin(["sgd", challenger])]
-        for name, compare in tables.BY_CHALLENGER.items():
+        for name, compare in aggregation.BY_CHALLENGER.items():
             own = found[name][found[name]["challenger"] == challenger].drop(columns=["baseline", "challenger"])
             pd.testing.assert_frame_equal(own.reset_index(drop=True), compare(both, "sgd", challenger), check_exact=True)
 
@@ -83,10 +82,10 @@ def test_shared_arrays_cannot_be_written_to(results: Results) -> None:
 
 def test_large_comparisons_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """1,000 up to 4,000 architectures, then in inverse proportion, never fewer than 200."""
-    monkeypatch.setattr(tables, "FEWEST_RESAMPLES", 200)
-    monkeypatch.setattr(tables, "MOST_RESAMPLES", 1000)
+    monkeypatch.setattr(aggregation, "FEWEST_RESAMPLES", 200)
+    monkeypatch.setattr(aggregation, "MOST_RESAMPLES", 1000)
     trials = {count: pd.DataFrame({"architecture": np.arange(count)}) for count in (10, 4000, 15_625, 100_000)}
-    assert [tables.resamples_of(table) for table in trials.values()] == [1000, 1000, 256, 200]
+    assert [aggregation.resamples_of(table) for table in trials.values()] == [1000, 1000, 256, 200]
 
 
 def test_adaptive_seeds_say_what_they_decided(few_resamples: None) -> None:

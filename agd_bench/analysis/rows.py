@@ -1,0 +1,52 @@
+"""Single rows of result tables, as dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Row = Mapping[Any, Any]
+Tables = Mapping[str, pd.DataFrame]
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table."""
+    return [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+
+
+def records(tables: Tables, name: str) -> list[dict[str, Any]]:
+    """The rows of one of several tables; none of one that was left out."""
+    return rows_of(tables[name]) if name in tables else []
+
+
+def known(row: Row, *keys: str) -> bool:
+    """Whether the row has finite numbers for all the keys.
+
+    >>> known({"low": 0.1, "high": float("nan")}, "low"), known({}, "low")
+    (True, False)
+    """
+    return all(row.get(key) is not None and bool(np.isfinite(row[key])) for key in keys)
+
+
+def first_row(table: pd.DataFrame, **wanted: str) -> Row:
+    """The first row whose columns hold these labels; empty where there is none."""
+    if table.empty:
+        return {}
+    chosen = np.logical_and.reduce([(table[column] == label).to_numpy(dtype=bool) for column, label in wanted.items()])
+    return next(iter(rows_of(table[chosen][:1])), {})
+
+
+def find_pair(table: pd.DataFrame, first: str, second: str) -> Row:
+    """The row of an unordered pair of different algorithms; empty where there is none.
+
+    Args:
+        table: with the columns `algorithm` and `other`, of one comparison group.
+        first: label of one of them.
+        second: label of the other.
+    """
+    labels = [first, second]
+    rows = table[table["algorithm"].isin(labels) & table["other"].isin(labels) & (table["algorithm"] != table["other"])]
+    return next(iter(rows_of(rows[:1])), {})

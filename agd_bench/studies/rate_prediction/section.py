@@ -1,0 +1,76 @@
+"""The part of a report about predicted learning rates, and its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from agd_bench.analysis.rows import Row, known, records
+from agd_bench.figures import Drawing
+from agd_bench.store import Results
+from agd_bench.studies.rate_prediction.correlation import EXPONENTS, prediction_correlation
+from agd_bench.studies.rate_prediction.figures import rate_prediction_picture
+from agd_bench.studies.rate_prediction.rates import PAIR, predicted_rates
+from agd_bench.studies.study import Study, Tables
+
+PUBLISHED = {"depth": 0.962, "fully connected topologies": 0.838, "convolutional topologies": 0.856}
+"""The paper's r on CIFAR-10, by what varies between the networks."""
+
+
+def compute_tables(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
+    """The rates, and their correlation."""
+    rates = predicted_rates(trials, results.rate_factors, results.sweep)
+    return {"predicted_rates": rates, "prediction_correlation": prediction_correlation(rates)}
+
+
+def conclude(tables: Tables) -> Iterator[str]:
+    """A sentence for each pair of predicting and searching algorithms."""
+    yield from (prediction_sentence(row) for row in records(tables, "prediction_correlation"))
+
+
+def show(tables: Tables) -> Iterator[Drawing | str]:
+    """Predicted against searched rates, a figure for each pair."""
+    if "predicted_rates" not in tables:
+        return
+    correlated = {(row["predicted"], row["searched"]): row for row in records(tables, "prediction_correlation")}
+    for number, (pair, own) in enumerate(tables["predicted_rates"].groupby(PAIR, sort=False), 1):
+        row = correlated.get((pair[0], pair[1]))
+        picture = rate_prediction_picture(own, row, prediction_sentence(row) if row else "")
+        yield Drawing(f"prediction-{number}", picture, ("predicted_rates", "prediction_correlation"))
+
+
+def prediction_sentence(row: Row) -> str:
+    """What a row of `prediction_correlation` says, in words."""
+    start = f"Learning rates predicted by {row['predicted']} against those searched by {row['searched']}"
+    if not known(row, "pearson"):
+        return f"{start}: all of one kind are equal over the {row['architectures']} architectures, so there is no correlation."
+    text = f"{start}: Pearson's r = {row['pearson']:.3f} (95 % interval {row['pearson_low']:.3f} to {row['pearson_high']:.3f}) over "
+    text += f"{row['architectures']} architectures"
+    if row["pooled_architectures"] > row["architectures"]:
+        ends = f"{row['pooled_pearson_low']:.3f} to {row['pooled_pearson_high']:.3f}"
+        text += f", {row['pooled_pearson']:.3f} ({ends}) over the {row['pooled_architectures']} of all search spaces together"
+    if known(row, "noise_ceiling"):
+        text += f"; noise of the search alone would allow {row['noise_ceiling']:.2f}"
+    said = "; ".join(f"{r:.3f} for {what}" for what, r in PUBLISHED.items())
+    slope = f"{row['slope_log']:.2f} (95 % interval {row['slope_low']:.2f} to {row['slope_high']:.2f})"
+    side = "as the theory has it" if row["slope_low"] <= 1 <= row["slope_high"] else f"{'less' if row['slope_low'] < 1 else 'more'} steeply"
+    signal = f" {_signal_words(row)}" if known(row, "signal_slope") else ""
+    steep = f"the searched rate changes as the predicted one to the power of {slope}, {side}"
+    theory = "" if "theory" in side else " than the power of 1 of the theory"
+    return f"{text}. Published: {said}. {steep[0].upper()}{steep[1:]}{theory}.{signal}"
+
+
+def _signal_words(row: Row) -> str:
+    """How much of a miss the size of the signal explains."""
+    signal, paths = ((row[name], row[low], row[high]) for name, low, high in EXPONENTS)
+    told = [f"{value:.2f} (95 % interval {low:.2f} to {high:.2f})" for value, low, high in (signal, paths)]
+    left = "the prediction adds nothing that can be told from 0" if paths[1] <= 0 <= paths[2] else "the prediction keeps a part"
+    return (
+        f"With the mean square of the signal that reaches the classifier at the start it correlates to {row['signal_pearson_log']:.2f} "
+        f"in logarithms, with the predicted rate to {row['pearson_log']:.2f}; in a regression on both the exponents are {told[0]} and "
+        f"{told[1]}: beside the signal {left}."
+    )
+
+
+RATE_PREDICTION = Study("Do predicted learning rates hold?", compute_tables, conclude, show)

@@ -1,0 +1,27 @@
+"""Intervals of a mean and of a median cover what they should."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from agd_bench.analysis.intervals import mean_interval, median_interval
+
+
+def test_the_t_interval_of_a_textbook_sample() -> None:
+    """Student's quantile for 9 degrees of freedom is 2.262; one value has no interval."""
+    values = np.arange(1.0, 11.0)
+    half = 2.262157 * np.sqrt(55 / 6 / 10)
+    assert mean_interval(values) == pytest.approx((5.5 - half, 5.5 + half))
+    assert all(math.isnan(end) for end in mean_interval(values[:1]))
+
+
+def test_the_median_is_covered_whatever_the_distribution() -> None:
+    """At least 95 % of samples from a skewed distribution; fewer than six values have no interval."""
+    rng = np.random.default_rng(0)
+    covered = [low <= math.log(2) <= high for low, high in (median_interval(rng.exponential(size=15)) for _ in range(400))]
+    assert np.mean(covered) >= 0.93
+    assert all(math.isnan(end) for end in median_interval(np.arange(5.0)))
+    assert median_interval(np.arange(6.0)) == (0.0, 5.0)
