@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from agd_bench.cli.options import AlgorithmsOption, ClaimsOption, PublishedOption, RunArgument, SpacesOption, locate_run, plugin_folders
+from agd_bench.cli.options import (
+    AlgorithmsOption,
+    ClaimsOption,
+    DatasetsOption,
+    PublishedOption,
+    RunArgument,
+    SpacesOption,
+    locate_run,
+    plugin_folders,
+)
 
 
 def publish(
@@ -17,17 +26,28 @@ def publish(
     published: PublishedOption = None,
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
+    datasets: DatasetsOption = None,
+    recount: Annotated[bool, typer.Option("--recount", help="Count the FLOPs anew, as this version counts them.")] = False,
 ) -> None:
     """Publish a run as a leaderboard folder.
 
-    The folder holds the raw results, so anybody can recompute every number in it. The index next to it is updated.
+    The folder holds the raw results, so anybody can recompute every number in it. The index next to it is updated. A published folder
+    can be published again from its own rows, for example with --recount; networks are then built and counted, not trained.
     """
     from agd_bench.claims import read_claims
     from agd_bench.evidence import gather_evidence
     from agd_bench.leaderboard import build_index, publish_results
     from agd_bench.store import load_results
 
-    results = gather_evidence(load_results(locate_run(run)), plugin_folders(search_spaces, algorithms, None), published)
+    folders = plugin_folders(search_spaces, algorithms, datasets)
+    results = load_results(locate_run(run))
+    if recount:
+        from agd_bench.datasets import data_root
+        from agd_bench.recount import recount_flops
+        from agd_bench.trial import Workplace
+
+        results = recount_flops(results, Workplace(data_root(), folders, device="cpu"))
+    results = gather_evidence(results, folders, published)
     folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
     print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
 

@@ -7,7 +7,7 @@ the scheduler decides whether to try again alone.
 
 from agd_bench.trial.attempt import run_trial
 from agd_bench.trial.build import build_network, make_fit
-from agd_bench.trial.flop_counts import blank_batch, flops_of
+from agd_bench.trial.flop_counts import blank_batch, charge_of
 from agd_bench.trial.workplace import Workplace
 
-__all__ = ["Workplace", "blank_batch", "build_network", "flops_of", "make_fit", "run_trial"]
+__all__ = ["Workplace", "blank_batch", "build_network", "charge_of", "make_fit", "run_trial"]

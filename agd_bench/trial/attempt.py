@@ -14,11 +14,10 @@ from agd_bench.training import checkpoints, loop
 from agd_bench.training.concurrency import DEFAULT_GENERATORS, draws, own_surroundings, settle
 from agd_bench.training.cuda_graphs import capture_steps
 from agd_bench.training.data import Splits, load_splits, steps_per_epoch
-from agd_bench.training.eval_weights import refreshed_images
 from agd_bench.training.fit import Fit
 from agd_bench.trial.build import make_fit, make_watch
 from agd_bench.trial.faults import ending
-from agd_bench.trial.flop_counts import flops_of
+from agd_bench.trial.flop_counts import charge_of
 from agd_bench.trial.measurements import Measurements
 from agd_bench.trial.workplace import Workplace
 
@@ -87,8 +86,7 @@ class Attempt:
         per_epoch = steps_per_epoch(images, trial.batch_size)
         fit = measured.fit = make_fit(trial, self._workplace, trial.epochs * per_epoch, self._device)
         fit.stop_at = self._stop_at
-        flops = measured.flops = flops_of(trial, self._workplace, fit.network, self._device)
-        measured.flops_per_epoch = flops.of_epoch(images, refreshed_images(fit.network, fit.optimizer, images, trial.batch_size))
+        measured.flops, measured.flops_per_epoch = charge_of(trial, self._workplace, fit, images, self._device)
         cost.reading(partial(cost.reset_peak_memory, self._device))
         self._resume(fit)
         fit.steps = measured.resumed_epoch * per_epoch

@@ -7,6 +7,8 @@ from torch import nn
 
 from agd_bench import cost
 from agd_bench.records import Trial
+from agd_bench.training.eval_weights import refreshed_images
+from agd_bench.training.fit import Fit
 from agd_bench.trial.workplace import Workplace
 
 _COUNTED: dict[tuple[object, ...], cost.Flops] = {}
@@ -31,6 +33,20 @@ def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: tor
             _COUNTED.clear()
         counted = _COUNTED[key] = cost.count_flops(network, blank_batch(trial, workplace, device))
     return counted
+
+
+def charge_of(trial: Trial, workplace: Workplace, fit: Fit, images: int, device: torch.device) -> tuple[cost.Flops, int | None]:
+    """FLOPs of an image, and of an epoch of the trial; None: not counted.
+
+    Args:
+        trial: what is trained.
+        workplace: where plug-ins are.
+        fit: the trial's network and optimizer.
+        images: of the training split.
+        device: where the network is.
+    """
+    flops = flops_of(trial, workplace, fit.network, device)
+    return flops, flops.of_epoch(images, refreshed_images(fit.network, fit.optimizer, images, trial.batch_size))
 
 
 def blank_batch(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
