@@ -20,6 +20,7 @@ from agd_bench.records import (
     DatasetChoice,
     Plan,
     Profile,
+    Scalar,
     Scalars,
     SearchSpaceChoice,
     Study,
@@ -43,6 +44,15 @@ def _check_options(module: ModuleType, choice: SearchSpaceChoice) -> None:
     for name in choice.options:
         if name not in known:
             raise UnknownNameError(f"option of search space {choice.name!r}:", name, known)
+        _check_type(f"search space {choice.label!r}: option {name}", choice.options[name], known[name])
+
+
+def _check_type(what: str, value: Scalar, default: object) -> None:
+    """A setting has the type of its default, or every trial would fail on it; whole numbers serve as reals, truth values do not."""
+    kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+    wanted = kinds.get(type(default))
+    if wanted and (not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool)):
+        raise SweepError(f"{what} = {value!r}: expected a value like its default {default!r}")
 
 
 def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
@@ -52,6 +62,12 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
     for name in {**choice.hyperparameters, **choice.untuned}:
         if name not in known and not takes_any:
             raise UnknownNameError(f"hyperparameter of algorithm {choice.name!r}:", name, known)
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    for name, value in {**choice.hyperparameters, **choice.untuned}.items():
+        example = defaults.get(name, inspect.Parameter.empty)
+        if example is inspect.Parameter.empty and "low" in (bounds := getattr(module, "RANGES", {}).get(name, {})):
+            example = bounds["low"]  # a searched hyperparameter has no default
+        _check_type(f"algorithm {choice.label!r}: hyperparameter {name}", value, example)
     allowed = getattr(module, "LOSSES", ())
     if choice.loss and allowed and choice.loss not in allowed:
         raise SweepError(f"algorithm {choice.label!r}: its constants hold for the loss {' or '.join(allowed)}, not for {choice.loss!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from agd_bench.records.values import (
     TUNING_SEED,
@@ -30,8 +30,8 @@ class IndexRange(Record):
         count: how many.
     """
 
-    first: Annotated[int, Field(ge=0)] = 0
-    count: Annotated[int, Field(ge=1)]
+    first: Annotated[int, Field(strict=True, ge=0)] = 0
+    count: Annotated[int, Field(strict=True, ge=1)]
 
 
 class Sampling(Record):
@@ -45,9 +45,9 @@ class Sampling(Record):
         strata: how many groups.
     """
 
-    unique: bool | str = False
+    unique: StrictBool | str = False
     stratify: Literal["none", "parameters", "flops"] = "none"
-    strata: Annotated[int, Field(ge=2)] = 10
+    strata: Annotated[int, Field(strict=True, ge=2)] = 10
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
@@ -74,9 +74,9 @@ class SearchSpaceChoice(Record):
 
     name: Name
     label: Name = ""
-    architectures: Annotated[int, Field(ge=1)] | Literal["all"] | IndexRange | tuple[str, ...] = 16
+    architectures: Annotated[int, Field(strict=True, ge=1)] | Literal["all"] | IndexRange | tuple[str, ...] = 16
     sampling: Sampling | None = None
-    representatives: bool = False
+    representatives: StrictBool = False
     order: Literal["given", "random"] = "given"
     options: Scalars = {}
 
@@ -111,8 +111,8 @@ class DatasetChoice(Record):
     """
 
     name: Name
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    augment: bool = True
+    share: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
+    augment: StrictBool = True
 
 
 class AlgorithmChoice(Record):
@@ -140,10 +140,10 @@ class AlgorithmChoice(Record):
     label: Label = ""
     hyperparameters: Scalars = {}
     loss: LossName | None = None
-    tuning_trials: Annotated[int, Field(ge=0)] = 0
+    tuning_trials: Annotated[int, Field(strict=True, ge=0)] = 0
     tuning_scope: Scope = "architecture"
     untuned: Scalars = {}
-    proxies: Annotated[int, Field(ge=1)] = 4
+    proxies: Annotated[int, Field(strict=True, ge=1)] = 4
     sampler: Sampler = "tpe"
     pruner: Literal["none", "median"] = "none"
 
@@ -180,11 +180,11 @@ class AdaptiveSeeds(Record):
         level: probability that no order of two architectures is decided wrongly, over all algorithms and looks, in (0, 1).
     """
 
-    first: Annotated[int, Field(ge=2)] = 2
-    most: Annotated[int, Field(ge=3, lt=TUNING_SEED)] = 8
-    batch: Annotated[int, Field(ge=1)] = 1
-    half_width: Annotated[float, Field(gt=0, lt=1)] = 0.02
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    first: Annotated[int, Field(strict=True, ge=2)] = 2
+    most: Annotated[int, Field(strict=True, ge=3, lt=TUNING_SEED)] = 8
+    batch: Annotated[int, Field(strict=True, ge=1)] = 1
+    half_width: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.02
+    level: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.95
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -241,16 +241,16 @@ class Sweep(Record):
     search_spaces: Annotated[tuple[SearchSpaceChoice, ...], Field(min_length=1)]
     datasets: Annotated[tuple[DatasetChoice, ...], Field(min_length=1)]
     algorithms: Annotated[tuple[AlgorithmChoice, ...], Field(min_length=1)]
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    seeds: tuple[Annotated[int, Field(ge=0, lt=TUNING_SEED)], ...] = (0, 1, 2)
+    epochs: Annotated[int, Field(strict=True, ge=1)]
+    batch_size: Annotated[int, Field(strict=True, ge=2)] = 128
+    seeds: tuple[Annotated[int, Field(strict=True, ge=0, lt=TUNING_SEED)], ...] = (0, 1, 2)
     adaptive_seeds: AdaptiveSeeds | None = None
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = ("matrix-only",)
     precision: WantedPrecision = "float32"
     baseline: str = ""
-    max_attempts: Annotated[int, Field(ge=1)] = 3
-    deadline_seconds: Annotated[float, Field(gt=0)] | None = None
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    max_attempts: Annotated[int, Field(strict=True, ge=1)] = 3
+    deadline_seconds: Annotated[float, Field(strict=True, gt=0)] | None = None
+    checkpoint_seconds: Annotated[float, Field(strict=True, gt=0)] = 60.0
     diagnostics: tuple[Diagnostics, ...] = ()
     folders: PluginFolders = Field(default=PluginFolders(), exclude=True)
 
@@ -259,7 +259,11 @@ class Sweep(Record):
     def _count_to_seeds(cls, value: Any) -> Any:
         if isinstance(value, str):
             raise ValueError(f'{value!r} is not allowed; give a number of seeds, a list of seeds, or "adaptive"')
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(value, int) or isinstance(value, bool):
+            return value
+        if value > TUNING_SEED:
+            raise ValueError(f"{value} seeds; at most {TUNING_SEED} are allowed")
+        return tuple(range(value))
 
     @model_validator(mode="before")
     @classmethod

@@ -23,24 +23,32 @@ from agd_bench.records.sweep import (
     Sweep,
 )
 
+RECORDS = (Sweep, SearchSpaceChoice, Sampling, IndexRange, DatasetChoice, AlgorithmChoice, AdaptiveSeeds, PluginFolders)
+
 
 def _explain(error: ValidationError) -> str:
     """The first faults of a sweep in one line, with the nearest key for a misspelt one."""
-    parts = []
-    for fault in error.errors(include_url=False)[:3]:
-        place = ".".join(str(part) for part in fault["loc"])
+    known = {key for record in RECORDS for key in record.model_fields}
+    parts: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        # pydantic reports every alternative of a union, under a part of the place that is neither key nor index.
+        alternatives = {"bool", "int", "float", "str", "constrained-int", "literal['all']", "IndexRange", "tuple[str, ...]"}
+        place = ".".join(str(part) for part in fault["loc"] if part not in alternatives)
         text = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            known = {
-                key
-                for record in (Sweep, SearchSpaceChoice, Sampling, IndexRange, DatasetChoice, AlgorithmChoice, AdaptiveSeeds, PluginFolders)
-                for key in record.model_fields
-            }
+        if "options" in fault["loc"] or "hyperparameters" in fault["loc"] or "untuned" in fault["loc"]:
+            text = "expected a finite number, a string or a truth value"
+        elif place.endswith(".architectures"):
+            text = 'expected a number of architectures, "all", { first = 0, count = 100 } or a list of strings'
+        elif fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
             text = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
-        parts.append(f"{place}: {text}" if place else text)
-    more = error.error_count() - 3
-    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+        elif fault["type"] == "too_short" and any(other.startswith(f"{place}.") for other in parts):
+            continue  # short only because what is wrong above was left out
+        if isinstance(fault["input"], bool | int | float | str) and fault["type"] not in ("extra_forbidden", "value_error"):
+            text += f", got {fault['input']!r:.60}"
+        parts.setdefault(place, f"{place}: {text}" if place else text)
+    more = len(parts) - 3
+    return "; ".join(list(parts.values())[:3]) + (f"; and {more} more" if more > 0 else "")
 
 
 def change(data: dict[str, Any], assignment: str) -> None:
