@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agd_bench import plugins
 from agd_bench.cores import usable_cores
@@ -13,6 +14,7 @@ from agd_bench.errors import ExecutorError, InputError, PluginError
 from agd_bench.planning.planner import Folders, folders_of
 from agd_bench.planning.planner import plan as plan_sweep
 from agd_bench.records import TERMINAL, Plan, Sweep
+from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into, stored_sweep
 from agd_bench.store.database import shown
 from agd_bench.sweeps import open_sweep
@@ -22,10 +24,7 @@ if TYPE_CHECKING:
 
     from agd_bench.claims import Claims
     from agd_bench.scheduling.progress import Observer
-    from agd_bench.scheduling.runs import ExecutorName
     from agd_bench.trial import Workplace
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 def read_sweep(sweep: str | Path) -> Sweep:
@@ -123,11 +122,11 @@ class Merged(NamedTuple):
     planned: int
 
 
-def _workplace(folders: Folders, device: Device) -> Workplace:
+def _workplace(folders: Folders, resources: Resources) -> Workplace:
     from agd_bench.datasets import data_root
     from agd_bench.trial import Workplace
 
-    return Workplace(data_root=data_root(), folders=folders, device=device)
+    return Workplace(data_root=data_root(), folders=folders, device=resources.device)
 
 
 def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, start_from: Sequence[Path | str] = ()) -> Sweep:
@@ -147,41 +146,28 @@ def run(
     sweep: Sweep | str | Path,
     out: Path | str | None = None,
     *,
-    executor: ExecutorName = "ray",
-    ray_address: str | None = None,
-    num_workers: int | None = None,
-    gpus_per_trial: float | None = None,
-    device: Device = "auto",
+    resources: Resources | None = None,
     store_url: str | None = None,
     folders: Folders | None = None,
     observer: Observer | None = None,
     time_limit_seconds: float | None = None,
     part: str | None = None,
     start_from: Sequence[Path | str] = (),
-    share_gpus: bool = False,
-    timed: int | None = None,
-    in_flight: int = 1,
+    **options: Any,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
 
     Args:
         sweep: the sweep, a built-in one's name, or a TOML file.
         out: the run's folder; default `runs/NAME`.
-        executor: `ray`, or `in-process`: one trial after the other, here.
-        ray_address: HOST:PORT of a Ray cluster to join; default: a Ray of our own on this machine.
-        num_workers: trials at a time; default: as many as the cores or the GPUs allow.
-        gpus_per_trial: GPUs of a trial, fractions allowed; default: one where there are any.
-        device: where to train.
+        resources: what to train on; default: a Ray of our own, with all cores or GPUs of this machine.
         store_url: a database's URL, instead of a SQLite file in `out`.
         folders: further plug-ins' folders by kind.
-        observer: told of every event and of the progress.
+        observer: receives every event and the progress.
         time_limit_seconds: from now; what is not done by then is left to the next call.
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs whose results are merged into this run first.
-        share_gpus: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
-        timed: architectures of each comparison whose first trials have a shared GPU to themselves, so that their seconds compare;
-            default: 4.
-        in_flight: trials that each worker trains at a time, at most, each with a stream and a graph of its own; how many, is measured.
+        options: fields of `Resources` to change, for example `executor="in-process"`, `num_workers=4` or `device="cpu"`.
 
     Returns:
         What is stored in the end.
@@ -190,35 +176,20 @@ def run(
         AgdBenchError: as its kinds say; what was finished is kept.
         KeyboardInterrupt: as it came; the same call goes on from there.
     """
-    from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES
     from agd_bench.scheduling.partition import Part
-    from agd_bench.scheduling.runs import run as run_plan
+    from agd_bench.scheduling.runs import run_plan
 
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     own = None if part is None else Part.parse(part)
+    chosen = replace(resources or Resources(), **options)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
-    workplace = _workplace(folders_of(asked, folders), device)
+    workplace = _workplace(folders_of(asked, folders), chosen)
     asked = _with_precision(asked, store_url or folder, workplace, start_from)
     made = plan(asked, folders)
     if start_from:
         _merge(start_from, store_url or folder, made)
-    run_plan(
-        made,
-        folder,
-        workplace,
-        executor=executor,
-        num_workers=num_workers,
-        gpus_per_trial=gpus_per_trial,
-        ray_address=ray_address,
-        observer=observer,
-        store_url=store_url,
-        stop_at=stop_at,
-        part=own,
-        share_gpus=share_gpus,
-        timed=TIMED_ARCHITECTURES if timed is None else timed,
-        in_flight=in_flight,
-    )
+    run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own)
     return load_results(store_url or folder)
 
 
@@ -261,22 +232,20 @@ def estimate(
     sweep: Sweep | str | Path,
     out: Path | str | None = None,
     *,
-    num_workers: int | None = None,
-    gpus_per_trial: float | None = None,
-    device: Device = "auto",
+    resources: Resources | None = None,
     store_url: str | None = None,
     folders: Folders | None = None,
+    **options: Any,
 ) -> tuple[pd.DataFrame, int]:
     """What of a sweep is still to be trained and what that takes on this machine.
 
     Args:
         sweep: the sweep, a built-in one's name, or a TOML file.
         out: the run's folder, whose finished trials are left out; default `runs/NAME`.
-        num_workers: trials at a time; default: as many as the cores or the GPUs allow.
-        gpus_per_trial: GPUs of a trial.
-        device: where to train.
+        resources: what would be trained on; default: all cores or GPUs of this machine.
         store_url: the database that the run was given as its store, instead of a SQLite file in `out`.
         folders: further plug-ins' folders by kind.
+        options: fields of `Resources` to change.
 
     Returns:
         The table of `scheduling.estimate.estimate_plan`, and the trials at a time that it counts on.
@@ -284,14 +253,15 @@ def estimate(
     from agd_bench.scheduling.estimate import estimate_plan
     from agd_bench.scheduling.runs import fetch_datasets
 
+    chosen = replace(resources or Resources(), **options)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
-    workplace = _workplace(folders_of(asked, folders), device)
+    workplace = _workplace(folders_of(asked, folders), chosen)
     asked = _with_precision(asked, store_url or folder, workplace)
     made = plan(asked, folders)
     done = ended_trials(store_url or folder)
     fetch_datasets(made, workplace)
-    slots = num_workers or _slots_here(workplace, gpus_per_trial)
+    slots = chosen.num_workers or _slots_here(workplace, chosen.gpus_per_trial)
     return estimate_plan(made, workplace, slots, done), slots
 
 

@@ -29,6 +29,7 @@ from agd_bench.cli.options import (
     plugin_folders,
 )
 from agd_bench.cli.printing import print_table
+from agd_bench.scheduling.resources import TIMED_ARCHITECTURES, Resources
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,11 +64,9 @@ def run(
         bool, typer.Option("--share-gpus", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
     ] = False,
     timed: Annotated[
-        int | None,
-        typer.Option(
-            "--timed", min=0, help="Architectures that get a GPU to themselves first, with --share-gpus or --in-flight. Default: 4."
-        ),
-    ] = None,
+        int,
+        typer.Option("--timed", min=0, help="Architectures that get a GPU to themselves first, with --share-gpus or --in-flight."),
+    ] = TIMED_ARCHITECTURES,
     in_flight: Annotated[
         int,
         typer.Option(
@@ -96,24 +95,18 @@ def run(
     folders = plugin_folders(search_spaces, algorithms, datasets)
     asked = open_sweep(sweep, changes or ())
     folder = out or Path("runs") / asked.name
+    resources = Resources(executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed)
     try:
         with Display(quiet) as display:
             results = run_sweep(
                 asked,
                 folder,
-                executor=executor,
-                ray_address=ray_address,
-                num_workers=num_workers,
-                gpus_per_trial=gpus_per_trial,
-                device=device,
+                resources=resources,
                 store_url=store,
                 folders=folders,
                 observer=display,
                 time_limit_seconds=seconds_of(time_limit) if time_limit else None,
                 part=part,
-                share_gpus=share_gpus,
-                timed=timed,
-                in_flight=in_flight,
                 start_from=[locate_run(one) for one in start_from or ()],
             )
     except KeyboardInterrupt:
@@ -156,9 +149,8 @@ def plan(
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
     asked = open_sweep(sweep, changes or ())
-    table, slots = estimate(
-        asked, out, num_workers=num_workers, gpus_per_trial=gpus_per_trial, device=device, store_url=store, folders=folders
-    )
+    resources = Resources(device=device, num_workers=num_workers, gpus_per_trial=gpus_per_trial)
+    table, slots = estimate(asked, out, resources=resources, store_url=store, folders=folders)
     plain = [*(["problem"] if not table["problem"].any() else []), *(["least_share"] if (table["least_share"] == 1).all() else [])]
     if power is not None:
         _plan_power(asked, -abs(power), power_level, pilot, table, folders, as_json)

@@ -17,9 +17,10 @@ from agd_bench.errors import AgdBenchError, ExecutorError
 from agd_bench.records import Plan, Status, Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executors.protocol import Device, Executor, Outcome, Task
-from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES, Sharing
+from agd_bench.scheduling.gpu_sharing import Sharing
 from agd_bench.scheduling.progress import Event, Meter, Observer, Snapshot
 from agd_bench.scheduling.queue import Queue, Tuner
+from agd_bench.scheduling.resources import TIMED_ARCHITECTURES
 from agd_bench.store import OUT_OF_MEMORY, Store
 
 TICK_SECONDS = 0.5
@@ -41,10 +42,11 @@ class _Running:
     number: int
     exclusive: bool
     sharers: int = 1
+    ended_because: str = ""
 
 
 class Run:
-    """One run under way. Call `drive` once.
+    """One run under way. Call `drive` once, and close the executor afterwards.
 
     Args:
         plan: all trials.
@@ -243,7 +245,7 @@ class Run:
             self._stop = outcome.error or ExecutorError(outcome.message)
             return
         if outcome.result is None:
-            self._lose(running, outcome.message, out_of_memory=outcome.kind == "out of memory")
+            self._lose(running, running.ended_because or outcome.message, out_of_memory=outcome.kind == "out of memory")
             return
         if outcome.result.trial_id != outcome.trial_id:
             raise ExecutorError(f"trial {outcome.trial_id}: its worker returned a result of trial {outcome.result.trial_id}")
@@ -278,13 +280,14 @@ class Run:
         self._queue.put_back(trial)
 
     def _end_overdue(self) -> None:
-        """Attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
+        """End attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
         now = time.monotonic()
-        for running in list(self._running.values()):
+        for running in self._running.values():
             allowed = min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
-            if now - running.since > allowed + self._grace:
+            if not running.ended_because and now - running.since > allowed + self._grace:
+                # It is lost when the executor says so: one that cannot be ended must not be begun again beside itself.
+                running.ended_because = f"no answer {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force"
                 self._executor.kill(running.trial.id)
-                self._lose(running, f"no answer {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force")
 
     # ------------------------------------------------------------------------------------------------------- endings
 
@@ -311,16 +314,16 @@ class Run:
                 self._ended(trial, 0, self._store.pass_on(trial))
 
     def _abandon(self, reason: str) -> None:
-        """Stop everything; what ran is lost, charged, and not held against the trial."""
-        for running in self._running.values():
-            self._executor.kill(running.trial.id)
+        """Note what still runs as lost, charged, and not held against the trial; closing the executor ends it."""
         now = time.monotonic()
+        try:
+            with self._store.together():
+                for running in self._running.values():
+                    self._store.lose(running.trial.id, running.attempt, now - running.since, reason, blamed=False)
+        except Exception as error:
+            # The store may be what failed. Opening the run again closes these attempts all the same.
+            log.warning("%d attempts could not be closed: %s", len(self._running), error)
         for running in self._running.values():
-            try:
-                self._store.lose(running.trial.id, running.attempt, now - running.since, reason, blamed=False)
-            except Exception as error:
-                # The store may be what failed. Opening the run again closes these attempts all the same.
-                log.warning("trial %s: attempt %d could not be closed: %s", running.trial.id, running.attempt, error)
             self._meter.stopped(running.trial)
         self._running.clear()
 

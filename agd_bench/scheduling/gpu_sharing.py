@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from agd_bench.records import Plan, Trial, TrialResult
 from agd_bench.scheduling.executors.protocol import Device
 from agd_bench.scheduling.kinds import Comparison, comparison_of
+from agd_bench.scheduling.resources import TIMED_ARCHITECTURES
 
-TIMED_ARCHITECTURES = 4
 HEADROOM = 1.25
 """Device memory set aside over what a trial's tensors took at most: the allocator keeps blocks that it cannot use, and networks differ."""
 CONTEXT_BYTES = 600 * 2**20

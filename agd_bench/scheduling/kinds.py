@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from agd_bench.records import Trial
@@ -32,3 +33,11 @@ def comparison_of(trial: Trial) -> Comparison:
 def kind_of(trial: Trial) -> Kind:
     """The kind of the trial."""
     return Kind(comparison_of(trial), trial.algorithm_label, trial.purpose, trial.epochs)
+
+
+def one_of_each(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    """One trial for each search space, data set and algorithm: what a worker needs to see before it is ready for all of them."""
+    found: dict[tuple[object, ...], Trial] = {}
+    for trial in trials:
+        found.setdefault((trial.search_space, trial.dataset, trial.dataset_share, trial.algorithm), trial)
+    return tuple(found.values())

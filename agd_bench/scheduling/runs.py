@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from agd_bench.errors import DatasetError, InputError, StoreError
 from agd_bench.plugins import load
-from agd_bench.records import TERMINAL, Plan
+from agd_bench.records import TERMINAL, Plan, Trial
 from agd_bench.scheduling.driver import GRACE_SECONDS, Run
-from agd_bench.scheduling.executors.protocol import Executor, InProcessExecutor, RunTrial
+from agd_bench.scheduling.executors.in_process import InProcessExecutor
+from agd_bench.scheduling.executors.protocol import Executor, RunTrial
 from agd_bench.scheduling.executors.threads import ThreadExecutor
-from agd_bench.scheduling.gpu_sharing import TIMED_ARCHITECTURES
+from agd_bench.scheduling.kinds import one_of_each
 from agd_bench.scheduling.partition import Part, part_of
 from agd_bench.scheduling.progress import Meter, Observer
 from agd_bench.scheduling.queue import OptunaTuner, Tuner
+from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Standing, Store
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
-
-ExecutorName = Literal["ray", "in-process"]
 
 
 def fetch_datasets(plan: Plan, workplace: Workplace) -> None:
@@ -44,7 +44,7 @@ def fetch_datasets(plan: Plan, workplace: Workplace) -> None:
         except Exception as error:
             raise DatasetError(
                 f"data set {name!r} cannot be loaded from {workplace.data_root}: {type(error).__name__}: {error}; "
-                "put its files there or give another --data"
+                "put its files there, or set AGD_BENCH_DATA to the folder that has them"
             ) from error
 
 
@@ -90,53 +90,35 @@ def _clear_checkpoints(checkpoints: Path, standings: Mapping[str, Standing]) -> 
 
 
 @contextmanager
-def _executor(
-    name: ExecutorName,
-    workplace: Workplace,
-    run_trial: RunTrial | None,
-    num_workers: int | None,
-    gpus_per_trial: float | None,
-    ray_address: str | None,
-    share_gpus: bool,
-    in_flight: int,
-) -> Iterator[Executor]:
+def _executor(resources: Resources, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> Iterator[Executor]:
     executor: Executor
-    if name == "in-process":
-        if share_gpus:
-            raise InputError("--share-gpus needs a process for each trial; use the executor 'ray'")
-        alone = InProcessExecutor(replace(workplace, exclusive=True), run_trial) if in_flight == 1 else None
-        executor = alone or ThreadExecutor(workplace, in_flight, run_trial)
-    elif name == "ray":
+    if resources.executor == "ray":
         from agd_bench.scheduling.executors.ray_pool import RayExecutor
 
-        executor = RayExecutor(workplace, run_trial, num_workers, gpus_per_trial, ray_address or "local", share_gpus, in_flight)
+        executor = RayExecutor(workplace, resources, run_trial, warm_up)
+    elif resources.in_flight > 1:
+        executor = ThreadExecutor(workplace, resources.in_flight, run_trial, warm_up)
     else:
-        raise InputError(f"executor {name!r}: allowed are 'ray' and 'in-process'")
+        executor = InProcessExecutor(replace(workplace, exclusive=True), run_trial, warm_up)
     try:
         yield executor
     finally:
         executor.close()
 
 
-def run(
+def run_plan(
     plan: Plan,
     out: Path,
     workplace: Workplace,
-    executor: ExecutorName = "ray",
-    num_workers: int | None = None,
-    gpus_per_trial: float | None = None,
-    ray_address: str | None = None,
+    resources: Resources,
+    *,
     observer: Observer | None = None,
     store_url: str | None = None,
-    *,
+    stop_at: float | None = None,
+    part: Part | None = None,
     run_trial: RunTrial | None = None,
     tuner: Tuner | None = None,
     grace_seconds: float = GRACE_SECONDS,
-    stop_at: float | None = None,
-    part: Part | None = None,
-    share_gpus: bool = False,
-    timed: int = TIMED_ARCHITECTURES,
-    in_flight: int = 1,
 ) -> Path:
     """Do what is still to be done of a plan. Interrupt it at any moment and call it again: it goes on where it was.
 
@@ -145,21 +127,15 @@ def run(
         out: the run folder: results.sqlite, checkpoints, logs.
         workplace: data, plug-ins and device; on a cluster, paths that every node has. Its checkpoints default to those of the
             run folder, its `checkpoint_seconds` are the sweep's.
-        executor: `ray` (a pool of processes) or `in-process` (one trial at a time, here).
-        num_workers: processes of the pool; null: as many as the cores or GPUs allow.
-        gpus_per_trial: share of a GPU for each; null: a whole one where there are some; 0: CPUs.
-        ray_address: HOST:PORT of a running Ray head; null: a Ray of our own on this machine.
-        observer: told of every event, and of the progress about twice a second.
+        resources: what to run trials on.
+        observer: receives every event, and the progress about twice a second.
         store_url: a database that holds this run instead of the SQLite file in `out`.
-        run_trial: what runs an attempt; null: `agd_bench.trial.run_trial`.
-        tuner: what proposes hyperparameters; null: Optuna over the algorithms' RANGES.
-        grace_seconds: how long after its deadline a worker that does not answer is ended by force.
         stop_at: `time.monotonic()` at which the run ends cleanly, whatever is left; the in-process executor overruns it by what is left
-            of its trial. Null: no limit.
-        part: which part of the plan to do; the store keeps all of it. Null: all.
-        share_gpus: with Ray, let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
-        timed: architectures of each comparison whose trials from the first seed have a shared GPU to themselves, for their seconds.
-        in_flight: trials that each worker trains at a time, in threads, at most; as many as measured memory and throughput allow.
+            of its trial. None: no limit.
+        part: which part of the plan to do; the store keeps all of it. None: all.
+        run_trial: what executes an attempt; None: `agd_bench.trial.run_trial`.
+        tuner: what proposes hyperparameters; None: Optuna over the algorithms' RANGES.
+        grace_seconds: how long after its deadline a worker that does not answer is ended by force.
 
     Returns:
         The run folder.
@@ -170,18 +146,18 @@ def run(
         ExecutorError: nothing can run the trials.
         InputError: a plug-in or a data set cannot be loaded.
     """
-    if in_flight < 1:
-        raise InputError(f"{in_flight} trials in flight: give at least 1")
     with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
         here = _at_home(workplace, plan, out)
         standings = store.standings()
         _clear_checkpoints(here.checkpoints or out / "checkpoints", standings)
         own = plan if part is None else part_of(plan, part)
-        if all(standings[trial.id].status in TERMINAL for trial in own.all_trials):
+        left = [trial for trial in own.all_trials if standings[trial.id].status not in TERMINAL]
+        if not left:
             if observer is not None:
                 observer(None, Meter(own, standings).snapshot(1))
             return out
         fetch_datasets(own, workplace)
-        with _executor(executor, here, run_trial, num_workers, gpus_per_trial, ray_address, share_gpus, in_flight) as pool:
-            Run(own, store, pool, tuner or OptunaTuner(here.folders), observer, here.checkpoints, grace_seconds, stop_at, timed).drive()
+        with _executor(resources, here, run_trial, one_of_each(left)) as pool:
+            tunes = tuner or OptunaTuner(here.folders)
+            Run(own, store, pool, tunes, observer, here.checkpoints, grace_seconds, stop_at, resources.timed).drive()
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -49,6 +50,7 @@ class Fit:
         loss: maps logits and labels to a scalar.
         precision: arithmetic of the forward and backward pass.
         stop_at: `time.monotonic()` after which a step raises; None without a deadline.
+        cancelled: once set, the next step raises; None if nobody can set it.
         diagnosed: whether `diagnostics` includes the optimizer's own.
         watch: measures the network at some steps, outside the training time.
         replay: checks the decrease that the optimizer promises for each step.
@@ -65,6 +67,7 @@ class Fit:
     loss: Callable[[Tensor, Tensor], Tensor]
     precision: Precision = "float32"
     stop_at: float | None = None
+    cancelled: threading.Event | None = None
     diagnosed: bool = False
     watch: Watch | None = None
     replay: Replay | None = None
@@ -111,7 +114,9 @@ class Fit:
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
 
     def check_deadline(self) -> None:
-        """Raise `DeadlineExceeded` if the trial's time is up."""
+        """Raise `DeadlineExceeded` if the trial's time is up, or its executor gave it up."""
+        if self.cancelled is not None and self.cancelled.is_set():
+            raise DeadlineExceeded("given up by its executor")
         if self.stop_at is not None and time.monotonic() > self.stop_at:
             raise DeadlineExceeded("longer than its deadline")
 

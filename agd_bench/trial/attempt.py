@@ -82,10 +82,11 @@ class Attempt:
         """Load the data, build the training and restore its newest sound checkpoint."""
         trial, measured = self._trial, self._measured
         splits = self._load_splits()
+        measured.restart()  # a data set is loaded once for many trials, and no one of them is charged
         images = len(splits.train.labels)
         per_epoch = steps_per_epoch(images, trial.batch_size)
         fit = measured.fit = make_fit(trial, self._workplace, trial.epochs * per_epoch, self._device)
-        fit.stop_at = self._stop_at
+        fit.stop_at, fit.cancelled = self._stop_at, self._workplace.cancelled
         measured.flops, measured.flops_per_epoch = charge_of(trial, self._workplace, fit, images, self._device)
         cost.reading(partial(cost.reset_peak_memory, self._device))
         self._resume(fit)

@@ -17,7 +17,7 @@ from agd_bench.trial.workplace import Workplace
 
 @dataclass
 class Measurements:
-    """Filled in while an attempt runs; seconds and energy count from its making.
+    """Filled in while an attempt runs.
 
     Attributes:
         trial: what is trained.
@@ -42,6 +42,10 @@ class Measurements:
     curve: list[CurvePoint] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count seconds and energy from now."""
         self._begun = time.perf_counter()
         self._meter = cost.EnergyMeter(self.device, self.workplace.exclusive)
 

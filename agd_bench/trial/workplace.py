@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ class Workplace:
         exclusive: whether a trial has the device to itself, so that its energy can be charged and its seconds compared (other programs
             aside); set by the executor.
         in_flight: trials that may train at the same time in this process, each in its own thread.
+        cancelled: set when the executor gives the trial up, which then ends at its next step; None: it never does.
     """
 
     data_root: Path
@@ -37,6 +39,7 @@ class Workplace:
     threads: int = 1
     exclusive: bool = False
     in_flight: int = 1
+    cancelled: threading.Event | None = None
 
     @property
     def is_shared(self) -> bool:

@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 
 from agd_bench.records import Precision
-from agd_bench.scheduling.executors.protocol import keep_freed_memory, limit_threads
+from agd_bench.scheduling.executors.worker import keep_freed_memory, limit_threads
 from tests.performance.engine import slices
 from tests.performance.engine.rungs import Size, ladder
 

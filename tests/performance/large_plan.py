@@ -23,7 +23,7 @@ from typing import TypeVar
 from agd_bench.planning.planner import plan
 from agd_bench.records import Plan
 from agd_bench.scheduling.driver import Run
-from agd_bench.scheduling.executors.protocol import InProcessExecutor
+from agd_bench.scheduling.executors.in_process import InProcessExecutor
 from agd_bench.scheduling.partition import Part, part_of
 from agd_bench.store import Store, join, load_results, merge_into, status
 from agd_bench.store.database import FILE

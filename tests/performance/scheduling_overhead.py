@@ -23,6 +23,7 @@ from typing import Any
 from agd_bench.scheduling.driver import Run
 from agd_bench.scheduling.executors import ray_pool
 from agd_bench.scheduling.progress import Event, Snapshot
+from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Store, load_results
 from tests.scheduling import plans
 
@@ -83,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
             # The pool gives its cores back each time, as Tune would wait for them.
-            executor = ray_pool.RayExecutor(plans.workplace(Path(folder)), plans.succeed, num_workers=WORKERS)
+            executor = ray_pool.RayExecutor(plans.workplace(Path(folder)), Resources(num_workers=WORKERS), plans.succeed)
             while len(executor.idle) < WORKERS:
                 executor.wait(1.0)
             ours.append(1e3 * time_ours(executor))

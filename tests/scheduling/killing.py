@@ -12,7 +12,8 @@ from agd_bench.datasets import data_root
 from agd_bench.planning.planner import plan
 from agd_bench.records import Plan, Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Event, Snapshot
-from agd_bench.scheduling.runs import run
+from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.runs import run_plan
 from agd_bench.training import checkpoints
 from agd_bench.trial import Workplace, run_trial
 
@@ -70,7 +71,7 @@ def main(folder: Path, point: str, count: int) -> None:
         reached("checkpoint")
 
     setattr(checkpoints, "save", save_and_count)  # noqa: B010
-    run(small_plan(), folder, Workplace(data_root=data_root(), device="cpu"), "in-process", observer=observe)
+    run_plan(small_plan(), folder, Workplace(data_root=data_root(), device="cpu"), Resources("in-process"), observer=observe)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,23 @@ from pathlib import Path
 
 from agd_bench.records import Plan
 from agd_bench.scheduling.driver import Run
-from agd_bench.scheduling.executors.protocol import Device, InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.executors.in_process import InProcessExecutor
+from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.store import Store
 from tests.scheduling.plans import HashTuner, result_of
 
 Answer = Callable[[Task], Outcome | None]
+
+
+class Clock:
+    """Stands in for the module `time` in the driver: seconds pass when a test says so, however busy the machine is."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds so far."""
+        return self.now
 
 
 class Scripted:
@@ -25,6 +36,7 @@ class Scripted:
         self.sent: list[tuple[str, int]] = []
         self.together: list[set[str]] = []
         self.killed: list[str] = []
+        self.ended: list[Outcome] = []
         self.refreshed = 0
 
     @property
@@ -44,7 +56,10 @@ class Scripted:
         self.together.append(set(self.at_work))
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """Answer the task that was sent first and does not hang."""
+        """What was killed, or the answer to the task that was sent first and does not hang."""
+        if self.ended:
+            ended, self.ended = self.ended, []
+            return ended
         for trial_id, task in self.at_work.items():
             outcome = self.answer(task)
             if outcome is not None:
@@ -56,7 +71,8 @@ class Scripted:
     def kill(self, trial_id: str) -> None:
         """Stop working on it."""
         self.killed.append(trial_id)
-        self.at_work.pop(trial_id, None)
+        task = self.at_work.pop(trial_id)
+        self.ended.append(Outcome(trial_id, task.attempt, "lost", message="ended by force"))
 
     def refresh(self) -> None:
         """Only while nothing runs."""

@@ -11,13 +11,15 @@ import pytest
 
 from agd_bench.errors import ExecutorError
 from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling import driver
 from agd_bench.scheduling.driver import Run
-from agd_bench.scheduling.executors.protocol import InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.executors.in_process import InProcessExecutor
+from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.scheduling.queue import HOPELESS
 from agd_bench.store import Store, load_results
 from tests.scheduling.plans import HashTuner, plan, result_of, succeed, workplace
-from tests.scheduling.scripted import Scripted, drive, good
+from tests.scheduling.scripted import Clock, Scripted, drive, good
 
 
 def test_a_plan_is_done(tmp_path: Path) -> None:
@@ -76,17 +78,26 @@ def test_out_of_memory_is_tried_once_more_alone(tmp_path: Path) -> None:
     assert list(results.attempts["outcome"]).count("out of memory") == 3
 
 
-def test_a_hung_attempt_is_ended_and_repeated(tmp_path: Path) -> None:
+def test_a_hung_attempt_is_ended_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt that does not answer after its deadline is killed from outside."""
-    planned = plan(deadline_seconds=0.05)
+    clock = Clock()
+    monkeypatch.setattr(driver, "time", clock)
+    planned = plan(rounds=0, deadline_seconds=50.0)
     stuck = planned.trials[0].id
-    executor = Scripted(lambda task: None if task.trial.id == stuck and task.attempt == 1 else good(task))
-    events = drive(tmp_path, planned, executor, grace_seconds=0.1)
+
+    def answer(task: Task) -> Outcome | None:
+        if task.trial.id != stuck or task.attempt > 1:
+            return good(task)
+        clock.now += 30.0
+        return None
+
+    executor = Scripted(answer, slots=1)
+    events = drive(tmp_path, planned, executor, grace_seconds=100.0)
     results = load_results(tmp_path)
     assert executor.killed == [stuck]
     assert (results.trials["status"] == "done").all()
     lost = results.attempts[results.attempts["outcome"] == "lost"].iloc[0]
-    assert lost["seconds"] >= 0.15
+    assert lost["seconds"] == 180.0
     assert "no answer" in lost["reason"]
     assert [event.kind for event in events if event.trial.id == stuck] == ["started", "lost", "retried", "ended"]
 

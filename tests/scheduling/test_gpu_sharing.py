@@ -11,10 +11,11 @@ import pytest
 from agd_bench.errors import InputError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.driver import Run
-from agd_bench.scheduling.executors.protocol import Device, Outcome, Task, perform
+from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
 from agd_bench.scheduling.executors.ray_pool import workers_per_gpu
+from agd_bench.scheduling.executors.worker import perform
 from agd_bench.scheduling.gpu_sharing import CONTEXT_BYTES, Sharing, capacity
-from agd_bench.scheduling.runs import run
+from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Results, Store, load_results
 from tests.scheduling import plans
 
@@ -186,15 +187,7 @@ def test_workers_of_a_gpu(num_workers: int | None, cpus: float, gpus: float, thr
     assert workers_per_gpu(num_workers, cpus, gpus, threads) == each
 
 
-def test_sharing_gpus_in_one_process_is_refused(tmp_path: Path) -> None:
+def test_sharing_gpus_in_one_process_is_refused() -> None:
     """A message instead of a silent single file."""
     with pytest.raises(InputError, match="ray"):
-        run(
-            plans.plan(),
-            tmp_path / "run",
-            plans.workplace(tmp_path),
-            "in-process",
-            run_trial=plans.succeed,
-            tuner=plans.HashTuner(),
-            share_gpus=True,
-        )
+        Resources("in-process", share_gpus=True)

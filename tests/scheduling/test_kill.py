@@ -11,18 +11,21 @@ import pandas as pd
 import pytest
 
 from agd_bench.datasets import data_root
-from agd_bench.scheduling.runs import run
+from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import Results, load_results
 from agd_bench.trial import Workplace
 from tests.scheduling.killing import die_after_first_checkpoint, small_plan
 
+pytestmark = pytest.mark.timeout(1800)
+"""Ten processes import torch and train, which takes minutes where every core has other work."""
 TIMINGS = ["attempts", "train_seconds", "total_seconds", "charged_seconds"]
 
 
 def start(folder: Path, point: str = "never", count: int = 0) -> int:
     """Run the plan in a process of its own; its exit status."""
     command = [sys.executable, "-m", "tests.scheduling.killing", str(folder), point, str(count)]
-    return subprocess.run(command, check=False, timeout=200).returncode
+    return subprocess.run(command, check=False).returncode
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def test_a_driver_killed_at_several_points_goes_on_as_if_nothing_happened(tmp_pa
 def test_workers_killed_in_training_are_replaced_and_resume(tmp_path: Path, undisturbed: Results) -> None:
     """On Ray, workers that die after their first checkpoint: the next attempt takes it up and ends with equal numbers."""
     place = Workplace(data_root=data_root(), device="cpu")
-    run(small_plan(), tmp_path, place, "ray", num_workers=2, run_trial=die_after_first_checkpoint)
+    run_plan(small_plan(), tmp_path, place, Resources(num_workers=2), run_trial=die_after_first_checkpoint)
     results = load_results(tmp_path)
     assert_equal_but_for_time(results, undisturbed)
     assert_all_is_charged(results)

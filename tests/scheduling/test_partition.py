@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agd_bench.errors import InputError
 from agd_bench.scheduling.partition import Part, part_of
-from agd_bench.scheduling.runs import run
+from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import Store, load_results
 from tests.scheduling import plans
 
@@ -50,11 +51,11 @@ def test_two_parts_run_after_each_other_are_the_whole_run(tmp_path: Path) -> Non
     """A part leaves the other trials pending in the same store."""
     planned = plans.plan(architectures=3)
     for number in (1, 2):
-        run(
+        run_plan(
             planned,
             tmp_path / "run",
             plans.workplace(tmp_path),
-            "in-process",
+            Resources("in-process"),
             run_trial=plans.succeed,
             tuner=plans.HashTuner(),
             part=Part(number, 2),

@@ -12,7 +12,8 @@ from agd_bench.errors import DatasetError, InputError, UnknownNameError
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep, Trial, TrialResult
 from agd_bench.scheduling.progress import Snapshot
-from agd_bench.scheduling.runs import fetch_datasets, run
+from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.runs import fetch_datasets, run_plan
 from agd_bench.store import load_results
 from tests.plugin_folders import write_plugins
 from tests.scheduling import plans
@@ -20,7 +21,8 @@ from tests.scheduling import plans
 
 def run_here(folder: Path, planned: Any, run_trial: Any = plans.succeed, **more: Any) -> Path:
     """Run in this process."""
-    return run(planned, folder / "run", plans.workplace(folder), "in-process", run_trial=run_trial, tuner=plans.HashTuner(), **more)
+    resources, tuner = Resources("in-process"), plans.HashTuner()
+    return run_plan(planned, folder / "run", plans.workplace(folder), resources, run_trial=run_trial, tuner=tuner, **more)
 
 
 def test_a_run_leaves_results_and_a_log(tmp_path: Path) -> None:
@@ -45,11 +47,11 @@ def test_trials_get_whole_paths_and_the_sweeps_checkpoints(tmp_path: Path, monke
         return plans.result_of(one)
 
     plans.workplace(tmp_path)
-    run(
+    run_plan(
         plans.plan(rounds=0, checkpoint_seconds=7.0),
         Path("run"),
         plans.workplace(Path()),
-        "in-process",
+        Resources("in-process"),
         run_trial=look,
         tuner=plans.HashTuner(),
     )
@@ -69,7 +71,7 @@ def test_a_missing_data_set_is_noticed_before_anything_starts(tmp_path: Path) ->
     (other / "nothing.py").write_text(plugin.read_text() + "\n\ndef load(root):\n    raise FileNotFoundError('train.bin')\n")
     broken = type(place)(data_root=tmp_path, folders={"datasets": (other,)})
     with pytest.raises(DatasetError, match=r"'nothing' cannot be loaded from .*train.bin"):
-        run(planned, tmp_path / "run", broken, "in-process", run_trial=plans.succeed)
+        run_plan(planned, tmp_path / "run", broken, Resources("in-process"), run_trial=plans.succeed)
     assert load_results(tmp_path / "run").attempts.empty
     with pytest.raises(UnknownNameError, match="nothing"):
         fetch_datasets(planned, type(place)(data_root=tmp_path))
@@ -87,10 +89,10 @@ def test_leftover_checkpoints_of_ended_trials_are_removed(tmp_path: Path) -> Non
     assert foreign.exists()
 
 
-def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_executor_is_refused() -> None:
     """The allowed ones are named."""
-    with pytest.raises(InputError, match="allowed are 'ray' and 'in-process'"):
-        run(plans.plan(), tmp_path / "run", plans.workplace(tmp_path), "threads", run_trial=plans.succeed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="allowed are 'ray', 'in-process'"):
+        Resources("threads")  # type: ignore[arg-type]
 
 
 def test_logging_is_as_it_was_afterwards(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_an_algorithm_that_runs_out_of_memory_is_tried_once_more_and_recorded(tm
     }
     folders = write_plugins(tmp_path / "plugins")
     place = Workplace(data_root=tmp_path, folders=folders, device="cpu")  # type: ignore[arg-type]
-    run(plan(Sweep.model_validate(asked), folders), tmp_path / "run", place, "in-process")  # type: ignore[arg-type]
+    run_plan(plan(Sweep.model_validate(asked), folders), tmp_path / "run", place, Resources("in-process"))  # type: ignore[arg-type]
     results = load_results(tmp_path / "run")
     trials = results.trials.set_index("algorithm")
     assert trials["status"].to_dict() == {"starving": "failed", "plain": "done"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +9,13 @@ import pytest
 
 from agd_bench.errors import DatasetError, StorageFullError
 from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling import driver
 from agd_bench.scheduling.driver import OUT_OF_TIME, UNNEEDED, Run
-from agd_bench.scheduling.executors.protocol import InProcessExecutor, Outcome, Task
+from agd_bench.scheduling.executors.in_process import InProcessExecutor
+from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.store import Store, load_results, status
 from tests.scheduling.plans import ADAPTIVE, HashTuner, miss_data, plan, result_of, uneven, workplace
-from tests.scheduling.scripted import Scripted, drive, good
+from tests.scheduling.scripted import Clock, Scripted, drive, good
 
 
 def test_what_is_wrong_with_the_installation_stops_the_run(tmp_path: Path) -> None:
@@ -64,15 +65,20 @@ def test_a_keyboard_interrupt_leaves_everything_in_order(tmp_path: Path) -> None
     assert (load_results(tmp_path).trials["status"] == "done").all()
 
 
-def test_a_time_limit_ends_a_run_cleanly_and_the_next_goes_on(tmp_path: Path) -> None:
+def test_a_time_limit_ends_a_run_cleanly_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ran at the limit is lost without blame and charged; nothing is begun after it; the rest is done by the next run."""
     planned = plan()
     stuck = planned.trials[0].id
-    executor = Scripted(lambda task: None if task.trial.id == stuck else good(task), slots=2)
-    stop_at = time.monotonic() + 0.5
-    events = drive(tmp_path, planned, executor, stop_at=stop_at)
-    assert time.monotonic() >= stop_at
-    assert executor.killed == [stuck]
+    clock = Clock()
+    monkeypatch.setattr(driver, "time", clock)
+
+    def answer(task: Task) -> Outcome | None:
+        clock.now += 1.0
+        return None if task.trial.id == stuck else good(task)
+
+    executor = Scripted(answer, slots=2)
+    events = drive(tmp_path, planned, executor, stop_at=20.0)
+    assert clock.now >= 20.0
     results = load_results(tmp_path)
     lost = results.attempts[results.attempts["trial_id"] == stuck].iloc[0]
     assert (lost["outcome"], lost["reason"]) == ("lost", OUT_OF_TIME)
@@ -84,29 +90,33 @@ def test_a_time_limit_ends_a_run_cleanly_and_the_next_goes_on(tmp_path: Path) ->
     assert (load_results(tmp_path).trials["status"] == "done").all()
 
 
-def test_what_ends_at_the_limit_is_kept(tmp_path: Path) -> None:
+def test_what_ends_at_the_limit_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The in-process executor is busy until its trial ends, which may be after the limit; the result counts."""
     planned = plan(rounds=0)
 
     def slow(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-        time.sleep(max(0.0, stop_at - time.monotonic()) + 0.01)
+        clock.now += 10.0
         return result_of(one)
 
-    stop_at = time.monotonic() + 3  # time to open the store, on a busy machine too
-    drive(tmp_path, planned, InProcessExecutor(workplace(tmp_path), slow), stop_at=stop_at)
+    clock = Clock()
+    monkeypatch.setattr(driver, "time", clock)
+    drive(tmp_path, planned, InProcessExecutor(workplace(tmp_path), slow), stop_at=5.0)
     assert list(load_results(tmp_path).trials["status"]).count("done") == 1
 
 
 @pytest.mark.parametrize(("checkpoint_seconds", "begun"), [(60.0, 1), (5.0, 8)])
-def test_near_the_limit_only_what_can_end_or_be_continued_is_begun(tmp_path: Path, checkpoint_seconds: float, begun: int) -> None:
+def test_near_the_limit_only_what_can_end_or_be_continued_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_seconds: float, begun: int
+) -> None:
     """A trial of 10 s is not begun with 5 s left, unless it leaves checkpoints on its way."""
     planned = plan(rounds=0, architectures=4, checkpoint_seconds=checkpoint_seconds)
 
     def answer(task: Task) -> Outcome:
         return Outcome(task.trial.id, task.attempt, "result", result_of(task.trial, seconds=10.0))
 
+    monkeypatch.setattr(driver, "time", Clock())
     executor = Scripted(answer, slots=1)
-    drive(tmp_path, planned, executor, stop_at=time.monotonic() + 5.0)
+    drive(tmp_path, planned, executor, stop_at=5.0)
     assert len(executor.sent) == begun
     assert executor.killed == []
     assert list(load_results(tmp_path).trials["status"]).count("done") == begun

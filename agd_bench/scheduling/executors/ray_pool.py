@@ -16,21 +16,16 @@ import os
 import platform
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executors.protocol import (
-    Device,
-    Outcome,
-    RunTrial,
-    Task,
-    import_run_trial,
-    keep_freed_memory,
-    limit_threads,
-    perform,
-)
+from agd_bench.records import Trial
+from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
+from agd_bench.scheduling.executors.worker import keep_freed_memory, limit_threads, perform, prepare
+from agd_bench.scheduling.resources import Resources
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -44,7 +39,13 @@ START_FAILURES = 3
 """Workers that may die one after the other while coming up, before the pool says that none can."""
 OBJECT_STORE_BYTES = 200 * 2**20
 """Only trials and results travel; Ray's default takes a third of the memory."""
-ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_SCHEDULER_EVENTS": "0"}
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SCHEDULER_EVENTS": "0",
+    # Under `uv run` Ray would zip the working folder and build an environment from it for each worker.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
 JOINING = {"RAY_py_gcs_connect_timeout_s": "5", "RAY_gcs_rpc_server_connect_timeout_s": "3", "RAY_NUM_REDIS_GET_RETRIES": "2"}
 """A port where something other than Ray listens would hold Ray's defaults for many minutes; with these, half a minute."""
 
@@ -54,11 +55,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """What an actor does: hold torch to its threads and freed memory to the process, and run one trial after the other."""
 
-    def __init__(self, workplace: Workplace, run_trial: RunTrial | None) -> None:
+    def __init__(self, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> None:
         self._workplace, self._run_trial = workplace, run_trial
         keep_freed_memory()
-        if run_trial is None:
-            import_run_trial()  # with all that it needs, before the first trial
+        prepare(workplace, run_trial, warm_up)
 
     def describe(self) -> dict[str, str]:
         """Versions here, once everything is imported and the threads are limited; with a GPU also which it is and its memory in bytes."""
@@ -249,12 +249,9 @@ class RayExecutor:
 
     Args:
         workplace: where data, plug-ins and checkpoints are, on every node.
-        run_trial: null: `agd_bench.trial.run_trial`.
-        num_workers: actors; null: as many as fit.
-        gpus_per_trial: share of a GPU for each; null: a whole one where there are some.
-        address: `local`, or HOST:PORT of a running head.
-        share_gpus: whether workers share GPUs; how many of them are at work on one is the driver's to say.
-        in_flight: attempts that each worker takes at a time, on GPUs alone; how many of them are at work is the driver's to say.
+        resources: workers, their share of a GPU, and the cluster. How many attempts are at work on a GPU at a time is the driver's to say.
+        run_trial: None: `agd_bench.trial.run_trial`.
+        warm_up: what each worker gets ready for before it takes its first attempt.
 
     Raises:
         ExecutorError: Ray is not reachable, what was asked for does not fit, or a node has another version.
@@ -263,35 +260,31 @@ class RayExecutor:
     def __init__(
         self,
         workplace: Workplace,
+        resources: Resources,
         run_trial: RunTrial | None = None,
-        num_workers: int | None = None,
-        gpus_per_trial: float | None = None,
-        address: str = "local",
-        share_gpus: bool = False,
-        in_flight: int = 1,
+        warm_up: Sequence[Trial] = (),
     ) -> None:
-        self._disconnects = connect(address)
+        self._disconnects = connect(resources.ray_address or "local")
         self._ray = _import_ray()
         self._members: list[_Member] = []
         self._orphans: list[Outcome] = []
         self._named = 0
         self._failures = 0
         try:
-            resources = self._ray.cluster_resources()
-            cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-            if share_gpus and gpus_per_trial is not None:
-                raise ExecutorError("--share-gpus measures how many trials fit on a GPU; give either it or --gpus-per-trial, not both")
-            share, device = gpus_and_device(workplace.device, gpus_per_trial, gpus)
-            if in_flight > 1 and device != "cuda":
-                raise ExecutorError(f"{in_flight} trials in flight in each worker are for GPUs; on CPUs each core has a worker of its own")
-            self._in_flight = in_flight
-            self._sharing = workers_per_gpu(num_workers, cpus, gpus, workplace.threads) if share_gpus and device == "cuda" else 1
+            there = self._ray.cluster_resources()
+            cpus, gpus, threads = there.get("CPU", 0.0), there.get("GPU", 0.0), workplace.threads
+            share, device = gpus_and_device(workplace.device, resources.gpus_per_trial, gpus)
+            self._in_flight = resources.in_flight
+            if self._in_flight > 1 and device != "cuda":
+                raise ExecutorError(f"--in-flight {self._in_flight} is for GPUs; on CPUs each core has a worker of its own")
+            self._sharing = workers_per_gpu(resources.num_workers, cpus, gpus, threads) if resources.share_gpus and device == "cuda" else 1
             # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
-            self._size = pool_size(num_workers, cpus, gpus, workplace.threads, share)
-            self._arguments = (replace(workplace, device=device, exclusive=share >= 1, in_flight=in_flight), run_trial)
+            self._size = pool_size(resources.num_workers, cpus, gpus, threads, share)
+            own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
+            self._arguments = (own, run_trial, tuple(warm_up))
             options = {"num_cpus": workplace.threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
-            options |= {"max_concurrency": in_flight} if in_flight > 1 else {}
+            options |= {"max_concurrency": self._in_flight} if self._in_flight > 1 else {}
             self._class = self._ray.remote(**options)(Worker)
             for _ in range(self._size):
                 self._launch()
@@ -403,14 +396,13 @@ class RayExecutor:
         self._ray.kill(member.actor, no_restart=True)
 
     def kill(self, trial_id: str) -> None:
-        """End the worker that has this trial, and replace it; what else it had is lost."""
-        for member in list(self._members):
-            if member.task is not None and member.task.trial.id == trial_id:
-                others = [other.task for other in self._beside(member) if other is not member and other.task is not None]
-                self._orphans += [Outcome(one.trial.id, one.attempt, "lost", message="its worker was ended by force") for one in others]
-                self._remove(member)
-                self._launch()
-                return
+        """End the worker that has this trial, and replace it; what else it had is lost too."""
+        member = next((one for one in self._members if one.task is not None and one.task.trial.id == trial_id), None)
+        if member is not None:
+            tasks = [other.task for other in self._beside(member) if other.task is not None]
+            self._orphans += [Outcome(task.trial.id, task.attempt, "lost", message="its worker was ended by force") for task in tasks]
+            self._remove(member)
+            self._launch()
 
     def refresh(self) -> None:
         """Replace every worker, and with it what its process holds of the devices' memory."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import queue
+import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task, limit_threads, perform
+from agd_bench.records import Trial
+from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
+from agd_bench.scheduling.executors.worker import limit_threads, perform, prepare
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -18,18 +22,20 @@ if TYPE_CHECKING:
 class ThreadExecutor:
     """Runs attempts in threads of this process: on a GPU each with its stream and its graph, on a CPU each on a core.
 
-    It cannot end a hung attempt, and closing it waits for what runs; deadlines are kept by the trials themselves, at each of their steps.
+    A thread cannot be ended from outside: an attempt that is killed ends at its next step, or keeps its thread for good. Closing waits
+    for all of them.
 
     Args:
         workplace: where data, plug-ins and checkpoints are.
         in_flight: attempts at a time, at most; how many of them are at work is the driver's to say.
-        run_trial: null: `agd_bench.trial.run_trial`.
+        run_trial: None: `agd_bench.trial.run_trial`.
+        warm_up: what to get ready for.
 
     Raises:
         ExecutorError: more threads than cores on a CPU, which would collapse.
     """
 
-    def __init__(self, workplace: Workplace, in_flight: int, run_trial: RunTrial | None = None) -> None:
+    def __init__(self, workplace: Workplace, in_flight: int, run_trial: RunTrial | None = None, warm_up: Sequence[Trial] = ()) -> None:
         device, cores = workplace.torch_device(), usable_cores()
         if device.type == "cpu" and in_flight * workplace.threads > cores:
             raise ExecutorError(f"{in_flight} trials in flight of {workplace.threads} threads on {cores} cores; ask for fewer")
@@ -37,8 +43,9 @@ class ThreadExecutor:
         self._workplace, self._run_trial = replace(workplace, exclusive=False, in_flight=in_flight), run_trial
         self._device = Device("in-process", in_flight, _memory(device.type))
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="trial")
-        self._running: set[str] = set()
+        self._running: dict[str, tuple[Task, threading.Event]] = {}
         self._ended: queue.Queue[tuple[str, Outcome]] = queue.Queue()
+        prepare(self._workplace, run_trial, warm_up)
 
     @property
     def idle(self) -> list[str]:
@@ -51,19 +58,24 @@ class ThreadExecutor:
 
     def submit(self, worker: str, task: Task) -> None:
         """Begin an attempt in a thread."""
-        self._running.add(worker)
-        self._threads.submit(self._perform, task).add_done_callback(lambda done: self._note(worker, task, done))
+        cancelled = threading.Event()
+        self._running[worker] = task, cancelled
+        self._threads.submit(self._perform, task, cancelled).add_done_callback(lambda done: self._note(worker, task, cancelled, done))
 
-    def _perform(self, task: Task) -> Outcome:
+    def _perform(self, task: Task, cancelled: threading.Event) -> Outcome:
         limit_threads(self._workplace.threads)
-        return perform(task, self._workplace, self._run_trial)
+        return perform(task, replace(self._workplace, cancelled=cancelled), self._run_trial)
 
-    def _note(self, worker: str, task: Task, done: Future[Outcome]) -> None:
+    def _note(self, worker: str, task: Task, cancelled: threading.Event, done: Future[Outcome]) -> None:
         if done.cancelled():
             return
         error = done.exception()  # `perform` makes outcomes of what trials raise; this is something else
         stop = Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=ExecutorError(str(error)))
-        self._ended.put((worker, done.result() if error is None else stop))
+        outcome = done.result() if error is None else stop
+        finished = outcome.result is not None and outcome.result.status == "done"
+        if cancelled.is_set() and not finished:
+            outcome = Outcome(task.trial.id, task.attempt, "lost", message="it was ended by force")
+        self._ended.put((worker, outcome))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Attempts that ended, waiting at most so long for a first one."""
@@ -71,14 +83,17 @@ class ThreadExecutor:
         try:
             while self._running:
                 worker, outcome = self._ended.get(timeout=0 if ended else seconds)
-                self._running.discard(worker)
+                del self._running[worker]
                 ended.append(outcome)
         except queue.Empty:
             pass
         return ended
 
     def kill(self, trial_id: str) -> None:
-        """Nothing to do: a thread cannot be ended by force."""
+        """Let the attempt raise at its next step."""
+        for task, cancelled in self._running.values():
+            if task.trial.id == trial_id:
+                cancelled.set()
 
     def refresh(self) -> None:
         """Give back what torch keeps of the device's memory; only while nothing runs."""
@@ -88,7 +103,9 @@ class ThreadExecutor:
             torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """Wait for what runs, and end."""
+        """End what runs at its next step, and wait for it."""
+        for _, cancelled in self._running.values():
+            cancelled.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.executors.protocol import keep_freed_memory, limit_threads
+from agd_bench.scheduling.executors.worker import keep_freed_memory, limit_threads
 from tests.performance.engine import counters, slices
 from tests.performance.engine.rungs import Rung, Size
 

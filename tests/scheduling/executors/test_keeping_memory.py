@@ -10,7 +10,7 @@ import pytest
 
 COUNTED = """
 import resource, sys
-from agd_bench.scheduling.executors.protocol import keep_freed_memory
+from agd_bench.scheduling.executors.worker import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 bytearray(2**26)

@@ -16,7 +16,8 @@ from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.executors import threads
 from agd_bench.scheduling.executors.protocol import Task
 from agd_bench.scheduling.executors.threads import ThreadExecutor
-from agd_bench.scheduling.runs import run
+from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import load_results
 from agd_bench.training.concurrency import draws
 from agd_bench.training.data import load_splits
@@ -98,7 +99,8 @@ def test_they_are_at_work_at_the_same_time(tmp_path: Path) -> None:
         return plans.result_of(one, seconds=0.02)
 
     planned = plans.plan(architectures=12, seeds=2, rounds=0)
-    run(planned, tmp_path, plans.workplace(tmp_path), "in-process", run_trial=counted, tuner=plans.HashTuner(), timed=2, in_flight=3)
+    resources = Resources("in-process", in_flight=3, timed=2)
+    run_plan(planned, tmp_path, plans.workplace(tmp_path), resources, run_trial=counted, tuner=plans.HashTuner())
     assert (load_results(tmp_path).trials["status"] == "done").all()
     assert most[True] == 1
     assert 2 <= most[False] <= 3
@@ -120,11 +122,53 @@ def test_one_without_memory_is_repeated_alone(tmp_path: Path) -> None:
         return plans.result_of(one, seconds=0.01)
 
     planned = plans.plan(architectures=8, seeds=1, rounds=0)
-    run(planned, tmp_path, plans.workplace(tmp_path), "in-process", run_trial=starving, tuner=plans.HashTuner(), timed=0, in_flight=3)
+    resources = Resources("in-process", in_flight=3, timed=0)
+    run_plan(planned, tmp_path, plans.workplace(tmp_path), resources, run_trial=starving, tuner=plans.HashTuner())
     trials = load_results(tmp_path).trials.set_index("architecture")
     assert (trials["status"] == "done").all()
     assert [name for name, count in trials["attempts"].items() if count > 1] == ["cell-3"]
     assert next(count for (_, attempt), count in company.items() if attempt == 2) == 1
+
+
+def test_one_that_is_killed_ends_at_its_next_step_and_is_lost(tmp_path: Path) -> None:
+    """Its thread is busy until then; training that would take for ever ends, and says so once."""
+    executor = ThreadExecutor(Workplace(tmp_path, device="cpu"), 2)
+    endless = trial(epochs=1_000_000)
+    executor.submit(executor.idle[0], Task(endless, 1, 1e6))
+    executor.kill(endless.id)
+    assert len(executor.idle) == 1
+    ended = executor.wait(600.0)
+    executor.close()
+    assert [(outcome.trial_id, outcome.kind, outcome.result) for outcome in ended] == [(endless.id, "lost", None)]
+    assert len(executor.idle) == 2
+
+
+def test_a_hung_one_is_not_begun_again_beside_itself(tmp_path: Path) -> None:
+    """It is lost when its thread has ended, and not before; only then the second attempt begins."""
+    lock, at_work, beside = threading.Lock(), set[str](), []
+
+    def hang_until_killed(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+        with lock:
+            beside.append(one.id in at_work)
+            at_work.add(one.id)
+        if one.seed == 3 and attempt == 1:
+            assert workplace.cancelled is not None
+            assert workplace.cancelled.wait(600.0)
+            others_done.wait(600.0)
+        elif one.seed == 7:
+            others_done.set()
+        with lock:
+            at_work.remove(one.id)
+        return plans.result_of(one, status="failed" if one.seed == 3 and attempt == 1 else "done")
+
+    others_done = threading.Event()
+    planned = plans.plan(architectures=1, seeds=8, rounds=0, deadline_seconds=0.01)
+    place, resources = plans.workplace(tmp_path), Resources("in-process", in_flight=2, timed=0)
+    run_plan(planned, tmp_path, place, resources, run_trial=hang_until_killed, tuner=plans.HashTuner(), grace_seconds=0.01)
+    trials = load_results(tmp_path).trials
+    assert not any(beside)
+    assert list(trials["status"]) == ["done"] * 8
+    assert list(trials["attempts"]) == [1, 1, 1, 2, 1, 1, 1, 1]
 
 
 def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
@@ -144,7 +188,7 @@ def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
     tables = []
     for count in (1, 3):
         folder = tmp_path / str(count)
-        run(made, folder, Workplace(folder, device="cpu"), "in-process", in_flight=count, timed=1)
+        run_plan(made, folder, Workplace(folder, device="cpu"), Resources("in-process", in_flight=count, timed=1))
         tables.append(load_results(folder).trials.set_index("trial_id").sort_index())
     columns = ["status", "train_loss", "val_loss", "test_accuracy", "flops"]
     assert tables[0][columns].equals(tables[1][columns])
@@ -168,7 +212,7 @@ def test_more_than_the_cores_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExecutorError, match="5 trials in flight of 1 threads on 4 cores"):
         ThreadExecutor(Workplace(tmp_path, device="cpu"), 5)
     with pytest.raises(InputError, match="at least 1"):
-        run(plans.plan(), tmp_path, plans.workplace(tmp_path), "in-process", in_flight=0)
+        Resources("in-process", in_flight=0)
 
 
 @pytest.mark.gpu

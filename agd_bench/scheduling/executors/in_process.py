@@ -1,0 +1,61 @@
+"""One attempt at a time in this process: for tests, debugging, and machines without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from agd_bench.records import Trial
+from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
+from agd_bench.scheduling.executors.worker import perform, prepare
+
+if TYPE_CHECKING:
+    from agd_bench.trial import Workplace
+
+
+class InProcessExecutor:
+    """Runs each attempt when it is submitted, to its end.
+
+    It cannot end a hung attempt; the deadline is kept by the trial itself, at each of its steps.
+    """
+
+    slots = 1
+
+    def __init__(self, workplace: Workplace, run_trial: RunTrial | None = None, warm_up: Sequence[Trial] = ()) -> None:
+        """Set up.
+
+        Args:
+            workplace: where data, plug-ins and checkpoints are.
+            run_trial: None: `agd_bench.trial.run_trial`.
+            warm_up: what to get ready for.
+        """
+        self._workplace, self._run_trial = workplace, run_trial
+        self._ended: list[Outcome] = []
+        prepare(workplace, run_trial, warm_up)
+
+    @property
+    def idle(self) -> list[str]:
+        """This process, unless the last attempt's outcome was not fetched yet."""
+        return [] if self._ended else ["in-process"]
+
+    def device_of(self, worker: str) -> Device:
+        """One device, one attempt at a time."""
+        return Device(worker)
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Run the attempt, to its end."""
+        self._ended.append(perform(task, self._workplace, self._run_trial))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """The attempt that ended, at once."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def kill(self, trial_id: str) -> None:
+        """Nothing to do: an attempt that hangs here hangs the caller too."""
+
+    def refresh(self) -> None:
+        """Nothing to do: there are no idle workers."""
+
+    def close(self) -> None:
+        """Nothing to do: nothing runs."""

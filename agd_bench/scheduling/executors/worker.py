@@ -1,0 +1,97 @@
+"""What every worker does, whatever executor it belongs to: prepare its process, and execute attempts."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agd_bench.errors import AgdBenchError, ExecutorError, OutOfMemory
+from agd_bench.records import Trial, TrialResult
+from agd_bench.scheduling.executors.protocol import Outcome, RunTrial, Task
+
+if TYPE_CHECKING:
+    from agd_bench.trial import Workplace
+
+KEEPING = {-1: -1, -3: 2**30, -2: 2**26}
+"""glibc's M_TRIM_THRESHOLD (-1: never), M_MMAP_THRESHOLD and M_TOP_PAD, in bytes, by their numbers in malloc.h."""
+
+
+def _import_run_trial() -> RunTrial:
+    """`agd_bench.trial.run_trial`, and with it torch: only where trials run."""
+    from agd_bench.trial import run_trial
+
+    return run_trial
+
+
+def prepare(workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> None:
+    """Import all that trials need and take a step of each kind, so that no trial is charged for being the first of its process.
+
+    Args:
+        workplace: where data and plug-ins are.
+        run_trial: what executes attempts; only `agd_bench.trial.run_trial` (None) is prepared for.
+        warm_up: one trial of each search space, data set and algorithm.
+    """
+    if run_trial is None:
+        from agd_bench.scheduling.executors.warmup import take_a_step
+
+        for trial in warm_up:
+            take_a_step(trial, workplace)
+
+
+def _portable(error: AgdBenchError) -> AgdBenchError:
+    """The error as one that survives pickling: of its nearest class that is made from a message alone."""
+    nearest = next(kind for kind in type(error).__mro__ if issubclass(kind, AgdBenchError) and kind.__init__ is Exception.__init__)
+    return nearest(str(error))
+
+
+def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Outcome:
+    """Execute an attempt here, and put what comes of it into an outcome.
+
+    Args:
+        task: what to do.
+        workplace: where data, plug-ins and checkpoints are.
+        run_trial: what executes it; None: `agd_bench.trial.run_trial`, imported here, where it runs.
+    """
+    try:
+        if task.exclusive is not None:
+            workplace = replace(workplace, exclusive=task.exclusive)
+        result = (run_trial or _import_run_trial())(task.trial, workplace, task.attempt, task.seconds_left)
+    except (OutOfMemory, MemoryError) as error:
+        return Outcome(task.trial.id, task.attempt, "out of memory", message=str(error) or type(error).__name__)
+    except AgdBenchError as error:
+        return Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=_portable(error))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        result = TrialResult(trial_id=task.trial.id, status="failed", reason=reason)
+    return Outcome(task.trial.id, task.attempt, "result", result)
+
+
+def limit_threads(threads: int) -> None:
+    """Hold torch to so many threads, if it is imported, and make sure that it obeys.
+
+    More threads than cores make training many times slower, and the number of threads can change sums in the last digit.
+
+    Raises:
+        ExecutorError: it does not obey.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    torch.set_num_threads(threads)
+    if torch.get_num_threads() != threads:
+        raise ExecutorError(f"torch uses {torch.get_num_threads()} threads although {threads} were asked for; unset OMP_NUM_THREADS")
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees, for its next tensors; whether its C library (glibc) can be told to.
+
+    By default tensors of some MB are handed back to the system when they go and asked of it again, page by page, in every step.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(option, value) == 1 for option, value in KEEPING.items())

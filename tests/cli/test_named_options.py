@@ -1,0 +1,66 @@
+"""Whatever option a message or a document names exists on the command line."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from agd_bench.cli import app
+
+ROOT = Path(__file__).parents[2]
+OPTION = re.compile(r"(?<![\w/-])--[a-z][a-z-]*[a-z]")
+FOREIGN = {
+    "ray": {"--address", "--head", "--min-nodes", "--num-gpus", "--working-dir"},
+    "srun": {"--nodes", "--ntasks-per-node"},
+    "git": {"--porcelain"},
+    "pytest": {"--generate"},
+    "scripts of tests/performance": {
+        "--architectures",
+        "--dataset",
+        "--epochs",
+        "--figure",
+        "--only",
+        "--quick",
+        "--seeds",
+        "--share",
+        "--write",
+    },
+}
+"""Options of other programs that our texts quote."""
+
+
+def known_options() -> set[str]:
+    """Every option of every command, as the command line itself parses them."""
+    command = get_command(app)
+    commands = [command, *command.commands.values()]  # type: ignore[attr-defined]
+    return {name for one in commands for parameter in one.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Where a text is, and the text: string constants of the package, and Markdown."""
+    for path in sorted((ROOT / "agd_bench").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value
+    # The changelog may name what is gone.
+    documents = [path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"]
+    for path in [*documents, *(ROOT / "agd_bench").rglob("*.md"), *(ROOT / "search_spaces").rglob("*.md")]:
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+def test_every_option_that_is_named_exists() -> None:
+    """Else a user is sent to an option that does nothing but fail."""
+    known = known_options().union(*FOREIGN.values())
+    unknown = {(place, option) for place, text in texts() for option in OPTION.findall(text) if option not in known}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("text", ["give --data DIR", "`--data`", "(--data)", "or --data."])
+def test_an_option_is_found_wherever_it_stands(text: str) -> None:
+    """The test above would see it."""
+    assert OPTION.findall(text) == ["--data"]

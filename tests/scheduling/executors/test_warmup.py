@@ -1,0 +1,62 @@
+"""The first trial of a process is charged for nothing that the second one is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from agd_bench.scheduling.executors.worker import prepare
+from agd_bench.scheduling.kinds import one_of_each
+from agd_bench.trial import Workplace
+from tests.plugin_folders import write_plugins
+from tests.short_trials import trial
+
+FIRST = """
+import json, sys
+from pathlib import Path
+from agd_bench.scheduling.executors.worker import prepare
+from agd_bench.training import data
+from agd_bench.trial import Workplace, run_trial
+from tests.short_trials import trial
+
+place = Workplace(Path(sys.argv[1]), device="cpu")
+prepare(place, None, [trial()] if sys.argv[2] == "warm" else [])
+before, loaded = set(sys.modules), data._load_splits.cache_info().misses
+result = run_trial(trial(epochs=1), place)
+imported = sorted(set(sys.modules) - before)
+print(json.dumps([result.status, imported, data._load_splits.cache_info().misses - loaded]))
+"""
+
+
+def first_trial(folder: Path, how: str) -> tuple[str, list[str], int]:
+    """Status of the first trial of a process, the modules that it imported, and how often it loaded its data set."""
+    done = subprocess.run([sys.executable, "-c", FIRST, str(folder), how], check=True, capture_output=True, text=True)
+    status, imported, loads = json.loads(done.stdout)
+    return status, imported, loads
+
+
+def test_the_first_trial_of_a_process_imports_nothing_and_loads_nothing(tmp_path: Path) -> None:
+    """Hundreds of modules and the data set without warming up: that would be charged to whichever algorithm comes first."""
+    cold, warm = first_trial(tmp_path, "cold"), first_trial(tmp_path, "warm")
+    assert len(cold[1]) > 100
+    assert cold[2] == 1
+    assert warm == ("done", [], 0)
+
+
+def test_one_trial_of_each_space_data_set_and_algorithm_is_enough() -> None:
+    """Whatever their architectures and seeds."""
+    trials = [trial(), trial(seed=1), trial(architecture="2x16"), trial(algorithm="sgd"), trial(dataset_share=0.2)]
+    assert one_of_each(trials) == (trials[0], trials[3], trials[4])
+
+
+def test_what_goes_wrong_is_left_to_the_trials_that_meet_it(tmp_path: Path) -> None:
+    """A data set that is missing, a plug-in that is missing: warming up says nothing, and touches no generator."""
+    folders = write_plugins(tmp_path / "plugins")
+    place = Workplace(tmp_path, folders, device="cpu")  # type: ignore[arg-type]
+    state = torch.get_rng_state()
+    prepare(place, None, [trial(dataset="nowhere"), trial(algorithm="nobody"), trial(search_space="tiny", architecture="dead")])
+    assert torch.equal(torch.get_rng_state(), state)
