@@ -26,7 +26,7 @@ import scipy.stats
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, resample_weights
 from agd_bench.analysis.costs.tuning_curves import Searches, searches
-from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
+from agd_bench.analysis.scores import DECIMALS, GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.errors import InputError, UnknownNameError
 
 STATES = ("overtakes", "ahead from the start", "not within the budget")
@@ -132,13 +132,13 @@ def _row(
     costs = {unit: search.charged(unit)[kept].mean(axis=0) for unit in ("trainings", "flops", "seconds")}
     costs["hours"] = costs.pop("seconds") / 3600
     middle, target = curves.mean(axis=0), np.nanmean(outcomes, axis=1).mean()
-    place = float(crossing_place(middle[None], np.array([target]))[0])
+    place = float(crossing_place((middle - target).round(DECIMALS)[None], np.zeros(1))[0])
     row: dict[str, Any] = {"state": _state(place), "accuracy": target, "first_accuracy": middle[0], "last_accuracy": middle[-1]}
     enough = len(kept) >= FEWEST_FOR_INTERVAL and resamples > 0
     moved, targets = _resampled(curves, outcomes, rng, resamples) if enough else (np.empty((0, len(middle))), np.empty(0))
     half = _half_widths(np.column_stack([moved, targets]), len(kept), level)
     row["accuracy_low"], row["accuracy_high"] = target - half[-1], target + half[-1]
-    limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]])
+    limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]]).round(DECIMALS)
     ends = crossing_place(limits, np.zeros(2)) if enough else np.full(2, np.nan)
     for name, cost in costs.items():
         row[f"crossover_{name}"] = _cost_at(place, cost) if row["state"] == STATES[0] else np.nan
@@ -186,7 +186,8 @@ def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resam
     for weights in resample_weights(count, resamples, rng):
         drawn = np.concatenate(list(resample_weights(seeds, len(weights), rng))) / seeds if by_seed else np.ones((len(weights), 1))
         target = ((weights @ values / count) * drawn).sum(axis=1)
-        moved.append(weights @ curves / count - target[:, None])
+        # Rounded, because matrix products differ in the last digit between processors, and ties are decided below.
+        moved.append((weights @ curves / count - target[:, None]).round(DECIMALS))
         targets.append(target)
     return np.concatenate(moved), np.concatenate(targets)
 

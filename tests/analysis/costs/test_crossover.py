@@ -117,3 +117,17 @@ def test_the_place_is_where_the_curve_first_exceeds(curve: list[float], target: 
     else:
         first = above.index(True) + 1
         assert max(first - 1, 1) <= place <= first
+
+
+def test_ties_do_not_depend_on_the_processor() -> None:
+    """Accuracies of few images tie often; a difference in the last digits, as between two processors' sums, moves no share."""
+    trials = simulate_studies(12, 4, 2, level=0.8)
+    accuracies = ["test_accuracy", "val_accuracy"]
+    tied = trials.assign(**{name: trials[name].round(1) for name in accuracies})
+    noise = np.random.default_rng(0).uniform(-1e-14, 1e-14, (len(tied), 2))
+    found = [
+        find_crossovers(table, "tuned", "free")
+        for table in (tied, tied.assign(**dict(zip(accuracies, (tied[accuracies] + noise).to_numpy().T, strict=True))))
+    ]
+    for column in ("state", "share_ahead", "share_never"):
+        assert found[0][column].tolist() == found[1][column].tolist()
