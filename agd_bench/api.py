@@ -15,7 +15,7 @@ from agd_bench.planning.planner import Folders, folders_of
 from agd_bench.planning.planner import plan as plan_sweep
 from agd_bench.records import TERMINAL, Plan, Sweep
 from agd_bench.scheduling.resources import Resources
-from agd_bench.store import Results, Store, check_same_sweep, ended_trials, join, load_results, merge_into, stored_sweep
+from agd_bench.store import Results, Store, check_same_sweep, declared_meta, ended_trials, join, load_results, merge_into, stored_sweep
 from agd_bench.store.database import shown
 from agd_bench.sweeps import open_sweep
 
@@ -153,6 +153,7 @@ def run(
     time_limit_seconds: float | None = None,
     part: str | None = None,
     start_from: Sequence[Path | str] = (),
+    allow_mixed_code: bool = False,
     **options: Any,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
@@ -167,6 +168,7 @@ def run(
         time_limit_seconds: from now; what is not done by then is left to the next call.
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs whose results are merged into this run first.
+        allow_mixed_code: go on with rows of plug-ins that were edited since; every row, and the report, says which code made it.
         options: fields of `Resources` to change, for example `executor="in-process"`, `num_workers=4` or `device="cpu"`.
 
     Returns:
@@ -188,12 +190,14 @@ def run(
     asked = _with_precision(asked, store_url or folder, workplace, start_from)
     made = plan(asked, folders)
     if start_from:
-        _merge(start_from, store_url or folder, made)
+        _merge(start_from, store_url or folder, made, allow_mixed_code)
+    elif allow_mixed_code:
+        Store.open(store_url or folder, made, allow_mixed_code).close()
     run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own)
     return load_results(store_url or folder)
 
 
-def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None = None) -> Merged:
+def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None = None, allow_mixed_code: bool = False) -> Merged:
     """Join runs of one sweep, from several machines or slices, into one that can be continued, reported and published.
 
     Of a trial that ended in several runs one row is kept, if all measured the same: status, hyperparameters, and every accuracy, loss,
@@ -203,6 +207,7 @@ def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None
         runs: run folders, published folders or stores' URLs.
         to: a run folder or a database's URL; made if it is not there, else its own results come first.
         folders: further plug-ins' folders by kind.
+        allow_mixed_code: join rows of plug-ins that were edited in between; every row, and the report, says which code made it.
 
     Returns:
         How many trials ended there through this, and what is still to be done.
@@ -214,15 +219,15 @@ def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None
     """
     if not runs:
         raise InputError("nothing to merge; give at least one run")
-    return _merge(runs, to, plan(load_results(runs[0]).sweep, folders))
+    return _merge(runs, to, plan(load_results(runs[0]).sweep, folders), allow_mixed_code)
 
 
-def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan) -> Merged:
+def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan, allow_mixed_code: bool) -> Merged:
     named = [(shown(run), load_results(run)) for run in runs]
     for name, results in named:
-        check_same_sweep(name, results, made)
+        check_same_sweep(name, results, made, allow_mixed_code)
     joined = join(named)
-    with Store.open(to, made) as store:
+    with Store.open(to, made, allow_mixed_code, [declared_meta(results) for _, results in named]) as store:
         taken = merge_into(store, made, joined)
         left = sum(standing.status not in TERMINAL for standing in store.standings().values())
     return Merged(taken, joined.repeated, left, len(made.all_trials))

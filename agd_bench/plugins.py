@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from agd_bench.errors import PluginError, UnknownNameError
+from agd_bench.identity import code_identity
 
 Kind = Literal["search_spaces", "algorithms", "datasets"]
 
@@ -54,47 +55,14 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the source file and of the neighbours that it builds on, sixteen hexadecimal digits."""
-        package = (self.module or "").rpartition(".")[0]
-        files = [self.path, *_shared_sources(self.path, package)]
-        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+        """The identity of the code that it executes, as its files are now."""
+        return code_identity(self.module or self.name, self.path, self.origin if self.module else "")
 
 
-def _shared_sources(path: Path, package: str) -> list[Path]:
-    """The files of the same folder that a plug-in imports: what they do is part of what it does.
-
-    Those are its `_NAME.py` neighbours and, in an installed package, other plug-ins that it names by the package, with what these
-    build on in turn.
-    """
-    found: dict[str, Path] = {}
-    waiting = [path]
-    while waiting:
-        for other in _neighbours(waiting.pop(), package):
-            if other != path and other.stem not in found:
-                found[other.stem] = other
-                waiting += [] if other.stem.startswith("_") else [other]
-    return [found[name] for name in sorted(found)]
-
-
-def _neighbours(path: Path, package: str) -> list[Path]:
-    """The files of the folder that one file imports."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except SyntaxError:
-        return []  # importing it says what is wrong
-    imported = {name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for name in _imported_names(node)}
-    stems = {name.rpartition(".")[2] for name in imported if name.rpartition(".")[2].startswith("_")}
-    if package:
-        stems |= {name.removeprefix(f"{package}.") for name in imported if name.rpartition(".")[0] == package}
-    return [other for stem in sorted(stems - {"__init__"}) if (other := path.with_name(f"{stem}.py")).is_file()]
-
-
-def _imported_names(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Dotted names of modules that a statement may import."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    module = node.module or ""
-    return [module, *(f"{module}.{alias.name}" for alias in node.names)]
+@cache
+def executed_digest(source: Source) -> str:
+    """The identity of the code that a plug-in was imported from in this process, which an edit since then does not change."""
+    return source.digest
 
 
 def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
@@ -254,6 +222,7 @@ def _import(source: Source) -> ModuleType:
     except Exception as error:
         del sys.modules[dotted]
         raise PluginError(f"{source.path}: raises on import: {type(error).__name__}: {error}") from error
+    executed_digest(source)
     return module
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from agd_bench.cli import GROUPS, main
 from agd_bench.records import parse_sweep
+from agd_bench.store import executed_code, load_results
 from agd_bench.sweeps import open_sweep
 from tests.plugin_folders import write_plugins
 
@@ -157,11 +158,76 @@ def test_an_edited_plug_in_is_refused(shell: Shell) -> None:
     assert shell.run() == 0
     file = Path(shell.plugins[1]) / "tiny.py"
     file.write_text(file.read_text() + "# edited\n")
-    from agd_bench import plugins
-
-    assert plugins.locate("search_spaces", "tiny", [Path(shell.plugins[1])]).digest
+    assert shell.run() == 0, "comments are not executed"
+    file.write_text(file.read_text() + "EDITED = True\n")
     assert shell.run() == 3
     assert "search_spaces/tiny" in shell.err
+    assert "--allow-mixed-code" in shell.err
+
+
+TWO_ALGORITHMS = (
+    SWEEP.partition('[[algorithms]]\nname = "raising"')[0].replace("epochs = 2", "epochs = 1").replace("seeds = 2", "seeds = 1")
+)
+
+
+def forget_imports(helper: str) -> None:
+    """As a new process has it: plug-ins from folders, and a helper of theirs, are imported anew."""
+    from agd_bench import plugins
+
+    for name in [name for name in sys.modules if name.startswith("agd_bench_plugin_") or name == helper]:
+        del sys.modules[name]
+    plugins.executed_digest.cache_clear()
+
+
+def test_an_edit_of_what_an_algorithm_imports_between_two_slices_is_noticed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused; with --allow-mixed-code every row says its code, and run, report, publish, verify and merge say that two meet."""
+    folder, helper = Path(shell.plugins[3]), f"rate_of_{shell.folder.name}"
+    monkeypatch.syspath_prepend(str(folder.parent))
+    plain = (folder / "plain.py").read_text()
+    (folder / "plain.py").write_text(plain.replace("lr=learning_rate", "lr=RATE").replace("import os", f"from {helper} import RATE"))
+    (folder.parent / f"{helper}.py").write_text("RATE = 0.1\n")
+    Path("sweep.toml").write_text(TWO_ALGORITHMS)
+    assert shell.run("--part", "1/2") == 0, shell.err
+    (folder.parent / f"{helper}.py").write_text("RATE = 0.3  # edited\n")
+    forget_imports(helper)
+    assert shell.run() == 3
+    assert "the code of algorithms/plain changed" in shell.err
+    assert "algorithms/agd" not in shell.err
+    assert shell.run("--allow-mixed-code") == 0, shell.err
+    said = "Results of 2 versions of the code of algorithms/plain are mixed"
+    assert said in shell.out
+    assert shell.run() == 0, "accepted once"
+    assert shell("report", "small") == 0
+    assert said in shell.out
+    assert said in Path("runs/small/report/index.html").read_text(encoding="utf-8")
+    assert shell("publish", "small", "--to", "leaderboards/first") == 0
+    assert said in shell.out
+    assert said in Path("leaderboards/first/README.md").read_text(encoding="utf-8")
+    assert shell("verify", "leaderboards/first") == 0
+    assert said in shell.out
+    assert shell("merge", "leaderboards/first", "--to", "runs/again", *shell.plugins) == 0, shell.err
+    assert said in shell.out
+    rows = executed_code(load_results("runs/again")).set_index("part")
+    assert sorted(rows.loc[["algorithms/plain"], "trials"].tolist()) == [1, 2]
+    assert rows.loc[["algorithms/agd"], "trials"].tolist() == [3]
+
+
+def test_an_edit_of_a_built_in_optimizer_between_two_slices_is_noticed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """agd's plug-in stays as it is; what it imports has another digest."""
+    from agd_bench import identity
+    from agd_bench.optim import agd
+
+    Path("sweep.toml").write_text(TWO_ALGORITHMS)
+    assert shell.run("--part", "1/2") == 0, shell.err
+    read = Path.read_bytes
+    edited = read(Path(str(agd.__file__))).replace(b"log1p(", b"exp(")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: edited if path == Path(str(agd.__file__)) else read(path))
+    identity._parse.cache_clear()
+    code, said = shell.run(), shell.err
+    monkeypatch.undo()
+    identity._parse.cache_clear()
+    assert code == 3
+    assert "the code of algorithms/agd changed" in said
 
 
 def test_a_damaged_store_is_said_to_be_damaged(shell: Shell) -> None:

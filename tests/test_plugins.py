@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -132,13 +131,23 @@ def test_a_plugin_is_imported_once(tmp_path: Path) -> None:
 
 
 def test_a_digest_follows_the_source(tmp_path: Path) -> None:
-    """An edited plug-in has another digest, the old text the old one."""
+    """Another value is another digest, the old text the old one."""
     digests = []
-    for text in (SPACE, SPACE + "# edited", SPACE):
+    for text in (SPACE, SPACE.replace("WIDTH = 3", "WIDTH = 4"), SPACE):
         write(tmp_path, "mine", text)
         digests.append(plugins.locate("search_spaces", "mine", [tmp_path]).digest)
     assert digests[0] == digests[2] != digests[1]
     assert len(digests[0]) == 16
+
+
+def test_an_edit_after_the_import_does_not_change_what_is_executed(tmp_path: Path) -> None:
+    """The executed digest is that of the code which this process imported."""
+    write(tmp_path, "mine", SPACE)
+    source = plugins.locate("search_spaces", "mine", [tmp_path])
+    before = source.digest
+    plugins.load_source(source)
+    write(tmp_path, "mine", SPACE.replace("WIDTH = 3", "WIDTH = 4"))
+    assert plugins.executed_digest(source) == before != source.digest
 
 
 def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
@@ -173,41 +182,6 @@ def test_a_plugin_whose_packages_are_missing_is_listed_and_says_what_to_install(
         assert str(caught.value).startswith("search space 'wrapper' needs ")
     else:
         assert plugins.load_source(source).WIDTH == 3
-
-
-def test_a_digest_holds_what_plugins_share(tmp_path: Path) -> None:
-    """Editing an underscored neighbour changes the digest of those that import it, and of no other."""
-    (tmp_path / "_shared.py").write_text("WIDTH = 1\n")
-    using = write(tmp_path, "using", "from spaces._shared import WIDTH\n" + SPACE)
-    alone = write(tmp_path, "alone")
-
-    def digest(path: Path) -> str:
-        return plugins.find("search_spaces", [path.parent])[path.stem].digest
-
-    before = digest(using), digest(alone)
-    assert before[1] == hashlib.sha256(alone.read_bytes()).hexdigest()[:16]
-    (tmp_path / "_shared.py").write_text("WIDTH = 2\n")
-    assert digest(using) != before[0]
-    assert digest(alone) == before[1]
-
-
-def test_a_digest_holds_the_plugins_of_the_package_that_one_builds_on(tmp_path: Path) -> None:
-    """Named by the package, and with what they build on in turn; a module of the same name elsewhere is another one."""
-    texts = {"frozen": "from pack import searched", "searched": "from pack._shared import WIDTH", "_shared": "WIDTH = 1", "other": ""}
-    texts |= {"namesake": "from elsewhere.optim import searched"}
-    for name, text in texts.items():
-        (tmp_path / f"{name}.py").write_text(text)
-
-    def digests() -> dict[str, str]:
-        return {name: plugins.Source("algorithms", name, tmp_path / f"{name}.py", f"pack.{name}", "pack").digest for name in texts}
-
-    before = digests()
-    (tmp_path / "searched.py").write_text("from pack._shared import WIDTH as W")
-    between = digests()
-    assert {name for name in texts if between[name] != before[name]} == {"frozen", "searched"}
-    (tmp_path / "_shared.py").write_text("WIDTH = 2")
-    after = digests()
-    assert {name for name in texts if after[name] != between[name]} == {"frozen", "searched", "_shared"}
 
 
 @pytest.mark.parametrize(

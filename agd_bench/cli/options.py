@@ -48,6 +48,10 @@ TimeLimitOption = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Stop cleanly after 600 (seconds), 45m or 8h; resume later.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Hide the progress display.")]
+MixedCodeOption = Annotated[
+    bool,
+    typer.Option("--allow-mixed-code", help="Keep results of plug-ins that were edited since; the report says which code made how many."),
+]
 ClaimsOption = Annotated[
     Path | None, typer.Option("--claims", metavar="FILE", help="TOML file of claims, like `claims.toml` in any leaderboard.")
 ]

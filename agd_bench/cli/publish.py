@@ -37,7 +37,7 @@ def publish(
     from agd_bench.claims import read_claims
     from agd_bench.evidence import gather_evidence
     from agd_bench.leaderboard import build_index, publish_results
-    from agd_bench.store import load_results
+    from agd_bench.store import load_results, mixed_code
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
     results = load_results(locate_run(run))
@@ -50,14 +50,18 @@ def publish(
     results = gather_evidence(results, folders, published)
     folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
     print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
+    for line in mixed_code(results):
+        print(line)
 
 
 def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a published leaderboard.")]) -> None:
     """Recompute a published leaderboard from its raw rows.
 
-    Prints every difference and exits with 1 if there is any. Never runs code from the folder.
+    Prints every difference and exits with 1 if there is any. Says where results of more than one code are mixed. Never runs
+    code from the folder.
     """
     from agd_bench.leaderboard import verify_folder
+    from agd_bench.store import load_results, mixed_code
 
     differences = verify_folder(folder)
     for difference in differences:
@@ -65,3 +69,5 @@ def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of
     if differences:
         raise typer.Exit(1)
     print(f"{folder}: every digest and every aggregate agrees with the raw rows")
+    for line in mixed_code(load_results(folder)):
+        print(line)

@@ -18,6 +18,7 @@ from agd_bench.cli.options import (
     ExecutorOption,
     GpusOption,
     JsonOption,
+    MixedCodeOption,
     QuietOption,
     RunArgument,
     SetOption,
@@ -81,6 +82,7 @@ def run(
         str | None,
         typer.Option("--part", metavar="K/N", help="Train the K-th of N parts of the architectures; `merge` joins the parts."),
     ] = None,
+    allow_mixed_code: MixedCodeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train a sweep and report what it found.
@@ -107,6 +109,7 @@ def run(
                 observer=display,
                 time_limit_seconds=seconds_of(time_limit) if time_limit else None,
                 part=part,
+                allow_mixed_code=allow_mixed_code,
                 start_from=[locate_run(one) for one in start_from or ()],
             )
     except KeyboardInterrupt:
@@ -215,14 +218,19 @@ def merge(
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
+    allow_mixed_code: MixedCodeOption = False,
 ) -> None:
     """Merge runs that were trained on separate machines.
 
     A trial that ended in several runs is kept once if all runs measured the same values; otherwise nothing is merged.
     """
     from agd_bench.api import merge as merge_runs
+    from agd_bench.store import load_results, mixed_code
     from agd_bench.store.database import shown
 
-    merged = merge_runs([locate_run(run) for run in runs], to, folders=plugin_folders(search_spaces, algorithms, datasets))
+    folders = plugin_folders(search_spaces, algorithms, datasets)
+    merged = merge_runs([locate_run(run) for run in runs], to, folders=folders, allow_mixed_code=allow_mixed_code)
     twice = f" ({merged.repeated} were trained more than once, with equal results)" if merged.repeated else ""
     print(f"{shown(to)}: {merged.taken} trials added{twice}; {merged.left} of {merged.planned} remain")
+    for line in mixed_code(load_results(to)):
+        print(line)

@@ -11,11 +11,11 @@ import pandas as pd
 
 from agd_bench.claims import Claims, evaluate_claims, format_claims, propose_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
-from agd_bench.errors import InputError, SweepError
+from agd_bench.errors import InputError, RunChangedError, SweepError
 from agd_bench.leaderboard.anonymisation import scrub_results
 from agd_bench.records import parse_sweep
 from agd_bench.report import build_report, count_states, finding_sentences
-from agd_bench.store import Results, begun_results, write_rows
+from agd_bench.store import Results, begun_results, undeclared_code, write_rows
 from agd_bench.tables import aggregates
 
 MANIFEST = "manifest.json"
@@ -46,8 +46,12 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
         The folder.
 
     Raises:
+        RunChangedError: trials executed by code that the run does not declare.
         InputError: a folder that holds something else, a name that cannot be used, or claims about what the results do not hold.
     """
+    undeclared = undeclared_code(results)
+    if undeclared:
+        raise RunChangedError(f"{'; '.join(undeclared[:4])}; merge the run into a new one with --allow-mixed-code, and publish that")
     results = scrub_results(begun_results(results))
     if name is not None:
         try:

@@ -14,7 +14,7 @@ from agd_bench.claims import Claims, evaluate_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
 from agd_bench.errors import AgdBenchError
 from agd_bench.leaderboard.publication import MANIFEST, digests, read_manifest, stated_claims, summary
-from agd_bench.store import Results, load_results
+from agd_bench.store import Results, load_results, undeclared_code
 from agd_bench.store.reader import PLANNED
 from agd_bench.tables import aggregates
 
@@ -43,7 +43,8 @@ def verify_folder(folder: Path) -> list[str]:
     """Recompute a published leaderboard from its raw rows.
 
     Checked are: the digest of every file; that no final trial of the sweep's design is missing or stands there twice; that every trial
-    that was done has one curve point per epoch; that charged seconds are the sum of the attempts'; every table in `data/`; that the
+    that was done has one curve point per epoch; that charged seconds are the sum of the attempts'; that no trial was
+    executed by code that the run does not declare; every table in `data/`; that the
     claims are those whose digests were published, and every claim's state; the finding in `README.md`. Digests show integrity, not
     honesty: only running the sweep again shows that.
 
@@ -135,7 +136,8 @@ def check_rows(results: Results) -> list[str]:
         results: as they were loaded.
     """
     trials = results.trials
-    lines = [f"trials.csv: trial {name} stands there twice" for name in trials.loc[trials["trial_id"].duplicated(), "trial_id"].unique()]
+    lines = [f"attempts.csv: {line}" for line in undeclared_code(results)]
+    lines += [f"trials.csv: trial {name} stands there twice" for name in trials.loc[trials["trial_id"].duplicated(), "trial_id"].unique()]
     final = trials[trials["purpose"] == "final"]
     wanted = {choice.label for choice in results.sweep.algorithms}
     growing = PLANNED in results.meta  # rows of trials that were not begun are left out: what is there is less than the design

@@ -12,7 +12,7 @@ from agd_bench.report.cells import Column, Table, make_rows, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
 from agd_bench.report.page import render
 from agd_bench.report.sections import Section, make_sections
-from agd_bench.store import Results, planned_counts
+from agd_bench.store import Results, mixed_code, planned_counts
 from agd_bench.tables import aggregates, group_title
 
 SHOWN_FAILURES = 100
@@ -60,7 +60,7 @@ def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None =
         where = f"{section.title}: " if len(sections) > 1 else ""
         said = [section.partial, *section.conclusions, *(found.headline for found in section.findings), section.alone, *section.evidence]
         lines += [where + text for text in said if text]
-    return lines
+    return lines + mixed_code(results)
 
 
 def _render(results: Results, sections: list[Section], failures: Table, claims: pd.DataFrame | None, sweep: str) -> str:
@@ -73,6 +73,7 @@ def _render(results: Results, sections: list[Section], failures: Table, claims: 
         counts="" if claims is None else count_states(claims),
         failures=failures,
         facts=_facts(results),
+        mixed_code=mixed_code(results),
         provenance=_provenance(results.attempts),
         planned=int(planned_counts(results)["planned"].sum()),
         ended=int((~results.trials["status"].isin(["pending", "running"])).sum()),

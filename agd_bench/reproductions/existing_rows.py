@@ -13,6 +13,7 @@ from agd_bench.records import Sweep
 from agd_bench.reproductions.definitions import Reproduction
 from agd_bench.store import Results, load_results
 from agd_bench.store.plan_rows import EXECUTION_KEYS
+from agd_bench.store.row_code import changed_code
 
 PAGE = "page.json"
 """Of a page: its experiment, its scale and, by run, the folder with its raw rows, relative to the page's."""
@@ -81,5 +82,4 @@ def edited_plugins(results: Results) -> list[str]:
     Args:
         results: of a run.
     """
-    then: dict[str, str] = json.loads(results.meta.get("plugin_digests", "{}"))
-    return sorted(name for name, digest in plan(results.sweep).plugin_digests.items() if then.get(name) != digest)
+    return changed_code(results.meta, plan(results.sweep))

@@ -4,6 +4,7 @@ from agd_bench.store.equal_networks import condense
 from agd_bench.store.files import export, write_rows
 from agd_bench.store.merge import Joined, check_same_sweep, join, merge_into
 from agd_bench.store.reader import Results, begun_results, ended_trials, load_results, planned_counts, status, stored_sweep, typed
+from agd_bench.store.row_code import declared_meta, executed_code, mixed_code, undeclared_code
 from agd_bench.store.schema import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
 from agd_bench.store.writer import LOST, OUT_OF_MEMORY, Standing, Store
 
@@ -23,16 +24,20 @@ __all__ = [
     "check_same_sweep",
     "columns_of",
     "condense",
+    "declared_meta",
     "dictionary",
     "dictionary_markdown",
     "ended_trials",
+    "executed_code",
     "export",
     "join",
     "load_results",
     "merge_into",
+    "mixed_code",
     "planned_counts",
     "status",
     "stored_sweep",
     "typed",
+    "undeclared_code",
     "write_rows",
 ]

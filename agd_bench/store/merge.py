@@ -15,8 +15,9 @@ import pandas as pd
 
 from agd_bench.errors import InputError, RunChangedError
 from agd_bench.records import TERMINAL, Plan, canonical_json
-from agd_bench.store.plan_rows import differences
+from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences
 from agd_bench.store.reader import Results, load_results, typed
+from agd_bench.store.row_code import state_code, undeclared_code
 from agd_bench.store.schema import Table, columns_of
 from agd_bench.store.writer import LOST, MEASURED, OUT_OF_MEMORY, Store
 
@@ -54,7 +55,7 @@ def join(named: Sequence[tuple[str, Results]]) -> Joined:
     Raises:
         InputError: a trial that ended differently in two runs.
     """
-    (first_name, first), *others = [(name, _begun(results)) for name, results in named]
+    (first_name, first), *others = [(name, _begun(state_code(results))) for name, results in named]
     joined, repeated = first, 0
     for name, other in others:
         both = _ended(joined) & _ended(other)
@@ -135,17 +136,27 @@ def _refusal(results: Results, names: Sequence[str], trial_id: str, table: str, 
     )
 
 
-def check_same_sweep(name: str, results: Results, plan: Plan) -> None:
+def check_same_sweep(name: str, results: Results, plan: Plan, allow_mixed_code: bool = False) -> None:
     """Make sure that results are of this plan.
 
+    Args:
+        name: what messages call the results.
+        results: of a run or a published folder.
+        plan: what is asked now.
+        allow_mixed_code: whether rows of plug-ins whose code has changed may meet.
+
     Raises:
-        RunChangedError: of another sweep, or of plug-ins that were edited since.
+        RunChangedError: of another sweep, of plug-ins that were edited since, or with rows of code that their run does not declare.
     """
     old = {"plugin_digests": "{}", "plan_digest": "", **results.meta, "sweep": results.sweep.model_dump_json()}
-    changed = differences(old, plan)
+    changed = differences(old, plan, allow_mixed_code)
+    undeclared = [] if allow_mixed_code else undeclared_code(results)
+    if undeclared and not changed:
+        raise RunChangedError(f"{name}: {'; '.join(undeclared[:4])}; leave this run out, or {MIXED_CODE_ADVICE}")
     if changed:
         raise RunChangedError(
-            f"{name} holds results of something else: {', '.join(changed[:4])} changed; give runs of one sweep, made with the same plug-ins"
+            f"{name} holds results of something else: {', '.join(changed[:4])} changed; give runs of one sweep and the same plug-ins,"
+            f" or {MIXED_CODE_ADVICE}"
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from agd_bench.records import Plan, Sweep, Trial, canonical_json, digest
 from agd_bench.store.database import SCHEMA_VERSION
+from agd_bench.store.row_code import changed_code
 
 EXECUTION_KEYS = frozenset({"description", "max_attempts", "deadline_seconds", "checkpoint_seconds"})
 """Keys of a sweep that change no result: a run may go on with other values."""
@@ -40,6 +41,9 @@ def planned_row(position: int, trial: Trial) -> dict[str, Any]:
     return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
 
 
+MIXED_CODE_ADVICE = "give --allow-mixed-code to mix results of different code, which the report then says"
+
+
 def meta_of(plan: Plan) -> dict[str, str]:
     """What a store says of its run, by key: the sweep, digests of the plug-ins and of the plan, versions."""
     return {
@@ -52,18 +56,17 @@ def meta_of(plan: Plan) -> dict[str, str]:
     }
 
 
-def differences(old: dict[str, str], plan: Plan) -> list[str]:
+def differences(old: dict[str, str], plan: Plan, allow_mixed_code: bool = False) -> list[str]:
     """What of a stored run is not as the plan has it, in words.
 
     Args:
         old: the run's meta data.
         plan: what is asked now.
+        allow_mixed_code: whether rows of plug-ins whose code has changed may meet.
     """
     before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
     changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
-    digests: dict[str, str] = json.loads(old["plugin_digests"])
-    both = sorted(digests.keys() | plan.plugin_digests.keys())
-    changed += [f"the source of {key}" for key in both if digests.get(key) != plan.plugin_digests.get(key)]
+    changed += [] if allow_mixed_code else [f"the code of {name}" for name in changed_code(old, plan)]
     if not changed and old["plan_digest"] != meta_of(plan)["plan_digest"]:
         changed.append("the trials that the sweep is planned into (by another version of agd-bench)")
     return changed

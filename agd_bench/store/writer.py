@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +43,9 @@ from agd_bench.store.database import (
     shown,
     translated,
 )
-from agd_bench.store.plan_rows import differences, meta_of, planned_row
+from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences, meta_of, planned_row
 from agd_bench.store.reader import is_published
+from agd_bench.store.row_code import DIGESTS, FIRST, code_meta
 from agd_bench.store.schema import TAKEN_AS_ZERO, UNTAKEN
 
 LOST = "lost"
@@ -93,6 +94,11 @@ def _make_folder(folder: Path) -> Path:
     return folder
 
 
+def _write_meta(connection: sa.Connection, values: Mapping[str, str]) -> None:
+    connection.execute(META.delete().where(META.c.key.in_(list(values))))
+    connection.execute(META.insert(), [{"key": key, "value": value} for key, value in values.items()])
+
+
 class Store:
     """The results of one run, open for its driver. Make one with `Store.open`; use it as a context manager.
 
@@ -108,12 +114,14 @@ class Store:
         self._joined: sa.Connection | None = None
 
     @classmethod
-    def open(cls, location: Path | str, plan: Plan) -> Store:
+    def open(cls, location: Path | str, plan: Plan, allow_mixed_code: bool = False, joined: Sequence[Mapping[str, str]] = ()) -> Store:
         """Create the store of a run, or open it again: trials that were running are pending once more.
 
         Args:
             location: the run folder (made if it is not there), or the URL of a database that holds this run alone.
             plan: what the run is to do.
+            allow_mixed_code: whether it may go on with plug-ins that were edited since; its meta data then say so.
+            joined: meta data of runs whose rows it is to take in.
 
         Raises:
             RunChangedError: the store holds another sweep, or results of plug-ins that were edited since.
@@ -132,14 +140,14 @@ class Store:
         store = cls(location, connect(location, writing=True), lock.this_driver())
         try:
             with translated(location), store._engine.begin() as connection:
-                store._create_or_reopen(connection, plan)
+                store._create_or_reopen(connection, plan, allow_mixed_code, joined)
         except BaseException:
             store._engine.dispose()
             raise
         store._heartbeat.start()
         return store
 
-    def _create_or_reopen(self, connection: sa.Connection, plan: Plan) -> None:
+    def _create_or_reopen(self, connection: sa.Connection, plan: Plan, allow_mixed_code: bool, joined: Sequence[Mapping[str, str]]) -> None:
         METADATA.create_all(connection)
         add_late_columns(connection)
         if not is_url(self.location):
@@ -151,18 +159,20 @@ class Store:
             raise StoreDamagedError(
                 f"{shown(self.location)}: schema {stored}, but this agd-bench reads {SCHEMA_VERSION}; use another --out or database"
             )
-        changed = differences(old, plan) if old else []
+        changed = differences(old, plan, allow_mixed_code) if old else []
         if changed:
             raise RunChangedError(
                 f"{shown(self.location)} holds results of something else: {', '.join(changed[:4])} changed;"
-                " use another --out, or undo the change to go on with this run"
+                f" use another --out, or undo the change to go on with this run, or {MIXED_CODE_ADVICE}"
             )
         last_sign = lock.acquire(connection, self._here, self.location)
+        code = code_meta([*([old] if old else []), *joined], plan)
         if old:
-            connection.execute(META.update().where(META.c.key == "sweep").values(value=plan.sweep.model_dump_json()))
+            first = {FIRST: old.get(FIRST, old[DIGESTS])} if FIRST in old or old[DIGESTS] != code[DIGESTS] else {}
+            _write_meta(connection, {"sweep": plan.sweep.model_dump_json(), **first, **code})
             self._close_orphans(connection, last_sign)
             return
-        connection.execute(META.insert(), [{"key": key, "value": value} for key, value in meta_of(plan).items()])
+        _write_meta(connection, meta_of(plan) | code)
         rows = [planned_row(position, trial) for position, trial in enumerate(plan.all_trials)]
         if rows:
             connection.execute(TRIALS.insert(), rows)

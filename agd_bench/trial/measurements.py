@@ -100,7 +100,8 @@ class Measurements:
             "provenance_not_read": no_provenance,
         }
         reasons = {name: reason for name, reason in missing.items() if reason}
-        return (behind or {}) | provenance.conditions(self.trial, self.workplace, self.fit) | reasons
+        code = provenance.plugin_code(self.trial, self.workplace)
+        return (behind or {}) | code | provenance.conditions(self.trial, self.workplace, self.fit) | reasons
 
     def _last_epoch(self) -> dict[str, float | None]:
         """The result's columns that are those of the last epoch."""

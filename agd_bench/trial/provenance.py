@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -11,20 +10,12 @@ from pathlib import Path
 
 import torch
 
+from agd_bench.identity import engine_identity
 from agd_bench.records import Trial
 from agd_bench.training.fit import Fit
 from agd_bench.trial.workplace import Workplace
 
 PACKAGE = Path(__file__).resolve().parents[1]
-
-
-@functools.cache
-def code_digest() -> str:
-    """SHA-256 of the package's Python sources, sixteen hexadecimal digits: the same from a checkout and from a wheel."""
-    total = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:16]
 
 
 @functools.cache
@@ -58,7 +49,7 @@ def surroundings(device: torch.device) -> dict[str, str]:
     """Code, versions and device."""
     return {
         "agd_bench": importlib.metadata.version("agd-bench"),
-        "code_digest": code_digest(),
+        "engine_digest": engine_identity(),
         "code_revision": code_revision(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -67,6 +58,21 @@ def surroundings(device: torch.device) -> dict[str, str]:
         "device_type": device.type,
         "threads": str(torch.get_num_threads()),
         "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def plugin_code(trial: Trial, workplace: Workplace) -> dict[str, str]:
+    """The identities of the code of a trial's plug-ins.
+
+    Args:
+        trial: what was trained.
+        workplace: where.
+    """
+    digest = workplace.executed_digest
+    return {
+        "search_space_digest": digest("search_spaces", trial.search_space),
+        "dataset_digest": digest("datasets", trial.dataset),
+        "algorithm_digest": digest("algorithms", trial.algorithm),
     }
 
 

@@ -60,3 +60,7 @@ class Workplace:
     def load(self, kind: plugins.Kind, name: str) -> ModuleType:
         """The plug-in `name`, from `folders` or from the installed packages."""
         return plugins.load(kind, name, self.folders.get(kind, ()))
+
+    def executed_digest(self, kind: plugins.Kind, name: str) -> str:
+        """The identity of the code of the plug-in `name` that this process executes."""
+        return plugins.executed_digest(plugins.locate(kind, name, self.folders.get(kind, ())))

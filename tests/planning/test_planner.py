@@ -220,7 +220,7 @@ def test_an_edited_plug_in_changes_its_digest(tmp_path: Path) -> None:
     asked = sweep(search_spaces=[{"name": "mine", "architectures": 1}], algorithms=[{"name": "agd"}])
     folders: dict[plugins.Kind, tuple[Path, ...]] = {"search_spaces": (tmp_path,)}
     before = plan(asked, folders).plugin_digests["search_spaces/mine"]
-    file.write_text(text + "# edited\n")
+    file.write_text(text + "EDITED = 1\n")
     assert plan(asked, folders).plugin_digests["search_spaces/mine"] != before
 
 

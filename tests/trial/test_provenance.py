@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from agd_bench.identity import engine_identity
 from agd_bench.trial import provenance
 
 
@@ -15,7 +16,7 @@ def test_provenance_names_versions_and_no_machine() -> None:
     """Strings only; no host, user or folder."""
     said = provenance.surroundings(torch.device("cpu"))
     assert said["torch"] == torch.__version__
-    assert said["code_digest"] == provenance.code_digest()
+    assert said["engine_digest"] == engine_identity()
     text = " ".join(said.values())
     assert socket.gethostname() not in text
     assert str(Path.home()) not in text

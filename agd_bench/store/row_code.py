@@ -1,0 +1,171 @@
+"""Which code made the rows: what each attempt says, what the run declares, and where rows of more than one code meet.
+
+An attempt's provenance has the identity of the code of its search space, data set and algorithm, and of the engine (building, data,
+training loop). The run's meta data declare the plug-ins' identities: `plugin_digests` those of now, `earlier_digests` those of rows from
+before, each `equal` (known to give the same rows) or `mixed` (accepted by the user). Attempts from before they said it were executed by
+the code of `first_digests`, or of `plugin_digests` where these never changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from agd_bench.identity import gives_equal_results
+from agd_bench.records import Plan, canonical_json
+from agd_bench.store.reader import Results
+
+DIGESTS, EARLIER, FIRST = "plugin_digests", "earlier_digests", "first_digests"
+EQUAL, MIXED = "equal", "mixed"
+PARTS = {"search_spaces": "search_space_digest", "datasets": "dataset_digest", "algorithms": "algorithm_digest"}
+"""Keys of the provenance by kind of plug-in."""
+PLATFORM = {"engine_digest": "agd-bench's training code", "torch": "torch"}
+
+
+def changed_code(meta: Mapping[str, str], plan: Plan) -> list[str]:
+    """The plug-ins, as `KIND/NAME`, whose code is another one than that of a run's rows, and not known to give them again.
+
+    Args:
+        meta: the run's meta data.
+        plan: what is asked now, with the code that is there now.
+    """
+    then: dict[str, str] = json.loads(meta.get(DIGESTS, "{}"))
+    both = sorted(then.keys() | plan.plugin_digests.keys())
+    pairs = [(name, then.get(name, ""), plan.plugin_digests.get(name, "")) for name in both]
+    return [name for name, old, new in pairs if old != new and not gives_equal_results(name, old, new)]
+
+
+def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:
+    """What a run's meta data say of its rows' code once they have been joined with those of other runs.
+
+    Args:
+        metas: meta data of the runs whose rows it holds.
+        plan: what is asked now, with the code that is there now.
+    """
+    earlier: dict[str, dict[str, str]] = {}
+    for meta in metas:
+        changed = changed_code(meta, plan)
+        before: dict[str, dict[str, str]] = json.loads(meta.get(EARLIER, "{}"))
+        then: dict[str, str] = json.loads(meta.get(DIGESTS, "{}"))
+        for name, digest in then.items():
+            known = {**before.get(name, {}), digest: EQUAL}
+            known = dict.fromkeys(known, MIXED) if name in changed else known
+            known = {old: word for old, word in known.items() if old != plan.plugin_digests.get(name)}
+            earlier |= {name: earlier.get(name, {}) | known} if known else {}
+    return {DIGESTS: canonical_json(plan.plugin_digests)} | ({EARLIER: canonical_json(earlier)} if earlier else {})
+
+
+def state_code(results: Results) -> Results:
+    """The results with the identity of the code in every attempt's provenance, as their run declares it where attempts do not say it.
+
+    Args:
+        results: of one run.
+    """
+    attempts = results.attempts
+    told = attempts["provenance"].notna()
+    named = _plugins_of(results, attempts[told])
+    if named.empty:
+        return results
+    first = _first(results.meta)
+    texts = {}
+    for row in named.drop_duplicates().itertuples(index=False):
+        said = json.loads(str(row.provenance))
+        lacking = {key: first[name] for key, name in zip(PARTS.values(), row[1:], strict=True) if key not in said and name in first}
+        texts[row] = canonical_json(said | lacking) if lacking else row.provenance
+    stated = attempts["provenance"].astype(object)
+    stated[told] = [texts[row] for row in named.itertuples(index=False)]
+    return replace(results, attempts=attempts.assign(provenance=stated.astype("str")))
+
+
+def executed_code(results: Results) -> pd.DataFrame:
+    """How many trials each code made.
+
+    Args:
+        results: as they were loaded.
+
+    Returns:
+        One row per part and identity: `part` (`KIND/NAME`, `engine_digest` or `torch`), `code` (its identity or version), `trials` (those
+        whose last attempt it executed). Code that is known to give the same rows counts as the present one. Lost attempts and trials
+        with an equal network's results say nothing.
+    """
+    last = results.attempts.dropna(subset=["provenance"]).drop_duplicates("trial_id", keep="last")
+    named = _plugins_of(results, last)
+    said = {text: json.loads(text) for text in named["provenance"].unique()}
+    first, present = _first(results.meta), json.loads(results.meta.get(DIGESTS, "{}"))
+    earlier: dict[str, dict[str, str]] = json.loads(results.meta.get(EARLIER, "{}"))
+    frames = []
+    for key, part in [*((key, named[kind]) for kind, key in PARTS.items()), *((key, pd.Series(key, named.index)) for key in PLATFORM)]:
+        stated = named["provenance"].map({text: one.get(key) for text, one in said.items()}).astype(object)
+        frames.append(pd.DataFrame({"part": part, "code": stated.where(stated.notna(), part.map(first))}).dropna())
+    counts = pd.concat(frames).value_counts().rename("trials").reset_index()
+    is_equal = [earlier.get(part, {}).get(code) == EQUAL for part, code in zip(counts["part"], counts["code"], strict=True)]
+    counts["code"] = counts["code"].mask(pd.Series(is_equal, dtype=bool), counts["part"].map(present))
+    return counts.groupby(["part", "code"])["trials"].sum().reset_index()
+
+
+def mixed_code(results: Results) -> list[str]:
+    """Where rows of more than one code meet, in a sentence each.
+
+    Args:
+        results: as they were loaded.
+    """
+    lines = []
+    for part, rows in executed_code(results).groupby("part"):
+        if len(rows) > 1:
+            what = PLATFORM.get(str(part)) or f"the code of {part}"
+            counts = ", ".join(f"{row.code} ({row.trials} trials)" for row in rows.itertuples())
+            lines.append(f"Results of {len(rows)} versions of {what} are mixed: {counts}.")
+    return lines
+
+
+def undeclared_code(results: Results) -> list[str]:
+    """Trials that were executed by other code than their run declares, one line for each code.
+
+    Args:
+        results: as they were loaded.
+    """
+    present: dict[str, str] = json.loads(results.meta.get(DIGESTS, "{}"))
+    return [
+        f"{row.trials} trials were executed by code {row.code} of {row.part}, but the run declares {present[str(row.part)]}"
+        for row in _undeclared(results).itertuples()
+    ]
+
+
+def declared_meta(results: Results) -> dict[str, str]:
+    """The meta data of a run, with all code that executed its trials declared.
+
+    Args:
+        results: as they were loaded.
+    """
+    earlier: dict[str, dict[str, str]] = json.loads(results.meta.get(EARLIER, "{}"))
+    for row in _undeclared(results).itertuples():
+        earlier.setdefault(str(row.part), {})[str(row.code)] = MIXED
+    return results.meta | ({EARLIER: canonical_json(earlier)} if earlier else {})
+
+
+def _undeclared(results: Results) -> pd.DataFrame:
+    present: dict[str, str] = json.loads(results.meta.get(DIGESTS, "{}"))
+    earlier: dict[str, dict[str, str]] = json.loads(results.meta.get(EARLIER, "{}"))
+    counts = executed_code(results)
+    known = [part not in present or code in (present[part], *earlier.get(part, {})) for part, code in counts[["part", "code"]].to_numpy()]
+    return counts[~np.array(known, dtype=bool)]
+
+
+def _first(meta: Mapping[str, str]) -> dict[str, str]:
+    """The code of attempts that do not say theirs, by `KIND/NAME`."""
+    found: dict[str, str] = json.loads(meta.get(FIRST, meta.get(DIGESTS, "{}")))
+    return found
+
+
+def _plugins_of(results: Results, attempts: pd.DataFrame) -> pd.DataFrame:
+    """Of each of some attempts its `provenance`, and by kind of plug-in, in the order of `PARTS`, the one it used as `KIND/NAME`."""
+    spaces = {choice.label: choice.name for choice in results.sweep.search_spaces}
+    trials = results.trials.set_index("trial_id")
+    trials = trials[~trials.index.duplicated()].reindex(attempts["trial_id"])
+    names = {"search_spaces": trials["search_space"].map(spaces), "datasets": trials["dataset"], "algorithms": trials["algorithm_name"]}
+    named = {kind: (f"{kind}/" + column.astype("str")).array for kind, column in names.items()}
+    return pd.DataFrame({"provenance": attempts["provenance"].array, **named})

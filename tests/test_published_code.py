@@ -1,0 +1,27 @@
+"""The code behind the published folders: present, known to give the same rows, or superseded on purpose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agd_bench import plugins
+from agd_bench.identity import gives_equal_results
+
+BOARDS = Path(__file__).parents[1] / "leaderboards"
+CONTINUED = ("cnn_dag-digits-rate_prediction", "competition")
+"""Folders whose rows `agd-bench run --from` takes without asking. If a change of code makes this fail: are the results the same to the
+last digit, then add the digests before it to agd_bench/equal_code.toml, else take the folder out here and say so in CHANGELOG.md."""
+
+
+@pytest.mark.parametrize("board", CONTINUED)
+def test_published_rows_can_be_continued(board: str) -> None:
+    """Every plug-in's digest is the present one or listed as equal."""
+    then: dict[str, str] = json.loads(json.loads((BOARDS / board / "meta.json").read_text(encoding="utf-8"))["plugin_digests"])
+    assert then
+    for name, digest in then.items():
+        kind, _, plugin = name.partition("/")
+        present = plugins.locate(kind, plugin).digest  # type: ignore[arg-type]
+        assert digest == present or gives_equal_results(name, digest, present), name
