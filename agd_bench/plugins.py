@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from agd_bench.errors import PluginError, UnknownNameError
+from agd_bench.facts import fault_in
 from agd_bench.identity import code_identity
 
 Kind = Literal["search_spaces", "algorithms", "datasets"]
@@ -144,8 +145,13 @@ def load(kind: Kind, name: str, folders: Sequence[Path] = ()) -> ModuleType:
     return load_source(locate(kind, name, folders))
 
 
-def load_source(source: Source) -> ModuleType:
-    """As `load`, from a place already found."""
+def load_source(source: Source, with_facts: bool = True) -> ModuleType:
+    """As `load`, from a place already found.
+
+    Args:
+        source: the place.
+        with_facts: whether to check what its capitals hold; the conformance kit does that itself, one by one.
+    """
     module = _import(source)
     functions, facts = REQUIRED[source.kind]
     what = source.kind.replace("_", " ").removesuffix("s")
@@ -168,6 +174,9 @@ def load_source(source: Source) -> ModuleType:
             raise PluginError(
                 f"{source.path}: {what} {source.name!r}: {name} needs {', '.join(needed)}, which nobody gives; give a default"
             )
+    fault = fault_in(source.kind, module) if with_facts else ""
+    if fault:
+        raise PluginError(f"{source.path}: {what} {source.name!r}: {fault}")
     return module
 
 

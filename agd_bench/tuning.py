@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import optuna
 
 from agd_bench.errors import PluginError
+from agd_bench.facts import fault_of_ranges
 from agd_bench.records import CurvePoint, Sampler, Scalars, Study
 
 STARTUP_TRIALS = 4
@@ -57,19 +58,17 @@ def distributions(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, optuna.d
     Raises:
         PluginError: a range that is neither, or is empty.
     """
+    fault = fault_of_ranges(ranges)
+    if fault:
+        raise PluginError(f"RANGES{fault}")
     made: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, given in ranges.items():
-        try:
-            if "choices" in given:
-                made[name] = optuna.distributions.CategoricalDistribution(tuple(given["choices"]))
-            elif isinstance(given["low"], int) and isinstance(given["high"], int):
-                made[name] = optuna.distributions.IntDistribution(given["low"], given["high"], log=bool(given.get("log")))
-            else:
-                made[name] = optuna.distributions.FloatDistribution(given["low"], given["high"], log=bool(given.get("log")))
-        except (KeyError, TypeError, ValueError) as error:
-            raise PluginError(
-                f"RANGES[{name!r}] = {given!r} is no range ({error}); allowed: {{'low': a, 'high': b, 'log': bool}} or {{'choices': […]}}"
-            ) from None
+        if "choices" in given:
+            made[name] = optuna.distributions.CategoricalDistribution(tuple(given["choices"]))
+        elif isinstance(given["low"], int) and isinstance(given["high"], int):
+            made[name] = optuna.distributions.IntDistribution(given["low"], given["high"], log=given.get("log", False))
+        else:
+            made[name] = optuna.distributions.FloatDistribution(given["low"], given["high"], log=given.get("log", False))
     return made
 
 

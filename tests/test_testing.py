@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import search_spaces
 from agd_bench import plugins
 from agd_bench.datasets import data_root
 from agd_bench.errors import DatasetError, PluginError
@@ -203,7 +205,7 @@ def test_a_sound_search_space_passes(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text(SPACE)
     checks = check_file(tmp_path / "space.py")
     assert failed(checks) == {}
-    assert len(checks) == 16
+    assert len(checks) == 18
     assert all(len(check.explanation) > 50 for check in checks), "what is tried, and why"
 
 
@@ -273,10 +275,10 @@ ALGORITHM_FAULTS = {
     "no generator": ("network, generator", "network, seed", "functions take", "must begin with"),
     "range of nothing": ('{"rate"', '{"speed"', "functions take", "RANGES names speed"),
     "nothing for it": ("rate):", "rate, other):", "functions take", "build needs other"),
-    "upside down": ('"low": 0.001', '"low": 0.5', "RANGES", "low must lie under high"),
+    "upside down": ('"low": 0.001', '"low": 0.5', "RANGES", "low the smaller one"),
     "log of zero": ('"low": 0.001', '"low": 0.0', "RANGES", "above 0"),
     "strange key": ('"log": True', '"logarithmic": True', "RANGES", "keys are"),
-    "no choices": ('{"low": 0.001, "high": 0.1, "log": True}', '{"choices": []}', "RANGES", "different scalars"),
+    "no choices": ('{"low": 0.001, "high": 0.1, "log": True}', '{"choices": []}', "RANGES", "different numbers"),
     "loss per image": ("(logits, labels)\n", "(logits, labels, reduction='none')\n", "the loss", "finite scalar"),
     "loss without gradient": ("cross_entropy(logits,", "cross_entropy(logits.detach().requires_grad_(),", "the loss", "no gradient"),
     "own draws": ("    return network", "    nn.init.normal_(network[0].weight)\n    return network", "preparing", "`generator` alone"),
@@ -303,7 +305,7 @@ def test_a_sound_algorithm_passes(tmp_path: Path) -> None:
     (tmp_path / "descent.py").write_text(ALGORITHM)
     checks = check_file(tmp_path / "descent.py")
     assert failed(checks) == {}
-    assert len(checks) == 9
+    assert len(checks) == 10
     assert all(len(check.explanation) > 50 for check in checks)
 
 
@@ -368,3 +370,53 @@ def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:
     file.write_text("def sample(rng): pass")
     (check,) = check_file(file, kind="algorithms")
     assert "lacks prepare(), build(), loss(), RANGES" in check.message
+
+
+LAYER_SCALE = """\"\"\"Layer scale of one's own. Source: these tests, 2026.\"\"\"
+import torch
+from torch import nn
+
+OPTIONS = {}
+
+
+class Scale(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.layer_scale = nn.Parameter(torch.full((channels,), 0.5))
+
+    def forward(self, maps):
+        return self.layer_scale[:, None, None] * maps
+
+
+def sample(rng):
+    return str(rng.choice(["4", "8"]))
+
+
+def build(architecture, in_channels, num_classes):
+    if architecture not in ("4", "8"):
+        raise ValueError(f"{architecture!r} is neither 4 nor 8")
+    width = int(architecture)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, width, 3), Scale(width), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(width, num_classes),
+    )
+"""
+
+
+def test_a_space_whose_networks_algorithms_refuse_is_told_which_and_what_to_change(tmp_path: Path) -> None:
+    """Layer scale of one's own, which the matrix-only profile cannot take out: a note, no failure."""
+    (tmp_path / "scaled.py").write_text(LAYER_SCALE, encoding="utf-8")
+    (found,) = [check for check in check_file(tmp_path / "scaled.py") if "built-in algorithms" in check.name]
+    assert found.passed
+    assert found.noted
+    assert re.search(r"refused by agd, agd_dual, agd_operator: parameter 1 \(1\.layer_scale\)", found.message)
+    assert "agd_all_layers" not in found.message
+    assert "Scale.layer_scale" in found.message
+    assert "option of build" in found.message
+
+
+def test_a_space_of_torchs_own_layers_has_no_note() -> None:
+    """What only the algorithms for chains refuse is a remark."""
+    path = Path(search_spaces.__file__).parent / "nas_bench_201.py"
+    (found,) = [check for check in check_file(path) if "built-in algorithms" in check.name]
+    assert (found.passed, found.noted) == (True, False)

@@ -86,7 +86,8 @@ def check(
 ) -> None:
     """Run the conformance tests on a plug-in.
 
-    Prints each check with its reason, and how to fix what fails. Exits with 1 if a check fails.
+    Prints each check with its reason, and how to fix what fails. A note marks what works but has a consequence, such as built-in
+    algorithms that refuse the networks. Exits with 1 if a check fails.
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file; give the plug-in's Python file, for example search_spaces/plain_chain.py")
@@ -94,11 +95,13 @@ def check(
 
     checks = check_file(file)
     if as_json:
-        shown = [{"check": c.name, "passed": c.passed, "message": c.message, "explanation": c.explanation} for c in checks]
+        shown = [
+            {"check": c.name, "passed": c.passed, "message": c.message, "explanation": c.explanation, "noted": c.noted} for c in checks
+        ]
         print(json.dumps(shown, indent=2))
     else:
         for c in checks:
-            print(f"{'ok  ' if c.passed else 'FAIL'}  {c.name}{': ' + c.message if c.message else ''}")
+            print(f"{'FAIL' if not c.passed else 'note' if c.noted else 'ok  '}  {c.name}{': ' + c.message if c.message else ''}")
             print(textwrap.indent(textwrap.fill(c.explanation, 110, break_on_hyphens=False), " " * 6))
     if not all(c.passed for c in checks):
         raise typer.Exit(1)

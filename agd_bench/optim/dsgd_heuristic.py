@@ -148,7 +148,8 @@ def _layers(network: nn.Module) -> dict[str, Movable]:
     for name, module in network.named_modules():
         own = [key for key, parameter in module._parameters.items() if parameter is not None]
         place = f"layer {name!r}" if name else "the network itself"
-        if own and type(module) not in get_args(Movable):
+        # A subclass that computes what its class computes, such as one that only names itself, is moved like it.
+        if own and type(module).forward not in {kind.forward for kind in get_args(Movable)}:
             raise Refused(
                 f"{place} is {type(module).__name__} with parameters {', '.join(own)}; dsgd_heuristic moves {kinds} alone; "
                 "the matrix-only profile removes learned scales"

@@ -30,6 +30,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -113,8 +114,8 @@ def graph_of(space: ModuleType, architecture: str, options: Mapping[str, Any]) -
     """
     missing = [name for name in ("graph", "SHALLOW") if not hasattr(space, name)]
     if missing:
-        name = space.__name__.rsplit(".", 1)[-1]
-        raise Refused(f"this algorithm needs the paths of an architecture, and search space {name} lacks {' and '.join(missing)}")
+        name = Path(getattr(space, "__file__", None) or space.__name__).stem
+        raise Refused(f"this algorithm needs the paths of an architecture, and search space {name} does not define {' and '.join(missing)}")
     return Graph(
         network=read_edges(space.graph(architecture, **options)),
         shallow=read_edges(space.graph(space.SHALLOW, **{**options, **getattr(space, "SHALLOW_OPTIONS", {})})),

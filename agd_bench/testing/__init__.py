@@ -35,7 +35,7 @@ def check_file(path: Path, kind: plugins.Kind | None = None) -> list[Check]:
     kind = kind or _kind_of(path)
     what = kind.replace("_", " ")
     try:
-        module = plugins.load_source(plugins.Source(kind, path.stem, path.resolve(), None, str(path.parent)))
+        module = plugins.load_source(plugins.Source(kind, path.stem, path.resolve(), None, str(path.parent)), with_facts=False)
     except PluginError as error:
         return [Check("it loads and defines its protocol", False, str(error), LOADS)]
     loads = [Check("it loads and defines its protocol", True, f"as one of the {what}", LOADS)]

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,13 +17,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from agd_bench.errors import Refused
+from agd_bench.facts import TIERS, fault_of_ranges
 from agd_bench.optim.path_scaling import Edge, Graph
 from agd_bench.plugins import ranges_of
 from agd_bench.records import Profile
-from agd_bench.testing._checking import PROFILES, Check, Fault, demand, equal, keywords, run
+from agd_bench.testing._checking import PROFILES, Check, Fault, demand, equal, keywords, misspelt, run
 from agd_bench.training.profiles import apply_profile
 
-TIERS = ("self-tuning", "learning-rate-free", "externally tuned")
 STEPS = 40
 """Steps for which an algorithm trains the kit's networks."""
 
@@ -35,6 +36,7 @@ def check_algorithm(module: ModuleType) -> list[Check]:
             "TIER, PAPER, SOURCE and LICENCE are stated": algorithm.facts,
             "functions take what the harness gives": algorithm.signatures,
             "RANGES are well formed": algorithm.ranges,
+            "no capital is nearly called as a fact": partial(misspelt, "algorithms", module),
             "the loss is a finite scalar with a gradient": algorithm.loss,
             "preparing repeats under its generator": algorithm.preparing,
             "steps lower the loss, or the network is refused": algorithm.training,
@@ -98,7 +100,7 @@ def _graph_for(function: Callable[..., Any], network: nn.Module) -> dict[str, Gr
     return {"graph": Graph(network=edges, shallow=edges, cell=edges)}
 
 
-def _kit_network(profile: Profile, kind: str = "convolution") -> nn.Module:
+def kit_network(profile: Profile, kind: str = "convolution") -> nn.Module:
     torch.manual_seed(0)
     return apply_profile(nn.Sequential(*NETWORKS[kind]()), profile)
 
@@ -127,7 +129,7 @@ class _Algorithm:
         return prepared
 
     def start(self, profile: Profile, kind: str, steps: int = STEPS) -> _Training:
-        network = self.prepare(_kit_network(profile, kind))
+        network = self.prepare(kit_network(profile, kind))
         built = self.module.build(network, steps, **_graph_for(self.module.build, network), **middle(self.module.RANGES))
         optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
         demand(
@@ -187,9 +189,8 @@ class _Algorithm:
         calibration = getattr(self.module, "CALIBRATION", {})
         demand(not (self.module.RANGES and calibration), "CALIBRATION is for an algorithm that needs no study; this one has RANGES")
         for fact, ranges in (("RANGES", self.module.RANGES), ("CALIBRATION", calibration)):
-            for name, item in ranges.items():
-                fault = _fault_of_range(item)
-                demand(not fault, f"{fact}[{name!r}] = {item}: {fault}")
+            fault = fault_of_ranges(ranges)
+            demand(not fault, f"{fact}{fault}")
 
     def loss(self) -> None:
         """Logits (N, C) and labels (N,) give one finite number whose gradient reaches the logits."""
@@ -207,7 +208,7 @@ class _Algorithm:
         try:
             states = []
             for seed in (1, 2):
-                network = _kit_network("matrix-only", kind)
+                network = kit_network("matrix-only", kind)
                 torch.manual_seed(seed)
                 states.append(self.prepare(network).state_dict())
         except Refused as refusal:
@@ -259,21 +260,3 @@ class _Algorithm:
                     one.step()
             same = equal(training.network.state_dict(), resumed.network.state_dict())
             demand(same, "training went on differently from a checkpoint; keep all that a step depends on in the optimizer's state_dict")
-
-
-def _fault_of_range(item: Any) -> str:
-    """What is wrong with an entry of RANGES; empty if nothing."""
-    if not isinstance(item, dict):
-        return 'give {"low": a, "high": b, "log": bool} or {"choices": [...]}'
-    if "choices" in item:
-        values = item["choices"]
-        plain = isinstance(values, list | tuple) and all(isinstance(value, bool | int | float | str) for value in values)
-        return (
-            "" if set(item) == {"choices"} and plain and len(set(values)) == len(values) > 0 else "choices are a list of different scalars"
-        )
-    if not {"low", "high"} <= set(item) <= {"low", "high", "log"}:
-        return "keys are low, high and log, or choices"
-    low, high = item["low"], item["high"]
-    if not (isinstance(low, int | float) and isinstance(high, int | float) and math.isfinite(low) and math.isfinite(high) and low < high):
-        return "low must lie under high, both finite numbers"
-    return "a logarithmic range lies above 0" if item.get("log") and low <= 0 else ""

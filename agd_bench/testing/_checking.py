@@ -14,6 +14,7 @@ from typing import Any, get_args
 import torch
 
 from agd_bench.errors import AgdBenchError
+from agd_bench.facts import near_misses
 from agd_bench.records import Profile
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -28,12 +29,20 @@ class Check:
         passed: whether it does.
         message: what is wrong and how to mend it; where it holds, empty or a remark.
         explanation: what is tried, and why it must hold.
+        noted: whether it holds with a consequence that the author should know.
     """
 
     name: str
     passed: bool
     message: str = ""
     explanation: str = ""
+    noted: bool = False
+
+
+class Note(str):
+    """A remark of a check that holds, with a consequence that the author should know."""
+
+    __slots__ = ()
 
 
 class Fault(Exception):  # noqa: N818 - it is the plug-in's fault, and a check's outcome
@@ -49,11 +58,12 @@ def run(checks: Mapping[str, Callable[[], str | None]]) -> list[Check]:
     """Run every check, whatever the others come to; each returns a remark or none, or raises. Its docstring is its explanation."""
     done = []
     for name, check in checks.items():
-        explanation = " ".join((inspect.getdoc(check) or "").split())
+        explanation = " ".join((inspect.getdoc(getattr(check, "func", check)) or "").split())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                done.append(Check(name, True, check() or "", explanation))
+                remark = check() or ""
+                done.append(Check(name, True, remark, explanation, noted=isinstance(remark, Note)))
             except (Fault, AgdBenchError) as fault:
                 done.append(Check(name, False, str(fault), explanation))
             except Exception as error:
@@ -69,6 +79,12 @@ def cites(module: ModuleType) -> None:
         re.search(r"\b(19|20)\d\d\b", module.__doc__ or "") is not None,
         "the module's docstring names no source; add a References section with authors, title, venue and year",
     )
+
+
+def misspelt(kind: str, module: ModuleType) -> Note | None:
+    """A capital that is spelt almost as a fact is not read: it would be without effect."""
+    found = near_misses(kind, module)
+    return Note("; ".join(f"{name} is no fact, did you mean {fact}?" for name, fact in found.items())) if found else None
 
 
 def keywords(function: Callable[..., Any], first: tuple[str, ...]) -> dict[str, inspect.Parameter]:

@@ -21,7 +21,8 @@ from agd_bench.optim.path_scaling import path_counts, read_edges
 from agd_bench.plugins import Kind
 from agd_bench.records import Profile, Trial
 from agd_bench.testing import noise
-from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, run
+from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, misspelt, run
+from agd_bench.testing._refusals import refusals
 from agd_bench.training.profiles import apply_profile
 from agd_bench.trial import Workplace, run_trial
 
@@ -47,6 +48,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "the docstring names a source": space.source,
         "VARIES, SIZE, NETWORKS, PAPER and IDENTITY, where stated": space.facts,
         "OPTIONS are the keywords of build": space.options,
+        "no capital is nearly called as a fact": partial(misspelt, "search_spaces", module),
         "equal seeds draw equal architectures": space.drawing,
         "architectures are text that survives JSON": space.text,
         "build refuses what is no architecture": space.malformed,
@@ -55,6 +57,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "building repeats under a seed": space.repeats,
         "drawing and building are quick": space.speed,
         "the image reaches the logits and the gradient every parameter": space.gradient,
+        "built-in algorithms train the networks": space.refusals,
         "a short trial ends well": space.trial,
     }
     optional = {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects, "features": space.features}
@@ -227,6 +230,13 @@ class _SearchSpace:
         remark = f"{dead} of {len(sound)} architectures have parameters without a gradient, {worst!r}: {', '.join(unreached[worst][:4])}"
         demand(dead < len(sound), f"{remark}; use each parameter in forward, or do not make it")
         return remark if dead else ""
+
+    def refusals(self) -> str:
+        """Each built-in training algorithm is offered some networks in the profile matrix-only, in which a sweep compares: one that
+        refuses them all would fill the report with refused rows. A note says which, and what to change.
+        """
+        sound = [architecture for architecture in self.drawn() if not self.defect(architecture)][:TRIED]
+        return refusals(self.module, {architecture: self.network(architecture) for architecture in sound})
 
     def trial(self) -> str:
         """A training of an epoch by SGD ends well in both profiles, and what a trial could not measure of it, such as FLOPs, is said: a

@@ -30,7 +30,7 @@ def fully_connected(profile: Profile, kind: str = "") -> nn.Module:
 @pytest.fixture
 def kit_of_fully_connected_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The conformance kit, whose own network has a convolution, with a fully connected one."""
-    monkeypatch.setattr(_algorithms, "_kit_network", fully_connected)
+    monkeypatch.setattr(_algorithms, "kit_network", fully_connected)
 
 
 @pytest.mark.parametrize("name", NAMES)

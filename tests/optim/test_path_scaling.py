@@ -152,7 +152,7 @@ def test_what_cannot_be_scaled_is_refused() -> None:
         rate_multiplier(Graph(chain, chain), "cell")
     with pytest.raises(InputError, match="give one of network, cell, shortest_path, none"):
         rate_multiplier(Graph(chain, chain), "longest")  # type: ignore[arg-type]
-    with pytest.raises(Refused, match="vit lacks graph and SHALLOW"):
+    with pytest.raises(Refused, match="vit does not define graph and SHALLOW"):
         graph_of(vit, "d2-w64-h4-p2-m1", {})
     assert get_args(Mode)[0] == "network"
 

@@ -1,0 +1,108 @@
+"""Facts of plug-ins are read strictly: what is misspelt or of another type is an error with the name that was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from agd_bench import plugins
+from agd_bench.errors import PluginError
+from agd_bench.facts import FACTS, fault_in, fault_of_ranges, near_misses
+from tests.plugin_folders import PLAIN_ALGORITHM
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"low": 1e-3, "high": 1.0, "Log": True}, "did you mean 'log'"),
+        ({"low": 1e-3, "high": 1.0, "scale": "log"}, "unknown key 'scale'"),
+        ({"low": 1, "high": 9, "step": 2}, "unknown key 'step'"),
+        ({"low": 1e-3, "high": 1.0, "log": "false"}, "log is 'false'"),
+        ({"low": 1e-3, "high": 1.0, "log": 1}, "log is 1"),
+        ({"low": "1e-3", "high": 1.0}, "finite numbers"),
+        ({"low": False, "high": True}, "finite numbers"),
+        ({"low": 0.0, "high": float("inf")}, "finite numbers"),
+        ({"low": 1.0, "high": 1.0}, "low the smaller one"),
+        ({"high": 1.0}, "low is missing"),
+        ({"low": -1.0, "high": 1.0, "log": True}, "above 0"),
+        ({"choices": [1, 2], "log": False}, "unknown key 'log'"),
+        ({"choices": [0.1, 0.1]}, "different"),
+        ({"choices": "abc"}, "choices are a list"),
+        ({"choices": [[1], [2]]}, "choices are a list"),
+        ([0.1, 1.0], "give"),
+    ],
+)
+def test_a_range_is_read_strictly(item: Any, said: str) -> None:
+    """Each would be another distribution than its author wrote."""
+    assert said in fault_of_ranges({"rate": item})
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{"low": 1, "high": 9}, {"low": 0.0, "high": 1, "log": False}, {"low": 1e-3, "high": 1.0, "log": True}, {"choices": [1, True, "a"]}],
+)
+def test_sound_ranges_have_no_fault(item: dict[str, Any]) -> None:
+    """Whole and other numbers, choices of different types."""
+    assert not fault_of_ranges({"rate": item})
+
+
+WRONG = {
+    "search_spaces": {
+        "OPTIONS": {"width": [1]},
+        "SIZE": 12.0,
+        "NETWORKS": True,
+        "VARIES": ["depth"],
+        "RULES": "one",
+        "SHALLOW": 3,
+        "CELL_OFFSET": "1",
+        "EQUAL_TRAINING": {"profile": "matrix-only"},
+    },
+    "algorithms": {"TIER": "self tuning", "LOSSES": "square", "GUARANTEE": "no", "PACKAGES": "prodigyopt", "EXTRA": 1, "LICENCE": " "},
+    "datasets": {"IN_CHANNELS": "3", "NUM_CLASSES": 10.0, "IMAGE_SIZE": 0, "MEAN": 0.5, "FLIP": "yes", "CROP_PADDING": True, "CUTOUT": -1},
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, facts in WRONG.items() for name in facts])
+def test_a_fact_of_another_type_is_an_error(kind: str, name: str) -> None:
+    """The message names the fact, what it is, and what it must be."""
+    module = ModuleType("given")
+    assert not fault_in(kind, module)
+    setattr(module, name, WRONG[kind][name])
+    fault = fault_in(kind, module)
+    assert fault.startswith(f"{name} is {WRONG[kind][name]!r}")
+    assert FACTS[kind][name].allowed in fault
+
+
+@pytest.mark.parametrize("kind", ["search_spaces", "algorithms", "datasets"])
+def test_every_built_in_plugin_states_sound_facts(kind: plugins.Kind) -> None:
+    """And has no capital that is nearly a fact."""
+    for name, source in plugins.find(kind).items():
+        if not plugins.lacks(source):
+            module = plugins.load_source(source)
+            assert not near_misses(kind, module), name
+
+
+def test_a_plugin_with_a_wrong_fact_does_not_load(tmp_path: Path) -> None:
+    """The message names file and fact."""
+    values = {
+        "summary": "one",
+        "ranges": '{"learning_rate": {"low": 1e-3, "high": 1.0, "Log": True}}',
+        "rate": "0.1",
+        "before_loss": "pass",
+    }
+    text = PLAIN_ALGORITHM
+    for key, value in values.items():
+        text = text.replace("{" + key + "}", value)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    with pytest.raises(PluginError, match=r"mine\.py.*RANGES\['learning_rate'\].*did you mean 'log'"):
+        plugins.load("algorithms", "mine", (tmp_path,))
+
+
+def test_a_capital_that_is_nearly_a_fact_is_found() -> None:
+    """A fact that is not read because of its spelling."""
+    module = ModuleType("given")
+    vars(module).update({"CALIBRATIONS": {}, "LOSES": ("square",), "WIDTHS": (1, 2)})
+    assert near_misses("algorithms", module) == {"CALIBRATIONS": "CALIBRATION", "LOSES": "LOSSES"}
