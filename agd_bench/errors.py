@@ -93,6 +93,10 @@ class ExecutorError(AgdBenchError):
     exit_code = 4
 
 
+class DeviceLostError(ExecutorError):
+    """A fault of the GPU (illegal address, ECC, failed launch) that ends all work on it in this process."""
+
+
 class TrialOutcome(AgdBenchError):
     """How a trial can end other than well. `status` is the row's status; the message is its reason."""
 

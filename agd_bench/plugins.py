@@ -20,6 +20,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -214,7 +215,16 @@ def lacks(source: Source) -> str:
     return f"needs {', '.join(missing)}{optional}, not installed here; install with: pip install {wanted}"
 
 
+_IMPORTING = threading.RLock()
+"""One import at a time: a second thread would find the module of the first one half made."""
+
+
 def _import(source: Source) -> ModuleType:
+    with _IMPORTING:
+        return _import_once(source)
+
+
+def _import_once(source: Source) -> ModuleType:
     dotted = source.module or f"agd_bench_plugin_{hashlib.sha256(str(source.path).encode()).hexdigest()[:12]}_{source.name}"
     if dotted in sys.modules:
         return sys.modules[dotted]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -284,3 +288,23 @@ def test_an_installed_package_brings_all_three_kinds(site: Path, tmp_path: Path,
         PluginError, match=r"'sample_funnel': .*\(from .*mine\) and .*\(from sample-plugins\); .*leave its folder or package"
     ):
         plugins.find("search_spaces", [tmp_path / "mine"])
+
+
+def test_threads_wait_for_an_import_instead_of_getting_half_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second thread asks for a plug-in while the first one imports it."""
+    gate = ModuleType("import_gate")
+    entered, leave = threading.Event(), threading.Event()
+    gate.__dict__.update(entered=entered, leave=leave)
+    monkeypatch.setitem(sys.modules, "import_gate", gate)
+    (tmp_path / "slow.py").write_text(
+        "import import_gate\nimport_gate.entered.set()\nimport_gate.leave.wait(60)\n"
+        "def sample(rng): return 'a'\ndef build(architecture, in_channels, num_classes): return None\n"
+    )
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(plugins.load, "search_spaces", "slow", (tmp_path,))
+        assert entered.wait(60)
+        second = threads.submit(plugins.load, "search_spaces", "slow", (tmp_path,))
+        with contextlib.suppress(TimeoutError):
+            second.exception(timeout=0.1)
+        leave.set()
+        assert first.result() is second.result()

@@ -7,7 +7,7 @@ but the epoch's numbers at its start and two sums at its end.
 
 The first steps run eagerly, on the stream and the thread that capture, so that states, plans and workspaces exist; so does a last batch of
 another size. Eager and replayed steps launch the same kernels on the same numbers. What cannot be captured is known from explicit
-lists (`hindrance`) or seen in an eager step (`Witness`), never from an error.
+lists (`hindrance`), seen in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
 
 References:
     PyTorch documentation, 'CUDA semantics', section 'CUDA Graphs' (warm-up on a side stream, static tensors, one capture at a time).
@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from torch.utils._pytree import tree_leaves
 
 from agd_bench.training.concurrency import DEFAULT_GENERATORS, own_stream
 from agd_bench.training.data import Drawn, ImageSet, bounds
+from agd_bench.training.device_faults import describe, is_out_of_memory
 from agd_bench.training.eval_weights import averages
 from agd_bench.training.fit import Fit
 
@@ -62,6 +64,7 @@ class GraphRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._stream = own_stream(device)
+        self._nothing = torch.zeros((), device=device)
 
     @contextmanager
     def side(self) -> Iterator[None]:
@@ -78,31 +81,40 @@ class GraphRecorder:
         """Record the work into a graph.
 
         Raises:
-            torch.OutOfMemoryError: the memory did not suffice, which ends the capture with an error of its own.
+            torch.OutOfMemoryError: memory ran out.
+            Exception: the work cannot be captured.
         """
         graph = torch.cuda.CUDAGraph()
-        starved: list[torch.OutOfMemoryError] = []
-
-        def noted() -> None:
-            try:
-                work()
-            except torch.OutOfMemoryError as error:
-                starved.append(error)
-                raise
-
+        shortage = ""
         try:
-            with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                noted()
-        except RuntimeError:
-            if starved:
-                raise starved[0] from None
-            raise
+            with self._capturing(graph):
+                try:
+                    work()
+                except Exception as error:
+                    shortage = describe(error) if is_out_of_memory(error) else ""
+                    raise
+        except Exception:
+            self._recover()
+            if not shortage:
+                raise
+        if shortage:  # the end of the capture fails too, with an error of its own
+            raise torch.OutOfMemoryError(shortage)
 
         def replay() -> None:
             with ONE_AT_A_TIME:
                 graph.replay()
 
         return replay
+
+    @contextmanager
+    def _capturing(self, graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+        with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            yield
+
+    def _recover(self) -> None:
+        """End what a failed capture leaves behind: torch 2.11's generator stays in capture mode until a capture succeeds."""
+        with contextlib.suppress(Exception), self._capturing(torch.cuda.CUDAGraph()):
+            self._nothing.zero_()
 
 
 class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -285,14 +297,34 @@ class Capture:
                 self._step()
             self.reason = self.reason or ("" if witness is None else witness.reason)
             return False
-        if self._replay is None:
-            with _promised(self._fit.optimizer):
-                self._replay = self._recorder.capture(self._step)
-            self._written = self._rates()
-            self._note_replays(-1)  # the optimizer counted a step that was not done
+        if self._replay is None and not self._capture():
+            self._step()
+            return False
+        assert self._replay is not None
         self._replay()
         self.replays += 1
         self._note_replays(1)
+        return True
+
+    def _capture(self) -> bool:
+        """Capture a step, which is not done thereby; whether that was possible.
+
+        Raises:
+            torch.OutOfMemoryError: memory ran out.
+        """
+        optimizer = self._fit.optimizer
+        before = _host_state(optimizer)
+        try:
+            with _promised(optimizer):
+                self._replay = self._recorder.capture(self._step)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            _restore_host_state(optimizer, before)
+            self.reason = f"a step cannot be captured ({describe(error)})"
+            return False
+        self._written = self._rates()
+        self._note_replays(-1)  # the optimizer counted a step that was not done
         return True
 
     def _note_replays(self, count: int) -> None:
@@ -313,6 +345,23 @@ class Capture:
         self._loss.add_(loss)
         self._correct.add_(correct)
         self._counter.add_(1)
+
+
+HostState = tuple[list[dict[str, Any]], dict[Tensor, dict[str, Any]]]
+
+
+def _host_state(optimizer: Optimizer) -> HostState:
+    """What an optimizer holds on the host: its settings, and its counters by parameter."""
+    return [dict(group) for group in optimizer.param_groups], {parameter: dict(state) for parameter, state in optimizer.state.items()}
+
+
+def _restore_host_state(optimizer: Optimizer, before: HostState) -> None:
+    """Undo what a failed capture counted on the host; on the device it did nothing."""
+    for group, settings in zip(optimizer.param_groups, before[0], strict=True):
+        group.clear()
+        group.update(settings)
+    for parameter, state in before[1].items():
+        optimizer.state[parameter] = state
 
 
 @contextmanager

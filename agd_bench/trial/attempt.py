@@ -14,6 +14,7 @@ from agd_bench.training import checkpoints, loop
 from agd_bench.training.concurrency import DEFAULT_GENERATORS, draws, own_surroundings, settle
 from agd_bench.training.cuda_graphs import capture_steps
 from agd_bench.training.data import Splits, load_splits, steps_per_epoch
+from agd_bench.training.device_faults import loss_noticed
 from agd_bench.training.fit import Fit
 from agd_bench.trial.build import make_fit, make_watch
 from agd_bench.trial.faults import ending
@@ -38,12 +39,12 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
         StorageFullError: no space is left for a checkpoint.
-        ExecutorError: the device asked for does not exist.
+        ExecutorError: the device asked for does not exist, or is lost.
     """
     stop_at = None if seconds_left is None else time.monotonic() + seconds_left
     measured = Measurements(trial, workplace, workplace.torch_device())
-    with own_surroundings(workplace.threads, measured.device):
-        status, reason = ending(Attempt(measured, attempt, stop_at).run)
+    with loss_noticed(measured.device), own_surroundings(workplace.threads, measured.device):
+        status, reason = ending(Attempt(measured, attempt, stop_at).run, measured.device)
         return measured.result(status, reason)
 
 

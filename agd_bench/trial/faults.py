@@ -9,33 +9,37 @@ from pathlib import Path
 import torch
 
 from agd_bench.errors import ExecutorError, InputError, OutOfMemory, StoreError, TrialOutcome
+from agd_bench.training.device_faults import describe, is_lost, is_out_of_memory
 
 
-def ending(work: Callable[[], None]) -> tuple[str, str]:
+def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     """Do the work of a trial; return the status and the reason with which it ends: `done` and no reason if it succeeds.
+
+    Args:
+        work: what to do.
+        device: where it computes.
 
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
         StorageFullError: no space is left for a checkpoint.
-        ExecutorError: the device asked for does not exist.
+        ExecutorError: the device asked for does not exist, or is lost.
     """
     try:
         work()
+        return "done", ""
     except TrialOutcome as outcome:
         return outcome.status, str(outcome)
     except (InputError, StoreError, ExecutorError):
         raise
     except Exception as error:
-        if _is_out_of_memory(error):
-            raise OutOfMemory(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'out of memory'}") from None
-        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
-    return "done", ""
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has an error type for GPU memory, but raises a plain RuntimeError if the CPU's allocator fails."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not is_out_of_memory(error):
+            if is_lost(device):
+                raise
+            return "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
+        description = describe(error)
+    # raised out here, where the error is gone: its traceback would keep the network in memory while the trial is tried again
+    raise OutOfMemory(description)
 
 
 def _where(error: Exception) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agd_bench.errors import DatasetError, OutOfMemory
+from agd_bench.errors import DatasetError, DeviceLostError, OutOfMemory
 from agd_bench.records import TUNING_SEED, CurvePoint, Plan, Scalars, Study, Sweep, Trial, TrialResult
 
 if TYPE_CHECKING:  # torch and Optuna take seconds to import, in every worker
@@ -168,6 +168,13 @@ def die_first(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: 
     """Kill the worker in the first attempt at seed 1."""
     if attempt == 1 and one.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    return result_of(one, 0.001)
+
+
+def lose_the_gpu_first(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+    """Report a GPU that cannot be used any more in the first attempt at seed 1."""
+    if attempt == 1 and one.seed == 1:
+        raise DeviceLostError("an illegal memory access was encountered (a test)")
     return result_of(one, 0.001)
 
 

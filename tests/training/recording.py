@@ -37,15 +37,41 @@ def _repeat(noted: Noted) -> None:
             old.copy_(new)
 
 
+class _NoEffect(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Operations give what they would give, and write to nothing that was there before, as while CUDA captures."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
+        before = [tensor.clone() for tensor in tensors]
+        result = func(*args, **(kwargs or {}))
+        for tensor, value in zip(tensors, before, strict=True):
+            if not torch.equal(tensor, value):
+                self.undo.append((tensor, value))
+        return result
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.undo: list[tuple[Tensor, Tensor]] = []
+
+
+def _without_effect(work: Callable[[], None]) -> None:
+    """Do the work's Python, and put back every tensor that it wrote to."""
+    with _NoEffect() as mode:
+        work()
+    with torch.no_grad():
+        for tensor, value in reversed(mode.undo):
+            tensor.copy_(value)
+
+
 class TapeRecorder:
-    """As `capturing.GraphRecorder`, on a CPU: what Python does beside the operations happens once, however often they are repeated.
+    """As `cuda_graphs.GraphRecorder`, on a CPU: what Python does besides the operations happens once, however often they are repeated.
 
     Args:
-        starved: whether capturing ends for want of memory.
+        fault: what a capture raises in its end, as CUDA does; None: it succeeds.
     """
 
-    def __init__(self, starved: bool = False) -> None:
-        self._starved = starved
+    def __init__(self, fault: Exception | None = None) -> None:
+        self._fault = fault
         self.captures = 0
 
     @contextmanager
@@ -56,8 +82,9 @@ class TapeRecorder:
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Recording does the work here, so the first repetition does nothing."""
         self.captures += 1
-        if self._starved:
-            raise torch.OutOfMemoryError("CUDA out of memory (a test)")
+        if self._fault is not None:
+            _without_effect(work)
+            raise self._fault
         with _Tape() as tape:
             work()
         done = [True]

@@ -224,9 +224,25 @@ def test_a_trained_network_is_let_go_of_at_once() -> None:
 def test_memory_that_does_not_suffice_is_told() -> None:
     """As of any step: the scheduler tries the trial again, alone."""
     one = fit(agd)
-    one.capture = Capture(one, TapeRecorder(starved=True))
+    one.capture = Capture(one, TapeRecorder(torch.OutOfMemoryError("CUDA out of memory (a test)")))
     with pytest.raises(torch.OutOfMemoryError):
         train(one, images(), last=1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_that_cannot_be_captured_run_eagerly(name: str) -> None:
+    """With a reason, and with the results of steps that were never to be captured: the failed one counts nowhere."""
+    algorithm, settings = CASES[name]
+    split, made = images(), []
+    for kind, recorder in ((Capture, TapeRecorder(RuntimeError("operation not permitted"))), (NeverCaptures, TapeRecorder())):
+        one = fit(algorithm, **settings)
+        one.capture = kind(one, recorder)
+        made.append((train(one, split), one))
+    (failed, one), (eager, other) = made
+    assert failed == eager
+    assert_same(one, other)
+    assert one.capture is not None
+    assert (one.capture.replays, "operation not permitted" in one.capture.reason) == (0, True)
 
 
 class Looking(nn.Module):
@@ -238,7 +254,7 @@ class Looking(nn.Module):
 
 
 def test_a_network_that_the_host_looks_into_stays_eager() -> None:
-    """It is seen in an eager step, not by a failing capture; its results are the plain loop's."""
+    """It is seen in an eager step, before a capture fails; its results are the plain loop's."""
     split, made = images(), []
     for watched in (True, False):
         one = fit(agd, lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 8), Looking(), nn.Linear(8, 4)))
@@ -324,6 +340,7 @@ def test_a_capture_without_memory_says_so() -> None:
     """The error of the step, not that of the capture which it ended."""
 
     def starve() -> None:
+        torch.zeros(1, device="cuda")  # torch warns of a capture without work
         torch.empty(1 << 50, dtype=torch.uint8, device="cuda")
 
     recorder = GraphRecorder(torch.device("cuda"))

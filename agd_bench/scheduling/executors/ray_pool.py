@@ -15,13 +15,14 @@ import math
 import os
 import platform
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agd_bench.errors import ExecutorError
+from agd_bench.errors import DeviceLostError, ExecutorError
 from agd_bench.records import Trial
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.worker import keep_freed_memory, limit_threads, perform, prepare
@@ -66,9 +67,13 @@ class Worker:
         return _versions() | (_gpu() if self._workplace.device == "cuda" else {})
 
     def perform(self, task: Task) -> Outcome:
-        """Run one attempt."""
+        """Run one attempt; if it lost the GPU, end the process: the driver then counts its attempts as lost and repeats them elsewhere."""
         limit_threads(self._workplace.threads)
-        return perform(task, self._workplace, self._run_trial)
+        outcome = perform(task, self._workplace, self._run_trial)
+        if isinstance(outcome.error, DeviceLostError):
+            print(outcome.message, file=sys.stderr, flush=True)
+            os._exit(1)  # a lost GPU comes back with a new process only
+        return outcome
 
 
 def _versions() -> dict[str, str]:

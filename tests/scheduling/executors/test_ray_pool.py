@@ -22,7 +22,7 @@ from agd_bench.errors import DatasetError, ExecutorError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executors import ray_pool
-from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
+from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.ray_pool import RayExecutor, gpus_and_device, pool_size
 from agd_bench.scheduling.resources import Resources
 from agd_bench.scheduling.runs import run_plan
@@ -57,10 +57,13 @@ def run_on_ray(folder: Path, planned: Any, run_trial: Any, grace_seconds: float 
     return load_results(folder / "run")
 
 
-def test_killed_workers_are_replaced_and_their_trials_repeated(tmp_path: Path, local_ray: None, capfd: pytest.CaptureFixture[str]) -> None:
-    """SIGKILL in the first attempt: the second one counts, the rest is untouched, and nothing is printed."""
+@pytest.mark.parametrize("run_trial", [plans.die_first, plans.lose_the_gpu_first])
+def test_killed_workers_are_replaced_and_their_trials_repeated(
+    tmp_path: Path, local_ray: None, capfd: pytest.CaptureFixture[str], run_trial: RunTrial
+) -> None:
+    """SIGKILL, or a GPU that is lost, in the first attempt: the second one counts, the rest is untouched, and nothing is printed."""
     planned = plans.plan(architectures=2, seeds=2, rounds=2)
-    results = run_on_ray(tmp_path, planned, plans.die_first)
+    results = run_on_ray(tmp_path, planned, run_trial)
     assert (results.trials["status"] == "done").all()
     assert list(results.trials["attempts"]) == [2 if seed == 1 else 1 for seed in results.trials["seed"]]
     proposals = {trial.id: trial for trial in planned.all_trials}

@@ -1,0 +1,56 @@
+"""Trials whose steps cannot be captured: they run eagerly and say why, and leave the next trial alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from agd_bench.records import TrialResult
+from agd_bench.training.data import load_splits
+from agd_bench.trial import run_trial
+from tests.cuda_stub.stub import NEEDS_STUB, counts
+from tests.cuda_stub.trials import WORKPLACE, trial
+
+pytestmark = NEEDS_STUB
+
+
+def step_of(result: TrialResult) -> str:
+    """How it trained, if it did."""
+    assert (result.status, result.reason) == ("done", "")
+    return result.provenance["step"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "step"), [("plain", "graph"), ("noise", "graph"), ("item", "eager"), ("constant", "eager"), ("unique", "eager")]
+)
+def test_a_step_is_captured_or_runs_eagerly_with_a_reason(architecture: str, step: str) -> None:
+    """What the dispatcher shows, what only a failed capture shows, and the trial with dropout after it."""
+    result = run_trial(trial(architecture=architecture), WORKPLACE)
+    assert step_of(result) == step
+    assert ("eager_because" in result.provenance) == (step == "eager")
+    assert step_of(run_trial(trial(architecture="noise"), WORKPLACE)) == "graph"
+
+
+@pytest.mark.parametrize("algorithm", ["adamw", "nadamw", "nas_bench_201_sgd"])
+def test_a_failed_capture_counts_no_step(algorithm: str) -> None:
+    """The schedule and the optimizer's counters go on as if it had not been tried: the rates are those of the graph."""
+    rates = []
+    for architecture in ("plain", "constant"):
+        result = run_trial(trial(architecture=architecture, algorithm=algorithm, algorithm_label=algorithm), WORKPLACE)
+        assert (result.status, result.reason) == ("done", "")
+        rates.append([point.learning_rate for point in result.curve])
+    assert rates[0] == rates[1]
+
+
+def test_replayed_steps_launch_one_graph_and_wait_for_nothing() -> None:
+    """An epoch more costs one launch per whole batch, and the waits of reading its sums and of its evaluation."""
+    run_trial(trial(), WORKPLACE)
+    spent = []
+    for epochs in (3, 4):
+        before = counts()
+        assert step_of(run_trial(trial(epochs=epochs), WORKPLACE)) == "graph"
+        spent.append({name: value - before[name] for name, value in counts().items()})
+    images = len(load_splits("digits", WORKPLACE.data_root, (), 1.0, "cuda").train.labels)
+    assert spent[1]["launches"] - spent[0]["launches"] == images // trial().batch_size
+    assert spent[1]["captures"] == spent[0]["captures"] == 1
+    assert spent[1]["device_waits"] == spent[0]["device_waits"]
+    assert spent[1]["graphs_alive"] == 0, "a trained network's graph is let go of"

@@ -1,0 +1,89 @@
+"""Faults of the machine: what each makes of an attempt."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from agd_bench.errors import OutOfMemory
+from agd_bench.training.fit import Fit
+from agd_bench.trial import make_fit, run_trial
+from tests.cuda_stub import stub
+from tests.cuda_stub.stub import NEEDS_STUB
+from tests.cuda_stub.trials import WORKPLACE, trial
+
+pytestmark = NEEDS_STUB
+
+
+@pytest.mark.parametrize(
+    ("function", "calls"),
+    [("cudaEventCreateWithFlags", 1), ("cudaLaunchKernel", 20), ("cudaGraphInstantiateWithFlags", 1)],
+)
+def test_memory_that_runs_out_is_the_schedulers_to_handle(function: str, calls: int) -> None:
+    """Whichever call of CUDA says so; the next trial trains."""
+    with stub.fault(function, stub.OUT_OF_MEMORY, calls), pytest.raises(OutOfMemory):
+        run_trial(trial(), WORKPLACE)
+    assert run_trial(trial(), WORKPLACE).status == "done"
+
+
+def test_a_full_device_is_the_schedulers_to_handle() -> None:
+    """Torch's allocator finds no memory."""
+    torch.cuda.empty_cache()
+    with stub.memory(4 << 20), pytest.raises(OutOfMemory):
+        run_trial(trial(), WORKPLACE)
+
+
+LOSE = """
+from agd_bench.errors import DeviceLostError
+from agd_bench.trial import run_trial
+from tests.cuda_stub import stub
+from tests.cuda_stub.trials import WORKPLACE, trial
+with stub.fault("cudaLaunchKernel", {error}, {calls}):
+    try:
+        run_trial(trial(), WORKPLACE)
+    except DeviceLostError:
+        print("lost")
+"""
+
+
+@pytest.mark.parametrize(("error", "calls"), [(stub.ECC, 1), (stub.ILLEGAL_ADDRESS, 20), (stub.ASSERT, 60), (stub.LAUNCH_FAILURE, 150)])
+def test_a_lost_device_ends_the_work_of_the_process(error: int, calls: int) -> None:
+    """It is no result of the trial, wherever the fault is: in the first kernel, in eager steps, in the capture."""
+    done = subprocess.run([sys.executable, "-c", LOSE.format(error=error, calls=calls)], capture_output=True, text=True, check=False)
+    assert done.stdout == "lost\n", done.stderr
+
+
+@pytest.mark.parametrize("where", ["an eager step", "the capture"])
+def test_a_trial_without_memory_leaves_none_behind(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its network is gone before the attempt that follows, without waiting for the collector of circles."""
+    networks: list[weakref.ref[nn.Module]] = []
+    update = Fit.update
+
+    def noted(*given: Any) -> Fit:
+        fit = make_fit(*given)
+        networks.append(weakref.ref(fit.network))
+        return fit
+
+    def starving(self: Fit, *given: Any) -> Any:
+        done = update(self, *given)
+        if torch.cuda.is_current_stream_capturing() or where == "an eager step":
+            torch.empty(1 << 50, dtype=torch.uint8, device="cuda")
+        return done
+
+    monkeypatch.setattr("agd_bench.trial.attempt.make_fit", noted)
+    monkeypatch.setattr(Fit, "update", starving)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(OutOfMemory):
+            run_trial(trial(), WORKPLACE)
+        assert [network() for network in networks] == [None]
+    finally:
+        gc.enable()
