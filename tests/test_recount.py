@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -53,3 +54,18 @@ def test_a_recount_charges_the_epochs_that_were_trained(results: Results) -> Non
     shorter = dataclasses.replace(results, curves=results.curves[results.curves["epoch"] == 1])
     flops = recount_flops(shorter, Workplace(data_root(), device="cpu")).trials["flops"].dropna().astype(float).to_numpy()
     assert np.array_equal(2 * flops, results.trials["flops"].dropna().astype(float).to_numpy())
+
+
+def test_shallow_networks_are_recounted_with_their_own_options(tmp_path: Path) -> None:
+    """A search space may tune on a network with other options than those of the sweep: here kernels of 3 x 3 instead of 5 x 5."""
+    asked = {
+        "name": "shallow",
+        "search_spaces": [{"name": "cnn_dag", "architectures": 1, "options": {"width": 4, "kernel_size": 5}}],
+        "datasets": [{"name": "digits", "share": 0.05}],
+        "algorithms": [{"name": "architecture_aware_sgd", "tuning_trials": 1, "tuning_scope": "search-space"}],
+        "epochs": 1,
+        "seeds": 1,
+    }
+    results = run(Sweep.model_validate(asked), tmp_path, executor="in-process", device="cpu")
+    assert (results.trials["status"] == "done").all()
+    pd.testing.assert_frame_equal(recount_flops(results, Workplace(data_root(), device="cpu")).trials, results.trials)
