@@ -362,8 +362,9 @@ def _assemble(buckets: list[Bucket]) -> _Assembly:
     dtype = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
 
     def spread(values: list[float]) -> Tensor:
-        each = [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
-        return torch.tensor(each, dtype=dtype).to(tensors[0].device)
+        # filled on the device: a copy from the host would make the host wait
+        device = tensors[0].device
+        return torch.cat([torch.full((size,), value, dtype=dtype, device=device) for value, size in zip(values, sizes, strict=True)])
 
     sizes = [bucket.matrices for bucket in buckets]
     return _Assembly(buckets, sizes, spread(shares), spread([b.gain * share for b, share in zip(buckets, shares, strict=True)]))

@@ -11,13 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import dadaptation
-import heavyball
-import prodigyopt
 import pytest
-import schedulefree
 import torch
-from mechanic_pytorch import mechanize
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
@@ -31,6 +26,10 @@ from agd_bench.training.data import load_splits
 from agd_bench.trial import Workplace, run_trial
 from tests.algorithms.competitors import COMPETITORS, LEARNING_RATE_FREE
 from tests.plugin_folders import write_plugins
+
+# skipped where the extra `competitors` is not installed
+dadaptation, heavyball, prodigyopt, schedulefree = map(pytest.importorskip, ("dadaptation", "heavyball", "prodigyopt", "schedulefree"))
+mechanize = pytest.importorskip("mechanic_pytorch").mechanize
 
 STEPS = 12
 

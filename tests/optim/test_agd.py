@@ -6,6 +6,9 @@ import copy
 import io
 import itertools
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -313,6 +316,18 @@ def test_work_is_per_shape_and_never_waits() -> None:
     assert counts[0] == counts[1] < 50
 
 
+@contextmanager
+def waits_are_errors() -> Iterator[None]:
+    """Within the `with`, an operation that makes the host wait for the GPU raises."""
+    before = torch.cuda.get_sync_debug_mode()
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch calls the mode a prototype, after it has set it
+            torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 def test_a_gpu_steps_alike_and_is_never_waited_for() -> None:
@@ -324,11 +339,7 @@ def test_a_gpu_steps_alike_and_is_never_waited_for() -> None:
         twin.grad = None if parameter.grad is None else parameter.grad.cuda()
     AGD(here).step()
     optimizer = AGD(there)
-    mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waits_are_errors():
         optimizer.step()
-    finally:
-        torch.cuda.set_sync_debug_mode(mode)
     for parameter, twin in zip(here, there, strict=True):
         torch.testing.assert_close(parameter, twin.cpu(), rtol=1e-12, atol=1e-14)
