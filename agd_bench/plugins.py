@@ -8,6 +8,8 @@ registers, nothing inherits. Three doors lead in, and the built-in plug-ins use 
    `agd_bench.datasets` that names a package: every module of it;
 3. the same with an entry point that names one module: that module, under the entry point's name.
 
+A folder or package of algorithms may also hold a file `presets.toml`: algorithms at fixed hyperparameters, see `agd_bench.presets`.
+
 Finding never imports a plug-in; `load` imports the one that is asked for. A plug-in that needs optional packages names them in the fact
 `PACKAGES`, and in `EXTRA` the extra of its distribution that installs them; where they are missing, `load` says so instead of importing.
 """
@@ -31,6 +33,7 @@ from typing import Any, Literal
 from agd_bench.errors import PluginError, UnknownNameError
 from agd_bench.facts import fault_in
 from agd_bench.identity import code_identity
+from agd_bench.presets import FILE, Preset, read_presets
 
 Kind = Literal["search_spaces", "algorithms", "datasets"]
 
@@ -47,23 +50,33 @@ REQUIRED: dict[Kind, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where a plug-in is: its file, its dotted module name if it is installed, and who brings it."""
+    """Where a plug-in is: its file, its dotted module name if it is installed, and who brings it.
+
+    A preset also has what it fixes and the plug-in that it fixes it of.
+    """
 
     kind: Kind
     name: str
     path: Path
     module: str | None
     origin: str
+    preset: tuple[Preset, Source] | None = None
 
     @property
     def digest(self) -> str:
         """The identity of the code that it executes, as its files are now."""
+        if self.preset is not None:
+            preset, base = self.preset
+            return preset.identity(base.digest)
         return code_identity(self.module or self.name, self.path, self.origin if self.module else "")
 
 
 @cache
 def executed_digest(source: Source) -> str:
     """The identity of the code that a plug-in was imported from in this process, which an edit since then does not change."""
+    if source.preset is not None:
+        preset, base = source.preset
+        return preset.identity(executed_digest(base))
     return source.digest
 
 
@@ -85,7 +98,30 @@ def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
             _add(found, Source(kind, path.stem, path.resolve(), None, str(folder)))
     for source in _installed(kind):
         _add(found, source)
+    if kind == "algorithms":
+        places = {source.path.parent: source.origin for source in found.values()} | {folder.resolve(): str(folder) for folder in folders}
+        for place, origin in places.items():
+            _add_presets(found, place, origin)
     return found
+
+
+def _add_presets(found: dict[str, Source], place: Path, origin: str) -> None:
+    """Add the presets of a folder of algorithms, which may be of algorithms from anywhere.
+
+    Raises:
+        PluginError: the file or a table of it is malformed.
+        UnknownNameError: a preset of an algorithm that does not exist.
+    """
+    try:
+        presets = read_presets(place)
+    except ValueError as error:
+        raise PluginError(str(error)) from None
+    for name, preset in presets.items():
+        base = found.get(preset.algorithm)
+        if base is None or base.preset is not None:
+            known = [other for other, source in found.items() if source.preset is None]
+            raise UnknownNameError("algorithm", preset.algorithm, known, advice=f"{place / FILE} names it in [{name}].")
+        _add(found, Source(base.kind, name, place / FILE, None, origin, (preset, base)))
 
 
 @cache
@@ -225,6 +261,8 @@ def _import(source: Source) -> ModuleType:
 
 
 def _import_once(source: Source) -> ModuleType:
+    if source.preset is not None:
+        return _import_preset(source, *source.preset)
     dotted = source.module or f"agd_bench_plugin_{hashlib.sha256(str(source.path).encode()).hexdigest()[:12]}_{source.name}"
     if dotted in sys.modules:
         return sys.modules[dotted]
@@ -245,6 +283,17 @@ def _import_once(source: Source) -> ModuleType:
     return module
 
 
+@cache
+def _import_preset(source: Source, preset: Preset, base: Source) -> ModuleType:
+    lacking = lacks(base)
+    if lacking:
+        raise PluginError(f"algorithm {source.name!r} {lacking}")
+    try:
+        return preset.module(source.name, load_source(base))
+    except ValueError as error:
+        raise PluginError(f"{source.path}: {error}") from None
+
+
 def describe(source: Source) -> dict[str, object]:
     """What a plug-in says of itself, read from its source without importing it.
 
@@ -254,6 +303,9 @@ def describe(source: Source) -> dict[str, object]:
     Raises:
         PluginError: the file is no Python.
     """
+    if source.preset is not None:
+        preset, base = source.preset
+        return preset.describe(describe(base))
     try:
         tree = ast.parse(source.path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:

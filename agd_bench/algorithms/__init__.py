@@ -39,6 +39,8 @@ Where a sweep asks for `diagnostics = ["optimizer"]`, an optimizer's own `diagno
 that promises a decrease of each step may have `compare(before, after)`: it is told the loss of the step's batch before and after it
 (`agd_bench.training.descent_check`), and its `diagnostics()` say what came of the promises, by the names that `analysis.decreases` reads.
 
+`presets.toml` holds algorithms at fixed hyperparameters under names of their own, such as `nadamw_calibrated`; see `agd_bench.presets`.
+
 A network that an algorithm cannot train is answered with `agd_bench.errors.Refused`. To add one, copy the nearest module here
 or into a folder of yours; nothing is registered.
 """

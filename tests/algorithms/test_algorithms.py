@@ -23,7 +23,7 @@ from tests.algorithms.competitors import COMPETITORS
 # and those from packages of their own or with torch's default weights.
 APART = ("_", "dsgd", "architecture_aware", "adam_constant", "sgd_constant")
 BUILT_IN = [module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith(APART)]
-NAMES = sorted({name for name in BUILT_IN if not name.endswith("_calibrated")} - set(COMPETITORS))
+NAMES = sorted(set(BUILT_IN) - set(COMPETITORS))
 AGDS = ("agd", "agd_all_layers", "agd_dual", "agd_operator")
 FROZEN = {"adamw", *AGDS, "nadamw", "nas_bench_201_sgd", "sgd"}
 TUNED = {

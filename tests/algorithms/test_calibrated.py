@@ -1,8 +1,7 @@
-"""The calibrated entries: the settings that the published calibration chose, on workloads that no leaderboard uses."""
+"""The calibrated presets: the settings that the published calibration chose, on workloads that no leaderboard uses."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from agd_bench import plugins
-from agd_bench.algorithms._calibrated import SETTINGS
+from agd_bench import algorithms, plugins
 from agd_bench.optim.losses import cross_entropy
+from agd_bench.presets import read_presets
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
-SEARCHED = {name: f"{name}_tuned" if name in ("adamw", "nadamw", "sgd") else name for name in SETTINGS}
+PRESETS = read_presets(Path(algorithms.__file__).parent)
 
 
 def test_settings_are_those_of_the_published_calibration() -> None:
@@ -24,8 +23,11 @@ def test_settings_are_those_of_the_published_calibration() -> None:
     trials = pd.read_csv(LEADERBOARDS / "calibration" / "trials.csv")
     final = trials[trials["purpose"] == "final"]
     chosen = final.groupby("algorithm")["hyperparameters"].unique()
-    assert {label: [json.loads(text) for text in texts] for label, texts in chosen.items()} == {k: [v] for k, v in SETTINGS.items()}
-    assert dict(final.groupby("algorithm")["algorithm_name"].first()) == SEARCHED
+    assert {f"{label}_calibrated": [json.loads(text) for text in texts] for label, texts in chosen.items()} == {
+        name: [json.loads(preset.hyperparameters)] for name, preset in PRESETS.items()
+    }
+    searched = final.groupby("algorithm")["algorithm_name"].first()
+    assert {f"{label}_calibrated": name for label, name in searched.items()} == {name: one.algorithm for name, one in PRESETS.items()}
 
 
 def test_no_leaderboard_uses_what_they_were_calibrated_on() -> None:
@@ -39,20 +41,21 @@ def test_no_leaderboard_uses_what_they_were_calibrated_on() -> None:
     assert {name: sorted(pairs & calibration) for name, pairs in used.items() if pairs & calibration} == {}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", PRESETS)
 def test_trains_as_the_searched_algorithm_with_the_setting(name: str) -> None:
-    """The same weights after five steps, the same loss and preparation, and a digest that holds what it builds on."""
-    frozen, searched = (importlib.import_module(f"agd_bench.algorithms.{one}") for one in (f"{name}_calibrated", SEARCHED[name]))
-    assert frozen.RANGES == {}
+    """The same weights after five steps, the same loss and preparation, and every searched hyperparameter is set."""
+    frozen, searched = plugins.load("algorithms", name), plugins.load("algorithms", PRESETS[name].algorithm)
+    values = json.loads(PRESETS[name].hyperparameters)
+    assert frozen.RANGES == plugins.ranges_of(frozen) == {}
     assert (frozen.loss, frozen.prepare) == (searched.loss, searched.prepare)
-    assert set(SETTINGS[name]) == set(plugins.ranges_of(searched))
+    assert set(values) == set(plugins.ranges_of(searched))
     images, labels = torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
     weights = []
-    for module, values in ((frozen, {}), (searched, SETTINGS[name])):
+    for module, given in ((frozen, {}), (searched, values)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
-        built = module.build(network, 5, **values)
+        built = module.build(network, 5, **given)
         optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
         for _ in range(5):
             optimizer.zero_grad()

@@ -1,0 +1,119 @@
+"""Presets: training algorithms at fixed hyperparameters, each under a name of its own, listed in a file `presets.toml`.
+
+Each table of the file is one preset, for example
+
+    SOURCE = "our own calibration"          # a fact of every preset of the file
+
+    [adamw_calibrated]
+    algorithm = "adamw_tuned"               # the plug-in that trains
+    summary = "AdamW at one setting."
+    TIER = "self-tuning"                    # facts that differ from the plug-in's
+    hyperparameters = { learning_rate = 0.003, weight_decay = 0.25 }
+
+A preset is used like a plug-in. It has no RANGES, so nothing of it is tuned.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FILE = "presets.toml"
+NEVER_INHERITED = ("RANGES", "CALIBRATION", "STUDY")
+"""Facts about tuning, which a preset leaves no room for."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One algorithm at fixed hyperparameters.
+
+    Attributes:
+        algorithm: name of the plug-in that trains.
+        summary: one line.
+        facts: capitals that differ from the plug-in's, as JSON.
+        hyperparameters: values for the plug-in's `build`, as JSON with sorted keys.
+    """
+
+    algorithm: str
+    summary: str
+    facts: str
+    hyperparameters: str
+
+    def describe(self, base: dict[str, object]) -> dict[str, object]:
+        """The facts of the preset, from those of its plug-in."""
+        kept = {name: value for name, value in base.items() if name not in NEVER_INHERITED}
+        return {**kept, "summary": self.summary, **json.loads(self.facts), "RANGES": {}}
+
+    def identity(self, base: str) -> str:
+        """The digest of the preset, from that of its plug-in: other values are other code."""
+        digest, *packages = base.split()
+        return " ".join([hashlib.sha256(f"{digest}\0{self.hyperparameters}".encode()).hexdigest()[:16], *packages])
+
+    def module(self, name: str, base: ModuleType) -> ModuleType:
+        """A module with the functions of its plug-in, whose `build` takes no value that the preset fixes.
+
+        Raises:
+            ValueError: a hyperparameter that the plug-in's `build` does not take.
+        """
+        values = json.loads(self.hyperparameters)
+        signature = inspect.signature(base.build)
+        unknown = sorted(values.keys() - signature.parameters.keys())
+        if unknown:
+            raise ValueError(f"[{name}] fixes {', '.join(unknown)}, which build{signature} of {self.algorithm!r} does not take")
+
+        def build(network: Any, steps: int, **others: Any) -> Any:
+            return base.build(network, steps, **values, **others)
+
+        free = [parameter for parameter in signature.parameters.values() if parameter.name not in values]
+        build.__signature__ = signature.replace(parameters=free)  # type: ignore[attr-defined]
+        made = ModuleType(name, self.summary)
+        inherited = {key: value for key, value in vars(base).items() if not key.startswith("__") and key not in NEVER_INHERITED}
+        vars(made).update(inherited, __file__=base.__file__, **json.loads(self.facts), RANGES={}, build=build)
+        return made
+
+
+def read_presets(folder: Path) -> dict[str, Preset]:
+    """The presets of a folder of algorithms, by name; none without the file.
+
+    Raises:
+        ValueError: a file that is no TOML, or a table that is no preset.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    stat = path.stat()
+    return _parse(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.cache
+def _parse(path: Path, modified: int, size: int) -> dict[str, Preset]:
+    """The presets of a file as it is now; `modified` and `size` tell one version of it from another."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    common = {key: value for key, value in tables.items() if key.isupper()}
+    return {name: _preset(path, name, table, common) for name, table in tables.items() if name not in common}
+
+
+def _preset(path: Path, name: str, table: Any, common: dict[str, Any]) -> Preset:
+    own = {key: value for key, value in table.items() if key.isupper()} if isinstance(table, dict) else {}
+    fields = {key: value for key, value in table.items() if key not in own} if isinstance(table, dict) else {}
+    wanted = {"algorithm": str, "summary": str, "hyperparameters": dict}
+    if fields.keys() != wanted.keys() or any(not isinstance(fields[key], kind) for key, kind in wanted.items()):
+        raise ValueError(f"{path}: [{name}] must have algorithm and summary (text), hyperparameters (a table), and facts in capitals")
+    if not fields["hyperparameters"] or any(
+        not isinstance(value, bool | int | float | str) for value in fields["hyperparameters"].values()
+    ):
+        raise ValueError(f"{path}: [{name}] hyperparameters must be one or more numbers, texts, true or false")
+    if set(NEVER_INHERITED) & own.keys():
+        raise ValueError(f"{path}: [{name}] must not state {', '.join(NEVER_INHERITED)}: a preset is not tuned")
+    values = json.dumps(fields["hyperparameters"], sort_keys=True)
+    return Preset(fields["algorithm"], fields["summary"], json.dumps({**common, **own}), values)
