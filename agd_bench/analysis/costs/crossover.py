@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.stats
+from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, resample_weights
 from agd_bench.analysis.costs.tuning_curves import Searches, searches
@@ -132,18 +133,19 @@ def _row(
     costs = {unit: search.charged(unit)[kept].mean(axis=0) for unit in ("trainings", "flops", "seconds")}
     costs["hours"] = costs.pop("seconds") / 3600
     middle, target = curves.mean(axis=0), np.nanmean(outcomes, axis=1).mean()
-    place = float(crossing_place((middle - target).round(DECIMALS)[None], np.zeros(1))[0])
+    place = float(crossing_place(middle[None], np.array([target]))[0])
     row: dict[str, Any] = {"state": _state(place), "accuracy": target, "first_accuracy": middle[0], "last_accuracy": middle[-1]}
     enough = len(kept) >= FEWEST_FOR_INTERVAL and resamples > 0
     moved, targets = _resampled(curves, outcomes, rng, resamples) if enough else (np.empty((0, len(middle))), np.empty(0))
     half = _half_widths(np.column_stack([moved, targets]), len(kept), level)
     row["accuracy_low"], row["accuracy_high"] = target - half[-1], target + half[-1]
-    limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]]).round(DECIMALS)
+    limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]])
     ends = crossing_place(limits, np.zeros(2)) if enough else np.full(2, np.nan)
     for name, cost in costs.items():
         row[f"crossover_{name}"] = _cost_at(place, cost) if row["state"] == STATES[0] else np.nan
         row[f"{name}_low"], row[f"{name}_high"] = (_cost_at(end, cost) for end in ends)
-    shares = (float((moved[:, 0] > 0).mean()), float((moved <= 0).all(axis=1).mean())) if enough else (np.nan, np.nan)
+    ahead = _exceeds(moved)
+    shares = (float(ahead[:, 0].mean()), float((~ahead).all(axis=1).mean())) if enough else (np.nan, np.nan)
     row |= {"share_ahead": shares[0], "share_never": shares[1], "proposals_tried": len(proposals)}
     row |= {"trainings_tried": float(costs["trainings"][-1]), "studies": len(kept), "seeds": int((~np.isnan(outcomes)).any(axis=0).sum())}
     row["architectures"] = len({name for position in kept for name in search.architectures[position]})
@@ -154,6 +156,11 @@ def _state(place: float) -> str:
     if place <= 1:
         return STATES[1]
     return STATES[2] if np.isinf(place) else STATES[0]
+
+
+def _exceeds(differences: Floats) -> NDArray[np.bool_]:
+    """Which differences are above 0 to nine decimals: sums differ in the last digit between processors, and ties are common."""
+    return np.asarray(differences.round(DECIMALS) > 0, dtype=np.bool_)
 
 
 def crossing_place(curves: Floats, targets: Floats) -> Floats:
@@ -169,12 +176,12 @@ def crossing_place(curves: Floats, targets: Floats) -> Floats:
     >>> crossing_place(np.array([[0.1, 0.3, 0.4], [0.5, 0.6, 0.7], [0.1, 0.1, 0.2]]), np.array([0.2, 0.2, 0.2])).round(6).tolist()
     [1.5, 1.0, inf]
     """
-    above = curves > targets[:, None]
+    above = _exceeds(curves - targets[:, None])
     first = above.argmax(axis=1)
     row = np.arange(len(curves))
     after, before = curves[row, first], curves[row, np.maximum(first - 1, 0)]
     part = np.divide(targets - before, after - before, out=np.ones(len(curves)), where=(first > 0) & (after > before))
-    return np.where(above.any(axis=1), np.maximum(first, 1) + np.where(first > 0, part, 0.0), np.inf)
+    return np.where(above.any(axis=1), np.maximum(first, 1) + np.where(first > 0, part.clip(0, 1), 0.0), np.inf)
 
 
 def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
@@ -186,8 +193,7 @@ def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resam
     for weights in resample_weights(count, resamples, rng):
         drawn = np.concatenate(list(resample_weights(seeds, len(weights), rng))) / seeds if by_seed else np.ones((len(weights), 1))
         target = ((weights @ values / count) * drawn).sum(axis=1)
-        # Rounded, because matrix products differ in the last digit between processors, and ties are decided below.
-        moved.append((weights @ curves / count - target[:, None]).round(DECIMALS))
+        moved.append(weights @ curves / count - target[:, None])
         targets.append(target)
     return np.concatenate(moved), np.concatenate(targets)
 
