@@ -62,7 +62,7 @@ def counts_line(snapshot: Snapshot) -> str:
     """How far the sweep is, in one line."""
     told = ("diverged", "failed", "refused", "pruned", "unneeded")
     outcomes = ", ".join(f"{snapshot.counts[status]} {status}" for status in told if snapshot.counts.get(status))
-    parts = [f"{_ended(snapshot)} of {snapshot.total} trials", f"{len(snapshot.running)} running"]
+    parts = [f"{_ended(snapshot)} of {snapshot.total} trials", f"{snapshot.counts.get('running', 0)} running"]
     parts += [outcomes] if outcomes else []
     return ", ".join(parts) + f"; {duration(snapshot.elapsed_seconds)} so far, {duration(snapshot.remaining_seconds)} left"
 
@@ -71,6 +71,8 @@ def trouble(event: Event) -> str | None:
     """A line for an event that a person wants to see at once; null for the ordinary ones."""
     trial = event.trial
     what = f"{trial.algorithm_label} on {trial.architecture}, seed {trial.seed}"
+    if event.kind == "set aside":
+        return event.message
     if event.kind in ("lost", "retried"):
         return f"{event.kind}: {what}, attempt {event.attempt}: {event.message}"
     own = trial.representative is None

@@ -12,6 +12,7 @@
     │   ├── RunLockedError     another driver works on this run
     │   └── StorageFullError   no space left to write results
     ├── ExecutorError         nothing can run the trials: Ray unreachable, too few GPUs  exit code 4
+    │   └── EnvironmentFault   a machine could not execute an attempt; another may
     └── TrialOutcome          how a trial can end other than well; becomes a row, never a crash
         ├── Refused           this algorithm cannot train this network, by its definition
         ├── Diverged          the loss or a weight is no longer finite
@@ -95,6 +96,31 @@ class ExecutorError(AgdBenchError):
 
 class DeviceLostError(ExecutorError):
     """A fault of the GPU (illegal address, ECC, failed launch) that ends all work on it in this process."""
+
+
+class EnvironmentFault(ExecutorError):
+    """A machine could not execute an attempt, through no fault of the trial that is known; another machine may."""
+
+
+ACCELERATOR_FAULTS = (
+    "CUDA error",
+    "CUDA driver",
+    "cuDNN error",
+    "CUBLAS_STATUS",
+    "CUSOLVER_STATUS",
+    "CUFFT error",
+    "NCCL error",
+    "HIP error",
+)
+
+
+def is_environmental(error: BaseException) -> bool:
+    """Whether an exception tells of files, an accelerator or a missing package rather than of the code that raised it."""
+    if isinstance(error, OSError | ImportError):
+        return True
+    # torch is not imported here; its AcceleratorError and the plain RuntimeErrors of its libraries are known by name and text.
+    accelerator = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
+    return accelerator or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in ACCELERATOR_FAULTS))
 
 
 class TrialOutcome(AgdBenchError):

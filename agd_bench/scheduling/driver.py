@@ -1,24 +1,27 @@
 """The loop that drives a run: send what is ready, note what comes back, retry what was lost, end what hangs.
 
-Retries are decided here and nowhere else. A lost worker, actor or node: again, up to the sweep's `max_attempts`. Out of
+Retries are decided here and nowhere else. A lost worker, actor or node: again, up to the sweep's `max_attempts`. A fault of the
+environment (files, accelerator, a missing data set or plug-in): again on another node, until `health` says whose fault it is. Out of
 memory: once more, alone. An exception or a divergence of the algorithm: a result, never repeated.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from agd_bench.errors import AgdBenchError, ExecutorError
+from agd_bench.errors import AgdBenchError, EnvironmentFault, ExecutorError
 from agd_bench.records import Plan, Status, Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executors.protocol import Device, Executor, Outcome, Task
 from agd_bench.scheduling.gpu_sharing import Sharing
-from agd_bench.scheduling.progress import Event, Meter, Observer, Snapshot
+from agd_bench.scheduling.health import MOST_IN_A_ROW, Health
+from agd_bench.scheduling.in_flight import InFlight, Running
+from agd_bench.scheduling.progress import Event, Meter, Observer
 from agd_bench.scheduling.queue import Queue, Tuner
 from agd_bench.scheduling.resources import TIMED_ARCHITECTURES
 from agd_bench.store import OUT_OF_MEMORY, Store
@@ -30,19 +33,6 @@ OUT_OF_TIME = "the time limit of the run was reached while it ran"
 UNNEEDED = "adaptive seeds did without it: no order that its architecture takes part in was open any more"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Running:
-    trial: Trial
-    attempt: int
-    since: float
-    deadline_seconds: float
-    device: Device
-    number: int
-    exclusive: bool
-    sharers: int = 1
-    ended_because: str = ""
 
 
 class Run:
@@ -82,13 +72,17 @@ class Run:
         self._samplers = {study.key: tuner.sampler(study) for study in plan.studies}
         self._deadlines = Deadlines(plan, standings)
         self._meter = Meter(plan, standings)
-        self._running: dict[str, _Running] = {}
+        self._running = InFlight()
+        self._health = Health(plan.all_trials)
+        self._faults: dict[str, str] = {}
+        self._elsewhere: list[Trial] = []
+        self._looked_at = float("-inf")
         self._sharing = Sharing(plan, timed)
         self._held: list[Trial] = []
         self._alone: list[Trial] = []
         self._refreshed = False
         self._stop: AgdBenchError | None = None
-        self._events: list[tuple[Event, Snapshot]] = []
+        self._events: list[Event] = []
 
     def drive(self) -> None:
         """Drive until every trial has ended, or the time is up.
@@ -110,7 +104,9 @@ class Run:
                     self._finish(outcomes)
                     break
         except BaseException as error:
-            self._abandon("the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped: {error}")
+            self._abandon(
+                "the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped ({type(error).__name__})"
+            )
             raise
 
     def _step(self, outcomes: Sequence[Outcome]) -> None:
@@ -146,7 +142,7 @@ class Run:
         """Give idle workers something to do; a trial that needs the executor, or its device, for itself waits until it is empty."""
         sendings: list[tuple[str, Task]] = []
         for worker in self._executor.idle:
-            if self._closing or any(self._queue.standings[trial_id].out_of_memory for trial_id in self._running):
+            if self._closing or self._running.is_reserved():
                 break
             device = self._executor.device_of(worker)
             if not self._has_room(device):
@@ -154,33 +150,42 @@ class Run:
             if self._held:
                 sendings.append((worker, self._start(self._held.pop(0), worker)))
                 continue
-            while not self._alone and not self._closing and (trial := self._queue.take()) is not None:
-                if not self._would_end_in_time(trial):
-                    self._queue.put_back(trial)
-                    self._closing = True
-                elif self._is_to_be_sent(trial):
-                    if self._sharing.is_timed(trial, device) and self._at_work(device):
-                        self._held.append(trial)
-                    else:
-                        sendings.append((worker, self._start(trial, worker)))
-                    break
-            if self._alone:
-                return sendings + self._assign_alone()
-        return sendings
+            trial = self._next(worker)
+            if trial is not None and self._sharing.is_timed(trial, device) and self._running.on(device):
+                self._held.append(trial)
+            elif trial is not None:
+                sendings.append((worker, self._start(trial, worker)))
+            elif not self._elsewhere:
+                break
+        return sendings + self._assign_alone() if self._alone else sendings
 
-    def _at_work(self, device: Device) -> list[_Running]:
-        return [running for running in self._running.values() if running.device.name == device.name]
+    def _next(self, worker: str) -> Trial | None:
+        """The next trial for a worker; None: there is none for it now."""
+        node, nodes = self._executor.node_of(worker), self._executor.nodes
+        for trial in self._elsewhere:
+            if not self._health.avoids(trial, node, nodes):
+                self._elsewhere.remove(trial)
+                return trial
+        while not self._alone and not self._closing and (taken := self._queue.take()) is not None:
+            if not self._would_end_in_time(taken):
+                self._queue.put_back(taken)
+                self._closing = True
+            elif self._is_to_be_sent(taken):
+                if not self._health.avoids(taken, node, nodes):
+                    return taken
+                self._elsewhere.append(taken)
+        return None
 
     def _has_room(self, device: Device) -> bool:
         """Whether another attempt may begin on the device; one of the timing lane that waits needs it empty."""
-        at_work = self._at_work(device)
+        at_work = self._running.on(device)
         if self._held or any(running.exclusive for running in at_work):
             return not at_work
         return len(at_work) < self._sharing.number(device)
 
     def _slots(self) -> int:
         """Attempts at a time, for the estimate of the time left: on shared devices as many as there are now."""
-        shared = any(running.device.slots > 1 for running in self._running.values())
+        shared = any(running.device.slots > 1 for running in itertools.islice(self._running, 1))
         return max(1, len(self._running)) if shared else self._executor.slots
 
     def _assign_alone(self) -> list[tuple[str, Task]]:
@@ -203,6 +208,8 @@ class Run:
             self._give_up(trial, "out of memory, also when it had the executor for itself")
         elif standing.losses >= self._plan.sweep.max_attempts:
             self._give_up(trial, f"lost {standing.losses} times with the worker that ran it; see its attempts for the reasons")
+        elif (fault := self._faults.get(trial.id)) is not None and self._health.is_own(trial, self._executor.nodes):
+            self._give_up(trial, fault)
         elif standing.out_of_memory:
             self._alone.append(trial)
         else:
@@ -226,10 +233,11 @@ class Run:
         deadline = number * self._deadlines.seconds(trial)  # each that shares the device may take so many times as long as alone
         self._store.start(trial, attempt, worker, deadline)
         self._queue.standings[trial.id] = standing._replace(attempts=attempt)
-        full = len(self._at_work(device)) + 1 >= number
+        full = len(self._running.on(device)) + 1 >= number
         exclusive = device.slots > 1 and (number == 1 or self._sharing.is_timed(trial, device) or standing.out_of_memory > 0)
         judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts have it easier than their number says
-        self._running[trial.id] = _Running(trial, attempt, time.monotonic(), deadline, device, judged, exclusive, number)
+        node, alone = self._executor.node_of(worker), standing.out_of_memory > 0
+        self._running.add(Running(trial, attempt, time.monotonic(), deadline, node, device, judged, exclusive, number, alone))
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
         return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)
@@ -241,17 +249,21 @@ class Run:
         if running is None or running.attempt != outcome.attempt:
             log.warning("trial %s: attempt %d reported after it was given up", outcome.trial_id, outcome.attempt)
             return
-        if outcome.kind == "stop":
-            self._stop = outcome.error or ExecutorError(outcome.message)
+        if outcome.kind == "fault":
+            self._blame(running, outcome)
             return
         if outcome.result is None:
             self._lose(running, running.ended_because or outcome.message, out_of_memory=outcome.kind == "out of memory")
+            others = len(self._executor.nodes) > 1
+            if outcome.kind == "lost" and others and not running.ended_because and self._health.note_failure(running.trial, running.node):
+                self._set_aside(running.node, running.trial, outcome)
             return
         if outcome.result.trial_id != outcome.trial_id:
             raise ExecutorError(f"trial {outcome.trial_id}: its worker returned a result of trial {outcome.result.trial_id}")
         self._store.finish(self._with_sampler(running.trial, outcome.result), running.attempt, outcome.result.total_seconds)
-        del self._running[outcome.trial_id]
+        self._running.remove(running)
         self._meter.stopped(running.trial)
+        self._health.note_result(running.trial, running.node)
         self._sharing.note(running.device, running.number, outcome.result)
         if outcome.result.status == "done" and running.attempt == 1:
             self._deadlines.note(running.trial, outcome.result.total_seconds, outcome.result.forward_flops)
@@ -263,18 +275,40 @@ class Run:
             return result
         return result.model_copy(update={"provenance": {**result.provenance, "sampler": self._samplers[str(trial.study)]}})
 
-    def _lose(self, running: _Running, reason: str, out_of_memory: bool = False) -> None:
+    def _blame(self, running: Running, outcome: Outcome) -> None:
+        """A fault of the environment is no result: the trial is begun again elsewhere, and a node that fails again and again is left."""
+        trial, node = running.trial, running.node
+        if not isinstance(outcome.error, EnvironmentFault) and len(self._executor.nodes) == 1:
+            # What is missing here is missing for every other trial, and there is no other node.
+            self._stop = outcome.error or ExecutorError(outcome.message)
+            return
+        self._faults[trial.id] = outcome.message
+        self._lose(running, outcome.message, blamed=False)
+        if self._health.note_failure(trial, node):
+            self._set_aside(node, trial, outcome)
+
+    def _set_aside(self, node: str, trial: Trial, outcome: Outcome) -> None:
+        said = f"{node} is used no more, as {MOST_IN_A_ROW} trials failed on it in a row; the last said: {outcome.message}"
+        self._tell(Event("set aside", trial, outcome.attempt, message=said))
+        self._executor.set_aside(node)
+        self._health.forget(node)
+        if not self._executor.nodes:
+            self._stop = ExecutorError(f"{MOST_IN_A_ROW} trials in a row failed on {node}, and no other node is left: {outcome.message}")
+
+    def _lose(self, running: Running, reason: str, out_of_memory: bool = False, blamed: bool = True) -> None:
         trial, seconds = running.trial, time.monotonic() - running.since
         if out_of_memory:
             self._sharing.starved(running.device)
             self._store.lose(trial.id, running.attempt, seconds, reason, outcome=OUT_OF_MEMORY)
         else:
-            self._store.lose(trial.id, running.attempt, seconds, reason)
-        del self._running[trial.id]
+            self._store.lose(trial.id, running.attempt, seconds, reason, blamed=blamed)
+        self._running.remove(running)
         self._meter.stopped(trial)
         standing = self._queue.standings[trial.id]
         self._queue.standings[trial.id] = standing._replace(
-            losses=standing.losses + (not out_of_memory), out_of_memory=standing.out_of_memory + out_of_memory, proposal=trial.proposal
+            losses=standing.losses + (blamed and not out_of_memory),
+            out_of_memory=standing.out_of_memory + out_of_memory,
+            proposal=trial.proposal,
         )
         self._tell(Event("lost", trial, running.attempt, message=reason))
         self._queue.put_back(trial)
@@ -282,7 +316,10 @@ class Run:
     def _end_overdue(self) -> None:
         """End attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
         now = time.monotonic()
-        for running in self._running.values():
+        if now < self._looked_at + TICK_SECONDS:
+            return
+        self._looked_at = now
+        for running in self._running:
             allowed = min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
             if not running.ended_because and now - running.since > allowed + self._grace:
                 # It is lost when the executor says so: one that cannot be ended must not be begun again beside itself.
@@ -318,31 +355,31 @@ class Run:
         now = time.monotonic()
         try:
             with self._store.together():
-                for running in self._running.values():
+                for running in self._running:
                     self._store.lose(running.trial.id, running.attempt, now - running.since, reason, blamed=False)
         except Exception as error:
             # The store may be what failed. Opening the run again closes these attempts all the same.
             log.warning("%d attempts could not be closed: %s", len(self._running), error)
-        for running in self._running.values():
+        for running in list(self._running):
             self._meter.stopped(running.trial)
-        self._running.clear()
+            self._running.remove(running)
 
     # ----------------------------------------------------------------------------------------------------- telling
 
     def _tell(self, event: Event) -> None:
         """Note an event, to be made known once what it says is on the disk."""
-        self._events.append((event, self._meter.snapshot(self._slots())))
+        self._events.append(event)
 
     def _publish(self) -> None:
         """After a commit: log and tell what happened, and remove the checkpoints of what ended."""
         events, self._events = self._events, []
-        for event, snapshot in events:
+        snapshot = None if self._observer is None else self._meter.snapshot(self._slots())
+        for event in events:
             level = logging.INFO if event.kind in ("started", "ended") else logging.WARNING
             status = event.result.status if event.result else ""
             log.log(level, "%s %s attempt %d %s %s", event.kind, event.trial.id, event.attempt, status, event.message)
             if event.kind == "ended" and self._checkpoints is not None:
                 shutil.rmtree(self._checkpoints / event.trial.id, ignore_errors=True)
-            if self._observer is not None:
-                self._observer(event, snapshot)
-        if self._observer is not None:
-            self._observer(None, self._meter.snapshot(self._slots()))
+        if self._observer is not None and snapshot is not None:
+            for told in (*events, None):
+                self._observer(told, snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,14 +21,15 @@ class Event:
     """Something that happened to a trial.
 
     Attributes:
-        kind: an attempt started; it ended with a result; it was lost; a lost or memory-starved trial is begun again.
+        kind: an attempt started; it ended with a result; it was lost; a lost or memory-starved trial is begun again; its node is used
+            no more.
         trial: whose.
         attempt: number of the attempt (of the new one, if retried).
         result: how it ended, if it did.
         message: what to tell a person; empty for the ordinary.
     """
 
-    kind: Literal["started", "ended", "lost", "retried"]
+    kind: Literal["started", "ended", "lost", "retried", "set aside"]
     trial: Trial
     attempt: int
     result: TrialResult | None = None
@@ -41,7 +43,7 @@ class Snapshot:
     Attributes:
         total: trials of the plan.
         counts: trials by status, `running` and `pending` included.
-        running: what is being executed.
+        running: what is being executed; of many, those that were begun first.
         elapsed_seconds: since this driver began.
         remaining_seconds: until the end, from the mean seconds of trials so far, at most (adaptive seeds may need fewer trials);
             null: nothing to judge by.
@@ -55,6 +57,8 @@ class Snapshot:
     remaining_seconds: float | None
     best: dict[str, tuple[float, str]]
 
+
+MOST_SHOWN = 8
 
 Observer = Callable[[Event | None, Snapshot], None]
 
@@ -75,6 +79,8 @@ class Meter:
         self._seconds: Counter[Kind] = Counter()
         self._timed: Counter[Kind] = Counter()
         self._running: dict[str, tuple[Trial, float]] = {}
+        self._at_work: Counter[Kind] = Counter()
+        self._since: Counter[Kind] = Counter()
         self._best: dict[str, tuple[float, str]] = {}
         self._total = len(plan.all_trials)
         for trial in plan.all_trials:
@@ -97,11 +103,17 @@ class Meter:
         """pending → running."""
         self._counts["pending"] -= 1
         self._counts["running"] += 1
-        self._running[trial.id] = (trial, self._clock())
+        now, kind = self._clock(), kind_of(trial)
+        self._running[trial.id] = (trial, now)
+        self._at_work[kind] += 1
+        self._since[kind] += now  # type: ignore[assignment]
 
     def stopped(self, trial: Trial) -> None:
         """running → pending."""
-        del self._running[trial.id]
+        _, since = self._running.pop(trial.id)
+        kind = kind_of(trial)
+        self._at_work[kind] -= 1
+        self._since[kind] -= since  # type: ignore[assignment]
         self._counts["running"] -= 1
         self._counts["pending"] += 1
 
@@ -122,7 +134,7 @@ class Meter:
         return Snapshot(
             total=self._total,
             counts={status: count for status, count in self._counts.items() if count},
-            running=tuple(trial for trial, _ in self._running.values()),
+            running=tuple(trial for trial, _ in itertools.islice(self._running.values(), MOST_SHOWN)),
             elapsed_seconds=now - self._begun,
             remaining_seconds=self._remaining(now, slots),
             best=dict(self._best),
@@ -134,7 +146,8 @@ class Meter:
         if not self._timed:
             return None
         work = sum(count * self._mean(kind) for kind, count in self._left.items())
-        under_way = sum(min(now - since, self._mean(kind_of(trial))) for trial, since in self._running.values())
+        # By kind, not by trial, so that thousands of them cost nothing.
+        under_way = sum(min(count * now - self._since[kind], count * self._mean(kind)) for kind, count in self._at_work.items() if count)
         return max(0.0, work - under_way) / max(1, slots)
 
     def _mean(self, kind: Kind) -> float:

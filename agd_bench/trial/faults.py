@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from agd_bench.errors import ExecutorError, InputError, OutOfMemory, StoreError, TrialOutcome
+from agd_bench.errors import EnvironmentFault, ExecutorError, InputError, OutOfMemory, StoreError, TrialOutcome, is_environmental
 from agd_bench.training.device_faults import describe, is_lost, is_out_of_memory
 
 
@@ -24,6 +24,7 @@ def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
         InputError: a plug-in or a data set cannot be loaded.
         StorageFullError: no space is left for a checkpoint.
         ExecutorError: the device asked for does not exist, or is lost.
+        EnvironmentFault: files, the accelerator or a package failed; another node may not have that fault.
     """
     try:
         work()
@@ -33,13 +34,15 @@ def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     except (InputError, StoreError, ExecutorError):
         raise
     except Exception as error:
-        if not is_out_of_memory(error):
+        out_of_memory, description = is_out_of_memory(error), describe(error)
+        if not out_of_memory:
             if is_lost(device):
                 raise
-            return "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
-        description = describe(error)
+            description = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
+            if not is_environmental(error):
+                return "failed", description
     # raised out here, where the error is gone: its traceback would keep the network in memory while the trial is tried again
-    raise OutOfMemory(description)
+    raise OutOfMemory(description) if out_of_memory else EnvironmentFault(description)
 
 
 def _where(error: Exception) -> str:

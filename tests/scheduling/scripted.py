@@ -10,7 +10,7 @@ from agd_bench.records import Plan
 from agd_bench.scheduling.driver import Run
 from agd_bench.scheduling.executors.in_process import InProcessExecutor
 from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
-from agd_bench.scheduling.progress import Event, Snapshot
+from agd_bench.scheduling.progress import MOST_SHOWN, Event, Snapshot
 from agd_bench.store import Store
 from tests.scheduling.plans import HashTuner, result_of
 
@@ -30,8 +30,11 @@ class Clock:
 class Scripted:
     """An executor that answers each attempt as a function says; null: it hangs until it is killed."""
 
-    def __init__(self, answer: Answer, slots: int = 3) -> None:
+    def __init__(self, answer: Answer, slots: int = 3, nodes: int = 1) -> None:
         self.answer, self.slots = answer, slots
+        self.nodes = [f"node-{number}" for number in range(nodes)]
+        self.workers = [f"node-{slot % nodes}/{slot}" for slot in range(slots)]
+        self.where: dict[str, str] = {}
         self.at_work: dict[str, Task] = {}
         self.sent: list[tuple[str, int]] = []
         self.together: list[set[str]] = []
@@ -41,8 +44,21 @@ class Scripted:
 
     @property
     def idle(self) -> list[str]:
-        """Slots that are not at work."""
-        return [f"scripted-{slot}" for slot in range(len(self.at_work), self.slots)]
+        """Slots that are not at work; the nodes have them in turn."""
+        busy = set(self.where.values())
+        return [name for name in self.workers if name not in busy and self.node_of(name) in self.nodes]
+
+    def node_of(self, worker: str) -> str:
+        """The node in its name."""
+        return worker.partition("/")[0]
+
+    def set_aside(self, node: str) -> None:
+        """What runs there ends, and nothing is begun there."""
+        self.nodes.remove(node)
+        for trial_id in [trial_id for trial_id, worker in self.where.items() if self.node_of(worker) == node]:
+            task = self.at_work.pop(trial_id)
+            del self.where[trial_id]
+            self.ended.append(Outcome(trial_id, task.attempt, "lost", message="its node was set aside"))
 
     def device_of(self, worker: str) -> Device:
         """Each slot is its own."""
@@ -51,7 +67,7 @@ class Scripted:
     def submit(self, worker: str, task: Task) -> None:
         """Take the task."""
         assert len(self.at_work) < self.slots
-        self.at_work[task.trial.id] = task
+        self.at_work[task.trial.id], self.where[task.trial.id] = task, worker
         self.sent.append((task.trial.id, task.attempt))
         self.together.append(set(self.at_work))
 
@@ -63,7 +79,7 @@ class Scripted:
         for trial_id, task in self.at_work.items():
             outcome = self.answer(task)
             if outcome is not None:
-                del self.at_work[trial_id]
+                del self.at_work[trial_id], self.where[trial_id]
                 return [outcome]
         time.sleep(0.01)
         return []
@@ -72,6 +88,7 @@ class Scripted:
         """Stop working on it."""
         self.killed.append(trial_id)
         task = self.at_work.pop(trial_id)
+        del self.where[trial_id]
         self.ended.append(Outcome(trial_id, task.attempt, "lost", message="ended by force"))
 
     def refresh(self) -> None:
@@ -94,7 +111,7 @@ def drive(folder: Path, planned: Plan, executor: Scripted | InProcessExecutor, *
 
     def observe(event: Event | None, snapshot: Snapshot) -> None:
         assert sum(snapshot.counts.values()) == snapshot.total
-        assert len(snapshot.running) == snapshot.counts.get("running", 0)
+        assert len(snapshot.running) == min(MOST_SHOWN, snapshot.counts.get("running", 0))
         if event is not None:
             events.append(event)
 

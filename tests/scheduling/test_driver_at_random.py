@@ -98,6 +98,7 @@ class Machine(RuleBasedStateMachine):
     def pick(self, which: int) -> Task:
         """One of the attempts at work, no longer there."""
         names = list(self.executor.at_work)
+        self.executor.where.pop(names[which % len(names)])
         return self.executor.at_work.pop(names[which % len(names)])
 
     @invariant()

@@ -11,8 +11,8 @@ import pytest
 from agd_bench.errors import InputError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.driver import Run
+from agd_bench.scheduling.executors.pool_size import workers_per_gpu
 from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
-from agd_bench.scheduling.executors.ray_pool import workers_per_gpu
 from agd_bench.scheduling.executors.worker import perform
 from agd_bench.scheduling.gpu_sharing import CONTEXT_BYTES, Sharing, capacity
 from agd_bench.scheduling.resources import Resources
@@ -45,6 +45,16 @@ class FakeGpu:
         """Workers without an attempt, of all GPUs in turn."""
         names = [f"{gpu}-{worker}" for worker in range(self.workers) for gpu in range(self.gpus)]
         return [name for name in names if name not in self.at_work]
+
+    nodes = ("imagined",)
+
+    def node_of(self, worker: str) -> str:
+        """The only one."""
+        return self.nodes[0]
+
+    def set_aside(self, node: str) -> None:
+        """Not asked for here."""
+        raise AssertionError
 
     def device_of(self, worker: str) -> Device:
         """The GPU in its name."""

@@ -39,7 +39,7 @@ def test_a_result_that_comes_with_bad_news_is_kept(tmp_path: Path) -> None:
         first, second = executor.at_work.values()
         error = DatasetError("the images went away")
         with pytest.raises(DatasetError):
-            steps._step([Outcome(first.trial.id, 1, "stop", message=str(error), error=error), good(second)])
+            steps._step([Outcome(first.trial.id, 1, "fault", message=str(error), error=error), good(second)])
         standings = store.standings()
     assert (standings[first.trial.id].status, standings[second.trial.id].status) == ("running", "done")
 

@@ -12,6 +12,8 @@ from agd_bench.scheduling.executors.worker import perform, prepare
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
 
+HERE = "this machine"
+
 
 class InProcessExecutor:
     """Runs each attempt when it is submitted, to its end.
@@ -31,12 +33,21 @@ class InProcessExecutor:
         """
         self._workplace, self._run_trial = workplace, run_trial
         self._ended: list[Outcome] = []
+        self.nodes = [HERE]
         prepare(workplace, run_trial, warm_up)
 
     @property
     def idle(self) -> list[str]:
         """This process, unless the last attempt's outcome was not fetched yet."""
-        return [] if self._ended else ["in-process"]
+        return [] if self._ended or not self.nodes else ["in-process"]
+
+    def node_of(self, worker: str) -> str:
+        """This machine."""
+        return HERE
+
+    def set_aside(self, node: str) -> None:
+        """Nothing runs here any more."""
+        self.nodes = []
 
     def device_of(self, worker: str) -> Device:
         """One device, one attempt at a time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -54,15 +54,16 @@ class Outcome:
     Attributes:
         trial_id: the trial.
         attempt: its number.
-        kind: a result; the worker or its node was lost; memory did not suffice; or the whole sweep has to stop.
+        kind: a result; the worker or its node was lost; memory did not suffice; or a fault of the environment, which another node may
+            not have.
         result: for a result.
         message: what happened, otherwise.
-        error: for `stop`: what is wrong with the installation, as every other trial would meet it too.
+        error: for a fault.
     """
 
     trial_id: str
     attempt: int
-    kind: Literal["result", "lost", "out of memory", "stop"]
+    kind: Literal["result", "lost", "out of memory", "fault"]
     result: TrialResult | None = None
     message: str = ""
     error: AgdBenchError | None = None
@@ -78,6 +79,16 @@ class Executor(Protocol):
     @property
     def idle(self) -> list[str]:
         """Names of the workers that would take an attempt at this moment."""
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """Names of the nodes that it uses."""
+
+    def node_of(self, worker: str) -> str:
+        """The node of an idle worker."""
+
+    def set_aside(self, node: str) -> None:
+        """Use a node no more; what runs there is lost."""
 
     def device_of(self, worker: str) -> Device:
         """What an idle worker computes on."""

@@ -17,6 +17,7 @@ import platform
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import DeviceLostError, ExecutorError
 from agd_bench.records import Trial
+from agd_bench.scheduling.executors.pool_size import gpus_and_device, pool_size, room, workers_per_gpu
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.worker import keep_freed_memory, limit_threads, perform, prepare
 from agd_bench.scheduling.resources import Resources
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
 START_SECONDS = 300.0
 """Longest time for a worker to come up: it imports torch, perhaps from a slow shared disk."""
 CONNECT_SECONDS = 5.0
-MOST_PER_GPU = 16
-"""Workers on one GPU at most: each holds a context, and time-slicing more of them brings nothing."""
 START_FAILURES = 3
-"""Workers that may die one after the other while coming up, before the pool says that none can."""
+"""Workers that may die one after the other while coming up on a node, before it is used no more."""
+FOLLOW_SECONDS = 10.0
+"""How often the pool looks which nodes there are."""
 OBJECT_STORE_BYTES = 200 * 2**20
 """Only trials and results travel; Ray's default takes a third of the memory."""
 ENVIRONMENT = {
@@ -86,76 +88,6 @@ def _gpu() -> dict[str, str]:
 
     properties = torch.cuda.get_device_properties(0)
     return {"GPU": str(properties.uuid), "memory": str(properties.total_memory)}
-
-
-def workers_per_gpu(num_workers: int | None, cpus: float, gpus: float, threads: int) -> int:
-    """How many workers each GPU gets where they share: as many as may turn out to pay.
-
-    Args:
-        num_workers: as the user said; null: as many as the cores allow.
-        cpus: cores of the cluster.
-        gpus: GPUs of the cluster.
-        threads: cores of a trial.
-    """
-    workers = num_workers or int(cpus // threads)
-    return max(1, min(MOST_PER_GPU, int(workers // max(1.0, gpus))))
-
-
-def gpus_and_device(device: str, gpus_per_trial: float | None, available: float) -> tuple[float, str]:
-    """How much of a GPU a trial gets, and the device that it is told.
-
-    A worker without a share of a GPU is told to use the CPU: Ray no longer hides GPUs from it, and all would crowd on the first.
-
-    Args:
-        device: `cpu`, `cuda` or `auto`, as the user said.
-        gpus_per_trial: as the user said; null: one whole GPU where there are some.
-        available: GPUs of the cluster.
-
-    Raises:
-        ExecutorError: the wishes contradict each other or what there is.
-    """
-    wanted = gpus_per_trial
-    if wanted is None:
-        wanted = 1.0 if device == "cuda" or (device == "auto" and available >= 1) else 0.0
-    if wanted < 0 or (wanted > 1 and wanted != int(wanted)):
-        raise ExecutorError(f"{wanted:g} GPUs per trial: give a share of one in [0, 1], or a whole number")
-    if device == "cpu" and wanted:
-        raise ExecutorError(f"{wanted:g} GPUs per trial were asked for, but the device is 'cpu'; use device 'cuda' or 'auto'")
-    if device == "cuda" and not wanted:
-        raise ExecutorError("device 'cuda' was asked for with 0 GPUs per trial; give a share such as 1 or 0.5")
-    if wanted > available:
-        raise ExecutorError(
-            f"{wanted:g} GPUs per trial were asked for, but Ray sees {available:g}; ask for less, use 'cpu' or another cluster"
-        )
-    return wanted, "cuda" if wanted else "cpu"
-
-
-def pool_size(num_workers: int | None, cpus: float, gpus: float, threads: int, gpus_per_trial: float) -> int:
-    """How many workers to keep.
-
-    Args:
-        num_workers: as the user said; null: as many as fit.
-        cpus: cores of the cluster.
-        gpus: GPUs of the cluster.
-        threads: cores of a trial.
-        gpus_per_trial: of a trial; 0 on CPUs.
-
-    Raises:
-        ExecutorError: fewer than one fits, or fewer than asked for: Ray alone would wait for ever.
-    """
-    fitting = int(cpus // threads)
-    if gpus_per_trial:
-        on_gpus = int(gpus) * int(1 / gpus_per_trial + 1e-9) if gpus_per_trial < 1 else int(gpus // gpus_per_trial)
-        fitting = min(fitting, on_gpus)
-    each = f"{threads} core{'s' * (threads != 1)}" + (f" and {gpus_per_trial:g} GPU" if gpus_per_trial else "")
-    there = f"Ray has {cpus:g} cores and {gpus:g} GPUs"
-    if num_workers is not None and num_workers < 1:
-        raise ExecutorError(f"{num_workers} workers were asked for; give at least 1")
-    if fitting < max(1, num_workers or 1):
-        raise ExecutorError(
-            f"{num_workers or 1} workers of {each} do not fit: {there}, room for {fitting}; ask for fewer workers or threads"
-        )
-    return num_workers or fitting
 
 
 def _import_ray() -> Any:
@@ -233,24 +165,41 @@ def connect(address: str) -> bool:
 
 
 @dataclass
+class _Node:
+    """A machine of the cluster.
+
+    Attributes:
+        ray_id: Ray's name of it.
+        name: for people; it is in no result.
+        room: workers that it holds.
+        failures: workers that died there one after the other while they came up.
+    """
+
+    ray_id: str
+    name: str
+    room: int
+    failures: int = 0
+
+
+@dataclass
 class _Member:
-    """One place for an attempt in an actor of the pool: coming up (`coming` is set), busy (`task` and `ref` are), or free."""
+    """One place for an attempt in an actor of the pool: coming up, busy (`task` is set), or free; `ref` is what it works on."""
 
     name: str
     actor: Any
+    node: _Node
     since: float
-    coming: Any = None
+    coming: bool = True
     task: Task | None = None
     ref: Any = None
     gpu: tuple[str, int] | None = None
 
-    @property
-    def pending(self) -> Any:
-        return self.coming if self.coming is not None else self.ref
-
 
 class RayExecutor:
-    """Runs attempts on a pool of actors, each with its cores and its share of a GPU.
+    """Runs attempts on a pool of actors, each with its cores and its share of a GPU. The pool grows and shrinks with the cluster.
+
+    Every worker is placed on a node by name, so that what a node does wrong is known to be its own. A node that dies takes its workers
+    with it at once; one on which workers do not come up, or have another version, is used no more.
 
     Args:
         workplace: where data, plug-ins and checkpoints are, on every node.
@@ -259,7 +208,7 @@ class RayExecutor:
         warm_up: what each worker gets ready for before it takes its first attempt.
 
     Raises:
-        ExecutorError: Ray is not reachable, what was asked for does not fit, or a node has another version.
+        ExecutorError: Ray is not reachable, what was asked for does not fit, or no node can run workers.
     """
 
     def __init__(
@@ -271,10 +220,12 @@ class RayExecutor:
     ) -> None:
         self._disconnects = connect(resources.ray_address or "local")
         self._ray = _import_ray()
-        self._members: list[_Member] = []
+        self._members: dict[str, _Member] = {}
+        self._pending: dict[Any, _Member] = {}
         self._orphans: list[Outcome] = []
-        self._named = 0
-        self._failures = 0
+        self._nodes: dict[str, _Node] = {}
+        self._set_aside: set[str] = set()
+        self._named, self._looked_at = 0, float("-inf")
         try:
             there = self._ray.cluster_resources()
             cpus, gpus, threads = there.get("CPU", 0.0), there.get("GPU", 0.0), workplace.threads
@@ -285,18 +236,24 @@ class RayExecutor:
             self._sharing = workers_per_gpu(resources.num_workers, cpus, gpus, threads) if resources.share_gpus and device == "cuda" else 1
             # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
-            self._size = pool_size(resources.num_workers, cpus, gpus, threads, share)
+            pool_size(resources.num_workers, cpus, gpus, threads, share)
+            self._wanted, self._each = resources.num_workers, (threads, share)
             own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
             self._arguments = (own, run_trial, tuple(warm_up))
-            options = {"num_cpus": workplace.threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
+            options = {"num_cpus": threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
             options |= {"max_concurrency": self._in_flight} if self._in_flight > 1 else {}
             self._class = self._ray.remote(**options)(Worker)
-            for _ in range(self._size):
-                self._launch()
-            self._await_first()
+            self._follow_cluster()
+            while not self.idle:
+                self.wait(1.0)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def _size(self) -> int:
+        room = sum(node.room for node in self._nodes.values())
+        return room if self._wanted is None else min(room, self._wanted)
 
     @property
     def slots(self) -> int:
@@ -306,127 +263,201 @@ class RayExecutor:
     @property
     def idle(self) -> list[str]:
         """Names of what is up and has nothing to do; first in workers that are busy, as a process more costs memory and switches."""
-        free = [member for member in self._members if member.pending is None]
-        return [member.name for member in sorted(free, key=lambda one: -sum(other.task is not None for other in self._beside(one)))]
+        free = [member for member in self._members.values() if member.ref is None]
+        if self._in_flight > 1:
+            free.sort(key=lambda one: -sum(other.task is not None for other in self._beside(one)))
+        return [member.name for member in free]
+
+    @property
+    def nodes(self) -> list[str]:
+        """Names of the nodes that it uses."""
+        return [node.name for node in self._nodes.values()]
+
+    def node_of(self, worker: str) -> str:
+        """The node that a worker was placed on."""
+        return self._members[worker].node.name
 
     def _beside(self, member: _Member) -> list[_Member]:
         """All members of the same actor."""
-        return [other for other in self._members if other.actor is member.actor]
+        if self._in_flight == 1:
+            return [member]
+        return [other for other in self._members.values() if other.actor is member.actor]
 
     def device_of(self, worker: str) -> Device:
         """The GPU of an idle worker, if it is shared; else the worker has its own cores or GPU."""
-        gpu = next(member.gpu for member in self._members if member.name == worker)
-        slots = self._sharing * self._in_flight
+        gpu, slots = self._members[worker].gpu, self._sharing * self._in_flight
         return Device(worker) if gpu is None or slots == 1 else Device(gpu[0], slots, gpu[1])
 
-    def _launch(self) -> None:
+    def _follow_cluster(self) -> None:
+        """Take up nodes that have joined, give up those that are gone, and start the workers that there is room for."""
+        self._looked_at = time.monotonic()
+        alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        for node in [node for node in self._nodes.values() if node.ray_id not in alive]:
+            self._drop(node, "its node died")
+        for ray_id, node in alive.items():
+            capacity = room(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0), *self._each)
+            if capacity and ray_id not in self._nodes and ray_id not in self._set_aside:
+                self._nodes[ray_id] = _Node(ray_id, f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})", capacity)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Start workers up to the pool's size, each where the most room is left."""
+        workers = Counter(member.node.ray_id for member in self._members.values())
+        for _ in range(self._size - sum(workers.values()) // self._in_flight):
+            node = max(self._nodes.values(), key=lambda one: one.room - workers[one.ray_id] // self._in_flight)
+            self._launch(node)
+            workers[node.ray_id] += self._in_flight
+
+    def _launch(self, node: _Node) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         name, self._named = f"worker-{self._named}", self._named + 1
-        actor = self._class.remote(*self._arguments)
+        there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
+        actor = self._class.options(scheduling_strategy=there).remote(*self._arguments)
         for place in range(self._in_flight):
             own = f"{name}.{place}" if self._in_flight > 1 else name
-            self._members.append(_Member(own, actor, time.monotonic(), coming=actor.describe.remote()))
+            member = self._members[own] = _Member(own, actor, node, time.monotonic())
+            self._expect(member, actor.describe.remote())
 
-    def _await_first(self) -> None:
-        while not self.idle:
-            self.wait(1.0)
+    def _expect(self, member: _Member, ref: Any) -> None:
+        member.ref = ref
+        self._pending[ref] = member
 
     def submit(self, worker: str, task: Task) -> None:
         """Send the attempt to an idle worker."""
-        member = next(member for member in self._members if member.name == worker and member.pending is None)
-        member.task, member.ref = task, member.actor.perform.remote(task)
+        member = self._members.get(worker)
+        if member is None:  # its node went between the choice and now
+            self._orphans.append(Outcome(task.trial.id, task.attempt, "lost", message="its worker was gone before it began"))
+            return
+        member.task = task
+        self._expect(member, member.actor.perform.remote(task))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Attempts that ended, waiting at most so long for a first one; dead workers are replaced on the way.
 
         Raises:
-            ExecutorError: no worker comes up any more, or one has another version.
+            ExecutorError: no node is left on which workers come up.
         """
-        if self._orphans:
-            orphans, self._orphans = self._orphans, []
-            return orphans
-        pending = {member.pending: member for member in self._members if member.pending is not None}
-        if not pending:
-            return []
-        refs = list(pending)
-        self._ray.wait(refs, num_returns=1, timeout=seconds)
-        ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
-        # One that dies takes those beside it along, and tells of all.
-        outcomes = [outcome for ref in ready if pending[ref] in self._members for outcome in self._collect(pending[ref])]
+        outcomes, self._orphans = self._orphans, []
+        refs = list(self._pending)
+        if refs and not outcomes:
+            self._ray.wait(refs, num_returns=1, timeout=seconds)
+        ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
+        for ref in ready:
+            if ref in self._pending:  # one that dies takes those beside it along, and tells of all
+                outcomes += self._collect(self._pending[ref])
         self._check_coming()
+        if time.monotonic() - self._looked_at > FOLLOW_SECONDS:
+            self._follow_cluster()
         return outcomes
 
     def _collect(self, member: _Member) -> list[Outcome]:
-        """What a worker brought: outcomes, its readiness, or its death."""
+        """What a worker brought: an outcome, its readiness, or its death."""
         try:
-            brought = self._ray.get(member.pending)
+            brought = self._ray.get(member.ref)
         except self._ray.exceptions.RayError as error:
             return self._bury(member, error)
-        if member.coming is not None:
-            member.coming = None
-            self._failures = 0
-            _check_versions(brought)
+        del self._pending[member.ref]
+        member.ref = None
+        if member.coming:
+            member.coming, member.node.failures = False, 0
             member.gpu = (brought["GPU"], int(brought["memory"])) if "GPU" in brought else None
+            difference = _other_version(brought)
+            if difference:
+                self._give_up(member.node, f"a worker has {difference}; install the same version on every node")
             return []
-        member.task, member.ref = None, None
+        member.task = None
         outcome: Outcome = brought
         return [outcome]
 
     def _bury(self, member: _Member, error: Exception) -> list[Outcome]:
         """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
-        exceptions = self._ray.exceptions
-        tasks = [other.task for other in self._beside(member) if other.task is not None]
-        self._remove(member)
         text = " ".join(str(error).split())
-        log.warning("%s is gone: %s: %s", member.name, type(error).__name__, text)
-        if not tasks:
-            self._failures += 1
-            if self._failures > START_FAILURES:
-                hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in text else "see Ray's logs"
-                raise ExecutorError(f"{self._failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
-        self._launch()
+        log.warning("%s on %s is gone: %s: %s", member.name, member.node.name, type(error).__name__, text)
+        starved = isinstance(error, self._ray.exceptions.OutOfMemoryError)
         # Ray's own words name hosts and processes, which have no place in results; they are in the log.
-        starved = isinstance(error, exceptions.OutOfMemoryError)
         reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
+        tasks, node, came_up = self._remove(member), member.node, not member.coming
+        if not came_up:
+            node.failures += 1
+            if node.failures > START_FAILURES:
+                hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in text else "see Ray's logs"
+                self._give_up(node, f"{node.failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
+        self._follow_cluster()
         kind: Literal["out of memory", "lost"] = "out of memory" if starved else "lost"
         return [Outcome(task.trial.id, task.attempt, kind, message=reason) for task in tasks]
 
+    def _give_up(self, node: _Node, why: str) -> None:
+        """Use a node no more, as workers cannot run there.
+
+        Raises:
+            ExecutorError: it was the last one.
+        """
+        log.error("%s is used no more: %s", node.name, why)
+        self.set_aside(node.name)
+        if not self._nodes:
+            raise ExecutorError(f"{node.name}: {why}")
+
+    def set_aside(self, node: str) -> None:
+        """Use a node no more; what runs there is lost."""
+        for one in [one for one in self._nodes.values() if one.name == node]:
+            self._set_aside.add(one.ray_id)
+            self._drop(one, "its node was set aside")
+
+    def _drop(self, node: _Node, reason: str) -> None:
+        """A node and all its workers are gone."""
+        log.warning("%s: %s", node.name, reason)
+        self._nodes.pop(node.ray_id, None)
+        for member in [member for member in self._members.values() if member.node is node]:
+            if member.name in self._members:
+                self._orphans += [Outcome(task.trial.id, task.attempt, "lost", message=reason) for task in self._remove(member)]
+        self._fill()
+
     def _check_coming(self) -> None:
-        late = [member for member in self._members if member.coming is not None and time.monotonic() - member.since > START_SECONDS]
-        if late and len(late) == len(self._members):
+        now = time.monotonic()
+        if self._members and all(member.coming and now - member.since > START_SECONDS for member in self._members.values()):
             raise ExecutorError(f"no worker came up within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
 
-    def _remove(self, member: _Member) -> None:
+    def _remove(self, member: _Member) -> list[Task]:
+        """End a worker; the tasks that it had."""
+        tasks = []
         for other in self._beside(member):
-            self._members.remove(other)
+            tasks += [other.task] if other.task is not None else []
+            self._pending.pop(other.ref, None)
+            del self._members[other.name]
         self._ray.kill(member.actor, no_restart=True)
+        return tasks
 
     def kill(self, trial_id: str) -> None:
         """End the worker that has this trial, and replace it; what else it had is lost too."""
-        member = next((one for one in self._members if one.task is not None and one.task.trial.id == trial_id), None)
+        member = next((one for one in self._members.values() if one.task is not None and one.task.trial.id == trial_id), None)
         if member is not None:
-            tasks = [other.task for other in self._beside(member) if other.task is not None]
+            tasks = self._remove(member)
             self._orphans += [Outcome(task.trial.id, task.attempt, "lost", message="its worker was ended by force") for task in tasks]
-            self._remove(member)
-            self._launch()
+            self._fill()
 
     def refresh(self) -> None:
         """Replace every worker, and with it what its process holds of the devices' memory."""
+        self._remove_all()
+        self._fill()
+
+    def _remove_all(self) -> None:
         while self._members:
-            self._remove(self._members[0])
-        for _ in range(self._size):
-            self._launch()
+            self._remove(next(iter(self._members.values())))
 
     def close(self) -> None:
         """End the workers; a Ray that was started here ends with them, a cluster goes on."""
-        while self._members:
-            self._remove(self._members[0])
-        if self._disconnects:
+        if self._disconnects:  # all of it goes, workers too
+            self._members, self._pending = {}, {}
             self._ray.shutdown()
+        self._remove_all()
 
 
-def _check_versions(there: dict[str, str]) -> None:
+def _other_version(there: dict[str, str]) -> str:
+    """What a worker has in another version than the driver; empty: nothing."""
     for name, version in _versions().items():
         # Python's last digit may differ: Ray itself insists on the rest.
         same = there[name] == version or (name == "Python" and there[name].rpartition(".")[0] == version.rpartition(".")[0])
         if not same:
-            raise ExecutorError(f"a worker has {name} {there[name]}, the driver has {version}; install the same version on every node")
+            return f"{name} {there[name]}, the driver has {version}"
+    return ""

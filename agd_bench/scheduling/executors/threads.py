@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
 from agd_bench.records import Trial
+from agd_bench.scheduling.executors.in_process import HERE
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.worker import limit_threads, perform, prepare
 
@@ -39,7 +40,7 @@ class ThreadExecutor:
         device, cores = workplace.torch_device(), usable_cores()
         if device.type == "cpu" and in_flight * workplace.threads > cores:
             raise ExecutorError(f"{in_flight} trials in flight of {workplace.threads} threads on {cores} cores; ask for fewer")
-        self.slots = in_flight
+        self.slots, self.nodes = in_flight, [HERE]
         self._workplace, self._run_trial = replace(workplace, exclusive=False, in_flight=in_flight), run_trial
         self._device = Device("in-process", in_flight, _memory(device.type))
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="trial")
@@ -50,7 +51,17 @@ class ThreadExecutor:
     @property
     def idle(self) -> list[str]:
         """Threads without an attempt."""
+        if not self.nodes:
+            return []
         return [name for number in range(self.slots) if (name := f"thread-{number}") not in self._running]
+
+    def node_of(self, worker: str) -> str:
+        """This machine."""
+        return HERE
+
+    def set_aside(self, node: str) -> None:
+        """Nothing is begun here any more."""
+        self.nodes = []
 
     def device_of(self, worker: str) -> Device:
         """The one device, which all share."""
@@ -70,8 +81,8 @@ class ThreadExecutor:
         if done.cancelled():
             return
         error = done.exception()  # `perform` makes outcomes of what trials raise; this is something else
-        stop = Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=ExecutorError(str(error)))
-        outcome = done.result() if error is None else stop
+        fault = Outcome(task.trial.id, task.attempt, "fault", message=str(error), error=ExecutorError(str(error)))
+        outcome = done.result() if error is None else fault
         finished = outcome.result is not None and outcome.result.status == "done"
         if cancelled.is_set() and not finished:
             outcome = Outcome(task.trial.id, task.attempt, "lost", message="it was ended by force")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agd_bench.errors import AgdBenchError, ExecutorError, OutOfMemory
+from agd_bench.errors import AgdBenchError, EnvironmentFault, ExecutorError, OutOfMemory, is_environmental
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.executors.protocol import Outcome, RunTrial, Task
 
@@ -63,9 +63,11 @@ def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Out
     except (OutOfMemory, MemoryError) as error:
         return Outcome(task.trial.id, task.attempt, "out of memory", message=str(error) or type(error).__name__)
     except AgdBenchError as error:
-        return Outcome(task.trial.id, task.attempt, "stop", message=str(error), error=_portable(error))
+        return Outcome(task.trial.id, task.attempt, "fault", message=str(error), error=_portable(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        if is_environmental(error):
+            return Outcome(task.trial.id, task.attempt, "fault", message=reason, error=EnvironmentFault(reason))
         result = TrialResult(trial_id=task.trial.id, status="failed", reason=reason)
     return Outcome(task.trial.id, task.attempt, "result", result)
 

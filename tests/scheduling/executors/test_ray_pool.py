@@ -22,8 +22,9 @@ from agd_bench.errors import DatasetError, ExecutorError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executors import ray_pool
+from agd_bench.scheduling.executors.pool_size import gpus_and_device, pool_size
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
-from agd_bench.scheduling.executors.ray_pool import RayExecutor, gpus_and_device, pool_size
+from agd_bench.scheduling.executors.ray_pool import RayExecutor
 from agd_bench.scheduling.resources import Resources
 from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import load_results
