@@ -122,7 +122,7 @@ def normal_scores(values: Floats) -> Floats:
     """
     flat = values.reshape(len(values), -1)
     count = (~np.isnan(flat)).sum(axis=1, keepdims=True)
-    ranks = scipy.stats.rankdata(flat, axis=1, nan_policy="omit")
+    ranks = scipy.stats.rankdata(flat, axis=1, nan_policy="omit" if np.isnan(flat).any() else "propagate")  # much faster
     return np.asarray(ndtri((ranks - 0.375) / (count + 0.25)), dtype=np.float64).reshape(values.shape)
 
 

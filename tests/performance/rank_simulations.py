@@ -1,7 +1,7 @@
 """Whether the statistics of ranks keep their promises where the truth is known: size and power of the test, coverage of the intervals.
 
     OMP_NUM_THREADS=1 python tests/performance/rank_simulations.py [--runs 1000] [--worlds 199]
-        [--only all|top-decile|permutation|moves|regret]
+        [--only all|top-decile|moves|regret]
 
 Architectures have true scores, of which either algorithm sees a monotone transform with seed noise of its own. In the scenarios named
 'equal' the true rankings are equal, whatever else differs: then the test should reject in 5 % of runs. `rho` is the correlation of
@@ -10,7 +10,6 @@ intervals should cover them. Every line gives its Monte-Carlo error (`±`, one s
 
 Printed for `all` and `top-decile`: how often `shift_p` is at most 0.05; how often the interval of the gap lies below 0, and covers the
 true gap (in the top decile only where that is 0); how often there is an interval of `corrected_tau`, and how often it covers then. For
-`permutation`: how often an exchange of labels within architectures, which the package does not use, rejects. For
 `moves`: the share of runs in which any architecture is beyond noise after Holm's correction. For `regret`: how often the
 interval covers the mean regret over all runs.
 """
@@ -26,11 +25,9 @@ import numpy as np
 
 from agd_bench.analysis.bootstrap import integer_weights
 from agd_bench.analysis.rankings.displacement import moves
-from agd_bench.analysis.rankings.kendall import compare, pair_ceiling
-from agd_bench.analysis.rankings.null_test import agreements
+from agd_bench.analysis.rankings.kendall import compare
 from agd_bench.analysis.rankings.regret import reached
 from agd_bench.analysis.scores import Floats, seed_splits
-from agd_bench.analysis.variance import normal_scores
 
 DESIGNS = ((12, 2), (12, 4), (36, 3), (100, 3), (200, 2), (200, 4))
 
@@ -102,7 +99,7 @@ def agreement_line(scenario: Scenario, architectures: int, seeds: int, subset: s
     for _ in range(runs):
         values = scenario.draw(architectures, seeds, rng)
         each = compare(values, np.zeros(values.shape, dtype=bool), worlds, rng, subset)
-        gap = (each.tau - pair_ceiling(each.tau))[0, 1]
+        gap = (each.tau - each.tau_ceiling)[0, 1]
         found.append([gap, *(a[0, 1] for a in (each.gap_low, each.gap_high, each.shift_p, each.corrected_low, each.corrected_high))])
     gap, low, high, p, corrected_low, corrected_high = np.array(found).T
     known = scenario.shape == "normal" and (scenario.rho < 1 or not scenario.uneven)
@@ -143,21 +140,6 @@ def regret_line(scenario: Scenario, architectures: int, seeds: int, runs: int, w
     return f"mean regret {truth:.4f}, interval covers it {np.mean((low <= truth) & (truth <= high)):.3f}"
 
 
-def permutation_line(scenario: Scenario, architectures: int, seeds: int, runs: int, worlds: int) -> str:
-    """Size or power of the test that is not used: exchange the two algorithms' normal scores within randomly chosen architectures."""
-    rng = np.random.default_rng(0)
-    rejected = []
-    for _ in range(runs):
-        scores = normal_scores(scenario.draw(architectures, seeds, rng))
-        exchanged = rng.random((worlds, 1, architectures, 1)) < 0.5
-        exchanged[0] = False  # the first one is the sample itself
-        drawn = np.where(exchanged, scores[::-1], scores)
-        tau = agreements(drawn, np.zeros(drawn.shape, dtype=bool), "all")
-        gaps = (tau - pair_ceiling(tau))[:, 0, 1]
-        rejected.append(np.mean(gaps <= gaps[0] + 1e-12) <= 0.05)
-    return f"exchange of labels: p <= 0.05 {np.mean(rejected):.3f}"
-
-
 def lines(only: str, runs: int, worlds: int) -> Iterator[str]:
     """One line per design and scenario."""
     for architectures, seeds in DESIGNS:
@@ -167,8 +149,6 @@ def lines(only: str, runs: int, worlds: int) -> Iterator[str]:
                 if only == "top-decile" and (seeds < 3 or architectures < 36):
                     continue
                 text = agreement_line(scenario, architectures, seeds, only, runs, worlds)
-            elif only == "permutation":
-                text = permutation_line(scenario, architectures, seeds, runs, worlds)
             elif only == "moves":
                 text = moves_line(scenario, architectures, seeds, runs)
             else:
@@ -181,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--worlds", type=int, default=199)
-    parser.add_argument("--only", choices=("all", "top-decile", "permutation", "moves", "regret"), default="all")
+    parser.add_argument("--only", choices=("all", "top-decile", "moves", "regret"), default="all")
     given = parser.parse_args()
     errors = [np.sqrt(share * (1 - share) / given.runs) for share in (0.05, 0.95)]
     print(

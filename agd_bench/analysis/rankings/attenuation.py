@@ -44,11 +44,26 @@ def covariances(first: Floats, second: Floats, weights: NDArray[np.int32]) -> Fl
     return np.asarray((cross + np.swapaxes(cross, 1, 2)) / 2, dtype=np.float64)
 
 
-def true_correlations(between: Floats) -> Floats:
+def variances(scores: Floats, weights: NDArray[np.int32]) -> Floats:
+    """Weighted variances over architectures, divided by their number as the covariances are.
+
+    Args:
+        scores: (M, n).
+        weights: how often each resample holds each architecture, (R, n).
+
+    Returns:
+        (R, M).
+    """
+    share = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    return np.asarray(share @ (scores**2).T - (share @ scores.T) ** 2, dtype=np.float64)
+
+
+def true_correlations(between: Floats, offset: Floats | float = 0.0) -> Floats:
     """Correlations of true scores, not clipped to [-1, 1].
 
     Args:
         between: covariances between disjoint seeds, (..., M, M).
+        offset: by how much the covariance of equal true rankings differs from the geometric mean of both algorithms' own, (M, M).
 
     Returns:
         (..., M, M); NaN with an algorithm whose seeds do not agree at all (a covariance with itself of 0 or less).
@@ -58,4 +73,4 @@ def true_correlations(between: Floats) -> Floats:
     """
     own = np.diagonal(between, axis1=-2, axis2=-1)
     spread = np.sqrt(np.where(own > 1e-12, own, np.nan))
-    return np.asarray(between / (spread[..., :, None] * spread[..., None, :]), dtype=np.float64)
+    return np.asarray(between / (spread[..., :, None] * spread[..., None, :] + offset), dtype=np.float64)

@@ -2,7 +2,7 @@
 
 Seed by seed, every architecture has a rank under either algorithm, and the difference is its shift. What the mean over seeds would be
 without a true move is not quite 0: the noisier algorithm pulls the best down and the worst up. It is taken, with the variance over seeds,
-from worlds of equal true rankings (`shifting.NullWorlds`) at the architecture's own place, which is its mean rank under both algorithms:
+from worlds of equal true rankings (`null_worlds.NullWorlds`) at the architecture's own place, which is its mean rank under both algorithms:
 its difference hardly depends on that. An architecture may be noisier than its neighbours, so its own variance over seeds is moderated with
 theirs as in limma: both are averaged, weighted by degrees of freedom, where the neighbours' are estimated from how much the variances of
 all architectures scatter; Student's t then has the sum of both.
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from agd_bench.analysis.moderated_variance import inverse_trigamma
 from agd_bench.analysis.multiple_testing import holm
-from agd_bench.analysis.rankings.null_test import NullWorlds, smooth
+from agd_bench.analysis.rankings.null_worlds import NullWorlds, smooth
 from agd_bench.analysis.rankings.seed_splits import halves, means_over
 from agd_bench.analysis.scores import Floats
 

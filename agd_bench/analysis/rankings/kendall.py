@@ -1,34 +1,38 @@
-"""Agreement of rankings, beside the agreement of a ranking with itself over seeds: the noise ceiling.
+"""Agreement of rankings, and the noise ceiling: the agreement that seed noise alone would leave.
 
 With S seeds, everything is compared at h = floor(S / 2) seeds, over pairs of disjoint halves (F, G) of the seeds:
 
 - `kendall_tau` of algorithms a and b: the mean over (F, G) of tau-b(a's means over F, b's means over G);
-- the ceiling of a: the same with b = a, that is, how well a's ranking agrees with itself when only the seeds change.
+- the ceiling of a alone: the same with b = a, that is, how well a's ranking agrees with itself when only the seeds change;
+- the ceiling of a pair: what `kendall_tau` would be if the two true rankings were equal.
 
-The two are thus at equal numbers of seeds, never share a seed, and can be subtracted. If a and b rank the architectures equally
-but for seed noise, `kendall_tau` equals the pair's `noise_ceiling`, which for algorithms of unequal noise follows from
-Spearman's correction for attenuation, rho_ab = sqrt(rho_aa rho_bb), carried to tau by Greiner's relation rho = sin(pi tau / 2).
-With one seed there is no ceiling: it is missing, never 1.
+The last one is no function of the two ceilings of either algorithm: they agree less than those say where noise differs from architecture
+to architecture. It follows from normal scores instead, whose covariances over disjoint seeds are free of noise of whatever size. Equal
+true rankings make the covariance of a and b the geometric mean of those of a and of b with themselves (Spearman's correction for
+attenuation), but for an `offset` where true scores are not linearly related, which worlds without a shift show (`null_test`). So
 
-Whether a gap can be noise is asked twice. `gap_low` to `gap_high` says how far it may be off, by a bootstrap over architectures.
-`shift_p` tests that there is no shift at all, against worlds without one (`shifting`); it also stands where noise is so unequal, or
-so uneven along the ranking, that the ceiling itself is off by a little.
+    gap = slope (tau(r) - tau(r0)),    tau(r) = 2 / pi arcsin(r),
 
-The bootstrap draws architectures, and with each of them all its seeds under all algorithms. Seeds are not drawn again within an
-architecture: noise is independent between architectures, so their own draw already carries it, and a seed drawn twice would stand in
-both halves and make a ranking agree with itself. What is not in the interval is an effect of a seed on many architectures at once.
-`tests/performance/rank_simulations.py` measures what is claimed here: size and power of the test, and coverage of the intervals.
+with r the correlation between the two over disjoint seeds, r0 the one under equal true rankings, Greiner's relation tau(r), and a slope
+which is what the observed agreements are of those that the relation gives (ties, and noise that is not even, make it other than 1).
+The ceiling is tau less the gap. With one seed there is no ceiling: it is missing, never 1.
+
+`gap_low` to `gap_high` says how far the gap may be off, by a jackknife over architectures; other intervals by a bootstrap that draws
+them. Each comes with all its seeds under all algorithms. Seeds are not drawn within an architecture: noise is independent between
+architectures, so their own draw already carries it. What is not in the intervals is an effect of a seed on many architectures at once.
+`shift_p` tests that there is no shift at all. `tests/performance/README.md` has sizes, powers and coverages.
 
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
     M. G. Kendall, The treatment of ties in ranking problems, Biometrika, 1945 (tau-b).
     W. H. Kruskal, Ordinal measures of association, Journal of the American Statistical Association, 1958 (Greiner's relation).
-    P. Hall, The Bootstrap and Edgeworth Expansion, 1992 (centred percentile intervals).
+    R. G. Miller, The jackknife: a review, Biometrika, 1974.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +41,9 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, integer_weights
-from agd_bench.analysis.rankings.attenuation import covariances, true_correlations
+from agd_bench.analysis.rankings.attenuation import covariances, true_correlations, variances
 from agd_bench.analysis.rankings.kernels import orders, taus
-from agd_bench.analysis.rankings.null_test import shift_p_values
+from agd_bench.analysis.rankings.null_test import covariance_gap, shift_test
 from agd_bench.analysis.rankings.seed_splits import compared_seeds, halves, means_over, subset_size
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.analysis.variance import normal_scores
@@ -47,9 +51,11 @@ from agd_bench.analysis.variance import normal_scores
 LEVELS = (0.025, 0.975)
 TIE_Z = 1.96
 """Differences of accuracy up to this many standard errors of a difference count as ties by noise."""
+CENTRING = 200
+"""Worlds behind a ceiling where no test asks for more."""
 
 _COLUMNS = ["algorithm", "other", "subset", "architectures", "seeds", "seeds_compared", "kendall_tau", "noise_ceiling"]
-_GAP = ["gap", "gap_low", "gap_high", "shift_p"]
+_GAP = ["gap", "gap_low", "gap_high", "shift_p", "shift_p_fitted"]
 _BESIDES = [
     "spearman",
     "spearman_ceiling",
@@ -85,7 +91,8 @@ def kendall_tau(
         `seeds_compared` (h); `kendall_tau` in [-1, 1] (of a pair with itself: the ceiling); `noise_ceiling` in [-1, 1];
         `gap` (kendall_tau − noise_ceiling; negative: the rankings differ more than seed noise explains) with `gap_low`, `gap_high`
         (95 % interval, not corrected for the number of pairs); `shift_p` (p-value of 'no shift beyond noise', one-sided, not corrected
-        either); `spearman` and `spearman_ceiling` (Spearman's rank correlation, alike); `kendall_tau_noise_ties` and
+        either), `shift_p_fitted` (the same, trusting that noise is as even as it looks);
+        `spearman` and `spearman_ceiling` (Spearman's rank correlation, alike); `kendall_tau_noise_ties` and
         `noise_ties_ceiling` (tau-b where architectures whose accuracies differ by no more than `TIE_Z` standard errors of a difference,
         from the pooled SD over seeds, count as tied); `corrected_tau` with `corrected_low`, `corrected_high` (tau of the true rankings,
         freed of noise, see `correcting`; 95 % interval).
@@ -132,27 +139,6 @@ def shared_architectures(group: Scores) -> list[tuple[NDArray[np.bool_], list[tu
     return list(found.values())
 
 
-def pair_ceiling(tau: Floats) -> Floats:
-    """Tau between two algorithms of equal true ranking, from their agreements with themselves.
-
-    Args:
-        tau: agreements, (M, M); the diagonal holds each algorithm's own ceiling. A negative one counts as 0.
-
-    Returns:
-        (M, M): for equal own ceilings that same value.
-
-    >>> pair_ceiling(np.array([[0.6, 0.1], [0.1, 0.6]])).round(6).tolist()
-    [[0.6, 0.6], [0.6, 0.6]]
-    """
-    rho = np.sin(np.pi / 2 * np.clip(np.diagonal(tau, axis1=-2, axis2=-1), 0, 1))
-    both = np.sqrt(rho[..., :, None] * rho[..., None, :])
-    return np.asarray(2 / np.pi * np.arcsin(np.minimum(both, 1.0)), dtype=np.float64)
-
-
-def _gaps(tau: Floats) -> Floats:
-    return tau - pair_ceiling(tau)
-
-
 @dataclass(frozen=True)
 class Agreement:
     """Agreements of M algorithms' rankings; every array is (M, M) and symmetric, NaN where missing.
@@ -161,8 +147,9 @@ class Agreement:
         size: architectures compared.
         seeds_compared: h.
         tau, spearman, noise_tied: agreements; the diagonal holds each algorithm's agreement with itself, NaN with one seed.
-        gap_low, gap_high: 95 % interval of tau − `pair_ceiling(tau)`.
-        shift_p: p-value of 'no shift beyond noise'.
+        tau_ceiling, spearman_ceiling, noise_tied_ceiling: what they would be if all true rankings were equal.
+        gap_low, gap_high: 95 % interval of tau − tau_ceiling.
+        shift_p, shift_p_fitted: p-values of 'no shift beyond noise', see `null_test`.
         corrected: tau of the true rankings, with `corrected_low`, `corrected_high`.
     """
 
@@ -171,30 +158,28 @@ class Agreement:
     tau: Floats
     spearman: Floats
     noise_tied: Floats
+    tau_ceiling: Floats
+    spearman_ceiling: Floats
+    noise_tied_ceiling: Floats
     corrected: Floats
     gap_low: Floats
     gap_high: Floats
     shift_p: Floats
+    shift_p_fitted: Floats
     corrected_low: Floats
     corrected_high: Floats
 
     def of(self, a: int, b: int) -> dict[str, object]:
         """Columns of the pair's row, from `seeds_compared` on."""
-        rho = 2 * np.sin(np.pi / 6 * np.clip(np.diagonal(self.spearman), 0, 1))  # Spearman's coefficient of normal variables
-        ceiling = 6 / np.pi * np.arcsin(np.sqrt(rho[a] * rho[b]) / 2)
         row: dict[str, object] = {"seeds_compared": self.seeds_compared, "kendall_tau": self.tau[a, b]}
-        row |= {"spearman": self.spearman[a, b], "kendall_tau_noise_ties": self.noise_tied[a, b]}
+        row |= {"noise_ceiling": self.tau_ceiling[a, b], "spearman": self.spearman[a, b]}
+        row |= {"spearman_ceiling": self.spearman_ceiling[a, b], "kendall_tau_noise_ties": self.noise_tied[a, b]}
+        row |= {"noise_ties_ceiling": self.noise_tied_ceiling[a, b]}
         if a == b:
-            return row | {
-                "noise_ceiling": self.tau[a, a],
-                "spearman_ceiling": self.spearman[a, a],
-                "noise_ties_ceiling": self.noise_tied[a, a],
-            }
-        row |= {"noise_ceiling": pair_ceiling(self.tau)[a, b], "spearman_ceiling": ceiling}
-        row |= {"noise_ties_ceiling": pair_ceiling(self.noise_tied)[a, b], "gap": _gaps(self.tau)[a, b]}
-        row |= {"gap_low": self.gap_low[a, b], "gap_high": self.gap_high[a, b], "shift_p": self.shift_p[a, b]}
-        row |= {"corrected_tau": self.corrected[a, b], "corrected_low": self.corrected_low[a, b]}
-        return row | {"corrected_high": self.corrected_high[a, b]}
+            return row
+        row |= {"gap": self.tau[a, b] - self.tau_ceiling[a, b], "gap_low": self.gap_low[a, b], "gap_high": self.gap_high[a, b]}
+        row |= {"shift_p": self.shift_p[a, b], "shift_p_fitted": self.shift_p_fitted[a, b], "corrected_tau": self.corrected[a, b]}
+        return row | {"corrected_low": self.corrected_low[a, b], "corrected_high": self.corrected_high[a, b]}
 
 
 def compare(
@@ -203,7 +188,6 @@ def compare(
     resamples: int,
     rng: np.random.Generator,
     subset: str = "all",
-    test: bool = True,
     worlds: int | None = None,
 ) -> Agreement:
     """All agreements between algorithms that have an outcome for every architecture and seed.
@@ -214,13 +198,12 @@ def compare(
         resamples: bootstrap resamples; 0: no intervals and no test.
         rng: draws them, and the worlds.
         subset: `all` or `top-decile`.
-        test: whether to test; without it `shift_p` is missing.
         worlds: worlds without a shift; default: as many as resamples.
     """
     algorithms, count, seeds = values.shape
     size = subset_size(count, subset)
     nothing = np.full((algorithms, algorithms), np.nan)
-    result = Agreement(size, max(1, compared_seeds(seeds, subset)), *(9 * [nothing]))
+    result = Agreement(size, max(1, compared_seeds(seeds, subset)), *(13 * [nothing]))
     if size < 2:
         return result
     if compared_seeds(seeds, subset) == 0:
@@ -228,19 +211,66 @@ def compare(
             return result
         tau, spearman = _at_one_seed(values, diverged)
         return dataclasses.replace(result, tau=tau, spearman=spearman)
-    draws = resamples if size >= FEWEST_FOR_INTERVAL else 0
-    weights = integer_weights(count, draws, rng)
-    tau, between = _resampled(values, diverged, subset, size, weights)
-    gaps, correlations = _gaps(tau), true_correlations(between)
-    spearman, noise_tied = _without_resamples(values, diverged, subset, size)
-    corrected = _tau_of(correlations[0])
-    result = dataclasses.replace(result, tau=tau[0], corrected=corrected, spearman=spearman, noise_tied=noise_tied)
-    if draws == 0:
+    enough = size >= FEWEST_FOR_INTERVAL
+    draws = resamples if enough else 0
+    between, own = _resampled(values, diverged, subset, size, integer_weights(count, draws, rng))
+    found = shift_test(values, diverged, subset, worlds or draws or CENTRING, rng) if enough else None
+    offset = found.offset if found else np.zeros_like(nothing)
+    tau, spearman, noise_tied = _agreements(values, diverged, subset, size)
+    observed, null = _correlations(between[:1], own[:1], offset)
+    ceiling = _Ceiling(observed[0], null[0])
+    correlations = true_correlations(between, offset)
+    result = dataclasses.replace(
+        result,
+        tau=tau,
+        tau_ceiling=ceiling.of(tau, _tau_of),
+        spearman=spearman,
+        spearman_ceiling=ceiling.of(spearman, _spearman_of),
+        noise_tied=noise_tied,
+        noise_tied_ceiling=ceiling.of(noise_tied, _tau_of),
+        corrected=_tau_of(correlations[0]),
+    )
+    if draws == 0 or found is None:
         return result
-    low, high = _centred_interval(gaps, size)
+    observed, null = _correlations(*_left_out(values, diverged, subset, size), offset)
+    reach = ceiling.slope(tau, _tau_of) * _reach(_tau_of(observed) - _tau_of(null), _tau_of(ceiling.observed) - _tau_of(ceiling.null), size)
+    low, high = (tau - result.tau_ceiling + sign * reach for sign in (-1, 1))
     true_low, true_high = (_tau_of(end) for end in _percentile_interval(correlations, size))
-    p = shift_p_values(values, diverged, gaps[0], _gaps, subset, worlds or draws, rng) if test else nothing
-    return dataclasses.replace(result, gap_low=low, gap_high=high, corrected_low=true_low, corrected_high=true_high, shift_p=p)
+    result = dataclasses.replace(result, gap_low=low, gap_high=high, corrected_low=true_low, corrected_high=true_high)
+    return dataclasses.replace(result, shift_p=found.p, shift_p_fitted=found.p_fitted)
+
+
+@dataclass(frozen=True)
+class _Ceiling:
+    """Correlations between means over disjoint seeds, as observed and as equal true rankings would have them, (M, M) each."""
+
+    observed: Floats
+    null: Floats
+
+    def slope(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
+        """What the agreements of each pair, of one another and with themselves, are of those that a relation gives, (M, M)."""
+        seen, given = (each + each.diagonal()[:, None] + each.diagonal()[None, :] for each in (agreements, link(self.observed)))
+        return np.asarray(np.where(given > 0.1, np.clip(seen / np.maximum(given, 0.1), 0.0, 2.0), 1.0), dtype=np.float64)
+
+    def of(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
+        """Agreements less their gaps, at most 1; of an algorithm with itself there is no gap."""
+        gaps = self.slope(agreements, link) * (link(self.observed) - link(self.null))
+        ceiling = np.minimum(agreements - gaps, 1.0)
+        np.fill_diagonal(ceiling, agreements.diagonal())
+        return np.asarray(ceiling, dtype=np.float64)
+
+
+def _correlations(between: Floats, own: Floats, offset: Floats) -> tuple[Floats, Floats]:
+    """Correlations between means over disjoint seeds, as observed and as equal true rankings would have them, (R, M, M) each.
+
+    Args:
+        between: covariances between disjoint seeds, (R, M, M).
+        own: variances of the means, (R, M).
+        offset: covariance gap of equal true rankings, (M, M).
+    """
+    spread = np.sqrt(own[:, :, None] * own[:, None, :])
+    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: there is no correlation, and it reads as missing
+        return between / spread, (between - covariance_gap(between) + offset) / spread
 
 
 def _tau_of(correlation: Floats) -> Floats:
@@ -248,36 +278,56 @@ def _tau_of(correlation: Floats) -> Floats:
     return np.asarray(2 / np.pi * np.arcsin(np.clip(correlation, -1, 1)), dtype=np.float64)
 
 
+def _spearman_of(correlation: Floats) -> Floats:
+    """Spearman's coefficient of normal variables with that correlation."""
+    return np.asarray(6 / np.pi * np.arcsin(np.clip(correlation, -1, 1) / 2), dtype=np.float64)
+
+
 def _resampled(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, weights: NDArray[np.int32]) -> tuple[Floats, Floats]:
-    """Tau-b, and covariances of normal scores between disjoint seeds, of every resample: (R, M, M) each, means over the splits."""
-    algorithms = len(values)
-    pairs = np.array([(a, algorithms + b) for a in range(algorithms) for b in range(algorithms)])
+    """Covariances of normal scores between disjoint seeds, (R, M, M), and variances of their means, (R, M), over the splits."""
     normal = normal_scores(values)
-    tau, between = np.zeros((2, len(weights), algorithms, algorithms))
+    between = np.zeros((len(weights), len(values), len(values)))
+    own = np.zeros((len(weights), len(values)))
     splits = list(halves(values, diverged, subset, size))
     for first, second, chosen in splits:
         held = weights if chosen is None else np.ascontiguousarray(weights[:, chosen])
-        both = np.concatenate([means_over(values, diverged, half, chosen) for half in (first, second)])
-        each = taus(orders(both), pairs, held).T.reshape(tau.shape)
-        tau += (each + np.swapaxes(each, 1, 2)) / (2 * len(splits))
         one, two = (means_over(normal, None, half, chosen) for half in (first, second))
         between += covariances(one, two, held) / len(splits)
-    return tau, between
+        own += (variances(one, held) + variances(two, held)) / (2 * len(splits))
+    return between, own
 
 
-def _without_resamples(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats]:
-    """Spearman's coefficient, and tau-b with ties by noise: means over the splits, (M, M) each."""
+def _left_out(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats]:
+    """What `_resampled` gives, without each of the architectures, (n, M, M) and (n, M)."""
+    normal = normal_scores(values)
+    between = np.zeros((values.shape[1], len(values), len(values)))
+    own = np.zeros((values.shape[1], len(values)))
+    splits = list(halves(values, diverged, subset, size))
+    for first, second, chosen in splits:
+        one, two = (means_over(normal, None, half, chosen) for half in (first, second))
+        one, two = (each - each.mean(axis=1, keepdims=True) for each in (one, two))
+        cross = (one.T[:, :, None] * two.T[:, None, :] + two.T[:, :, None] * one.T[:, None, :]) / 2
+        for total, products in ((between, cross), (own, (one.T**2 + two.T**2) / 2)):
+            total += products.mean(axis=0) / len(splits)
+            # Without one of them the mean of the others moves too, hence n / (n - 1).
+            change = (products.mean(axis=0) - size / (size - 1) * products) / (size - 1)
+            total[slice(None) if chosen is None else chosen] += change / len(splits)
+    return between, own
+
+
+def _agreements(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats, Floats]:
+    """Tau-b, Spearman's coefficient, and tau-b with ties by noise: means over the splits, (M, M) each."""
     algorithms = len(values)
     pairs = np.array([(a, algorithms + b) for a in range(algorithms) for b in range(algorithms)])
+    once = np.ones((1, size), dtype=np.int32)
     found = []
     for first, second, chosen in halves(values, diverged, subset, size):
         both = np.concatenate([means_over(values, diverged, half, chosen) for half in (first, second)])
         widths = np.tile(TIE_Z * np.sqrt(2 / len(first)) * seed_deviation(values, diverged), 2)
-        tied = taus(orders(both, widths), pairs, np.ones((1, size), dtype=np.int32)).reshape(algorithms, algorithms)
-        both_ways = (_spearman(both)[:algorithms, algorithms:], tied)
-        found.append([(each + each.T) / 2 for each in both_ways])
-    spearman, noise_tied = np.mean(found, axis=0)
-    return spearman, noise_tied
+        plain, tied = (taus(orders(both, each), pairs, once).reshape(algorithms, algorithms) for each in (None, widths))
+        found.append([(each + each.T) / 2 for each in (plain, _spearman(both)[:algorithms, algorithms:], tied)])
+    tau, spearman, noise_tied = np.mean(found, axis=0)
+    return tau, spearman, noise_tied
 
 
 def seed_deviation(values: Floats, diverged: NDArray[np.bool_]) -> Floats:
@@ -303,11 +353,16 @@ def _at_one_seed(values: Floats, diverged: NDArray[np.bool_]) -> tuple[Floats, F
     return np.where(own, np.nan, tau), np.where(own, np.nan, spearman)
 
 
-def _centred_interval(drawn: Floats, size: int) -> tuple[Floats, Floats]:
-    """95 % interval around the sample's value, drawn[0], as wide as the resamples spread about their mean; (M, M) each."""
-    kept = _enough(drawn[1:])
-    low, high = _quantiles(kept - _middle(kept)) * _widening(size)
-    return drawn[0] + low, drawn[0] + high
+def _reach(left_out: Floats, estimate: Floats, size: int) -> Floats:
+    """Half the width of a 95 % interval, by the jackknife.
+
+    Args:
+        left_out: estimates without each architecture, (n, M, M).
+        estimate: with all of them, (M, M).
+        size: how many architectures there are of which leaving one out can make a difference.
+    """
+    error = np.sqrt((size - 1) / size * ((left_out - estimate) ** 2).sum(axis=0))
+    return np.asarray(scipy.stats.t.ppf(LEVELS[1], size - 1) * error, dtype=np.float64)
 
 
 def _percentile_interval(drawn: Floats, size: int) -> tuple[Floats, Floats]:
@@ -331,9 +386,3 @@ def _quantiles(drawn: Floats, levels: tuple[float, ...] = LEVELS) -> Floats:
 def _enough(drawn: Floats) -> Floats:
     """The resamples, without those of a pair that has a value in fewer than 95 % of them: it has no interval."""
     return np.where(np.isfinite(drawn).mean(axis=0) >= 0.95, drawn, np.nan)
-
-
-def _middle(drawn: Floats) -> Floats:
-    """Mean over the resamples that have a value, (M, M); 0 for a pair without any."""
-    held = np.isfinite(drawn)
-    return np.asarray(np.where(held, drawn, 0.0).sum(axis=0) / np.maximum(held.sum(axis=0), 1), dtype=np.float64)

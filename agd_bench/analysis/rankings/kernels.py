@@ -130,26 +130,6 @@ def _packed(weights: NDArray[np.int32]) -> tuple[NDArray[np.uint64], int]:
     return np.ascontiguousarray(words.transpose(0, 2, 1)), bits
 
 
-def crossed_taus(first: Floats, second: Floats) -> Floats:
-    """Tau-b between every ranking of one set and every ranking of another, for many small simulations; O(n²).
-
-    Args:
-        first: accuracies, (B, M, n), none missing.
-        second: accuracies, (B, M, n).
-
-    Returns:
-        (B, M, M): [., a, b] is between `first[., a]` and `second[., b]`; NaN where all are tied in one of the two.
-    """
-    one, two = on_grid(first), on_grid(second)
-    kernel = compiled(_cross_signs)
-    small = one.size * one.shape[1] * one.shape[2] < _WORTH_THREADS
-    chunks = np.array_split(np.arange(len(one)), 1 if small else min(len(one), 4 * usable_cores()))
-    counted = in_threads(lambda index: kernel(one[chunks[index]], two[chunks[index]]), len(chunks))
-    agreeing, rows, columns = (np.concatenate([each[part] for each in counted]).astype(np.float64) for part in range(3))
-    with np.errstate(divide="ignore", invalid="ignore"):  # as in taus
-        return np.asarray(agreeing / np.sqrt(rows[:, :, None] * columns[:, None, :]), dtype=np.float64)
-
-
 def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> list[Any]:
     """`work(0)` to `work(count - 1)` on all cores; for work that lets go of the interpreter, as compiled kernels do.
 
@@ -236,43 +216,9 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
     return sums
 
 
-def _cross_signs(  # type: ignore[no-untyped-def]  # its types are those of _SIGNATURES
-    first, second
-):
-    """Concordant minus discordant pairs (B, M, M) of each ranking of `first` with each of `second`, and their untied pairs (B, M)."""
-    worlds, rankings, count = first.shape
-    agreeing = np.zeros((worlds, rankings, rankings), np.int64)
-    rows = np.zeros((worlds, rankings), np.int64)
-    columns = np.zeros((worlds, rankings), np.int64)
-    one = np.zeros((rankings, count), np.int8)
-    two = np.zeros((rankings, count), np.int8)
-    for world in range(worlds):
-        for left in range(1, count):
-            for ranking in range(rankings):
-                mine, theirs = first[world, ranking], second[world, ranking]
-                in_one, in_two = 0, 0
-                for right in range(left):
-                    sign = (mine[left] > mine[right]) - (mine[left] < mine[right])
-                    one[ranking, right] = sign
-                    in_one += sign * sign
-                    sign = (theirs[left] > theirs[right]) - (theirs[left] < theirs[right])
-                    two[ranking, right] = sign
-                    in_two += sign * sign
-                rows[world, ranking] += in_one
-                columns[world, ranking] += in_two
-            for row in range(rankings):
-                for column in range(rankings):
-                    total = np.int32(0)
-                    for right in range(left):
-                        total += np.int32(one[row, right]) * np.int32(two[column, right])
-                    agreeing[world, row, column] += total
-    return agreeing, rows, columns
-
-
 _SIGNATURES = {
     "_count_untied": "i8[:,::1](i4[:,::1],i4[:,::1],i4[:,::1])",
     "_count_levels": "i8[:,::1](i4[:,::1],i4[:,::1],i4[:,::1],i4[:,::1],i8[:,::1],u8[:,::1],i8)",
-    "_cross_signs": "Tuple((i8[:,:,::1],i8[:,::1],i8[:,::1]))(i8[:,:,::1],i8[:,:,::1])",
 }
 
 

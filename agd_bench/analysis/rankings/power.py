@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
 from agd_bench.analysis.multiple_testing import ALPHA
-from agd_bench.analysis.rankings.kendall import pair_ceiling
 from agd_bench.analysis.rankings.reliability import correlation_of_tau, one_seed_reliability, spearman_brown, tau_of_correlation
 from agd_bench.analysis.scores import Floats, paired_scores, seed_splits
 from agd_bench.errors import InputError
@@ -136,6 +135,23 @@ def _gaps(values: Floats) -> Floats:
             taus[:, a, b] += _taus(orders[first][a], orders[second][b], values.shape[2]) / len(once)
     taus = (taus + np.swapaxes(taus, 1, 2)) / 2
     return np.asarray(taus[:, 0, 1] - pair_ceiling(taus)[:, 0, 1], dtype=np.float64)
+
+
+def pair_ceiling(tau: Floats) -> Floats:
+    """Tau between two algorithms of equal true ranking, from their agreements with themselves, where all architectures are equally noisy.
+
+    Args:
+        tau: agreements, (M, M); the diagonal holds each algorithm's own ceiling. A negative one counts as 0.
+
+    Returns:
+        (M, M): for equal own ceilings that same value.
+
+    >>> pair_ceiling(np.array([[0.6, 0.1], [0.1, 0.6]])).round(6).tolist()
+    [[0.6, 0.6], [0.6, 0.6]]
+    """
+    rho = np.sin(np.pi / 2 * np.clip(np.diagonal(tau, axis1=-2, axis2=-1), 0, 1))
+    both = np.sqrt(rho[..., :, None] * rho[..., None, :])
+    return np.asarray(2 / np.pi * np.arcsin(np.minimum(both, 1.0)), dtype=np.float64)
 
 
 def _order(ranked: Floats) -> NDArray[np.uint8]:

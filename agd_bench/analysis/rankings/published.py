@@ -33,7 +33,7 @@ BUDGET = ["published_epochs", "split"]
 _AGREEMENT = [
     "epochs", "architectures", "seeds", "trainings", "tau_of_means", "tau_low", "tau_high", "ceiling_at_most", "seeds_compared",
     "trainings_compared", "kendall_tau", "noise_ceiling", "own_ceiling", "published_ceiling", "gap", "gap_low", "gap_high", "shift_p",
-    "corrected_tau", "corrected_low", "corrected_high",
+    "shift_p_fitted", "corrected_tau", "corrected_low", "corrected_high",
 ]  # fmt: skip
 TOP_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05)
 FEWEST_AT_TOP = 5
@@ -61,9 +61,9 @@ def published_agreement(
         over all of them) with `tau_low`, `tau_high` (95 % percentile bootstrap); `ceiling_at_most` (what that tau could be if the published
         ranking had no noise and ours were equal to it but for its own). Where single trainings are published, at equal numbers of seeds:
         `seeds_compared` of ours against `trainings_compared` published ones; `kendall_tau`, `noise_ceiling`, `gap` with its interval,
-        `shift_p`, `corrected_tau` (freed of noise) with its interval, all as in `kendall_tau`; `own_ceiling` and `published_ceiling`
-        (agreement of each ranking with itself). NaN where missing; without rows of budgets and groups that share fewer than two
-        architectures.
+        `shift_p`, `shift_p_fitted`, `corrected_tau` (freed of noise) with its interval, all as in `kendall_tau`; `own_ceiling` and
+        `published_ceiling` (agreement of each ranking with itself). NaN where missing; without rows of budgets and groups that share fewer
+        than two architectures.
     """
     rows = []
     for group, budget, table, counts in _budgets(trials, published, metric):

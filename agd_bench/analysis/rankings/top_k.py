@@ -7,7 +7,9 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.rankings.kendall import shared_architectures
+from agd_bench.analysis.rankings.kendall import CENTRING, FEWEST_FOR_INTERVAL, shared_architectures
+from agd_bench.analysis.rankings.null_test import SIMULATED
+from agd_bench.analysis.rankings.null_worlds import NullWorlds
 from agd_bench.analysis.rankings.seed_splits import compared_seeds, halves, means_over, subset_size
 from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
 from agd_bench.errors import InputError
@@ -40,7 +42,8 @@ def top_k_overlap(
     Returns:
         One row per group, unordered pair of algorithms, each with itself included, and k: `search_space`, `dataset`, `profile`,
         `algorithm`, `other`, `subset`, `architectures`, `seeds`, `seeds_compared`, `k`; `share` (asked for; k / architectures where k was);
-        `overlap` in [0, 1]; `noise_ceiling` (mean of both algorithms' overlap with themselves over disjoint seeds; NaN with one seed);
+        `overlap` in [0, 1]; `noise_ceiling` (mean of both algorithms' overlap with themselves over disjoint seeds, less what that is too
+        high in worlds of equal true rankings, where noise differs from architecture to architecture; NaN with one seed);
         `chance` (k / architectures, of unrelated rankings) with `chance_high` (what they exceed in at most 2.5 % of cases) and `chance_p`
         (probability that they overlap as much or more). No row for the top decile with fewer than three seeds.
 
@@ -68,10 +71,15 @@ def top_k_overlap(
             fixed = {"subset": subset, "architectures": size, "seeds": seeds, "seeds_compared": max(1, compared_seeds(seeds, subset))}
             tops = [(min(k, size), k / size)] if k is not None else _tops(size, shares)
             overlaps = {each: _overlaps(values, diverged, subset, size, each) for each, _ in tops}
+            excess = _excess(values, diverged, subset, size, list(overlaps)) if seeds > 1 else dict.fromkeys(overlaps, 0.0)
+            ceilings = {each: _own(overlaps[each].mean(axis=0)) - excess[each] for each in overlaps}
             for a, b in pairs:
                 row = {**describe(group.group), "algorithm": group.algorithms[a], "other": group.algorithms[b], **fixed}
                 one, two = used.index(a), used.index(b)
-                found[a, b] = [row | {"k": each, "share": share} | _judged(overlaps[each], one, two, each, size) for each, share in tops]
+                found[a, b] = [
+                    row | {"k": each, "share": share} | _judged(overlaps[each], ceilings[each], one, two, each, size)
+                    for each, share in tops
+                ]
         rows += [row for pair in sorted(found) for row in found[pair]]
     return pd.DataFrame(rows, columns=[*GROUP, *_COLUMNS, *_CHANCE])
 
@@ -81,14 +89,36 @@ def _tops(size: int, shares: tuple[float, ...]) -> list[tuple[int, float]]:
     return sorted({max(1, round(share * size)): share for share in sorted(shares)}.items())
 
 
-def _judged(overlaps: Floats, a: int, b: int, k: int, size: int) -> dict[str, object]:
+def _own(overlaps: Floats) -> Floats:
+    """Mean of both algorithms' overlaps with themselves, (..., M, M)."""
+    own = np.diagonal(overlaps, axis1=-2, axis2=-1)
+    return np.asarray((own[..., :, None] + own[..., None, :]) / 2, dtype=np.float64)
+
+
+def _excess(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, tops: list[int]) -> dict[int, Floats]:
+    """By how much that mean is above the overlap of two algorithms of equal true rankings, for each k, (M, M)."""
+    if size < FEWEST_FOR_INTERVAL:
+        return {k: np.zeros((len(values), len(values))) for k in tops}
+    rng = np.random.default_rng(0)
+    worlds = list(zip(*NullWorlds(values, diverged, SIMULATED[subset], rng).draw(CENTRING, rng), strict=True))
+    simulated = subset_size(worlds[0][0].shape[1], subset)
+    found = {}
+    for k in tops:
+        alike = max(1, round(k * simulated / size))
+        overlaps = np.array([_overlaps(*world, subset, simulated, alike).mean(axis=0) for world in worlds])
+        found[k] = (_own(overlaps) - overlaps).mean(axis=0)
+        np.fill_diagonal(found[k], 0.0)
+    return found
+
+
+def _judged(overlaps: Floats, ceilings: Floats, a: int, b: int, k: int, size: int) -> dict[str, object]:
     """Columns of the pair's row, from `overlap` on."""
     chance = scipy.stats.hypergeom(size, k, k)
     overlap = overlaps.mean(axis=0)
     # Shares of tied places count down to whole architectures, towards the larger p-value.
     each = chance.sf(np.floor(overlaps[:, a, b] * k + 1e-9) - 1)
     p = float(min(1.0, 2 * each.mean())) if len(each) > 1 else float(each[0])
-    row: dict[str, object] = {"overlap": overlap[a, b], "noise_ceiling": (overlap[a, a] + overlap[b, b]) / 2, "chance": k / size}
+    row: dict[str, object] = {"overlap": overlap[a, b], "noise_ceiling": ceilings[a, b], "chance": k / size}
     beyond = p if np.isfinite(overlap[a, b]) else float("nan")
     return row | {"chance_high": float(chance.ppf(0.975)) / k, "chance_p": beyond}
 

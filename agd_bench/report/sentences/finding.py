@@ -63,7 +63,8 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
             raise UnknownNameError("algorithm", label, accuracy["algorithm"])
     pair = find_pair(tables["kendall_tau"], baseline, challenger)
     adjusted = _adjusted(tables["kendall_tau"], baseline)
-    ranking, verdict = ranking_words(pair, adjusted.get(challenger, float("nan")), len(adjusted))
+    fitted = _adjusted(tables["kendall_tau"], baseline, "shift_p_fitted")
+    ranking, verdict = ranking_words(pair, adjusted.get(challenger, float("nan")), len(adjusted), fitted.get(challenger, float("nan")))
     difference = first_row(tables["accuracy_difference"], baseline=baseline, challenger=challenger)
     counts = accuracy.set_index("algorithm").loc[[challenger, baseline]]
     sums = _charged(tables, baseline, challenger)
@@ -81,12 +82,12 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     return Finding(groups[0], baseline, challenger, tuple(sentence for sentence in said if sentence), verdict, headline)
 
 
-def _adjusted(agreement: pd.DataFrame, baseline: str) -> dict[str, float]:
+def _adjusted(agreement: pd.DataFrame, baseline: str, column: str = "shift_p") -> dict[str, float]:
     """Corrected p-values of the comparisons with the baseline that could be tested, by challenger."""
-    if "shift_p" not in agreement:
+    if column not in agreement:
         return {}
-    pairs = agreement[(agreement["algorithm"] != agreement["other"]) & agreement["shift_p"].notna()]
-    others = {row["other"] if row["algorithm"] == baseline else row["algorithm"]: float(row["shift_p"])
+    pairs = agreement[(agreement["algorithm"] != agreement["other"]) & agreement[column].notna()]
+    others = {row["other"] if row["algorithm"] == baseline else row["algorithm"]: float(row[column])
               for row in pairs.to_dict("records") if baseline in (row["algorithm"], row["other"])}  # fmt: skip
     return dict(zip(others, (float(p) for p in holm(np.array(list(others.values())))), strict=True)) if others else {}
 

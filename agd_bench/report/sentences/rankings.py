@@ -17,13 +17,14 @@ LOW_CEILING = 0.3
 """A ranking that agrees with itself less than this over seeds is mostly noise, and the reader is told."""
 
 
-def ranking_words(row: Row, adjusted_p: float = float("nan"), comparisons: int = 1) -> tuple[str, Verdict]:
+def ranking_words(row: Row, adjusted_p: float = float("nan"), comparisons: int = 1, fitted_p: float = float("nan")) -> tuple[str, Verdict]:
     """The sentence about a ranking's change, and the verdict.
 
     Args:
         row: of `kendall_tau`; empty if the pair has none.
         adjusted_p: p-value of the test of 'no shift beyond noise', corrected for the number of comparisons; NaN: not tested.
         comparisons: how many rankings are compared with the baseline's.
+        fitted_p: like `adjusted_p`, of the test that trusts the fitted noise.
 
     >>> row = {"architectures": 20, "seeds": 1, "kendall_tau": 0.61, "noise_ceiling": float("nan"), "gap": float("nan")}
     >>> ranking_words(row)[0]
@@ -46,17 +47,20 @@ def ranking_words(row: Row, adjusted_p: float = float("nan"), comparisons: int =
     if not known(row, "gap_low", "gap_high"):
         few = f"from {number} architectures (fewer than {FEWEST_FOR_INTERVAL}) " if number < FEWEST_FOR_INTERVAL else ""
         return f"{text}No interval can be given {few}for the gap of {row['gap']:+.2f}: undecided.", "undecided"
-    judged, verdict = _judge(row, adjusted_p, comparisons)
+    judged, verdict = _judge(row, adjusted_p, comparisons, fitted_p)
     return text + judged, verdict
 
 
-def _judge(row: Row, adjusted_p: float, comparisons: int) -> tuple[str, Verdict]:
+def _judge(row: Row, adjusted_p: float, comparisons: int, fitted_p: float) -> tuple[str, Verdict]:
     """What the gap's interval and the test say together."""
     gap = f"The gap of {row['gap']:+.2f} (95 % interval {row['gap_low']:+.2f} to {row['gap_high']:+.2f}{_test(adjusted_p, comparisons)})"
     tested = bool(np.isfinite(adjusted_p))
     if (adjusted_p <= ALPHA if tested else row["gap_high"] < 0) and row["gap"] < 0:
         reaches = ": by the test, though the interval reaches 0," if row["gap_high"] >= 0 else " says that"
         return f"{gap}{reaches} the ranking changes more than seed noise alone would change it.", "changed"
+    if fitted_p <= ALPHA and row["gap"] < 0:
+        noise = f"{count(int(row['seeds']), 'seed')} of {row['architectures']} architectures do not show how noisy each one is"
+        return f"{gap} would be a change if all were about equally noisy, but {noise}: cannot tell; more seeds can.", "undecided"
     if row["gap_high"] < 0:
         return f"{gap} points to a change, but the test does not confirm it: a change beyond seed noise is not shown.", "not shown"
     if row["gap_low"] > 0:
@@ -117,6 +121,8 @@ def published_sentence(row: Row) -> str:
     text += f"both alone gives {row['noise_ceiling']:.2f}"
     if not known(row, "shift_p"):
         return f"{text}."
-    beyond = "the rankings differ beyond noise" if row["shift_p"] <= ALPHA else "a difference beyond noise is not shown"
+    fitted = row.get("shift_p_fitted", float("nan")) <= ALPHA
+    not_shown = "whether they differ beyond noise cannot be told from so few seeds" if fitted else "a difference beyond noise is not shown"
+    beyond = "the rankings differ beyond noise" if row["shift_p"] <= ALPHA else not_shown
     p = "< 0.001" if row["shift_p"] < 0.001 else f"= {row['shift_p']:.3f}"
     return f"{text}: {beyond} (p {p})."

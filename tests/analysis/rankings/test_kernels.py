@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agd_bench.analysis.rankings import kernels
-from agd_bench.analysis.rankings.kernels import Integers, compiled, crossed_taus, orders, taus
-from agd_bench.analysis.scores import Floats
+from agd_bench.analysis.rankings.kernels import Integers, compiled, orders, taus
 
 PAIR = np.array([[0, 1]])
 
@@ -79,20 +78,6 @@ def test_ties_by_noise_are_those_of_all_pairs(count: int, seed: int, widths: tup
     found = taus(orders(grid / 100, np.array(widths) / 100), PAIR, weights)[0]
     expected = [brute_force(grid, np.array(widths), row.astype(np.int64)) for row in weights]
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-@given(count=st.integers(2, 20), levels=st.sampled_from([2, 100]), seed=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
-def test_both_kernels_agree(count: int, levels: int, seed: int) -> None:
-    """The kernel for many small worlds gives what the kernel for resamples gives."""
-    rng = np.random.default_rng(seed)
-    first, second = rng.integers(0, levels, (2, 4, 3, count)) / levels
-    crossed = crossed_taus(first, second)
-    pairs = np.array([(a, 3 + b) for a in range(3) for b in range(3)])
-    for world in range(4):
-        both: Floats = np.concatenate([first[world], second[world]])
-        expected = taus(orders(both), pairs, np.ones((1, count), dtype=np.int32)).reshape(3, 3)
-        assert crossed[world] == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 def test_a_broken_disk_costs_time_but_no_result(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

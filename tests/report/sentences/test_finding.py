@@ -154,13 +154,22 @@ def test_the_test_decides_and_the_interval_describes() -> None:
 def test_several_challengers_share_the_chance_of_error() -> None:
     """p = 0.03 alone is a change, of two comparisons it is none; the pair without the baseline does not count."""
     tables = tables_of(simulate_trials(30, 4, interaction=0.06, noise=0.003))
-    tau = tables["kendall_tau"].assign(shift_p=[float("nan"), 0.03, float("nan")])
+    tau = tables["kendall_tau"].assign(shift_p=[float("nan"), 0.03, float("nan")], shift_p_fitted=float("nan"))
     assert finding({**tables, "kendall_tau": tau}, "sgd", "agd").verdict == "changed"
     more = tau.iloc[[1]].assign(other="lion", shift_p=0.5)
     unrelated = tau.iloc[[1]].assign(algorithm="agd", other="lion", shift_p=1e-9)
     found = finding({**tables, "kendall_tau": pd.concat([tau, more, unrelated])}, "sgd", "agd")
     assert found.verdict == "not shown"
     assert "p = 0.060, corrected for 2 comparisons" in found.sentences[0]
+
+
+def test_what_only_even_noise_would_show_cannot_be_told() -> None:
+    """Beyond noise by the fitted noise alone: undecided, with the reason; not where the robust test shows it, nor with a positive gap."""
+    text, verdict = ranking_words(ROW, 0.2, 1, 0.01)
+    assert verdict == "undecided"
+    assert "how noisy each one is" in text
+    assert ranking_words(ROW, 0.01, 1, 0.01)[1] == "changed"
+    assert ranking_words({**ROW, "gap": 0.1, "gap_low": -0.05, "gap_high": 0.15}, 0.2, 1, 0.01)[1] == "not shown"
 
 
 def test_the_best_tenth_is_told_apart() -> None:

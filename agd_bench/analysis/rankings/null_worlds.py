@@ -1,0 +1,183 @@
+"""Data sets like the observed one, in which all algorithms rank the architectures alike.
+
+A world keeps what is known of each algorithm but its order of the architectures:
+
+1. Accuracies become normal scores, so an algorithm's scale and any monotone distortion of it are gone.
+2. True scores are the mean scores, shrunk to the variance that different seeds share, then adjusted until they lie, with noise on them,
+   as the observed means do. Algorithms whose true scores have different shapes cannot be told from noise with few architectures,
+   so each departure from the common shape is shrunk by what worlds without one show of it (James and Stein).
+3. The k-th best architecture of one algorithm is the k-th best of every other.
+4. Every architecture has its own noise under every algorithm: a smooth trend along the ranking times a log-normal factor, correlated
+   between algorithms. Its covariance follows from the logarithms of the variances over seeds, less what chance adds to them (Smyth).
+5. Scores are carried back to accuracies, with their ties and divergences.
+
+References:
+    G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression in microarray experiments, Statistical
+        Applications in Genetics and Molecular Biology, 2004, section 6.2 (moments of log variances).
+    W. James, C. Stein, Estimation with quadratic loss, Proceedings of the Fourth Berkeley Symposium, 1961 (shrinkage).
+    A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8 (shrinkage towards the right variance).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, polygamma
+
+from agd_bench.analysis.scores import Floats
+from agd_bench.analysis.variance import normal_scores
+
+MATCHING_ROUNDS = 3
+"""More of them would read seed noise as clusters of architectures."""
+REFITS = 4
+"""Worlds of one common shape that are fitted again, to see how much shape noise alone shows."""
+WINDOW = 0.2
+"""Share of the ranking over which the spread of noise is taken as even."""
+
+
+class NullWorlds:
+    """Data sets like the observed one, in which all algorithms rank the architectures alike.
+
+    Attributes:
+        truth: each algorithm's true scores, ascending, (M, m).
+        trend: mean variance of one seed's noise at each of them, (M, m).
+        heterogeneity: covariance of the logarithms of the architectures' noise variances, (M, M).
+        accuracies: each algorithm's accuracies, ascending, (M, n S); -1 where diverged.
+    """
+
+    def __init__(self, values: Floats, diverged: NDArray[np.bool_], most: int, rng: np.random.Generator) -> None:
+        """Fit the worlds.
+
+        Args:
+            values: accuracies in [0, 1], (M, n, S), none missing.
+            diverged: where a trial diverged, (M, n, S).
+            most: architectures in a world, if there are that many.
+            rng: draws the noise of the fit.
+        """
+        scores = normal_scores(values)
+        algorithms, count, self.seeds = values.shape
+        order = np.argsort(scores.mean(axis=2), axis=1, kind="stable")
+        ranked = np.take_along_axis(scores, order[:, :, None], axis=1)
+        variances = ranked.var(axis=2, ddof=1)
+        trend = smooth(variances)
+        ratios = np.take_along_axis(variances / _or_one(trend), np.argsort(order, axis=1), axis=1)
+        self.heterogeneity = noise_heterogeneity(ratios, self.seeds - 1)
+        # Where not all architectures are simulated, those that are stand evenly along the ranking.
+        positions = np.linspace(0, count - 1, min(most, count)).round().astype(int)
+        self.trend = trend[:, positions]
+        self.truth = self._fitted(ranked.mean(axis=2)[:, positions], count, rng)
+        self.accuracies = np.sort(np.where(diverged, -1.0, values).reshape(algorithms, -1), axis=1)
+        self.grid = ndtri((np.arange(count * self.seeds) + 0.5) / (count * self.seeds))
+
+    def draw(self, worlds: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
+        """Accuracies of so many worlds, (worlds, M, m, S), and where a trial diverged."""
+        scores = self.truth[:, :, None] + self._deviations(worlds, rng)[..., None] * rng.standard_normal(
+            (worlds, *self.truth.shape, self.seeds)
+        )
+        values = np.empty_like(scores)
+        for row, accuracies in enumerate(self.accuracies):
+            values[:, row] = np.interp(scores[:, row], self.grid, accuracies)
+        lost = values < 0
+        return np.where(lost, 0.0, values), lost
+
+    def _deviations(self, worlds: int, rng: np.random.Generator) -> Floats:
+        """Standard deviations of one seed's noise, (worlds, M, m); their squares have the trend as mean."""
+        eigenvalues, vectors = np.linalg.eigh(self.heterogeneity)
+        root = vectors * np.sqrt(np.maximum(eigenvalues, 0))
+        logs = np.einsum("mk,bkn->bmn", root, rng.standard_normal((worlds, *self.trend.shape)))
+        factor = np.exp(logs / 2 - np.diagonal(self.heterogeneity)[:, None] / 4)
+        return np.asarray(np.sqrt(self.trend) * factor, dtype=np.float64)
+
+    def _noise_of_means(self, worlds: int, rng: np.random.Generator) -> Floats:
+        drawn: Floats = rng.standard_normal((worlds, *self.trend.shape))
+        return np.asarray(self._deviations(worlds, rng) * drawn / np.sqrt(self.seeds), dtype=np.float64)
+
+    def _fitted(self, means: Floats, count: int, rng: np.random.Generator) -> Floats:
+        """True scores: the common shape, and of each algorithm's departure from it what noise would not show."""
+        truth = self._matched(means[None], rng)[0]
+        centre, shape = truth.mean(axis=1, keepdims=True), _standardised(truth)
+        spread = truth.std(axis=1, keepdims=True)
+        common, departure = _departures(shape)
+        alike = np.maximum.accumulate(centre + spread * common, axis=1)
+        again = np.sort(alike + self._noise_of_means(REFITS, rng), axis=2)
+        by_noise = _departures(_standardised(self._matched(again, rng)))[1]
+        # A world of fewer architectures than were observed shows more shape by noise.
+        by_chance = (by_noise**2).mean(axis=(0, 2)) * means.shape[1] / count
+        kept = np.clip(1 - by_chance / _or_one((departure**2).mean(axis=1)), 0, 1)
+        return np.maximum.accumulate(centre + spread * _standardised(common + np.sqrt(kept)[:, None] * departure), axis=1)
+
+    def _matched(self, means: Floats, rng: np.random.Generator) -> Floats:
+        """True scores whose noisy means lie as these do, (B, M, m); the difference is smoothed, or it would be noise itself."""
+        worlds, _, count = means.shape
+        truth = _shrunk(means, self.trend.mean(axis=1) / self.seeds)
+        draws = max(10, 2000 // count)
+        for _ in range(MATCHING_ROUNDS):
+            noise = self._noise_of_means(draws * worlds, rng).reshape(draws, *means.shape)
+            found = np.sort(truth + noise, axis=3).mean(axis=0)
+            truth = np.maximum.accumulate(truth + smooth(means - found), axis=2)
+        return truth
+
+
+def noise_heterogeneity(ratios: Floats, freedom: int) -> Floats:
+    """Covariance, between algorithms, of the logarithms of the architectures' noise variances.
+
+    Args:
+        ratios: sample variances over their trend, (M, n), each of `freedom` degrees of freedom; 0 where all seeds are tied.
+        freedom: degrees of freedom, d.
+
+    Returns:
+        (M, M), no eigenvalue below 0 but for rounding of the correlations; 0 where variances scatter no more than chance makes them.
+
+    >>> noise_heterogeneity(np.array([[1.0, 1.0, 1.0, 1.0]]), 2).tolist()
+    [[0.0]]
+    """
+    usable = ratios > 0
+    logs = np.log(np.where(usable, ratios, 1.0))
+    both = usable[:, None] & usable[None, :]
+    number = both.sum(axis=2)
+    first, second = np.where(both, logs[:, None], 0.0), np.where(both, logs[None, :], 0.0)
+    means = first.sum(axis=2) * second.sum(axis=2) / np.maximum(number, 1)
+    found = ((first * second).sum(axis=2) - means) / np.maximum(number - 1, 1)
+    found -= polygamma(1, freedom / 2) * np.eye(len(found))
+    spread = np.sqrt(np.where(number.diagonal() > 2, np.maximum(found.diagonal(), 0), 0.0))
+    scale = spread[:, None] * spread[None, :]
+    correlation = np.clip(found / _or_one(scale), -1, 1)
+    np.fill_diagonal(correlation, 1.0)
+    return np.asarray(correlation * scale, dtype=np.float64)
+
+
+def smooth(values: Floats, share: float = WINDOW) -> Floats:
+    """Moving mean along the last axis, over a share of its length, at least 11 values; shorter towards the ends.
+
+    >>> smooth(np.array([0.0] * 6 + [1.0] * 6)).round(2).tolist()[4:8]
+    [0.4, 0.45, 0.55, 0.6]
+    """
+    count = values.shape[-1]
+    half = max(5, int(share * count / 2))
+    sums = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
+    low, high = np.clip(np.arange(count) - half, 0, None), np.clip(np.arange(count) + half + 1, None, count)
+    return np.asarray((sums[..., high] - sums[..., low]) / (high - low), dtype=np.float64)
+
+
+def _shrunk(means: Floats, noise: Floats) -> Floats:
+    """Mean scores (B, M, m), shrunk until their variance is less by that of their noise, (M,)."""
+    share = np.sqrt(np.clip(1 - noise / _or_one(means.var(axis=2, ddof=1)), 0, 1))
+    centre = means.mean(axis=2, keepdims=True)
+    return np.asarray(centre + (means - centre) * share[:, :, None], dtype=np.float64)
+
+
+def _standardised(values: Floats) -> Floats:
+    """Mean 0 and variance 1 along the last axis."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    return np.asarray(centred / _or_one(centred.std(axis=-1, keepdims=True)), dtype=np.float64)
+
+
+def _departures(shapes: Floats) -> tuple[Floats, Floats]:
+    """The shape that algorithms have in common, (..., 1, m), and how each departs from it, (..., M, m)."""
+    common = _standardised(shapes.mean(axis=-2, keepdims=True))
+    return common, shapes - common
+
+
+def _or_one(values: Floats) -> Floats:
+    """What may be divided by: where there is no spread, there is nothing to divide."""
+    return np.where(values > 0, values, 1.0)

@@ -1,0 +1,223 @@
+"""Size, power and coverage of the test of 'no shift beyond noise' on a grid of simulated truths, in slices that can be resumed.
+
+    OMP_NUM_THREADS=1 python tests/performance/rank_grid.py [--slices 4] [--runs 250] [--minutes 60] [--method after] [--write]
+
+Two algorithms see monotone transforms of true scores of correlation rho (1: equal true rankings), with seed noise of their own. Noise
+differs from architecture to architecture by a log-normal factor whose logarithm has the standard deviation s. Every slice of every cell
+adds a row to `null_test_grid.csv`; a slice that is there already is not run again, so the grid grows until `--minutes` are over.
+`--write` only writes the tables of `null_test_grid.md` from that file. `--method` labels the rows: `before` are those of the version with
+one noise level an algorithm (run with that version's package).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agd_bench.analysis.rankings.kendall import compare
+from agd_bench.analysis.scores import Floats
+
+DATA = Path(__file__).with_name("null_test_grid.csv")
+PAGE = Path(__file__).with_name("null_test_grid.md")
+WORLDS = 99
+RESAMPLES = 199
+ALPHA = 0.05
+DESIGNS = ((12, 2), (12, 5), (24, 2), (50, 3), (100, 4), (200, 2), (1000, 3))
+SHIFTED = {(12, 2): 0.6, (12, 5): 0.6, (24, 2): 0.8, (50, 3): 0.9, (100, 4): 0.95, (200, 2): 0.95, (1000, 3): 0.98}
+"""Correlation of true scores that each design is to tell from 1."""
+COLUMNS = [
+    "method", "architectures", "seeds", "scenario", "rho", "slice", "runs", "rejected", "fitted_only", "covered", "gap_sum", "true_gap",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How two algorithms differ.
+
+    Attributes:
+        name: what the cell is called.
+        noise: standard deviation of seed noise under either algorithm, in those of its true scores.
+        heterogeneity: s, standard deviation of the logarithm of an architecture's own noise.
+        common: correlation of that logarithm between the algorithms.
+        shape: distribution of true scores: `normal`, `clusters` (a quarter far below) or `skewed`.
+        uneven: whether noise falls along the ranking, by a factor e^-0.5 a standard deviation.
+        test_images: accuracies are whole multiples of one over that.
+        diverging: probability that a seed of the worst 15 % of the architectures diverges.
+        exponential: whether noise is skewed (exponential) instead of normal.
+        rho: correlation of the two algorithms' true scores.
+    """
+
+    name: str
+    noise: tuple[float, float] = (0.4, 0.5)
+    heterogeneity: float = 0.0
+    common: float = 0.0
+    shape: str = "normal"
+    uneven: bool = False
+    test_images: int = 10_000
+    diverging: float = 0.0
+    exponential: bool = False
+    rho: float = 1.0
+
+    def draw(self, architectures: int, seeds: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
+        """Accuracies of one run, (2, n, S), and where a trial diverged."""
+        true = self._true(architectures, rng)
+        other = self.rho * true + np.sqrt(1 - self.rho**2) * rng.standard_normal(architectures)
+        shared, own = rng.standard_normal(architectures), rng.standard_normal((2, architectures))
+        factor = self.heterogeneity * (np.sqrt(self.common) * shared + np.sqrt(1 - self.common) * own)
+        level = np.exp(factor - self.heterogeneity**2 / 2 - (0.5 * true if self.uneven else 0.0))
+        shape = (2, architectures, seeds)
+        noise = rng.exponential(1.0, shape) - 1 if self.exponential else rng.standard_normal(shape)
+        scores = np.stack([true, other])[:, :, None] + (np.array(self.noise)[:, None] * level)[:, :, None] * noise
+        values = np.array([0.7, 0.6])[:, None, None] + np.array([0.05, 0.08])[:, None, None] * scores
+        values = (values * self.test_images).round() / self.test_images
+        lost = rng.random(shape) < self.diverging * (true <= np.quantile(true, 0.15))[None, :, None]
+        return np.where(lost, 0.0, values.clip(0, 1)), lost
+
+    def _true(self, architectures: int, rng: np.random.Generator) -> Floats:
+        normal = rng.standard_normal(architectures)
+        if self.shape == "clusters":
+            return np.where(rng.random(architectures) < 0.25, 0.5 * normal - 4, 0.6 * normal)
+        return -rng.gamma(1.0, 1.0, architectures) if self.shape == "skewed" else normal
+
+
+SCENARIOS = (
+    Scenario("even"),
+    Scenario("even, noise 4:1", noise=(0.25, 1.0)),
+    Scenario("even, little noise", noise=(0.1, 0.1)),
+    Scenario("s = 0.4", heterogeneity=0.4),
+    Scenario("s = 0.8", heterogeneity=0.8),
+    Scenario("s = 1", heterogeneity=1.0),
+    Scenario("s = 1, noise 5:1", heterogeneity=1.0, noise=(0.2, 1.0)),
+    Scenario("s = 0.8, common to both", heterogeneity=0.8, common=1.0),
+    Scenario("clusters", shape="clusters"),
+    Scenario("clusters, noise 5:1", shape="clusters", noise=(0.2, 1.0)),
+    Scenario("clusters, s = 0.8", shape="clusters", heterogeneity=0.8),
+    Scenario("skewed, noise 5:1", shape="skewed", noise=(0.2, 1.0)),
+    Scenario("uneven, noise 2:5", uneven=True, noise=(0.2, 0.5)),
+    Scenario("skewed noise", exponential=True),
+    Scenario("100 test images", test_images=100),
+    Scenario("100 test images, s = 0.8", test_images=100, heterogeneity=0.8),
+    Scenario("some diverged, s = 0.8", diverging=0.7, heterogeneity=0.8),
+)
+SHIFTS = (SCENARIOS[0], SCENARIOS[1], SCENARIOS[4])
+LARGE = ("even", "s = 0.4", "s = 0.8", "s = 1", "s = 1, noise 5:1", "s = 0.8, common to both", "clusters, noise 5:1", "skewed noise")
+"""Scenarios without a shift at 1,000 architectures, where a small bias shows most."""
+
+
+def cells() -> Iterator[tuple[int, int, Scenario]]:
+    """Designs and scenarios: equal rankings first, then shifted ones."""
+    for architectures, seeds in DESIGNS:
+        equal = [each for each in SCENARIOS if architectures < 1000 or each.name in LARGE]
+        for scenario in (*equal, *(replace(each, rho=SHIFTED[architectures, seeds]) for each in SHIFTS)):
+            yield architectures, seeds, scenario
+
+
+def simulate(architectures: int, seeds: int, scenario: Scenario, number: int, runs: int) -> dict[str, object]:
+    """One slice of one cell; the same number gives the same data to every method."""
+    name = f"{architectures} {seeds} {scenario.name} {scenario.rho} {number}"
+    data, own = np.random.default_rng(crc32(name.encode())), np.random.default_rng(number)
+    truth = true_gap(architectures, seeds, scenario) if scenario.rho < 1 else 0.0
+    rejected = fitted_only = covered = 0
+    total = 0.0
+    for _ in range(runs):
+        row = compare(*scenario.draw(architectures, seeds, data), RESAMPLES, own, worlds=WORLDS).of(0, 1)
+        found = {key: float(str(row.get(key, np.nan))) for key in ("gap", "gap_low", "gap_high", "shift_p", "shift_p_fitted")}
+        rejected += found["shift_p"] <= ALPHA
+        fitted_only += found["shift_p_fitted"] <= ALPHA < found["shift_p"]
+        covered += found["gap_low"] <= truth <= found["gap_high"]
+        total += found["gap"]
+    key = {"architectures": architectures, "seeds": seeds, "scenario": scenario.name, "rho": scenario.rho, "slice": number, "runs": runs}
+    return {**key, "rejected": rejected, "fitted_only": fitted_only, "covered": covered, "gap_sum": round(total, 6), "true_gap": truth}
+
+
+def true_gap(architectures: int, seeds: int, scenario: Scenario, draws: int = 200) -> float:
+    """Mean tau of the scenario, less its mean tau if the true rankings were equal; an algorithm's own true scores are as many draws."""
+    rng = np.random.default_rng(0)
+    means = []
+    for each in (scenario, replace(scenario, rho=1.0)):
+        taus = [compare(*each.draw(max(architectures, 200), seeds, rng), 0, rng, worlds=1).tau[0, 1] for _ in range(draws)]
+        means.append(np.mean(taus))
+    return round(float(means[0] - means[1]), 5)
+
+
+def grow(slices: int, runs: int, minutes: float, method: str) -> None:
+    """Run what is missing, slice by slice through all cells, until the time is over."""
+    end = time.monotonic() + 60 * minutes
+    there = pd.read_csv(DATA) if DATA.exists() else pd.DataFrame(columns=COLUMNS)
+    key = ["method", "architectures", "seeds", "scenario", "rho", "slice"]
+    done = set(there[key].itertuples(index=False, name=None))
+    for number in range(slices):
+        for architectures, seeds, scenario in cells():
+            if (method, architectures, seeds, scenario.name, scenario.rho, number) in done:
+                continue
+            if time.monotonic() > end:
+                return
+            begun = time.monotonic()
+            row = {"method": method, **simulate(architectures, seeds, scenario, number, runs)}
+            pd.DataFrame([row])[COLUMNS].to_csv(DATA, mode="a", header=not DATA.exists(), index=False)
+            print(*row.values(), f"[{time.monotonic() - begun:.0f} s]", flush=True)
+
+
+def tables() -> str:
+    """The grid as Markdown: rejections and coverage by scenario and design, before and after."""
+    rows = pd.read_csv(DATA)
+    group = ["method", "scenario", "rho", "architectures", "seeds"]
+    sums = rows.groupby(group, sort=False)[["runs", "rejected", "fitted_only", "covered"]].sum().reset_index()
+    sums["design"] = [f"{n} × {s}" for n, s in zip(sums["architectures"], sums["seeds"], strict=True)]
+    text = []
+    for title, chosen in (("Equal true rankings", sums["rho"] == 1), ("Shifted rankings", sums["rho"] < 1)):
+        for method in sums["method"].unique():
+            part = sums[chosen & (sums["method"] == method)]
+            for name in ("rejected", "fitted_only", "covered"):
+                if name == "fitted_only" and method == "before":
+                    continue
+                share = part.assign(value=100 * part[name] / part["runs"]).pivot(index="scenario", columns="design", values="value")
+                share = share.loc[part["scenario"].unique(), part["design"].unique()]
+                text += [f"## {title}, {method}: {TITLES[name]}", "", _markdown(share), ""]
+    least, most = sums["runs"].min(), sums["runs"].max()
+    return f"{HEAD}\n{least} to {most} runs a cell, {WORLDS} worlds and {RESAMPLES} resamples each.\n\n" + "\n".join(text)
+
+
+TITLES = {
+    "rejected": "p at most 0.05, %",
+    "fitted_only": "only `shift_p_fitted` at most 0.05 (the verdict is 'cannot tell'), %",
+    "covered": "the interval of the gap covers the true one, %",
+}
+HEAD = """# The grid of the test of 'no shift beyond noise'
+
+Written by `rank_grid.py --write` from `null_test_grid.csv`. Rows are scenarios, columns architectures × seeds; see `rank_grid.py` for what
+they are. A share of 5 % has a standard error of 0.7 points over 1,000 runs.
+"""
+
+
+def _markdown(share: pd.DataFrame) -> str:
+    lines = ["| | " + " | ".join(share.columns) + " |", "|---|" + "---:|" * len(share.columns)]
+    for name, row in share.iterrows():
+        lines.append(f"| {name} | " + " | ".join("" if np.isnan(value) else f"{value:.1f}" for value in row) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Grow the grid, and write its tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slices", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=250)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--method", default="after")
+    parser.add_argument("--write", action="store_true", help="write the tables only")
+    given = parser.parse_args()
+    if not given.write:
+        grow(given.slices, given.runs, given.minutes, given.method)
+    PAGE.write_text(tables(), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
