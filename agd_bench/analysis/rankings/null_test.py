@@ -118,7 +118,8 @@ def _products(values: Floats, diverged: NDArray[np.bool_], subset: str) -> _Prod
     worlds, algorithms, count, seeds = values.shape
     scores = normal_scores(values.reshape(worlds * algorithms, count, seeds)).reshape(values.shape)
     splits = list(halves(values, diverged, subset, subset_size(count, subset)))
-    ones, twos = ([_centred(means_over(scores, None, split[side], split[2])) for split in splits] for side in (0, 1))
+    ones = [_centred(means_over(scores, None, first, chosen)) for first, _, chosen in splits]
+    twos = [_centred(means_over(scores, None, second, chosen)) for _, second, chosen in splits]
     cross = np.mean([np.einsum("bmi,bki->bmk", one, two) / one.shape[2] for one, two in zip(ones, twos, strict=True)], axis=0)
     between = (cross + np.swapaxes(cross, 1, 2)) / 2
     own = np.maximum(np.diagonal(between, axis1=1, axis2=2), LEAST_COVARIANCE)

@@ -7,7 +7,8 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.rankings.kendall import CENTRING, FEWEST_FOR_INTERVAL, shared_architectures
+from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
+from agd_bench.analysis.rankings.kendall import CENTRING, shared_architectures
 from agd_bench.analysis.rankings.null_test import SIMULATED
 from agd_bench.analysis.rankings.null_worlds import NullWorlds
 from agd_bench.analysis.rankings.seed_splits import compared_seeds, halves, means_over, subset_size
