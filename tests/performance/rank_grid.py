@@ -113,11 +113,15 @@ LARGE = ("even", "s = 0.4", "s = 0.8", "s = 1", "s = 1, noise 5:1", "s = 0.8, co
 
 
 def cells() -> Iterator[tuple[int, int, Scenario]]:
-    """Designs and scenarios: equal rankings first, then shifted ones."""
-    for architectures, seeds in DESIGNS:
-        equal = [each for each in SCENARIOS if architectures < 1000 or each.name in LARGE]
-        for scenario in (*equal, *(replace(each, rho=SHIFTED[architectures, seeds]) for each in SHIFTS)):
-            yield architectures, seeds, scenario
+    """Designs and scenarios: those that decide first, shifted rankings last."""
+    ordered = sorted(SCENARIOS, key=lambda each: each.name not in LARGE)
+    for scenario in ordered:
+        for architectures, seeds in DESIGNS:
+            if architectures < 1000 or scenario.name in LARGE:
+                yield architectures, seeds, scenario
+    for scenario in SHIFTS:
+        for architectures, seeds in DESIGNS:
+            yield architectures, seeds, replace(scenario, rho=SHIFTED[architectures, seeds])
 
 
 def simulate(architectures: int, seeds: int, scenario: Scenario, number: int, runs: int) -> dict[str, object]:
