@@ -1,8 +1,8 @@
-"""What trainings of one process have in common, and how several of them at a time leave one another alone.
+"""How several trainings in one process stay independent of each other.
 
-Threads share torch's default generators and its settings. Whatever uses these generators (building a network, a training that draws
-numbers, a capture, which torch forbids beside random numbers) holds `DEFAULT_GENERATORS`; all other steps need no turn. Each training has
-its own stream on a GPU.
+Threads share torch's default generators and its settings. Whatever uses the generators (building a network, an epoch of a training that
+draws random numbers, a capture, during which torch forbids drawing) holds `DEFAULT_GENERATORS`; all other steps need no turn. Each training
+has its own stream on a GPU.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import torch
 from agd_bench.training.data import ImageSet, draw
 from agd_bench.training.fit import Fit
 from agd_bench.training.settings import own_process_settings, own_thread_settings, set_wanted
+from agd_bench.training.turns import states_of_generators
 
-DEFAULT_GENERATORS = threading.RLock()
-"""Held by whoever uses torch's default generators."""
 PROBED_IMAGES = 2
 
 
@@ -91,14 +90,10 @@ def draws(fit: Fit, images: ImageSet) -> bool:
         return True  # they set the generators themselves
     device, network = images.labels.device, fit.network
     pixels, labels = draw(images, torch.arange(min(PROBED_IMAGES, len(images.labels)))).on(device).batch(images)
-    was_training, before = network.training, _states(device)
+    was_training, before = network.training, states_of_generators(device)
     network.train()
     copies = {name: value.detach().clone() for name, value in (*network.named_parameters(), *network.named_buffers())}
     with torch.no_grad(), fit.arithmetic(device):
         fit.loss(torch.func.functional_call(network, copies, (pixels,)).float(), labels)
     network.train(was_training)
-    return any(not torch.equal(one, two) for one, two in zip(before, _states(device), strict=True))
-
-
-def _states(device: torch.device) -> list[torch.Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return any(not torch.equal(one, two) for one, two in zip(before, states_of_generators(device), strict=True))

@@ -16,7 +16,6 @@ References:
 from __future__ import annotations
 
 import contextlib
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,18 +29,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from agd_bench.training.concurrency import DEFAULT_GENERATORS, own_stream
+from agd_bench.training.concurrency import own_stream
 from agd_bench.training.data import Drawn, ImageSet, bounds
 from agd_bench.training.device_faults import describe, is_out_of_memory
 from agd_bench.training.eval_weights import averages
 from agd_bench.training.fit import Fit
+from agd_bench.training.turns import DEFAULT_GENERATORS, Turn
 
 WARM_UP_STEPS = 3
 """Eager steps before the capture: the first makes states, the second is watched, the third is as all that follow."""
 WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero"}
 """Operations whose result the host needs, so that it waits for the device."""
 COPYING = {"_to_copy", "copy_"}
-ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = Turn()
 """Held by a capture and by each launch of a graph: torch allows one capture in a process, and graphs share its generators' bookkeeping."""
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +21,7 @@ from agd_bench.records import Precision
 from agd_bench.training.data import Drawn, ImageSet, batches
 from agd_bench.training.descent_check import Replay
 from agd_bench.training.eval_weights import REFRESH_BATCHES, answer_of, refresh_statistics, refreshed_images
+from agd_bench.training.turns import own_seconds
 
 
 class CapturedSteps(Protocol):
@@ -49,7 +49,7 @@ class Fit:
         scheduler: stepped once after every step; None without a schedule.
         loss: maps logits and labels to a scalar.
         precision: arithmetic of the forward and backward pass.
-        stop_at: `time.monotonic()` after which a step raises; None without a deadline.
+        stop_at: `own_seconds()` after which a step raises; None without a deadline.
         cancelled: once set, the next step raises; None if nobody can set it.
         diagnosed: whether `diagnostics` includes the optimizer's own.
         watch: measures the network at some steps, outside the training time.
@@ -59,6 +59,7 @@ class Fit:
         capture: replays the steps as one graph; None if they run eagerly.
         eager_reason: why nothing is captured.
         seeded: whether each epoch seeds torch's default generators; unnecessary for a training that never draws from them.
+        turn: entered for each epoch and for the test: gives a training that draws its own generators where others train as well.
     """
 
     network: nn.Module
@@ -76,6 +77,7 @@ class Fit:
     capture: CapturedSteps | None = None
     eager_reason: str = ""
     seeded: bool = True
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
         """Autocast if the precision asks for it; weights and AGD's norms stay float32."""
@@ -117,7 +119,7 @@ class Fit:
         """Raise `DeadlineExceeded` if the trial's time is up, or its executor gave it up."""
         if self.cancelled is not None and self.cancelled.is_set():
             raise DeadlineExceeded("given up by its executor")
-        if self.stop_at is not None and time.monotonic() > self.stop_at:
+        if self.stop_at is not None and own_seconds() > self.stop_at:
             raise DeadlineExceeded("longer than its deadline")
 
     def learning_rate(self) -> float | None:

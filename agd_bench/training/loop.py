@@ -8,7 +8,6 @@ interrupted, bit for bit on a CPU.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from agd_bench.records import CurvePoint
 from agd_bench.training.data import ImageSet, batches, draw
 from agd_bench.training.eval_weights import answer_of
 from agd_bench.training.fit import Fit
+from agd_bench.training.turns import own_seconds
 
 EVALUATION_BATCH = 512
 
@@ -135,13 +135,14 @@ def epochs_of(
     """
     fit.network.train()
     for epoch in range(first, last + 1):
-        begun = time.perf_counter()
-        before = fit.seconds_aside()
-        loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
-        fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
-        ended = time.perf_counter()
-        train_seconds += ended - begun - (fit.seconds_aside() - before)
-        yield _conclude(fit, val, epoch, loss, accuracy, train_seconds)
+        with fit.turn:
+            begun = own_seconds()
+            before = fit.seconds_aside()
+            loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
+            fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
+            train_seconds += own_seconds() - begun - (fit.seconds_aside() - before)
+            point = _conclude(fit, val, epoch, loss, accuracy, train_seconds)
+        yield point
 
 
 def _conclude(fit: Fit, val: ImageSet, epoch: int, loss: float, accuracy: float, train_seconds: float) -> CurvePoint:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +10,12 @@ from agd_bench import cost
 from agd_bench.errors import Pruned
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training import checkpoints, loop
-from agd_bench.training.concurrency import DEFAULT_GENERATORS, draws, own_surroundings, settle
+from agd_bench.training.concurrency import draws, own_surroundings, settle
 from agd_bench.training.cuda_graphs import capture_steps
 from agd_bench.training.data import Splits, load_splits, steps_per_epoch
 from agd_bench.training.device_faults import loss_noticed
 from agd_bench.training.fit import Fit
+from agd_bench.training.turns import DEFAULT_GENERATORS, OwnGenerators, own_seconds
 from agd_bench.trial.build import make_fit, make_watch
 from agd_bench.trial.faults import ending
 from agd_bench.trial.flop_counts import charge_of
@@ -41,7 +41,7 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
         StorageFullError: no space is left for a checkpoint.
         ExecutorError: the device asked for does not exist, or is lost.
     """
-    stop_at = None if seconds_left is None else time.monotonic() + seconds_left
+    stop_at = None if seconds_left is None else own_seconds() + seconds_left
     measured = Measurements(trial, workplace, workplace.torch_device())
     with loss_noticed(measured.device), own_surroundings(workplace.threads, measured.device):
         status, reason = ending(Attempt(measured, attempt, stop_at).run, measured.device)
@@ -57,26 +57,26 @@ class Attempt:
         Args:
             measured: receives what it measures.
             number: from 1; names its checkpoints.
-            stop_at: `time.monotonic()` of its deadline; None: no deadline.
+            stop_at: `own_seconds()` of its deadline; None: no deadline.
         """
         self._trial, self._workplace, self._device = measured.trial, measured.workplace, measured.device
         self._measured, self._number, self._stop_at = measured, number, stop_at
         self._saved = time.monotonic()
 
     def run(self) -> None:
-        """Train to the end; in parallel with other trials of this process, unless it draws from the generators that they share.
+        """Train to the end; other trials of this process that draw random numbers take turns with this one, epoch by epoch.
 
         Raises:
             TrialOutcome: however else it ended.
         """
-        in_company = self._workplace.in_flight > 1
         with DEFAULT_GENERATORS:
             fit, splits = self._begin()
-            if in_company:
+            if self._workplace.in_flight > 1:
                 fit.seeded = draws(fit, splits.train)
+                fit.turn = OwnGenerators(self._device) if fit.seeded else fit.turn
             settle(self._device)
-        with DEFAULT_GENERATORS if in_company and fit.seeded else nullcontext():
-            self._train(fit, splits)
+        self._train(fit, splits)
+        with fit.turn:
             self._measured.test_accuracy = loop.evaluate(fit, splits.test).accuracy
 
     def _begin(self) -> tuple[Fit, Splits]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,6 +10,7 @@ import torch
 from agd_bench import cost
 from agd_bench.records import CurvePoint, Trial, TrialResult
 from agd_bench.training.fit import Fit
+from agd_bench.training.turns import own_seconds
 from agd_bench.trial import provenance
 from agd_bench.trial.workplace import Workplace
 
@@ -46,7 +46,7 @@ class Measurements:
 
     def restart(self) -> None:
         """Count seconds and energy from now."""
-        self._begun = time.perf_counter()
+        self._begun = own_seconds()
         self._meter = cost.EnergyMeter(self.device, self.workplace.exclusive)
 
     @property
@@ -72,7 +72,7 @@ class Measurements:
                 "reason": reason,
                 **self._last_epoch(),
                 "test_accuracy": self.test_accuracy,
-                "total_seconds": time.perf_counter() - self._begun,
+                "total_seconds": own_seconds() - self._begun,
                 "flops": None if self.flops_per_epoch is None else self.flops_per_epoch * len(self.curve),
                 "forward_flops": None if self.flops is None else self.flops.forward,
                 "parameters": None if network is None else sum(p.numel() for p in network.parameters() if p.requires_grad),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from agd_bench.store import load_results
 from agd_bench.training.concurrency import draws
 from agd_bench.training.data import load_splits
 from agd_bench.training.fit import Fit
+from agd_bench.training.turns import OwnGenerators
 from agd_bench.trial import Workplace, run_trial
 from tests.scheduling import plans
 from tests.short_trials import trial
@@ -82,6 +85,33 @@ def test_each_measures_what_it_measures_alone(tmp_path: Path) -> None:
     assert {result.provenance["exclusive"] for result in found.values()} == {"no"}
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.cudnn.allow_tf32 == tf32
+
+
+def test_trainings_that_draw_take_turns_by_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two epochs of one, another is built and trained to its end; both are what they are alone, and no wait is charged."""
+    (tmp_path / "dropping.py").write_text(DROPPING)
+    own = {"search_space": "dropping", "search_space_label": "dropping", "search_space_options": {}, "architecture": "32"}
+    first, second = trial(**own, seed=1), trial(**own, seed=2)
+    place = Workplace(tmp_path, {"search_spaces": (tmp_path,)}, device="cpu")
+    expected = [numbers(run_trial(one, place)) for one in (first, second)]
+    between, go_on, leave = threading.Event(), threading.Event(), OwnGenerators.__exit__
+
+    def pause(self: OwnGenerators, *given: Any) -> None:
+        leave(self, *given)
+        if not between.is_set():
+            between.set()
+            assert go_on.wait(60)
+
+    monkeypatch.setattr(OwnGenerators, "__exit__", pause)
+    in_flight = replace(place, in_flight=2)
+    with ThreadPoolExecutor(1) as other:
+        paused = other.submit(run_trial, first, in_flight)
+        assert between.wait(60)
+        try:
+            found = run_trial(second, in_flight)
+        finally:
+            go_on.set()
+        assert [numbers(paused.result()), numbers(found)] == expected
 
 
 def test_they_are_at_work_at_the_same_time(tmp_path: Path) -> None:

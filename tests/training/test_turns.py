@@ -1,0 +1,72 @@
+"""Turns at what trainings share: nobody is charged for waiting, and each keeps its own random numbers."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from agd_bench.training import turns
+from agd_bench.training.turns import OwnGenerators, Turn, own_seconds
+
+CPU = torch.device("cpu")
+
+
+def test_a_clock_stands_still_while_its_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds pass in which another thread has the turn, and one in which this thread works; other clocks go on."""
+    now = [0.0]
+    monkeypatch.setattr(turns, "perf_counter", lambda: now[0])
+    turn, asked = Turn(), threading.Event()
+
+    def work() -> float:
+        begun = own_seconds()
+        asked.set()
+        with turn:
+            now[0] += 1
+        return own_seconds() - begun
+
+    class Lock:
+        """Tells when it is waited for."""
+
+        inner = threading.RLock()
+
+        def acquire(self) -> None:
+            if asked.is_set():
+                waiting.set()
+            self.inner.acquire()
+
+        def release(self) -> None:
+            self.inner.release()
+
+    waiting = threading.Event()
+    monkeypatch.setattr(turn, "_lock", Lock())
+    before = own_seconds()
+    with ThreadPoolExecutor(1) as other:
+        with turn:
+            spent = other.submit(work)
+            assert waiting.wait(60)
+            now[0] += 10
+        assert spent.result() == 1
+    assert own_seconds() - before == 11
+
+
+def test_each_training_draws_its_own_numbers() -> None:
+    """In turns, whatever is drawn in between: what it draws alone."""
+    with torch.random.fork_rng(devices=[]):
+        expected = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            expected.append(torch.rand(6).tolist())
+        own = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            own.append(OwnGenerators(CPU))
+        drawn: list[list[float]] = [[], []]
+        for _ in range(3):
+            for numbers, generators in zip(drawn, own, strict=True):
+                with generators:
+                    numbers += [float(torch.rand(())), float(torch.rand(()))]
+                torch.rand(5)
+    assert drawn == expected
