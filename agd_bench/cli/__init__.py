@@ -1,7 +1,7 @@
 """The command line: parse, call one function, print. torch and Ray are imported only by the commands that need them.
 
 Exit codes: 0 success, 1 trials are missing or a check failed, 2 unusable input, 3 an unusable store, 4 nothing can run the
-trials, 130 stopped by Ctrl-C.
+trials, 130 stopped by Ctrl-C, 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agd_bench.cli.interruptions import resumable
 from agd_bench.cli.options import DeviceOption, ExecutorOption, GpusOption, JsonOption, QuietOption, TimeLimitOption, WorkersOption
 from agd_bench.cli.printing import print_table
 
@@ -57,11 +58,8 @@ def reproduce(
     options = {"executor": executor, "num_workers": num_workers, "gpus_per_trial": gpus_per_trial, "device": device}
     seconds = seconds_of(time_limit) if time_limit else None
     folder, there = out or Path("runs/reproduce") / f"{name}-{scale}", {run: held.results for run, held in taken.items()}
-    try:
+    with resumable():
         results = reproductions.reproduce(experiment, scale, folder, lambda: Display(quiet), seconds, options, there)
-    except KeyboardInterrupt:
-        print("\nagd-bench: stopped; finished trials are kept. Run the same command to resume.", file=sys.stderr)
-        raise typer.Exit(130) from None
     table = reproductions.measured(experiment, scale, results)
     print_table(table if as_json else reproductions.shown(table), as_json)
     if not as_json:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agd_bench.cli.interruptions import resumable
 from agd_bench.cli.look import conclude
 from agd_bench.cli.options import (
     AlgorithmsOption,
@@ -98,23 +98,19 @@ def run(
     asked = open_sweep(sweep, changes or ())
     folder = out or Path("runs") / asked.name
     resources = Resources(executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed)
-    try:
-        with Display(quiet) as display:
-            results = run_sweep(
-                asked,
-                folder,
-                resources=resources,
-                store_url=store,
-                folders=folders,
-                observer=display,
-                time_limit_seconds=seconds_of(time_limit) if time_limit else None,
-                part=part,
-                allow_mixed_code=allow_mixed_code,
-                start_from=[locate_run(one) for one in start_from or ()],
-            )
-    except KeyboardInterrupt:
-        print("\nagd-bench: stopped; finished trials are kept. Run the same command to resume.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with resumable(), Display(quiet) as display:
+        results = run_sweep(
+            asked,
+            folder,
+            resources=resources,
+            store_url=store,
+            folders=folders,
+            observer=display,
+            time_limit_seconds=seconds_of(time_limit) if time_limit else None,
+            part=part,
+            allow_mixed_code=allow_mixed_code,
+            start_from=[locate_run(one) for one in start_from or ()],
+        )
     print()
     left = int(results.trials["status"].isin(["pending", "running"]).sum())
     if left:

@@ -51,6 +51,8 @@ from agd_bench.store.schema import TAKEN_AS_ZERO, UNTAKEN
 LOST = "lost"
 OUT_OF_MEMORY = "out of memory"
 DRIVER_ENDED = "the driver ended while it ran"
+DRIVERS_OWN = ("in-process", "thread-")
+"""How workers in the driver's process are called."""
 MEASURED = tuple(
     name
     for name in (column.name for column in TRIALS.columns)
@@ -181,7 +183,10 @@ class Store:
         """Attempts of a driver that was killed: lost, charged until its last sign of life."""
         for row in connection.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.outcome == "running")).all():
             ended = max(row.started_at, last_sign or row.started_at)
-            self._close_attempt(connection, row.trial_id, row.attempt, LOST, ended - row.started_at, DRIVER_ENDED, ended_at=ended)
+            # A trial in the driver's own process may have taken it down, and would again; one in a worker's cannot.
+            blamed = int(row.node.startswith(DRIVERS_OWN))
+            seconds = ended - row.started_at
+            self._close_attempt(connection, row.trial_id, row.attempt, LOST, seconds, DRIVER_ENDED, ended_at=ended, blamed=blamed)
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == row.trial_id).values(status="pending"))
 
     def _close_attempt(

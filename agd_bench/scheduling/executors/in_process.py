@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 from agd_bench.records import Trial
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
@@ -13,6 +15,23 @@ if TYPE_CHECKING:
     from agd_bench.trial import Workplace
 
 HERE = "this machine"
+
+
+@contextmanager
+def no_exit() -> Iterator[None]:
+    """Within the `with`, `os._exit` raises SystemExit: a trial in this process may not end it. Forked processes may end themselves."""
+    leave, here = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != here:
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 class InProcessExecutor:
@@ -55,7 +74,8 @@ class InProcessExecutor:
 
     def submit(self, worker: str, task: Task) -> None:
         """Run the attempt, to its end."""
-        self._ended.append(perform(task, self._workplace, self._run_trial))
+        with no_exit():
+            self._ended.append(perform(task, self._workplace, self._run_trial))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """The attempt that ended, at once."""

@@ -6,13 +6,14 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agd_bench.cores import usable_cores
 from agd_bench.errors import ExecutorError
 from agd_bench.records import Trial
-from agd_bench.scheduling.executors.in_process import HERE
+from agd_bench.scheduling.executors.in_process import HERE, no_exit
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.worker import limit_threads, perform, prepare
 
@@ -47,6 +48,8 @@ class ThreadExecutor:
         self._running: dict[str, tuple[Task, threading.Event]] = {}
         self._ended: queue.Queue[tuple[str, Outcome]] = queue.Queue()
         prepare(self._workplace, run_trial, warm_up)
+        self._opened = ExitStack()
+        self._opened.enter_context(no_exit())
 
     @property
     def idle(self) -> list[str]:
@@ -118,6 +121,7 @@ class ThreadExecutor:
         for _, cancelled in self._running.values():
             cancelled.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._opened.close()
 
 
 def _memory(device_type: str) -> int | None:

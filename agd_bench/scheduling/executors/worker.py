@@ -64,7 +64,9 @@ def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Out
         return Outcome(task.trial.id, task.attempt, "out of memory", message=str(error) or type(error).__name__)
     except AgdBenchError as error:
         return Outcome(task.trial.id, task.attempt, "fault", message=str(error), error=_portable(error))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plug-in's sys.exit() is its trial's end, not the run's
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
         if is_environmental(error):
             return Outcome(task.trial.id, task.attempt, "fault", message=reason, error=EnvironmentFault(reason))

@@ -1,0 +1,46 @@
+"""How a command that trains ends when it is told to: by Ctrl-C, or by a scheduler's SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+INTERRUPTED, TERMINATED = 130, 143
+"""128 + the signal's number, as shells report it."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: SLURM's preemption and time limit, Kubernetes, `kill`."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Within the `with`, SIGTERM ends the work as Ctrl-C does: attempts are closed, the lock is released, one line says so.
+
+    Raises:
+        typer.Exit: the work was interrupted (130) or terminated (143).
+    """
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminate) if here else None
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        terminated = isinstance(interruption, _Terminated)
+        how = "terminated" if terminated else "stopped"
+        print(f"\nagd-bench: {how}; finished trials are kept. Run the same command to resume.", file=sys.stderr)
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # A second one, while attempts are being closed, must not interrupt that.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated

@@ -1,0 +1,77 @@
+"""SIGTERM ends a command as Ctrl-C does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import typer
+
+from agd_bench.cli.interruptions import resumable
+from agd_bench.store import load_results
+
+pytestmark = pytest.mark.timeout(1800)
+SWEEP = """
+name = "long"
+epochs = 100000
+seeds = 1
+search_spaces = [{name = "fcn", architectures = ["2x32"], options = {size = 8}}]
+datasets = [{name = "digits", share = 0.1}]
+algorithms = [{name = "sgd"}]
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_becomes_an_exit_code_and_the_handler_is_given_back(number: signal.Signals, code: int) -> None:
+    """A second SIGTERM while things are put in order is ignored."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended:
+        be_signalled(number)
+    assert ended.value.exit_code == code
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def be_signalled(number: signal.Signals) -> None:
+    """Get the signal at work, and SIGTERM once more while putting things in order."""
+    with resumable():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            if number == signal.SIGTERM:
+                os.kill(os.getpid(), number)
+
+
+def test_a_run_that_is_terminated_is_in_order(tmp_path: Path) -> None:
+    """Its attempt is closed without blame, its lock released, its last line says how to go on."""
+    (tmp_path / "long.toml").write_text(SWEEP)
+    command = [sys.executable, "-m", "agd_bench", "run", str(tmp_path / "long.toml"), "--executor", "in-process", "--device", "cpu"]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not attempts_begun(tmp_path / "run"):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 143, said
+    assert "Run the same command to resume" in said
+    results = load_results(tmp_path / "run")
+    assert list(results.attempts["outcome"]) == ["lost"]
+    assert list(results.trials["status"]) == ["pending"]
+    with closing(sqlite3.connect(tmp_path / "run" / "results.sqlite")) as connection:
+        assert connection.execute("select token from driver").fetchall() == [("",)]
+        assert connection.execute("select blamed from attempts").fetchall() == [(0,)]
+
+
+def attempts_begun(folder: Path) -> int:
+    """Attempts in a run's database so far."""
+    try:
+        with closing(sqlite3.connect(f"file:{folder / 'results.sqlite'}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("select count(*) from attempts").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
