@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agd_bench import plugins
 from agd_bench.cores import usable_cores
-from agd_bench.errors import ExecutorError, InputError, PluginError
+from agd_bench.errors import ExecutorError, InputError
 from agd_bench.planning.planner import Folders, folders_of
 from agd_bench.planning.planner import plan as plan_sweep
 from agd_bench.records import TERMINAL, Plan, Sweep
@@ -268,35 +267,6 @@ def estimate(
     fetch_datasets(made, workplace)
     slots = chosen.num_workers or _slots_here(workplace, chosen.gpus_per_trial)
     return estimate_plan(made, workplace, slots, done), slots
-
-
-def plugin_features(results: Results, folders: Folders | None = None) -> pd.DataFrame:
-    """What the search spaces of a run say of its architectures, for `analysis.interaction_drivers`.
-
-    Args:
-        results: the run.
-        folders: further plug-ins' folders by kind.
-
-    Returns:
-        One row per architecture, indexed by it; a column for each name that a space's optional function `features` gives, NaN for the
-        architectures of other spaces. No rows of spaces without that function.
-
-    Raises:
-        PluginError: a value that is no number.
-    """
-    import pandas as pd
-
-    rows: dict[str, dict[str, float]] = {}
-    for space in results.sweep.search_spaces:
-        module = plugins.load_source(plugins.locate("search_spaces", space.name, (folders or {}).get("search_spaces", ())))
-        if hasattr(module, "features"):
-            for architecture in results.trials.loc[results.trials["search_space"] == space.label, "architecture"].unique():
-                rows[architecture] = module.features(architecture)
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    wrong = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
-    if wrong:
-        raise PluginError(f"features of a search space must be numbers; {', '.join(wrong)} is not for every architecture")
-    return table.astype(float)
 
 
 def _slots_here(workplace: Workplace, gpus_per_trial: float | None) -> int:

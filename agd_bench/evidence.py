@@ -1,4 +1,4 @@
-"""What the plug-ins say of a run's architectures beside their trainings: published accuracies, and factors of learning rates.
+"""What the plug-ins say of a run's architectures beside their trainings: published accuracies, factors of learning rates, and features.
 
 It is gathered before results are reported or published and goes with the raw rows, so that everything is computed again from a published
 folder alone, by `analysis`, without the plug-ins, torch, or the published table.
@@ -18,6 +18,7 @@ import pandas as pd
 
 from agd_bench import plugins
 from agd_bench.errors import InputError, PluginError, UnknownNameError
+from agd_bench.facts import is_number
 from agd_bench.planning.planner import Folders
 from agd_bench.records import AlgorithmChoice, Profile
 from agd_bench.store import Results, columns_of, typed
@@ -48,7 +49,9 @@ def gather_evidence(results: Results, folders: Folders | None = None, published:
         results = dataclasses.replace(
             results, published=published_accuracies(results, place, folders or {}, required=published is not None)
         )
-    return dataclasses.replace(results, rate_factors=rate_factors(results, folders or {})) if results.rate_factors.empty else results
+    if results.rate_factors.empty:
+        results = dataclasses.replace(results, rate_factors=rate_factors(results, folders or {}))
+    return dataclasses.replace(results, features=features(results, folders or {})) if results.features.empty else results
 
 
 def published_accuracies(results: Results, place: Path, folders: Folders, required: bool = True) -> pd.DataFrame:
@@ -110,6 +113,45 @@ def _checked(told: Any, space: str) -> pd.DataFrame:
     if told.duplicated(["architecture", "epochs", "split", "training"]).any() or (single.any() != single.all()).any():
         raise PluginError(f"search space {space!r}: published() gave a training twice, or means beside single trainings; give either, once")
     return told[wanted]
+
+
+def features(results: Results, folders: Folders) -> pd.DataFrame:
+    """What the optional function `features` of a run's search spaces states of the architectures that were trained.
+
+    A plug-in whose source defines no such function is not imported. One that is not installed here, or misses a package, adds no rows.
+
+    Args:
+        results: the run.
+        folders: further plug-ins' folders by kind.
+
+    Returns:
+        The table `features` of `store`.
+
+    Raises:
+        PluginError: a plug-in that does not load, or whose `features` raises or returns anything but finite numbers by name.
+    """
+    trained = results.trials[results.trials["status"] != "refused"]
+    rows: list[tuple[str, str, str, float]] = []
+    for space in results.sweep.search_spaces:
+        source = plugins.find("search_spaces", folders.get("search_spaces", ())).get(space.name)
+        if source is None or "features" not in plugins.names_defined(source.path) or plugins.lacks(source):
+            continue
+        module = plugins.load_source(source)
+        for architecture in trained.loc[trained["search_space"] == space.label, "architecture"].unique():
+            stated = _stated_features(module, space.name, architecture)
+            rows += [(space.label, architecture, str(name), float(value)) for name, value in stated.items()]
+    return typed("features", pd.DataFrame(rows, columns=[column.name for column in columns_of("features")]))
+
+
+def _stated_features(module: ModuleType, space: str, architecture: str) -> dict[str, float]:
+    what = f"search space {space!r}: features({architecture!r})"
+    try:
+        stated = module.features(architecture)
+    except Exception as error:
+        raise PluginError(f"{what} raised {type(error).__name__}: {error}") from error
+    if not isinstance(stated, dict) or not all(is_number(value) for value in stated.values()):
+        raise PluginError(f"{what} returned {stated!r}; return a dict of finite numbers by name")
+    return stated
 
 
 def rate_factors(results: Results, folders: Folders) -> pd.DataFrame:

@@ -306,10 +306,7 @@ def describe(source: Source) -> dict[str, object]:
     if source.preset is not None:
         preset, base = source.preset
         return preset.describe(describe(base))
-    try:
-        tree = ast.parse(source.path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise PluginError(f"{source.path}: cannot be read as Python: {error}") from None
+    tree = _tree(source.path)
     facts: dict[str, object] = {"summary": (ast.get_docstring(tree) or "").split("\n", 1)[0]}
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
@@ -320,3 +317,29 @@ def describe(source: Source) -> dict[str, object]:
             except ValueError:
                 continue
     return facts
+
+
+def names_defined(path: Path) -> frozenset[str]:
+    """The functions and other names that a plug-in's file binds at its top level, read without importing it.
+
+    Raises:
+        PluginError: the file is no Python.
+    """
+    names: set[str] = set()
+    for node in _tree(path).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return frozenset(names)
+
+
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise PluginError(f"{path}: cannot be read as Python: {error}") from None

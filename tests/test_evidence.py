@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,41 @@ def test_nothing_to_gather_imports_no_torch() -> None:
         "gather_evidence(simulate_results(simulate_trials(4, 2))); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env={"PATH": "", "PYTHONPATH": "."}, check=False).returncode == 0
+
+
+def stating(features: str) -> str:
+    """A search space whose architectures have features."""
+    plain = SPACE[: SPACE.index("def published")]
+    return f"{plain}\ndef features(architecture):\n    return {features}\n"
+
+
+def test_a_feature_that_a_plugin_states_is_tried_as_a_driver(results: Results, tmp_path: Path) -> None:
+    """It is published with the rows, is in the table of drivers that the page shows, and verifies without the plug-in."""
+    (tmp_path / "cells.py").write_text(stating('{"shade": float(architecture.split("~")[1].split("|")[0]) ** 2 % 7}'), encoding="utf-8")
+    without = aggregates(results)["interaction_drivers"]
+    told = gather_evidence(results, {"search_spaces": (tmp_path,)})
+    assert told.features["feature"].unique().tolist() == ["shade"]
+    assert told.features.set_index("architecture").loc["|conv~3|+|skip~0|", "value"] == 2
+    tables = aggregates(told)
+    assert set(tables["interaction_drivers"]["feature"]) - set(without["feature"]) == {"shade"}
+    assert (tables["interaction_explained"]["features"] >= 1).all()
+    folder = publish_results(told, tmp_path / "board")
+    assert verify_folder(folder) == []
+    again = load_results(folder)
+    pd.testing.assert_frame_equal(again.features, told.features)
+    assert gather_evidence(again).features is again.features
+
+
+@pytest.mark.parametrize("stated", ["{'depth': 'deep'}", "{'depth': float('nan')}", "[1]", "{}[architecture]"])
+def test_features_that_are_no_numbers_are_refused(results: Results, tmp_path: Path, stated: str) -> None:
+    """The message names the space, the architecture and what came."""
+    (tmp_path / "cells.py").write_text(stating(stated), encoding="utf-8")
+    with pytest.raises(PluginError, match=r"'cells': features\('\|conv~0"):
+        gather_evidence(results, {"search_spaces": (tmp_path,)})
+
+
+def test_features_of_one_space_do_not_reach_another(results: Results) -> None:
+    """Two spaces may write different networks alike."""
+    long = pd.DataFrame({"search_space": ["other"] * 12, "architecture": results.trials["architecture"].unique(), "feature": "shade"})
+    other = dataclasses.replace(results, features=long.assign(value=[float(number**2 % 7) for number in range(12)]))
+    assert "shade" not in set(aggregates(other)["interaction_drivers"]["feature"])

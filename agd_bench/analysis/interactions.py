@@ -101,11 +101,17 @@ def _all_interactions(
         for column, name in zip(GROUP, group.group, strict=True):
             inside &= trials[column] == name
         rows = trials[inside]
-        table = architecture_features(rows, features).reindex(names) if names else pd.DataFrame()
+        table = architecture_features(rows, _of_space(features, group.group[0])).reindex(names) if names else pd.DataFrame()
         table = table.dropna(axis="columns")
         # Words for nothing go last: counts of all operations sum to the number of edges, and that of `none` is the one to leave out.
         order = sorted(table.columns, key=lambda name: (not name.startswith("words: "), name.endswith((": none", ": zero", ": zeroize"))))
         yield _Interaction(group.group, len(group.seeds), values, noise, _different(table[order]))
+
+
+def _of_space(features: pd.DataFrame | None, space: str) -> pd.DataFrame | None:
+    if features is None or features.index.nlevels == 1:
+        return features
+    return features[features.index.get_level_values(0) == space].droplevel(0)
 
 
 def _different(features: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +158,7 @@ def interaction_drivers(
         trials: the table of trials.
         baseline: label of the algorithm to compare with.
         challenger: label of the other.
-        features: further features, indexed by architecture, beside those of `architecture_features`.
+        features: more features than those of `architecture_features`, indexed by architecture, or by search space and architecture.
         metric: which accuracy.
         resamples: bootstrap resamples of architectures for the intervals, and permutations of them for the p-values.
         seed: of both.

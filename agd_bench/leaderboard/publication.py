@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 EVIDENCE_FILES = {
     "published": "what the authors of the search space published of its architectures",
     "rate_factors": "by what a base learning rate is multiplied for each architecture",
+    "features": "numbers that the search space's plug-in states of each architecture, such as its depth",
 }
 EQUALS_LINE = "| `equals.csv` | trials that were not trained: each has the results of an equal network's trial |\n"
 

@@ -53,6 +53,7 @@ class Results:
         diagnostics: one row per trial, epoch and number that its optimizer reports; without rows where none does.
         published: one row per architecture and published training; without rows where none was gathered (`gathering`).
         rate_factors: one row per architecture and algorithm that scales a base rate to it; likewise.
+        features: one row per architecture and number that its search space's plug-in states of it; likewise.
 
     Columns:
     """
@@ -65,6 +66,7 @@ class Results:
     diagnostics: pd.DataFrame = field(default_factory=lambda: without_rows("diagnostics"))
     published: pd.DataFrame = field(default_factory=lambda: without_rows("published"))
     rate_factors: pd.DataFrame = field(default_factory=lambda: without_rows("rate_factors"))
+    features: pd.DataFrame = field(default_factory=lambda: without_rows("features"))
 
     def __repr__(self) -> str:
         counts = self.trials["status"].value_counts()

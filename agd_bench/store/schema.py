@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Type = Literal["text", "integer", "real"]
-Table = Literal["trials", "curves", "attempts", "diagnostics", "published", "rate_factors", "equals"]
+Table = Literal["trials", "curves", "attempts", "diagnostics", "published", "rate_factors", "features", "equals"]
 TABLES: tuple[Table, ...] = ("trials", "curves", "attempts", "diagnostics")
-EVIDENCE: tuple[Table, ...] = ("published", "rate_factors")
+EVIDENCE: tuple[Table, ...] = ("published", "rate_factors", "features")
 """Tables that no training made, but the plug-ins of search spaces and algorithms. They are gathered when results are reported and published
 with the raw rows, so that a leaderboard is rebuilt without the plug-ins; a run's database does not hold them."""
 OPTIONAL: tuple[Table, ...] = ("diagnostics", *EVIDENCE)
@@ -21,6 +21,7 @@ SORTING: dict[Table, list[str]] = {
     "diagnostics": ["trial_id", "epoch", "name"],
     "published": ["search_space", "dataset", "epochs", "split", "architecture", "training"],
     "rate_factors": ["search_space", "algorithm", "architecture"],
+    "features": ["search_space", "architecture", "feature"],
     EQUALS: ["position"],
 }
 UNTAKEN = ("train_seconds", "total_seconds", "peak_memory_bytes")
@@ -142,6 +143,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("rate_factors", "architecture", "text", "", "the network as its search space writes it"),
     Column("rate_factors", "factor", "real", "", "by what the algorithm multiplies a base rate for the network, from the network's graph"),
     Column("rate_factors", "signal", "real", "", "mean square of the classifier's input at the start, on noise of variance 1"),
+    Column("features", "search_space", "text", "", "label of the search space in the sweep"),
+    Column("features", "architecture", "text", "", "the network as its search space writes it"),
+    Column("features", "feature", "text", "", "name of a number that the search space's plug-in states of its architectures"),
+    Column("features", "value", "real", "", "that number for the architecture"),
     Column("equals", "trial_id", "text", "", "a trial that was not trained", key=True),
     Column("equals", "position", "integer", "", "place in the plan, from 0"),
     Column("equals", "architecture", "text", "", "its network as its search space writes it"),

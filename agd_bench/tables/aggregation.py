@@ -67,12 +67,17 @@ BY_CHALLENGER: dict[str, Compare] = {
     "kendall_tau_top_decile": lambda trials, baseline, challenger: _between(
         analysis.kendall_tau(trials, resamples=resamples_of(trials), subset="top-decile")
     ),
-    "interaction_drivers": lambda trials, baseline, challenger: analysis.interaction_drivers(
-        trials, baseline, challenger, resamples=2 * resamples_of(trials)
-    ),
-    "interaction_explained": lambda trials, baseline, challenger: analysis.interaction_explained(trials, baseline, challenger),
 }
 """What is computed for each challenger against the baseline, from the trials of the two."""
+BY_FEATURES: dict[str, Compare] = {
+    "interaction_drivers": lambda trials, baseline, challenger, features: analysis.interaction_drivers(
+        trials, baseline, challenger, features, resamples=2 * resamples_of(trials)
+    ),
+    "interaction_explained": lambda trials, baseline, challenger, features: analysis.interaction_explained(
+        trials, baseline, challenger, features
+    ),
+}
+"""The same, where the features that the search spaces' plug-ins state count too."""
 BY_TUNED: dict[str, Compare] = {"crossover": analysis.find_crossovers, "cost_views": analysis.cost_views}
 """What is computed for each tuned algorithm against each that is not, from the trials of the two."""
 CODED = (*GROUP, "algorithm")
@@ -91,9 +96,10 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
 
     Returns:
         By name: those of `WHOLE` as their functions give them; those of `OF_PUBLISHED` where there is something
-        published; those of `STUDIES` that have rows; those of `BY_CHALLENGER` with the columns `baseline` and `challenger` after
-        the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles
-        that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach them, their column `time` telling in what;
+        published; those of `STUDIES` that have rows; those of `BY_CHALLENGER` and `BY_FEATURES` with the columns `baseline` and
+        `challenger` after the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm;
+        `reference_targets` (the quartiles that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach
+        them, their column `time` telling in what;
         `progress` of a run that has not ended.
     """
     begun = _coded(in_sweep_order(results))
@@ -117,12 +123,21 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
         tables["progress"] = progress(results, begun, complete)
     pairs = [(baseline, label) for label in challengers(results) if {baseline, label} <= rows.keys()]
-    tables |= _by_pair({name: _naming(compare) for name, compare in BY_CHALLENGER.items()}, pairs, of)
+    stated = _stated_features(results)
+    compared = BY_CHALLENGER | {name: functools.partial(compare, features=stated) for name, compare in BY_FEATURES.items()}
+    tables |= _by_pair({name: _naming(compare) for name, compare in compared.items()}, pairs, of)
     tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
     paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
     return {name: _decoded(table) for name, table in (tables | times).items() if len(table) or name not in IF_ANY}
+
+
+def _stated_features(results: Results) -> pd.DataFrame | None:
+    """One row per search space and architecture, one column per feature; None where no plug-in states any."""
+    if results.features.empty:
+        return None
+    return results.features.pivot(index=["search_space", "architecture"], columns="feature", values="value")
 
 
 def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable
 from pathlib import Path
 
 from agd_bench import plugins
@@ -46,25 +44,9 @@ def check_file(path: Path, kind: plugins.Kind | None = None) -> list[Check]:
 
 def _kind_of(path: Path) -> plugins.Kind:
     """The kind whose telling name the file defines at its top level."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise PluginError(f"{path}: cannot be read as Python: {error}") from None
-    names = set(_top_level_names(tree.body))
+    names = plugins.names_defined(path)
     telling: dict[str, plugins.Kind] = {"sample": "search_spaces", "prepare": "algorithms", "RANGES": "algorithms", "load": "datasets"}
     for name, kind in telling.items():
         if name in names:
             return kind
     raise PluginError(f"{path}: no plug-in: define sample() for a search space, prepare() for an algorithm or load() for a data set")
-
-
-def _top_level_names(body: Iterable[ast.stmt]) -> Iterable[str]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef):
-            yield node.name
-        elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id
-        elif isinstance(node, ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in node.names)

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from agd_bench.api import plugin_features
 from agd_bench.cli import app
 from agd_bench.errors import InputError
 from agd_bench.planning.power_planner import design
 from agd_bench.records import Sweep
-from tests.analysis.synthetic import simulate_results, simulate_trials
+from tests.analysis.synthetic import simulate_trials
 
 SWEEP = {
     "name": "small",
@@ -109,15 +108,3 @@ def test_plan_says_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(row["power"] >= 0.8 and math.isfinite(row["device_seconds"]) for row in answer["designs"])
     wrong = CliRunner().invoke(app, ["plan", str(file), "--power", "0.25", "--power-level", "2"])
     assert isinstance(wrong.exception, InputError)
-
-
-def test_search_spaces_say_features() -> None:
-    """A plug-in's `features` become a table by architecture; a space without that function gives no rows."""
-    trials = simulate_trials(3, 1).assign(search_space="plain_chain")
-    trials["architecture"] = trials["architecture"].map(dict(zip(trials["architecture"].unique(), ["8-16s", "32", "8"], strict=True)))
-    results = simulate_results(trials)
-    chains = results.sweep.model_copy(update={"search_spaces": sweep(search_spaces=[{"name": "plain_chain"}]).search_spaces})
-    table = plugin_features(type(results)(chains, results.trials, results.curves, results.attempts, results.meta))
-    assert table.loc["8-16s"].to_dict() == {"layers": 2, "halvings": 1, "narrowest": 8, "widest": 16}
-    cells = results.sweep.model_copy(update={"search_spaces": sweep().search_spaces})
-    assert plugin_features(type(results)(cells, results.trials, results.curves, results.attempts, results.meta)).empty
