@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -153,6 +153,7 @@ def run(
     part: str | None = None,
     start_from: Sequence[Path | str] = (),
     allow_mixed_code: bool = False,
+    retry: Collection[str] = (),
     **options: Any,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
@@ -168,6 +169,8 @@ def run(
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs whose results are merged into this run first.
         allow_mixed_code: go on with rows of plug-ins that were edited since; every row, and the report, says which code made it.
+        retry: how trials ended that are trained again: `failed`, `lost` (failed as attempts were lost or starved), `refused`,
+            `diverged`. What they cost stays charged.
         options: fields of `Resources` to change, for example `executor="in-process"`, `num_workers=4` or `device="cpu"`.
 
     Returns:
@@ -192,7 +195,7 @@ def run(
         _merge(start_from, store_url or folder, made, allow_mixed_code)
     elif allow_mixed_code:
         Store.open(store_url or folder, made, allow_mixed_code).close()
-    run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own)
+    run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own, retry=retry)
     return load_results(store_url or folder)
 
 

@@ -37,7 +37,7 @@ def publish(
     from agd_bench.claims import read_claims
     from agd_bench.evidence import gather_evidence
     from agd_bench.leaderboard import build_index, publish_results
-    from agd_bench.store import load_results, mixed_code
+    from agd_bench.store import failed_trials, load_results, mixed_code
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
     results = load_results(locate_run(run))
@@ -50,7 +50,7 @@ def publish(
     results = gather_evidence(results, folders, published)
     folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
     print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
-    for line in mixed_code(results):
+    for line in [*mixed_code(results), *filter(None, [failed_trials(results)])]:
         print(line)
 
 

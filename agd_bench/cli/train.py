@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +32,8 @@ from agd_bench.cli.options import (
 )
 from agd_bench.cli.printing import print_table
 from agd_bench.scheduling.resources import TIMED_ARCHITECTURES, Resources
+
+Ending = Literal["failed", "lost", "refused", "diverged"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +86,10 @@ def run(
         typer.Option("--part", metavar="K/N", help="Train the K-th of N parts of the architectures; `merge` joins the parts."),
     ] = None,
     allow_mixed_code: MixedCodeOption = False,
+    retry: Annotated[
+        list[Ending] | None,
+        typer.Option("--retry", help="Train trials again that ended so; what they cost stays charged. Repeatable."),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train a sweep and report what it found.
@@ -92,6 +99,7 @@ def run(
     from agd_bench.api import run as run_sweep
     from agd_bench.display import Display, seconds_of
     from agd_bench.evidence import gather_evidence
+    from agd_bench.store import failed_algorithms, failed_trials
     from agd_bench.sweeps import open_sweep
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
@@ -110,12 +118,20 @@ def run(
             part=part,
             allow_mixed_code=allow_mixed_code,
             start_from=[locate_run(one) for one in start_from or ()],
+            retry=retry or (),
         )
     print()
     left = int(results.trials["status"].isin(["pending", "running"]).sum())
     if left:
         print(f"{left} of {len(results.trials)} trials remain; run the same command to continue.\n")
+    failed = failed_trials(results)
+    if failed:
+        print(f"{failed}\n")
     conclude(gather_evidence(results, folders), folder / "report")
+    hopeless = failed_algorithms(results)
+    if hopeless:
+        print(f"agd-bench: every trial of {', '.join(hopeless)} failed; `agd-bench status {folder}` counts them", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def plan(
@@ -204,6 +220,9 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
     table = count_statuses(locate_run(run)).reset_index()
     print_table(table, as_json)
+    failed = int(table["failed"].sum())
+    if failed and not as_json:
+        print(f"\n{failed} failed; `agd-bench run SWEEP --retry failed` trains them again.")
     if int(table[["missing", "running"]].to_numpy().sum()):
         raise typer.Exit(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +116,7 @@ def run_plan(
     store_url: str | None = None,
     stop_at: float | None = None,
     part: Part | None = None,
+    retry: Collection[str] = (),
     run_trial: RunTrial | None = None,
     tuner: Tuner | None = None,
     grace_seconds: float = GRACE_SECONDS,
@@ -133,6 +134,7 @@ def run_plan(
         stop_at: `time.monotonic()` at which the run ends cleanly, whatever is left; the in-process executor overruns it by what is left
             of its trial. None: no limit.
         part: which part of the plan to do; the store keeps all of it. None: all.
+        retry: how trials ended that are trained again (`failed`, `lost`, `refused`, `diverged`); what they cost stays charged.
         run_trial: what executes an attempt; None: `agd_bench.trial.run_trial`.
         tuner: what proposes hyperparameters; None: Optuna over the algorithms' RANGES.
         grace_seconds: how long after its deadline a worker that does not answer is ended by force.
@@ -148,9 +150,11 @@ def run_plan(
     """
     with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
         here = _at_home(workplace, plan, out)
+        own = plan if part is None else part_of(plan, part)
+        if retry:
+            store.retry(own.all_trials, retry)
         standings = store.standings()
         _clear_checkpoints(here.checkpoints or out / "checkpoints", standings)
-        own = plan if part is None else part_of(plan, part)
         left = [trial for trial in own.all_trials if standings[trial.id].status not in TERMINAL]
         if not left:
             if observer is not None:

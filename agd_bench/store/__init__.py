@@ -1,6 +1,7 @@
 """The results of a run: one writer, many readers, three tables. Neither torch nor Ray nor Optuna is imported here."""
 
 from agd_bench.store.equal_networks import condense
+from agd_bench.store.failures import failed_algorithms, failed_trials
 from agd_bench.store.files import export, write_rows
 from agd_bench.store.merge import Joined, check_same_sweep, join, merge_into
 from agd_bench.store.reader import Results, begun_results, ended_trials, load_results, planned_counts, status, stored_sweep, typed
@@ -30,6 +31,8 @@ __all__ = [
     "ended_trials",
     "executed_code",
     "export",
+    "failed_algorithms",
+    "failed_trials",
     "join",
     "load_results",
     "merge_into",

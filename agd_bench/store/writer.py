@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ from agd_bench.store.database import (
     shown,
     translated,
 )
+from agd_bench.store.failures import reopen
 from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences, meta_of, planned_row
 from agd_bench.store.reader import is_published
 from agd_bench.store.row_code import DIGESTS, FIRST, code_meta
@@ -359,6 +360,22 @@ class Store:
         with self._transaction() as connection:
             self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
+
+    def retry(self, trials: Sequence[Trial], endings: Collection[str]) -> int:
+        """ended → pending, for those of some trials that ended so; see `failures.reopen`.
+
+        Args:
+            trials: which may be repeated.
+            endings: `failed`, `lost`, `refused`, `diverged`.
+
+        Returns:
+            How many are to be trained again.
+
+        Raises:
+            InputError: an ending that is none.
+        """
+        with self._transaction() as connection:
+            return reopen(connection, trials, endings)
 
     def take_in(
         self, trials: list[dict[str, Any]], attempts: list[dict[str, Any]], curves: list[dict[str, Any]], numbers: list[dict[str, Any]]

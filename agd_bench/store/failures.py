@@ -1,0 +1,69 @@
+"""Trials that failed: how many there are, and what repeats them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal, get_args
+
+import sqlalchemy as sa
+
+from agd_bench.errors import InputError
+from agd_bench.records import Trial
+from agd_bench.store.database import ATTEMPTS, CURVES, DIAGNOSTICS, TRIALS
+from agd_bench.store.plan_rows import planned_row
+from agd_bench.store.reader import Results
+
+Ending = Literal["failed", "lost", "refused", "diverged"]
+"""How trials ended that can be repeated; `lost`: failed, as its last attempt was lost with its worker or had too little memory."""
+LOST_ENDINGS = ("lost", "out of memory")
+
+
+def reopen(connection: sa.Connection, trials: Sequence[Trial], endings: Collection[str]) -> int:
+    """ended → pending, for trials that ended in one of some ways: what they measured goes, what they cost stays charged.
+
+    Args:
+        connection: in the driver's transaction.
+        trials: which may be repeated.
+        endings: of `Ending`.
+
+    Returns:
+        How many are to be trained again.
+
+    Raises:
+        InputError: an ending that is none.
+    """
+    unknown = sorted(set(endings) - set(get_args(Ending)))
+    if unknown:
+        raise InputError(f"--retry {unknown[0]}: allowed are {', '.join(get_args(Ending))}")
+    last = (ATTEMPTS.c.trial_id == TRIALS.c.trial_id) & (ATTEMPTS.c.attempt == TRIALS.c.attempts)
+    rows = connection.execute(sa.select(TRIALS.c.trial_id, TRIALS.c.status, ATTEMPTS.c.outcome).join(ATTEMPTS, last, isouter=True)).all()
+    lost = {row.trial_id for row in rows if row.status == "failed" and row.outcome in LOST_ENDINGS and "lost" in endings}
+    again = lost | {row.trial_id for row in rows if row.status in endings}
+    # What was told to a tuner, or chosen by one, stands: a repeated trial has the values that it had.
+    kept = {"trial_id", "position", "attempts", "charged_seconds", "hyperparameters", "proposal"}
+    chosen = [trial for trial in trials if trial.id in again]
+    for trial in chosen:
+        fresh = planned_row(0, trial)
+        values = {name: fresh.get(name, 0 if not column.nullable else None) for name, column in TRIALS.columns.items() if name not in kept}
+        connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial.id).values(**values))
+        closed = ATTEMPTS.update().where(ATTEMPTS.c.trial_id == trial.id)
+        connection.execute(closed.values(blamed=0))
+        connection.execute(closed.where(ATTEMPTS.c.outcome == "out of memory").values(outcome="lost"))
+        for table in (CURVES, DIAGNOSTICS):
+            connection.execute(table.delete().where(table.c.trial_id == trial.id))
+    return len(chosen)
+
+
+def failed_trials(results: Results) -> str:
+    """One line on the trials that failed, by algorithm; empty if none did."""
+    failed = results.trials[results.trials["status"] == "failed"]
+    if failed.empty:
+        return ""
+    counts = ", ".join(f"{label} {count}" for label, count in failed["algorithm"].value_counts(sort=False).items())
+    return f"{len(failed)} of {len(results.trials)} trials failed ({counts}); --retry failed repeats them"
+
+
+def failed_algorithms(results: Results) -> list[str]:
+    """Algorithms of which every trial that was to be trained failed."""
+    asked = results.trials[results.trials["status"] != "unneeded"]
+    return [str(label) for label, rows in asked.groupby("algorithm", sort=False) if (rows["status"] == "failed").all()]
