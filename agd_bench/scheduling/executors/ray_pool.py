@@ -9,13 +9,14 @@ On a cluster, every node needs this version of agd-bench and the same paths of d
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import logging
 import math
 import os
-import platform
+import secrets
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from agd_bench.errors import DeviceLostError, ExecutorError
 from agd_bench.records import Trial
 from agd_bench.scheduling.executors.pool_size import gpus_and_device, pool_size, room, workers_per_gpu
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
-from agd_bench.scheduling.executors.worker import keep_freed_memory, limit_threads, perform, prepare
+from agd_bench.scheduling.executors.worker import code_here, keep_freed_memory, limit_threads, perform, prepare
 from agd_bench.scheduling.resources import Resources
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ class Worker:
     """What an actor does: hold torch to its threads and freed memory to the process, and run one trial after the other."""
 
     def __init__(self, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> None:
-        self._workplace, self._run_trial = workplace, run_trial
+        self._workplace, self._run_trial, self._warm_up = workplace, run_trial, warm_up
         keep_freed_memory()
         prepare(workplace, run_trial, warm_up)
 
     def describe(self) -> dict[str, str]:
-        """Versions here, once everything is imported and the threads are limited; with a GPU also which it is and its memory in bytes."""
+        """Versions and code here, once everything is imported and the threads are limited; with a GPU also which it is and its bytes."""
         limit_threads(self._workplace.threads)
-        return _versions() | (_gpu() if self._workplace.device == "cuda" else {})
+        return code_here(self._workplace, self._warm_up) | (_gpu() if self._workplace.device == "cuda" else {})
 
     def perform(self, task: Task) -> Outcome:
         """Run one attempt; if it lost the GPU, end the process: the driver then counts its attempts as lost and repeats them elsewhere."""
@@ -76,10 +77,6 @@ class Worker:
             print(outcome.message, file=sys.stderr, flush=True)
             os._exit(1)  # a lost GPU comes back with a new process only
         return outcome
-
-
-def _versions() -> dict[str, str]:
-    return {"agd-bench": importlib.metadata.version("agd-bench"), "Python": platform.python_version()}
 
 
 def _gpu() -> dict[str, str]:
@@ -113,13 +110,26 @@ def _check_reachable(address: str) -> None:
 
 
 def _protect_token() -> None:
-    """Ray writes its token readable for everybody on the machine; whoever has it can run code as this user."""
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    """Make Ray's token, readable for its owner alone: whoever has it can run code as this user.
+
+    Ray would write it with the user's default mode, which lets everybody on the machine read it while Ray listens on all interfaces.
+    """
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(given) if given else Path.home() / ".ray" / "auth_token"
     try:
+        if not path.exists() and not given:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent) as own:  # with mode 0600
+                own.write(secrets.token_hex(32))
+                own.flush()
+                with contextlib.suppress(FileExistsError):  # another driver was first
+                    os.link(own.name, path)
         if path.is_file() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
-        log.warning("%s: others can read Ray's token, and its mode cannot be changed: %s", path, error)
+        log.warning("%s: Ray's token cannot be kept from others: %s", path, error)
 
 
 def connect(address: str) -> bool:
@@ -143,6 +153,7 @@ def connect(address: str) -> bool:
     ray._private.worker._worker_logs_enabled = False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
+        _protect_token()
         if address == "local":
             ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         else:
@@ -159,7 +170,6 @@ def connect(address: str) -> bool:
         )
         first = " ".join(str(error).split())[:300]
         raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}; {hint}") from None
-    _protect_token()
     log.info("Ray's own logs: %s", Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs")
     return True
 
@@ -199,7 +209,7 @@ class RayExecutor:
     """Runs attempts on a pool of actors, each with its cores and its share of a GPU. The pool grows and shrinks with the cluster.
 
     Every worker is placed on a node by name, so that what a node does wrong is known to be its own. A node that dies takes its workers
-    with it at once; one on which workers do not come up, or have another version, is used no more.
+    with it at once; one on which workers do not come up, or have other code or versions, is used no more.
 
     Args:
         workplace: where data, plug-ins and checkpoints are, on every node.
@@ -240,6 +250,7 @@ class RayExecutor:
             self._wanted, self._each = resources.num_workers, (threads, share)
             own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
             self._arguments = (own, run_trial, tuple(warm_up))
+            self._code = code_here(own, warm_up)
             options = {"num_cpus": threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
             options |= {"max_concurrency": self._in_flight} if self._in_flight > 1 else {}
             self._class = self._ray.remote(**options)(Worker)
@@ -362,9 +373,9 @@ class RayExecutor:
         if member.coming:
             member.coming, member.node.failures = False, 0
             member.gpu = (brought["GPU"], int(brought["memory"])) if "GPU" in brought else None
-            difference = _other_version(brought)
+            difference = _difference(brought, self._code)
             if difference:
-                self._give_up(member.node, f"a worker has {difference}; install the same version on every node")
+                self._give_up(member.node, f"a worker differs from the driver: {difference}; use the same code and versions on every node")
             return []
         member.task = None
         outcome: Outcome = brought
@@ -453,11 +464,7 @@ class RayExecutor:
         self._remove_all()
 
 
-def _other_version(there: dict[str, str]) -> str:
-    """What a worker has in another version than the driver; empty: nothing."""
-    for name, version in _versions().items():
-        # Python's last digit may differ: Ray itself insists on the rest.
-        same = there[name] == version or (name == "Python" and there[name].rpartition(".")[0] == version.rpartition(".")[0])
-        if not same:
-            return f"{name} {there[name]}, the driver has {version}"
-    return ""
+def _difference(worker: dict[str, str], driver: dict[str, str]) -> str:
+    """What a worker has in other versions or with other code than the driver; empty: nothing."""
+    other = [name for name, stated in driver.items() if worker.get(name) != stated]
+    return "; ".join(f"{name} is {worker.get(name, 'missing')} there and {driver[name]} here" for name in other)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agd_bench import plugins
 from agd_bench.errors import AgdBenchError, EnvironmentFault, ExecutorError, OutOfMemory, is_environmental
+from agd_bench.identity import engine_identity
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.executors.protocol import Outcome, RunTrial, Task
 
@@ -40,6 +43,28 @@ def prepare(workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[
 
         for trial in warm_up:
             take_a_step(trial, workplace)
+
+
+def code_here(workplace: Workplace, warm_up: Sequence[Trial]) -> dict[str, str]:
+    """What this process trains with: versions, the digest of agd-bench's own code, and that of each plug-in.
+
+    Args:
+        workplace: where the plug-ins are.
+        warm_up: one trial of each search space, data set and algorithm.
+    """
+    stated = {name: importlib.metadata.version(name) for name in ("agd-bench", "torch")}
+    # The local part of a version is the build: a head node without a GPU has another one than its workers.
+    stated = {name: version.partition("+")[0] for name, version in stated.items()}
+    stated |= {"Python": ".".join(platform.python_version_tuple()[:2]), "code of agd-bench": engine_identity()}
+    for trial in warm_up:
+        named: dict[plugins.Kind, str] = {"search_spaces": trial.search_space, "datasets": trial.dataset, "algorithms": trial.algorithm}
+        for kind, name in named.items():
+            what = f"code of {kind.replace('_', ' ').removesuffix('s')} {name!r}"
+            try:
+                stated[what] = plugins.executed_digest(plugins.locate(kind, name, workplace.folders.get(kind, ())))
+            except AgdBenchError as error:
+                stated[what] = f"missing ({error})"
+    return stated
 
 
 def _portable(error: AgdBenchError) -> AgdBenchError:

@@ -19,16 +19,19 @@ from typing import Any
 import pytest
 
 from agd_bench.errors import DatasetError, ExecutorError
+from agd_bench.identity import engine_identity
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executors import ray_pool
 from agd_bench.scheduling.executors.pool_size import gpus_and_device, pool_size
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.ray_pool import RayExecutor
+from agd_bench.scheduling.executors.worker import code_here
 from agd_bench.scheduling.resources import Resources
 from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import load_results
 from tests.scheduling import plans
+from tests.short_trials import trial as short_trial
 
 pytestmark = pytest.mark.timeout(1800)
 """Workers import torch, which takes minutes where every core has other work."""
@@ -79,8 +82,8 @@ class PretendingWorker(ray_pool.Worker):
     """A worker that says it has a GPU."""
 
     def describe(self) -> dict[str, str]:
-        """Versions, and a GPU that nobody sees."""
-        return {**ray_pool._versions(), "GPU": "imagined", "memory": str(80 * 2**30)}
+        """Code and versions, and a GPU that nobody sees."""
+        return {**code_here(self._workplace, self._warm_up), "GPU": "imagined", "memory": str(80 * 2**30)}
 
 
 def test_trials_in_flight_share_a_worker_and_its_end(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,11 +193,56 @@ def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> N
     assert set(results.trials["reason"]) == {"1 1"}
 
 
-def test_another_version_on_a_worker_is_refused(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both versions are named."""
-    monkeypatch.setattr(ray_pool, "_versions", lambda: {"agd-bench": "9.9.9", "Python": "3.11.0"})
-    with pytest.raises(ExecutorError, match=r"a worker has agd-bench \S+, the driver has 9.9.9"):
+class StrangeWorker(ray_pool.Worker):
+    """A worker with an edited copy of the package."""
+
+    def describe(self) -> dict[str, str]:
+        """Other code of the same version."""
+        return {**super().describe(), "code of agd-bench": "0123456789abcdef"}
+
+
+def test_a_worker_with_other_code_gets_no_trial(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its node is given up; as it was the last one, the run ends with both digests named."""
+    monkeypatch.setattr(ray_pool, "Worker", StrangeWorker)
+    with pytest.raises(ExecutorError, match=f"code of agd-bench is 0123456789abcdef there and {engine_identity()} here"):
         RayExecutor(plans.workplace(tmp_path), Resources(num_workers=1), plans.succeed)
+
+
+@pytest.mark.parametrize(("name", "there"), [("torch", "2.0.0"), ("agd-bench", "9.9.9"), ("code of algorithm 'agd'", "0123456789abcdef")])
+def test_what_a_worker_has_otherwise_is_named(tmp_path: Path, name: str, there: str) -> None:
+    """Versions, plug-ins and what is not stated at all."""
+    here = code_here(plans.workplace(tmp_path), [short_trial()])
+    assert {"Python", "torch", "code of agd-bench", "code of search space 'fcn'"} < here.keys()
+    assert ray_pool._difference(dict(here), here) == ""
+    assert ray_pool._difference({**here, name: there}, here) == f"{name} is {there} there and {here[name]} here"
+    without = {key: value for key, value in here.items() if key != name}
+    assert ray_pool._difference(without, here).startswith(f"{name} is missing there")
+
+
+def test_a_plugin_that_is_not_on_a_node_is_named(tmp_path: Path) -> None:
+    """Its folder may not be mounted there."""
+    stated = code_here(plans.workplace(tmp_path), [short_trial(search_space="nowhere")])
+    assert stated["code of search space 'nowhere'"].startswith("missing (unknown search space 'nowhere'")
+
+
+def test_the_token_is_private_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made with mode 0600 whatever the umask, once; one that others can read is mended."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / ".ray" / "auth_token"
+    before = os.umask(0)
+    try:
+        ray_pool._protect_token()
+    finally:
+        os.umask(before)
+    token = path.read_text()
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    ray_pool._protect_token()
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (token, 0o600)
+    assert [one.name for one in path.parent.iterdir()] == ["auth_token"]
 
 
 def test_more_than_there_is_is_refused_at_once(tmp_path: Path, local_ray: None) -> None:
