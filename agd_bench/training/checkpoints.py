@@ -90,7 +90,7 @@ def _epoch_of(path: Path) -> int:
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The sound checkpoint with the most epochs, of whichever attempt, or null.
+    """The sound checkpoint with the most epochs, of any attempt; None if there is none.
 
     Args:
         folder: the trial's own; need not exist.

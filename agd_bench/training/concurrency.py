@@ -25,7 +25,7 @@ _STREAMS = threading.local()
 
 
 def own_stream(device: torch.device) -> torch.cuda.Stream:
-    """This thread's stream on a GPU. Torch has 32 and deals them out in turn, so that new ones would soon be other threads' streams too."""
+    """This thread's stream on a GPU. Torch hands out 32 in turn, so a new one each time would soon be another thread's as well."""
     streams: dict[torch.device, torch.cuda.Stream] = _STREAMS.__dict__.setdefault("by_device", {})
     if device not in streams:
         streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -33,7 +33,7 @@ def own_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 class _Settings:
-    """The process's settings as trials need them, from the first that begins to the last that ends."""
+    """The process's settings as trials need them, from the first to begin to the last to end."""
 
     def __init__(self) -> None:
         self._lock, self._trials, self._undo = threading.Lock(), 0, ExitStack()
@@ -57,11 +57,11 @@ _SETTINGS = _Settings()
 
 @contextmanager
 def own_surroundings(threads: int, device: torch.device | None = None) -> Iterator[None]:
-    """A trial's own settings, threads and stream; what the caller had set is as before afterwards (`agd_bench.training.settings`).
+    """A trial's own settings, threads and stream; afterwards the caller's are as before (see `agd_bench.training.settings`).
 
     Args:
         threads: CPU threads of a trial.
-        device: if it is a GPU, work within the `with` has a stream of its own there.
+        device: on a GPU, work within the `with` uses this thread's own stream.
     """
     _SETTINGS.enter()
     try:
@@ -74,17 +74,17 @@ def own_surroundings(threads: int, device: torch.device | None = None) -> Iterat
 
 
 def settle(device: torch.device) -> None:
-    """Wait until what this thread gave the device is done: other threads may then use it, from other streams."""
+    """Wait for this thread's work on the device, so that other threads can use its results from other streams."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
 
 
 def draws(fit: Fit, images: ImageSet) -> bool:
-    """Whether steps of a training draw from torch's default generators: dropout, for one. Hold them while asking; nothing is changed.
+    """Whether steps of a training draw from torch's default generators, as dropout does. Hold them meanwhile; nothing is changed.
 
     Args:
-        fit: in no matter which mode.
-        images: the training split, of which a few are passed through the network in training mode.
+        fit: in either mode.
+        images: the training split; a few images pass through the network in training mode.
     """
     if fit.replay is not None or fit.watch is not None:
         return True  # they set the generators themselves

@@ -1,9 +1,9 @@
-"""Whole training steps as one CUDA graph: captured once a training, then one launch a step instead of hundreds.
+"""Whole training steps as one CUDA graph: captured once per training, then one launch per step instead of hundreds.
 
-In the graph are the batch (read by a counter on the device from what was drawn for the epoch), its normalisation, forward, loss, backward,
-the optimizer's step and the sums of loss and correct answers. What changes from step to step without depending on a result, rates and
-Adam's corrections, is computed on the host for the whole epoch and read by the same counter. So nothing passes between host and device
-but the epoch's numbers at its start and two sums at its end.
+The graph contains the batch (read by a counter on the device from what was drawn for the epoch), its normalisation, forward, loss,
+backward, the optimizer's step and the sums of loss and correct answers. What changes from step to step without depending on a result
+(rates, Adam's corrections) is computed on the host for the whole epoch and read by the same counter. So host and device exchange
+nothing but the epoch's numbers at its start and two sums at its end.
 
 The first steps run eagerly, on the stream and the thread that capture, so that states, plans and workspaces exist; so does a last batch of
 another size. Eager and replayed steps launch the same kernels on the same numbers. What cannot be captured is known from explicit
@@ -37,22 +37,22 @@ from agd_bench.training.fit import Fit
 from agd_bench.training.turns import DEFAULT_GENERATORS, Turn
 
 WARM_UP_STEPS = 3
-"""Eager steps before the capture: the first makes states, the second is watched, the third is as all that follow."""
+"""Eager steps before the capture: the first creates states, the second is watched, the third is like all that follow."""
 WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero"}
-"""Operations whose result the host needs, so that it waits for the device."""
+"""Operations whose result the host needs, so it waits for the device."""
 COPYING = {"_to_copy", "copy_"}
 ONE_AT_A_TIME = Turn()
 """Held by a capture and by each launch of a graph: torch allows one capture in a process, and graphs share its generators' bookkeeping."""
 
 
 class Recorder(Protocol):
-    """What turns work on the device into something that can be repeated."""
+    """Turns work on the device into something that can be repeated."""
 
     def side(self) -> AbstractContextManager[None]:
         """Where all steps of a training run, eager ones too."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record the work, which is not done thereby; what is returned does it."""
+        """Record the work without doing it; the returned function does it."""
 
 
 class GraphRecorder:
@@ -68,7 +68,7 @@ class GraphRecorder:
 
     @contextmanager
     def side(self) -> Iterator[None]:
-        """The stream, after what was given to the current one and before what will be; backward passes stay in this thread."""
+        """The stream, ordered after the work so far of the current one and before its next; backward passes stay in this thread."""
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream), torch.autograd.grad_mode.set_multithreading_enabled(False):
@@ -118,7 +118,7 @@ class GraphRecorder:
 
 
 class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes what in a step makes the host wait for the device, or the device for the host; neither can be captured."""
+    """Notes which operation of a step makes host or device wait for the other; neither can be captured."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -136,9 +136,9 @@ class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def capturable(optimizer: Optimizer) -> bool:
-    """Whether steps of the optimizer do the same on the device each time, but for the numbers of `numbers_of`.
+    """Whether steps of the optimizer do the same on the device each time, except for the numbers of `numbers_of`.
 
-    Ours say so by an attribute `capturable`. Of torch's, those fused into one kernel read their rate from the device.
+    Ours have an attribute `capturable`. Of torch's, those fused into one kernel read their rate from the device.
     """
     if type(optimizer) in (SGD, Adam, AdamW):
         return all(group["fused"] for group in optimizer.param_groups)
@@ -160,7 +160,7 @@ def numbers_of(optimizer: Optimizer, group: dict[str, Any], ahead: int) -> tuple
 
 
 def hindrance(fit: Fit) -> str:
-    """Why the steps of a training cannot be captured, as far as is known before the first; empty if nothing is known."""
+    """Why the steps of a training cannot be captured, if that is known before the first one; else empty."""
     optimizer, scheduler = fit.optimizer, fit.scheduler
     if fit.watch is not None or fit.replay is not None or fit.diagnosed:
         return "its steps are watched"
@@ -183,19 +183,19 @@ class Capture:
     """The steps of one training, eager until they are captured, then replayed.
 
     Attributes:
-        reason: why its steps stay eager after all; empty while nothing speaks against a graph.
-        replays: steps that were replayed so far.
+        reason: why its steps stay eager after all; empty otherwise.
+        replays: steps replayed so far.
     """
 
     def __init__(self, fit: Fit, recorder: Recorder) -> None:
         """Nothing is captured yet.
 
         Args:
-            fit: with no `hindrance`; not kept alive.
+            fit: without a `hindrance`; not kept alive.
             recorder: of the device that it trains on.
         """
         self.reason, self.replays = "", 0
-        # A circle of references would keep a trained network and its graph on the device until Python looks for circles.
+        # a reference cycle would keep a trained network and its graph on the device until Python's collector runs
         self._fit: Fit = weakref.proxy(fit)
         self._recorder = recorder
         self._replay: Callable[[], None] | None = None
@@ -210,7 +210,7 @@ class Capture:
 
         Args:
             images: the training split.
-            batch_size: images a step.
+            batch_size: images per step.
             drawn: order, crops and flips of the epoch.
 
         Returns:
@@ -238,7 +238,7 @@ class Capture:
         return [group.get("lr") for group in self._fit.optimizer.param_groups]
 
     def _begin(self, images: ImageSet, batch_size: int, drawn: Drawn, steps: int) -> None:
-        """Put what the epoch reads where the graph reads it."""
+        """Write what the epoch reads to where the graph reads it."""
         table = self._table(steps)
         if self._images is images and self._batch_size == batch_size and len(self._drawn.order) == len(drawn.order):
             self._drawn.become(drawn)
@@ -257,19 +257,19 @@ class Capture:
         self._lay_out_numbers()
 
     def _table(self, steps: int) -> Tensor:
-        """What all steps of the epoch read from the host, (steps, numbers); the schedule is ahead by an epoch afterwards."""
+        """What the steps of the epoch read from the host, (steps, numbers). Steps the schedule through the whole epoch."""
         optimizer, scheduler = self._fit.optimizer, self._fit.scheduler
         rows = []
         for ahead in range(steps):
             rows.append([value for group in optimizer.param_groups for value in numbers_of(optimizer, group, ahead)])
             if scheduler is not None:
-                optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns of a schedule that is ahead of the steps
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns if a schedule steps before its optimizer
                 scheduler.step()
         self._after = self._rates()
         return torch.tensor(rows, dtype=torch.float32)
 
     def _lay_out_numbers(self) -> None:
-        """Let the optimizer read its numbers from the device; a rate's tensor stands where the rate stood."""
+        """Let the optimizer read its numbers from the device; a tensor takes the place of each rate."""
         optimizer, place = self._fit.optimizer, 0
         for group in optimizer.param_groups:
             count = len(numbers_of(optimizer, group, 0))
@@ -281,7 +281,7 @@ class Capture:
                 group["numbers"] = own
 
     def _settle(self, replayed: bool) -> None:
-        """Leave the optimizer as eager steps would; one that writes its own rate has that of the last step, replayed or not."""
+        """Leave the optimizer as eager steps would, with the rate of the last step."""
         optimizer = self._fit.optimizer
         for number, group in enumerate(optimizer.param_groups):
             if group.pop("numbers", None) is not None or type(optimizer) in (SGD, Adam, AdamW):
@@ -307,7 +307,7 @@ class Capture:
         return True
 
     def _capture(self) -> bool:
-        """Capture a step, which is not done thereby; whether that was possible.
+        """Capture a step without doing it; whether that was possible.
 
         Raises:
             torch.OutOfMemoryError: memory ran out.
@@ -328,7 +328,7 @@ class Capture:
         return True
 
     def _note_replays(self, count: int) -> None:
-        """Tell an optimizer that counts its steps on the host."""
+        """Correct the step count of an optimizer that counts on the host."""
         replayed = getattr(self._fit.optimizer, "replayed", None)
         if replayed is not None:
             replayed(count)
@@ -338,7 +338,7 @@ class Capture:
         self._learn(self._drawn.part(rows))
 
     def _learn(self, drawn: Drawn) -> None:
-        """One update, by the numbers of the step that the counter stands at."""
+        """One update, with the numbers of the step that the counter points to."""
         assert self._images is not None
         self._now.copy_(self._course.index_select(0, self._counter))
         loss, correct = self._fit.update(*drawn.batch(self._images))
@@ -366,7 +366,7 @@ def _restore_host_state(optimizer: Optimizer, before: HostState) -> None:
 
 @contextmanager
 def _promised(optimizer: Optimizer) -> Iterator[None]:
-    """Torch's Adam refuses to be captured without its flag, and warns of the flag in eager steps."""
+    """Set the flag without which torch's Adam refuses to be captured, and of which it warns in eager steps."""
     groups = [group for group in optimizer.param_groups if "capturable" in group]
     flags = [group["capturable"] for group in groups]
     for group in groups:

@@ -41,7 +41,7 @@ class ImageSet:
         labels: int64 (N,), on the same device.
         mean: of each channel, for pixels in [0, 1]; float32 (C,).
         std: standard deviation of each channel, for pixels in [0, 1]; float32 (C,).
-        padding: p, the farthest a crop can lie from the centre, in pixels.
+        padding: p, the largest shift of a crop, in pixels.
         flip: whether augmentation mirrors every second image left to right.
         cutout: side of the square that augmentation blanks in each image, in pixels; 0: none.
     """
@@ -113,7 +113,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Which images come when, and how each is seen: all that is random of a pass over a split.
+    """The order of the images and the augmentation of each: everything random about one pass over a split.
 
     Attributes:
         order: numbers of the images, int64 (N,).
@@ -143,7 +143,7 @@ class Drawn:
         return Drawn(self.order[rows], self.corner[rows], self.mirrored[rows], self.centre[rows])
 
     def batch(self, images: ImageSet) -> tuple[Tensor, Tensor]:
-        """All of them, normalised, float32 (N, C, H, W) in channels_last memory format, and their labels, int64 (N,)."""
+        """All images, normalised, float32 (N, C, H, W) in channels_last memory format, and their labels, int64 (N,)."""
         pixels = _window(images, self.order, self.corner, self.mirrored)
         return _blanked(pixels, self.centre, images.cutout), images.labels[self.order]
 
@@ -185,7 +185,7 @@ def batches(
 
     Args:
         images: the split.
-        batch_size: images a batch. The last batch may be shorter; a single image left over joins the batch before it.
+        batch_size: images per batch. The last batch may be shorter; a single image left over joins the batch before it.
         order: as for `draw`.
         generator: as for `draw`.
         augment: as for `draw`.
@@ -309,7 +309,7 @@ def _normalisation(module: ModuleType, name: str) -> tuple[tuple[float, ...], tu
 
 
 def fault_of(arrays: Any, split: str, module: ModuleType) -> str:
-    """What is wrong with a split that a data set gave; empty if nothing.
+    """What is wrong with a split of a data set; empty if nothing.
 
     Args:
         arrays: what its `load` returned.

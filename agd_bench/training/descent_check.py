@@ -17,7 +17,7 @@ Compare = Callable[[Tensor, Tensor], None]
 
 
 class Replay:
-    """Evaluates the loss of the batch of a step once more, as the step saw it but for the weights, and tells the optimizer.
+    """Evaluates the loss of a step's batch again with the new weights, everything else being equal, and reports it to the optimizer.
 
     Normalisation is by the statistics of the batch, and dropout draws what it drew before. Nothing waits for the device: on a GPU the
     seconds are those between two events in its stream, read with the epoch's other numbers. A loss that cannot be evaluated once more is
@@ -100,7 +100,7 @@ class Replay:
 
 
 def _mark(device: torch.device) -> torch.cuda.Event | None:
-    """A time stamp in the stream of a GPU; null on a CPU, which has the clock."""
+    """A time stamp in the stream of a GPU; None on a CPU, where the host's clock serves."""
     if device.type != "cuda":
         return None
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

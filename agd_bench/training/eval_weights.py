@@ -1,8 +1,8 @@
 """Evaluating the weights that an optimizer means to be evaluated, with batch-norm statistics that belong to them.
 
-Schedule-free optimizers and iterate averaging train at one point and answer with another. Such an optimizer has two methods:
-`eval()` puts the answer's weights into the network, `train()` the training's. Running statistics of batch normalisation were
-gathered at the training's weights and are wrong for the others, so they are computed anew before each evaluation.
+Schedule-free optimizers and iterate averaging train at one point and are evaluated at another. Such an optimizer has two methods:
+`eval()` puts the weights for evaluation into the network, `train()` those for training. Running statistics of batch normalisation were
+gathered at the training weights and are wrong for the others, so they are recomputed before each evaluation.
 
 References:
     Defazio, Yang, Khaled, Mishchenko, Mehta, Cutkosky: The Road Less Scheduled. NeurIPS 2024, arXiv 2405.15682; the authors' package
@@ -21,17 +21,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 REFRESH_BATCHES = 50
-"""Training batches that statistics are computed from, at most."""
+"""Number of training batches, at most, from which statistics are computed."""
 
 
 def averages(optimizer: Optimizer) -> bool:
-    """Whether an optimizer's answer is another point than the one it trains at."""
+    """Whether an optimizer is evaluated at another point than it trains at."""
     return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
 
 
 @contextmanager
 def answer_of(optimizer: Optimizer) -> Iterator[None]:
-    """While this lasts, the network has the weights that are the optimizer's answer."""
+    """Within the `with`, the network has the weights that the optimizer means to be evaluated."""
     if not averages(optimizer):
         yield
         return
@@ -52,8 +52,8 @@ def refreshed_images(network: nn.Module, optimizer: Optimizer, images: int, batc
     Args:
         network: in training.
         optimizer: what trains it.
-        images: of the training split.
-        batch_size: images a step.
+        images: number of images in the training split.
+        batch_size: images per step.
     """
     return min(images, REFRESH_BATCHES * batch_size) if averages(optimizer) and _normalisations(network) else 0
 

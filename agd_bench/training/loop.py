@@ -33,7 +33,7 @@ class Evaluation:
 
 
 def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
-    """The network in evaluation mode on a whole split, with the weights that are the optimizer's answer.
+    """The network in evaluation mode on a whole split, with the weights that the optimizer means to be evaluated.
 
     Raises:
         Diverged: logits that are not finite.
@@ -60,12 +60,12 @@ def seed_of_epoch(seed: int, epoch: int) -> int:
 
 
 def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment: bool) -> tuple[float, float]:
-    """One pass over a split in an order, and with augmentation, that follow from the seed.
+    """One pass over a split; order and augmentation follow from the seed.
 
     Args:
         fit: what is trained.
         images: the training split.
-        batch_size: images a step.
+        batch_size: images per step.
         seed: of this epoch.
         augment: whether the data set's standard augmentation is applied.
 
@@ -121,7 +121,7 @@ def epochs_of(
         val: the validation split.
         first: the first epoch to train, from 1.
         last: the last one.
-        batch_size: images a step.
+        batch_size: images per step.
         seed: the trial's.
         augment: whether the data set's standard augmentation is applied.
         train_seconds: seconds of training before `first`.

@@ -1,4 +1,4 @@
-"""Which arithmetic a device is good at."""
+"""The precision that suits a device."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Which parameters a network has. Automatic gradient descent is defined for matrices and kernels only, so that a fair
-comparison takes biases and learned normalisation scales from every algorithm's network alike.
+comparison removes biases and learned normalisation scales from the networks of all algorithms.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def apply_profile(network: nn.Module, profile: Profile) -> nn.Module:
     well: an algorithm that cannot train it refuses the network. `as-published` changes nothing.
 
     Args:
-        network: any module, freshly built: what a new initialisation would draw comes after.
+        network: any module, freshly built, before it is initialised.
         profile: which parameters it is to have.
 
     Returns:
@@ -46,7 +46,7 @@ def _keep_matrices(module: nn.Module) -> None:
 
 
 def _remove(module: nn.Module, *names: str) -> None:
-    """Register null for those parameters that the module has: torch's own layers then compute without them."""
+    """Register None for those parameters that the module has; torch's own layers then compute without them."""
     for name in names:
         if isinstance(getattr(module, name, None), nn.Parameter):
             module.register_parameter(name, None)
