@@ -1,4 +1,4 @@
-"""The live picture of a sweep: a few rich lines on a terminal, one plain line now and then elsewhere."""
+"""Show the progress of a sweep: a live display on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from agd_bench.errors import InputError
 from agd_bench.scheduling.progress import Event, Snapshot
 
 PLAIN_SECONDS = 15.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines without a terminal."""
 RUNNING_SHOWN = 4
+"""Running trials that the live display lists."""
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `45 s`, `3 min 20 s`, `2 h 5 min`; `?` for null."""
+    """Format seconds as `45 s`, `3 min 20 s` or `2 h 5 min`; None as `?`."""
     if seconds is None:
         return "?"
     whole = round(seconds)
@@ -35,10 +36,10 @@ def duration(seconds: float | None) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds from what a person writes: `90`, `90s`, `45m`, `8h`, `1.5h`.
+    """Parse a duration such as `90`, `90s`, `45m`, `8h` or `1.5h` to seconds.
 
     Raises:
-        InputError: anything else, or no time at all.
+        InputError: the text is not a duration, or not above 0.
 
     >>> [seconds_of(text) for text in ("90", "45m", "1.5h")]
     [90.0, 2700.0, 5400.0]
@@ -50,7 +51,7 @@ def seconds_of(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise InputError(f"time {text!r}: give seconds, minutes or hours above 0, for example 600, 45m or 8h")
+        raise InputError(f"invalid duration {text!r}: give seconds, minutes or hours above 0, for example 600, 45m or 8h")
     return seconds
 
 
@@ -59,40 +60,40 @@ def _ended(snapshot: Snapshot) -> int:
 
 
 def counts_line(snapshot: Snapshot) -> str:
-    """How far the sweep is, in one line."""
-    told = ("diverged", "failed", "refused", "pruned", "unneeded")
-    outcomes = ", ".join(f"{snapshot.counts[status]} {status}" for status in told if snapshot.counts.get(status))
+    """Return the progress of the sweep as one line."""
+    listed = ("diverged", "failed", "refused", "pruned", "unneeded")
+    outcomes = ", ".join(f"{snapshot.counts[status]} {status}" for status in listed if snapshot.counts.get(status))
     parts = [f"{_ended(snapshot)} of {snapshot.total} trials", f"{snapshot.counts.get('running', 0)} running"]
     parts += [outcomes] if outcomes else []
     return ", ".join(parts) + f"; {duration(snapshot.elapsed_seconds)} so far, {duration(snapshot.remaining_seconds)} left"
 
 
 def trouble(event: Event) -> str | None:
-    """A line for an event that a person wants to see at once; null for the ordinary ones."""
+    """Return a line for an event that the user should see at once, or None."""
     trial = event.trial
     what = f"{trial.algorithm_label} on {trial.architecture}, seed {trial.seed}"
     if event.kind == "set aside":
         return event.message
     if event.kind in ("lost", "retried"):
         return f"{event.kind}: {what}, attempt {event.attempt}: {event.message}"
-    own = trial.representative is None
+    own = trial.representative is None  # equal networks repeat the outcome of the one that was trained
     if event.kind == "ended" and own and event.result is not None and event.result.status in ("failed", "diverged"):
         return f"{event.result.status}: {what}: {event.result.reason}"
     return None
 
 
 class Display:
-    """An observer of a run. Use it as a context manager; call it with an event (or null) and a snapshot.
+    """Observer of a run. Use it as a context manager, and call it with an event (or None) and a snapshot.
 
     Args:
-        quiet: say nothing at all.
+        quiet: whether to print nothing.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True) if self._console.is_terminal and not quiet else None
         self._quiet = quiet
-        self._said, self._over = float("-inf"), False
+        self._printed_at, self._over = float("-inf"), False
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -104,7 +105,7 @@ class Display:
             self._live.stop()
 
     def __call__(self, event: Event | None, snapshot: Snapshot) -> None:
-        """Show where the run is."""
+        """Show the progress."""
         if self._quiet:
             return
         line = trouble(event) if event is not None else None
@@ -112,8 +113,8 @@ class Display:
             self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture(snapshot))
-        elif not self._over and (time.monotonic() - self._said >= PLAIN_SECONDS or _ended(snapshot) == snapshot.total):
-            self._said, self._over = time.monotonic(), _ended(snapshot) == snapshot.total
+        elif not self._over and (time.monotonic() - self._printed_at >= PLAIN_SECONDS or _ended(snapshot) == snapshot.total):
+            self._printed_at, self._over = time.monotonic(), _ended(snapshot) == snapshot.total
             print(f"{counts_line(snapshot)}{self._best_line(snapshot)}", file=sys.stderr, flush=True)
 
     @staticmethod

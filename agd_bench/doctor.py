@@ -1,4 +1,4 @@
-"""What this machine has and lacks for agd-bench: versions, devices, Ray, data sets, disk, optional packages."""
+"""Check that this machine can run agd-bench: versions, optional packages, devices, Ray, data sets, disk space."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ EXTRAS = {"energy": "pynvml", "postgres": "psycopg"}
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at: what, how it is, the details, and what to do if it is not well."""
+    """Result of one check.
+
+    Attributes:
+        what: what was checked.
+        verdict: the result.
+        detail: what was found.
+        advice: what to do about it; empty if nothing.
+    """
 
     what: str
     verdict: Verdict
@@ -45,11 +52,11 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    yield Finding("CPU", "ok", f"{usable_cores()} cores usable: that many trials at a time by default")
+    yield Finding("CPU", "ok", f"{usable_cores()} usable cores; by default one trial per core")
     import torch
 
     if not torch.cuda.is_available():
-        yield Finding("GPU", "missing", "torch sees none", "sweeps run on the CPU; reduced sizes are advised")
+        yield Finding("GPU", "missing", "torch finds none", "sweeps run on the CPU; use a reduced size, as the built-in *_cpu sweeps do")
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield Finding(f"GPU {index}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GiB")
@@ -59,14 +66,14 @@ def _ray() -> Iterator[Finding]:
     home = Path.home()
     token = home / ".ray" / "auth_token"
     if os.access(home, os.W_OK) or os.environ.get("RAY_AUTH_TOKEN"):
-        yield Finding("Ray token", "ok", "token authentication is on for every run")
+        yield Finding("Ray token", "ok", "every run uses token authentication")
     else:
         yield Finding("Ray token", "warning", f"{home} is not writable", "set HOME to a writable folder, or RAY_AUTH_TOKEN")
     if token.exists() and token.stat().st_mode & 0o077:
-        yield Finding("Ray token file", "warning", "~/.ray/auth_token can be read by others", "chmod 600 ~/.ray/auth_token")
-    stale = Path("/tmp/ray/ray_current_cluster")
+        yield Finding("Ray token file", "warning", "other users can read ~/.ray/auth_token", "run `chmod 600 ~/.ray/auth_token`")
+    stale = Path("/tmp/ray/ray_current_cluster")  # `ray start` writes it, and a crash leaves it
     if stale.exists() and not os.environ.get("RAY_ADDRESS"):
-        yield Finding("Ray cluster", "warning", f"{stale} names a cluster", "agd-bench ignores it; give --ray-address to join a cluster")
+        yield Finding("Ray cluster", "warning", f"{stale} names a cluster", "agd-bench ignores it; use --ray-address to join a cluster")
 
 
 def _datasets(root: Path) -> Iterator[Finding]:
@@ -78,9 +85,9 @@ def _datasets(root: Path) -> Iterator[Finding]:
         files = plugins.describe(source).get("FILES", ())
         present = all((root / str(file)).exists() for file in files) if isinstance(files, tuple) else True
         if present:
-            yield Finding(f"data set {name}", "ok", "here")
+            yield Finding(f"data set {name}", "ok", "found")
         else:
-            yield Finding(f"data set {name}", "missing", "not here yet", "downloaded when a sweep first needs it")
+            yield Finding(f"data set {name}", "missing", "not downloaded", "a sweep downloads it on first use")
 
 
 def _disk(folder: Path) -> Iterator[Finding]:
@@ -90,7 +97,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 
 def examine(root: Path) -> list[Finding]:
-    """Look at everything.
+    """Run all checks.
 
     Args:
         root: folder of the data sets.

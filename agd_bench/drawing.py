@@ -1,7 +1,7 @@
-"""A picture of what a search space varies: a few of its architectures, drawn from what the space says of them.
+"""Draw a few architectures of a search space, to show what the space varies.
 
-Where the string of an architecture writes cells out (`|OP~FROM|OP~FROM|+…`), these are drawn; else the edges that `cell` or `graph`
-lists; else the network's linear layers and convolutions one after the other, as images pass them.
+The drawing shows the cells that an architecture's string spells out (`|OP~FROM|OP~FROM|+…`), otherwise the edges from `cell()` or
+`graph()`, otherwise the network's linear layers and convolutions in the order of the forward pass.
 """
 
 from __future__ import annotations
@@ -23,41 +23,42 @@ from agd_bench.optim.path_scaling import Edge, read_edges
 from agd_bench.planning.architectures import draw_architectures
 
 CONSIDERED = 12
-"""Architectures that are drawn from the space, of which some are shown."""
+"""Number of architectures sampled from the space; two or three of them are shown."""
 
 Panels = list[tuple[str, list[Step]]]
 
 
 def sketch(name: str, folders: Sequence[Path] = ()) -> Picture:
-    """Draw the smallest, a middle and the largest of the first twelve architectures that a sweep would draw from a search space.
+    """Draw the smallest, the median and the largest of the first twelve architectures that a sweep samples from a search space.
 
     Args:
         name: of the search space.
         folders: folders with further search spaces.
 
     Raises:
-        UnknownNameError: no search space of that name.
-        PluginError: it cannot be loaded, or all that was drawn have a defect.
+        UnknownNameError: no search space has this name.
+        PluginError: it cannot be loaded, or all sampled architectures have a defect.
     """
     source = plugins.locate("search_spaces", name, folders)
     space = plugins.load_source(source)
     drawn = draw_architectures(space, name, min(CONSIDERED, getattr(space, "SIZE", CONSIDERED)))
     sound = [one for one in drawn if not (hasattr(space, "defect") and space.defect(one))]
     if not sound:
-        raise PluginError(f"{source.path}: all of {len(drawn)} architectures that were drawn have a defect; there is nothing to show")
+        raise PluginError(f"{source.path}: defect() rejects all {len(drawn)} sampled architectures, so there is nothing to draw")
     networks = {architecture: _network(space, architecture) for architecture in sound}
     ordered = sorted(sound, key=lambda one: (sum(p.numel() for p in networks[one].parameters()), one))
     shown = list(dict.fromkeys([ordered[0], ordered[len(ordered) // 2], ordered[-1]]))
+    # architectures of several cells fill the page with two
     if len(shown) > 2 and len(_panels(space, shown[0], networks[shown[0]])) > 1:
         shown = [shown[0], shown[-1]]
     panels = [panel for architecture in shown for panel in _panels(space, architecture, networks[architecture])]
     facts = plugins.describe(source)
     which = (
         "the only one",
-        "those with the fewest and the most parameters",
-        "those with the fewest, a middle number and the most parameters",
+        "the ones with the fewest and the most parameters",
+        "the ones with the fewest, the median number and the most parameters",
     )
-    caption = f"{facts.get('VARIES') or facts['summary']}; of {len(sound)} drawn, {which[len(shown) - 1]}"
+    caption = f"{facts.get('VARIES') or facts['summary']}; of {len(sound)} sampled, {which[len(shown) - 1]}"
     return draw_networks(panels, name, caption)
 
 
@@ -68,7 +69,7 @@ def _network(space: ModuleType, architecture: str) -> nn.Module:
 
 
 def _panels(space: ModuleType, architecture: str, network: nn.Module) -> Panels:
-    """What is drawn of one architecture: mostly one panel, one per cell where its string writes out several."""
+    """Return the panels of one architecture: one, or one per cell if its string spells out several."""
     if re.fullmatch(r"[|+/]*([^|~+/]+~\d+[|+/]+)+", architecture):
         return [(cell, _written_cell(cell)) for cell in architecture.split("/")]
     if hasattr(space, "cell"):
@@ -79,7 +80,7 @@ def _panels(space: ModuleType, architecture: str, network: nn.Module) -> Panels:
 
 
 def _written_cell(text: str) -> list[Step]:
-    """The edges of `|OP~FROM|…|+|…|`, a group for each node after the inputs; as many inputs as the first group reads."""
+    """Return the edges of `|OP~FROM|…|+|…|`: one group per node after the inputs. The first group determines the number of inputs."""
     groups = [re.findall(r"([^|~]+)~(\d+)", group) for group in text.split("+")]
     inputs = 1 + max((int(start) for _, start in groups[0]), default=0)
     edges = [(int(start), node, operation) for node, group in enumerate(groups, start=inputs) for operation, start in group]
@@ -90,7 +91,7 @@ def _steps(edges: Sequence[Edge], network: nn.Module) -> list[Step]:
     modules = dict(network.named_modules())
     steps = []
     for edge in edges:
-        # A cell's names are the ends of the network's.
+        # an edge of a cell names a suffix of the module's name in the network
         module = modules.get(edge.module) or next((found for name, found in modules.items() if name.endswith(f".{edge.module}")), None)
         if not edge.layers:
             steps.append(Step(edge.start, edge.end, ""))
@@ -111,11 +112,11 @@ def _channels(module: nn.Module) -> int:
 
 
 def _passed_layers(network: nn.Module) -> list[Step]:
-    """The linear layers and convolutions in the order in which images meet them."""
+    """Return the linear layers and convolutions in the order of the forward pass."""
     met: list[nn.Module] = []
     layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     hooks = [layer.register_forward_pre_hook(partial(_note, met)) for layer in layers]
-    with torch.device("meta"):
+    with torch.device("meta"):  # shapes only: nothing is computed
         network(torch.zeros(1, 3, 32, 32))
     for hook in hooks:
         hook.remove()

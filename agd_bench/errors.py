@@ -1,26 +1,26 @@
-"""Every error that agd-bench raises on purpose.
+"""Errors that agd-bench raises on purpose.
 
     AgdBenchError
-    ├── InputError            what the user gave cannot be used                          exit code 2
+    ├── InputError            invalid input                                              exit code 2
     │   ├── UnknownNameError  no such plug-in, sweep, option or column
-    │   ├── SweepError        a sweep file that is malformed or out of range
-    │   ├── PluginError       a plug-in that does not import or does not keep its protocol
-    │   └── DatasetError      images that are not here and cannot be fetched
-    ├── StoreError            the stored results cannot be used as they are              exit code 3
-    │   ├── StoreDamagedError  not a store of ours, another version, or corrupt
-    │   ├── RunChangedError    the same run folder, but another sweep or edited plug-ins
-    │   ├── RunLockedError     another driver works on this run
+    │   ├── SweepError        a sweep is malformed or out of range
+    │   ├── PluginError       a plug-in cannot be imported or violates its protocol
+    │   └── DatasetError      images are missing and cannot be downloaded
+    ├── StoreError            the stored results cannot be used                          exit code 3
+    │   ├── StoreDamagedError  not an agd-bench store, another version, or corrupt
+    │   ├── RunChangedError    the run folder holds another sweep, or a plug-in was edited
+    │   ├── RunLockedError     another driver is running this run
     │   └── StorageFullError   no space left to write results
-    ├── ExecutorError         nothing can run the trials: Ray unreachable, too few GPUs  exit code 4
+    ├── ExecutorError         trials cannot be executed: Ray unreachable, too few GPUs   exit code 4
     │   └── EnvironmentFault   a machine could not execute an attempt; another may
-    └── TrialOutcome          how a trial can end other than well; becomes a row, never a crash
-        ├── Refused           this algorithm cannot train this network, by its definition
+    └── TrialOutcome          a trial ended early; becomes a row, never a crash
+        ├── Refused           the algorithm is not defined for this network
         ├── Diverged          the loss or a weight is no longer finite
-        ├── Pruned            a tuning trial stopped by the pruner
-        ├── DeadlineExceeded  the trial took longer than it may
-        └── OutOfMemory       the device's memory did not suffice
+        ├── Pruned            the pruner stopped a tuning trial
+        ├── DeadlineExceeded  the trial exceeded its deadline
+        └── OutOfMemory       the device ran out of memory
 
-A message is one line that says what was given, what is wrong with it, what is allowed, and what to do.
+Each message is one line: what was given, what is wrong, what is allowed, and what to do.
 """
 
 from __future__ import annotations
@@ -30,24 +30,31 @@ from collections.abc import Iterable
 
 
 class AgdBenchError(Exception):
-    """Base of all errors of this package; `exit_code` is what the command line returns for it."""
+    """Base class of the package's errors. `exit_code` is the exit status of the command line."""
 
     exit_code = 1
 
 
 class InputError(AgdBenchError):
-    """What the user gave cannot be used."""
+    """Input from the user is invalid."""
 
     exit_code = 2
 
 
 class UnknownNameError(InputError):
-    """A name that nothing answers to; the message offers the nearest one and lists the rest."""
+    """A name is unknown. The message suggests the nearest known name and lists the others.
+
+    Args:
+        kind: what the name should denote, for example `algorithm`.
+        given: the unknown name.
+        known: the known names.
+        advice: a sentence for the end of the message.
+    """
 
     def __init__(self, kind: str, given: str, known: Iterable[str], advice: str = "") -> None:
         names = sorted(known)
         close = difflib.get_close_matches(given, names, n=5, cutoff=0.5)
-        # Of equally near ones, that which has the same letters: people swap two more often than they type another.
+        # prefer a name with the same letters: swapped letters are the more common slip
         nearest = sorted(close, key=lambda name: sorted(name) != sorted(given))
         guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
         shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "") or "none"
@@ -55,51 +62,51 @@ class UnknownNameError(InputError):
 
 
 class SweepError(InputError):
-    """A sweep that is malformed, has unknown keys, or asks for something out of range."""
+    """A sweep is malformed, has unknown keys, or has a value out of range."""
 
 
 class PluginError(InputError):
-    """A plug-in that raises on import or does not define what its kind must define."""
+    """A plug-in cannot be imported, or violates the protocol of its kind."""
 
 
 class DatasetError(InputError):
-    """A data set whose files are not on this machine and cannot be fetched."""
+    """The files of a data set are missing and cannot be downloaded."""
 
 
 class StoreError(AgdBenchError):
-    """The stored results cannot be used as they are."""
+    """The stored results cannot be used."""
 
     exit_code = 3
 
 
 class StoreDamagedError(StoreError):
-    """The file is no store of ours, was written by another version, or is corrupt."""
+    """The file is not an agd-bench store, was written by another version, or is corrupt."""
 
 
 class RunChangedError(StoreError):
-    """The run folder holds results of another sweep, or of plug-ins that were edited since."""
+    """The run folder holds results of another sweep, or a plug-in was edited since."""
 
 
 class RunLockedError(StoreError):
-    """Another driver is working on this run."""
+    """Another driver is running this run."""
 
 
 class StorageFullError(StoreError):
-    """No space is left to write results; what was committed before is intact."""
+    """No space is left to write results. Rows that were already committed are intact."""
 
 
 class ExecutorError(AgdBenchError):
-    """Nothing can run the trials: Ray is not reachable or the resources asked for do not exist."""
+    """Trials cannot be executed: Ray is unreachable, or the requested resources do not exist."""
 
     exit_code = 4
 
 
 class DeviceLostError(ExecutorError):
-    """A fault of the GPU (illegal address, ECC, failed launch) that ends all work on it in this process."""
+    """The GPU failed (illegal address, ECC error, failed launch) and cannot be used by this process any more."""
 
 
 class EnvironmentFault(ExecutorError):
-    """A machine could not execute an attempt, through no fault of the trial that is known; another machine may."""
+    """A machine could not execute an attempt, for no known fault of the trial; another machine may."""
 
 
 ACCELERATOR_FAULTS = (
@@ -115,22 +122,22 @@ ACCELERATOR_FAULTS = (
 
 
 def is_environmental(error: BaseException) -> bool:
-    """Whether an exception tells of files, an accelerator or a missing package rather than of the code that raised it."""
+    """Return whether an exception comes from files, an accelerator or a missing package rather than the code that raised it."""
     if isinstance(error, OSError | ImportError):
         return True
-    # torch is not imported here; its AcceleratorError and the plain RuntimeErrors of its libraries are known by name and text.
+    # by name and message, to avoid importing torch
     accelerator = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
     return accelerator or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in ACCELERATOR_FAULTS))
 
 
 class TrialOutcome(AgdBenchError):
-    """How a trial can end other than well. `status` is the row's status; the message is its reason."""
+    """A trial ended early. `status` becomes the status of its row, and the message its reason."""
 
     status = "failed"
 
 
 class Refused(TrialOutcome):
-    """The algorithm cannot train this network, by its definition: an outcome, not a fault."""
+    """The algorithm is not defined for this network. This is an outcome, not a fault."""
 
     status = "refused"
 
@@ -142,14 +149,14 @@ class Diverged(TrialOutcome):
 
 
 class Pruned(TrialOutcome):
-    """A tuning trial that the pruner stopped."""
+    """The pruner stopped a tuning trial."""
 
     status = "pruned"
 
 
 class DeadlineExceeded(TrialOutcome):
-    """The trial took longer than its deadline."""
+    """The trial exceeded its deadline."""
 
 
 class OutOfMemory(TrialOutcome):
-    """The device's memory did not suffice."""
+    """The device ran out of memory."""

@@ -1,7 +1,7 @@
-"""What the plug-ins say of a run's architectures beside their trainings: published accuracies, factors of learning rates, and features.
+"""Gather published accuracies, learning-rate factors and features of a run's architectures from the plug-ins.
 
-It is gathered before results are reported or published and goes with the raw rows, so that everything is computed again from a published
-folder alone, by `analysis`, without the plug-ins, torch, or the published table.
+They are stored with the raw rows when results are reported or published, so a published folder can be analysed without the plug-ins,
+torch, or the published benchmark.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from agd_bench.records import AlgorithmChoice, Profile
 from agd_bench.store import Results, columns_of, typed
 
 VARIABLE = "AGD_BENCH_PUBLISHED"
-"""Environment variable with the published results' place, where none is given."""
+"""Environment variable with the path of published results."""
 SIGNAL_DRAWS, SIGNAL_IMAGES = 5, 128
-"""Draws of the initial weights, and images of each, that the size of a network's signal at the start is the mean over."""
+"""Draws of the initial weights, and images per draw, over which the initial signal of a network is averaged."""
 
 
 def gather_evidence(results: Results, folders: Folders | None = None, published: Path | None = None) -> Results:
-    """The results with what the plug-ins say of their architectures; what results from a published folder hold already is kept.
+    """Add the tables `published` and `rate_factors` to results. Tables that a published folder already has are kept.
 
-    Plug-ins, and with them torch, are only imported where there is something to gather.
+    Plug-ins, and with them torch, are only imported if there is something to gather.
 
     Args:
         results: of a run or a published folder.
-        folders: further plug-ins' folders by kind.
-        published: file or folder with published results of the run's search spaces; default: what `AGD_BENCH_PUBLISHED` names, if that
-            is set and holds any.
+        folders: further folders of plug-ins, by kind.
+        published: file or folder with published results of the run's search spaces. Default: the path in `AGD_BENCH_PUBLISHED`, if set;
+            it may then be without results for this run.
 
     Raises:
-        InputError: no published results there, or none of the run's search spaces and data sets, where a place was given; a damaged file.
-        PluginError: a table that is none.
+        InputError: `published` does not exist or has no results for this run, or a file is damaged.
+        PluginError: a plug-in returned an invalid table.
     """
     place = published or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if place is not None and (published is not None or results.published.empty):
@@ -55,45 +55,45 @@ def gather_evidence(results: Results, folders: Folders | None = None, published:
 
 
 def published_accuracies(results: Results, place: Path, folders: Folders, required: bool = True) -> pd.DataFrame:
-    """What the authors of a run's search spaces published of its architectures.
+    """Return the accuracies that the authors of a run's search spaces published for its architectures.
 
     Args:
-        results: the run.
+        results: of the run.
         place: file or folder with published results.
-        folders: further plug-ins' folders by kind.
-        required: whether it is an error that nothing is there.
+        folders: further folders of plug-ins, by kind.
+        required: whether to raise if there are none.
 
     Returns:
-        The table `published` of `store`.
+        The table `published`; see `store.schema`.
 
     Raises:
-        InputError: nothing there, where it is required, or a file that cannot be used.
-        PluginError: a table that is none.
+        InputError: there are none although `required`, or a file cannot be used.
+        PluginError: a plug-in returned an invalid table.
     """
     tables, missing = [], []
     trials = results.trials
     for space in results.sweep.search_spaces:
-        told_by = _published_of(space.name, folders, required)
-        if told_by is None:
-            missing.append(f"search space {space.name!r} has no function `published`")
+        read = _published_of(space.name, folders, required)
+        if read is None:
+            missing.append(f"search space {space.name!r} does not define published()")
             continue
         for dataset in results.sweep.datasets:
             own = trials[(trials["search_space"] == space.label) & (trials["dataset"] == dataset.name)]
             try:
-                told = told_by(dataset.name, place, list(own["architecture"].unique()))
+                table = read(dataset.name, place, list(own["architecture"].unique()))
             except (LookupError, FileNotFoundError) as error:
                 missing.append(str(error.args[0] if error.args else error))
             except ValueError as error:
                 raise InputError(str(error)) from None
             else:
-                tables.append(_checked(told, space.name).assign(search_space=space.label, dataset=dataset.name))
+                tables.append(_checked(table, space.name).assign(search_space=space.label, dataset=dataset.name))
     if not tables and required:
-        raise InputError(f"--published {place}: nothing for this run: {'; '.join(dict.fromkeys(missing))}")
+        raise InputError(f"--published {place}: no results for this run: {'; '.join(dict.fromkeys(missing))}")
     return typed("published", pd.concat(tables, ignore_index=True)) if tables else results.published
 
 
 def _published_of(name: str, folders: Folders, required: bool) -> Callable[..., Any] | None:
-    """A search space's function `published`; none where it has none, or where the plug-in is not at hand and nobody asked for it."""
+    """Return a search space's function `published`; None if it has none, or if the plug-in is unknown and not `required`."""
     try:
         module = plugins.load("search_spaces", name, folders.get("search_spaces", ()))
     except UnknownNameError:
@@ -103,38 +103,41 @@ def _published_of(name: str, folders: Folders, required: bool) -> Callable[..., 
     return getattr(module, "published", None)
 
 
-def _checked(told: Any, space: str) -> pd.DataFrame:
+def _checked(table: Any, space: str) -> pd.DataFrame:
     wanted = [column.name for column in columns_of("published")][2:]
-    if not isinstance(told, pd.DataFrame) or not set(wanted) <= set(told.columns):
-        raise PluginError(f"search space {space!r}: published() gave no table with the columns {', '.join(wanted)}")
-    if not told["accuracy"].between(0, 1).all():
-        raise PluginError(f"search space {space!r}: published() gave accuracies outside [0, 1]; they are shares, not per cent")
-    single = told["training"].notna().groupby([told["epochs"], told["split"]])
-    if told.duplicated(["architecture", "epochs", "split", "training"]).any() or (single.any() != single.all()).any():
-        raise PluginError(f"search space {space!r}: published() gave a training twice, or means beside single trainings; give either, once")
-    return told[wanted]
+    if not isinstance(table, pd.DataFrame) or not set(wanted) <= set(table.columns):
+        raise PluginError(f"search space {space!r}: published() must return a DataFrame with the columns {', '.join(wanted)}")
+    if not table["accuracy"].between(0, 1).all():
+        raise PluginError(f"search space {space!r}: published() returned accuracies outside [0, 1]; return fractions, not percentages")
+    single = table["training"].notna().groupby([table["epochs"], table["split"]])
+    if table.duplicated(["architecture", "epochs", "split", "training"]).any() or (single.any() != single.all()).any():
+        raise PluginError(
+            f"search space {space!r}: published() returned duplicate rows, or means mixed with single trainings; return one row per"
+            " training, or one mean per architecture"
+        )
+    return table[wanted]
 
 
 def features(results: Results, folders: Folders) -> pd.DataFrame:
-    """What the optional function `features` of a run's search spaces states of the architectures that were trained.
+    """Return the features of the trained architectures, from the optional `features` of their search spaces.
 
-    A plug-in whose source defines no such function is not imported. One that is not installed here, or misses a package, adds no rows.
+    Search spaces that do not define `features`, are unknown, or miss a package add no rows; they are not imported.
 
     Args:
-        results: the run.
-        folders: further plug-ins' folders by kind.
+        results: of the run.
+        folders: further folders of plug-ins, by kind.
 
     Returns:
-        The table `features` of `store`.
+        The table `features`; see `store.schema`.
 
     Raises:
-        PluginError: a plug-in that does not load, or whose `features` raises or returns anything but finite numbers by name.
+        PluginError: a plug-in cannot be loaded, or `features` raises or does not return a dict of finite numbers.
     """
     trained = results.trials[results.trials["status"] != "refused"]
     rows: list[tuple[str, str, str, float]] = []
     for space in results.sweep.search_spaces:
         source = plugins.find("search_spaces", folders.get("search_spaces", ())).get(space.name)
-        if source is None or "features" not in plugins.names_defined(source.path) or plugins.lacks(source):
+        if source is None or "features" not in plugins.names_defined(source.path) or plugins.missing_packages(source):
             continue
         module = plugins.load_source(source)
         for architecture in trained.loc[trained["search_space"] == space.label, "architecture"].unique():
@@ -155,24 +158,24 @@ def _stated_features(module: ModuleType, space: str, architecture: str) -> dict[
 
 
 def rate_factors(results: Results, folders: Folders) -> pd.DataFrame:
-    """By what each algorithm that scales a base rate to the paths of an architecture multiplies it, and the signal that it starts with.
+    """Return the factor by which an algorithm scales its base learning rate to each architecture, and the initial signal.
 
-    Only of algorithms whose rate is predicted under one label and searched under another: tuned by a grid once for the search space, and
-    for each architecture.
+    Only algorithms with both a predicted and a searched rate are included: one entry of the sweep is tuned by a grid once per search
+    space, another one per architecture.
 
     Args:
-        results: the run.
-        folders: further plug-ins' folders by kind.
+        results: of the run.
+        folders: further folders of plug-ins, by kind.
 
     Returns:
-        The table `rate_factors` of `store`, without the architectures that cannot be trained.
+        The table `rate_factors`, without refused architectures; see `store.schema`.
     """
     rows = [row for choice in _predicting(results) for row in _factors(results, choice, folders)]
     return typed("rate_factors", pd.DataFrame(rows, columns=[column.name for column in columns_of("rate_factors")]))
 
 
 def _predicting(results: Results) -> list[AlgorithmChoice]:
-    """The entries of plug-ins that are searched by a grid in both scopes."""
+    """Return the entries of algorithms that are tuned by a grid in both scopes."""
     gridded = [choice for choice in results.sweep.algorithms if choice.sampler == "grid" and choice.tuning_trials]
     scopes = {name: {choice.tuning_scope for choice in gridded if choice.name == name} for name in {choice.name for choice in gridded}}
     return [choice for choice in gridded if len(scopes[choice.name]) == 2]
@@ -190,15 +193,15 @@ def _factors(results: Results, choice: AlgorithmChoice, folders: Folders) -> Ite
         module = plugins.load("search_spaces", space.name, folders.get("search_spaces", ()))
         own = results.trials[(results.trials["search_space"] == space.label) & (results.trials["algorithm"] == choice.label)]
         for architecture in own.loc[(own["purpose"] == "final") & (own["status"] != "refused"), "architecture"].unique():
-            told = _told_by_graph(module, architecture, space.options, mode, algorithm, dataset, sweep.profiles[0])
-            yield {"search_space": space.label, "algorithm": choice.label, "architecture": architecture, **told}
+            factors = _factor_and_signal(module, architecture, space.options, mode, algorithm, dataset, sweep.profiles[0])
+            yield {"search_space": space.label, "algorithm": choice.label, "architecture": architecture, **factors}
 
 
-def _told_by_graph(
+def _factor_and_signal(
     space: ModuleType, architecture: str, options: dict[str, Any], mode: Any, algorithm: ModuleType, dataset: ModuleType, profile: Profile
 ) -> dict[str, float]:
-    """The factor, and the size of the signal: mean over draws of the weights, on images of noise of the first data set's size."""
-    import torch  # here and not above: it takes seconds to import
+    """Return the factor, and the mean signal over draws of the weights, on noise of the first data set's image size."""
+    import torch  # takes seconds to import
 
     from agd_bench.optim.path_scaling import graph_of, rate_multiplier, readout_signal
     from agd_bench.training.profiles import apply_profile

@@ -1,7 +1,7 @@
-"""The facts of plug-ins: what each capital must hold, and what is wrong with one that does not.
+"""Validate the facts of plug-ins: their upper-case constants.
 
-A fact that is misread is a result under another setting than its author wrote, so nothing is guessed: unknown keys, text for a number and
-`"false"` for False are faults.
+Values are never coerced: an unknown key, text instead of a number, or `"false"` instead of False is an error, since a misread fact
+would train under a setting that the author did not write.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ TIERS = ("self-tuning", "learning-rate-free", "externally tuned")
 
 
 class Fact(NamedTuple):
-    """What a capital must hold.
+    """Type and range of a fact.
 
     Attributes:
-        holds: whether a value is allowed.
-        allowed: what is, in words.
+        holds: returns whether a value is allowed.
+        allowed: the allowed values, in words.
     """
 
     holds: Callable[[Any], bool]
@@ -29,12 +29,12 @@ class Fact(NamedTuple):
 
 
 def is_scalar(value: object) -> bool:
-    """Whether a value is a number, text, True or False, as options and hyperparameters are."""
+    """Return whether a value can be an option or a hyperparameter: a finite number, text, True or False."""
     return isinstance(value, bool | int | float | str) and (not isinstance(value, float) or math.isfinite(value))
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite number; True is none."""
+    """Return whether a value is a finite number. Booleans are not numbers."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -59,11 +59,11 @@ def _channels(value: Any) -> bool:
 
 
 _TEXT = Fact(lambda value: isinstance(value, str) and bool(value.strip()), "text")
-_COUNT = Fact(_whole(1), "a whole number from 1")
-_FROM_ZERO = Fact(_whole(0), "a whole number from 0")
+_COUNT = Fact(_whole(1), "an integer of at least 1")
+_FROM_ZERO = Fact(_whole(0), "an integer of at least 0")
 _FLAG = Fact(lambda value: isinstance(value, bool), "True or False")
-_SCALARS = Fact(_scalars, "a dict of numbers, texts, True or False by name")
-_NUMBERS = Fact(_channels, "a tuple of numbers, one for each channel")
+_SCALARS = Fact(_scalars, "a dict from names to numbers, strings, True or False")
+_NUMBERS = Fact(_channels, "a tuple of numbers, one per channel")
 
 FACTS: dict[str, dict[str, Fact]] = {
     "search_spaces": {
@@ -71,12 +71,12 @@ FACTS: dict[str, dict[str, Fact]] = {
         **dict.fromkeys(("SIZE", "NETWORKS"), _COUNT),
         **dict.fromkeys(("OPTIONS", "SMALL", "SHALLOW_OPTIONS"), _SCALARS),
         "CELL_OFFSET": _FROM_ZERO,
-        "RULES": Fact(_texts, "a tuple of names"),
-        "EQUAL_TRAINING": Fact(_equal_training, 'a dict of "profile" and "options"'),
+        "RULES": Fact(_texts, "a tuple of strings"),
+        "EQUAL_TRAINING": Fact(_equal_training, 'a dict with the keys "profile" and "options"'),
     },
     "algorithms": {
         **dict.fromkeys(("PAPER", "SOURCE", "LICENCE", "EXTRA"), _TEXT),
-        **dict.fromkeys(("LOSSES", "PACKAGES"), Fact(_texts, 'a tuple of names, such as ("one",)')),
+        **dict.fromkeys(("LOSSES", "PACKAGES"), Fact(_texts, 'a tuple of strings, such as ("one",)')),
         "TIER": Fact(lambda value: value in TIERS, f"one of {', '.join(TIERS)}"),
         "GUARANTEE": _FLAG,
     },
@@ -88,11 +88,11 @@ FACTS: dict[str, dict[str, Fact]] = {
         "FLIP": _FLAG,
     },
 }
-"""The facts by kind of plug-in, but for RANGES and CALIBRATION, which are `fault_of_ranges`', and STUDY, which planning reads."""
+"""Facts by kind of plug-in. `fault_of_ranges` checks RANGES and CALIBRATION, and `planning` checks STUDY."""
 
 
 def fault_in(kind: str, module: ModuleType) -> str:
-    """The first fact of a plug-in that does not hold what it must; empty if all do.
+    """Return what is wrong with the first invalid fact of a plug-in, or an empty string.
 
     Args:
         kind: of the plug-in.
@@ -101,7 +101,7 @@ def fault_in(kind: str, module: ModuleType) -> str:
     for name, fact in FACTS[kind].items():
         value = getattr(module, name, None)
         if value is not None and not fact.holds(value):
-            return f"{name} is {value!r}; state {fact.allowed}, or leave it out"
+            return f"{name} is {value!r}; it must be {fact.allowed}, or be left out"
     for name in ("RANGES", "CALIBRATION") if kind == "algorithms" else ():
         fault = fault_of_ranges(getattr(module, name, {}))
         if fault:
@@ -110,7 +110,7 @@ def fault_in(kind: str, module: ModuleType) -> str:
 
 
 def near_misses(kind: str, module: ModuleType) -> dict[str, str]:
-    """Capitals of a plug-in that are no fact but are nearly called as one, each with that fact."""
+    """Return upper-case constants of a plug-in that resemble the name of a fact, each with that fact."""
     known = {*FACTS[kind], *(("RANGES", "CALIBRATION", "STUDY") if kind == "algorithms" else ())}
     unknown = [name for name in vars(module) if name.isupper() and name not in known]
     found = {name: difflib.get_close_matches(name, known - vars(module).keys(), n=1, cutoff=0.85) for name in unknown}
@@ -118,13 +118,13 @@ def near_misses(kind: str, module: ModuleType) -> dict[str, str]:
 
 
 def fault_of_ranges(ranges: object) -> str:
-    """What is wrong with RANGES or CALIBRATION, to follow the fact's name; empty if nothing.
+    """Return what is wrong with RANGES or CALIBRATION, as text to append to that name, or an empty string.
 
     Args:
-        ranges: by hyperparameter `{"low", "high", "log"}` or `{"choices"}`.
+        ranges: per hyperparameter `{"low", "high", "log"}` or `{"choices"}`.
     """
     if not isinstance(ranges, Mapping):
-        return f" is {ranges!r}; give a dict of ranges by hyperparameter, empty for an algorithm that is not tuned"
+        return f" is {ranges!r}; it must be a dict from hyperparameters to ranges, empty if the algorithm is not tuned"
     for name, item in ranges.items():
         fault = _fault_of_range(item)
         if fault:
@@ -138,21 +138,21 @@ def _fault_of_range(item: Any) -> str:
     known = ("choices",) if "choices" in item else ("low", "high", "log")
     unknown = [key for key in item if key not in known]
     if unknown:
-        return f"unknown key {unknown[0]!r}{_guess(unknown[0], known)}; keys are low, high and log, or choices alone"
+        return f"unknown key {unknown[0]!r}{_guess(unknown[0], known)}; the keys are low, high and log, or only choices"
     if "choices" in item:
         values = item["choices"]
         plain = isinstance(values, list | tuple) and bool(values) and all(map(is_scalar, values))
         distinct = plain and len({(type(value), value) for value in values}) == len(values)
-        return "" if distinct else "choices are a list of different numbers, texts, True or False"
+        return "" if distinct else "choices must be a list of distinct numbers, strings, True or False"
     missing = [key for key in ("low", "high") if key not in item]
     if missing:
-        return f"{' and '.join(missing)} is missing; give both ends of the range"
+        return f"missing {' and '.join(missing)}; give both ends of the range"
     low, high, log = item["low"], item["high"], item.get("log", False)
     if not (is_number(low) and is_number(high) and low < high):
-        return "low and high must be finite numbers, and low the smaller one"
+        return "low and high must be finite numbers with low < high"
     if not isinstance(log, bool):
         return f"log is {log!r}; give True or False"
-    return "a logarithmic range must lie above 0" if log and low <= 0 else ""
+    return "a logarithmic range needs low > 0" if log and low <= 0 else ""
 
 
 def _guess(given: object, known: Iterable[str]) -> str:

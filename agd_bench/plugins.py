@@ -1,17 +1,17 @@
 """Find and load plug-ins by name: built-in, from a folder, or from an installed package.
 
-A plug-in is a module: its name is its file's name, its functions are its protocol, its capitals are its facts. Nothing
-registers, nothing inherits. Three doors lead in, and the built-in plug-ins use the second one like anybody else:
+A plug-in is a module. Its file name is the plug-in's name, its functions are the protocol, and its upper-case constants are its facts.
+There is no registration and no base class. Plug-ins come from
 
-1. a folder given on the command line or in the call (`folders`): every `NAME.py` in it, underscored names apart;
-2. an installed package's entry point in the group `agd_bench.search_spaces`, `agd_bench.algorithms` or
-   `agd_bench.datasets` that names a package: every module of it;
-3. the same with an entry point that names one module: that module, under the entry point's name.
+1. a folder (`folders`, or an option of the command line): every `NAME.py` whose name has no leading underscore;
+2. an entry point of an installed package, in the group `agd_bench.search_spaces`, `agd_bench.algorithms` or `agd_bench.datasets`. If it
+   names a package, every module of it is a plug-in; if it names a module, that module is, under the entry point's name. The built-in
+   plug-ins are found this way.
 
-A folder or package of algorithms may also hold a file `presets.toml`: algorithms at fixed hyperparameters, see `agd_bench.presets`.
+Finding a plug-in does not import it. The fact `PACKAGES` lists optional packages that a plug-in imports, and `EXTRA` names the extra of
+its distribution that installs them; `load` reports missing ones instead of importing the plug-in.
 
-Finding never imports a plug-in; `load` imports the one that is asked for. A plug-in that needs optional packages names them in the fact
-`PACKAGES`, and in `EXTRA` the extra of its distribution that installs them; where they are missing, `load` says so instead of importing.
+A folder or package of algorithms may also have a file `presets.toml`: algorithms with fixed hyperparameters, see `agd_bench.presets`.
 """
 
 from __future__ import annotations
@@ -45,14 +45,20 @@ REQUIRED: dict[Kind, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
     ),
     "datasets": ({"load": ("root",)}, ("IN_CHANNELS", "NUM_CLASSES", "IMAGE_SIZE")),
 }
-"""What a plug-in of each kind must define: functions, with what they are given by position, and facts in capitals."""
+"""What a plug-in of each kind must define: functions with their positional arguments, and facts."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a plug-in is: its file, its dotted module name if it is installed, and who brings it.
+    """Location of a plug-in.
 
-    A preset also has what it fixes and the plug-in that it fixes it of.
+    Attributes:
+        kind: of the plug-in.
+        name: of the plug-in.
+        path: its file.
+        module: dotted module name; None if it comes from a folder.
+        origin: the distribution or folder that provides it.
+        preset: for a preset, its settings and the plug-in that they apply to.
     """
 
     kind: Kind
@@ -64,7 +70,7 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """The identity of the code that it executes, as its files are now."""
+        """Identity of the code that the plug-in executes, from its files as they are now."""
         if self.preset is not None:
             preset, base = self.preset
             return preset.identity(base.digest)
@@ -73,7 +79,7 @@ class Source:
 
 @cache
 def executed_digest(source: Source) -> str:
-    """The identity of the code that a plug-in was imported from in this process, which an edit since then does not change."""
+    """Return the identity of the code that this process imported. Later edits of the files do not change it."""
     if source.preset is not None:
         preset, base = source.preset
         return preset.identity(executed_digest(base))
@@ -81,19 +87,19 @@ def executed_digest(source: Source) -> str:
 
 
 def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
-    """The plug-ins of a kind, by name, without importing any.
+    """Return the plug-ins of a kind by name, without importing them.
 
     Args:
-        kind: which kind.
+        kind: of the plug-ins.
         folders: folders with further plug-ins, one file each.
 
     Raises:
-        PluginError: a folder does not exist, or two plug-ins have one name.
+        PluginError: a folder does not exist, or two plug-ins have the same name.
     """
     found: dict[str, Source] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise PluginError(f"{folder}: no such folder of {kind.replace('_', ' ')}; give a folder that holds NAME.py files")
+            raise PluginError(f"{folder}: no such folder of {kind.replace('_', ' ')}; give a folder with NAME.py files")
         for path in sorted(folder.glob("*.py")):
             _add(found, Source(kind, path.stem, path.resolve(), None, str(folder)))
     for source in _installed(kind):
@@ -106,11 +112,11 @@ def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
 
 
 def _add_presets(found: dict[str, Source], place: Path, origin: str) -> None:
-    """Add the presets of a folder of algorithms, which may be of algorithms from anywhere.
+    """Add the presets of a folder of algorithms. Their base algorithms may come from elsewhere.
 
     Raises:
         PluginError: the file or a table of it is malformed.
-        UnknownNameError: a preset of an algorithm that does not exist.
+        UnknownNameError: a preset names an unknown algorithm.
     """
     try:
         presets = read_presets(place)
@@ -124,18 +130,20 @@ def _add_presets(found: dict[str, Source], place: Path, origin: str) -> None:
         _add(found, Source(base.kind, name, place / FILE, None, origin, (preset, base)))
 
 
-@cache
+@cache  # reading the metadata takes 5 ms, and each trial needs it five times
 def _installed(kind: Kind) -> tuple[Source, ...]:
-    """What the installed packages bring. Kept for the process, since reading their metadata costs 5 ms and a trial asks five times."""
+    """Return the plug-ins of installed packages."""
     sources = []
     for entry in sorted(importlib.metadata.entry_points(group=f"agd_bench.{kind}"), key=lambda entry: entry.name):
         package = entry.dist.name if entry.dist else entry.value
         try:
             spec = importlib.util.find_spec(entry.value)
         except ImportError as error:
-            raise PluginError(f"entry point {entry.name!r} of {package} names {entry.value!r}, which does not import: {error}") from error
+            raise PluginError(
+                f"entry point {entry.name!r} of {package} names {entry.value!r}, which cannot be imported: {error}"
+            ) from error
         if spec is None or spec.origin is None:
-            raise PluginError(f"entry point {entry.name!r} of {package} names {entry.value!r}, which is not there; reinstall {package}")
+            raise PluginError(f"entry point {entry.name!r} of {package} names {entry.value!r}, which does not exist; reinstall {package}")
         if spec.submodule_search_locations is None:
             sources.append(Source(kind, entry.name, Path(spec.origin), entry.value, package))
             continue
@@ -152,42 +160,42 @@ def _add(found: dict[str, Source], source: Source) -> None:
     if other is not None and other.path != source.path:
         what = source.kind.replace("_", " ").removesuffix("s")
         raise PluginError(
-            f"two plug-ins are called {what} {source.name!r}: {other.path} (from {other.origin}) and {source.path} (from {source.origin});"
-            " rename one of the files, or leave its folder or package out"
+            f"two plug-ins define {what} {source.name!r}: {other.path} (from {other.origin}) and {source.path} (from {source.origin});"
+            " rename one of the files, or remove its folder or package"
         )
     found[source.name] = source
 
 
 def locate(kind: Kind, name: str, folders: Sequence[Path] = ()) -> Source:
-    """Where the plug-in `name` is.
+    """Return the location of a plug-in.
 
     Raises:
-        UnknownNameError: nothing of that name; the message offers the nearest one.
+        UnknownNameError: no plug-in has this name.
     """
     found = find(kind, folders)
     if name not in found:
         what = kind.replace("_", " ").removesuffix("s")
-        raise UnknownNameError(what, name, found, advice=f"A folder with NAME.py files can be added by --{kind.replace('_', '-')} DIR.")
+        raise UnknownNameError(what, name, found, advice=f"Add a folder of NAME.py files with --{kind.replace('_', '-')} DIR.")
     return found[name]
 
 
 def load(kind: Kind, name: str, folders: Sequence[Path] = ()) -> ModuleType:
-    """The plug-in `name`, imported (once in a process) and checked for what its kind must define.
+    """Import a plug-in, once per process, and check that it follows the protocol of its kind.
 
     Raises:
-        UnknownNameError: nothing of that name.
-        PluginError: it raises on import, lacks a function or a fact, has a function that cannot be called as its kind is, or needs a
-            package that is not installed.
+        UnknownNameError: no plug-in has this name.
+        PluginError: it raises on import, does not define a required function or fact, has a function with the wrong parameters, or needs
+            a package that is not installed.
     """
     return load_source(locate(kind, name, folders))
 
 
 def load_source(source: Source, with_facts: bool = True) -> ModuleType:
-    """As `load`, from a place already found.
+    """Like `load`, from a known location.
 
     Args:
-        source: the place.
-        with_facts: whether to check what its capitals hold; the conformance kit does that itself, one by one.
+        source: the location.
+        with_facts: whether to check the values of its facts. The conformance kit checks them one by one instead.
     """
     module = _import(source)
     functions, facts = REQUIRED[source.kind]
@@ -196,20 +204,22 @@ def load_source(source: Source, with_facts: bool = True) -> ModuleType:
     missing += [name for name in facts if not hasattr(module, name)]
     if missing:
         wanted = ", ".join([f"{name}()" for name in functions] + list(facts))
-        raise PluginError(f"{source.path}: {what} {source.name!r} lacks {', '.join(missing)}; it must define {wanted}")
+        raise PluginError(f"{source.path}: {what} {source.name!r} does not define {', '.join(missing)}; it must define {wanted}")
     for name, given in functions.items():
         signature = inspect.signature(getattr(module, name))
         try:
             signature.bind_partial(*given)
         except TypeError:
             raise PluginError(
-                f"{source.path}: {what} {source.name!r}: {name}{signature} cannot take what it is given;"
-                f" begin with {name}({', '.join(given)})"
+                f"{source.path}: {what} {source.name!r}: {name}{signature} does not accept the arguments of agd-bench;"
+                f" it must begin with {name}({', '.join(given)})"
             ) from None
         needed = [parameter.name for parameter in list(signature.parameters.values())[len(given) :] if _has_no_default(parameter)]
-        if needed and source.kind != "algorithms":  # those may need what their RANGES or the sweep give
+        if needed and source.kind != "algorithms":  # algorithms may get theirs from RANGES or the sweep
+            several = len(needed) > 1
             raise PluginError(
-                f"{source.path}: {what} {source.name!r}: {name} needs {', '.join(needed)}, which nobody gives; give a default"
+                f"{source.path}: {what} {source.name!r}: {name}() requires argument{'s' * several} {', '.join(needed)}, which agd-bench"
+                f" never passes; give {'them' if several else 'it'} a default"
             )
     fault = fault_in(source.kind, module) if with_facts else ""
     if fault:
@@ -222,19 +232,19 @@ def _has_no_default(parameter: inspect.Parameter) -> bool:
 
 
 def ranges_of(algorithm: ModuleType) -> dict[str, dict[str, Any]]:
-    """What a study of an algorithm searches: its RANGES, or the CALIBRATION of one that needs no study."""
+    """Return the search ranges of an algorithm: its RANGES, or the CALIBRATION of an algorithm that needs no study."""
     found: dict[str, dict[str, Any]] = algorithm.RANGES or getattr(algorithm, "CALIBRATION", {})
     return found
 
 
-def lacks(source: Source) -> str:
-    """Which of the packages that a plug-in needs (its fact PACKAGES) are not installed here, and the command that installs them.
+def missing_packages(source: Source) -> str:
+    """Return which packages of a plug-in's fact PACKAGES are not installed, and the command that installs them.
 
     Returns:
-        The end of a sentence about the plug-in; empty if nothing is missing.
+        A predicate that starts with `needs`; empty if all are installed.
 
     Raises:
-        PluginError: the file is no Python.
+        PluginError: the file cannot be parsed as Python.
     """
     facts = describe(source)
     packages = facts.get("PACKAGES", ())
@@ -247,12 +257,13 @@ def lacks(source: Source) -> str:
         return ""
     extra = facts.get("EXTRA")
     wanted = f"'{source.origin if source.module else 'agd-bench'}[{extra}]'" if extra else " ".join(missing)
-    optional = f" of the extra {extra!r}" if extra else ""
-    return f"needs {', '.join(missing)}{optional}, not installed here; install with: pip install {wanted}"
+    optional = f" (extra {extra!r})" if extra else ""
+    verb = "are" if len(missing) > 1 else "is"
+    return f"needs {', '.join(missing)}{optional}, which {verb} not installed; run: pip install {wanted}"
 
 
 _IMPORTING = threading.RLock()
-"""One import at a time: a second thread would find the module of the first one half made."""
+"""Serialises imports: a second thread would find the first one's partly initialised module in sys.modules."""
 
 
 def _import(source: Source) -> ModuleType:
@@ -266,28 +277,28 @@ def _import_once(source: Source) -> ModuleType:
     dotted = source.module or f"agd_bench_plugin_{hashlib.sha256(str(source.path).encode()).hexdigest()[:12]}_{source.name}"
     if dotted in sys.modules:
         return sys.modules[dotted]
-    lacking = lacks(source)
-    if lacking:
-        raise PluginError(f"{source.kind.replace('_', ' ').removesuffix('s')} {source.name!r} {lacking}")
+    missing = missing_packages(source)
+    if missing:
+        raise PluginError(f"{source.kind.replace('_', ' ').removesuffix('s')} {source.name!r} {missing}")
     spec = importlib.util.find_spec(dotted) if source.module else importlib.util.spec_from_file_location(dotted, source.path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{source.path}: cannot be imported as a Python module")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[dotted] = module
+    sys.modules[dotted] = module  # before execution, as `import` does: dataclasses look their module up
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[dotted]
         raise PluginError(f"{source.path}: raises on import: {type(error).__name__}: {error}") from error
-    executed_digest(source)
+    executed_digest(source)  # caches the identity before anybody can edit the file
     return module
 
 
 @cache
 def _import_preset(source: Source, preset: Preset, base: Source) -> ModuleType:
-    lacking = lacks(base)
-    if lacking:
-        raise PluginError(f"algorithm {source.name!r} {lacking}")
+    missing = missing_packages(base)
+    if missing:
+        raise PluginError(f"algorithm {source.name!r} {missing}")
     try:
         return preset.module(source.name, load_source(base))
     except ValueError as error:
@@ -295,13 +306,13 @@ def _import_preset(source: Source, preset: Preset, base: Source) -> ModuleType:
 
 
 def describe(source: Source) -> dict[str, object]:
-    """What a plug-in says of itself, read from its source without importing it.
+    """Return the facts of a plug-in, read from its source without importing it.
 
     Returns:
-        `summary` (first line of the docstring) and every fact in capitals whose value is a literal.
+        `summary` (first line of the docstring), and every upper-case constant with a literal value.
 
     Raises:
-        PluginError: the file is no Python.
+        PluginError: the file cannot be parsed as Python.
     """
     if source.preset is not None:
         preset, base = source.preset
@@ -314,16 +325,16 @@ def describe(source: Source) -> dict[str, object]:
         if isinstance(target, ast.Name) and target.id.isupper() and value is not None:
             try:
                 facts[target.id] = ast.literal_eval(value)
-            except ValueError:
+            except ValueError:  # computed, not a literal
                 continue
     return facts
 
 
 def names_defined(path: Path) -> frozenset[str]:
-    """The functions and other names that a plug-in's file binds at its top level, read without importing it.
+    """Return the names that a plug-in's file binds at its top level, without importing it.
 
     Raises:
-        PluginError: the file is no Python.
+        PluginError: the file cannot be parsed as Python.
     """
     names: set[str] = set()
     for node in _tree(path).body:

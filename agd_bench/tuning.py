@@ -1,8 +1,7 @@
-"""Which hyperparameters next, from what was told: Optuna's TPE, a random or a grid search, as a function of the rows.
+"""Propose hyperparameters from earlier results: Optuna's TPE, random search or grid search.
 
-No Optuna storage holds the truth. Before each ask the study is rebuilt in memory from the rows of our own store, and
-the sampler is seeded by the study's key and the number of rows. A sweep that was killed therefore proposes exactly
-what an undisturbed one would. Parallelism comes from many studies; a study of TPE runs in order.
+Each proposal is a function of the study and its earlier results, so an interrupted sweep proposes what an uninterrupted one would. TPE
+studies are sequential; a sweep runs many of them in parallel.
 
 References:
     Bergstra, Bardenet, Bengio, Kégl: Algorithms for hyper-parameter optimization. NeurIPS 2011 (TPE).
@@ -27,21 +26,25 @@ from agd_bench.records import CurvePoint, Sampler, Scalars, Study
 STARTUP_TRIALS = 4
 """Random proposals before TPE begins; Optuna's 10 would make the small studies of a sweep random searches."""
 PRUNER_STARTUP = 3
-"""Earlier trials that must have reached an epoch before the median rule judges by it."""
+"""Number of earlier trials that must have reached an epoch before the median rule applies to it."""
 SAMPLERS: dict[Sampler, str] = {
     "tpe": f"optuna {optuna.__version__} TPESampler(multivariate=True, constant_liar=False, n_startup_trials={STARTUP_TRIALS})",
     "random": f"optuna {optuna.__version__} RandomSampler()",
     "grid": "every combination of the choices, in their order",
 }
-"""The samplers and their pinned settings, for provenance: defaults changed between Optuna 4 and 5."""
+"""Samplers and their pinned settings, recorded as provenance: the defaults changed between Optuna 4 and 5."""
 INDEPENDENT: tuple[Sampler, ...] = ("random", "grid")
-"""Those whose proposals depend on their numbers alone: their trials need not wait for one another."""
+"""Samplers that ignore earlier results; their trials can run in parallel."""
 
 
-class Told(NamedTuple):
-    """One proposal and what came of it: the larger the value, the better; null if any of its trials did not finish.
+class Observation(NamedTuple):
+    """One proposal and its result.
 
-    The value is the mean validation accuracy of its trials, or less their mean training loss, as `Study.metric` says.
+    Attributes:
+        number: of the proposal within its study, from 0.
+        values: hyperparameters by name.
+        value: mean validation accuracy of its trials, or minus their mean training loss (see `Study.metric`); larger is better. None if
+            any of the trials did not finish.
     """
 
     number: int
@@ -50,13 +53,13 @@ class Told(NamedTuple):
 
 
 def distributions(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """An algorithm's RANGES as Optuna's distributions.
+    """Convert an algorithm's RANGES to Optuna distributions.
 
     Args:
         ranges: per hyperparameter `{"low", "high", "log"}` or `{"choices"}`.
 
     Raises:
-        PluginError: a range that is neither, or is empty.
+        PluginError: a range has neither form, or is empty.
     """
     fault = fault_of_ranges(ranges)
     if fault:
@@ -72,60 +75,60 @@ def distributions(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, optuna.d
     return made
 
 
-def propose(study: Study, ranges: Mapping[str, Mapping[str, Any]], told: Sequence[Told]) -> Scalars:
-    """The next proposal of a study: a function of its arguments alone.
+def propose(study: Study, ranges: Mapping[str, Mapping[str, Any]], earlier: Sequence[Observation]) -> Scalars:
+    """Return the next proposal of a study. The result depends on the arguments alone.
 
-    To TPE, a proposal that failed or diverged is told as pruned without a value, which it ranks below every finished one; as
-    `FAIL` the sampler would not learn from it and go on proposing what diverges. A random search is told nothing: its
-    proposals are independent draws, each from a generator of its own, uniform in the range or in its logarithm. A grid is gone
-    through in the order of the choices, the last hyperparameter changing fastest.
+    Random proposals are independent and uniform in the range, or in its logarithm. A grid is searched in the order of the choices; the
+    last hyperparameter changes fastest.
 
     Args:
-        study: gives the sampler and the key that seeds it.
+        study: its sampler, and the key that seeds it.
         ranges: the algorithm's RANGES.
-        told: earlier proposals in order of their number.
+        earlier: the study's earlier proposals, in order of their number.
 
     Returns:
-        One value per range.
+        One value per hyperparameter.
     """
     if study.sampler == "grid":
         combinations = itertools.product(*(given["choices"] for given in ranges.values()))
-        return dict(zip(ranges, next(itertools.islice(combinations, len(told), None)), strict=True))
+        return dict(zip(ranges, next(itertools.islice(combinations, len(earlier), None)), strict=True))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = distributions(ranges)
-    seed = int.from_bytes(hashlib.sha256(f"{study.key}:{len(told)}".encode()).digest()[:4], "big")
+    # a new seed for each proposal, so that no sampler state has to survive a restart
+    seed = int.from_bytes(hashlib.sha256(f"{study.key}:{len(earlier)}".encode()).digest()[:4], "big")
     if study.sampler == "random":
         return dict(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask(space).params)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False, n_startup_trials=STARTUP_TRIALS)
     rebuilt = optuna.create_study(direction="maximize", sampler=sampler)
-    for row in sorted(told, key=lambda row: row.number):
+    for row in sorted(earlier, key=lambda row: row.number):
         finished = row.value is not None
+        # TPE ranks PRUNED without a value below every finished trial; it ignores FAIL, and would propose diverging values again
         state = optuna.trial.TrialState.COMPLETE if finished else optuna.trial.TrialState.PRUNED
         params = {name: row.values[name] for name in space}
         rebuilt.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=row.value, state=state))
     return dict(rebuilt.ask(space).params)
 
 
-def choose(told: Sequence[Told]) -> Scalars | None:
-    """The values of the best finished proposal, the earliest of equals; null if none finished."""
-    finished = [row for row in told if row.value is not None]
+def choose(observations: Sequence[Observation]) -> Scalars | None:
+    """Return the values of the best finished proposal, the earliest one in a tie, or None if none finished."""
+    finished = [row for row in observations if row.value is not None]
     if not finished:
         return None
     return dict(max(finished, key=lambda row: (row.value, -row.number)).values)
 
 
 def stop_below(study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
-    """The median stopping rule as data: the validation accuracy under which to stop, by epoch.
+    """Return the thresholds of the median stopping rule.
 
-    A tuning trial stops after an epoch where its best validation accuracy so far is under the median that earlier
-    trials of the study had at that epoch. Sent with the trial, so nothing has to be asked while it runs.
+    A tuning trial stops after an epoch if its best validation accuracy so far is below the median of the study's earlier trials at that
+    epoch. The thresholds are sent with the trial, so a worker needs no access to the store.
 
     Args:
-        study: says whether it prunes at all.
-        curves: those of the study's earlier tuning trials.
+        study: its `pruner` says whether to prune.
+        curves: learning curves of the study's earlier tuning trials.
 
     Returns:
-        Threshold by epoch (from 1); empty where nothing is to be pruned.
+        Validation accuracy in [0, 1] by epoch (from 1); empty if nothing is pruned.
     """
     if study.pruner == "none":
         return {}

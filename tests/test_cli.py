@@ -262,7 +262,7 @@ def test_an_algorithm_whose_package_is_missing_is_listed_and_refused(shell: Shel
     wrapper.write_text('PACKAGES = ("no_such_package",)\nEXTRA = "more"\nimport no_such_package\n')
     assert shell("list", "algorithms", "--algorithms", str(wrapper.parent), "--json") == 0
     (row,) = [row for row in json.loads(shell.out) if row["name"] == "wrapper"]
-    assert row["ready"] == "no: needs no_such_package of the extra 'more', not installed here; install with: pip install 'agd-bench[more]'"
+    assert row["ready"] == "no: needs no_such_package (extra 'more'), which is not installed; run: pip install 'agd-bench[more]'"
     Path("wrapped.toml").write_text(SWEEP.replace("plain", "wrapper"))
     assert shell("run", "wrapped.toml", *shell.plugins) == 2
     assert "'agd-bench[more]'" in shell.err

@@ -113,7 +113,7 @@ def test_a_published_ranking_of_its_own_noise_agrees(results: Results, table: Pa
 def test_what_cannot_be_gathered_is_said(results: Results, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for, it is an error; by the environment variable, what is there is taken, and a damaged file is an error still."""
     folders = write_space(tmp_path)
-    with pytest.raises(InputError, match=r"nothing for this run: .*nowhere: not there; no results for 'mnist'"):
+    with pytest.raises(InputError, match=r"no results for this run: .*nowhere: not there; no results for 'mnist'"):
         gather_evidence(results, folders, tmp_path / "nowhere")
     damaged = tmp_path / "damaged.csv"
     damaged.write_text("architecture\nx\n", encoding="utf-8")
@@ -131,10 +131,10 @@ def test_what_cannot_be_gathered_is_said(results: Results, table: Path, tmp_path
 @pytest.mark.parametrize(
     ("columns", "fault"),
     [
-        (".drop(columns='split')", "gave no table with the columns"),
-        (".assign(accuracy=70.0)", "shares, not per cent"),
-        (".assign(training=0)", "a training twice"),
-        (".assign(epochs=12, split='test')", "means beside single trainings"),
+        (".drop(columns='split')", "with the columns"),
+        (".assign(accuracy=70.0)", "return fractions"),
+        (".assign(training=0)", "duplicate rows"),
+        (".assign(epochs=12, split='test')", "means mixed"),
     ],
 )
 def test_tables_that_are_none_are_refused(results: Results, table: Path, tmp_path: Path, columns: str, fault: str) -> None:

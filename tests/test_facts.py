@@ -80,7 +80,7 @@ def test_a_fact_of_another_type_is_an_error(kind: str, name: str) -> None:
 def test_every_built_in_plugin_states_sound_facts(kind: plugins.Kind) -> None:
     """And has no capital that is nearly a fact."""
     for name, source in plugins.find(kind).items():
-        if not plugins.lacks(source):
+        if not plugins.missing_packages(source):
             module = plugins.load_source(source)
             assert not near_misses(kind, module), name
 

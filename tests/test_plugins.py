@@ -102,10 +102,13 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         ("import no_such_module_at_all", "raises on import: ModuleNotFoundError"),
         ("def sample(rng: int", "cannot be read as Python"),
         ("1 / 0", "raises on import: ZeroDivisionError"),
-        ("def sample(rng): return 'a'", r"lacks build\(\); it must define sample\(\), build\(\)"),
-        ("sample = build = 3", r"lacks sample\(\), build\(\)"),
-        (SPACE.replace("rng", ""), r"sample\(\) cannot take what it is given; begin with sample\(rng\)"),
-        (SPACE.replace("num_classes", "num_classes, width"), r"build needs width, which nobody gives; give a default"),
+        ("def sample(rng): return 'a'", r"does not define build\(\); it must define sample\(\), build\(\)"),
+        ("sample = build = 3", r"does not define sample\(\), build\(\)"),
+        (SPACE.replace("rng", ""), r"sample\(\) does not accept the arguments.*must begin with sample\(rng\)"),
+        (
+            SPACE.replace("num_classes", "num_classes, width"),
+            r"build\(\) requires argument width, which agd-bench never passes; give it a default",
+        ),
         (
             SPACE.replace(", num_classes", ""),
             r"build\(architecture, in_channels\) .*begin with build\(architecture, in_channels, num_classes\)",
@@ -168,18 +171,18 @@ def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
     [
         (
             'PACKAGES = ("torch", "no_such_package.part")\nEXTRA = "more"\n',
-            "needs no_such_package.part of the extra 'more', not installed here",
+            "needs no_such_package.part (extra 'more'), which is not installed",
         ),
-        ('PACKAGES = ("no_such_package",)\nEXTRA = "more"\n', r"install with: pip install 'agd-bench\[more\]'$"),
-        ('PACKAGES = ("no_such_package",)\n', "install with: pip install no_such_package$"),
+        ('PACKAGES = ("no_such_package",)\nEXTRA = "more"\n', r"run: pip install 'agd-bench\[more\]'$"),
+        ('PACKAGES = ("no_such_package",)\n', "run: pip install no_such_package$"),
         ('PACKAGES = ("torch",)\nEXTRA = "more"\n', ""),
     ],
 )
 def test_a_plugin_whose_packages_are_missing_is_listed_and_says_what_to_install(tmp_path: Path, facts: str, message: str) -> None:
-    """It is found and described, `lacks` is empty only where nothing is missing, and loading is refused before anything is imported."""
+    """It is found and described, `missing_packages` is empty if none is, and loading is refused before anything is imported."""
     write(tmp_path, "wrapper", facts + ("import no_such_package\n" if message else "") + SPACE)
     source = plugins.find("search_spaces", [tmp_path])["wrapper"]
-    assert bool(plugins.lacks(source)) == bool(message)
+    assert bool(plugins.missing_packages(source)) == bool(message)
     if message:
         with pytest.raises(PluginError, match=message) as caught:
             plugins.load_source(source)

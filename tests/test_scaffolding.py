@@ -1,4 +1,4 @@
-"""What `agd-bench new` writes works at once: it keeps its promises, its test passes, its sweep can be planned."""
+"""What `agd-bench new` writes works at once: it passes the checks, its test passes, its sweep can be planned."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> No
     assert [check.message for check in checks if not check.passed] == []
     tests = {name: thing for name, thing in runpy.run_path(str(test)).items() if name.startswith("test_")}
     assert len(tests) == 2
-    tests.pop("test_it_keeps_its_promises")  # which has just been seen
+    tests.pop("test_all_checks_pass")  # which has just been seen
     for check in tests.values():
         check()
     made = plan(read_sweep(sweep))
@@ -44,18 +44,18 @@ def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> No
     assert f"{kind}/fresh_one" in made.plugin_digests
 
 
-def test_the_written_test_finds_a_broken_promise(tmp_path: Path) -> None:
-    """The test of a plug-in that was edited into one that breaks one says which, and how to mend it."""
+def test_the_written_test_finds_a_fault(tmp_path: Path) -> None:
+    """The test of a plug-in with a fault says what is wrong, and how to fix it."""
     plugin, test, _ = scaffold("datasets", "fresh_one", tmp_path)
     plugin.write_text(plugin.read_text().replace("default_rng(0)", "default_rng()"))
-    with pytest.raises(AssertionError, match=r"loading repeats: .*draw splits with a fixed seed"):
-        runpy.run_path(str(test))["test_it_keeps_its_promises"]()
+    with pytest.raises(AssertionError, match=r"load\(\) is reproducible: .*draw splits with a fixed seed"):
+        runpy.run_path(str(test))["test_all_checks_pass"]()
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("My-Space", "'My-Space' cannot name a search space; use .* for example my_space$"),
+        ("My-Space", "invalid name 'My-Space' for a search space; use .* for example my_space$"),
         ("3d", "starting with a letter$"),
         ("class", "starting with a letter$"),
         ("vit", r"'vit' is already .*search_spaces/vit.py \(from agd-bench\)"),
@@ -74,7 +74,7 @@ def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
     path = tmp_path / there
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
-    with pytest.raises(InputError, match=rf"{there} exists .*--to"):
+    with pytest.raises(InputError, match=rf"{there} already exists.*--to"):
         scaffold("datasets", "fresh_one", tmp_path)
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
 

@@ -10,7 +10,7 @@ import pytest
 from agd_bench.errors import PluginError, SweepError
 from agd_bench.planning.planner import plan
 from agd_bench.records import Study, Sweep
-from agd_bench.tuning import Told, choose, propose
+from agd_bench.tuning import Observation, choose, propose
 
 ALGORITHM = '''
 """An algorithm of these tests."""
@@ -55,9 +55,9 @@ RANGES: dict[str, dict[str, Any]] = {"rate": {"choices": [3.0, 2.0, 1.0]}, "powe
 def test_a_grid_is_gone_through_whole(tmp_path: Path) -> None:
     """Every combination once, whatever was told of the others."""
     study = planned(tmp_path)[0]
-    told: list[Told] = []
+    told: list[Observation] = []
     for number in range(6):
-        told.append(Told(number, propose(study, RANGES, told), None if number % 2 else float(number)))
+        told.append(Observation(number, propose(study, RANGES, told), None if number % 2 else float(number)))
     assert [(row.values["rate"], row.values["power"]) for row in told] == [(3, "a"), (3, "b"), (2, "a"), (2, "b"), (1, "a"), (1, "b")]
     equal = [row._replace(value=0.5) for row in told]
     assert choose(equal) == {"rate": 3.0, "power": "a"}, "of equals the first"

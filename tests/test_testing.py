@@ -30,7 +30,7 @@ def test_built_in_search_spaces_pass(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(plugins.find("algorithms")))
 def test_built_in_algorithms_pass(name: str) -> None:
     """Every training algorithm of the package keeps its protocol; one whose package is not installed is skipped and says so."""
-    lacking = plugins.lacks(plugins.find("algorithms")[name])
+    lacking = plugins.missing_packages(plugins.find("algorithms")[name])
     if lacking:
         pytest.skip(f"{name} {lacking}")
     assert failed(check_algorithm(plugins.load("algorithms", name))) == {}
@@ -78,41 +78,46 @@ FEATURES = "def features(architecture):\n    return {}\n"
 
 SPACE_FAULTS = {
     "no source": ("2020", "", "the docstring", "add a References section"),
-    "paper in numbers": ("OPTIONS =", "PAPER = 2020\nOPTIONS =", "VARIES", "state it in words"),
-    "size in words": ("OPTIONS =", "SIZE = 'ninety-eight'\nOPTIONS =", "VARIES", "state a whole number"),
-    "more networks than architectures": ("OPTIONS =", "SIZE, NETWORKS = 98, 99\nOPTIONS =", "VARIES", "more than 98"),
-    "wrong size": ("OPTIONS =", "SIZE = 99\nOPTIONS =", "architectures()", "98 are listed"),
-    "wrong number of networks": ("OPTIONS =", "NETWORKS = 97\nOPTIONS =", "architectures()", "leaves 98"),
-    "options differ": ('{"depth": 1}', '{"depth": 2}', "OPTIONS", "needs its default in OPTIONS"),
+    "paper in numbers": ("OPTIONS =", "PAPER = 2020\nOPTIONS =", "VARIES", "non-empty string"),
+    "size in words": ("OPTIONS =", "SIZE = 'ninety-eight'\nOPTIONS =", "VARIES", "positive integer"),
+    "more networks than architectures": ("OPTIONS =", "SIZE, NETWORKS = 98, 99\nOPTIONS =", "VARIES", "larger than SIZE = 98"),
+    "wrong size": ("OPTIONS =", "SIZE = 99\nOPTIONS =", "architectures()", "lists 98"),
+    "wrong number of networks": ("OPTIONS =", "NETWORKS = 97\nOPTIONS =", "architectures()", "gives 98"),
+    "options differ": ('{"depth": 1}', '{"depth": 2}', "OPTIONS", "with its default"),
     "loose options": ("depth=1)", "**options)", "OPTIONS", "name each option"),
     "other names": ("in_channels, num_classes, depth", "channels_in, num_classes, depth", "OPTIONS", "must begin with"),
-    "global draws": ("rng.integers(1, 99)", "np.random.randint(1, 99)", "equal seeds", "draw from `rng` alone"),
-    "constant draws": ("rng.integers(1, 99)", "7", "equal seeds", "gave one architecture"),
-    "numbers": ('f"width-{rng.integers(1, 99)}"', "int(rng.integers(1, 99))", "architectures are text", "return the canonical string"),
-    "line breaks": ('return f"width-{', 'return f"\\nwidth-{', "architectures are text", "printable text"),
-    "anything goes": ('raise ValueError("write width-N")', 'architecture = "width-3"', "build refuses", "raise ValueError"),
-    "too few logits": ("nn.Linear(width, num_classes)", "nn.Linear(width, 10)", "networks give finite logits", "not logits (4, 7)"),
-    "no module": ("return nn.Sequential(", "return lambda images: nn.Sequential(", "networks give finite logits", "return an nn.Module"),
-    "only colour": ("nn.Conv2d(in_channels", "nn.Conv2d(3", "networks give finite logits", "raises RuntimeError"),
+    "global draws": ("rng.integers(1, 99)", "np.random.randint(1, 99)", "sample()", "from `rng` only"),
+    "constant draws": ("rng.integers(1, 99)", "7", "sample()", "same architecture"),
+    "numbers": ('f"width-{rng.integers(1, 99)}"', "int(rng.integers(1, 99))", "architectures are text", "as a string"),
+    "line breaks": ('return f"width-{', 'return f"\\nwidth-{', "architectures are text", "must be printable"),
+    "anything goes": ('raise ValueError("write width-N")', 'architecture = "width-3"', "build() rejects", "raise a ValueError"),
+    "too few logits": ("nn.Linear(width, num_classes)", "nn.Linear(width, 10)", "networks return finite logits", "not logits (4, 7)"),
+    "no module": ("return nn.Sequential(", "return lambda images: nn.Sequential(", "networks return finite logits", "return an nn.Module"),
+    "only colour": ("nn.Conv2d(in_channels", "nn.Conv2d(3", "networks return finite logits", "raises RuntimeError"),
     "too large": (
         "nn.Linear(width, num_classes))",
         "nn.Linear(width, num_classes), nn.Threshold(float('inf'), float('inf')))",
-        "networks give finite logits",
-        "not finite",
+        "networks return finite logits",
+        "non-finite",
     ),
-    "unseeded": ("    return nn.Sequential(", "    torch.seed()\n    return nn.Sequential(", "building repeats", "differs"),
-    "listed twice": ("range(1, 99)]", "[1, *range(1, 99)]]", "architectures()", "twice"),
+    "unseeded": ("    return nn.Sequential(", "    torch.seed()\n    return nn.Sequential(", "build() is reproducible", "differ"),
+    "listed twice": ("range(1, 99)]", "[1, *range(1, 99)]]", "architectures()", "more than once"),
     "not listed": ("range(1, 99)]", "range(1, 3)]", "architectures()", "does not list"),
     "unstable names": ("    return architecture\n", "    return architecture + '0'\n", "canonical()", "differs"),
-    "unequal names": ("    return architecture\n", "    return 'width-1'\n", "canonical()", "they are not equal"),
-    "features of other names": ("def canonical(", FEATURES.format("{architecture: 1.0}") + "def canonical(", "features()", "other names"),
+    "unequal names": ("    return architecture\n", "    return 'width-1'\n", "canonical()", "the networks differ"),
+    "features of other names": (
+        "def canonical(",
+        FEATURES.format("{architecture: 1.0}") + "def canonical(",
+        "features()",
+        "different names",
+    ),
     "endless features": ("def canonical(", FEATURES.format('{"a": float("inf")}') + "def canonical(", "features()", "finite numbers"),
-    "unknown small options": ('{"depth": 1}\n', '{"depth": 1}\nSMALL = {"width": 1}\n', "OPTIONS", "values of options for quick checks"),
+    "unknown small options": ('{"depth": 1}\n', '{"depth": 1}\nSMALL = {"width": 1}\n', "OPTIONS", "only contain options"),
     "a rule with two names": (
         "def canonical(architecture):\n    return architecture\n",
         "RULES = ('one', 'two')\ndef canonical(architecture, rule='one'):\n    return architecture + '0' * (rule == 'two')\n",
         "canonical()",
-        "each class has one",
+        "fixed points",
     ),
     "another size": (
         "def canonical(",
@@ -120,7 +125,7 @@ SPACE_FAULTS = {
         "size()",
         "parameters and multiply-adds",
     ),
-    "defect is no text": ('    return ""\n', "    return False\n", "defect()", "return a reason"),
+    "defect is no text": ('    return ""\n', "    return False\n", "defect()", "return a string"),
 }
 
 
@@ -140,12 +145,12 @@ def test_faults_of_a_search_space_are_found(tmp_path: Path, fault: str) -> None:
         (
             {"    return architecture\n": "    return 'width-1'\n", '    return ""\n': "    return architecture[6:-1]\n"},
             "canonical()",
-            "of which defect() says something else",
+            "but defect() differs",
         ),
         (
             {'{"depth": 1}\n': '{"depth": 1}\nSMALL = {"depth": 0}\n', "num_classes))": "num_classes + depth))"},
-            "networks give",
-            "with its default options gives logits (4, 8)",
+            "networks return",
+            "with default options returns logits (4, 8)",
         ),
     ],
 )
@@ -160,7 +165,7 @@ def test_faults_of_two_edits_are_found(tmp_path: Path, edits: dict[str, str], na
     assert [text for key, text in found.items() if key.startswith(name) and message in text], found
 
 
-@pytest.mark.parametrize(("limit", "message"), [("DRAW_SECONDS", "leave checking to build"), ("BUILD_SECONDS", "compute nothing else")])
+@pytest.mark.parametrize(("limit", "message"), [("DRAW_SECONDS", "move checks"), ("BUILD_SECONDS", "compute nothing else")])
 def test_slow_draws_and_networks_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, message: str) -> None:
     """Against a limit that nothing keeps, so that the test need not wait."""
     from agd_bench.testing import _search_spaces
@@ -168,7 +173,7 @@ def test_slow_draws_and_networks_are_found(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(_search_spaces, limit, 1e-9)
     (tmp_path / "space.py").write_text(SPACE)
     found = failed(check_file(tmp_path / "space.py"))
-    assert list(found) == ["drawing and building are quick"]
+    assert list(found) == ["sample() and build() are fast"]
     assert message in found[next(iter(found))]
 
 
@@ -186,7 +191,7 @@ class Dead(nn.Module):
     ("body", "message"),
     [
         ("self.inner(images)", "spare.weight"),
-        ("self.inner(images * 0) + self.spare.weight.sum()", "let defect(architecture) return the reason"),
+        ("self.inner(images * 0) + self.spare.weight.sum()", "return the reason from defect(architecture)"),
     ],
 )
 def test_parameters_and_images_that_nothing_depends_on_are_found(tmp_path: Path, body: str, message: str) -> None:
@@ -196,7 +201,7 @@ def test_parameters_and_images_that_nothing_depends_on_are_found(tmp_path: Path,
     )
     (tmp_path / "space.py").write_text(text.replace("nn.Linear(width, num_classes))", "nn.Linear(width, num_classes)))"))
     found = failed(check_file(tmp_path / "space.py"))
-    assert list(found) == ["the image reaches the logits and the gradient every parameter"]
+    assert list(found) == ["logits depend on the image, and every parameter has a gradient"]
     assert message in found[next(iter(found))]
 
 
@@ -228,8 +233,8 @@ def test_what_fails_in_trials_alone_is_found(tmp_path: Path) -> None:
     """A view of maps as they lie in memory: trials train in channels_last, where it is none."""
     (tmp_path / "space.py").write_text(layered("maps.view(len(maps), -1)"))
     found = failed(check_file(tmp_path / "space.py"))
-    assert list(found) == ["a short trial ends well"]
-    assert "view size is not compatible" in found["a short trial ends well"]
+    assert list(found) == ["a short trial succeeds"]
+    assert "view size is not compatible" in found["a short trial succeeds"]
 
 
 def test_what_trials_cannot_count_is_said(tmp_path: Path) -> None:
@@ -237,7 +242,7 @@ def test_what_trials_cannot_count_is_said(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text(layered("torch.fft.fft2(maps).abs()"))
     checks = {check.name: check for check in check_file(tmp_path / "space.py")}
     assert failed(list(checks.values())) == {}
-    assert "aten._fft_c2c" in checks["a short trial ends well"].message
+    assert "aten._fft_c2c" in checks["a short trial succeeds"].message
 
 
 ALGORITHM = '''"""Plain gradient descent."""
@@ -266,27 +271,27 @@ OUTSIDE = """    calls = 0
 """
 
 ALGORITHM_FAULTS = {
-    "no tier": ('"externally tuned"', '"tuned"', "TIER", "state one of"),
+    "no tier": ('"externally tuned"', '"tuned"', "TIER", "must be one of"),
     "tier without ranges": ('"externally tuned"', '"self-tuning"', "TIER", "RANGES has entries"),
     "no licence": ('"MIT"', '""', "TIER", "LICENCE is missing"),
     "no paper": ('"Cauchy 1847"', "None", "TIER", "PAPER is missing"),
-    "extra of nothing": ('("torch",)', "()", "TIER", "PACKAGES does not say"),
+    "extra of nothing": ('("torch",)', "()", "TIER", "PACKAGES is empty"),
     "packages as text": ('("torch",)', '"torch"', "TIER", "give a tuple"),
-    "no generator": ("network, generator", "network, seed", "functions take", "must begin with"),
-    "range of nothing": ('{"rate"', '{"speed"', "functions take", "RANGES names speed"),
-    "nothing for it": ("rate):", "rate, other):", "functions take", "build needs other"),
-    "upside down": ('"low": 0.001', '"low": 0.5', "RANGES", "low the smaller one"),
-    "log of zero": ('"low": 0.001', '"low": 0.0', "RANGES", "above 0"),
-    "strange key": ('"log": True', '"logarithmic": True', "RANGES", "keys are"),
-    "no choices": ('{"low": 0.001, "high": 0.1, "log": True}', '{"choices": []}', "RANGES", "different numbers"),
-    "loss per image": ("(logits, labels)\n", "(logits, labels, reduction='none')\n", "the loss", "finite scalar"),
-    "loss without gradient": ("cross_entropy(logits,", "cross_entropy(logits.detach().requires_grad_(),", "the loss", "no gradient"),
-    "own draws": ("    return network", "    nn.init.normal_(network[0].weight)\n    return network", "preparing", "`generator` alone"),
-    "uphill": ("lr=rate)", "lr=rate, maximize=True)", "steps lower", "it must fall"),
-    "no optimizer": ("return optimizer, torch", "return 3, torch", "steps lower", "return an Optimizer"),
-    "refuses all": ("    return network", "    raise Refused('no')", "steps lower", "in either profile"),
-    "schedule by zero": ("(steps + 1)", "(steps - 1)", "trainings of one step", "ZeroDivisionError"),
-    "state outside": ("    calls = 0\n", OUTSIDE, "a checkpoint", "state_dict"),
+    "no generator": ("network, generator", "network, seed", "functions have", "must begin with"),
+    "range of nothing": ('{"rate"', '{"speed"', "functions have", "RANGES has speed"),
+    "nothing for it": ("rate):", "rate, other):", "functions have", "build() requires other"),
+    "upside down": ('"low": 0.001', '"low": 0.5', "RANGES", "low < high"),
+    "log of zero": ('"low": 0.001', '"low": 0.0', "RANGES", "low > 0"),
+    "strange key": ('"log": True', '"logarithmic": True', "RANGES", "the keys are"),
+    "no choices": ('{"low": 0.001, "high": 0.1, "log": True}', '{"choices": []}', "RANGES", "distinct numbers"),
+    "loss per image": ("(logits, labels)\n", "(logits, labels, reduction='none')\n", "loss()", "finite scalar"),
+    "loss without gradient": ("cross_entropy(logits,", "cross_entropy(logits.detach().requires_grad_(),", "loss()", "no gradient"),
+    "own draws": ("    return network", "    nn.init.normal_(network[0].weight)\n    return network", "prepare()", "`generator` only"),
+    "uphill": ("lr=rate)", "lr=rate, maximize=True)", "training lowers", "must decrease"),
+    "no optimizer": ("return optimizer, torch", "return 3, torch", "training lowers", "return an Optimizer"),
+    "refuses all": ("    return network", "    raise Refused('no')", "training lowers", "in both profiles"),
+    "schedule by zero": ("(steps + 1)", "(steps - 1)", "training for one", "ZeroDivisionError"),
+    "state outside": ("    calls = 0\n", OUTSIDE, "training resumes", "state_dict"),
 }
 
 
@@ -322,16 +327,16 @@ def load(root):
 
 DATASET_FAULTS = {
     "no licence": ('"MIT"', '""', "facts", "LICENCE"),
-    "one mean too many": ("(0.5,)", "(0.5, 0.5)", "facts", "one a channel"),
+    "one mean too many": ("(0.5,)", "(0.5, 0.5)", "facts", "one per channel"),
     "mean of bytes": ("(0.5,)", "(127.5,)", "facts", "MEAN"),
-    "wrong mean": ("(0.5,)", "(0.1,)", "MEAN", "training pixels in [0, 1] give"),
+    "wrong mean": ("(0.5,)", "(0.1,)", "MEAN", "training pixels in [0, 1] have"),
     "no flip": ("0, False", "0, None", "facts", "FLIP"),
-    "wrong size": ("1, 4, 6", "1, 4, 8", "load returns", "follows from its facts"),
-    "class too many": ("% 4", "% 5", "load returns", "NUM_CLASSES = 4"),
-    "class too few": ("% 4", "% 3", "every class", "classes [3]"),
-    "random split": ("default_rng(0)", "default_rng()", "loading repeats", "fixed seed"),
+    "wrong size": ("1, 4, 6", "1, 4, 8", "load() returns", "follows from its facts"),
+    "class too many": ("% 4", "% 5", "load() returns", "NUM_CLASSES = 4"),
+    "class too few": ("% 4", "% 3", "every class", "label in [3]"),
+    "random split": ("default_rng(0)", "default_rng()", "load() is reproducible", "fixed seed"),
     "leak": ("images[250:]", "images[150:200]", "splits", "in an earlier split"),
-    "no validation": ('"val"', '"valid"', "load returns", "'val'"),
+    "no validation": ('"val"', '"valid"', "load() returns", "'val'"),
 }
 
 
@@ -369,7 +374,7 @@ def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:
     assert "no_such_module_at_all" in check.message
     file.write_text("def sample(rng): pass")
     (check,) = check_file(file, kind="algorithms")
-    assert "lacks prepare(), build(), loss(), RANGES" in check.message
+    assert "does not define prepare(), build(), loss(), RANGES" in check.message
 
 
 LAYER_SCALE = """\"\"\"Layer scale of one's own. Source: these tests, 2026.\"\"\"
@@ -412,7 +417,7 @@ def test_a_space_whose_networks_algorithms_refuse_is_told_which_and_what_to_chan
     assert re.search(r"refused by agd, agd_dual, agd_operator: parameter 1 \(1\.layer_scale\)", found.message)
     assert "agd_all_layers" not in found.message
     assert "Scale.layer_scale" in found.message
-    assert "option of build" in found.message
+    assert "option to build()" in found.message
 
 
 def test_a_space_of_torchs_own_layers_has_no_note() -> None:

@@ -10,7 +10,7 @@ import scipy.stats
 
 from agd_bench.errors import PluginError
 from agd_bench.records import CurvePoint, Scalars, Study, Trial
-from agd_bench.tuning import PRUNER_STARTUP, SAMPLERS, Told, choose, distributions, propose, stop_below
+from agd_bench.tuning import PRUNER_STARTUP, SAMPLERS, Observation, choose, distributions, propose, stop_below
 
 RANGES: dict[str, dict[str, Any]] = {
     "learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
@@ -37,11 +37,11 @@ def objective(values: Scalars) -> float | None:
     return None if rate > 0.3 else 1.0 - abs(rate - 0.1)
 
 
-def run_study(told: list[Told], until: int) -> list[Told]:
+def run_study(told: list[Observation], until: int) -> list[Observation]:
     """Ask and tell until there are so many rows."""
     while len(told) < until:
         values = propose(STUDY, RANGES, told)
-        told = [*told, Told(len(told), values, objective(values))]
+        told = [*told, Observation(len(told), values, objective(values))]
     return told
 
 
@@ -68,9 +68,9 @@ def test_another_study_proposes_something_else() -> None:
 
 
 def test_the_sampler_learns_from_what_diverged() -> None:
-    """Told that high rates diverge, TPE proposes fewer of them than chance would."""
+    """After observing that high rates diverge, TPE proposes fewer of them than chance would."""
     told = [
-        Told(n, {"learning_rate": rate, "depth": 1, "schedule": "cosine"}, None if rate > 0.3 else 0.9)
+        Observation(n, {"learning_rate": rate, "depth": 1, "schedule": "cosine"}, None if rate > 0.3 else 0.9)
         for n, rate in enumerate([0.5, 0.01, 0.7, 0.02, 0.9, 0.015, 0.6, 0.012])
     ]
     keys = [STUDY.model_copy(update={"key": str(n)}) for n in range(40)]
@@ -82,9 +82,9 @@ def test_the_sampler_learns_from_what_diverged() -> None:
 def test_random_proposals_are_uniform_and_independent_of_what_was_told() -> None:
     """In the logarithm where the range says so; equal after a crash, and blind to results."""
     searches = [STUDY.model_copy(update={"key": str(n), "sampler": "random"}) for n in range(400)]
-    told = [Told(0, {"learning_rate": 0.1, "depth": 1, "schedule": "cosine"}, 0.9)]
+    told = [Observation(0, {"learning_rate": 0.1, "depth": 1, "schedule": "cosine"}, 0.9)]
     first = [propose(study, RANGES, told) for study in searches]
-    blind = [Told(0, {"learning_rate": 1e-4, "depth": 9, "schedule": "constant"}, None)]
+    blind = [Observation(0, {"learning_rate": 1e-4, "depth": 9, "schedule": "constant"}, None)]
     assert first == [propose(study, RANGES, blind) for study in searches]
     places = [1 + math.log10(float(values["learning_rate"])) / 4 for values in first]
     assert scipy.stats.kstest(places, "uniform").pvalue > 0.01
@@ -96,7 +96,7 @@ def test_random_proposals_are_uniform_and_independent_of_what_was_told() -> None
 
 def test_the_best_finished_proposal_is_chosen_the_earliest_of_equals() -> None:
     """Unfinished proposals are never chosen, and nothing finished means no choice."""
-    rows = [Told(0, {"a": 0}, None), Told(1, {"a": 1}, 0.5), Told(2, {"a": 2}, 0.7), Told(3, {"a": 3}, 0.7)]
+    rows = [Observation(0, {"a": 0}, None), Observation(1, {"a": 1}, 0.5), Observation(2, {"a": 2}, 0.7), Observation(3, {"a": 3}, 0.7)]
     assert choose(rows) == {"a": 2}
     assert choose(rows[:1]) is None
     assert choose([]) is None

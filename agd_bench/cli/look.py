@@ -136,7 +136,7 @@ def _plugin_table(kind: Kind, folders: Sequence[Path]) -> pd.DataFrame:
         facts = plugins.describe(source)
         row: dict[str, object] = {"name": name, "summary": facts["summary"], **{fact.lower(): facts.get(fact) for fact in FACTS[kind]}}
         if kind == "algorithms":
-            missing = plugins.lacks(source)
+            missing = plugins.missing_packages(source)
             row["ready"] = f"no: {missing}" if missing else "yes"
         rows.append(row | {"from": source.origin})
     table = pd.DataFrame(rows, dtype=object if kind == "search_spaces" else None)  # sizes can exceed 64 bits

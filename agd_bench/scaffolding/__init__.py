@@ -1,6 +1,6 @@
-"""Create a working plug-in or a sweep from a template.
+"""Create a working plug-in or sweep from a template.
 
-The templates of plug-ins are plug-ins themselves, so they are linted, typed and checked like all others.
+The templates are valid plug-ins, so linters, type checkers and the conformance kit check them too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agd_bench.errors import InputError
 from agd_bench.sweeps import builtin_sweeps
 
 FILES = {"plugin.py": "{name}.py", "promises.py": "tests/test_{name}.py", "sweep.toml": "{name}.toml"}
-"""The templates of each kind, and what is written of them. A test may not lie beside the plug-in: every file there is a plug-in."""
+"""Target of each template. The test goes to a folder of its own, since every file next to a plug-in counts as a plug-in."""
 
 
 def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
@@ -25,19 +25,19 @@ def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
     Args:
         kind: the kind of plug-in.
         name: its name, a Python name in lower case.
-        folder: where to write; created if missing.
+        folder: where to write; created if it does not exist.
 
     Returns:
-        The files: the plug-in, its test, the sweep.
+        Paths of the plug-in, its test and the sweep.
 
     Raises:
-        InputError: an unusable name, the name of another plug-in, or a file that exists.
+        InputError: the name is invalid or taken, or a file exists.
     """
     what = kind.replace("_", " ").removesuffix("s")
     _check_name(what, name)
     other = plugins.find(kind).get(name)
     if other is not None:
-        raise InputError(f"{name!r} is already the name of a {what}: {other.path} (from {other.origin}); choose another name")
+        raise InputError(f"{name!r} is already the name of a {what}: {other.path} (from {other.origin}); choose another one")
     targets = {template: folder / target.format(name=name) for template, target in FILES.items()}
     words = {"TEMPLATE_NAME": name, "TEMPLATE_YEAR": str(datetime.date.today().year)}
     return _write({path: Path(__file__).parent / kind / template for template, path in targets.items()}, words)
@@ -47,18 +47,18 @@ def scaffold_sweep(name: str, folder: Path) -> Path:
     """Write a sweep with a comment on each setting.
 
     Args:
-        name: names the file and the run folder.
-        folder: where to write; created if missing.
+        name: of the file and of the run folder.
+        folder: where to write; created if it does not exist.
 
     Returns:
-        The file.
+        Path of the sweep.
 
     Raises:
-        InputError: an unusable name, the name of a built-in sweep, or a file that exists.
+        InputError: the name is invalid or that of a built-in sweep, or the file exists.
     """
     _check_name("sweep", name)
     if name in builtin_sweeps():
-        raise InputError(f"{name!r} is already the name of a built-in sweep; choose another name")
+        raise InputError(f"{name!r} is already the name of a built-in sweep; choose another one")
     return _write({folder / f"{name}.toml": Path(__file__).parent / "sweep.toml"}, {"TEMPLATE_NAME": name})[0]
 
 
@@ -66,14 +66,14 @@ def _check_name(what: str, name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         likely = re.sub(r"\W+", "_", name.lower()).strip("_")
         guess = f", for example {likely}" if likely[:1].isalpha() and not keyword.iskeyword(likely) else ""
-        raise InputError(f"{name!r} cannot name a {what}; use lower-case letters, digits and _, starting with a letter{guess}")
+        raise InputError(f"invalid name {name!r} for a {what}; use lower-case letters, digits and _, starting with a letter{guess}")
 
 
 def _write(files: Mapping[Path, Path], words: Mapping[str, str]) -> list[Path]:
-    """Fill templates and write them, all or none; `files` maps each target to its template."""
+    """Fill in templates and write all of them, or none if a target exists. `files` maps targets to templates."""
     existing = next((path for path in files if path.exists()), None)
     if existing is not None:
-        raise InputError(f"{existing} exists and is not overwritten; choose another name, or another folder with --to")
+        raise InputError(f"{existing} already exists; choose another name, or another folder with --to")
     for path, template in files.items():
         text = template.read_text(encoding="utf-8")
         for word, value in words.items():

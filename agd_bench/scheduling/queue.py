@@ -26,10 +26,10 @@ HOPELESS = "no proposal of its study finished, so there are no hyperparameters t
 class Tuner(Protocol):
     """What the queue asks about a study; every answer is a function of the arguments alone."""
 
-    def propose(self, study: Study, told: Sequence[tuning.Told]) -> Scalars:
+    def propose(self, study: Study, told: Sequence[tuning.Observation]) -> Scalars:
         """The values of the next round."""
 
-    def choose(self, told: Sequence[tuning.Told]) -> Scalars | None:
+    def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
         """The values for the finals; null: no round finished."""
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
@@ -49,12 +49,12 @@ class OptunaTuner:
     def __init__(self, folders: Mapping[Kind, Sequence[Any]]) -> None:
         self._folders = folders
 
-    def propose(self, study: Study, told: Sequence[tuning.Told]) -> Scalars:
+    def propose(self, study: Study, told: Sequence[tuning.Observation]) -> Scalars:
         """The values of the next round."""
         ranges = ranges_of(load("algorithms", study.algorithm, self._folders.get("algorithms", ())))
         return tuning.propose(study, ranges, told)
 
-    def choose(self, told: Sequence[tuning.Told]) -> Scalars | None:
+    def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
         """The values for the finals; null: no round finished."""
         return tuning.choose(told)
 
@@ -82,7 +82,7 @@ class _Walk:
         numbers = range(len(study.rounds))
         self._stages = [numbers] if study.sampler in tuning.INDEPENDENT else [range(number, number + 1) for number in numbers]
         self._stage = 0
-        self._told: list[tuning.Told] = []
+        self._told: list[tuning.Observation] = []
         self._left = 0
         self.hopeless: tuple[Trial, ...] = ()
 
@@ -124,7 +124,7 @@ class _Walk:
         self._told += [self._outcome(number) for number in self._stages[self._stage]]
         self._stage += 1
 
-    def _outcome(self, number: int) -> tuning.Told:
+    def _outcome(self, number: int) -> tuning.Observation:
         trials = self.study.rounds[number]
         standings = [self._standings[trial.id] for trial in trials]
         found = [getattr(standing, self.study.metric) for standing in standings if standing.status == "done"]
@@ -133,7 +133,7 @@ class _Walk:
         if value is not None and self.study.metric == "train_loss":
             value = -value
         values = next((standing.proposal for standing in standings if standing.proposal is not None), {})
-        return tuning.Told(number, values, value)
+        return tuning.Observation(number, values, value)
 
     def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial], number: int | None = None) -> list[Trial]:
         """Trials with the values of a round, or those chosen for the finals."""
@@ -147,9 +147,9 @@ class _Walk:
         thresholds = {} if number is None else self._thresholds(number)
         return [trial.model_copy(update={"proposal": values, "stop_below": thresholds}) for trial in left]
 
-    def _told_before(self, number: int) -> list[tuning.Told]:
+    def _told_before(self, number: int) -> list[tuning.Observation]:
         """What a round's proposal follows from; of rounds that are ready together, that they come before it."""
-        return [*self._told, *(tuning.Told(earlier, {}, None) for earlier in range(len(self._told), number))]
+        return [*self._told, *(tuning.Observation(earlier, {}, None) for earlier in range(len(self._told), number))]
 
     def _thresholds(self, number: int) -> dict[int, float]:
         if self.study.pruner == "none":

@@ -1,4 +1,4 @@
-"""What a training algorithm must keep."""
+"""Checks of a training algorithm."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from agd_bench.testing._checking import PROFILES, Check, Fault, demand, equal, k
 from agd_bench.training.profiles import apply_profile
 
 STEPS = 40
-"""Steps for which an algorithm trains the kit's networks."""
+"""Training steps on each test network."""
 
 
 def check_algorithm(module: ModuleType) -> list[Check]:
-    """Whether a training algorithm keeps its protocol."""
+    """Check that a training algorithm follows its protocol."""
     algorithm = _Algorithm(module)
     return run(
         {
             "TIER, PAPER, SOURCE and LICENCE are stated": algorithm.facts,
-            "functions take what the harness gives": algorithm.signatures,
-            "RANGES are well formed": algorithm.ranges,
-            "no capital is nearly called as a fact": partial(misspelt, "algorithms", module),
-            "the loss is a finite scalar with a gradient": algorithm.loss,
-            "preparing repeats under its generator": algorithm.preparing,
-            "steps lower the loss, or the network is refused": algorithm.training,
-            "trainings of one step and of two work too": algorithm.shortest,
-            "a checkpoint continues as if nothing had happened": algorithm.resuming,
+            "functions have the required parameters": algorithm.signatures,
+            "RANGES are valid": algorithm.ranges,
+            "no constant resembles the name of a fact": partial(misspelt, "algorithms", module),
+            "loss() returns a finite scalar with a gradient": algorithm.loss,
+            "prepare() is reproducible": algorithm.preparing,
+            "training lowers the loss, or the network is refused": algorithm.training,
+            "training for one or two steps works": algorithm.shortest,
+            "training resumes from a checkpoint bit for bit": algorithm.resuming,
         }
     )
 
 
 @dataclass
 class _Training:
-    """A network, what trains it, and the one batch that it is trained on."""
+    """A network, its optimizer, and the one batch that it trains on."""
 
     network: nn.Module
     optimizer: Optimizer
@@ -85,13 +85,13 @@ NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
     ],
     "fully connected": lambda: [nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4)],
 }
-"""The kit's networks, each with a hidden layer between its first and its last. An algorithm is tried on the second one if it refuses
-the first one in either profile.
+"""Test networks, each with a hidden layer between its first and its last. The second one is used if an algorithm refuses the first one in
+both profiles.
 """
 
 
 def _graph_for(function: Callable[..., Any], network: nn.Module) -> dict[str, Graph]:
-    """The keyword `graph` for a function that takes one: the kit's networks are chains, and each counts as the shallow one as well."""
+    """Return the argument `graph` for a function that takes one. The test networks are chains, and each is its own shallow network."""
     if "graph" not in inspect.signature(function).parameters:
         return {}
     weighted = [(name, module.weight) for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
@@ -106,7 +106,7 @@ def kit_network(profile: Profile, kind: str = "convolution") -> nn.Module:
 
 
 def middle(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The middle of each range (of its logarithm where it is logarithmic), or the first choice."""
+    """Return the midpoint of each range, geometric if the range is logarithmic, or the first choice."""
     values: dict[str, Any] = {}
     for name, item in ranges.items():
         if "choices" in item:
@@ -133,7 +133,8 @@ class _Algorithm:
         built = self.module.build(network, steps, **_graph_for(self.module.build, network), **middle(self.module.RANGES))
         optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
         demand(
-            isinstance(optimizer, Optimizer), f"build returned {type(optimizer).__name__}; return an Optimizer, or it and an LRScheduler"
+            isinstance(optimizer, Optimizer),
+            f"build() returned {type(optimizer).__name__}; return an Optimizer, or a tuple of an Optimizer and an LRScheduler",
         )
         generator = torch.Generator().manual_seed(1)
         labels = torch.arange(64) % 4
@@ -142,7 +143,7 @@ class _Algorithm:
         return _Training(network, optimizer, scheduler, self.module.loss, images, labels)
 
     def accepted(self, steps: int = STEPS) -> tuple[str, dict[Profile, _Training]]:
-        """The kind of network that it agrees to train, and the trainings by profile."""
+        """Return the kind of network that the algorithm accepts, and the trainings by profile."""
         reasons = []
         for kind in NETWORKS:
             begun = {}
@@ -153,56 +154,61 @@ class _Algorithm:
                     reasons.append(f"{kind}, {profile}: {refusal}")
             if begun:
                 return kind, begun
-        raise Fault(f"refuses convolutions and linear layers alike, in either profile ({'; '.join(reasons)})")
+        raise Fault(f"refuses both convolutional and fully connected networks, in both profiles ({'; '.join(reasons)})")
 
     def facts(self) -> None:
-        """TIER says how much tuning the algorithm asks for, and agrees with RANGES; SOURCE and LICENCE say whose it is. Leaderboards
-        compare within tiers.
+        """TIER says how much tuning the algorithm needs, and must agree with RANGES: leaderboards compare algorithms within a tier. PAPER,
+        SOURCE and LICENCE say where it comes from.
         """
         tier = getattr(self.module, "TIER", None)
-        demand(tier in TIERS, f"TIER is {tier!r}; state one of {', '.join(TIERS)}")
+        demand(tier in TIERS, f"TIER is {tier!r}; it must be one of {', '.join(TIERS)}")
         searched = bool(self.module.RANGES)
         demand(searched == (tier == "externally tuned"), f"TIER is {tier!r}, but RANGES {'has entries' if searched else 'is empty'}")
-        for fact, example in (("PAPER", "A. Author 2020, arXiv 2001.00001"), ("SOURCE", "the whole citation"), ("LICENCE", "MIT")):
+        for fact, example in (("PAPER", "A. Author 2020, arXiv 2001.00001"), ("SOURCE", "the full citation"), ("LICENCE", "MIT")):
             stated = getattr(self.module, fact, "")
-            demand(isinstance(stated, str) and bool(stated), f'{fact} is missing; state it as text, for example "{example}"')
+            demand(isinstance(stated, str) and bool(stated), f'{fact} is missing; give it as a string, for example "{example}"')
         extra, packages = getattr(self.module, "EXTRA", None), getattr(self.module, "PACKAGES", None)
-        demand(extra is None or bool(packages), f"EXTRA is {extra!r}, but PACKAGES does not say what it installs; name what is imported")
+        demand(extra is None or bool(packages), f"EXTRA is {extra!r}, but PACKAGES is empty; list the packages that the plug-in imports")
         named = packages is None or (isinstance(packages, tuple) and all(isinstance(name, str) for name in packages))
-        demand(named, f'PACKAGES is {packages!r}; give a tuple of importable names, for example ("prodigyopt",)')
+        demand(named, f'PACKAGES is {packages!r}; give a tuple of module names, for example ("prodigyopt",)')
 
     def signatures(self) -> None:
-        """prepare(network, generator), build(network, steps, **hyperparameters) and loss(logits, labels): every hyperparameter has a
-        default or a range that is searched, so that a sweep can name it and nothing is missing when a trial starts.
+        """The functions are prepare(network, generator), build(network, steps, **hyperparameters) and loss(logits, labels). Every
+        hyperparameter has a default or a range in RANGES, so a sweep may leave it out.
         """
         keywords(self.module.prepare, ("network", "generator"))
         keywords(self.module.loss, ("logits", "labels"))
         taken = keywords(self.module.build, ("network", "steps"))
-        strange = sorted(ranges_of(self.module).keys() - taken.keys())
+        unknown = sorted(ranges_of(self.module).keys() - taken.keys())
         fact = "RANGES" if self.module.RANGES else "CALIBRATION"
-        demand(not strange, f"{fact} names {', '.join(strange)}, which build does not take")
+        demand(not unknown, f"{fact} has {', '.join(unknown)}, which build() does not accept")
         needed = sorted(name for name, item in taken.items() if item.default is item.empty and name not in (*self.module.RANGES, "graph"))
-        demand(not needed, f"build needs {', '.join(needed)}: give a default, or a range in RANGES")
+        demand(not needed, f"build() requires {', '.join(needed)}; give each a default, or a range in RANGES")
 
     def ranges(self) -> None:
-        """Each entry is {"low": a, "high": b, "log": bool} or {"choices": [...]}: that is what is searched, and published."""
+        """Each entry of RANGES or CALIBRATION is {"low": a, "high": b, "log": bool} or {"choices": [...]}."""
         calibration = getattr(self.module, "CALIBRATION", {})
-        demand(not (self.module.RANGES and calibration), "CALIBRATION is for an algorithm that needs no study; this one has RANGES")
+        demand(not (self.module.RANGES and calibration), "has both RANGES and CALIBRATION; CALIBRATION is for algorithms without RANGES")
         for fact, ranges in (("RANGES", self.module.RANGES), ("CALIBRATION", calibration)):
             fault = fault_of_ranges(ranges)
             demand(not fault, f"{fact}{fault}")
 
     def loss(self) -> None:
-        """Logits (N, C) and labels (N,) give one finite number whose gradient reaches the logits."""
+        """loss(logits, labels) maps logits (N, C) and labels (N,) to a finite scalar tensor with a gradient with respect to the logits."""
         logits = torch.randn(8, 4, requires_grad=True)
         loss = self.module.loss(logits, torch.arange(8) % 4)
-        demand(loss.ndim == 0 and bool(loss.isfinite()), f"loss returned shape {tuple(loss.shape)}, {loss}; return a finite scalar tensor")
+        demand(
+            loss.ndim == 0 and bool(loss.isfinite()), f"loss() returned {loss}, shape {tuple(loss.shape)}; return a finite scalar tensor"
+        )
         loss.backward()
-        demand(logits.grad is not None and bool(logits.grad.any()), "the loss has no gradient; compute it from the logits")
+        demand(
+            logits.grad is not None and bool(logits.grad.any()),
+            "the loss has no gradient; compute it from the logits without detaching them",
+        )
 
     def preparing(self) -> str:
-        """Under one state of `generator`, prepare gives equal weights, whatever torch's global generator does: seeds pair the trials of
-        different algorithms.
+        """Weights depend on the state of `generator` only, not on torch's global generator. Trials of different algorithms with one seed
+        are compared as pairs.
         """
         kind, _ = self.accepted()
         try:
@@ -213,41 +219,41 @@ class _Algorithm:
                 states.append(self.prepare(network).state_dict())
         except Refused as refusal:
             return f"refuses the matrix-only network: {refusal}"
-        demand(equal(*states), "prepare gave two networks for one generator; draw from `generator` alone")
+        demand(equal(*states), "prepare() gave different weights under the same generator; draw random numbers from `generator` only")
         return ""
 
     def training(self) -> str:
-        """Forty steps on one batch lower the loss, of a small convolutional or a fully connected network, in each profile that the
-        algorithm does not refuse; the learning rate can be read.
+        """Forty steps on one batch lower the loss of a small convolutional or fully connected network, in each profile that the algorithm
+        does not refuse. The learning rate can be read from param_groups[0].
         """
         kind, begun = self.accepted()
         for profile, training in begun.items():
             losses = [training.step() for _ in range(STEPS)]
-            case = f"{STEPS} steps on the {profile} network took the loss from {losses[0]:.4g} to {losses[-1]:.4g}"
-            demand(all(map(math.isfinite, losses)) and losses[-1] < losses[0], f"{case}; it must fall")
+            case = f"{STEPS} steps on the {profile} network changed the loss from {losses[0]:.4g} to {losses[-1]:.4g}"
+            demand(all(map(math.isfinite, losses)) and losses[-1] < losses[0], f"{case}; it must decrease")
             rate = training.optimizer.param_groups[0].get("lr")
             readable = rate is None or math.isfinite(float(rate))
             demand(readable, f"param_groups[0]['lr'] is {rate}; keep the learning rate there as a float or a 0-dim tensor")
-            told = self.module.diagnostics(training.optimizer) if hasattr(self.module, "diagnostics") else {}
-            plain = all(isinstance(name, str) and isinstance(value, float) for name, value in told.items())
-            demand(plain, f"diagnostics returned {told}; return floats by name")
+            values = self.module.diagnostics(training.optimizer) if hasattr(self.module, "diagnostics") else {}
+            plain = all(isinstance(name, str) and isinstance(value, float) for name, value in values.items())
+            demand(plain, f"diagnostics() returned {values}; return a dict from names to floats")
         remarks = [f"refuses {profile} networks" for profile in PROFILES if profile not in begun]
         return "; ".join(([] if kind == "convolution" else ["refuses convolutions"]) + remarks)
 
     def shortest(self) -> None:
-        """A schedule over one step or two divides by no zero and leaves finite weights: shares of small data sets make short trainings,
-        and estimates time a few steps.
+        """Training for one or two steps in total leaves finite weights: a schedule must not divide by zero. Small shares of a data set and
+        time estimates make such short trainings.
         """
         for steps in (1, 2):
             for profile, training in self.accepted(steps)[1].items():
                 for _ in range(steps):
                     training.step()
                 finite = all(bool(parameter.isfinite().all()) for parameter in training.network.parameters())
-                demand(finite, f"{steps} of {steps} steps on the {profile} network left weights that are not finite; mend the schedule")
+                demand(finite, f"a training of {steps} steps left non-finite weights in the {profile} network; fix the schedule")
 
     def resuming(self) -> None:
-        """A training that is saved after three steps, and read back into a new one, goes on bit for bit as if nothing had happened:
-        lost workers and killed sweeps are resumed.
+        """A training that is saved after three steps and loaded into new objects continues bit for bit like the original. Sweeps resume
+        trials after a crash.
         """
         kind, begun = self.accepted()
         for profile, training in begun.items():
@@ -259,4 +265,6 @@ class _Algorithm:
                 for _ in range(3):
                     one.step()
             same = equal(training.network.state_dict(), resumed.network.state_dict())
-            demand(same, "training went on differently from a checkpoint; keep all that a step depends on in the optimizer's state_dict")
+            demand(
+                same, "training differs after loading a checkpoint; keep everything that a step depends on in the optimizer's state_dict"
+            )

@@ -1,4 +1,4 @@
-"""A check, how a list of them is run, and what the checks of all kinds share."""
+"""Define and run checks, with the ones that all kinds of plug-ins share."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a plug-in must keep.
+    """Result of a check.
 
     Attributes:
-        name: what must hold.
-        passed: whether it does.
-        message: what is wrong and how to mend it; where it holds, empty or a remark.
-        explanation: what is tried, and why it must hold.
-        noted: whether it holds with a consequence that the author should know.
+        name: the requirement.
+        passed: whether the plug-in meets it.
+        message: if it failed, what is wrong and how to fix it; otherwise empty or a remark.
+        explanation: what is tested, and why it matters.
+        noted: whether `message` is a warning: the check passed, but with a consequence that the author should know.
     """
 
     name: str
@@ -40,22 +40,23 @@ class Check:
 
 
 class Note(str):
-    """A remark of a check that holds, with a consequence that the author should know."""
+    """A warning from a check that passed."""
 
     __slots__ = ()
 
 
-class Fault(Exception):  # noqa: N818 - it is the plug-in's fault, and a check's outcome
-    """What is wrong and how to mend it."""
+class Fault(Exception):  # noqa: N818 - an outcome of a check, not an error of the program
+    """A check failed. The message says what is wrong and how to fix it."""
 
 
 def demand(holds: bool, message: str) -> None:
+    """Fail the check with a message unless a condition holds."""
     if not holds:
         raise Fault(message)
 
 
 def run(checks: Mapping[str, Callable[[], str | None]]) -> list[Check]:
-    """Run every check, whatever the others come to; each returns a remark or none, or raises. Its docstring is its explanation."""
+    """Run all checks, also after one fails. A check returns a remark or None, or raises; its docstring is its explanation."""
     done = []
     for name, check in checks.items():
         explanation = " ".join((inspect.getdoc(getattr(check, "func", check)) or "").split())
@@ -77,24 +78,24 @@ def run(checks: Mapping[str, Callable[[], str | None]]) -> list[Check]:
 def cites(module: ModuleType) -> None:
     demand(
         re.search(r"\b(19|20)\d\d\b", module.__doc__ or "") is not None,
-        "the module's docstring names no source; add a References section with authors, title, venue and year",
+        "the module docstring cites no source; add a References section with authors, title, venue and year",
     )
 
 
 def misspelt(kind: str, module: ModuleType) -> Note | None:
-    """A capital that is spelt almost as a fact is not read: it would be without effect."""
+    """An upper-case constant whose name resembles that of a fact is probably misspelt, and would have no effect."""
     found = near_misses(kind, module)
-    return Note("; ".join(f"{name} is no fact, did you mean {fact}?" for name, fact in found.items())) if found else None
+    return Note("; ".join(f"{name} is not a fact; did you mean {fact}?" for name, fact in found.items())) if found else None
 
 
 def keywords(function: Callable[..., Any], first: tuple[str, ...]) -> dict[str, inspect.Parameter]:
-    """The parameters of `function` after those that are given by position, which must have the names `first`."""
+    """Return the parameters of `function` after its positional ones, which must be named as in `first`."""
     parameters = dict(inspect.signature(function).parameters)
     given = tuple(parameters)[: len(first)]
     demand(given == first, f"{function.__name__}({', '.join(parameters)}) must begin with ({', '.join(first)})")
     rest = {name: parameter for name, parameter in parameters.items() if name not in first}
     loose = [name for name, parameter in rest.items() if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)]
-    demand(not loose, f"{function.__name__} takes *{' and *'.join(loose)}; name each option, so that a misspelt one is refused")
+    demand(not loose, f"{function.__name__} takes *{' and *'.join(loose)}; name each option, so that misspelt ones raise an error")
     return rest
 
 

@@ -1,4 +1,4 @@
-"""Which built-in algorithms refuse the networks of a search space, and what its author can change."""
+"""Find the built-in algorithms that refuse the networks of a search space, and say what its author can change."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ STEPS = 10
 
 
 def refusals(module: ModuleType, networks: dict[str, nn.Module]) -> str:
-    """What the built-in algorithms say of networks in the profile matrix-only, the one in which all are compared.
+    """Offer networks to every built-in algorithm in the profile matrix-only, and collect the reasons of refusals.
 
     Args:
         module: the search space.
-        networks: some of its networks as `build` gives them, by architecture.
+        networks: some of its networks, as `build` returns them, by architecture.
 
     Returns:
-        Reasons, each with the algorithms that refuse all of the networks for it; a `Note` if one of these trains other convolutions.
+        Each reason with the algorithms that refuse all the networks for it. It is a `Note` if one of these algorithms trains other
+        convolutional networks, or needs only the space's graph.
     """
     offered = {architecture: apply_profile(copy.deepcopy(network), "matrix-only") for architecture, network in networks.items()}
     reasons: dict[str, list[str]] = {}
     surprising = False
     for name, source in plugins.find("algorithms").items():
-        if plugins.lacks(source):
+        if plugins.missing_packages(source):
             continue
         algorithm = plugins.load_source(source)
         found = [_reason(algorithm, network, partial(_graph, module, architecture)) for architecture, network in offered.items()]
-        if found and all(found):
+        if found and all(found):  # some networks may be refused for a property that others do not have
             reasons.setdefault(found[0].split("; ")[0], []).append(name)
             surprising |= "graph" in _parameters(algorithm) or not _reason(algorithm, kit_network("matrix-only"), dict)
     remark = "; ".join(f"refused by {', '.join(names)}: {reason}" for reason, names in reasons.items())
     left = {f"{owner}.{name}" for network in offered.values() for owner, name in _vectors(network)}
     if remark and left:
         remark += (
-            f"; the profile matrix-only takes biases and scales from torch's own layers, and leaves {', '.join(sorted(left))}: use torch's "
-            "layers, such as torch.nn.LayerNorm, or let an option of build leave the parameter out"
+            f"; the profile matrix-only removes biases and scales of torch's own layers only, and {', '.join(sorted(left))} remain: use "
+            "torch's layers, such as torch.nn.LayerNorm, or add an option to build() that omits these parameters"
         )
     return Note(remark) if surprising else remark
 
@@ -62,11 +63,11 @@ def _graph(module: ModuleType, architecture: str) -> dict[str, Any]:
 
 
 def _reason(algorithm: ModuleType, network: nn.Module, graph: Callable[[], dict[str, Any]]) -> str:
-    """Why an algorithm refuses a network; empty if it does not."""
+    """Return why an algorithm refuses a network, or an empty string."""
     try:
-        told = graph() if "graph" in _parameters(algorithm) else {}
+        given = graph() if "graph" in _parameters(algorithm) else {}
         for_prepare, for_build = (
-            told if "graph" in inspect.signature(function).parameters else {} for function in (algorithm.prepare, algorithm.build)
+            given if "graph" in inspect.signature(function).parameters else {} for function in (algorithm.prepare, algorithm.build)
         )
         prepared = algorithm.prepare(copy.deepcopy(network), torch.Generator().manual_seed(0), **for_prepare)
         algorithm.build(prepared, STEPS, **for_build, **middle(algorithm.RANGES))
@@ -76,7 +77,7 @@ def _reason(algorithm: ModuleType, network: nn.Module, graph: Callable[[], dict[
 
 
 def _vectors(network: nn.Module) -> set[tuple[str, str]]:
-    """Class and name of the parameters that are neither matrices nor kernels."""
+    """Return class and name of the parameters that are neither matrices nor convolution kernels."""
     return {
         (type(module).__name__, name)
         for module in network.modules()

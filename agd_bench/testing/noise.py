@@ -1,4 +1,4 @@
-"""Noise in two classes, 16 x 16: a data set for the kit's short trials, which ask what a trial would do, not what it would learn.
+"""Random 16 x 16 images in two classes: a data set for short trials that only test whether training runs.
 
 References:
     This package, 2026.
@@ -24,10 +24,10 @@ SOURCE = "drawn by numpy"
 
 
 def load(root: Path) -> Arrays:
-    """64 images to train, 16 to validate and 16 to test.
+    """Return 64 training, 16 validation and 16 test images.
 
     Args:
-        root: not needed; every data set takes it.
+        root: unused.
 
     Returns:
         Images, uint8 (N, 3, 16, 16), and labels, int64 (N,).

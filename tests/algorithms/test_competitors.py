@@ -251,4 +251,4 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     source = plugins.locate("algorithms", "prodigy")
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None if name == "prodigyopt" else find(name, package))
-    assert "agd-bench[competitors]" in plugins.lacks(source)
+    assert "agd-bench[competitors]" in plugins.missing_packages(source)

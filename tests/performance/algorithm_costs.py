@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="measure these alone, and keep the page's other rows")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    names = [name for name, source in sorted(plugins.find("algorithms").items()) if not plugins.lacks(source)]
+    names = [name for name, source in sorted(plugins.find("algorithms").items()) if not plugins.missing_packages(source)]
     rows = kept(given.rounds)
     for name in given.only or names:
         rows[name] = row(name, {network: measure(name, network, given.rounds) for network in NETWORKS})

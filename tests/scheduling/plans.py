@@ -15,7 +15,7 @@ from agd_bench.records import TUNING_SEED, CurvePoint, Plan, Scalars, Study, Swe
 
 if TYPE_CHECKING:  # torch and Optuna take seconds to import, in every worker
     from agd_bench.trial import Workplace
-    from agd_bench.tuning import Told
+    from agd_bench.tuning import Observation
 
 FAKE_DATASET = '''"""Nothing to learn."""
 import numpy as np
@@ -93,13 +93,13 @@ class HashTuner:
         self.proposed: list[tuple[str, int, Scalars]] = []
         self.asked_thresholds: list[int] = []
 
-    def propose(self, study: Study, told: Sequence[Told]) -> Scalars:
+    def propose(self, study: Study, told: Sequence[Observation]) -> Scalars:
         """A hash of what was told, in [0, 1)."""
         value = int(hashlib.sha256(repr((study.key, list(told))).encode()).hexdigest()[:8], 16) / 2**32
         self.proposed.append((study.key, len(told), {"rate": value}))
         return {"rate": value}
 
-    def choose(self, told: Sequence[Told]) -> Scalars | None:
+    def choose(self, told: Sequence[Observation]) -> Scalars | None:
         """The best value that was told."""
         finished = [row for row in told if row.value is not None]
         return max(finished, key=lambda row: row.value or 0.0).values if finished else None

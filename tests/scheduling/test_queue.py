@@ -10,7 +10,7 @@ import pytest
 from agd_bench.records import TERMINAL, Plan, Scalars, Study, Trial
 from agd_bench.scheduling.queue import Queue
 from agd_bench.store import Standing
-from agd_bench.tuning import Told, propose
+from agd_bench.tuning import Observation, propose
 from tests.scheduling.plans import ADAPTIVE, HashTuner, plan, result_of, uneven
 
 
@@ -66,15 +66,15 @@ def test_rounds_whose_proposals_do_not_depend_on_results_are_ready_together(samp
     planned = plan(architectures=1, seeds=2, rounds=4, proxies=2)
     study = planned.studies[0].model_copy(update={"sampler": sampler})
     planned = planned.model_copy(update={"studies": (study,)})
-    told: list[Told] = []
+    told: list[Observation] = []
     ranges = {"rate": {"choices": [0.1, 0.2, 0.3, 0.4]}}
     expected = []
     for _ in study.rounds:
         expected += 2 * [propose(study, ranges, told)]
-        told.append(Told(len(told), expected[-1], 0.5))
+        told.append(Observation(len(told), expected[-1], 0.5))
 
     class Tuner(HashTuner):
-        def propose(self, study: Study, told: Sequence[Told]) -> Scalars:
+        def propose(self, study: Study, told: Sequence[Observation]) -> Scalars:
             return propose(study, ranges, told)
 
     queue = Queue(planned, Tuner(), fresh(planned))

@@ -1,7 +1,7 @@
-"""TEMPLATE_NAME: stripes of four directions in noise. (Say in this line what your images show.)
+"""TEMPLATE_NAME: noisy stripes in four directions. (Say in this line what your images show.)
 
 References:
-    The author of this file, TEMPLATE_YEAR. (Name the paper or the page that your images are from.)
+    The author of this file, TEMPLATE_YEAR. (Cite the paper or web page that your images come from.)
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 IN_CHANNELS = 1
 NUM_CLASSES = 4
 IMAGE_SIZE = 12
-MEAN = (0.5,)  # of the training pixels in [0, 1], one a channel
+MEAN = (0.5,)  # of the training pixels in [0, 1], one per channel
 STD = (0.27,)
-CROP_PADDING = 0  # pixels that augmentation pads before it crops; 0: none
-FLIP = False  # whether augmentation mirrors images: not where that would change the class
-CUTOUT = 0  # side of the square that augmentation blanks in each image, in pixels; 0: none
+CROP_PADDING = 0  # padding of random crops, in pixels; 0: no random crops
+FLIP = False  # random horizontal flips; False if a flip can change the class
+CUTOUT = 0  # side of the square that cutout blanks, in pixels; 0: no cutout
 LICENCE = "CC0"
 SOURCE = "drawn by this file"
 
@@ -25,14 +25,14 @@ Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def load(root: Path) -> Arrays:
-    """Three splits of different images, the same ones every time.
+    """Return three disjoint splits, the same at every call.
 
     Args:
-        root: the folder of the data sets' files, which AGD_BENCH_DATA names; yours would be `root / "TEMPLATE_NAME"`.
+        root: folder of all data sets (AGD_BENCH_DATA); put files into `root / "TEMPLATE_NAME"`.
 
     Returns:
-        Images, uint8 (N, IN_CHANNELS, IMAGE_SIZE, IMAGE_SIZE), and labels, int64 (N,), of `train`, `val` and `test`. Validation
-        chooses hyperparameters, test is what is reported.
+        Images, uint8 (N, IN_CHANNELS, IMAGE_SIZE, IMAGE_SIZE), and labels, int64 (N,), of `train`, `val` (for tuning) and `test` (for
+        reports).
     """
     rng = np.random.default_rng(0)
     labels = rng.integers(NUM_CLASSES, size=1600)

@@ -1,10 +1,10 @@
-"""TEMPLATE_NAME: three stages, each a convolution or nothing. (Say in this line what your space varies.)
+"""TEMPLATE_NAME: three stages, each a convolution or the identity. (Say in this line what your space varies.)
 
-An architecture names the operation of each stage, joined by '-': `conv3-skip-conv1`. A stage is a 3 x 3 or a 1 x 1 convolution with
-batch norm and a ReLU, or nothing; after each one the image is halved. A convolution leads in, a linear classifier out.
+An architecture lists the operation of each stage, joined by '-': `conv3-skip-conv1`. A stage is a 3 x 3 or 1 x 1 convolution with batch
+norm and ReLU, or the identity, followed by 2 x 2 average pooling. A convolution precedes the stages, a linear classifier follows them.
 
 References:
-    The author of this file, TEMPLATE_YEAR. (Name the paper that your space is from: authors, title, venue, year.)
+    The author of this file, TEMPLATE_YEAR. (Cite the paper of your space: authors, title, venue, year.)
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ STAGES = 3
 
 
 def architectures() -> Iterator[str]:
-    """Every architecture, each once; leave this function out where there are too many."""
+    """Yield every architecture once. Optional: leave this function out if the space is too large to list."""
     return map("-".join, itertools.product(OPERATIONS, repeat=STAGES))
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One architecture, drawn from `rng` and nothing else."""
+    """Return a random architecture. Draw random numbers from `rng` only."""
     return "-".join(OPERATIONS[number] for number in rng.integers(len(OPERATIONS), size=STAGES))
 
 
 def build(architecture: str, in_channels: int, num_classes: int, channels: int = 16) -> nn.Module:
-    """The network of an architecture: images (N, in_channels, H, W) to logits (N, num_classes), without a softmax."""
+    """Return the network of an architecture, from images (N, in_channels, H, W) to logits (N, num_classes), without softmax."""
     words = architecture.split("-")
     if len(words) != STAGES or not set(words) <= set(OPERATIONS):
-        raise ValueError(f"{architecture!r} is none of this space; join {STAGES} of {', '.join(OPERATIONS)} by '-': conv3-skip-conv1")
+        raise ValueError(f"invalid architecture {architecture!r}; join {STAGES} of {', '.join(OPERATIONS)} with '-': conv3-skip-conv1")
     layers = _convolution(in_channels, channels, 3)
     for word in words:
         if word != "skip":

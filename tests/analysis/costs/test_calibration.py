@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from agd_bench.analysis import calibrations
-from agd_bench.tuning import Told, choose
+from agd_bench.tuning import Observation, choose
 
 
 def tuning_rows(accuracies: list[list[float]], status: list[list[str]]) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def test_the_first_place_is_what_the_tuner_chooses() -> None:
         status = np.where(rng.random((5, 3)) < 0.15, "diverged", "done")
         table = calibrations(tuning_rows(accuracies.tolist(), status.tolist()), ["tuned"])
         whole = (status == "done").all(axis=1)
-        told = [Told(k, {"rate": k / 8}, float(accuracies[k].mean()) if whole[k] else None) for k in range(5)]
+        told = [Observation(k, {"rate": k / 8}, float(accuracies[k].mean()) if whole[k] else None) for k in range(5)]
         chosen = choose(told)
         first = table[table["rank"] == 1]
         assert set(first["setting"]) == (set() if chosen is None else {json.dumps(chosen)})
