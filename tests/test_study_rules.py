@@ -102,5 +102,5 @@ def test_a_rule_makes_a_study_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", ['{"epoch": 1}', '{"epochs": 0}', '{"metric": "test_accuracy"}', "[]"])
 def test_malformed_rules_are_a_plug_ins_fault(tmp_path: Path, rule: str) -> None:
     """Named with the keys that there are."""
-    with pytest.raises(PluginError, match=r"STUDY: .*it is a dict with any of network, epochs, seeds, metric, hyperparameters"):
+    with pytest.raises(PluginError, match=r"STUDY: .*must be a dict .* network, epochs, seeds, metric, hyperparameters"):
         planned(tmp_path, rule)

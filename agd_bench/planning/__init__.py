@@ -1,4 +1,4 @@
-"""From a sweep to the plan of all its trials: deterministic, without torch or disk."""
+"""Plan the trials of a sweep. Plans are deterministic."""
 
 from agd_bench.planning.planner import Folders, folders_of, plan, study_rule
 

@@ -1,11 +1,9 @@
-"""Which architectures a sweep takes from a search space, and which of them stand for others.
+"""Choose the architectures of a sweep from a search space, and the representatives of equal ones.
 
-All, a list, a range, or a draw that is the same on every machine.
-
-A plain number is drawn by the plug-in's `sample`, from a generator that is seeded by the search space's name, one after the other
-without repetition. What a `sampling` asks for is drawn from the whole list of a finite space, in the order of SHA-256 of the space's
-name and the architecture: a random order that needs no generator, so that no library's version can change it. Either way the first 12
-of a draw of 32 are the draw of 12.
+A sweep takes all architectures, a list, a range, or a random sample that is the same on every machine. A plain number is drawn by the
+plug-in's `sample`, seeded by the space's name. A `sampling` draws from the list of a finite space in the order of SHA-256 of the space's
+name and the architecture, which no version of a library can change. In both cases samples are nested: the first 12 of a sample of 32 are
+the sample of 12.
 """
 
 from __future__ import annotations
@@ -22,20 +20,20 @@ from agd_bench.errors import PluginError, SweepError, UnknownNameError
 from agd_bench.records import IndexRange, Sampling, SearchSpaceChoice, Sweep
 
 REFERENCE = (3, 10, 32)
-"""Channels, classes and pixels a side of the images by which strata are sized: one sample serves all data sets of a sweep."""
+"""Channels, classes and side length of the images for which sizes are computed. All data sets of a sweep share one sample."""
 
 
 def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple[str, ...]:
-    """The architectures that a sweep takes from a search space.
+    """Return the architectures that a sweep takes from a search space.
 
     Args:
         module: the search space's plug-in.
-        choice: what the sweep says of it.
+        choice: its entry in the sweep.
 
     Raises:
-        SweepError: what needs the whole list of a space that has none, more than there are, an architecture that is none of the space's,
-            repeats, a sampling that the space cannot serve.
-        UnknownNameError: a rule that the space does not have.
+        SweepError: the space cannot be listed or has too few architectures, an architecture is invalid or repeated, or the space does not
+            support the sampling.
+        UnknownNameError: the space does not have the rule of equality.
     """
     asked = choice.architectures
     if isinstance(asked, int) and choice.sampling is None:
@@ -47,7 +45,7 @@ def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple
     listed = tuple(module.architectures())
     if isinstance(asked, IndexRange):
         if asked.first + asked.count > len(listed):
-            raise SweepError(f"search space {choice.name!r}: it has {len(listed):,} architectures, indices 0 to {len(listed) - 1}")
+            raise SweepError(f"search space {choice.name!r} has {len(listed):,} architectures; give indices from 0 to {len(listed) - 1}")
         return listed[asked.first : asked.first + asked.count]
     if choice.sampling is None:
         return listed
@@ -56,16 +54,16 @@ def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple
 
 
 def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, ...]:
-    """`count` different architectures, drawn one after the other by the plug-in.
+    """Draw distinct architectures with the plug-in's `sample`.
 
     Args:
         module: the search space's plug-in.
-        name: seeds the draw.
-        count: how many.
+        name: of the search space, which seeds the draw.
+        count: number of architectures.
 
     Raises:
-        SweepError: the space does not have so many (or 1,000 draws in a row gave nothing new).
-        PluginError: its `sample` raises, or returns no text.
+        SweepError: 1,000 draws in a row gave no new architecture; the space is probably smaller than `count`.
+        PluginError: `sample` raises, or does not return a string.
     """
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
     drawn: dict[str, None] = {}
@@ -75,16 +73,18 @@ def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, 
         repeated = repeated + 1 if architecture in drawn else 0
         drawn[architecture] = None
     if len(drawn) < count:
-        raise SweepError(f"search space {name!r}: {count} architectures asked for, only {len(drawn)} different ones found; ask for fewer")
+        raise SweepError(
+            f"search space {name!r}: architectures = {count}, but only {len(drawn)} distinct ones were found; give a smaller number"
+        )
     return tuple(drawn)
 
 
 def _draw(module: ModuleType, rng: np.random.Generator) -> str:
-    """One architecture; what goes wrong is the plug-in's, and is said in one line."""
+    """Draw one architecture, and report errors of the plug-in as `PluginError`."""
     try:
         architecture = module.sample(rng)
     except Exception as error:
-        raise PluginError(f"{module.__file__}: sample(rng) raises {type(error).__name__}: {error}; `agd-bench check` says where") from error
+        raise PluginError(f"{module.__file__}: sample(rng) raises {type(error).__name__}: {error}; run `agd-bench check` on it") from error
     if not isinstance(architecture, str):
         kind = type(architecture).__name__
         raise PluginError(f"{module.__file__}: sample(rng) returns {architecture!r} ({kind}); return the architecture's string")
@@ -92,18 +92,16 @@ def _draw(module: ModuleType, rng: np.random.Generator) -> str:
 
 
 def in_order(module: ModuleType, choice: SearchSpaceChoice, architectures: tuple[str, ...]) -> tuple[str, ...]:
-    """Architectures in the order in which a sweep trains them.
-
-    Where one of equal networks is trained, lots are drawn for networks, and equal ones stand together. If each string had a lot
-    and its network came with its first one, networks of many strings would come first, and the sample would change as it grows.
+    """Return the architectures in the order in which a sweep trains them.
 
     Args:
         module: the search space's plug-in.
-        choice: says in which order.
-        architectures: those that the sweep takes.
+        choice: its `order` is `given` or random.
+        architectures: of the sweep.
     """
     if choice.order == "given":
         return architectures
+    # Random ranks belong to networks, not strings: otherwise networks with many equal strings would tend to come first
     network = module.canonical if choice.representatives and hasattr(module, "canonical") else str
     return tuple(sorted(architectures, key=lambda name: (_lot(choice.name, network(name)), _lot(choice.name, name))))
 
@@ -111,14 +109,14 @@ def in_order(module: ModuleType, choice: SearchSpaceChoice, architectures: tuple
 def represent(
     module: ModuleType, choice: SearchSpaceChoice, sweep: Sweep, algorithms: Mapping[str, ModuleType], architectures: Sequence[str]
 ) -> dict[str, str]:
-    """By which architecture each one is represented: by the first of its equals that the sweep takes, which may be itself.
+    """Map each architecture to its representative: the first equal one in the sweep, possibly itself.
 
     Args:
         module: the search space's plug-in.
-        choice: what the sweep says of it.
-        sweep: the whole of it.
-        algorithms: its training algorithms' plug-ins, by label.
-        architectures: those that can be trained, in the order of the sweep.
+        choice: its entry in the sweep.
+        sweep: the sweep.
+        algorithms: plug-ins of its algorithms, by label.
+        architectures: those without a defect, in the order of the sweep.
 
     Raises:
         SweepError: equal networks would not train to equal results.
@@ -131,29 +129,33 @@ def represent(
 
 
 def _check_equal_training(module: ModuleType, choice: SearchSpaceChoice, sweep: Sweep, algorithms: Mapping[str, ModuleType]) -> None:
-    """Equal functions are not enough: weights, what is learned, and what an algorithm reads of the architecture must be equal too."""
+    """Check that equal networks train to equal results: same initial weights, parameters, and input of the algorithm."""
     where = f"search space {choice.label!r}: representatives = true"
     if not (hasattr(module, "EQUAL_TRAINING") and hasattr(module, "canonical")):
-        raise SweepError(f"{where}, but {choice.name!r} does not promise that equal networks train to equal results; leave it out")
+        raise SweepError(f"{where}, but {choice.name!r} does not guarantee that equal networks train to equal results; leave it out")
     profile, options = module.EQUAL_TRAINING["profile"], module.EQUAL_TRAINING["options"]
     if set(sweep.profiles) != {profile}:
         given = ", ".join(sweep.profiles)
-        raise SweepError(f"{where} holds in the profile {profile} alone, and profiles are {given}; give that one, or leave it out")
+        raise SweepError(f"{where} requires profiles = [{profile!r}], not {given}; change the profiles, or leave it out")
     for option, value in options.items():
         if choice.options.get(option) != value:
-            raise SweepError(f'{where} needs options = {{ {option} = "{value}" }}: else equal networks draw different weights; add it')
+            raise SweepError(f'{where} requires options = {{ {option} = "{value}" }}, so that equal networks draw equal weights; add it')
     if sweep.adaptive_seeds is not None:
-        raise SweepError(f"{where} cannot go with adaptive seeds, which take every row for a training of its own; give a number of seeds")
+        raise SweepError(
+            f"{where} cannot be combined with adaptive seeds, which treat every row as a separate training; give a number of seeds"
+        )
     for label, algorithm in algorithms.items():
         if any("graph" in inspect.signature(function).parameters for function in (algorithm.prepare, algorithm.build)):
-            raise SweepError(f"{where}, but {label!r} reads the architecture's graph, which equal networks need not share; leave one out")
+            raise SweepError(
+                f"{where}, but {label!r} uses the architecture's graph, which can differ between equal networks; remove one of them"
+            )
 
 
 def describe_defect(module: ModuleType, name: str, architecture: str) -> str:
-    """Why an architecture cannot be trained, or an empty string.
+    """Return why an architecture cannot be trained, or an empty string.
 
     Raises:
-        SweepError: it is none of the search space's.
+        SweepError: the architecture is invalid.
     """
     try:
         return str(module.defect(architecture)) if hasattr(module, "defect") else ""
@@ -163,28 +165,28 @@ def describe_defect(module: ModuleType, name: str, architecture: str) -> str:
 
 def _checked(module: ModuleType, choice: SearchSpaceChoice, listed: tuple[str, ...]) -> tuple[str, ...]:
     if not listed or len(set(listed)) != len(listed):
-        raise SweepError(f"search space {choice.label!r}: the list of architectures must name at least one, and none twice")
+        raise SweepError(f"search space {choice.label!r}: the list of architectures must not be empty or contain duplicates")
     for architecture in listed:
         describe_defect(module, choice.name, architecture)
     return listed
 
 
 def _unique(module: ModuleType, name: str, unique: bool | str, listed: Sequence[str]) -> tuple[str, ...]:
-    """The architectures that are different networks by a rule of the space, each by its canonical name."""
+    """Return the canonical names of the networks that are distinct by a rule of the space."""
     if not unique:
         return tuple(listed)
     if not hasattr(module, "canonical"):
-        raise SweepError(f"search space {name!r} does not say which of its architectures are equal; leave `unique` out")
+        raise SweepError(f"search space {name!r} does not define which architectures are equal; leave `unique` out")
     rules = getattr(module, "RULES", ())
     if unique is not True and unique not in rules:
-        raise UnknownNameError(f"rule of search space {name!r}:", str(unique), rules, advice="`unique = true` takes its default.")
+        raise UnknownNameError(f"rule of search space {name!r}:", str(unique), rules, advice="`unique = true` uses the default rule.")
     more = () if unique is True else (unique,)
     return tuple(dict.fromkeys(module.canonical(architecture, *more) for architecture in listed))
 
 
 def _drawn(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, candidates: Sequence[str], count: int) -> tuple[str, ...]:
     if count > len(candidates):
-        raise SweepError(f"search space {choice.name!r}: {count} architectures asked for, there are {len(candidates)}; ask for fewer")
+        raise SweepError(f"search space {choice.name!r}: architectures = {count}, but only {len(candidates)} exist; give a smaller number")
     mixed = sorted(candidates, key=lambda architecture: _lot(choice.name, architecture))
     if sampling.stratify == "none":
         return tuple(mixed[:count])
@@ -192,16 +194,18 @@ def _drawn(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, ca
 
 
 def _lot(name: str, text: str) -> bytes:
-    """A number drawn by lot, the same on every machine."""
+    """Return a pseudo-random rank, the same on every machine."""
     return hashlib.sha256(f"{name} {text}".encode()).digest()
 
 
 def _strata(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, mixed: Sequence[str]) -> list[list[str]]:
-    """The architectures by size, cut into groups of equal numbers; equal sizes stay in the mixed order."""
+    """Split the architectures by size into groups of equal count, each in random order."""
     if not hasattr(module, "size"):
-        raise SweepError(f"search space {choice.name!r} does not tell the size of its networks; give it size(), or leave `stratify` out")
+        raise SweepError(f"search space {choice.name!r} does not define size(); define it, or leave `stratify` out")
     if sampling.strata > len(mixed):
-        raise SweepError(f"search space {choice.name!r}: strata = {sampling.strata} of {len(mixed)} architectures; give fewer strata")
+        raise SweepError(
+            f"search space {choice.name!r}: strata = {sampling.strata} is more than {len(mixed)} architectures; give fewer strata"
+        )
     which = ("parameters", "flops").index(sampling.stratify)
     ordered = sorted(mixed, key=lambda architecture: module.size(architecture, *REFERENCE, **choice.options)[which])
     bounds = [len(ordered) * part // sampling.strata for part in range(sampling.strata + 1)]
@@ -210,7 +214,7 @@ def _strata(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, m
 
 
 def _in_turn(name: str, groups: Sequence[Sequence[str]], count: int) -> list[str]:
-    """`count` of the groups' members, one of each group in a turn; every turn in an order of its own."""
+    """Draw `count` members in turns of one per group. The order of the groups is random in every turn."""
     drawn: list[str] = []
     turn = 0
     while len(drawn) < count:

@@ -1,4 +1,4 @@
-"""From a sweep to the plan of all its trials: deterministic, and blind to results."""
+"""Plan all trials of a sweep. The plan is deterministic, and does not depend on results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Folders = Mapping[plugins.Kind, Sequence[Path]]
 
 
 def folders_of(sweep: Sweep, more: Folders | None = None) -> Folders:
-    """The folders of plug-ins that a sweep names, and `more` of them that were given beside it."""
+    """Return the folders of plug-ins of a sweep, and those of `more`, by kind."""
     kinds: tuple[plugins.Kind, ...] = get_args(plugins.Kind)
     return {kind: (*getattr(sweep.folders, kind), *(more or {}).get(kind, ())) for kind in kinds}
 
@@ -48,7 +48,7 @@ def _check_options(module: ModuleType, choice: SearchSpaceChoice) -> None:
 
 
 def _check_type(what: str, value: Scalar, default: object) -> None:
-    """A setting has the type of its default, or every trial would fail on it; whole numbers serve as reals, truth values do not."""
+    """Check that a setting has the type of its default. An int is a valid float; a bool is not a valid number."""
     kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
     wanted = kinds.get(type(default))
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool)):
@@ -70,18 +70,18 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
         _check_type(f"algorithm {choice.label!r}: hyperparameter {name}", value, example)
     allowed = getattr(module, "LOSSES", ())
     if choice.loss and allowed and choice.loss not in allowed:
-        raise SweepError(f"algorithm {choice.label!r}: its constants hold for the loss {' or '.join(allowed)}, not for {choice.loss!r}")
+        raise SweepError(f"algorithm {choice.label!r} supports the loss {' or '.join(allowed)}, not {choice.loss!r}")
     if choice.tuning_scope == "none":
         _check_untuned(module, choice)
         return
     ranges = plugins.ranges_of(module) if choice.tuning_trials else module.RANGES
     fixed = sorted(set(choice.hyperparameters) & set(ranges))
     if fixed:
-        raise SweepError(f"algorithm {choice.label!r}: {', '.join(fixed)} is tuned by its RANGES and cannot be fixed as well")
+        raise SweepError(f"algorithm {choice.label!r}: {', '.join(fixed)} cannot be both fixed in the sweep and tuned (RANGES)")
     if module.RANGES and not choice.tuning_trials:
-        raise SweepError(f"algorithm {choice.label!r} is externally tuned: give tuning_trials, at least 1")
+        raise SweepError(f"algorithm {choice.label!r} is externally tuned: set tuning_trials to at least 1")
     if choice.tuning_trials and not ranges:
-        raise SweepError(f"algorithm {choice.label!r} is self-tuning: it has nothing to tune, so tuning_trials must be 0")
+        raise SweepError(f"algorithm {choice.label!r} has no RANGES to tune: set tuning_trials to 0, or leave it out")
     if choice.sampler == "grid":
         _check_grid(module, choice)
     if choice.pruner != "none" and choice.tuning_scope != "architecture":
@@ -91,23 +91,24 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
 
 
 def _check_grid(module: ModuleType, choice: AlgorithmChoice) -> None:
-    """A grid is searched whole, and its size is what the sweep says, so that its cost stands in the sweep."""
+    """Check that tuning_trials is the size of the grid, so that the sweep states its cost."""
     ranges = plugins.ranges_of(module)
     continuous = [name for name, given in ranges.items() if "choices" not in given]
     if continuous:
         raise SweepError(
-            f"algorithm {choice.label!r}: a grid needs choices, and {', '.join(continuous)} has a range; use another sampler than 'grid'"
+            f"algorithm {choice.label!r}: a grid needs choices, but {', '.join(continuous)} has a continuous range;"
+            " use another sampler than 'grid'"
         )
     points = math.prod(len(given["choices"]) for given in ranges.values())
     if choice.tuning_trials != points:
-        raise SweepError(f"algorithm {choice.label!r}: its grid has {points} points; give tuning_trials = {points}")
+        raise SweepError(f"algorithm {choice.label!r}: its grid has {points} points; set tuning_trials = {points}")
 
 
 def study_rule(module: ModuleType) -> StudyRule:
-    """How the tuning trials of an algorithm differ from its final ones.
+    """Return how the tuning trials of an algorithm differ from its final ones (its fact STUDY).
 
     Raises:
-        PluginError: its fact STUDY is malformed.
+        PluginError: STUDY is malformed.
     """
     try:
         return StudyRule.model_validate(getattr(module, "STUDY", {}))
@@ -115,30 +116,27 @@ def study_rule(module: ModuleType) -> StudyRule:
         fault = error.errors(include_url=False)[0]
         keys = ", ".join(StudyRule.model_fields)
         raise PluginError(
-            f"{module.__name__}: STUDY: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; it is a dict with any of {keys}"
+            f"{module.__name__}: STUDY: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; it must be a dict with some of the keys {keys}"
         ) from None
 
 
 def _check_untuned(module: ModuleType, choice: AlgorithmChoice) -> None:
-    """Scope `none` has no study, so the sweep must say what the study would have chosen."""
+    """Check that the sweep gives all values that a study would tune, since scope `none` has no study."""
     missing = [name for name in module.RANGES if name not in {**choice.hyperparameters, **choice.untuned}]
     if not module.RANGES:
-        raise SweepError(f"algorithm {choice.label!r} is self-tuning: it has nothing to tune, so leave tuning_scope out")
+        raise SweepError(f"algorithm {choice.label!r} has no RANGES to tune: leave tuning_scope out")
     if missing:
         ranges = ", ".join(f"{name} ({_in_words(module.RANGES[name])})" for name in missing)
-        raise SweepError(
-            f'algorithm {choice.label!r}: tuning_scope = "none" trains with given values, and none is given for {ranges};'
-            " name them in the table `untuned`"
-        )
+        raise SweepError(f'algorithm {choice.label!r}: tuning_scope = "none" needs a value for {ranges}; give it in the table `untuned`')
 
 
 def _in_words(given: Mapping[str, object]) -> str:
-    """A range of a hyperparameter as a message writes it."""
+    """Format the range of a hyperparameter."""
     return f"one of {given['choices']}" if "choices" in given else f"{given['low']} to {given['high']}{', log' * bool(given.get('log'))}"
 
 
 def _locate_all(sweep: Sweep, folders: Folders) -> dict[str, plugins.Source]:
-    """The sources of every plug-in that a sweep names, by `kind/name`."""
+    """Return the locations of all plug-ins of a sweep, by `kind/name`."""
     named: dict[plugins.Kind, list[str]] = {
         "search_spaces": [choice.name for choice in sweep.search_spaces],
         "algorithms": [choice.name for choice in sweep.algorithms],
@@ -148,20 +146,21 @@ def _locate_all(sweep: Sweep, folders: Folders) -> dict[str, plugins.Source]:
 
 
 def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
-    """All trials of a sweep: a function of the sweep and the plug-ins' sources alone.
+    """Plan all trials of a sweep.
 
-    Final trials come seed by seed, then architecture by architecture, so that every prefix is a fair sample.
+    The plan depends on the sweep and the plug-ins' sources only. Final trials are ordered by seed, then by architecture, so every prefix
+    is a fair sample.
 
     Args:
-        sweep: what is asked.
-        folders: further plug-ins' folders by kind, beside the sweep's own.
+        sweep: to plan.
+        folders: folders of plug-ins by kind, in addition to the sweep's own.
 
     Raises:
-        InputError: unknown names, plug-ins that do not load, settings that do not fit together.
+        InputError: a name is unknown, a plug-in cannot be loaded, or settings are incompatible.
     """
     if sweep.precision == "auto":
         raise SweepError(
-            'precision = "auto" is settled by the machine that begins the run; to plan without one, give "float32" or "bfloat16"'
+            'precision = "auto" is resolved by the machine that starts the run; to plan without it, set "float32" or "bfloat16"'
         )
     sources = _locate_all(sweep, folders_of(sweep, folders))
     modules = {key: plugins.load_source(source) for key, source in sources.items()}
@@ -200,22 +199,22 @@ def _check_distinct(made: Plan) -> None:
         if other is not trial:
             raise SweepError(
                 f"{trial.algorithm_label!r} on {trial.search_space_label!r} and {other.algorithm_label!r} on {other.search_space_label!r}"
-                " are the same trials under two labels; remove one of the entries"
+                " are identical trials under two labels; remove one of the entries"
             )
 
 
 def _shallow(module: ModuleType) -> tuple[str, Scalars] | None:
-    """A search space's shallow network and its options, if it names one and tells its paths."""
+    """Return a search space's shallow network and its options, or None if it has no SHALLOW or no graph()."""
     if not (hasattr(module, "graph") and hasattr(module, "SHALLOW")):
         return None
     return str(module.SHALLOW), dict(getattr(module, "SHALLOW_OPTIONS", {}))
 
 
 class _Cell:
-    """The trials of one comparison: one search space, data set and profile, all algorithms.
+    """The trials of one search space, data set and profile, for all algorithms.
 
     Args:
-        represented: the architectures that can be trained, each with the one that is trained in its place, itself as a rule.
+        represented: architectures without a defect, each with its representative.
     """
 
     def __init__(
@@ -258,7 +257,7 @@ class _Cell:
         )
 
     def final(self, choice: AlgorithmChoice, architecture: str, seed: int, study: str | None = None) -> Trial:
-        """A final trial, which says whose results it takes if it is not trained itself."""
+        """Return a final trial, with its representative if it is not trained itself."""
         made = self.trial(choice, architecture, seed, study=study)
         trained = self.represented.get(architecture, architecture)
         if trained == architecture:
@@ -266,9 +265,9 @@ class _Cell:
         return made.model_copy(update={"representative": self.trial(choice, trained, seed, study=study).id})
 
     def self_tuning(self) -> list[Trial]:
-        """Final trials without a study: of self-tuning algorithms, and of every algorithm on what it can only refuse.
+        """Return final trials without a study: those without tuning, and those that will be refused.
 
-        That is an architecture with a defect, or a space without a shallow network where the study would train one.
+        A trial is refused if its architecture has a defect, or if its study needs a shallow network that the space does not have.
         """
         sound = set(self.sound)
         return [
@@ -278,13 +277,13 @@ class _Cell:
             for seed in self.sweep.seeds
             for architecture in self.architectures
             for choice in self.sweep.algorithms
-            if not choice.tuning_trials or architecture not in sound or self._lacks_shallow(choice)
+            if not choice.tuning_trials or architecture not in sound or self._has_no_shallow(choice)
         ]
 
     def _twin_key(self, choice: AlgorithmChoice, architecture: str) -> str | None:
-        """What tells apart the trials of an architecture with a defect that only differ in how they would have been tuned.
+        """Return a study key that distinguishes refused trials of entries that differ only in their tuning; None for the first entry.
 
-        The first of such entries needs nothing; the others' trials name the study that they would have used.
+        Without it these trials would have equal ids.
         """
         if not choice.tuning_trials:
             return None
@@ -292,22 +291,22 @@ class _Cell:
         return None if alike[0].label == choice.label else self._key(choice, (architecture,))
 
     def studies(self, choice: AlgorithmChoice) -> list[Study]:
-        """One study per architecture, or one for the search space, as the choice's scope says; none by that of the sweep."""
-        if self._lacks_shallow(choice) or choice.tuning_scope == "sweep":
+        """Return one study per architecture or one for the search space, depending on the scope; none if the scope is the sweep."""
+        if self._has_no_shallow(choice) or choice.tuning_scope == "sweep":
             return []
         if choice.tuning_scope == "architecture":
             return [self._study(choice, (trained,), equal) for trained, equal in self._classes().items()]
         return [self._study(choice, self._tried(choice), self.sound)] if self.sound else []
 
     def _tried(self, choice: AlgorithmChoice) -> tuple[str, ...]:
-        """What a study of more than one architecture trains."""
+        """Return the architectures that a study over several architectures trains: the shallow network, or the first `proxies`."""
         if self.rules[choice.name].network == "shallow" and self.shallow:
             return (self.shallow[0],)
         return tuple(self._classes())[: choice.proxies]
 
     def share_of_study(self, choice: AlgorithmChoice) -> _Share | None:
-        """What a study of the whole sweep has in this cell; null where nothing can be trained."""
-        if not self.sound or self._lacks_shallow(choice):
+        """Return this cell's part of a study over the whole sweep, or None if nothing can be trained."""
+        if not self.sound or self._has_no_shallow(choice):
             return None
         tried = self._tried(choice)
         return _Share(
@@ -319,13 +318,13 @@ class _Cell:
         )
 
     def _classes(self) -> dict[str, tuple[str, ...]]:
-        """The architectures that are trained, each with those that it stands for, itself first."""
+        """Return the representatives, each with the architectures that it represents, itself first."""
         classes: dict[str, list[str]] = {}
         for architecture, trained in self.represented.items():
             classes.setdefault(trained, []).append(architecture)
         return {trained: tuple(equal) for trained, equal in classes.items()}
 
-    def _lacks_shallow(self, choice: AlgorithmChoice) -> bool:
+    def _has_no_shallow(self, choice: AlgorithmChoice) -> bool:
         return self.rules[choice.name].network == "shallow" and self.shallow is None
 
     def _study(self, choice: AlgorithmChoice, tried: tuple[str, ...], trained: tuple[str, ...]) -> Study:
@@ -344,7 +343,7 @@ class _Cell:
         )
 
     def _round(self, choice: AlgorithmChoice, tried: tuple[str, ...], key: str, number: int) -> tuple[Trial, ...]:
-        """The trials of one proposal."""
+        """Return the trials of one proposal."""
         rule = self.rules[choice.name]
         changes: dict[str, object] = {"purpose": "tuning", "study": key, "number": number}
         if rule.epochs is not None:
@@ -360,14 +359,21 @@ class _Cell:
         probe = self.trial(choice, tried[0], 0).model_dump(
             exclude={"search_space_label", "algorithm_label", "seed", "architecture", "diagnostics", "representative"}
         )
-        sampler = {} if choice.sampler == "tpe" else {"sampler": choice.sampler}  # keys of before there was a choice stay as they are
+        # defaults are left out, so that keys from before an option existed stay valid
+        sampler = {} if choice.sampler == "tpe" else {"sampler": choice.sampler}
         asked = {"tried": tried, "trials": choice.tuning_trials, "scope": choice.tuning_scope, "pruner": choice.pruner}
         rule = self.rules[choice.name].model_dump(exclude_defaults=True)
         return digest({**probe, **asked, **sampler, **({"rule": rule} if rule else {})})
 
 
 class _Share(NamedTuple):
-    """A cell's part of a study of the whole sweep: a key of its own, the trials of a proposal, and its final trials, by the study's key."""
+    """A cell's part of a study over the whole sweep.
+
+    Attributes:
+        key: of this part.
+        round: returns the trials of a proposal, from the study's key and the proposal's number.
+        final: returns the final trials, from the study's key.
+    """
 
     key: str
     round: Callable[[str, int], tuple[Trial, ...]]
@@ -375,7 +381,7 @@ class _Share(NamedTuple):
 
 
 def _shared_study(choice: AlgorithmChoice, cells: Sequence[_Cell]) -> Study:
-    """The study of an algorithm over all search spaces, data sets and profiles: each proposal is tried in all of them."""
+    """Return the study of an algorithm over the whole sweep: each proposal is evaluated in every cell."""
     shares = [share for cell in cells if (share := cell.share_of_study(choice)) is not None]
     key = digest([share.key for share in shares])
     return Study(
@@ -391,5 +397,5 @@ def _shared_study(choice: AlgorithmChoice, cells: Sequence[_Cell]) -> Study:
 
 
 def _untuned_part(choice: AlgorithmChoice) -> tuple[object, ...]:
-    """What of an entry makes its trials what they are, the study apart."""
+    """Return the settings of an entry that determine its trials, except for the study."""
     return choice.name, choice.hyperparameters, choice.loss

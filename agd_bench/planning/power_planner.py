@@ -1,4 +1,4 @@
-"""Before a run: the power of a sweep to see a shift of the ranking, the designs that would suffice, and what they cost here."""
+"""Estimate the power of a sweep to detect a shift of the ranking, and find designs that reach a given power, with their cost."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ Group = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Design:
-    """What a sweep can see, and what it would take to see it.
+    """Power of a sweep, and the designs that would reach the requested power.
 
     Attributes:
         own: one row per comparison group and challenger: `search_space`, `dataset`, `profile`, `challenger`; `baseline_reliability`,
-            `challenger_reliability` (of one seed); `true_tau` (between noise-free rankings, if the gap is there); and this sweep's
-            `architectures` (that can be trained), `seeds`, `seeds_compared`, `expected_gap`, `power`, `power_error`.
-        sufficient: for the challenger that is hardest to see in each group, rows of `analysis.sufficient_designs`, the cheapest
-            first; `device_seconds` (all algorithms of the sweep, tuning included, one trial after the other; NaN where it is not known)
-            in place of `cost`.
-        source: where the reliabilities come from, in words.
+            `challenger_reliability` (of one seed); `true_tau` (between noise-free rankings, if the gap exists); and this sweep's
+            `architectures` (without a defect), `seeds`, `seeds_compared`, `expected_gap`, `power`, `power_error`.
+        sufficient: rows of `analysis.sufficient_designs`, the cheapest first, for the challenger with the least power in each group, with
+            `device_seconds` instead of `cost` (all algorithms of the sweep, including tuning, trials in sequence; NaN if unknown).
+        source: of the reliabilities, in words.
     """
 
     own: pd.DataFrame
@@ -48,29 +47,27 @@ def design(
     folders: Folders | None = None,
     simulations: int = SIMULATIONS,
 ) -> Design:
-    """Whether a sweep would see a shift of that size, and which designs would.
-
-    The level of the test is divided by the number of challengers; the report's correction for them (Holm's) loses no more.
+    """Estimate whether a sweep would detect a shift of the ranking, and find designs that would.
 
     Args:
-        sweep: the sweep; with adaptive seeds, its first seeds count, which all architectures get.
+        sweep: the sweep. With adaptive seeds, only the first seeds count, which all architectures get.
         gap: tau − noise ceiling as the report of this sweep would show it, at half its seeds; below 0.
-        power: what is wanted, in (0, 1).
-        pilot: trials of an earlier run, whose reliabilities are used by the algorithms' labels; a label that it lacks gets the mean of
+        power: requested power, in (0, 1).
+        pilot: trials of an earlier run, from which reliabilities are estimated by algorithm label. Labels without trials get the mean of
             the others. Default: 0.8 for all, from NAS-Bench-201.
-        timings: `sweeping.estimate`'s table; without it, or without a row of some algorithm, no cost is given.
-        folders: further plug-ins' folders by kind.
-        simulations: simulated runs of each design that is tried.
+        timings: table of `scheduling.estimate`. Without it, or without a row for some algorithm, costs are NaN.
+        folders: further folders of plug-ins, by kind.
+        simulations: simulated runs per design.
 
     Raises:
-        InputError: a gap or a power that cannot be, a sweep of one algorithm, or a pilot that tells nothing.
+        InputError: the gap or the power is out of range, the sweep has one algorithm, or the pilot has too few results.
     """
     rivals = [choice.label for choice in sweep.algorithms if choice.label != sweep.baseline_label]
     if not rivals:
-        raise InputError(f"{sweep.name}: one algorithm has no other to shift the ranking; list two or more to ask for power")
+        raise InputError(f"{sweep.name}: power needs at least two algorithms, whose rankings are compared; the sweep has one")
     known = pilot_reliabilities(pilot) if pilot is not None else {}
     mean = sum(known.values()) / len(known) if known else DEFAULT_RELIABILITY
-    level = ALPHA / len(rivals)
+    level = ALPHA / len(rivals)  # Bonferroni; Holm's correction in the report is at least as powerful
     seeds = sweep.adaptive_seeds.first if sweep.adaptive_seeds else len(sweep.seeds)
     own, sufficient = [], []
     for group, space in _groups(sweep):
@@ -97,7 +94,7 @@ def design(
         rows[[*keys, *(column for column in rows if column not in keys)]],
         "the pilot run"
         if known
-        else f"NAS-Bench-201's best tenth ({DEFAULT_RELIABILITY:g}, tau 0.59 between two seeds), for want of a pilot",
+        else f"NAS-Bench-201's best tenth ({DEFAULT_RELIABILITY:g}, tau 0.59 between two seeds), since no pilot was given",
     )
 
 
@@ -109,7 +106,7 @@ def _groups(sweep: Sweep) -> Iterator[tuple[dict[str, str], SearchSpaceChoice]]:
 
 
 def _trainable(space: SearchSpaceChoice, folders: Folders) -> int:
-    """How many of the architectures that the sweep takes from a space have no defect."""
+    """Count the architectures of a sweep that have no defect."""
     module = plugins.load_source(plugins.locate("search_spaces", space.name, folders.get("search_spaces", ())))
     chosen = choose_architectures(module, space)
     return sum(not module.defect(architecture) for architecture in chosen) if hasattr(module, "defect") else len(chosen)
@@ -121,7 +118,7 @@ def _described(shift: Shift) -> dict[str, float]:
 
 
 def _cost(sweep: Sweep, group: dict[str, str], timings: pd.DataFrame | None) -> DesignCost | None:
-    """Device seconds of a design of this group, from seconds of each algorithm's trial; none where one is not timed."""
+    """Return the cost of a design in device seconds, from the seconds per trial of each algorithm, or None if one is not timed."""
     if timings is None:
         return None
     rows = timings[(timings[list(group)] == list(group.values())).all(axis=1)]
@@ -132,7 +129,7 @@ def _cost(sweep: Sweep, group: dict[str, str], timings: pd.DataFrame | None) -> 
         one = seconds.get(choice.label, math.nan)
         trial += one
         if choice.tuning_scope in ("search-space", "sweep"):
-            # As planned: an algorithm's STUDY says on what its proposals are tried, and in how many epochs.
+            # as planned: STUDY determines the trials per proposal and their epochs
             fixed += float(rows.loc[rows["algorithm"] == choice.label, "tuning_trials"].sum()) * one
         else:
             architecture += choice.tuning_trials * one

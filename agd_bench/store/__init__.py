@@ -1,4 +1,4 @@
-"""The results of a run: one writer, many readers, three tables. Neither torch nor Ray nor Optuna is imported here."""
+"""Store, read, merge and export the results of a run. One driver writes, many processes read. Imports no torch, Ray or Optuna."""
 
 from agd_bench.store.equal_networks import condense
 from agd_bench.store.failures import failed_algorithms, failed_trials

@@ -1,7 +1,7 @@
-"""The database of a run: its tables, how it is opened, and what its errors mean.
+"""Open the database of a run, define its tables, and translate its errors.
 
-SQLite by default (write-ahead log, every commit flushed to the disk); any other URL of SQLAlchemy, such as
-PostgreSQL's, holds one run in a database (or schema) of its own.
+The default is SQLite with a write-ahead log (WAL) and a flush to disk at every commit. A URL of SQLAlchemy, such as PostgreSQL's, holds
+one run in a database or schema of its own.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from agd_bench.store.schema import OPTIONAL, TABLES, Table, columns_of
 FILE = "results.sqlite"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41474442
-"""Marks an SQLite file as one of ours: `AGDB` in ASCII."""
+"""Marks an SQLite file as an agd-bench store: `AGDB` in ASCII."""
 BUSY_SECONDS = 30
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "9p", "afs", "orangefs", "fuse.sshfs")
-"""Beginnings of the types of file systems whose shared memory does not reach other hosts, so that WAL must not be used."""
+"""Prefixes of types of network file systems. WAL needs shared memory, which these do not provide across hosts."""
 
 TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {"text": sa.Text, "integer": sa.BigInteger, "real": sa.Double}
 METADATA = sa.MetaData()
@@ -44,8 +44,8 @@ META = sa.Table("meta", METADATA, sa.Column("key", sa.Text, primary_key=True), s
 DRIVER = sa.Table(
     "driver",
     METADATA,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1: there is one driver
-    sa.Column("token", sa.Text, nullable=False),  # empty: nobody drives
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1: the table has one row
+    sa.Column("token", sa.Text, nullable=False),  # empty: no driver
     sa.Column("place", sa.Text, nullable=False),
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("pid", sa.BigInteger, nullable=False),
@@ -55,12 +55,12 @@ DRIVER = sa.Table(
 
 
 def present_columns(connection: sa.Connection, table: Table) -> set[str]:
-    """Names of the columns that a table of this database has."""
+    """Return the names of the columns of a table in this database."""
     return {column["name"] for column in sa.inspect(connection).get_columns(table)}
 
 
 def add_late_columns(connection: sa.Connection) -> None:
-    """Give tables from before a column existed that column, without values."""
+    """Add columns that an older version did not write, without values."""
     for table in TABLES:
         present = present_columns(connection, table)
         for column in columns_of(table, published=False):
@@ -70,29 +70,29 @@ def add_late_columns(connection: sa.Connection) -> None:
 
 
 def is_url(location: Path | str) -> bool:
-    """Whether a location is a database's URL rather than a run folder."""
+    """Return whether a location is the URL of a database rather than a run folder."""
     return isinstance(location, str) and "://" in location
 
 
 def file_of(location: Path | str) -> Path | None:
-    """The SQLite file that holds, or would hold, a run; null for a database that is no file."""
+    """Return the SQLite file of a run, whether or not it exists; None for other databases."""
     if not is_url(location):
         return Path(location) / FILE
     try:
         url = sa.make_url(str(location))
     except sa.exc.ArgumentError:
-        return None  # `connect` says what is wrong with it
+        return None  # `connect` reports the malformed URL
     in_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:"))
     return Path(str(url.database)) if in_file else None
 
 
 def shown(location: Path | str) -> str:
-    """The location as messages write it: a URL without its password."""
+    """Return the location for messages: a URL without its password."""
     return sa.make_url(str(location)).render_as_string(hide_password=True) if is_url(location) else str(location)
 
 
 def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
-    """Type of the file system that holds `path`, for example `ext4`; empty where the system does not say."""
+    """Return the type of the file system of `path`, for example `ext4`; empty without /proc/mounts."""
     try:
         lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
@@ -105,20 +105,20 @@ def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
 
 
 def journal_mode(path: Path) -> str:
-    """`wal`, or `delete` on a network file system."""
+    """Return the journal mode for a folder: `wal`, or `delete` on a network file system."""
     return "delete" if file_system_type(path).startswith(NETWORK_FILE_SYSTEMS) else "wal"
 
 
 def connect_to_file(path: Path, writing: bool) -> sa.Engine:
-    """An engine on an SQLite file.
+    """Return an engine on an SQLite file.
 
     Args:
-        path: the file; made if it is to be written and is not there.
-        writing: else it is opened so that nothing can change it.
+        path: the file; created if it does not exist and `writing`.
+        writing: whether to open it for writing.
     """
-    # A finished database on a medium that cannot be written has no log to read: SQLite may then take it as it lies.
-    lies_still = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
-    mode = "rwc" if writing else "ro&immutable=1" if lies_still else "ro"
+    # `immutable` skips locks and the WAL index, which SQLite cannot create in a read-only folder
+    unchanging = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
+    mode = "rwc" if writing else "ro&immutable=1" if unchanging else "ro"
     engine = sa.create_engine(
         "sqlite://",
         creator=lambda: _connect(path, mode),
@@ -135,7 +135,7 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
             connection.execute(f"pragma journal_mode={journal}")
             connection.execute("pragma synchronous=FULL")
 
-    # Taking the write lock at the beginning keeps two drivers from deadlocking between a read and a write.
+    # take the write lock at the start: two drivers could deadlock between a read and a write
     begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
@@ -147,40 +147,40 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def settle_journal(path: Path) -> None:
-    """Leave a database that nobody drives as one plain file; while somebody reads, its log stays beside it for now."""
+    """Merge the write-ahead log into the database file, unless another process has it open."""
     try:
         with closing(sqlite3.connect(path, timeout=0)) as connection:
             connection.execute("pragma journal_mode=delete")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError:  # a reader has it open; the log stays for now
         return
 
 
 def connect(location: Path | str, writing: bool) -> sa.Engine:
-    """An engine on the database of a run.
+    """Return an engine on the database of a run.
 
     Args:
         location: the run folder, or a URL.
         writing: whether the caller is the driver.
 
     Raises:
-        StoreError: a URL that SQLAlchemy cannot use.
+        StoreError: SQLAlchemy cannot use the URL.
     """
     if not is_url(location):
         return connect_to_file(Path(location) / FILE, writing)
     try:
-        # The three tables are read one after the other and have to be of one moment; SQLite does that by itself.
+        # readers need all tables from one moment; SQLite's transactions provide that by default
         snapshot = not writing and sa.make_url(str(location)).get_backend_name() == "postgresql"
         more = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
         return sa.create_engine(str(location), pool_pre_ping=True, **more)
     except (sa.exc.ArgumentError, ImportError) as error:
         raise StoreError(
-            f"{shown(location)}: cannot be used as a database: {error}; give a URL such as postgresql+psycopg://user@host/run "
-            "and install agd-bench[postgres], or leave it out for SQLite in the run folder"
+            f"{shown(location)}: cannot open this database: {error}; give a URL such as postgresql+psycopg://user@host/run "
+            "and install agd-bench[postgres], or omit the URL to use SQLite in the run folder"
         ) from None
 
 
 def check_file(path: Path) -> None:
-    """Look whether an SQLite file is a sound store of this version; one that a killed driver left empty is sound.
+    """Check that an SQLite file is an intact store of this version.
 
     Raises:
         StoreDamagedError: it is not.
@@ -189,7 +189,7 @@ def check_file(path: Path) -> None:
     try:
         with translated(path), engine.connect() as connection:
             if not sa.inspect(connection).get_table_names() and path.stat().st_size <= 4096:
-                return
+                return  # a driver was killed before it created the tables
             read = {name: connection.exec_driver_sql(f"pragma {name}").scalar() for name in ("application_id", "user_version")}
             _check_mark(path, read["application_id"], read["user_version"])
             faults = connection.exec_driver_sql("pragma quick_check(1)").scalar()
@@ -202,12 +202,12 @@ def check_file(path: Path) -> None:
         engine.dispose()
     missing = sorted(set(METADATA.tables) - present - set(OPTIONAL))
     if missing:
-        raise StoreDamagedError(f"{path}: the database lacks the table {missing[0]!r}; restore a copy or use another --out")
+        raise StoreDamagedError(f"{path}: the database has no table {missing[0]!r}; restore a copy or use another --out")
 
 
 def _check_mark(path: Path, application: Any, version: Any) -> None:
     if application != APPLICATION_ID:
-        raise StoreDamagedError(f"{path}: an SQLite file, but not one of agd-bench; use another --out")
+        raise StoreDamagedError(f"{path}: an SQLite file, but not an agd-bench store; use another --out")
     if version != SCHEMA_VERSION:
         whose = "a newer" if version > SCHEMA_VERSION else "an older"
         raise StoreDamagedError(
@@ -217,26 +217,26 @@ def _check_mark(path: Path, application: Any, version: Any) -> None:
 
 @contextmanager
 def translated(location: Path | str) -> Iterator[None]:
-    """Turn the database's errors into ours.
+    """Translate database errors to agd-bench's.
 
     Raises:
-        StorageFullError: the disk, or the quota, is full.
-        StoreDamagedError: the file is corrupt or no database.
-        RunLockedError: another process held it for longer than we wait.
-        StoreError: anything else that the database refuses.
+        StorageFullError: the disk or the quota is full.
+        StoreDamagedError: the file is corrupt or not a database.
+        RunLockedError: another process held the lock for more than `BUSY_SECONDS`.
+        StoreError: any other database error.
     """
     where = shown(location)
     try:
         yield
     except PoolTimeoutError:
-        raise RunLockedError(f"{where}: no connection became free within {BUSY_SECONDS} s; is another driver at work?") from None
+        raise RunLockedError(f"{where}: no connection became available within {BUSY_SECONDS} s; is another driver running?") from None
     except (DBAPIError, sqlite3.Error) as error:
         text = str(getattr(error, "orig", None) or error)
         if "full" in text or "No space left" in text or "disk quota" in text.lower():
-            raise StorageFullError(f"{where}: no space left to write results; free some and run the same command again") from None
+            raise StorageFullError(f"{where}: no space left to write results; free some space and run the same command again") from None
         if "malformed" in text or "not a database" in text or "corrupt" in text:
             raise StoreDamagedError(f"{where}: the database is damaged ({text}); restore a copy or use another --out") from None
         if "locked" in text:
-            raise RunLockedError(f"{where}: another process holds the database for over {BUSY_SECONDS} s; stop it or wait") from None
-        kind = "cannot be reached or opened" if isinstance(error, OperationalError) else "refused what was asked"
+            raise RunLockedError(f"{where}: another process has locked the database for over {BUSY_SECONDS} s; stop it or wait") from None
+        kind = "cannot be reached or opened" if isinstance(error, OperationalError) else "rejected the statement"
         raise StoreError(f"{where}: the database {kind}: {' '.join(text.split())}") from None

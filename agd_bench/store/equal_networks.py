@@ -1,4 +1,4 @@
-"""Published tables without what repeats: a trial that took the results of an equal network's is named, and read back whole."""
+"""Condense published tables: list trials that took an equal network's results instead of repeating its rows, and expand them again."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from agd_bench.store.schema import EQUALS, SORTING, TAKEN_AS_ZERO, UNTAKEN, Tabl
 
 NAMED = [column.name for column in columns_of(EQUALS)]
 TRACED: tuple[Table, ...] = ("curves", "diagnostics")
-"""Tables with rows of a trial that an equal network's trial gave it."""
+"""Tables in which such a trial repeats the rows of its representative."""
 
 
 def condense(tables: Mapping[Table, pd.DataFrame]) -> dict[Table, pd.DataFrame]:
-    """The tables without the rows that follow from others.
+    """Remove the rows that follow from those of an equal network.
 
     Args:
-        tables: `trials`, `curves`, `diagnostics` and any others, sorted as results are read.
+        tables: `trials`, `curves`, `diagnostics` and any others, sorted as in `Results`.
 
     Returns:
-        The same, and `equals`: the trials that took another's results, from which `expand` makes their rows again. If it could not
-        make exactly those rows, as after somebody edited them, all tables are as they were and `equals` has no rows.
+        The condensed tables and `equals`, the trials that `expand` restores. If `expand` would not restore exactly the same rows, for
+        example after somebody edited them, the tables are unchanged and `equals` is empty.
     """
     trials = tables["trials"]
     taken = trials["representative"].isin(trials["trial_id"]) & (trials["status"] != "pending")
@@ -36,21 +36,21 @@ def condense(tables: Mapping[Table, pd.DataFrame]) -> dict[Table, pd.DataFrame]:
 
 
 def expand(tables: Mapping[Table, pd.DataFrame], equals: pd.DataFrame) -> dict[Table, pd.DataFrame]:
-    """The tables with the rows of trials that took another's results, as `Store.pass_on` writes them.
+    """Restore the rows of trials that took an equal network's results, as `Store.pass_on` writes them.
 
     Args:
         tables: `trials`, `curves`, `diagnostics` and any others.
         equals: the trials to add, each with its `representative`.
 
     Raises:
-        StoreDamagedError: a trial whose results were taken has no row.
+        StoreDamagedError: a representative has no row.
     """
     trials = tables["trials"]
-    lacking = equals.loc[~equals["representative"].isin(trials["trial_id"])]
-    if len(lacking):
-        one = lacking.iloc[0]
+    orphans = equals.loc[~equals["representative"].isin(trials["trial_id"])]
+    if len(orphans):
+        one = orphans.iloc[0]
         raise StoreDamagedError(
-            f"{EQUALS}: trial {one['trial_id']} has the results of {one['representative']}, of which trials have no row; restore the files"
+            f"{EQUALS}: trial {one['trial_id']} has the results of {one['representative']}, which is missing in trials; restore the files"
         )
     places = pd.Series(trials.index, index=trials["trial_id"]).loc[equals["representative"]]
     taken = (
@@ -70,6 +70,6 @@ def expand(tables: Mapping[Table, pd.DataFrame], equals: pd.DataFrame) -> dict[T
 
 
 def _sorted(name: Table, rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
-    """Two parts of a table as one; an empty one would decide the types."""
-    parts = [part for part in (rows, more) if len(part)]
+    """Concatenate two parts of a table, and sort it."""
+    parts = [part for part in (rows, more) if len(part)]  # empty frames would change the dtypes
     return pd.concat(parts).sort_values(SORTING[name], ignore_index=True) if parts else rows

@@ -1,4 +1,4 @@
-"""Results as files that anybody can read: CSV and Parquet, with a dictionary of every column."""
+"""Export results as CSV and Parquet, with a data dictionary."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Table, di
 
 
 def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[Path]:
-    """Write the tables, optional ones if they have rows, as CSV, the sweep and the meta data.
+    """Write the sweep, the meta data, and the tables as CSV. Empty optional tables are omitted.
 
-    The folder can be read again by `load_results`; numbers come back exactly.
+    `load_results` reads the folder; floating-point numbers round-trip exactly.
 
     Args:
         results: what to write.
-        folder: made if it is not there; files of the same names are replaced.
-        condensed: whether rows that follow from an equal network's are left out; `load_results` makes them again.
+        folder: created if it does not exist; existing files are replaced.
+        condensed: whether to omit rows that follow from an equal network's; `load_results` restores them.
 
     Returns:
         The files written.
 
     Raises:
-        StorageFullError: no space.
+        StorageFullError: no space is left.
         StoreError: the folder cannot be written.
     """
     texts = {
@@ -38,7 +38,7 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
     tables = {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}
     tables = condense(tables) if condensed else tables
     kept = {f"{table}.csv": rows for table, rows in tables.items() if len(rows) or table not in (*OPTIONAL, EQUALS)}
-    with _told(folder):
+    with _reporting_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
@@ -48,22 +48,22 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
 
 
 def export(results: Results, folder: Path) -> list[Path]:
-    """Write what `write_rows` does, the tables as Parquet too, and the data dictionary.
+    """Write the files of `write_rows`, the tables as Parquet, and the data dictionary.
 
     Args:
         results: what to write.
-        folder: made if it is not there; files of the same names are replaced.
+        folder: created if it does not exist; existing files are replaced.
 
     Returns:
         The files written.
 
     Raises:
-        StorageFullError: no space.
+        StorageFullError: no space is left.
         StoreError: the folder cannot be written.
     """
     texts = {"dictionary.json": json.dumps(dictionary(), indent=2) + "\n", "DICTIONARY.md": dictionary_markdown()}
     written = write_rows(results, folder)
-    with _told(folder):
+    with _reporting_faults(folder):
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
         for table in _tables(results):
@@ -72,16 +72,16 @@ def export(results: Results, folder: Path) -> list[Path]:
 
 
 def _tables(results: Results) -> list[Table]:
-    """Those that are written: optional ones only with rows."""
+    """Return the tables to write: optional ones only if they have rows."""
     return [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or len(getattr(results, table))]
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Say in one line why a folder cannot be written."""
+def _reporting_faults(folder: Path) -> Iterator[None]:
+    """Translate errors of writing to a folder to agd-bench's."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFullError(f"{folder}: no space left for the export; free some and export again") from None
+            raise StorageFullError(f"{folder}: no space left for the export; free some space and export again") from None
         raise StoreError(f"{folder}: cannot be written: {error.strerror or error}; give another folder") from None

@@ -1,8 +1,7 @@
-"""One driver at a time: a row that says who drives, a heartbeat that says that it lives, a token that fences off a late one.
+"""Lock a run for one driver at a time: a row with the owner's token and heartbeat.
 
-On its own machine a driver is alive while its process is, however long it was silent; on another machine it is taken
-for dead when its heartbeat is older than `STALE_SECONDS`. A driver that was taken for dead notices at its next write
-that the token is no longer its own, and stops.
+On the same machine, a driver is alive as long as its process exists. From another machine, it counts as dead once its heartbeat is older
+than `STALE_SECONDS`. The token fences off a driver that was wrongly declared dead: its next write fails, and it stops.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ class Driver:
     """A process that drives a run.
 
     Attributes:
-        token: drawn anew by each driver.
-        place: where its pid means something: host, start of the machine and process namespace.
+        token: random, new for each driver.
+        place: scope of the pid: host name, boot id and pid namespace.
         host: name of the host, for messages.
         pid: of the process.
-        pid_started: when the process began, in the system's own count, so that a re-used pid is not taken for it.
+        pid_started: start of the process in clock ticks since boot, which detects a reused pid.
     """
 
     token: str
@@ -58,13 +57,14 @@ def _namespace() -> str:
 
 
 def start_of(pid: int) -> str:
-    """When a process of this machine began, in clock ticks; empty where it is gone or the system does not say."""
+    """Return the start of a process of this machine in clock ticks since boot; empty if it has ended or without /proc."""
+    # fields of proc(5) stat after the name: 0 is the state (Z: zombie, X: dead), 19 is starttime
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] not in ("Z", "X") else ""
 
 
 def this_driver() -> Driver:
-    """This process as a driver."""
+    """Return this process as a driver, with a new token."""
     host = socket.gethostname()
     place = f"{host} {_read('/proc/sys/kernel/random/boot_id')} {_namespace()}"
     return Driver(secrets.token_hex(8), place, host, os.getpid(), start_of(os.getpid()))
@@ -74,7 +74,7 @@ def _process_lives(pid: int, started: str) -> bool:
     if started or start_of(os.getpid()):
         return bool(started) and start_of(pid) == started
     try:
-        os.kill(pid, 0)  # no /proc here: a pid that is in use must do
+        os.kill(pid, 0)  # without /proc, only whether the pid is in use is known
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -83,12 +83,12 @@ def _process_lives(pid: int, started: str) -> bool:
 
 
 def is_alive(row: sa.Row[tuple[object, ...]], here: Driver, now: float) -> bool:
-    """Whether the driver in the lock's row is to be respected.
+    """Return whether the owner of the lock is alive.
 
     Args:
         row: of the table `driver`.
-        here: the process that asks.
-        now: seconds since 1970.
+        here: this process.
+        now: seconds since 1970-01-01 UTC.
     """
     if not row.token:
         return False
@@ -98,15 +98,15 @@ def is_alive(row: sa.Row[tuple[object, ...]], here: Driver, now: float) -> bool:
 
 
 def acquire(connection: sa.Connection, here: Driver, location: Path | str) -> float | None:
-    """Take the lock.
+    """Acquire the lock.
 
     Args:
         connection: in a transaction.
         here: this process.
-        location: for messages.
+        location: of the run, for messages.
 
     Returns:
-        Last sign of life of the driver before; null if there was none.
+        Last heartbeat of the previous driver, seconds since 1970-01-01 UTC; None if there was none.
 
     Raises:
         RunLockedError: another driver is alive.
@@ -119,38 +119,36 @@ def acquire(connection: sa.Connection, here: Driver, location: Path | str) -> fl
         return None
     if is_alive(row, here, now):
         raise RunLockedError(
-            f"{shown(location)}: process {row.pid} on {row.host} is working on this run (last sign {max(0.0, now - row.heartbeat_at):.0f} s"
-            " ago); wait for it, stop it, or use another --out"
+            f"{shown(location)}: process {row.pid} on {row.host} is running this run (last heartbeat"
+            f" {max(0.0, now - row.heartbeat_at):.0f} s ago); wait for it, stop it, or use another --out"
         )
+    # compare and swap: of two drivers that find a stale lock, one gets it
     taken = connection.execute(DRIVER.update().where(DRIVER.c.token == row.token).values(**mine))
     if taken.rowcount != 1:
-        raise RunLockedError(f"{shown(location)}: another driver began on this run at this moment; wait for it or use another --out")
+        raise RunLockedError(f"{shown(location)}: another driver started this run at the same moment; wait for it or use another --out")
     return float(row.heartbeat_at)
 
 
 def release(connection: sa.Connection, here: Driver) -> None:
-    """Give the lock back, if it is still ours."""
+    """Release the lock, if this process still owns it."""
     connection.execute(DRIVER.update().where(DRIVER.c.token == here.token).values(token="", heartbeat_at=time.time()))
 
 
 def require(connection: sa.Connection, here: Driver, location: Path | str) -> None:
-    """Make sure, within a transaction that writes, that the lock is still ours.
+    """Check in a writing transaction that this process still owns the lock.
 
     Raises:
-        RunLockedError: another driver took the run over, because this one was silent for too long.
+        RunLockedError: another driver took over the run because this one sent no heartbeat.
     """
     held = connection.execute(DRIVER.update().where(DRIVER.c.token == here.token).values(heartbeat_at=time.time()))
     if held.rowcount != 1:
         raise RunLockedError(
-            f"{shown(location)}: another driver took this run over; this one was silent for {STALE_SECONDS:.0f} s and stops"
+            f"{shown(location)}: another driver took over this run after {STALE_SECONDS:.0f} s without a heartbeat; this one stops"
         )
 
 
 class Heartbeat(threading.Thread):
-    """Refreshes the lock's row every few seconds, also while the driver itself trains a trial.
-
-    A beat that the database refuses is left out: the driver's own next write meets the same fault and reports it.
-    """
+    """Thread that renews the heartbeat every few seconds, also while the driver itself trains a trial."""
 
     def __init__(self, engine: sa.Engine, here: Driver, seconds: float = HEARTBEAT_SECONDS) -> None:
         super().__init__(name="agd-bench heartbeat", daemon=True)
@@ -158,16 +156,16 @@ class Heartbeat(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Beat until stopped."""
+        """Send heartbeats until stopped."""
         mine = DRIVER.c.token == self._here.token
         while not self._over.wait(self._seconds):
             try:
                 with translated("heartbeat"), self._engine.begin() as connection:
                     connection.execute(DRIVER.update().where(mine).values(heartbeat_at=time.time()))
-            except StoreError:
+            except StoreError:  # the driver's next write fails for the same reason, and reports it
                 continue
 
     def stop(self) -> None:
-        """Stop, and wait for a beat under way."""
+        """Stop, and wait for the thread to end."""
         self._over.set()
         self.join()

@@ -1,7 +1,7 @@
-"""Join the results of several runs of one sweep: slices trained on several machines, or continued from a published folder.
+"""Merge the results of several runs of one sweep: slices from several machines, or a published folder that is continued.
 
-Two rows of one trial are equal if they measured the same: its status, its hyperparameters, every accuracy, loss, count and
-curve point, to the last digit. Seconds, joules, memory and provenance say how it was measured and may differ.
+Two rows of a trial are equal if status, hyperparameters, accuracies, losses, counts and curves agree to the last digit. Seconds, joules,
+memory and provenance may differ.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ KEYS: dict[Table, list[str]] = {"trials": ["trial_id"], "curves": ["trial_id", "
 
 @dataclass(frozen=True)
 class Joined:
-    """Results of several runs in one.
+    """Merged results of several runs.
 
     Attributes:
-        results: rows of the trials that were begun anywhere, one each; those that nothing happened to are left out.
-        repeated: trials that ended in more than one run, equally, and are kept once.
+        results: one row per trial that was started in any run.
+        repeated: number of trials that ended in more than one run, with equal results.
     """
 
     results: Results
@@ -44,22 +44,22 @@ class Joined:
 
 
 def join(named: Sequence[tuple[str, Results]]) -> Joined:
-    """The rows of several runs of one sweep.
+    """Merge the rows of several runs of one sweep.
 
-    A trial that ended in several runs is kept once, as the first of them measured it and with the attempts that it took there. Attempts
-    that were lost anywhere stay charged; one that several runs tell of, because one went on from the other, is charged once.
+    A trial that ended in several runs is kept as the first of them measured it, with its attempts there. Lost attempts of all runs stay
+    charged; an attempt that several runs contain, because one was continued from another, is charged once.
 
     Args:
-        named: at least one run, each with what messages call it.
+        named: runs with their names for messages; at least one.
 
     Raises:
-        InputError: a trial that ended differently in two runs.
+        InputError: a trial ended differently in two runs.
     """
     (first_name, first), *others = [(name, _begun(state_code(results))) for name, results in named]
     joined, repeated = first, 0
     for name, other in others:
         both = _ended(joined) & _ended(other)
-        _check_equal(joined, other, both, f"{first_name} (or what was joined with it)" if repeated else first_name, name)
+        _check_equal(joined, other, both, f"{first_name} (or a run merged into it)" if repeated else first_name, name)
         joined, repeated = _join_two(joined, other), repeated + len(both)
     return Joined(joined, repeated)
 
@@ -69,7 +69,7 @@ def _ended(results: Results) -> set[str]:
 
 
 def _begun(results: Results) -> Results:
-    """The rows of trials that ended or lost attempts; what still runs elsewhere counts as not begun."""
+    """Return the rows of trials that ended or have lost attempts. Trials that are still running count as not started."""
     attempts = results.attempts[results.attempts["outcome"] != "running"]
     trials = results.trials.copy()
     trials["status"] = trials["status"].replace("running", "pending")
@@ -88,6 +88,7 @@ def _join_two(first: Results, second: Results) -> Results:
     theirs = second.attempts
     lost = theirs["outcome"].isin([LOST, OUT_OF_MEMORY])
     attempts = _stack(first.attempts, theirs[theirs["trial_id"].isin(added) | lost])
+    # an attempt is identified by its start: numbers repeat where runs trained the same trial
     attempts = attempts.drop_duplicates(["trial_id", "started_at"]).sort_values(["trial_id", "started_at", "attempt"], ignore_index=True)
     attempts["attempt"] = attempts.groupby("trial_id").cumcount() + 1
     trials = _charged(frames["trials"], attempts)
@@ -100,7 +101,7 @@ def _stack(*frames: pd.DataFrame) -> pd.DataFrame:
 
 
 def _charged(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.DataFrame:
-    """The trials with what all their attempts took; where none was added, as it was."""
+    """Update counts and charged seconds of the trials that gained attempts."""
     by_trial = attempts.groupby("trial_id")["seconds"]
     counts = trials["trial_id"].map(by_trial.size()).fillna(0).astype("int64")
     changed = counts != trials["attempts"]
@@ -115,7 +116,7 @@ def _check_equal(first: Results, second: Results, both: set[str], *names: str) -
         unlike = ours.index.symmetric_difference(theirs.index)
         if len(unlike):
             trial_id = unlike[0] if table == "trials" else unlike[0][0]
-            raise InputError(_refusal(first, names, trial_id, table, "one has rows that the other lacks", 1))
+            raise InputError(_refusal(first, names, trial_id, table, "some rows exist in one of them only", 1))
         differs = ~((ours == theirs) | (ours.isna() & theirs.isna())).fillna(False).astype(bool)
         if differs.to_numpy().any():
             rows = differs.any(axis=1)
@@ -129,24 +130,25 @@ def _check_equal(first: Results, second: Results, both: set[str], *names: str) -
 def _refusal(results: Results, names: Sequence[str], trial_id: str, table: str, what: str, count: int) -> str:
     trial = results.trials.set_index("trial_id").loc[trial_id]
     whose = f"{trial['algorithm']} on {trial['architecture']}, seed {trial['seed']} (trial {trial_id})"
-    more = f", and so do {count - 1} more" if count > 1 else ""
+    more = f", and {count - 1} more trials differ" if count > 1 else ""
     return (
-        f"{names[0]} and {names[1]} tell of one trial differently: {whose}, {table}: {what}{more}; devices that round differently"
-        " can do that, so let every machine train a --part of its own, and leave one of the two runs out"
+        f"{names[0]} and {names[1]} disagree on a trial: {whose}, {table}: {what}{more}; devices that round differently can cause this;"
+        " train a separate --part on each machine, and merge only one of the two runs"
     )
 
 
 def check_same_sweep(name: str, results: Results, plan: Plan, allow_mixed_code: bool = False) -> None:
-    """Make sure that results are of this plan.
+    """Check that results belong to a plan.
 
     Args:
-        name: what messages call the results.
+        name: of the results, for messages.
         results: of a run or a published folder.
-        plan: what is asked now.
-        allow_mixed_code: whether rows of plug-ins whose code has changed may meet.
+        plan: of the current sweep.
+        allow_mixed_code: whether the code of plug-ins may differ.
 
     Raises:
-        RunChangedError: of another sweep, of plug-ins that were edited since, or with rows of code that their run does not declare.
+        RunChangedError: the results belong to another sweep, plug-ins were edited since, or rows were made by code that the run does not
+            declare.
     """
     old = {"plugin_digests": "{}", "plan_digest": "", **results.meta, "sweep": results.sweep.model_dump_json()}
     changed = differences(old, plan, allow_mixed_code)
@@ -155,29 +157,29 @@ def check_same_sweep(name: str, results: Results, plan: Plan, allow_mixed_code: 
         raise RunChangedError(f"{name}: {'; '.join(undeclared[:4])}; leave this run out, or {MIXED_CODE_ADVICE}")
     if changed:
         raise RunChangedError(
-            f"{name} holds results of something else: {', '.join(changed[:4])} changed; give runs of one sweep and the same plug-ins,"
+            f"{name} was made with a different sweep or code: {', '.join(changed[:4])} changed; give runs of the same sweep and plug-ins,"
             f" or {MIXED_CODE_ADVICE}"
         )
 
 
 def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
-    """Take joined results into a run that is open for its driver, in one transaction.
+    """Merge results into an open run, in one transaction.
 
-    Losses of attempts elsewhere are charged, but not held against a trial that has not ended.
+    Attempts that were lost elsewhere are charged, but do not count towards a trial's maximum of attempts.
 
     Args:
-        store: open for the plan; what it holds is joined with the rest.
-        plan: all trials.
-        joined: of the same sweep.
+        store: open for the plan.
+        plan: of all trials.
+        joined: results of the same sweep.
 
     Returns:
-        Trials that the run had not ended before and has now.
+        Number of trials that newly ended in this run.
 
     Raises:
-        InputError: a trial that ended otherwise in the store.
+        InputError: a trial ended differently in the store.
     """
     present = _begun(load_results(store.location))
-    whole = join([(str(store.location), present), ("what is to be merged", joined.results)]).results
+    whole = join([(str(store.location), present), ("the merged runs", joined.results)]).results
     before = present.trials.set_index("trial_id")["attempts"]
     ended = _ended(present)
     changed = whole.trials[~whole.trials["trial_id"].isin(ended) | (whole.trials["attempts"] != whole.trials["trial_id"].map(before))]
@@ -193,7 +195,7 @@ def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
 
 
 def _rows(table: Table, frame: pd.DataFrame, ids: set[str]) -> list[dict[str, Any]]:
-    """Rows of some trials as the database takes them: missing values as None."""
+    """Return rows of some trials for the database, with missing values as None."""
     chosen = typed(table, frame[frame["trial_id"].isin(ids)].copy())
     return [{str(key): value for key, value in row.items()} for row in chosen.astype(object).where(chosen.notna(), None).to_dict("records")]
 
@@ -203,6 +205,6 @@ def _trial_rows(changed: pd.DataFrame, plan: Plan) -> Iterator[dict[str, Any]]:
     for row in _rows("trials", changed, set(changed["trial_id"])):
         trial = planned[row["trial_id"]]
         settings = json.loads(row["hyperparameters"]) if row["hyperparameters"] is not None else {}
-        # What a tuner proposed is what the plan did not know: a sweep cannot fix what it tunes.
+        # a sweep cannot fix what it tunes, so the values that the plan does not have are the proposal
         proposed = {name: value for name, value in settings.items() if name not in trial.hyperparameters}
         yield row | {"proposal": canonical_json(proposed) if trial.study and settings else None}

@@ -1,4 +1,4 @@
-"""What a store keeps of a plan, and what of a stored run is not as a plan has it."""
+"""Convert a plan to rows of a store, and compare a stored run with a plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.store.database import SCHEMA_VERSION
 from agd_bench.store.row_code import changed_code
 
 EXECUTION_KEYS = frozenset({"description", "max_attempts", "deadline_seconds", "checkpoint_seconds"})
-"""Keys of a sweep that change no result: a run may go on with other values."""
+"""Keys of a sweep that do not affect results: a run can be resumed with other values."""
 PACKAGES = ("agd-bench", "torch", "torchvision", "numpy", "pandas", "scipy", "optuna", "ray", "sqlalchemy", "pydantic")
 
 
@@ -28,10 +28,10 @@ def _versions() -> dict[str, str]:
 
 
 def planned_row(position: int, trial: Trial) -> dict[str, Any]:
-    """The row of a trial that nothing has happened to yet.
+    """Return the row of a trial that has not started.
 
     Args:
-        position: its place in the plan, from 0.
+        position: in the plan, from 0.
         trial: the trial.
     """
     row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset", "dataset_share", "profile")}
@@ -41,11 +41,11 @@ def planned_row(position: int, trial: Trial) -> dict[str, Any]:
     return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
 
 
-MIXED_CODE_ADVICE = "give --allow-mixed-code to mix results of different code, which the report then says"
+MIXED_CODE_ADVICE = "use --allow-mixed-code to mix results of different code, which the report will state"
 
 
 def meta_of(plan: Plan) -> dict[str, str]:
-    """What a store says of its run, by key: the sweep, digests of the plug-ins and of the plan, versions."""
+    """Return the meta data of a run: the sweep, digests of the plug-ins and of the plan, and versions."""
     return {
         "schema_version": str(SCHEMA_VERSION),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -57,24 +57,24 @@ def meta_of(plan: Plan) -> dict[str, str]:
 
 
 def differences(old: dict[str, str], plan: Plan, allow_mixed_code: bool = False) -> list[str]:
-    """What of a stored run is not as the plan has it, in words.
+    """Return the differences between a stored run and a plan, in words.
 
     Args:
         old: the run's meta data.
-        plan: what is asked now.
-        allow_mixed_code: whether rows of plug-ins whose code has changed may meet.
+        plan: of the current sweep.
+        allow_mixed_code: whether to ignore changed code of plug-ins.
     """
     before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
     changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
     changed += [] if allow_mixed_code else [f"the code of {name}" for name in changed_code(old, plan)]
     if not changed and old["plan_digest"] != meta_of(plan)["plan_digest"]:
-        changed.append("the trials that the sweep is planned into (by another version of agd-bench)")
+        changed.append("the planned trials (by another version of agd-bench)")
     return changed
 
 
 def _as_read_now(text: str) -> dict[str, Any]:
-    """A stored sweep as this version writes it: one from before a key existed has the key's default."""
+    """Parse a stored sweep as this version would write it: keys that an older version did not have get their defaults."""
     try:
         return Sweep.model_validate_json(text).model_dump(mode="json")
-    except ValueError:  # of a version that allowed what this one does not: then it differs where its keys do
+    except ValueError:  # written by a version that allowed other values; compare it key by key
         return dict(json.loads(text))

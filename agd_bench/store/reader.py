@@ -1,4 +1,4 @@
-"""Read a run or a published leaderboard: three tables, the sweep and what is known of its making. No torch, no Ray."""
+"""Read a run or a published leaderboard: its tables, sweep and meta data."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, SORTING, TABLES, 
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
 PLANNED = "planned_trials"
-"""Key of the meta data that says how many trials were planned, where rows of those not begun were left out."""
+"""Key of the meta data with the number of planned trials, set if rows of trials that never started were left out."""
 COUNTED = ["search_space", "dataset", "profile", "algorithm", "purpose"]
 STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "unneeded", "missing")
 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """Everything that a run or a published folder says.
+    """Results of a run or of a published folder.
 
     Attributes:
-        sweep: what was asked.
+        sweep: the sweep that was run.
         trials: one row per planned trial, in plan order.
         curves: one row per trial and epoch.
         attempts: one row per execution of a trial.
-        meta: strings by key: `created_at`, `versions`, `plugin_digests`, `devices` (JSON) and what a publisher added.
-        diagnostics: one row per trial, epoch and number that its optimizer reports; without rows where none does.
-        published: one row per architecture and published training; without rows where none was gathered (`gathering`).
-        rate_factors: one row per architecture and algorithm that scales a base rate to it; likewise.
-        features: one row per architecture and number that its search space's plug-in states of it; likewise.
+        meta: strings by key: `created_at`, `versions`, `plugin_digests`, `devices` (JSON), and keys that `publish` adds.
+        diagnostics: one row per trial, epoch and number that the optimizer reports; may be empty.
+        published: one row per architecture and published training; empty unless gathered (see `evidence`).
+        rate_factors: one row per architecture and algorithm that scales a base rate to it; empty unless gathered.
+        features: one row per architecture and feature that its search space defines; empty unless gathered.
 
     Columns:
     """
@@ -75,7 +75,7 @@ class Results:
         return f"Results({self.sweep.name}: {len(self.trials)} trials ({statuses}), {len(architectures)} architectures)"
 
     def _repr_html_(self) -> str:
-        """Trials by algorithm and status, for notebooks."""
+        """Return trials by algorithm and status, for notebooks."""
         counts = pd.crosstab(self.trials["algorithm"], self.trials["status"])
         return f"<p><code>{html.escape(repr(self))}</code></p>{counts.to_html(escape=True)}"
 
@@ -84,17 +84,18 @@ Results.__doc__ = f"{Results.__doc__}\n{dictionary_text()}\n"
 
 
 def _dtype(column: Column) -> str:
-    """The pandas type of a column: missing integers need the nullable one, missing reals are NaN."""
+    """Return the pandas dtype of a column: missing integers need the nullable dtype, missing reals are NaN."""
     if column.type == "integer":
         return "Int64" if column.nullable else "int64"
     return "float64" if column.type == "real" else "str"
 
 
 def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-    """A table with its columns in their order and types, rows sorted; late columns that it lacks have no values."""
+    """Return a table with its columns in order and cast to their dtypes, rows sorted. Absent late columns are added without values."""
     frame = frame.assign(**{column.name: None for column in columns_of(table) if column.late and column.name not in frame})
     for column in columns_of(table):
         if column.type == "integer" and column.nullable and not pd.api.types.is_numeric_dtype(frame[column.name]):
+            # by way of int64: float64 would lose digits beyond 2^53
             missing = frame[column.name].isna().to_numpy(dtype=bool)
             numbers = np.zeros(len(frame), dtype=np.int64)
             numbers[~missing] = frame.loc[~missing, column.name].astype("int64")
@@ -104,15 +105,15 @@ def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_rows(table: Table) -> pd.DataFrame:
-    """A table with its columns, of their types, and nothing in them."""
+    """Return an empty table with its columns and dtypes."""
     return typed(table, pd.DataFrame(columns=[column.name for column in columns_of(table)]))
 
 
 def read_csv(table: Table, path: Path) -> pd.DataFrame:
-    """A table as it was exported: only a missing value is empty, and `NA`, `null` or `nan` are texts like others.
+    """Read an exported table. Only an empty field is a missing value; `NA`, `null` and `nan` are ordinary strings.
 
     Raises:
-        StoreDamagedError: not such a table.
+        StoreDamagedError: the file is not such a table.
     """
     kinds = {"text": pa.large_string(), "integer": pa.int64(), "real": pa.float64()}
     columns = _columns_in(table, path)
@@ -123,7 +124,7 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
         strings_can_be_null=True,
     )
     try:
-        # Arrow reads numbers to the nearest float in all its versions, as they were written; pandas does not by default.
+        # Arrow rounds decimals to the nearest float; pandas' default parser does not
         read = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
         values: dict[str, Any] = {}
         for column in columns:
@@ -140,17 +141,17 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
         return typed(table, pd.DataFrame(values))
     except (ValueError, KeyError, UnicodeDecodeError, OSError) as error:
         raise StoreDamagedError(
-            f"{path}: not a table of {table} as agd-bench writes it ({' '.join(str(error).split())}); restore the file"
+            f"{path}: not a table {table!r} in agd-bench's format ({' '.join(str(error).split())}); restore the file"
         ) from None
 
 
 def _columns_in(table: Table, path: Path) -> list[Column]:
-    """The columns that a file of this table should have; those that came late only if it has them."""
+    """Return the expected columns of a table's file. Late columns are expected only if the file has them."""
     try:
         with path.open(encoding="utf-8") as file:
             header = file.readline().rstrip("\n").replace('"', "").split(",")
     except (OSError, UnicodeDecodeError):
-        header = []  # reading it says what is wrong
+        header = []  # `read_csv` reports what is wrong
     return [column for column in columns_of(table) if not column.late or column.name in header]
 
 
@@ -191,16 +192,16 @@ def _read_database(location: Path | str) -> Results:
 
 
 def _read_meta(connection: sa.Connection, location: Path | str) -> dict[str, str]:
-    """The meta data of a run of this schema version.
+    """Read the meta data of a run.
 
     Raises:
-        StoreError: another program's database, or an empty one.
-        StoreDamagedError: a run of another schema version.
+        StoreError: the database is empty or belongs to another program.
+        StoreDamagedError: the run has another schema version.
     """
     names = set(sa.inspect(connection).get_table_names())
     if META.name not in names:
-        what = f"holds the tables {', '.join(sorted(names)[:4])}, but no run" if names else "is empty and holds no run"
-        raise StoreError(f"{shown(location)}: the database {what}; give the URL that `agd-bench run --store` was given")
+        what = f"contains no run, only the tables {', '.join(sorted(names)[:4])}" if names else "is empty and contains no run"
+        raise StoreError(f"{shown(location)}: the database {what}; give the URL that was passed to `agd-bench run --store`")
     meta = {row.key: row.value for row in connection.execute(sa.select(META))}
     if (version := meta.get("schema_version")) != str(SCHEMA_VERSION):
         raise StoreDamagedError(
@@ -219,32 +220,32 @@ def _parse_sweep(location: Path | str, meta: dict[str, str]) -> Sweep:
 
 
 def _devices(attempts: pd.DataFrame) -> list[str]:
-    """The devices that attempts ran on, by the names that the results themselves give."""
+    """Return the sorted names of the devices that attempts ran on."""
     return sorted({json.loads(text).get("device", "") for text in attempts["provenance"].dropna().unique()} - {""})
 
 
 def _find(location: Path | str) -> None:
-    """Make sure that there is something to read.
+    """Check that a location has a run.
 
     Raises:
-        InputError: no run and no published folder.
-        StoreDamagedError: an unsound database.
+        InputError: it has no run and is not a published folder.
+        StoreDamagedError: the database is damaged.
     """
     if is_url(location):
         file = file_of(location)
-        if file is not None and not file.exists():  # SQLite would make it, and say that it has no tables
-            raise InputError(f"{shown(location)}: no such file; give the URL that `agd-bench run --store` was given")
+        if file is not None and not file.exists():  # SQLite would create an empty file
+            raise InputError(f"{shown(location)}: no such file; give the URL that was passed to `agd-bench run --store`")
         return
     folder = Path(location)
     if not folder.is_dir():
         what = "a file" if folder.exists() else "no such folder"
         raise InputError(
-            f"{folder}: {what}; give a run folder (it holds {FILE}) or a published one (it holds {', '.join(PUBLISHED_FILES)})"
+            f"{folder}: {what}; give a run folder (it contains {FILE}) or a published folder (it contains {', '.join(PUBLISHED_FILES)})"
         )
     if not (folder / FILE).exists():
         raise InputError(
-            f"{folder}: no run folder: a run folder holds {FILE}, a published one {', '.join(PUBLISHED_FILES)}; "
-            "give the folder that `agd-bench run --out` was given"
+            f"{folder}: not a run folder: a run folder contains {FILE}, a published folder {', '.join(PUBLISHED_FILES)}; "
+            "give the folder that was passed to `agd-bench run --out`"
         )
     if (folder / FILE).stat().st_size == 0:
         raise InputError(f"{folder}: the run has not written anything yet; start it again with `agd-bench run`")
@@ -252,21 +253,21 @@ def _find(location: Path | str) -> None:
 
 
 def is_published(location: Path | str) -> bool:
-    """A published folder has all its files and no database."""
+    """Return whether a location is a published folder: all its files exist, and no database."""
     if is_url(location) or (Path(location) / FILE).exists():
         return False
     return all((Path(location) / name).is_file() for name in PUBLISHED_FILES)
 
 
 def load_results(location: Path | str) -> Results:
-    """The results of a run, under way or ended, or of a published leaderboard.
+    """Load the results of a run, finished or not, or of a published leaderboard.
 
     Args:
-        location: a run folder, a published folder, or the URL that the run was given as its store.
+        location: a run folder, a published folder, or the URL of the run's database.
 
     Raises:
-        InputError: nothing of the kind is there; the message says what a run folder holds.
-        StoreDamagedError: a corrupt or incomplete store, or one of another version.
+        InputError: the location has no results.
+        StoreDamagedError: the store is corrupt, incomplete, or of another version.
     """
     if not is_url(location):
         location = Path(location).expanduser()
@@ -277,10 +278,10 @@ def load_results(location: Path | str) -> Results:
 
 
 def _is_untouched(location: Path | str) -> bool:
-    """Whether there is no file yet, or an empty one, where a run is to be.
+    """Return whether the file of a run does not exist yet or is empty.
 
     Raises:
-        StoreDamagedError: an unsound database.
+        StoreDamagedError: the database is damaged.
     """
     file = file_of(location)
     if file is None:
@@ -293,13 +294,13 @@ def _is_untouched(location: Path | str) -> bool:
 
 
 def ended_trials(location: Path | str) -> tuple[str, ...]:
-    """Ids of the trials that need not be trained any more, in plan order.
+    """Return the ids of the trials that have ended, in plan order.
 
     Args:
-        location: a run folder or the URL that a run was given as its store; none has to have begun there.
+        location: a run folder or the URL of a run's database. The run need not have started.
 
     Raises:
-        StoreDamagedError: an unsound database.
+        StoreDamagedError: the database is damaged.
         StoreError: the database cannot be reached.
     """
     if _is_untouched(location):
@@ -316,13 +317,13 @@ def ended_trials(location: Path | str) -> tuple[str, ...]:
 
 
 def stored_sweep(location: Path | str) -> Sweep | None:
-    """The sweep of a run that has begun there; null: none has.
+    """Return the sweep of a run, or None if it has not started.
 
     Args:
-        location: as `ended_trials`.
+        location: as for `ended_trials`.
 
     Raises:
-        StoreDamagedError: an unsound database.
+        StoreDamagedError: the database is damaged.
         StoreError: the database cannot be reached.
     """
     if _is_untouched(location):
@@ -339,10 +340,10 @@ def stored_sweep(location: Path | str) -> Sweep | None:
 
 
 def planned_counts(results: Results) -> pd.DataFrame:
-    """How many trials were planned, those included of which a published folder has no row.
+    """Count the planned trials, including those that a published folder has no rows of.
 
     Args:
-        results: as they were loaded.
+        results: as loaded.
 
     Returns:
         One row per `search_space`, `dataset`, `profile`, `algorithm` and `purpose`, in plan order; `planned` (trials).
@@ -353,16 +354,14 @@ def planned_counts(results: Results) -> pd.DataFrame:
 
 
 def begun_results(results: Results) -> Results:
-    """The results without the rows of trials that nothing has happened to; the meta data say how many were planned.
-
-    A sweep that grows in slices has many of them, and what they would be follows from the sweep. One row is kept for an algorithm of
-    whose final or tuning trials none was begun, so that it is known.
+    """Remove the rows of trials that never started, and store the number of planned trials in the meta data.
 
     Args:
-        results: of a run that may not have ended.
+        results: of a run that may be unfinished.
     """
     trials = results.trials
     untouched = (trials["status"] == "pending") & (trials["attempts"] == 0)
+    # keep one row per algorithm and purpose without any started trial, so that the algorithm still appears
     unknown = untouched.groupby([trials[name] for name in COUNTED], sort=False).transform("all") & ~trials.duplicated(COUNTED)
     if not untouched.any():
         return results
@@ -371,18 +370,18 @@ def begun_results(results: Results) -> Results:
 
 
 def status(location: Path | str) -> pd.DataFrame:
-    """How far a run is: trials by algorithm and status.
+    """Count the trials of a run by algorithm and status.
 
     Args:
-        location: as `load_results`.
+        location: as for `load_results`.
 
     Returns:
-        One row per algorithm's label (the index, in plan order); columns `done`, `running`, `diverged`, `failed`, `refused`,
-        `pruned`, `unneeded` (planned for adaptive seeds, which did without it), `missing` (planned, not ended and not running).
+        One row per algorithm label (the index, in plan order); columns `done`, `running`, `diverged`, `failed`, `refused`, `pruned`,
+        `unneeded` (seeds that the adaptive rule did not need), `missing` (neither ended nor running).
 
     Raises:
-        InputError: as `load_results`.
-        StoreDamagedError: as `load_results`.
+        InputError: as for `load_results`.
+        StoreDamagedError: as for `load_results`.
     """
     if is_published(location):
         results = _read_published(Path(location))

@@ -1,9 +1,9 @@
-"""Which code made the rows: what each attempt says, what the run declares, and where rows of more than one code meet.
+"""Track which code made each row, and find runs that mix results of different code.
 
-An attempt's provenance has the identity of the code of its search space, data set and algorithm, and of the engine (building, data,
-training loop). The run's meta data declare the plug-ins' identities: `plugin_digests` those of now, `earlier_digests` those of rows from
-before, each `equal` (known to give the same rows) or `mixed` (accepted by the user). Attempts from before they said it were executed by
-the code of `first_digests`, or of `plugin_digests` where these never changed.
+The provenance of an attempt has the identities of the code of its search space, data set and algorithm, and of the engine (building,
+data, training loop). The meta data of a run declare the identities of its plug-ins: `plugin_digests` the current ones, `earlier_digests`
+those of earlier rows, marked `equal` (known to give the same rows) or `mixed` (accepted by the user). Attempts without an identity were
+made by older versions; their code is that of `first_digests`, or of `plugin_digests` if it never changed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from agd_bench.store.reader import Results
 DIGESTS, EARLIER, FIRST = "plugin_digests", "earlier_digests", "first_digests"
 EQUAL, MIXED = "equal", "mixed"
 PARTS = {"search_spaces": "search_space_digest", "datasets": "dataset_digest", "algorithms": "algorithm_digest"}
-"""Keys of the provenance by kind of plug-in."""
+"""Key of the provenance by kind of plug-in."""
 PLATFORM = {"engine_digest": "agd-bench's training code", "torch": "torch"}
 
 
 def changed_code(meta: Mapping[str, str], plan: Plan) -> list[str]:
-    """The plug-ins, as `KIND/NAME`, whose code is another one than that of a run's rows, and not known to give them again.
+    """Return the plug-ins, as `KIND/NAME`, whose code has changed since a run and is not known to give equal results.
 
     Args:
         meta: the run's meta data.
-        plan: what is asked now, with the code that is there now.
+        plan: of the current sweep, with the digests of the current code.
     """
     then: dict[str, str] = json.loads(meta.get(DIGESTS, "{}"))
     both = sorted(then.keys() | plan.plugin_digests.keys())
@@ -40,11 +40,11 @@ def changed_code(meta: Mapping[str, str], plan: Plan) -> list[str]:
 
 
 def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:
-    """What a run's meta data say of its rows' code once they have been joined with those of other runs.
+    """Return the meta data that declare the code of merged runs.
 
     Args:
-        metas: meta data of the runs whose rows it holds.
-        plan: what is asked now, with the code that is there now.
+        metas: meta data of the runs that are merged.
+        plan: of the current sweep, with the digests of the current code.
     """
     earlier: dict[str, dict[str, str]] = {}
     for meta in metas:
@@ -60,37 +60,37 @@ def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:
 
 
 def state_code(results: Results) -> Results:
-    """The results with the identity of the code in every attempt's provenance, as their run declares it where attempts do not say it.
+    """Add the identity of the code to each attempt's provenance that has none, as the run declares it.
 
     Args:
         results: of one run.
     """
     attempts = results.attempts
-    told = attempts["provenance"].notna()
-    named = _plugins_of(results, attempts[told])
+    known = attempts["provenance"].notna()
+    named = _plugins_of(results, attempts[known])
     if named.empty:
         return results
     first = _first(results.meta)
     texts = {}
     for row in named.drop_duplicates().itertuples(index=False):
         said = json.loads(str(row.provenance))
-        lacking = {key: first[name] for key, name in zip(PARTS.values(), row[1:], strict=True) if key not in said and name in first}
-        texts[row] = canonical_json(said | lacking) if lacking else row.provenance
+        missing = {key: first[name] for key, name in zip(PARTS.values(), row[1:], strict=True) if key not in said and name in first}
+        texts[row] = canonical_json(said | missing) if missing else row.provenance
     stated = attempts["provenance"].astype(object)
-    stated[told] = [texts[row] for row in named.itertuples(index=False)]
+    stated[known] = [texts[row] for row in named.itertuples(index=False)]
     return replace(results, attempts=attempts.assign(provenance=stated.astype("str")))
 
 
 def executed_code(results: Results) -> pd.DataFrame:
-    """How many trials each code made.
+    """Count the trials by the code that made them.
 
     Args:
-        results: as they were loaded.
+        results: as loaded.
 
     Returns:
-        One row per part and identity: `part` (`KIND/NAME`, `engine_digest` or `torch`), `code` (its identity or version), `trials` (those
-        whose last attempt it executed). Code that is known to give the same rows counts as the present one. Lost attempts and trials
-        with an equal network's results say nothing.
+        One row per part and identity: `part` (`KIND/NAME`, `engine_digest` or `torch`), `code` (its identity or version), `trials` (whose
+        last attempt it executed). Code that is known to give equal results counts as the current one. Lost attempts, and trials that
+        took an equal network's results, do not count.
     """
     last = results.attempts.dropna(subset=["provenance"]).drop_duplicates("trial_id", keep="last")
     named = _plugins_of(results, last)
@@ -108,10 +108,10 @@ def executed_code(results: Results) -> pd.DataFrame:
 
 
 def mixed_code(results: Results) -> list[str]:
-    """Where rows of more than one code meet, in a sentence each.
+    """Return one sentence per part of which results of several versions are mixed.
 
     Args:
-        results: as they were loaded.
+        results: as loaded.
     """
     lines = []
     for part, rows in executed_code(results).groupby("part"):
@@ -123,10 +123,10 @@ def mixed_code(results: Results) -> list[str]:
 
 
 def undeclared_code(results: Results) -> list[str]:
-    """Trials that were executed by other code than their run declares, one line for each code.
+    """Return one line per code that made rows but is not declared by the run.
 
     Args:
-        results: as they were loaded.
+        results: as loaded.
     """
     present: dict[str, str] = json.loads(results.meta.get(DIGESTS, "{}"))
     return [
@@ -136,10 +136,10 @@ def undeclared_code(results: Results) -> list[str]:
 
 
 def declared_meta(results: Results) -> dict[str, str]:
-    """The meta data of a run, with all code that executed its trials declared.
+    """Return the meta data of a run with all the code declared that made its rows.
 
     Args:
-        results: as they were loaded.
+        results: as loaded.
     """
     earlier: dict[str, dict[str, str]] = json.loads(results.meta.get(EARLIER, "{}"))
     for row in _undeclared(results).itertuples():
@@ -156,13 +156,13 @@ def _undeclared(results: Results) -> pd.DataFrame:
 
 
 def _first(meta: Mapping[str, str]) -> dict[str, str]:
-    """The code of attempts that do not say theirs, by `KIND/NAME`."""
+    """Return the code of attempts without an identity, by `KIND/NAME`."""
     found: dict[str, str] = json.loads(meta.get(FIRST, meta.get(DIGESTS, "{}")))
     return found
 
 
 def _plugins_of(results: Results, attempts: pd.DataFrame) -> pd.DataFrame:
-    """Of each of some attempts its `provenance`, and by kind of plug-in, in the order of `PARTS`, the one it used as `KIND/NAME`."""
+    """Return `provenance` and the plug-ins as `KIND/NAME`, in the order of `PARTS`, one row per attempt."""
     spaces = {choice.label: choice.name for choice in results.sweep.search_spaces}
     trials = results.trials.set_index("trial_id")
     trials = trials[~trials.index.duplicated()].reindex(attempts["trial_id"])

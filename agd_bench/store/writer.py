@@ -1,13 +1,13 @@
-"""The driver's hand: every transition of a trial as one transaction.
+"""Write the state of trials. Every transition is one transaction:
 
     pending → running(attempt, node, deadline) → done | diverged | failed | refused | pruned
        ↓                ↓ the attempt was lost
     failed | unneeded   pending
 
-What an equal network stands for goes from pending to the end of that network's trial.
+A trial that takes an equal network's results goes from pending to the status of that trial.
 
-Only the driver writes. A transition is on the disk before the trial is sent and after it returned, so that a kill at
-any moment loses at most the attempts under way; those are closed as lost, and charged, when the run is opened again.
+Only the driver writes. Transitions are on disk before a trial is sent and after it returned, so killing the driver loses at most the
+running attempts. Reopening the run closes these as lost, and charges them.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ from agd_bench.store.schema import TAKEN_AS_ZERO, UNTAKEN
 
 LOST = "lost"
 OUT_OF_MEMORY = "out of memory"
-DRIVER_ENDED = "the driver ended while it ran"
+DRIVER_ENDED = "the driver ended during this attempt"
 DRIVERS_OWN = ("in-process", "thread-")
-"""How workers in the driver's process are called."""
+"""Prefixes of the names of workers in the driver's process."""
 MEASURED = tuple(
     name
     for name in (column.name for column in TRIALS.columns)
@@ -62,19 +62,19 @@ MEASURED = tuple(
 
 
 class Standing(NamedTuple):
-    """Where a trial stands.
+    """State of a trial.
 
     Attributes:
-        status: `pending` or one of the terminal ones.
-        attempts: executions begun.
-        losses: of them, lost ones that count towards the attempts it may have.
-        out_of_memory: of them, those that the memory did not suffice for.
-        proposal: the tuner's values, if it has some.
+        status: `pending` or a terminal status.
+        attempts: executions started.
+        losses: lost attempts that count towards the trial's maximum of attempts.
+        out_of_memory: attempts that ran out of memory.
+        proposal: values from the tuner, if any.
         val_accuracy: after the last epoch, in [0, 1].
-        total_seconds: of the attempt that ended.
+        total_seconds: of the last attempt.
         train_loss: mean over the last epoch.
-        reason: why it ended as it did.
-        forward_flops: of one image through its network.
+        reason: why the status is not `done`.
+        forward_flops: of one image.
     """
 
     status: str = "pending"
@@ -93,7 +93,7 @@ def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be made a run folder: {error.strerror}; give another --out") from None
+        raise StoreError(f"{folder}: cannot create the run folder: {error.strerror}; use another --out") from None
     return folder
 
 
@@ -103,10 +103,10 @@ def _write_meta(connection: sa.Connection, values: Mapping[str, str]) -> None:
 
 
 class Store:
-    """The results of one run, open for its driver. Make one with `Store.open`; use it as a context manager.
+    """Results of one run, open for its driver. Create it with `Store.open`, and use it as a context manager.
 
     Attributes:
-        location: the run folder or the database's URL.
+        location: the run folder or the URL of the database.
     """
 
     def __init__(self, location: Path | str, engine: sa.Engine, here: lock.Driver) -> None:
@@ -118,24 +118,24 @@ class Store:
 
     @classmethod
     def open(cls, location: Path | str, plan: Plan, allow_mixed_code: bool = False, joined: Sequence[Mapping[str, str]] = ()) -> Store:
-        """Create the store of a run, or open it again: trials that were running are pending once more.
+        """Create the store of a run, or reopen it. Reopening sets running trials to pending.
 
         Args:
-            location: the run folder (made if it is not there), or the URL of a database that holds this run alone.
-            plan: what the run is to do.
-            allow_mixed_code: whether it may go on with plug-ins that were edited since; its meta data then say so.
-            joined: meta data of runs whose rows it is to take in.
+            location: the run folder, created if it does not exist, or the URL of a database for this run only.
+            plan: of the run.
+            allow_mixed_code: whether to resume although plug-ins were edited; the meta data then declare it.
+            joined: meta data of runs that will be merged into this one.
 
         Raises:
-            RunChangedError: the store holds another sweep, or results of plug-ins that were edited since.
-            RunLockedError: another driver is working on it.
-            StoreDamagedError: no store of ours, of another version, or corrupt.
-            StorageFullError: no space.
-            InputError: a published folder, which is read only.
+            RunChangedError: the store holds another sweep, or plug-ins were edited since.
+            RunLockedError: another driver is running this run.
+            StoreDamagedError: the file is not an agd-bench store, of another version, or corrupt.
+            StorageFullError: no space is left.
+            InputError: the location is a published folder, which is read-only.
             StoreError: the database cannot be reached or written.
         """
         if is_published(location):
-            raise InputError(f"{location}: a published leaderboard, which no run writes to; give another --out, and this folder to --from")
+            raise InputError(f"{location}: published leaderboards are read-only; use another --out, and pass this folder to --from")
         if not is_url(location):
             file = _make_folder(Path(location)) / FILE
             if file.exists():
@@ -165,8 +165,8 @@ class Store:
         changed = differences(old, plan, allow_mixed_code) if old else []
         if changed:
             raise RunChangedError(
-                f"{shown(self.location)} holds results of something else: {', '.join(changed[:4])} changed;"
-                f" use another --out, or undo the change to go on with this run, or {MIXED_CODE_ADVICE}"
+                f"{shown(self.location)} was made with a different sweep or code: {', '.join(changed[:4])} changed;"
+                f" use another --out, or undo the change to resume this run, or {MIXED_CODE_ADVICE}"
             )
         last_sign = lock.acquire(connection, self._here, self.location)
         code = code_meta([*([old] if old else []), *joined], plan)
@@ -181,10 +181,10 @@ class Store:
             connection.execute(TRIALS.insert(), rows)
 
     def _close_orphans(self, connection: sa.Connection, last_sign: float | None) -> None:
-        """Attempts of a driver that was killed: lost, charged until its last sign of life."""
+        """Close the running attempts of a killed driver as lost, charged until its last heartbeat."""
         for row in connection.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.outcome == "running")).all():
             ended = max(row.started_at, last_sign or row.started_at)
-            # A trial in the driver's own process may have taken it down, and would again; one in a worker's cannot.
+            # a trial in the driver's own process may have crashed it, and may do so again
             blamed = int(row.node.startswith(DRIVERS_OWN))
             seconds = ended - row.started_at
             self._close_attempt(connection, row.trial_id, row.attempt, LOST, seconds, DRIVER_ENDED, ended_at=ended, blamed=blamed)
@@ -196,15 +196,15 @@ class Store:
         this = (ATTEMPTS.c.trial_id == trial_id) & (ATTEMPTS.c.attempt == attempt) & (ATTEMPTS.c.outcome == "running")
         ended = {"outcome": outcome, "seconds": seconds, "reason": reason, "ended_at": time.time()} | more
         if connection.execute(ATTEMPTS.update().where(this).values(**ended)).rowcount != 1:
-            raise ValueError(f"trial {trial_id}: attempt {attempt} is not running, so it cannot end")
+            raise ValueError(f"trial {trial_id}: attempt {attempt} cannot end because it is not running")
         charged = TRIALS.c.charged_seconds + seconds
         connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(charged_seconds=charged))
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Everything written inside becomes one commit, at the end, or nothing if an error leaves it.
+        """Combine all writes inside into one commit, or none if an error is raised.
 
-        Flushing to the disk is most of what a transition costs; the end of one trial and the start of the next can share it.
+        Most of the cost of a transition is flushing to disk, which the end of one trial and the start of the next can share.
         """
         with ExitStack() as stack:
             self._shared = stack
@@ -230,7 +230,7 @@ class Store:
             yield connection
 
     def standings(self) -> dict[str, Standing]:
-        """Where every trial stands, by its id, in plan order."""
+        """Return the state of every trial by id, in plan order."""
         counts = sa.select(
             ATTEMPTS.c.trial_id,
             sa.func.sum(ATTEMPTS.c.blamed).label("losses"),
@@ -255,11 +255,11 @@ class Store:
         }
 
     def curves(self, trial_ids: Iterable[str]) -> dict[str, tuple[CurvePoint, ...]]:
-        """The curves of some trials, by their ids; trials without one are left out."""
+        """Return the learning curves of trials by id. Trials without a curve are omitted."""
         wanted = list(trial_ids)
         found: dict[str, list[CurvePoint]] = {}
         with translated(self.location), self._engine.connect() as connection:
-            for begin in range(0, len(wanted), 500):  # databases limit the values of one query
+            for begin in range(0, len(wanted), 500):  # databases limit the number of values in a query
                 some = sa.select(CURVES).where(CURVES.c.trial_id.in_(wanted[begin : begin + 500])).order_by(CURVES.c.epoch)
                 for row in connection.execute(some).mappings():
                     point = CurvePoint.model_validate({key: value for key, value in row.items() if key != "trial_id"})
@@ -267,13 +267,13 @@ class Store:
         return {trial_id: tuple(points) for trial_id, points in found.items()}
 
     def start(self, trial: Trial, attempt: int, node: str, deadline_seconds: float) -> None:
-        """pending → running, before the trial is sent; its proposal is kept with it.
+        """Set a trial from pending to running, before it is sent to a worker.
 
         Args:
             trial: with its proposal, if its study has one.
-            attempt: from 1, one more than attempts begun so far.
-            node: the worker that will execute it.
-            deadline_seconds: from now until it has to have ended.
+            attempt: number of the attempt, from 1.
+            node: the worker.
+            deadline_seconds: from now until the deadline.
         """
         now = time.time()
         values: dict[str, Any] = {"status": "running", "attempts": attempt, "hyperparameters": canonical_json(trial.settings)}
@@ -286,12 +286,12 @@ class Store:
             connection.execute(ATTEMPTS.insert().values(**row, deadline_at=now + deadline_seconds, blamed=0))
 
     def finish(self, result: TrialResult, attempt: int, seconds: float | None = None) -> None:
-        """running → how the attempt ended, with all that it measured.
+        """Set a trial from running to the status of its result, and store the measurements.
 
         Args:
             result: of the attempt.
             attempt: its number.
-            seconds: what is charged; null: the attempt's own `total_seconds`.
+            seconds: to charge. None: the attempt's `total_seconds`.
         """
         with self._transaction() as connection:
             charged = result.total_seconds if seconds is None else seconds
@@ -300,24 +300,24 @@ class Store:
             self._end(connection, result, "running", {name: getattr(result, name) for name in MEASURED})
 
     def settle(self, trial_id: str, status: Status, reason: str) -> None:
-        """pending → how the trial ended without being executed (again): nothing was measured.
+        """Set a trial from pending to a terminal status without executing it (again).
 
         Args:
             trial_id: the trial.
-            status: how it ended.
+            status: its terminal status.
             reason: why.
         """
         with self._transaction() as connection:
             self._end(connection, TrialResult(trial_id=trial_id, status=status, reason=reason), "pending", {})
 
     def pass_on(self, trial: Trial) -> TrialResult:
-        """pending → how the trial of an equal network ended, with what it measured; nothing is charged again.
+        """Give a pending trial the results of its representative, at no charge.
 
         Args:
-            trial: one with a `representative`, which has ended.
+            trial: with a `representative` that has ended.
 
         Returns:
-            What was passed on, the curve apart.
+            The result, without its curve.
         """
         with self._transaction() as connection:
             trained = connection.execute(sa.select(TRIALS).where(TRIALS.c.trial_id == trial.representative)).mappings().one()
@@ -347,7 +347,7 @@ class Store:
                 connection.execute(table.insert(), rows)
 
     def lose(self, trial_id: str, attempt: int, seconds: float, reason: str, outcome: str = LOST, blamed: bool = True) -> None:
-        """running → pending: the attempt came to nothing, and is charged.
+        """Set a trial from running back to pending after its attempt was lost, and charge the attempt.
 
         Args:
             trial_id: the trial.
@@ -355,7 +355,7 @@ class Store:
             seconds: from its start until the loss was noticed.
             reason: what happened.
             outcome: `lost` or `out of memory`.
-            blamed: whether it counts towards the attempts that the trial may have.
+            blamed: whether it counts towards the trial's maximum of attempts.
         """
         with self._transaction() as connection:
             self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
@@ -380,13 +380,13 @@ class Store:
     def take_in(
         self, trials: list[dict[str, Any]], attempts: list[dict[str, Any]], curves: list[dict[str, Any]], numbers: list[dict[str, Any]]
     ) -> None:
-        """Rows of another run of this sweep, all or none; see `merging`.
+        """Insert rows of another run of this sweep in one transaction; see `merge`.
 
         Args:
-            trials: whole rows of trials that are planned here; what was known of their ends and attempts is replaced.
-            attempts: every attempt at these trials, none of them running.
-            curves: of those of them that had not ended here.
-            numbers: the diagnostics of the same.
+            trials: full rows of planned trials. They replace status, measurements and attempts.
+            attempts: all attempts at these trials, none of them running.
+            curves: of the trials that had not ended here.
+            numbers: diagnostics of the same trials.
         """
         if not trials:
             return
@@ -403,10 +403,10 @@ class Store:
                     connection.execute(table.insert(), rows)
 
     def close(self) -> None:
-        """Release the run for other drivers.
+        """Release the lock and close the database.
 
         Raises:
-            StoreError: the database does not take it; the lock then falls with this process.
+            StoreError: the lock cannot be released; it then expires when this process ends.
         """
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
@@ -426,4 +426,4 @@ class Store:
             self.close()
         except StoreError:
             if error is None:
-                raise  # else what happened first is what the user has to hear
+                raise  # otherwise the first error is the one to report

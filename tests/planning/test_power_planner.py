@@ -85,7 +85,7 @@ def test_a_pilot_speaks_for_its_algorithms() -> None:
 
 def test_what_cannot_be_planned_is_refused() -> None:
     """One algorithm, a gap beyond the ceiling, a power that is no probability."""
-    with pytest.raises(InputError, match="one algorithm"):
+    with pytest.raises(InputError, match="at least two algorithms"):
         design(sweep(algorithms=[{"name": "agd"}]), -0.2)
     with pytest.raises(InputError, match="give tau"):
         design(sweep(), -1.9)

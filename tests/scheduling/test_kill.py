@@ -61,7 +61,7 @@ def test_a_driver_killed_at_several_points_goes_on_as_if_nothing_happened(tmp_pa
     assert_all_is_charged(results)
     lost = results.attempts[results.attempts["outcome"] == "lost"]
     assert len(lost) >= 3
-    assert set(lost["reason"]) == {"the driver ended while it ran"}
+    assert set(lost["reason"]) == {"the driver ended during this attempt"}
     assert not list((tmp_path / "checkpoints").iterdir())
 
 

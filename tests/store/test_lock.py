@@ -55,7 +55,7 @@ def test_a_killed_driver_leaves_a_run_that_goes_on_at_once(tmp_path: Path) -> No
     assert (standing.status, standing.attempts, standing.losses) == ("pending", 1, 0)
     results = load_results(tmp_path)
     attempt = results.attempts.iloc[0]
-    assert (attempt["outcome"], attempt["reason"]) == ("lost", "the driver ended while it ran")
+    assert (attempt["outcome"], attempt["reason"]) == ("lost", "the driver ended during this attempt")
     assert 0 <= attempt["seconds"] <= lock.HEARTBEAT_SECONDS + 60
     assert attempt["ended_at"] == pytest.approx(attempt["started_at"] + attempt["seconds"])
     assert results.trials.loc[0, "charged_seconds"] == attempt["seconds"]
@@ -79,11 +79,11 @@ def test_a_driver_elsewhere_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
     planned = plan()
     late = Store.open(tmp_path, planned)
     change(late, place="another host", host="far", heartbeat_at=time.time() - 30)
-    with pytest.raises(RunLockedError, match="on far is working"):
+    with pytest.raises(RunLockedError, match="on far is running"):
         Store.open(tmp_path, planned)
     change(late, heartbeat_at=time.time() - 61)
     with Store.open(tmp_path, planned) as store:
-        with pytest.raises(RunLockedError, match="took this run over"):
+        with pytest.raises(RunLockedError, match="took over this run"):
             late.start(planned.trials[0], 1, "worker-0", 600.0)
         late.close()
         with pytest.raises(RunLockedError):

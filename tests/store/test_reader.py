@@ -170,11 +170,11 @@ def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_says_what_one_holds(tmp_path: Path) -> None:
     """Each way to give a wrong path gets an answer that helps."""
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"no such folder; give a run folder \(it holds results.sqlite"):
+    with pytest.raises(InputError, match=r"no such folder; give a run folder \(it contains results.sqlite"):
         load_results(tmp_path / "nowhere")
     with pytest.raises(InputError, match="a file; give a run folder"):
         load_results(tmp_path / "file")
-    with pytest.raises(InputError, match=r"a run folder holds results.sqlite, a published one sweep.json"):
+    with pytest.raises(InputError, match=r"a run folder contains results.sqlite, a published folder sweep.json"):
         status(tmp_path)
     (tmp_path / "results.sqlite").touch()
     with pytest.raises(InputError, match="not written anything yet"):
@@ -271,5 +271,5 @@ def test_a_field_of_another_type_is_damage(column: str, value: str, tmp_path: Pa
     trials = simulate_trials(2, 1).astype(object)
     trials.loc[1, column] = value
     trials.to_csv(tmp_path / "trials.csv", index=False)
-    with pytest.raises(StoreDamagedError, match=r"trials\.csv: not a table of trials"):
+    with pytest.raises(StoreDamagedError, match=r"trials\.csv: not a table 'trials'"):
         read_csv("trials", tmp_path / "trials.csv")

@@ -128,9 +128,9 @@ def test_a_changed_sweep_is_refused_and_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(RunChangedError, match="the sweep's epochs changed"):
         Store.open(tmp_path, plan(epochs=3))
-    with pytest.raises(RunChangedError, match="the source of algorithms/free changed"):
+    with pytest.raises(RunChangedError, match="the code of algorithms/free changed"):
         Store.open(tmp_path, plan(digests={"algorithms/free": "1" * 16}))
-    with pytest.raises(RunChangedError, match="planned into"):
+    with pytest.raises(RunChangedError, match="the planned trials"):
         Store.open(tmp_path, plan(seeds=3))
 
 
@@ -162,7 +162,7 @@ def test_a_run_of_before_a_key_existed_goes_on(tmp_path: Path) -> None:
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     """Two drivers never write to one run; the second says who holds it."""
     planned = plan()
-    with Store.open(tmp_path, planned), pytest.raises(RunLockedError, match=r"process \d+ on .* is working on this run"):
+    with Store.open(tmp_path, planned), pytest.raises(RunLockedError, match=r"process \d+ on .* is running this run"):
         Store.open(tmp_path, planned)
     Store.open(tmp_path, planned).close()
 
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:
     """An SQLite file that is not ours is left alone."""
     execute(tmp_path, "create table things (a)")
-    with pytest.raises(StoreDamagedError, match="not one of agd-bench"):
+    with pytest.raises(StoreDamagedError, match="not an agd-bench store"):
         Store.open(tmp_path, plan())
 
 
@@ -248,7 +248,7 @@ def test_a_full_disk_is_said_and_what_was_committed_stays(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """A run folder below a file is a plain mistake of the user."""
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot be made a run folder"):
+    with pytest.raises(StoreError, match="cannot create the run folder"):
         Store.open(tmp_path / "file" / "run", plan())
 
 
