@@ -1,4 +1,4 @@
-"""What `dog` and `ldog` share: the package's optimizers with its averager, treated as its authors ask."""
+"""Build the optimizers of `dog` and `ldog`: the package's optimizer with its averager, set up as its authors recommend."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch.optim import Optimizer
 
 from agd_bench.optim.averaging import Averaged
 
-with warnings.catch_warnings():  # its docstrings hold invalid escape sequences
+with warnings.catch_warnings():  # the package's docstrings have invalid escape sequences
     warnings.simplefilter("ignore")
     from dog import DoG, LDoG, PolynomialDecayAverager
 
 
 def build_averaged(network: nn.Module, kind: Literal["dog", "ldog"], weight_decay: float, gamma: float) -> Averaged:
-    """The optimizer and the average that is evaluated; initial distance 1e-4 with batch normalisation and 1e-6 without.
+    """Return the optimizer with the average that is evaluated.
 
     Args:
-        network: what to train.
-        kind: one distance for all layers, or one for each.
-        weight_decay: coefficient of the weights in the gradient, at least 0.
-        gamma: of the polynomial average: the larger, the fewer of the last iterates are in it.
+        network: to train.
+        kind: one distance for all layers, or one per layer.
+        weight_decay: L2 penalty, added to the gradient, at least 0.
+        gamma: of the polynomial-decay average; a larger value averages over fewer of the last iterates.
     """
     normalised = any(isinstance(module, _BatchNorm) for module in network.modules())
+    # relative initial distance as the authors recommend: larger with batch normalisation
     base = (DoG if kind == "dog" else LDoG)(network.parameters(), reps_rel=1e-4 if normalised else 1e-6, weight_decay=weight_decay)
     return Averaged(base, network, PolynomialDecayAverager(network, gamma=gamma))
 
 
 def rates(optimizer: Optimizer) -> list[float]:
-    """The rate of each parameter's last step; empty before the first one."""
+    """Return the learning rate of each parameter's last step; empty before the first step."""
     return [float(eta) for group in optimizer.param_groups for eta in group.get("eta", ())]

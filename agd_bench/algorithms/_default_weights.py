@@ -1,4 +1,4 @@
-"""Torch's default weights, drawn anew: what a network has whose author chose none."""
+"""Reinitialise a network with torch's default weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 @torch.no_grad()
 def draw_default_weights(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw weights and biases of linear layers and convolutions in place, uniform in ± 1 / sqrt(inputs of a unit).
+    """Draw weights and biases of linear layers and convolutions in place, uniform in ± 1 / sqrt(fan-in).
 
     Args:
-        network: other layers keep what they have.
-        generator: the only source of randomness.
+        network: other layers stay unchanged.
+        generator: of all random numbers.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):

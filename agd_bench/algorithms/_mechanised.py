@@ -1,4 +1,4 @@
-"""Mechanic's AdamW with a state that can be stored: the package keys a part of it by the parameters themselves."""
+"""Mechanic's AdamW with a serialisable state. The package keys part of its state by the parameter tensors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _Base: Any = mechanize(torch.optim.AdamW)
 
 
 class MechanisedAdamW(_Base):  # type: ignore[misc]
-    """The package's optimizer; in `state_dict` its points of reference are a list, in the order of the parameters."""
+    """The package's optimizer. In `state_dict`, the reference points are a list in the order of the parameters."""
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def factor(self) -> float | None:
-        """By what the base's movement from the start is scaled; null before the first step."""
+        """Return the factor on the base optimizer's displacement from the start; None before the first step."""
         return float(self.state[_KEY]["s"].sum()) if _KEY in self.state else None
 
     def state_dict(self) -> dict[str, Any]:
-        """The base's state and Mechanic's."""
+        """Return the state of the base optimizer and of Mechanic."""
         packed: dict[str, Any] = super().state_dict()
         own = packed["state"].pop(_KEY, None)
         if own is not None:
@@ -32,7 +32,7 @@ class MechanisedAdamW(_Base):  # type: ignore[misc]
         return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from such a state."""
+        """Restore such a state."""
         rest = {name: value for name, value in state_dict.items() if name != _KEY}
         super().load_state_dict(rest)
         own = state_dict.get(_KEY)

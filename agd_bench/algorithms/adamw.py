@@ -1,8 +1,8 @@
-"""AdamW as torch ships it, with a warm-up and a cosine: what one gets by changing nothing.
+"""AdamW with torch's default settings, a warm-up and a cosine schedule.
 
-A frozen baseline: one setting for every network and data set. Learning rate 1e-3, betas 0.9 and 0.999 and weight decay 1e-2
-are the defaults of torch.optim.AdamW, none chosen for image classifiers; the schedule, a warm-up over 5 % of the steps and a
-cosine to 0, is that of AlgoPerf's AdamW baseline. Weight decay on every parameter, cross-entropy.
+A frozen baseline: one setting for every network and data set. Learning rate 1e-3, betas 0.9 and 0.999 and weight decay 1e-2 are the
+defaults of torch.optim.AdamW, not chosen for image classifiers. The schedule, warm-up over 5 % of the steps and cosine decay to 0, is that
+of AlgoPerf's AdamW baseline. Weight decay applies to every parameter; cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2, fused=True)
     return optimizer, cosine(optimizer, steps, warm_up=0.05)

@@ -1,11 +1,10 @@
-"""Automatic gradient descent: no learning rate, no schedule, no momentum, no weight decay; nothing to tune.
+"""Automatic gradient descent (AGD): no learning rate, schedule, momentum or weight decay; nothing to tune.
 
-The method this benchmark is named for. Before each step it computes the learning rate from the gradients and the depth and
-shape of the network, by minimising a bound on the loss (`agd_bench.optim.agd` has the formulas). It starts from
-semi-orthogonal weights and trains with the square loss, as its bound and all but one of its published results do; the other,
-ImageNet, used cross-entropy. The paper's batch size is 128.
+The method that this benchmark is named after. Each step computes its learning rate from the gradients and the depth and shape of the
+network, by minimising a bound on the loss (formulas in `agd_bench.optim.agd`). Weights start semi-orthogonal. The loss is the square loss,
+for which the bound and all published results but one hold; ImageNet used cross-entropy. The paper's batch size is 128.
 
-It trains matrices and convolution kernels alone: networks with biases or learned normalisation scales are refused.
+AGD trains matrices and convolution kernels only. Networks with biases or learned normalisation scales are refused.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ loss = square
 
 
 def prepare(network: nn.Module, generator: torch.Generator, device: torch.device | None = None) -> nn.Module:
-    """Initialise the network in place, from `generator` alone.
+    """Initialise the network in place, drawing from `generator` only.
 
     Raises:
-        Refused: a parameter that is neither a matrix nor a convolution kernel.
+        Refused: a parameter is neither a matrix nor a convolution kernel.
     """
     initialise(network, generator, device)
     return network
 
 
 def build(network: nn.Module, steps: int, gain: float = 1.0) -> AGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
-        gain: factor on every update, above 0; published results all have 1.
+        network: to train.
+        steps: unused.
+        gain: factor on every update, above 0; 1 in all published results.
 
     Raises:
-        Refused: a parameter that is neither a matrix nor a convolution kernel, or a gain out of range.
+        Refused: a parameter is neither a matrix nor a convolution kernel, or the gain is out of range.
     """
     return AGD(network.named_parameters(), gain=gain)

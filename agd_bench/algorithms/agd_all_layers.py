@@ -1,9 +1,8 @@
-"""Automatic gradient descent extended to all usual layers, so that networks train as published; nothing to tune.
+"""Automatic gradient descent extended to all common layers, for networks as published; nothing to tune.
 
-Our extension, not the paper's method (that is `agd`), and no number of the paper is claimed for it. Biases, normalisation
-scales, grouped and depthwise convolutions, embeddings and fused attention each get a rule in the paper's framework
-(`agd_bench.optim.all_layers` has the table and says what in it is convention). Where a network has plain matrices and kernels
-alone it is `agd`, bit for bit. Trains with the paper's square loss.
+This is our extension; `agd` is the paper's method. Biases, normalisation scales, grouped and depthwise convolutions, embeddings and fused
+attention each get a rule in the paper's framework; `agd_bench.optim.all_layers` lists the rules and marks conventions. For networks of
+plain matrices and kernels it equals `agd` bit for bit. The loss is the paper's square loss.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ def prepare(network: nn.Module, generator: torch.Generator, device: torch.device
     """Initialise the network in place, from `generator` alone: biases 0, scales 1, everything else drawn.
 
     Raises:
-        Refused: a parameter of a layer that the extension has no rule for.
+        Refused: a layer has parameters without a rule.
     """
     initialise(network, generator, device)
     return network
 
 
 def build(network: nn.Module, steps: int, gain: float = 1.0) -> AGDAllLayers:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
+        network: to train.
+        steps: unused.
         gain: factor on every update, above 0.
 
     Raises:
-        Refused: a parameter of a layer that the extension has no rule for, or a gain out of range.
+        Refused: a layer has parameters without a rule, or the gain is out of range.
     """
     return AGDAllLayers(network, gain=gain)

@@ -1,9 +1,8 @@
-"""Automatic gradient descent by the dual norm: the steepest direction of the paper's bound; nothing to tune.
+"""Automatic gradient descent in the dual norm: the steepest descent direction of the paper's bound; nothing to tune.
 
-Our variant, not the paper's method (that is `agd`). Each matrix moves along U V^T, the orthogonal factor of its gradient, in which
-no direction counts more than another, and the gradient summary adds up nuclear norms: what minimises the paper's bound if
-nothing is assumed of the gradients' rank. Networks, initialisation and loss are as for `agd`; the optimizer's step
-takes 110 to 300 times as long, because the decompositions are exact (`agd_bench.optim.matrix_norms`).
+This is our variant; `agd` is the paper's method. Each matrix moves along U V^T, the orthogonal factor of its gradient, and the gradient
+summary adds nuclear norms. This minimises the paper's bound without an assumption on the rank of gradients. Networks, initialisation and
+loss are those of `agd`. A step takes 110 to 300 times as long, because the decompositions are exact (`agd_bench.optim.matrix_norms`).
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ LICENCE = "MIT"
 
 
 def build(network: nn.Module, steps: int, gain: float = 1.0) -> AGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
+        network: to train.
+        steps: unused.
         gain: factor on every update, above 0.
 
     Raises:
-        Refused: a parameter that is neither a matrix nor a convolution kernel, or a gain out of range.
+        Refused: a parameter is neither a matrix nor a convolution kernel, or the gain is out of range.
     """
     return AGD(network.named_parameters(), gain=gain, norm="dual")

@@ -1,9 +1,8 @@
-"""Automatic gradient descent by the operator norm: the paper's bound without its assumption on the gradients' rank; nothing to tune.
+"""Automatic gradient descent in the operator norm: the paper's bound without its assumption on the gradients' rank; nothing to tune.
 
-Our variant, not the paper's method (that is `agd`). Each matrix still moves along its gradient, but as far as the gradient's largest
-singular value allows, where `agd` takes its Frobenius norm for that value. Networks, initialisation and loss are as for
-`agd`; the optimizer's step takes 50 to 200 times as long, because singular values are computed exactly
-(`agd_bench.optim.matrix_norms`).
+This is our variant; `agd` is the paper's method. Each matrix still moves along its gradient, scaled by the gradient's largest singular
+value, which `agd` approximates by the Frobenius norm. Networks, initialisation and loss are those of `agd`. A step takes 50 to 200 times
+as long, because singular values are computed exactly (`agd_bench.optim.matrix_norms`).
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ LICENCE = "MIT"
 
 
 def build(network: nn.Module, steps: int, gain: float = 1.0) -> AGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
+        network: to train.
+        steps: unused.
         gain: factor on every update, above 0.
 
     Raises:
-        Refused: a parameter that is neither a matrix nor a convolution kernel, or a gain out of range.
+        Refused: a parameter is neither a matrix nor a convolution kernel, or the gain is out of range.
     """
     return AGD(network.named_parameters(), gain=gain, norm="operator")

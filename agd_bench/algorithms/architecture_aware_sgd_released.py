@@ -1,9 +1,9 @@
-"""As `architecture_aware_sgd`, with what the released code does where it departs from the paper's derivation.
+"""Like `architecture_aware_sgd`, but following the released code where it differs from the paper's derivation.
 
-Weights are drawn by the in-degree of the node that an edge reads, not of the one it leads to; the readout's standard deviation is twice
-over its fan-in; and the paths that count are those of one cell, with a fixed number of layers added to each. What the released code does
-by the names of its blocks is not repeated: in NAS-Bench-201 it draws the first convolution and the shortcut of a residual block as
-if their input were a sum of two, and it leaves out the whole job at a cell without a path.
+Initial weights use the in-degree of the node that an edge reads, not of the one that it leads to; the readout's standard deviation is
+2 / fan-in; and only the paths of one cell count, plus a fixed number of layers each. Special cases of the released code by block name are
+not reproduced: in NAS-Bench-201 it initialises the first convolution and the shortcut of a residual block as if their input were a sum of
+two, and it skips cells without a path.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ loss = cross_entropy
 
 
 def prepare(network: nn.Module, generator: torch.Generator, graph: Graph) -> nn.Module:
-    """Initialise the network in place, from `generator` alone.
+    """Initialise the network in place, drawing from `generator` only.
 
     Raises:
-        Refused: a parameter that belongs to no edge of the graph.
+        Refused: a parameter belongs to no edge of the graph.
     """
     initialise(network, graph.network, generator, degree="source")
     return network
@@ -47,7 +47,7 @@ def build(
     weight_decay: float = 5e-4,
     schedule: str = "cosine",
 ) -> tuple[torch.optim.SGD, LambdaLR] | torch.optim.SGD:
-    """The optimizer and its schedule over `steps` training steps; arguments and errors as those of `architecture_aware_sgd`."""
+    """Return the optimizer and its learning-rate schedule; see `architecture_aware_sgd` for arguments and errors."""
     return derived.build(
         network, steps, graph=graph, base_rate=base_rate, mode=mode, momentum=momentum, weight_decay=weight_decay, schedule=schedule
     )

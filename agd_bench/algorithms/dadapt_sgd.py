@@ -1,8 +1,8 @@
-"""D-Adaptation of SGD: the learning rate is a lower bound on the distance to the solution over the size of the first gradient.
+"""D-Adaptation for SGD: the learning rate is a lower bound on the distance to the solution, divided by the norm of the first gradient.
 
-As its authors recommend: learning rate 1, and the schedule that one would use with SGD, here a cosine to 0 without a warm-up (its
-first step divides by the gradient's size times the rate, which must not be 0). Momentum 0.9 and weight decay 1e-4, on every
-parameter, as in the paper's experiments with CIFAR. Cross-entropy.
+Settings follow the authors: learning rate 1 and the usual schedule for SGD, here cosine decay to 0. There is no warm-up, because the first
+step divides by the rate times the gradient norm. Momentum 0.9 and weight decay 1e-4 on every parameter are those of the paper's CIFAR
+experiments. Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int, *, weight_decay: float = 1e-4, one_minus_momentum: float = 0.1) -> tuple[Optimizer, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        weight_decay: coefficient of the weights in the gradient, at least 0.
-        one_minus_momentum: in (0, 1]: the smaller, the longer gradients are remembered.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        weight_decay: L2 penalty, added to the gradient, at least 0.
+        one_minus_momentum: 1 - momentum, in (0, 1].
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     optimizer = DAdaptSGD(network.parameters(), lr=1.0, momentum=1 - one_minus_momentum, weight_decay=weight_decay)
     return optimizer, cosine(optimizer, steps)
 
 
 def diagnostics(optimizer: Optimizer) -> dict[str, float]:
-    """`d`, the bound on the distance to the solution; `eta`, the rate of its steps: d over the size of the first gradient."""
+    """Return `d`, the bound on the distance to the solution, and `eta`, the learning rate: d over the norm of the first gradient."""
     group = optimizer.param_groups[0]
     return {"d": float(group["d"]), "eta": float(group["d"] * group["lr"] / group["g0_norm"]) if group.get("g0_norm") else 0.0}

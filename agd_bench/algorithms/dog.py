@@ -1,8 +1,8 @@
-"""Distance over gradients: SGD whose rate is the distance from the start over the root of all squared gradients.
+"""Distance over gradients (DoG): SGD whose learning rate is the distance from the start over the root of the summed squared gradients.
 
-As its authors ask: no schedule, the polynomially decaying average of the iterates is evaluated, after statistics of batch
-normalisation were computed anew for it; the initial distance is 1e-4 of the weights' size in networks with batch normalisation and
-1e-6 in others. No weight decay unless asked for. Cross-entropy.
+Settings follow the authors: no schedule; the polynomial-decay average of the iterates is evaluated, with recomputed statistics of batch
+normalisation; the initial distance, relative to the norm of the weights, is 1e-4 with batch normalisation and 1e-6 without. Weight decay
+is 0 by default. Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int, *, weight_decay: float = 0.0, gamma: float = 8.0) -> Optimizer:
-    """The optimizer with its average; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer with iterate averaging; it has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
-        weight_decay: coefficient of the weights in the gradient, at least 0.
-        gamma: of the polynomial average, above 0: the larger, the fewer of the last iterates are in it.
+        network: to train.
+        steps: unused.
+        weight_decay: L2 penalty, added to the gradient, at least 0.
+        gamma: of the polynomial-decay average, above 0; a larger value averages over fewer of the last iterates.
     """
     return build_averaged(network, "dog", weight_decay, gamma)
 
 
 def diagnostics(optimizer: Optimizer) -> dict[str, float]:
-    """`eta`, the rate of the last step; empty before the first."""
+    """Return `eta`, the learning rate of the last step; empty before the first step."""
     told = rates(optimizer)
     return {"eta": told[0]} if told else {}

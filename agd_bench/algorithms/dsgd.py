@@ -1,11 +1,11 @@
-"""Duality structure gradient descent with the square loss: one layer a step, and a decrease that is guaranteed.
+"""Duality structure gradient descent (DSGD) with the square loss: each step updates one layer, with a guaranteed decrease.
 
-Each step bounds, for every layer, by how much a step along it lowers the loss of the batch, and takes the best
-(`agd_bench.optim.dsgd` has the formulas). Nothing is tuned: the step size follows from the bound. It trains chains of fully
-connected layers with tanh, sigmoid or softsign after each but the last, with biases or without; other networks are refused.
-The guarantee is for the loss of the batch that the step was given, the whole training split where the batch holds it.
+Each step bounds the decrease of the batch loss that an update of every layer would give, and updates the best one (formulas in
+`agd_bench.optim.dsgd`). Nothing is tuned: the step size follows from the bound. It trains chains of fully connected layers with tanh,
+sigmoid or softsign between them, with or without biases; other networks are refused. The guarantee holds for the loss of the step's batch,
+so for the whole training loss only with full batches.
 
-The bounds are conservative, so that training is slow; `dsgd_cross_entropy` is the same with the other loss.
+The bounds are conservative, so training is slow. `dsgd_cross_entropy` is the same method with cross-entropy.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ loss = square
 
 
 def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Keep the initialisation that the network was built with; nothing is drawn from `generator`.
+    """Return the network with the weights that it was built with.
 
     Raises:
-        Refused: a network without a guarantee.
+        Refused: no guarantee is known for the network.
     """
     read_chain(network)
     return network
 
 
 def build(network: nn.Module, steps: int, q: float | str = "inf", step_size: float = 1.0) -> dsgd.DSGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
-        q: which norm the layers carry: 1, 2 or `"inf"`; 2 factors every layer's gradient at each step.
+        network: to train.
+        steps: unused.
+        q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
         step_size: in (0, 2); 1 gives the largest guaranteed decrease.
 
     Raises:
-        Refused: a network without a guarantee.
+        Refused: no guarantee is known for the network.
         InputError: q or step size is out of range.
     """
     return dsgd.DSGD(network, "square", q, step_size)

@@ -1,8 +1,7 @@
-"""Duality structure gradient descent with cross-entropy: one layer a step, and a decrease that is guaranteed.
+"""Duality structure gradient descent (DSGD) with cross-entropy: each step updates one layer, with a guaranteed decrease.
 
-As `dsgd`, whose docstring says what is trained and what is guaranteed, with the loss that the other algorithms train with.
-Its two constants, the largest first and second derivatives of cross-entropy, hold for all logits. The source treats the
-square loss; this is an extension of ours.
+Like `dsgd`, which describes the networks and the guarantee, but with the loss of the other algorithms. This is our extension; the paper
+treats the square loss. The two constants, bounds on the first and second derivatives of cross-entropy, hold for all logits.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int, q: float | str = "inf", step_size: float = 1.0) -> dsgd.DSGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
-        q: which norm the layers carry: 1, 2 or `"inf"`; 2 factors every layer's gradient at each step.
+        network: to train.
+        steps: unused.
+        q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
         step_size: in (0, 2); 1 gives the largest guaranteed decrease.
 
     Raises:
-        Refused: a network without a guarantee.
+        Refused: no guarantee is known for the network.
         InputError: q or step size is out of range.
     """
     return dsgd.DSGD(network, "cross-entropy", q, step_size)

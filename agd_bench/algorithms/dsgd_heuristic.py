@@ -1,9 +1,9 @@
-"""The greedy step of duality structure gradient descent with guessed bounds: NO guarantee, for any convolution network.
+"""Greedy layer-wise steps of duality structure gradient descent with estimated bounds, for convolutional networks; NO guarantee.
 
-`dsgd` guarantees that each step lowers the loss, for smooth fully connected networks. Here the bounds are guesses from the
-pass at hand (`agd_bench.optim.dsgd_heuristic` has the formula), so that networks with ReLU, convolutions and normalisation
-train too; what a step promises is then an estimate. Nothing is tuned. Learned normalisation scales are refused: the
-matrix-only profile has none. The guess is an invention of this benchmark, and no result of the source.
+`dsgd` guarantees that each step lowers the loss of smooth fully connected networks. Here the bounds are estimated from the current forward
+and backward pass (formula in `agd_bench.optim.dsgd_heuristic`), so that networks with ReLU, convolutions and normalisation can be trained;
+the decrease of a step is then an estimate too. Nothing is tuned. Networks with learned normalisation scales are refused; the profile
+matrix-only has none. The estimate is ours, not from the paper.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int, q: float | str = "inf", step_size: float = 1.0) -> HeuristicDSGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
-        q: which norm the layers carry: 1, 2 or `"inf"`; 2 factors every layer's gradient at each step.
+        network: to train.
+        steps: unused.
+        q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
         step_size: in (0, 2); 1 promises the largest decrease.
 
     Raises:

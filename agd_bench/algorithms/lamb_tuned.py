@@ -1,7 +1,7 @@
-"""LAMB whose learning rate, first momentum and weight decay are searched.
+"""LAMB with tuned learning rate, beta1 and weight decay.
 
-Beta2 0.999, a warm-up over 5 % of the steps, then a cosine to 0, weight decay on every parameter. The ranges are our own, around the
-paper's settings: its rate is the share of its size by which a tensor moves in a step, and so larger than Adam's.
+Beta2 is 0.999, the schedule a warm-up over 5 % of the steps and cosine decay to 0; weight decay applies to every parameter. The ranges
+are ours, around the paper's settings. Learning rates are larger than Adam's, since they are relative to the norm of each tensor.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def build(
     one_minus_beta1: float,
     weight_decay: float,
 ) -> tuple[LAMB, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        learning_rate: at the peak, at least 0.
-        one_minus_beta1: in (0, 1]: the smaller, the longer gradients are remembered.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        learning_rate: peak value, at least 0.
+        one_minus_beta1: 1 - beta1 of the first moment, in (0, 1].
         weight_decay: coefficient of the weights in the direction, at least 0.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     betas = (1 - one_minus_beta1, 0.999)
     optimizer = LAMB(network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)

@@ -1,8 +1,8 @@
-"""Mechanic on AdamW: an online learner finds the factor by which the base optimizer's movement from the start is scaled.
+"""Mechanic on AdamW: an online learner scales the base optimizer's displacement from the start.
 
-As its authors ask: the learning rate is 1 and its schedule is the base's, here a warm-up over 5 % of the steps and a cosine to 0;
-Mechanic's own settings are those of all of the paper's experiments (decay 0.01, six averages, initial factor 1e-8). AdamW with betas
-0.9 and 0.999 and weight decay 0.01 on every parameter. Cross-entropy.
+Settings follow the authors: learning rate 1 with the base optimizer's schedule, here warm-up over 5 % of the steps and cosine decay to 0;
+Mechanic's settings are those of all experiments in the paper (decay 0.01, six averages, initial factor 1e-8). AdamW has betas 0.9 and
+0.999, and weight decay 0.01 on every parameter. Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int, *, weight_decay: float = 0.01, one_minus_beta1: float = 0.1) -> tuple[Optimizer, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        weight_decay: of the base: share by which a weight shrinks per step and unit of learning rate, at least 0.
-        one_minus_beta1: of the base, in (0, 1]: the smaller, the longer gradients are remembered.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        weight_decay: of AdamW, decoupled, at least 0.
+        one_minus_beta1: 1 - beta1 of AdamW, in (0, 1].
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     optimizer = MechanisedAdamW(network.parameters(), lr=1.0, betas=(1 - one_minus_beta1, 0.999), weight_decay=weight_decay)
     return optimizer, cosine(optimizer, steps, warm_up=0.05)
 
 
 def diagnostics(optimizer: Optimizer) -> dict[str, float]:
-    """`s`, the factor found; `eta`, it times the base's rate; empty before the first step."""
+    """Return `s`, the learned factor, and `eta`, the factor times AdamW's learning rate; empty before the first step."""
     factor = optimizer.factor() if isinstance(optimizer, MechanisedAdamW) else None
     return {} if factor is None else {"s": factor, "eta": factor * float(optimizer.param_groups[0]["lr"])}

@@ -1,8 +1,8 @@
-"""Muon: hidden matrices and kernels move by orthogonalised momentum; the classifier, biases and scales by AdamW.
+"""Muon: orthogonalised momentum for hidden matrices and kernels, AdamW for the classifier, biases and scales.
 
-Torch's Muon with kernels flattened, as its authors do (`agd_bench.optim.muon`). Momentum 0.95, AdamW's betas 0.9 and 0.95, as in the
-authors' examples; a warm-up over 5 % of the steps, then a cosine to 0, as the other tuned baselines here. The ranges are our own,
-around the authors' settings (0.02 for Muon, 3e-4 for AdamW, weight decay 0.01). Cross-entropy.
+Torch's Muon with flattened kernels, as its authors use it (`agd_bench.optim.muon`). Momentum 0.95 and AdamW's betas 0.9 and 0.95 are those
+of the authors' examples; warm-up over 5 % of the steps and cosine decay to 0, as in the other tuned baselines. The ranges are ours, around
+the authors' settings (0.02 for Muon, 3e-4 for AdamW, weight decay 0.01). Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ loss = cross_entropy
 def build(
     network: nn.Module, steps: int, *, learning_rate: float, adamw_learning_rate: float, weight_decay: float
 ) -> tuple[Muon, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        learning_rate: of Muon at the peak, at least 0.
-        adamw_learning_rate: of AdamW at the peak, at least 0.
-        weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        learning_rate: peak value for Muon, at least 0.
+        adamw_learning_rate: peak value for AdamW, at least 0.
+        weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
 
     Raises:
-        InputError: fewer than one step.
-        Refused: a network without hidden matrices.
+        InputError: steps is below 1.
+        Refused: the network has no hidden matrices.
     """
     optimizer = Muon(network, lr=learning_rate, adamw_lr=adamw_learning_rate, weight_decay=weight_decay)
     return optimizer, cosine(optimizer, steps, warm_up=0.05)

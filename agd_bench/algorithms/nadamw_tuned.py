@@ -1,7 +1,7 @@
-"""NadamW whose learning rate, first momentum and weight decay are searched.
+"""NadamW with tuned learning rate, beta1 and weight decay.
 
-The ranges, and the rest, are those of `adamw_tuned`, AlgoPerf's archived AdamW baseline: beta2 0.999, a warm-up over 5 % of the steps,
-then a cosine to 0, weight decay on every parameter; so that a difference between the two is Nesterov's momentum.
+Ranges and settings are those of `adamw_tuned` (AlgoPerf's archived AdamW baseline), so the two differ in Nesterov momentum only: beta2
+0.999, warm-up over 5 % of the steps, cosine decay to 0, weight decay on every parameter.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def build(
     one_minus_beta1: float,
     weight_decay: float,
 ) -> tuple[NadamW, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        learning_rate: at the peak, at least 0.
-        one_minus_beta1: in (0, 1]: the smaller, the longer gradients are remembered.
-        weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        learning_rate: peak value, at least 0.
+        one_minus_beta1: 1 - beta1 of the first moment, in (0, 1].
+        weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     betas = (1 - one_minus_beta1, 0.999)
     optimizer = NadamW(network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)

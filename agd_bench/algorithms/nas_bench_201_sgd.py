@@ -1,8 +1,8 @@
-"""SGD as NAS-Bench-201 and NATS-Bench trained their networks: the recipe behind their published accuracies.
+"""SGD with the training recipe of NAS-Bench-201 and NATS-Bench, behind their published accuracies.
 
-A baseline whose results can be held against the benchmark's own tables. Learning rate 0.1, falling along a cosine to 0 over
-all steps, without warm-up; Nesterov's momentum 0.9, weight decay 5e-4 on every parameter, cross-entropy. The benchmark's batch
-size is 256, its epochs 12 or 200, its augmentation flips and crops with a padding of 4; those belong to the sweep.
+A baseline that can be compared with the benchmark's own tables. Learning rate 0.1 with cosine decay to 0 and no warm-up; Nesterov momentum
+0.9, weight decay 5e-4 on every parameter, cross-entropy. The benchmark trains 12 or 200 epochs with batch size 256, flips, and crops with
+a padding of 4; these are settings of the sweep.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int) -> tuple[torch.optim.SGD, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
     return optimizer, cosine(optimizer, steps)

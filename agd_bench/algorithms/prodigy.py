@@ -1,7 +1,7 @@
-"""Prodigy: Adam whose step size is an estimate of the distance to the solution, growing as the training goes.
+"""Prodigy: Adam whose step size is an estimate of the distance to the solution, which increases during training.
 
-As its authors recommend: learning rate 1, a cosine to 0 without restarts, no warm-up (with one, their safeguard is on), no weight
-decay unless asked for, no bias correction. Weight decay is decoupled and on every parameter. Cross-entropy.
+Settings follow the authors: learning rate 1, cosine decay to 0 without restarts, no bias correction, and no warm-up (with one, their
+safeguard is enabled). Weight decay is 0 by default, decoupled, and applies to every parameter. Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ loss = cross_entropy
 def build(
     network: nn.Module, steps: int, *, weight_decay: float = 0.0, one_minus_beta1: float = 0.1, warm_up: float = 0.0
 ) -> tuple[Optimizer, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
-        one_minus_beta1: in (0, 1]: the smaller, the longer gradients are remembered.
-        warm_up: share of the steps, in [0, 1).
+        network: to train.
+        steps: total number of training steps, at least 1.
+        weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
+        one_minus_beta1: 1 - beta1 of the first moment, in (0, 1].
+        warm_up: fraction of the steps, in [0, 1).
 
     Raises:
-        InputError: steps or warm-up out of range.
+        InputError: steps or warm_up is out of range.
     """
     betas = (1 - one_minus_beta1, 0.999)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints that weight decay is decoupled
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints that weight decay is decoupled
         optimizer = Prodigy(network.parameters(), lr=1.0, betas=betas, weight_decay=weight_decay, safeguard_warmup=warm_up > 0)
     return optimizer, cosine(optimizer, steps, warm_up=warm_up)
 
 
 def diagnostics(optimizer: Optimizer) -> dict[str, float]:
-    """`d`, the estimate of the distance to the solution; `eta`, the rate that Adam's steps have with it."""
+    """Return `d`, the estimated distance to the solution, and `eta`, the resulting learning rate of Adam."""
     group = optimizer.param_groups[0]
     return {"d": float(group["d"]), "eta": float(group["d"] * group["lr"])}

@@ -1,9 +1,9 @@
-"""Schedule-free AdamW: no schedule and no number of steps to know, because the answer is an average of the iterates.
+"""Schedule-free AdamW: an average of the iterates replaces the learning-rate schedule.
 
-As its authors ask: gradients are taken at one point and the average is evaluated (`train` and `eval`), after statistics of
-batch normalisation were computed anew for it; a warm-up, which they recommend, over 5 % of the steps. At the defaults of their
-package: learning rate 0.0025, betas 0.9 and 0.999, no weight decay. The authors say that it has a rate to be tuned; frozen, it counts
-as learning-rate-free here, as it has no schedule. Cross-entropy.
+Settings follow the authors: gradients are computed at one point and the average is evaluated (`train` and `eval`), with recomputed
+statistics of batch normalisation; warm-up over 5 % of the steps; learning rate 0.0025, betas 0.9 and 0.999 and no weight decay are the
+package's defaults. The authors consider the learning rate tunable. With a frozen rate and no schedule, it counts as learning-rate-free
+here. Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ loss = cross_entropy
 def build(
     network: nn.Module, steps: int, *, learning_rate: float = 0.0025, one_minus_beta1: float = 0.1, weight_decay: float = 0.0
 ) -> Optimizer:
-    """The optimizer, in training mode.
+    """Return the optimizer in training mode.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1; the warm-up takes 5 % of them.
+        network: to train.
+        steps: total number of training steps, at least 1; 5 % of them are warm-up.
         learning_rate: after the warm-up, above 0.
-        one_minus_beta1: in (0, 1): how much of the newest iterate is in the point where gradients are taken.
-        weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
+        one_minus_beta1: weight of the newest iterate in the point at which gradients are computed, in (0, 1).
+        weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     if steps < 1:
         raise InputError(f"steps is {steps!r}; the warm-up needs at least 1 training step")
@@ -68,5 +68,5 @@ def build(
 
 
 def diagnostics(optimizer: Optimizer) -> dict[str, float]:
-    """`eta`, the rate of the last step, the warm-up in it."""
+    """Return `eta`, the learning rate of the last step, including warm-up."""
     return {"eta": float(optimizer.param_groups[0]["scheduled_lr"])}

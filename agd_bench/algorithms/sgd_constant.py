@@ -1,9 +1,8 @@
-"""SGD at a constant rate with the square loss, from torch's default weights: a baseline of the paper on automatic gradient descent.
+"""SGD with a constant learning rate and the square loss: a baseline of the paper on automatic gradient descent.
 
-What that paper compares with: a rate of the grid 1e-5, 1e-4, …, 1e-1, or 0.1, which it calls the default, and nothing else: no
-momentum, no weight decay, no schedule. With which weights its SGD began is not
-written there; here they are uniform in ± 1 / sqrt(inputs of a unit), as torch builds linear layers and convolutions, whatever
-initialisation a search space gives them.
+As in that paper, the learning rate comes from the grid 1e-5, 1e-4, …, 1e-1 (the paper calls 0.1 the default), without momentum, weight
+decay or schedule. The paper does not state the initial weights; here they are torch's defaults for linear layers and convolutions,
+uniform in ± 1 / sqrt(fan-in), whatever the search space's initialisation is.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ loss = square
 
 
 def build(network: nn.Module, steps: int, *, learning_rate: float) -> torch.optim.SGD:
-    """The optimizer; it has no schedule, and the number of steps changes nothing.
+    """Return the optimizer, which has no schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all; not used.
+        network: to train.
+        steps: unused.
         learning_rate: of every step, at least 0.
     """
     return torch.optim.SGD(network.parameters(), lr=learning_rate, fused=True)

@@ -1,7 +1,7 @@
-"""SGD without momentum or weight decay whose rate falls to a fifth after each third of the steps: a baseline of the paper on skips.
+"""SGD without momentum or weight decay, with a step schedule: the baseline of the paper on skip connections.
 
-What the experiments on skip connections train with: a rate of 0.2, 0.1, 0.05 or 0.02, from the initialisation that the network was built
-with, over 90 epochs with drops after 30 and 60. Cross-entropy.
+The learning rate, 0.2, 0.1, 0.05 or 0.02, is multiplied by 0.2 after each third of the steps (epochs 30 and 60 of 90 in the paper). The
+network keeps its initialisation. Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ loss = cross_entropy
 
 
 def build(network: nn.Module, steps: int, *, learning_rate: float) -> tuple[torch.optim.SGD, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
+        network: to train.
+        steps: total number of training steps, at least 1.
         learning_rate: of the first third of the steps, at least 0.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, fused=True)
     return optimizer, staircase(optimizer, steps, (1 / 3, 2 / 3), 0.2)

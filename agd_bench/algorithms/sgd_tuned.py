@@ -1,8 +1,8 @@
-"""SGD with Nesterov's momentum whose learning rate, momentum, weight decay and decay depth are searched.
+"""SGD with Nesterov momentum, and tuned learning rate, momentum, weight decay and final learning rate.
 
-The ranges are those of AlgoPerf's archived Nesterov baseline: a warm-up over 5 % of the steps, a linear fall over 90 % of the
-rest to `end_factor` times the peak, and that rate to the end. Weight decay on every parameter. AlgoPerf also searches label
-smoothing and dropout; both are left out, because they change the loss and the network, which here are the comparison's.
+Ranges and schedule are those of AlgoPerf's archived Nesterov baseline: warm-up over 5 % of the steps, linear decay over 90 % of the rest
+to `end_factor` times the peak, then constant. Weight decay applies to every parameter. AlgoPerf also tunes label smoothing and dropout,
+which are omitted: they would change the loss and the network, which the comparison keeps fixed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def build(
     weight_decay: float,
     end_factor: float,
 ) -> tuple[torch.optim.SGD, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        learning_rate: at the peak, at least 0.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        learning_rate: peak value, at least 0.
         one_minus_momentum: in [0, 1): the smaller, the longer gradients are remembered.
-        weight_decay: coefficient of the weights in the gradient, at least 0.
+        weight_decay: L2 penalty, added to the gradient, at least 0.
         end_factor: last learning rate over the peak, in [0, 1].
 
     Raises:

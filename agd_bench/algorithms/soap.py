@@ -1,8 +1,8 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner, a second-order method.
 
-The package heavyball's, at its defaults but for the basis, which is renewed every 10 steps as the paper's authors do; a warm-up over
-5 % of the steps, then a cosine to 0. It runs without compilation, which would cost seconds to minutes for each architecture. The
-ranges are our own, around the authors' settings (rate 3e-3, beta1 0.95, weight decay 0.01). Cross-entropy.
+The implementation of the package heavyball at its defaults, except that the basis is recomputed every 10 steps as in the paper; warm-up
+over 5 % of the steps, cosine decay to 0. The ranges are ours, around the authors' settings (learning rate 3e-3, beta1 0.95, weight decay
+0.01). Cross-entropy loss.
 """
 
 from __future__ import annotations
@@ -34,53 +34,55 @@ LICENCE = "MIT; package heavyball: BSD-2-Clause"
 prepare = as_built
 loss = cross_entropy
 
-heavyball.utils.compile_mode = None
+heavyball.utils.compile_mode = None  # compiling takes seconds to minutes per architecture
 
 
 _BEGUN = "is_initialized"
 
 
 class SOAP(heavyball.SOAP):  # type: ignore[misc]
-    """The package's optimizer for a rate that a schedule changes, with a state that can be stored: lists for the package's sets."""
+    """The package's optimizer with support for schedules and a serialisable state: lists replace the package's sets."""
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Update; tell the package first that the rate of today is meant, or it warns."""
+        """Update all parameters."""
+        # the package warns if `lr` differs from `base_lr`
         for group in self.param_groups:
             group["base_lr"] = group["lr"]
         return super().step(closure)
 
     def state_dict(self) -> dict[str, Any]:
-        """The package's state without its pickle of how often the basis is renewed, which `build` says anyway."""
+        """Return the state without pickled objects."""
+        # `precond_schedule` is a pickled function, which `build` determines anyway
         packed: dict[str, Any] = super().state_dict()
         own = {key: {place: _begun_as(list, views) for place, views in state.items()} for key, state in packed["state"].items()}
         counts = {name: value for name, value in packed["heavyball"].items() if name != "precond_schedule"}
         return {**packed, "state": own, "heavyball": counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from such a state."""
+        """Restore such a state."""
         own = {key: {place: _begun_as(set, views) for place, views in state.items()} for key, state in state_dict["state"].items()}
         super().load_state_dict({**state_dict, "state": own})
 
 
 def _begun_as(kind: type[list[Any]] | type[set[Any]], views: Any) -> Any:
-    """The state of a view of a parameter, with the numbers of the transformations that have begun as a list or as a set."""
+    """Convert the initialised transformations in the state of a parameter's view to a list or to a set."""
     return {**views, _BEGUN: kind(sorted(views[_BEGUN]))} if isinstance(views, dict) and _BEGUN in views else views
 
 
 def build(
     network: nn.Module, steps: int, *, learning_rate: float, one_minus_beta1: float, weight_decay: float
 ) -> tuple[Optimizer, LambdaLR]:
-    """The optimizer and its schedule over `steps` training steps.
+    """Return the optimizer and its learning-rate schedule.
 
     Args:
-        network: what to train.
-        steps: training steps in all, at least 1.
-        learning_rate: at the peak, at least 0.
-        one_minus_beta1: in (0, 1]: the smaller, the longer gradients are remembered.
-        weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
+        network: to train.
+        steps: total number of training steps, at least 1.
+        learning_rate: peak value, at least 0.
+        one_minus_beta1: 1 - beta1 of the first moment, in (0, 1].
+        weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is below 1.
     """
     optimizer: Optimizer = SOAP(
         network.parameters(),

@@ -28,7 +28,7 @@ class Averager(Protocol):
         """All that the average depends on."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from such a state."""
+        """Restore such a state."""
 
 
 class Averaged(Optimizer):

@@ -60,7 +60,7 @@ class DSGD(GreedyDescent):
         Args:
             network: a chain of fully connected layers with smooth bounded activations, on one device.
             loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or the bounds of another square loss.
-            q: which norm the layers carry: 1, 2 or `"inf"`; 2 factors every layer's gradient at each step.
+            q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
             step_size: in (0, 2); 1 gives the largest guaranteed decrease.
             input_norm: the largest q-norm of an image as the first layer gets it, above 0; null: the largest one seen.
 

@@ -47,7 +47,7 @@ class HeuristicDSGD(GreedyDescent):
         Args:
             network: maps inputs to logits (N, C) in one tensor; all its parameters belong to linear and convolution layers.
             loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or the bounds of another square loss.
-            q: which norm the layers carry: 1, 2 or `"inf"`; 2 factors every layer's gradient at each step.
+            q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
             step_size: in (0, 2); 1 promises the largest decrease.
 
         Raises:

@@ -81,7 +81,7 @@ class GreedyDescent(Optimizer, ABC):
 
         Args:
             blocks: at least one, all on one device, from the network's input to its output.
-            q: which norm the layers carry: 1, 2 or `"inf"`.
+            q: norm of the layers: 1, 2 or `"inf"`.
             step_size: in (0, 2); 1 gives the largest promise.
 
         Raises:

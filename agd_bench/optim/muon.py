@@ -58,7 +58,7 @@ class Muon(Optimizer):
     Groups with `muon` True hold parameters with `blocks` matrices each; the others are AdamW's, as is a group that is added without it.
 
     Args:
-        network: what to train.
+        network: to train.
         lr: of Muon, at least 0; an update's spectral norm is about it times sqrt(max(1, rows / columns)).
         adamw_lr: of AdamW, at least 0.
         momentum: of Muon, at least 0; Nesterov's.

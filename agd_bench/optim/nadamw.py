@@ -55,7 +55,7 @@ class NadamW(torch.optim.Optimizer):
             lr: learning rate, at least 0.
             betas: decay per step of the averages of the gradient and of its square, each in [0, 1).
             eps: added to the root mean square of the gradient, at least 0.
-            weight_decay: share by which a weight shrinks per step and unit of learning rate, at least 0.
+            weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
 
         Raises:
             InputError: a value out of range.

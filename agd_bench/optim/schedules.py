@@ -21,8 +21,8 @@ def cosine(optimizer: Optimizer, steps: int, warm_up: float = 0.0) -> LambdaLR:
 
     Args:
         optimizer: whose rates are taken as the peak.
-        steps: training steps in all, at least 1.
-        warm_up: share of the steps, in [0, 1).
+        steps: total number of training steps, at least 1.
+        warm_up: fraction of the steps, in [0, 1).
 
     Raises:
         InputError: steps or a share out of range.
@@ -43,8 +43,8 @@ def linear(optimizer: Optimizer, steps: int, warm_up: float = 0.0, decay: float 
 
     Args:
         optimizer: whose rates are taken as the peak.
-        steps: training steps in all, at least 1.
-        warm_up: share of the steps, in [0, 1).
+        steps: total number of training steps, at least 1.
+        warm_up: fraction of the steps, in [0, 1).
         decay: share of the steps after the warm-up that the fall takes, in (0, 1].
         end_factor: in [0, 1].
 
@@ -68,7 +68,7 @@ def staircase(optimizer: Optimizer, steps: int, drops: Sequence[float], drop_fac
 
     Args:
         optimizer: whose rates are taken as the peak.
-        steps: training steps in all, at least 1.
+        steps: total number of training steps, at least 1.
         drops: when, as shares of the steps, each in (0, 1].
         drop_factor: in (0, 1].
 
