@@ -23,7 +23,7 @@ loss = square
 
 
 def prepare(network: nn.Module, generator: torch.Generator, device: torch.device | None = None) -> nn.Module:
-    """Initialise the network in place, from `generator` alone: biases 0, scales 1, everything else drawn.
+    """Initialise the network in place, drawing from `generator` only: biases 0, scales 1, all else random.
 
     Raises:
         Refused: a layer has parameters without a rule.

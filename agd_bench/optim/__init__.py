@@ -1,14 +1,14 @@
-"""Optimizers, losses and schedules that anybody can use with torch alone.
+"""Optimizers, losses and schedules that depend on torch only.
 
-- `agd`: automatic gradient descent, its initialisation and its learning rate; `agd_reference` the same to be read;
-- `matrix_norms`: the norms of a gradient that it can be derived with;
-- `all_layers`: our extension of it to biases, normalisation, attention, embeddings and grouped convolutions;
-- `muon`, `nadamw`, `lamb`: Muon with AdamW for what is no hidden matrix, Adam with Nesterov's momentum, LAMB;
-- `dsgd`, `dsgd_heuristic`: duality structure gradient descent, with a guarantee and without;
-- `layers`: what each parameter of a network is;
+- `agd`: automatic gradient descent, with its initialisation and learning rate; `agd_reference`: a short, readable version;
+- `matrix_norms`: norms of a gradient from which AGD can be derived;
+- `all_layers`: our extension of AGD to biases, normalisation, attention, embeddings and grouped convolutions;
+- `muon`, `nadamw`, `lamb`: Muon with AdamW for all but hidden matrices, Adam with Nesterov momentum, LAMB;
+- `dsgd`, `dsgd_heuristic`: duality structure gradient descent, with and without a guarantee;
+- `layers`: the kind of each parameter of a network;
 - `losses`: the square loss of the AGD paper, and cross-entropy;
-- `schedules`: learning rates over a known number of steps;
+- `schedules`: learning rates over a fixed number of steps;
 - `orthogonal`: random semi-orthogonal matrices.
 
-README.md beside this file says what each optimizer does with each layer of torch.nn.
+README.md in this folder lists how each optimizer treats each layer of torch.nn.
 """

@@ -7,17 +7,17 @@ For L weight tensors p of shape (d_out, d_in) or (d_out, d_in, k_x, k_y), and th
     eta  = log((1 + sqrt(1 + 4 G)) / 2)                          automatic learning rate
     p   <- p - gain (eta/L) s(p) g_tap / ||g_tap||_F             for every tap
 
-It starts from semi-orthogonal taps times s(p), keeps no state but the weights, and is derived for the square loss:
+Weights start as semi-orthogonal taps times s(p). The optimizer has no state. It is derived for the square loss:
 
     initialise(network, generator)
     optimizer = AGD(network.parameters())
 
-`norm="operator"` and `norm="dual"` are the same bound without its assumption on the gradients' rank (`matrix_norms` has them);
-they are ours, published nowhere. The default is the paper's method.
+The default is the paper's method. `norm="operator"` and `norm="dual"` are unpublished variants of ours, without the assumption on the rank
+of gradients (`matrix_norms`).
 
 References:
     Jeremy Bernstein, Chris Mingard, Kevin Huang, Navid Azizan, Yisong Yue: Automatic Gradient Descent: Deep Learning without
-    Hyperparameters. arXiv 2304.05187, 2023. Written from its formulas; taps without gradient stay, as in its later code.
+    Hyperparameters. arXiv 2304.05187, 2023. Implemented from its formulas; taps without gradient stay unchanged, as in its later code.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ from agd_bench.optim.orthogonal import semi_orthogonal
 from agd_bench.optim.requirements import require_dense, require_shapes
 
 LARGE = 32_768
-"""Values from which the norms of a matrix's rows are faster than its squares, which have to be kept."""
+"""Elements from which row norms are faster than squares of a matrix, which need a buffer."""
 LONGEST_ROW = 8192
-"""Values in the rows of matrices whose norms torch still computes exactly enough in float32."""
+"""Longest row whose norm torch computes accurately enough in float32."""
 HISTORY = 4096
-"""Steps at most over which `AGD.diagnostics` summarises; each keeps two numbers on the device until they are read."""
+"""Maximum number of steps that `AGD.diagnostics` summarises; each keeps two numbers on the device until they are read."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How AGD sees a tensor: as blocks, each of one matrix a tap.
+    """How AGD treats a tensor: as blocks, each with one matrix per tap.
 
     Attributes:
-        blocks: how many; they divide the first dimension, each (rows, columns, *kernel).
-        scale: s, of each block.
-        share: of a block's matrices in the bound, relative to a layer's.
-        depth: what the tensor adds to L.
-        flat: whether a block is a vector instead, of the tensor's elements in order.
+        blocks: number of blocks, which divide the first dimension; each is (rows, columns, *kernel).
+        scale: s of each block.
+        share: weight of a block's matrices in the bound, relative to a layer's.
+        depth: contribution of the tensor to L.
+        flat: whether a block is a vector of the tensor's elements in order instead.
     """
 
     blocks: int
@@ -68,7 +68,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Tensors of one shape, type, layout and gain, whose work is launched together."""
+    """Tensors of one shape, dtype, layout and gain, which are processed together."""
 
     tensors: list[Tensor]
     layout: Layout
@@ -76,27 +76,28 @@ class Bucket:
 
     @property
     def matrices(self) -> int:
-        """How many matrices the tensors are: blocks times taps."""
+        """Number of matrices in all tensors: blocks times taps."""
         taps = 1 if self.layout.flat else math.prod(self.tensors[0].shape[2:])
         return len(self.tensors) * self.layout.blocks * taps
 
     @property
     def separate(self) -> bool:
-        """Whether a step passes over each tensor where it lies: on a CPU that saves a copy, on a GPU it would be a launch for each."""
+        """Whether a step processes each tensor in place instead of a copy of all."""
+        # saves the copy on a CPU; on a GPU it would take one kernel launch per tensor
         first = self.tensors[0]
         return self.layout.blocks == 1 and not self.layout.flat and not first.is_cuda and _is_wide(first)
 
     def gradients(self) -> Tensor:
-        """A copy of the gradients, in float32 at least, zeros where there is none: (n blocks, rows, columns, *kernel)."""
+        """Return a copy of the gradients, at least float32, zeros if missing: (n blocks, rows, columns, *kernel)."""
         gradients = [_gradient(tensor) for tensor in self.tensors]
-        # Joined along the first dimension, channels-last kernels stay as they lie in memory.
+        # concatenating along the first dimension keeps the channels-last memory format
         joined = torch.stack(gradients) if self.layout.flat else torch.cat(gradients)
         return self._blocks(joined if _is_wide(joined) else joined.float(), len(self.tensors))
 
     def squares(self) -> Tensor:
-        """The squared Frobenius norm of each block's taps, (n blocks, *kernel)."""
+        """Return the squared Frobenius norm of each block's taps, (n blocks, *kernel)."""
         first = self.tensors[0]
-        # Sums of squares, and norms of short rows, are exact to 1e-7 in float32; torch's norms lose up to 4e-5 on large layers.
+        # relative error in float32: 1e-7 for sums of squares and norms of short rows, up to 4e-5 for torch's norms of large layers
         if self.separate and first.dim() == 2 and first.numel() >= LARGE and first.shape[1] <= LONGEST_ROW:
             rows = [torch.linalg.vector_norm(_gradient(tensor), dim=1) for tensor in self.tensors]
             return torch.stack(rows).square_().sum(1)
@@ -107,7 +108,7 @@ class Bucket:
         return squares.sum((1, 2))
 
     def subtract(self, directions: Tensor, factors: Tensor) -> None:
-        """Take `directions`, which is written to, times the factor of each block and tap from the tensors."""
+        """Subtract `directions`, times the factor of each block and tap, from the tensors. Overwrites `directions`."""
         directions.mul_(factors.to(directions.dtype).view(directions.shape[0], 1, 1, *directions.shape[3:]))
         shape = self.tensors[0].shape
         updates = directions.view(-1, *shape).unbind() if self.layout.flat else torch.split(directions.flatten(0, 1), shape[0])
@@ -122,13 +123,13 @@ class Bucket:
 
 @dataclass(frozen=True)
 class _Assembly:
-    """All buckets, and what the step needs of them.
+    """All buckets, with precomputed factors for a step.
 
     Attributes:
-        buckets: all tensors.
-        sizes: matrices in each bucket.
-        shares: what each matrix counts in the bound, s times its share over L; flat, bucket after bucket.
-        moves: how far each goes for an eta of 1: the same times the bucket's gain.
+        buckets: of all tensors.
+        sizes: number of matrices in each bucket.
+        shares: factor of each matrix in the bound, s * share / L; flat, in the order of the buckets.
+        moves: length of each matrix's update for eta = 1: `shares` times the bucket's gain.
     """
 
     buckets: list[Bucket]
@@ -140,39 +141,38 @@ class _Assembly:
 class AGD(torch.optim.Optimizer):
     """Automatic gradient descent.
 
-    L counts every tensor handed over, in all groups: one whose gradient is missing counts as one whose gradient is zero, it
-    stays and adds nothing to G. So hand over only what is to be trained, all on one device. A step never waits for that
-    device (but for the singular values of the other norms): the learning rate it used stays there, a 0-dim float64 tensor in
-    every group's `lr`, which no scheduler can change. Weights of fewer than 32 bits are updated in float32 and rounded once.
-    Kernels that lie channels-last in memory, as the harness keeps them, are stepped up to four times as fast on a CPU.
+    L counts all tensors in all groups, also those without a gradient, which is taken as zero; so pass only trainable tensors, all on one
+    device. A step does not synchronise with the device, except to compute singular values for the other norms. The learning rate of the
+    last step is a 0-dim float64 tensor on the device, in every group's `lr`; schedulers cannot change it. Weights of fewer than 32 bits are
+    updated in float32 and rounded once. Kernels in channels-last memory format are updated up to four times as fast on a CPU.
     """
 
     def __init__(self, params: ParamsT, gain: float = 1.0, norm: str = "frobenius") -> None:
-        """Take charge of `params`.
+        """Create the optimizer.
 
         Args:
             params: tensors, (name, tensor) pairs or groups of either; each (d_out, d_in) or (d_out, d_in, k_x, k_y).
-            gain: factor on the update, above 0; 1 in every published result, while 10 can kill a small network for good.
-            norm: "frobenius", the paper's; "operator" or "dual", its bound without the assumption of rank 1.
+            gain: factor on the update, above 0; 1 in all published results. With 10, small networks can stop learning.
+            norm: "frobenius" (the paper's), "operator" or "dual" (without the assumption of rank 1).
 
         Raises:
-            Refused: a parameter that AGD is not defined for, a gain out of range, or an unknown norm.
+            Refused: AGD is not defined for a parameter, the gain is out of range, or the norm is unknown.
         """
         self._forget()
         self._seen: list[Any] = []
         super().__init__(params, {"gain": gain, "norm": norm, "lr": torch.zeros((), dtype=torch.float64)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Go on from a copy or a checkpoint; those from before there were norms are of the paper's."""
+        """Restore a copy or a checkpoint."""
         super().__setstate__(state)
         self._forget()
         self._seen = []
         for group in self.param_groups:
-            group.setdefault("norm", "frobenius")
+            group.setdefault("norm", "frobenius")  # checkpoints older than the option
 
     @property
     def capturable(self) -> bool:
-        """Whether a step can be captured in a CUDA graph; singular values are computed with a wait for the device."""
+        """Whether a step can be captured in a CUDA graph. Computing singular values synchronises with the device."""
         return bool(self.param_groups[0]["norm"] == "frobenius")
 
     def _forget(self) -> None:
@@ -180,7 +180,7 @@ class AGD(torch.optim.Optimizer):
         self._moved: tuple[_Assembly, Tensor] | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take charge of one more group, with the same refusals; a refused group is left out."""
+        """Add a group, with the same checks. A refused group is not added."""
         super().add_param_group(param_group)
         try:
             self._check_all()
@@ -189,7 +189,7 @@ class AGD(torch.optim.Optimizer):
             raise
 
     def _check_all(self) -> None:
-        """Refuse tensors and settings that AGD is not defined for, whoever put them into the groups."""
+        """Raise Refused for tensors and settings that AGD is not defined for."""
         first = 0
         for group in self.param_groups:
             self._check(group, first)
@@ -204,16 +204,16 @@ class AGD(torch.optim.Optimizer):
             raise Refused(f"parameters are on {', '.join(sorted(devices))}; AGD needs all of them on one device")
 
     def _check(self, group: dict[str, Any], first: int) -> None:
-        """Refuse what AGD is not defined for; `first` is the number of the group's first parameter."""
+        """Raise Refused for tensors that AGD is not defined for; `first` is the index of the group's first parameter."""
         _check(group["params"], group.get("param_names"), first)
 
     def _layout(self, group: dict[str, Any], shape: torch.Size) -> Layout:
-        """How a tensor of that shape in that group is seen."""
+        """Return the layout of a tensor of a given shape in a group."""
         return Layout(1, scale(shape))
 
     def _assembled(self) -> _Assembly:
-        """The tensors by shape, assembled anew when a group's tensors, their shapes, types or devices, or its settings have changed."""
-        # Compared by content: users replace entries of the lists, and `network.to` changes tensors where they are.
+        """Return the buckets, rebuilt if tensors, their shapes, dtypes or devices, or settings have changed."""
+        # compare contents: users replace entries of the lists, and `network.to` changes tensors in place
         seen = [
             [(id(p), p.shape, p.dtype, p.device) for p in g["params"]] + [(g["gain"], g["norm"], g.get("kind"), g.get("blocks"))]
             for g in self.param_groups
@@ -224,7 +224,7 @@ class AGD(torch.optim.Optimizer):
         return self._assembly
 
     def _buckets(self) -> list[Bucket]:
-        """The tensors together that are alike, so that a step launches work per shape rather than per tensor or tap."""
+        """Group tensors of one shape and dtype, so that a step launches kernels per shape rather than per tensor or tap."""
         buckets: list[Bucket] = []
         for group in self.param_groups:
             alike: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = defaultdict(list)
@@ -235,7 +235,7 @@ class AGD(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter once; returns what `closure`, which evaluates the loss again, returns."""
+        """Update every parameter, and return the result of `closure`, which evaluates the loss again."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -246,7 +246,7 @@ class AGD(torch.optim.Optimizer):
         measured = NORMS[self.param_groups[0]["norm"]](squares, [bucket.gradients for bucket in together.buckets])
         summary = (measured.duals * together.shares).sum(dtype=torch.float64)
         eta = automatic_learning_rate(summary)
-        # A tap without gradient gets the factor 0, while NaN stays and shows in the weights, where a harness finds it.
+        # 1 / 0 becomes 0 for taps without gradient; NaN stays and reaches the weights, where the harness detects it
         factors = torch.nan_to_num(measured.divisors.reciprocal(), nan=math.nan, posinf=0.0).mul_(eta).mul_(together.moves)
         split = torch.split(factors, together.sizes)
         if measured.directions is None:
@@ -262,12 +262,12 @@ class AGD(torch.optim.Optimizer):
 
     @torch.no_grad()
     def diagnostics(self) -> dict[str, Tensor]:
-        """What happened since this was last asked, as 0-dim tensors on the weights' device; asking begins anew.
+        """Return statistics of the steps since the last call, as 0-dim tensors on the weights' device.
 
         Returns:
-            `eta/…` and `gradient_summary/…` with `last`, `mean`, `min` and `max` over the steps since (the last 4096 at most);
-            and `relative_update/NAME` for each parameter, by its number where it has no name: ||update||_F of the last step
-            over ||p||_F of the weights now, 0 where those are 0. Empty before the first step.
+            `eta/…` and `gradient_summary/…` with `last`, `mean`, `min` and `max` over at most the last 4096 steps; and
+            `relative_update/NAME` for each parameter (its index if it has no name): ||update||_F of the last step over ||p||_F of the
+            current weights, 0 if those are 0. Empty before the first step.
         """
         if self._moved is None:
             return {}
@@ -281,7 +281,7 @@ class AGD(torch.optim.Optimizer):
             distances |= zip(bucket.tensors, moved.unbind(), strict=True)
         for tensor, name in self._names().items():
             if tensor not in distances:
-                continue  # it joined after the last step
+                continue  # added after the last step
             size = torch.linalg.vector_norm(tensor, dtype=torch.float64)
             read[f"relative_update/{name}"] = torch.where(size > 0, distances[tensor] / size, 0)
         self._forget()
@@ -296,27 +296,27 @@ class AGD(torch.optim.Optimizer):
 
 
 def scale(shape: tuple[int, ...]) -> float:
-    """The factor s = sqrt(d_out / d_in) / sqrt(k_x k_y) of a weight of shape (d_out, d_in) or (d_out, d_in, k_x, k_y)."""
+    """Return s = sqrt(d_out / d_in) / sqrt(k_x k_y) for a weight of shape (d_out, d_in) or (d_out, d_in, k_x, k_y)."""
     return math.sqrt(shape[0] / math.prod(shape[1:]))
 
 
 def automatic_learning_rate(summary: Tensor) -> Tensor:
-    """The eta = log((1 + sqrt(1 + 4 G)) / 2) of gradient summaries G >= 0 of any shape: it solves (e^eta - 1) e^eta = G."""
-    # (sqrt(1 + 4 G) - 1) / 2 without its cancellation, so that every digit of a small G counts: eta is G, to first order.
+    """Return eta = log((1 + sqrt(1 + 4 G)) / 2), the solution of (e^eta - 1) e^eta = G, for gradient summaries G >= 0 of any shape."""
+    # (sqrt(1 + 4 G) - 1) / 2 without cancellation: for small G, eta is G to first order
     return torch.log1p(summary / (0.5 + torch.sqrt(0.25 + summary)))
 
 
 @torch.no_grad()
 def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator, device: torch.device | None = None) -> None:
-    """Draw the weights that AGD starts from, in place: all non-zero singular values of each tap become `scale(shape)`.
+    """Initialise weights in place such that all non-zero singular values of each tap are `scale(shape)`.
 
     Args:
-        weights: a network, or its weights: each (d_out, d_in) or (d_out, d_in, k_x, k_y).
-        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device, to rounding.
-        device: where to compute them; default: where the first of the weights is.
+        weights: a network or its weights, each (d_out, d_in) or (d_out, d_in, k_x, k_y).
+        generator: of random numbers. If it is on the CPU, a seed gives the same weights on every device, up to rounding.
+        device: on which to compute the weights. Default: that of the first weight.
 
     Raises:
-        Refused: a parameter that AGD is not defined for; then nothing was changed.
+        Refused: AGD is not defined for a parameter. No weight was changed.
     """
     if isinstance(weights, nn.Module):
         require_shapes(weights.parameters())
@@ -334,7 +334,7 @@ def initialise(weights: nn.Module | Iterable[Tensor], generator: torch.Generator
 
 
 def _check_layers(network: nn.Module) -> None:
-    """Refuse what has the shape of a matrix and is none: a table's rows and a transposed kernel lie the other way around."""
+    """Raise Refused for embeddings and transposed convolutions, whose first dimension is the input."""
     for part in parts(network):
         if part.tensor.dim() in (2, 4) and part.kind not in ("dense", "grouped", "stacked"):
             raise Refused(
@@ -371,7 +371,7 @@ def _assemble(buckets: list[Bucket]) -> _Assembly:
 
 
 def _subtract_gradients(buckets: list[Bucket], factors: Sequence[Tensor], shapes: list[torch.Size]) -> None:
-    """Take each gradient times the factors of its taps from its weights."""
+    """Subtract each gradient, times the factors of its taps, from its weight."""
     updates: list[tuple[Tensor, Tensor, Tensor]] = []
     for bucket, flat, shape in zip(buckets, factors, shapes, strict=True):
         if not bucket.separate:
@@ -385,10 +385,10 @@ def _subtract_gradients(buckets: list[Bucket], factors: Sequence[Tensor], shapes
 
 
 def _gradient(tensor: Tensor) -> Tensor:
-    """The tensor's gradient; zeros where there is none."""
+    """Return the gradient of a tensor, zeros if it has none."""
     return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
 def _is_wide(tensor: Tensor) -> bool:
-    """Whether the tensor's own type is precise enough to compute in."""
+    """Return whether the dtype is precise enough to compute in."""
     return tensor.dtype in (torch.float32, torch.float64)

@@ -1,7 +1,7 @@
-"""Automatic gradient descent for every usual layer: our extension of the paper's method, not the paper's.
+"""Automatic gradient descent for all common layers: our extension of the paper's method.
 
-Each parameter is seen as blocks of matrices, which all follow the paper's formulas (`agd_bench.optim.agd`), s = sqrt(rows / columns /
-taps) included. A network of plain matrices and kernels alone is trained exactly as the paper's AGD trains it.
+Each parameter is treated as blocks of matrices, which follow the paper's formulas (`agd_bench.optim.agd`) with s = sqrt(rows / columns /
+taps). A network of plain matrices and kernels is trained exactly as with the paper's AGD.
 
     kind       of                                          a block                               in L     starts as
     dense      linear layers, plain convolutions           the tensor (out, in, *kernel)         1        semi-orthogonal taps times s
@@ -13,13 +13,13 @@ taps) included. A network of plain matrices and kernels alone is trained exactly
                                                            takes the one-hot 1 to it
     vector     biases, scales and shifts of normalisation  the vector, a matrix (d, 1)           c each   biases and shifts 0, scales 1
 
-So the block of a depthwise convolution is one number a tap, and its update a sign; a row without gradient stays. What is a
-convention here, and no consequence of the bound:
+A block of a depthwise convolution is thus one number per tap, and its update a sign. Rows without gradient stay unchanged. Three rules are
+conventions and do not follow from the bound:
 
-- a vector has the share c = 0.1 of a layer, in L, in the gradient summary and in its update alike (`VECTOR_SHARE`): with
-  shares that sum to 1 the bound holds, and a share of 1 would make matrices wait for vectors, which are few numbers;
-- vectors are measured by their root mean square, scales too, whose operator norm would be their largest entry;
-- a vector of a module that is not known (PReLU's slopes) starts as that module made it; so does nothing else.
+- a vector has the share c = 0.1 of a layer in L, in the gradient summary and in its update (`VECTOR_SHARE`). The bound holds for any shares
+  that sum to 1; a share of 1 would slow down matrices in favour of vectors with few numbers;
+- vectors are measured by their root mean square, also scales, whose operator norm would be their largest entry;
+- vectors of unknown modules (such as the slopes of PReLU) keep their initial values. No other parameter does.
 
 References:
     Bernstein et al.: Automatic Gradient Descent, arXiv 2304.05187, 2023: the bound and the rule of dense layers.
@@ -43,27 +43,27 @@ from agd_bench.optim.orthogonal import semi_orthogonal
 from agd_bench.optim.requirements import require_shapes
 
 VECTOR_SHARE = 0.1
-"""What a vector counts, relative to a layer."""
+"""Weight of a vector, relative to a layer."""
 
 
 class AGDAllLayers(AGD):
     """Automatic gradient descent for networks with biases, normalisation, attention, embeddings and grouped convolutions.
 
-    Everything else is as in `AGD`, the paper's optimizer. One group of parameters holds those of one kind and number of blocks.
+    Everything else is as in `AGD`, the paper's optimizer. All parameters of a group have the same kind and number of blocks.
     """
 
     def __init__(self, params: nn.Module | list[dict[str, Any]], gain: float = 1.0, norm: str = "frobenius") -> None:
-        """Take charge of a network's parameters.
+        """Create the optimizer.
 
         Args:
-            params: a network, or groups as `layer_groups` gives them, for layers that only their owner knows: a dictionary of
-                `params`, `kind` (one of `KINDS`) and `blocks` (how many a tensor holds; 1 for "dense", 3 for a fused query,
-                key and value; without meaning for "embedding", where each row is one).
+            params: a network, or for custom layers groups as `layer_groups` returns them: dicts with `params`, `kind` (one of `KINDS`)
+                and `blocks` (per tensor: 1 for "dense", 3 for a fused query, key and value; ignored for "embedding", where each row is
+                a block).
             gain: factor on the update, above 0.
             norm: "frobenius", "operator" or "dual"; see `matrix_norms`.
 
         Raises:
-            Refused: a parameter of no known kind, or a setting out of range.
+            Refused: a parameter has no known kind, or a setting is out of range.
         """
         super().__init__(layer_groups(params) if isinstance(params, nn.Module) else params, gain, norm)
 
@@ -80,10 +80,12 @@ class AGDAllLayers(AGD):
 
 
 def layer_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """The parameters of a network by kind and number of blocks, as groups for `AGDAllLayers`; a shared one goes to its first owner.
+    """Return the parameters of a network, by kind and number of blocks, as groups for `AGDAllLayers`.
+
+    A shared parameter belongs to its first owner.
 
     Raises:
-        Refused: a parameter of no known kind.
+        Refused: a parameter has no known kind.
     """
     groups: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}
     for part in _known(network):
@@ -92,10 +94,10 @@ def layer_groups(network: nn.Module) -> list[dict[str, Any]]:
 
 
 def _known(network: nn.Module) -> list[Part]:
-    """The parameters of a network.
+    """Return the parameters of a network.
 
     Raises:
-        Refused: a parameter of no known kind, or an embedding with sparse gradients.
+        Refused: a parameter has no known kind, or an embedding has sparse gradients.
     """
     require_shapes(network.parameters())
     found = list(parts(network))
@@ -110,7 +112,7 @@ def _known(network: nn.Module) -> list[Part]:
 
 
 def _fault(tensor: Tensor, kind: str, blocks: int) -> str:
-    """Why a tensor cannot be trained as that kind; empty if it can."""
+    """Return why a tensor cannot be trained as a given kind, or an empty string."""
     if kind == "transposed":
         return "AGD has no rule for kernels of transposed convolutions; leave that layer out"
     if kind not in KINDS:
@@ -134,15 +136,15 @@ def _layout(kind: str, blocks: int, shape: torch.Size) -> Layout:
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator, device: torch.device | None = None) -> None:
-    """Draw what `AGDAllLayers` starts from, in place: the table's last column. Running statistics stay.
+    """Initialise a network in place for `AGDAllLayers`, as in the last column of the table above. Running statistics stay unchanged.
 
     Args:
-        network: any that `AGDAllLayers` trains.
-        generator: the source of randomness; if it is on the CPU, one seed gives the same weights on every device, to rounding.
-        device: where to compute them; default: where the first of the parameters is.
+        network: that `AGDAllLayers` can train.
+        generator: of random numbers. If it is on the CPU, a seed gives the same weights on every device, up to rounding.
+        device: on which to compute the weights. Default: that of the first parameter.
 
     Raises:
-        Refused: a parameter of no known kind; then nothing was changed.
+        Refused: a parameter has no known kind. No parameter was changed.
     """
     found = _known(network)
     drawn = [part for part in found if part.kind != "vector"]
@@ -159,7 +161,7 @@ def initialise(network: nn.Module, generator: torch.Generator, device: torch.dev
 
 
 def _stack(part: Part) -> tuple[int, int, int]:
-    """How many matrices a matrix, kernel or table has, and their rows and columns."""
+    """Return the number of matrices in a parameter, and their rows and columns."""
     shape = part.tensor.shape
     layout = _layout(part.kind, part.blocks, shape)
     if layout.flat:
@@ -168,7 +170,7 @@ def _stack(part: Part) -> tuple[int, int, int]:
 
 
 def _laid_out(part: Part, matrices: Tensor) -> Tensor:
-    """Matrices of that number and shape as the weights that they are, in their scale."""
+    """Arrange matrices from `_stack` in the shape of the parameter, scaled."""
     shape = part.tensor.shape
     layout = _layout(part.kind, part.blocks, shape)
     if layout.flat:

@@ -1,7 +1,6 @@
-"""Iterate averaging as an optimizer: `eval()` puts the average into the network, `train()` puts the iterate back.
+"""Iterate averaging as an optimizer: `eval()` loads the average into the network, `train()` restores the iterate.
 
-The pair of methods is that of schedule-free optimizers, so that whatever evaluates a network treats both alike. Training goes on
-from the iterate, bit for bit.
+Schedule-free optimizers have the same methods, so evaluation treats both alike. Training continues from the iterate, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,29 +14,29 @@ from torch.optim import Optimizer
 
 
 class Averager(Protocol):
-    """What averages: after each step of the optimizer it takes the network in."""
+    """Averages the weights of a network, once per step of its optimizer."""
 
     @property
     def averaged_model(self) -> nn.Module:
-        """The average so far, a network of its own."""
+        """Average so far, as a separate network."""
 
     def step(self) -> None:
-        """Take the network's weights in."""
+        """Add the network's current weights to the average."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the average depends on."""
+        """Return the state of the average."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore such a state."""
 
 
 class Averaged(Optimizer):
-    """An optimizer whose iterates are averaged. A parameter without a gradient counts as one whose gradient is 0.
+    """Optimizer with averaged iterates. A missing gradient counts as 0.
 
     Args:
-        base: updates the weights.
-        network: whose parameters are all in `base`.
-        averager: of that network.
+        base: optimizer of all parameters of the network.
+        network: to train.
+        averager: of the network.
     """
 
     def __init__(self, base: Optimizer, network: nn.Module, averager: Averager) -> None:
@@ -47,14 +46,14 @@ class Averaged(Optimizer):
         self._share()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything, for copies: the average and the network with it."""
+        """Return all attributes, so that copies include the average and the network."""
         return dict(self.__dict__)
 
     def _share(self) -> None:
         self.param_groups, self.state = self._base.param_groups, self._base.state
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Step, and take the new weights into the average; returns what `closure`, which evaluates the loss again, returns."""
+        """Take a step, add the new weights to the average, and return the result of `closure`, which evaluates the loss again."""
         if self._iterate is not None:
             raise RuntimeError("the average is in the network; call train() before the next step")
         loss = None if closure is None else closure()
@@ -68,7 +67,7 @@ class Averaged(Optimizer):
 
     @torch.no_grad()
     def eval(self) -> None:
-        """Put the average into the network; it may be called twice."""
+        """Load the average into the network. Repeated calls have no effect."""
         if self._iterate is None:
             parameters: list[Tensor] = list(self._network.parameters())
             self._iterate = [parameter.detach().clone() for parameter in parameters]
@@ -76,17 +75,17 @@ class Averaged(Optimizer):
 
     @torch.no_grad()
     def train(self) -> None:
-        """Put the iterate back into the network; it may be called twice."""
+        """Restore the iterate. Repeated calls have no effect."""
         if self._iterate is not None:
             torch._foreach_copy_([*self._network.parameters()], self._iterate)
             self._iterate = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state and the average's; the iterate is the network's."""
+        """Return the state of the optimizer and of the average. The iterate is in the network's state."""
         return {"base": self._base.state_dict(), "average": self._averager.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from such a state, with the iterate in the network."""
+        """Restore a state, with the iterate in the network."""
         self._base.load_state_dict(state_dict["base"])
         self._averager.load_state_dict(state_dict["average"])
         self._share()

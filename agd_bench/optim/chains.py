@@ -1,7 +1,7 @@
-"""Read a network as a chain of fully connected layers, or say which part of it is none.
+"""Read a network as a chain of fully connected layers, or name the part that does not fit.
 
-Guarantees hold for a chain only: what has no parameters, then linear layers with a smooth bounded activation after each,
-which the last one may lack. A chain is recognised by its modules, so it must be a plain `nn.Sequential`, nested or not.
+Guarantees hold only for a chain: modules without parameters, then linear layers, each followed by a smooth bounded activation, which is
+optional after the last one. The network must be an `nn.Sequential`, possibly nested.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One fully connected layer and what follows it.
+    """A fully connected layer and its activation.
 
     Attributes:
-        name: of the linear layer within the network, as `named_modules` gives it.
-        linear: weight (outputs, inputs) and perhaps bias (outputs,).
-        activation: what is known of the activation; linear where there is none.
+        name: of the linear layer, as in `named_modules`.
+        linear: with weight (outputs, inputs) and optional bias (outputs,).
+        activation: properties of the activation; `LINEAR` if there is none.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Layer:
 
 
 def read_chain(network: nn.Module) -> tuple[Layer, ...]:
-    """The layers of a network from its input to its output.
+    """Return the layers of a network from input to output.
 
     Args:
         network: any module.
 
     Raises:
-        Refused: it is no such chain; the message names the first part for which there is no guarantee.
+        Refused: the network is not such a chain; the message names the first part without a guarantee.
     """
     layers: list[Layer] = []
     awaits_activation = False
@@ -64,8 +64,8 @@ def read_chain(network: nn.Module) -> tuple[Layer, ...]:
 
 
 def _parts(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The modules that run one after the other. A subclass may compute anything, so it counts as one part."""
-    if type(module) is not nn.Sequential:
+    """Yield the modules in the order of execution."""
+    if type(module) is not nn.Sequential:  # a subclass may have another forward
         yield name, module
         return
     for key, child in module._modules.items():

@@ -1,32 +1,32 @@
-"""Duality structure gradient descent: one layer a step, chosen and moved so that the loss is sure to fall.
+"""Duality structure gradient descent (DSGD): each step updates one layer, with a guaranteed decrease of the loss.
 
 For a chain of fully connected layers with smooth bounded activations (`agd_bench.optim.chains`), the moduli p_i of
-`agd_bench.optim.smoothness` bound the loss along every layer. With the gradients' dual norms n_i a step has
+`agd_bench.optim.smoothness` bound the loss along every layer. With the dual norms n_i of the gradients, a step has
 
     f(w) - f(w+) >= step_size (1 - step_size / 2) max_i (n_i / p_i)^2
 
-for the loss f whose gradient it was given, up to rounding: the whole data set's, or a mini-batch's. Nothing is tuned: a
-step size of 1 makes the right side largest.
+up to rounding, where f is the loss of the step's gradient, on a mini-batch or the full data set. Nothing is tuned: step_size = 1 maximises
+the right-hand side.
 
     optimizer = DSGD(network, loss="cross-entropy")
     for images, labels in data:
         loss = cross_entropy(network(images), labels)
         optimizer.zero_grad(); loss.backward(); optimizer.step()
 
-It needs the largest norm of an image. Unless that is given, the network reports it: every forward pass that records gradients
-counts, and the largest so far is kept. So the bound covers all images seen, those of the step included.
+The bound needs the largest norm of an image. Unless it is given, a forward hook records the largest norm of all images in passes with
+gradients, so the bound covers all images so far, including those of the step.
 
-The bounds are conservative, twofold and more at every step measured, and the lower layers' grow with the product of the norms
-above: the last layers move first and most. With mini-batches the noise of the gradient counts as slope, so that training
-stalls where only noise is left for the layer with the smallest bound.
+The bounds are conservative, at least by a factor of two in every measured step. Those of lower layers grow with the product of the norms
+above, so the last layers are updated first and most often. With mini-batches, gradient noise counts as slope, and training stalls when
+the layer with the smallest bound has only noise left.
 
-On one CPU core a step took 10 (q = 1, inf) or 240 (q = 2) times as long as torch's fused SGD for a network of 4 layers of 256
-units, half as long as and 12 times as long as forward and backward on 128 images of 784 pixels.
+On one CPU core, a step for a network of 4 layers of 256 units took 10 (q = 1, inf) or 240 (q = 2) times as long as torch's fused SGD; that
+is 0.5 or 12 times the forward and backward pass on 128 images of 784 pixels.
 
 References:
     Thomas Flynn: The duality structure gradient descent algorithm: analysis and applications to neural networks.
-    arXiv 1708.00523, 2017. Rebuilt from the abstract's and later papers' descriptions and derived anew; where the paper's
-    constants differ (it adds 1 to them, for one), these are ours.
+    arXiv 1708.00523, 2017. Implemented from descriptions in the abstract and in later papers. The constants are our own derivation, and
+    can differ from the paper's (which adds 1 to them, for example).
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ class DSGD(GreedyDescent):
         step_size: float = 1.0,
         input_norm: float | None = None,
     ) -> None:
-        """Take charge of a network's layers.
+        """Create the optimizer.
 
         Args:
             network: a chain of fully connected layers with smooth bounded activations, on one device.
-            loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or the bounds of another square loss.
+            loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or bounds of another square loss.
             q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
             step_size: in (0, 2); 1 gives the largest guaranteed decrease.
-            input_norm: the largest q-norm of an image as the first layer gets it, above 0; null: the largest one seen.
+            input_norm: largest q-norm of an input of the first layer, above 0. None: the largest one so far.
 
         Raises:
-            Refused: a network without a guarantee, with the part for which there is none and what is allowed.
-            InputError: q, step size or input norm is out of range, or no such loss.
+            Refused: no guarantee is known for the network.
+            InputError: q, step_size or input_norm is out of range, or the loss is unknown.
         """
         if input_norm is not None and not 0 < input_norm < math.inf:
             raise InputError(f"input_norm is {input_norm!r}; give the largest norm of an image, above 0, or nothing to have it measured")
@@ -83,10 +83,10 @@ class DSGD(GreedyDescent):
 
     @torch.no_grad()
     def moduli(self) -> Tensor:
-        """The p_i of the layers, (K,), float64, from the weights as they are and the images seen so far.
+        """Return the p_i of the layers, (K,), float64, for the current weights and the images so far.
 
         Raises:
-            InputError: no input norm was given, and no image went through the network in a pass that records gradients.
+            InputError: input_norm is None, and there was no forward pass with gradients.
         """
         (group,) = self.param_groups
         group["input_norm"] = self._probe.merged(group["input_norm"])
@@ -98,39 +98,39 @@ class DSGD(GreedyDescent):
         return moduli(norms, self._input_norms(q, group["input_norm"]), [layer.activation for layer in self.layers], first, second)
 
     def _input_norms(self, q: float, largest: Tensor) -> Tensor:
-        """The c_(k-1) of the layers, (K,): of what each one gets, with a 1 for its bias."""
+        """Return c_(k-1) of the layers, (K,): bounds on their inputs, with a 1 appended for a bias."""
         hidden = [largest.new_tensor(norm_of_constant(k.activation.largest, k.linear.out_features, q)) for k in self.layers[:-1]]
         sizes = zip(self.layers, [largest, *hidden], strict=True)
         return torch.stack([size if layer.linear.bias is None else with_ones(size, 1, q) for layer, size in sizes])
 
     def _output_range(self) -> tuple[Tensor, Tensor]:
-        """Between which values the outputs lie, 0-dim float64."""
+        """Return lower and upper bounds of the outputs, 0-dim float64."""
         (group,) = self.param_groups
         activation = self.layers[-1].activation
         if activation != LINEAR:
             return group["lr"].new_tensor(activation.low), group["lr"].new_tensor(activation.high)
-        # Hidden values lie within 1, so a row's absolute sum bounds an output. Only layers under the last one use this
-        # bound, as the last one's term has the curvature 0: along a step of theirs it stays as it is.
+        # Hidden values are within [-1, 1], so the largest absolute row sum bounds an output. Only layers below the last one use
+        # this bound (the last one's term has curvature 0), and their steps do not change it.
         largest = induced_norm(self.blocks[-1].matrix(), math.inf)
         return -largest, largest
 
 
 class LargestNorm:
-    """A forward pre-hook that keeps the largest q-norm of what a layer was given while gradients were recorded."""
+    """Forward pre-hook that records the largest q-norm of a layer's inputs in passes with gradients."""
 
     def __init__(self, q: float) -> None:
-        """Start with nothing seen."""
+        """Create the hook for a q-norm."""
         self.q = q
         self.seen: Tensor | None = None
 
     def __call__(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
-        """Look at the inputs (..., features); evaluation under `no_grad` does not count."""
+        """Update the norm with inputs (..., features), except under `no_grad`."""
         if torch.is_grad_enabled():
             norms = torch.linalg.vector_norm(inputs[0].detach(), self.q, dim=-1, dtype=torch.float64)
             self.seen = self.merged(norms.amax())
 
     def merged(self, other: Tensor | None) -> Tensor | None:
-        """The larger of what was seen and another norm, where both are there."""
+        """Return the larger of the recorded norm and another one; None if both are None."""
         if self.seen is None or other is None:
             return other if self.seen is None else self.seen
         return torch.maximum(self.seen, other)

@@ -1,20 +1,20 @@
-"""The greedy step of duality structure gradient descent for networks without a guarantee: ReLU, convolutions, normalisation.
+"""Greedy layer-wise steps of DSGD with estimated moduli, for networks with ReLU, convolutions and normalisation.
 
-NOT a method with a guarantee. `agd_bench.optim.dsgd` bounds how fast the loss turns along a layer; here that is guessed from
-the pass whose gradient is used. With x_n what layer i was given by image n, delta_n the gradient at its output, delta_n^K the
-one at the logits, and l2 the bound on the loss's second derivative,
+This method has NO guarantee. `agd_bench.optim.dsgd` bounds the curvature of the loss along a layer; here it is estimated from the pass that
+computed the gradient. With x_n the input of layer i for image n, delta_n the gradient at its output, delta_n^K the gradient at the logits,
+and l2 a bound on the loss's second derivative,
 
     p_i^2 = l2 mean_n (||x_n||_q r_n)^2           r_n = ||delta_n||_q' / ||delta_n^K||_q'          1/q + 1/q' = 1
 
-r_n stands for the norm of the Jacobian from the layer's output to the logits, seen in one direction only, and so is too small;
-the curvature of what lies between (for a ReLU: its kinks) is left out; batch normalisation, which mixes images, is not
-accounted for. The last linear layer's own p_i is a bound, as nothing lies above it.
+r_n underestimates the norm of the Jacobian from the layer's output to the logits, since it measures one direction only. The curvature of
+the layers above (the kinks of ReLU) and the dependence between images in batch normalisation are ignored. For the last linear layer, p_i
+is a true bound.
 
-A kernel is the matrix (d_out, d_in k_x k_y) that acts on patches: each pixel is in up to prod ceil(k / stride) of them.
+A kernel counts as the matrix (d_out, d_in k_x k_y) that acts on patches; each pixel is in up to prod ceil(k / stride) patches.
 
 References:
     Thomas Flynn: The duality structure gradient descent algorithm: analysis and applications to neural networks.
-    arXiv 1708.00523, 2017: the greedy step. The guess of p_i is ours, a Gauss-Newton bound with a measured Jacobian.
+    arXiv 1708.00523, 2017: the greedy step. The estimate of p_i is ours, a Gauss-Newton bound with a measured Jacobian.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from agd_bench.optim.requirements import require_shapes
 from agd_bench.optim.smoothness import Loss, loss_named, with_ones
 
 Movable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-"""The layers that it moves."""
+"""Layers that the optimizer updates."""
 
 
 class HeuristicDSGD(GreedyDescent):
-    """The greedy layer-wise step with guessed moduli: what it calls promised is an estimate, and no step is sure to help."""
+    """Greedy layer-wise descent with estimated moduli. The promised decrease is an estimate; a step may increase the loss."""
 
     def __init__(self, network: nn.Module, loss: str | Loss = "cross-entropy", q: float | str = "inf", step_size: float = 1.0) -> None:
-        """Take charge of a network's linear and convolution layers, and watch its passes: one forward and backward for each step.
+        """Create the optimizer, and register hooks on the network. Each step needs one forward and one backward pass.
 
         Args:
-            network: maps inputs to logits (N, C) in one tensor; all its parameters belong to linear and convolution layers.
-            loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or the bounds of another square loss.
+            network: maps inputs to logits (N, C), one tensor; all its parameters belong to linear and convolution layers.
+            loss: `"square"` or `"cross-entropy"`, as in `agd_bench.optim.losses`, or bounds of another square loss.
             q: norm of the layers: 1, 2 or `"inf"`. For 2, each step computes an SVD of every layer's gradient.
-            step_size: in (0, 2); 1 promises the largest decrease.
+            step_size: in (0, 2); 1 gives the largest estimated decrease.
 
         Raises:
-            Refused: a parameter of another kind of layer.
-            InputError: q or step size is out of range, or no such loss.
+            Refused: another kind of layer has parameters.
+            InputError: q or step_size is out of range, or the loss is unknown.
         """
         require_shapes(network.parameters())
         layers = _layers(network)
@@ -61,15 +61,15 @@ class HeuristicDSGD(GreedyDescent):
         self._watch = _Watch(exponent(q))
         network.register_forward_pre_hook(self._watch.begin)
         for name, layer in layers.items():
-            layer.register_forward_hook(partial(self._watch.of_layer, name))  # a closure would not be copied with the network
+            layer.register_forward_hook(partial(self._watch.of_layer, name))  # a deep copy of a closure would refer to the original
         network.register_forward_hook(self._watch.end)
 
     @torch.no_grad()
     def moduli(self) -> Tensor:
-        """The guessed p_i of the layers, (K,), float64; 0 for a layer that no gradient came back to.
+        """Return the estimated p_i of the layers, (K,), float64; 0 for a layer without gradient.
 
         Raises:
-            InputError: no pass with gradients went through the network.
+            InputError: there was no forward and backward pass.
         """
         watch, (group,) = self._watch, self.param_groups
         if watch.outputs is None:
@@ -83,7 +83,7 @@ class HeuristicDSGD(GreedyDescent):
 
 
 class _Watch:
-    """What the last pass with gradients showed: norms of each layer's inputs, and of the gradients at its output."""
+    """Records the norms of each layer's inputs and output gradients in the last pass."""
 
     def __init__(self, q: float) -> None:
         self.q = q
@@ -93,28 +93,28 @@ class _Watch:
         self.products: dict[str, list[Tensor]] = defaultdict(list)
 
     def begin(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
-        """Forget the pass before."""
+        """Network pre-hook: discard the previous pass."""
         if torch.is_grad_enabled():
             self.outputs = None
             self.products.clear()
 
     def of_layer(self, name: str, layer: Movable, inputs: Sequence[Tensor], output: Tensor) -> None:
-        """The forward hook of a layer, but for its name."""
+        """Forward hook of a layer, to be bound to its name."""
         if output.requires_grad:
             sizes = self._input_norms(layer, inputs[0].detach(), output)
             output.register_hook(partial(self._of_layer, name, sizes))  # type: ignore[no-untyped-call]
 
     def end(self, module: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
-        """The forward hook of the network."""
+        """Forward hook of the network."""
         if output.requires_grad:
             self.classes = output.shape[1]
             output.register_hook(self._of_outputs)  # type: ignore[no-untyped-call]
 
     def sensitivity(self, name: str) -> Tensor | None:
-        """The ||x_n|| r_n of a layer, (N,), summed over its uses in the pass; null if no gradient reached it."""
+        """Return ||x_n|| r_n of a layer, (N,), summed over its calls in the pass; None if no gradient reached it."""
         if self.outputs is None or name not in self.products:
             return None
-        # An image that is fitted to the last bit has no gradient anywhere, and says nothing.
+        # an image that is fitted exactly has no gradient anywhere
         return torch.where(self.outputs > 0, torch.stack(self.products[name]).sum(0) / self.outputs, 0)
 
     def _of_layer(self, name: str, sizes: Tensor, gradient: Tensor) -> None:
@@ -128,7 +128,7 @@ class _Watch:
         return norms
 
     def _input_norms(self, layer: Movable, inputs: Tensor, output: Tensor) -> Tensor:
-        """Norms of what the layer's matrix acts on, (N,): patches, and a 1 for the bias at each place."""
+        """Return norms of the layer's inputs, (N,): as patches for convolutions, with a 1 for the bias at each position."""
         norms = self._norms(inputs, self.q)
         if not isinstance(layer, nn.Linear):
             overlaps = math.prod(math.ceil(k / s) for k, s in zip(layer.kernel_size, layer.stride, strict=True))
@@ -138,17 +138,17 @@ class _Watch:
 
 
 def _layers(network: nn.Module) -> dict[str, Movable]:
-    """The layers that are moved, by name, in the order of the network's modules.
+    """Return the layers to update, by name, in the order of the network's modules.
 
     Raises:
-        Refused: a parameter that is none of theirs, one that two of them share, or no layer at all.
+        Refused: another layer has parameters, two layers share a weight, or there is no layer.
     """
     layers: dict[str, Movable] = {}
     kinds = ", ".join(kind.__name__ for kind in get_args(Movable))
     for name, module in network.named_modules():
         own = [key for key, parameter in module._parameters.items() if parameter is not None]
         place = f"layer {name!r}" if name else "the network itself"
-        # A subclass that computes what its class computes, such as one that only names itself, is moved like it.
+        # accept subclasses that do not change forward
         if own and type(module).forward not in {kind.forward for kind in get_args(Movable)}:
             raise Refused(
                 f"{place} is {type(module).__name__} with parameters {', '.join(own)}; dsgd_heuristic moves {kinds} alone; "

@@ -1,17 +1,17 @@
-"""Norms of a layer, their dual norms, and the steepest directions: the duality maps of q in {1, 2, inf}.
+"""Norms of a layer, their dual norms and steepest directions: the duality maps for q in {1, 2, inf}.
 
-Activations carry the vector q-norm, and a matrix W of shape (outputs, inputs) the norm that it induces. For a gradient G:
+Activations are measured by the vector q-norm, and a matrix W of shape (outputs, inputs) by the induced norm. For a gradient G:
 
     q     ||W||               dual norm ||G||_*                   steepest direction d: ||d|| = 1, <G, d> = ||G||_*
     inf   largest row sum     sum over rows of the largest entry  in each row, the sign at the largest entry
     1     largest column sum  the same over columns               in each column, the sign at the largest entry
     2     largest singular    sum of the singular values          U V^T, of the non-zero singular values
 
-Sums and largest entries are of absolute values; the first of equal entries counts. The duality map is ||G||_* d.
+Sums and largest entries are of absolute values; ties select the first entry. The duality map is ||G||_* d.
 
 References:
     Thomas Flynn: The duality structure gradient descent algorithm: analysis and applications to neural networks.
-    arXiv 1708.00523, 2017. The three maps follow from the definition of a dual norm; the tests compare each with it.
+    arXiv 1708.00523, 2017. The three maps follow from the definition of a dual norm.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ EXPONENTS = (1.0, 2.0, math.inf)
 
 
 def exponent(q: float | str) -> float:
-    """The exponent as a float; text serves where a file format has no infinity.
+    """Convert the exponent to a float. Strings are allowed because some file formats have no infinity.
 
     Args:
-        q: 1, 2, `math.inf`, or one of them as text: `"1"`, `"2"`, `"inf"`.
+        q: 1, 2, `math.inf`, or one of `"1"`, `"2"`, `"inf"`.
 
     Raises:
-        InputError: any other value.
+        InputError: q has any other value.
     """
     try:
         value = float(q)
@@ -45,14 +45,14 @@ def exponent(q: float | str) -> float:
 
 
 def induced_norm(matrix: Tensor, q: float) -> Tensor:
-    """The norm of a matrix (outputs, inputs) that the vector q-norm induces: a 0-dim float64 tensor, never too small.
+    """Return an upper bound, tight up to rounding, of the induced q-norm of a matrix: a 0-dim float64 tensor.
 
     Args:
-        matrix: real, not empty.
+        matrix: (outputs, inputs), real, not empty.
         q: 1, 2 or infinity.
     """
     if q == 2:
-        # Singular values are exact up to rounding; a bound must err upwards.
+        # round up, so that the result stays a bound
         rounding = torch.finfo(matrix.dtype).eps * max(matrix.shape)
         finite = matrix.isfinite().all()
         largest = torch.linalg.svdvals(torch.where(finite, matrix, 0))[0].double()
@@ -61,20 +61,19 @@ def induced_norm(matrix: Tensor, q: float) -> Tensor:
 
 
 def steepest(gradient: Tensor, q: float) -> tuple[Tensor, Tensor]:
-    """The dual norm of a gradient (outputs, inputs), a 0-dim float64 tensor, and its steepest direction, of the gradient's shape.
+    """Return the dual norm of a gradient, a 0-dim float64 tensor, and its steepest direction, of the gradient's shape.
 
-    For q = 2 this factors the gradient, for which the host waits where the gradient is on a GPU; otherwise nothing waits. Entries that
-    are not finite make the dual norm so.
+    For q = 2 this computes an SVD, which synchronises with the GPU. Non-finite entries make the dual norm non-finite.
 
     Args:
-        gradient: real, not empty.
+        gradient: (outputs, inputs), real, not empty.
         q: 1, 2 or infinity.
     """
     if q == 2:
-        # What is not finite must show as such in the dual norm, and so in the weights; torch's factorisation would raise.
+        # torch's SVD raises for non-finite entries; here they must reach the dual norm and the weights
         finite = gradient.isfinite().all()
         left, values, right = torch.linalg.svd(torch.where(finite, gradient, 0), full_matrices=False)
-        # What is zero up to rounding has no direction of its own.
+        # directions of zero singular values are arbitrary
         kept = values > values[0] * (torch.finfo(values.dtype).eps * max(gradient.shape))
         return torch.where(finite, values.sum(dtype=torch.float64), torch.nan), (left * kept) @ right
     along = 0 if q == 1 else 1
@@ -86,7 +85,8 @@ def steepest(gradient: Tensor, q: float) -> tuple[Tensor, Tensor]:
 
 
 def _first_place(ties: Tensor, along: int) -> Tensor:
-    """The index of the first true entry along a dimension, kept as 1 long (`argmax` promises no order among equal entries)."""
+    """Return the index of the first true entry along a dimension, which is kept with length 1."""
+    # `argmax` does not guarantee the first of equal entries
     last = ties.shape[along] - 1
     places = torch.arange(last + 1, device=ties.device).view((-1, 1) if along == 0 else (1, -1))
     return torch.where(ties, places, last).amin(along, keepdim=True)

@@ -1,13 +1,12 @@
-"""Greedy descent, one layer a step: what the guaranteed and the heuristic form of DSGD share.
+"""Greedy layer-wise descent: the common part of DSGD and its heuristic form.
 
-Each layer i has a modulus p_i, the root of a bound (or of a guess) of how fast the loss turns along its weights. With the
-gradient's dual norms n_i and steepest directions d_i (`agd_bench.optim.dualities`), a step moves the layer i* whose n_i / p_i
-is largest, the first of equal ones:
+The modulus p_i of layer i is the root of a bound (or an estimate) of the loss's curvature along its weights. With the dual norms n_i and
+steepest directions d_i of the gradients (`agd_bench.optim.dualities`), a step updates the layer i* with the largest n_i / p_i, the first
+in a tie:
 
     w_i* <- w_i* - step_size (n_i* / p_i*^2) d_i*
 
-If p_i^2 bounds the curvature along every layer, the loss falls by at least step_size (1 - step_size / 2) (n_i* / p_i*)^2.
-All layers' directions are computed and all but one are multiplied by zero, so that the choice never leaves the device.
+If p_i^2 bounds the curvature along every layer, the loss decreases by at least step_size (1 - step_size / 2) (n_i* / p_i*)^2.
 """
 
 from __future__ import annotations
@@ -26,17 +25,16 @@ from agd_bench.optim.dualities import exponent, steepest
 from agd_bench.optim.requirements import require_dense
 
 SUMS = ("promised_decrease", "compared_steps", "compared_promise", "compared_decrease", "shortfalls")
-"""What is added up between two readings."""
+"""Sums over the steps between two calls of `diagnostics`."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Parameters that move together, as the columns of one matrix.
+    """Weight and bias of a layer, as one matrix.
 
     Attributes:
         name: of the layer within the network.
-        layer: whose `weight` and `bias`, where it has one, they are: each (outputs, ...) or (outputs,); the dimensions after the first are
-            columns.
+        layer: with `weight` (outputs, ...) and optional `bias` (outputs,). Dimensions after the first become columns.
     """
 
     name: str
@@ -44,19 +42,19 @@ class Block:
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
-        """As the layer has them now."""
+        """The layer's current parameters."""
         return tuple(p for p in (self.layer.weight, self.layer.bias) if isinstance(p, Tensor))
 
     def matrix(self) -> Tensor:
-        """The parameters as one matrix (outputs, columns), in float32 at least."""
+        """Return the parameters as one matrix (outputs, columns), at least float32."""
         return self._joined(list(self.parameters))
 
     def gradient(self) -> Tensor:
-        """The gradients likewise; zeros where there is none."""
+        """Return the gradients as one matrix, zeros if missing."""
         return self._joined([torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters])
 
     def subtract(self, change: Tensor) -> None:
-        """Take a matrix (outputs, columns) from the parameters, those that are trained."""
+        """Subtract a matrix (outputs, columns) from the trainable parameters."""
         widths = [parameter[0].numel() for parameter in self.parameters]
         for parameter, part in zip(self.parameters, torch.split(change, widths, 1), strict=True):
             if parameter.requires_grad:
@@ -69,23 +67,23 @@ class Block:
 
 
 class GreedyDescent(Optimizer, ABC):
-    """Moves the one layer a step that promises most; a subclass says how fast the loss turns along each.
+    """Updates the layer with the largest promised decrease in each step. Subclasses define the moduli.
 
-    What it keeps is in its only group, on the device: `lr`, the last step's step_size / p^2 (no scheduler can change it);
-    `promised`, the decrease that the last step stands for; `moved`, how often each layer moved (K,); and the sums that
-    `diagnostics` reads, with `moved`, and sets to 0.
+    The state is in the only parameter group, on the device: `lr`, step_size / p^2 of the last step (schedulers cannot change it);
+    `promised`, the decrease that the last step promised; `moved`, the number of updates of each layer (K,); and sums, which
+    `diagnostics` reads and resets together with `moved`.
     """
 
     def __init__(self, blocks: Sequence[Block], q: float | str, step_size: float) -> None:
-        """Take charge of all parameters of the blocks.
+        """Create the optimizer of all parameters of the blocks.
 
         Args:
             blocks: at least one, all on one device, from the network's input to its output.
             q: norm of the layers: 1, 2 or `"inf"`.
-            step_size: in (0, 2); 1 gives the largest promise.
+            step_size: in (0, 2); 1 gives the largest promised decrease.
 
         Raises:
-            InputError: q or the step size is out of range.
+            InputError: q or step_size is out of range.
         """
         if not 0 < step_size < 2:
             raise InputError(f"step_size is {step_size!r}; the loss is sure to fall for values in (0, 2) alone, most for 1")
@@ -107,21 +105,21 @@ class GreedyDescent(Optimizer, ABC):
         super().__init__([parameter for block in self.blocks for parameter in block.parameters], defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take the one group that the constructor gives.
+        """Add the group of the constructor.
 
         Raises:
-            InputError: a second one, since a layer that the bounds do not know would void them.
+            InputError: a group was added already; the bounds would not cover further layers.
         """
         if self.param_groups:
             raise InputError("this optimizer trains the network it was built from and takes no further parameters; build another one")
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything, for copies: a copy of network and optimizer together steps as they do."""
+        """Return all attributes, so that network and optimizer can be copied together."""
         return dict(self.__dict__)
 
     def _require_own_parameters(self) -> None:
-        """Refuse parameters that are no longer the network's: the layers and hooks that the moduli come from would miss them."""
+        """Raise InputError if parameters were replaced, since the moduli come from the network's layers and hooks."""
         own = [parameter for block in self.blocks for parameter in block.parameters]
         given = self.param_groups[0]["params"]
         if len(own) != len(given) or any(one is not other for one, other in zip(own, given, strict=True)):
@@ -129,15 +127,15 @@ class GreedyDescent(Optimizer, ABC):
 
     @abstractmethod
     def moduli(self) -> Tensor:
-        """The p_i of the layers as the weights and images are now, (K,), float64; 0 where no gradient can be."""
+        """Return the p_i of the layers for the current weights and images, (K,), float64; 0 for a layer without effect on the loss."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move one layer; returns what `closure`, which evaluates the loss again, returns.
+        """Update one layer, and return the result of `closure`, which evaluates the loss again.
 
         Raises:
-            InputError: no image went through the network before, or a parameter was replaced.
-            Refused: a sparse gradient.
+            InputError: there was no forward pass, or a parameter was replaced.
+            Refused: a gradient is sparse.
         """
         loss = None
         if closure is not None:
@@ -148,32 +146,33 @@ class GreedyDescent(Optimizer, ABC):
         (group,) = self.param_groups
         steepests = [steepest(block.gradient(), group["q"]) for block in self.blocks]
         duals, moduli = torch.stack([dual for dual, _ in steepests]), self.moduli()
-        # A layer whose modulus is 0 has no effect on the loss, and its gradient is 0. What is not a number is passed on.
+        # a layer with modulus 0 has gradient 0; NaN propagates
         scores = torch.where((moduli > 0) | duals.isnan(), duals / moduli, 0)
         chosen = _first_largest(scores) & (scores != 0)
         rates = torch.where(chosen, group["step_size"] / moduli.square(), 0)
+        # update all layers, all but one by zero: reading the choice would synchronise with the device
         for block, (_, direction), size in zip(self.blocks, steepests, rates * duals, strict=True):
             block.subtract(direction * size.to(direction.dtype))
         promised = group["step_size"] * (1 - group["step_size"] / 2) * (scores * chosen).sum().square()
-        # New tensors rather than changed ones: a state_dict may hold the old.
+        # new tensors instead of in-place changes: a state_dict may refer to the old ones
         group["lr"], group["promised"], group["promised_decrease"] = rates.sum(), promised, group["promised_decrease"] + promised
         group["moved"] = group["moved"] + chosen
         return loss
 
     @torch.no_grad()
     def compare(self, before: Tensor, after: Tensor) -> None:
-        """Note by how much the last step really lowered the loss; nothing waits for the device.
+        """Compare the promised with the realised decrease of the last step, without synchronising with the device.
 
-        Computing `after` is a further pass, best under `no_grad`; in training mode it moves batch normalisation's running statistics,
-        which the caller may want to put back.
+        Computing `after` takes another forward pass, preferably under `no_grad`. In training mode it changes the running statistics of
+        batch normalisation.
 
         Args:
-            before: the loss whose gradient the step used, 0-dim.
-            after: the same loss, of the same images, after the step, 0-dim.
+            before: loss of the step's batch before the step, 0-dim.
+            after: loss of the same batch after the step, 0-dim.
         """
         (group,) = self.param_groups
         decrease, promised = before.double() - after.double(), group["promised"]
-        # A loss is known to a few units in the last place only: its own, or those of 1 where it is the small rest of larger terms.
+        # tolerance of 16 ulp of the loss, or of 1 for small losses, which are differences of larger terms
         rounding = 16 * torch.finfo(before.dtype).eps * before.abs().double().clamp(min=1)
         group["compared_promise"] = group["compared_promise"] + promised
         group["compared_decrease"] = group["compared_decrease"] + decrease
@@ -181,13 +180,12 @@ class GreedyDescent(Optimizer, ABC):
         group["shortfalls"] = group["shortfalls"] + ~(decrease >= promised - rounding)
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """What it did since this was last asked, as 0-dim tensors on the device; asking begins anew.
+        """Return statistics of the steps since the last call, as 0-dim tensors on the device.
 
         Returns:
-            `updates/<layer>`: steps in which the layer moved; `promised_decrease`: sum of the decreases of the loss that the
-            steps stand for; and of the steps handed to `compare`: `compared_steps`, `compared_promise` and
-            `compared_decrease` (sums of promised and realised decreases), `shortfalls` (steps that kept less than promised, by more than
-            16 units in the last place of the loss, or of 1 where the loss is smaller).
+            `updates/<layer>`: number of updates of the layer; `promised_decrease`: sum of the promised decreases; and for the steps passed
+            to `compare`: `compared_steps`, `compared_promise` and `compared_decrease` (sums of promised and realised decreases), and
+            `shortfalls` (steps that decreased the loss by less than promised, by more than 16 ulp of the loss, or of 1 for smaller losses).
         """
         (group,) = self.param_groups
         moved = {f"updates/{block.name}": count for block, count in zip(self.blocks, group["moved"].unbind(), strict=True)}
@@ -198,6 +196,6 @@ class GreedyDescent(Optimizer, ABC):
 
 
 def _first_largest(scores: Tensor) -> Tensor:
-    """True at the largest entry, the first of equal ones, or at the first that is not a number."""
+    """Return a mask of the largest entry, the first in a tie, or of the first NaN."""
     ties = (scores == scores.amax()) | scores.isnan()
     return ties & (ties.cumsum(0) == 1)

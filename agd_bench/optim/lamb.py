@@ -1,10 +1,10 @@
-"""LAMB: Adam's direction, scaled in each tensor to the size of its weights.
+"""LAMB: Adam with the update of each tensor scaled to the norm of its weights.
 
-For a parameter p with gradient g, at its step t = 1, 2, …:
+For a parameter p with gradient g, at step t = 1, 2, …:
 
     m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
     r = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay p
-    p <- p - lr (||p|| / ||r||) r                                               the ratio is 1 where either norm is 0
+    p <- p - lr (||p|| / ||r||) r                                               the ratio is 1 if a norm is 0
 
 References:
     Yang You, Jing Li, Sashank Reddi, Jonathan Hseu, Sanjiv Kumar, Srinadh Bhojanapalli, Xiaodan Song, James Demmel, Kurt Keutzer,
@@ -27,9 +27,9 @@ from agd_bench.optim.requirements import require_dense
 
 
 class LAMB(torch.optim.Optimizer):
-    """Adam scaled tensor by tensor to the size of the weights; a parameter without gradient is skipped.
+    """Adam scaled per tensor to the norm of the weights. Parameters without gradient are skipped.
 
-    Its steps can be captured: where a group has `numbers`, 0-dim tensors on the device, these stand for those of `numbers`.
+    Steps can be captured in a CUDA graph: if a group has `numbers`, 0-dim tensors on the device, they replace the values of `numbers()`.
     """
 
     capturable = True
@@ -42,17 +42,17 @@ class LAMB(torch.optim.Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.01,
     ) -> None:
-        """Take charge of `params`.
+        """Create the optimizer.
 
         Args:
             params: tensors, (name, tensor) pairs or groups of either, of any shape.
-            lr: learning rate, at least 0: the share of its size by which a tensor moves in a step.
-            betas: decay per step of the averages of the gradient and of its square, each in [0, 1).
-            eps: added to the root mean square of the gradient, at least 0.
-            weight_decay: coefficient of the weights in the direction, at least 0.
+            lr: learning rate, at least 0; the norm of an update relative to that of the weights.
+            betas: decay rates of the moving averages of the gradient and of its square, each in [0, 1).
+            eps: added to the denominator, at least 0.
+            weight_decay: coefficient of the weights in the update, at least 0.
 
         Raises:
-            InputError: a value out of range.
+            InputError: a value is out of range.
         """
         limits = {"lr": (lr, math.inf), "betas[0]": (betas[0], 1.0), "betas[1]": (betas[1], 1.0)}
         limits |= {"eps": (eps, math.inf), "weight_decay": (weight_decay, math.inf)}
@@ -63,7 +63,7 @@ class LAMB(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient; returns what `closure`, which evaluates the loss again, returns."""
+        """Update every parameter that has a gradient, and return the result of `closure`, which evaluates the loss again."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -76,15 +76,19 @@ class LAMB(torch.optim.Optimizer):
         return loss
 
     def numbers(self, group: dict[str, Any], ahead: int = 0) -> tuple[float, float, float]:
-        """What changes from step to step whatever the gradients are: the root of the second moment's correction, the first one's, and the
-        factor of the direction; of the step so many after the next one, at the group's rate as it is.
+        """Return the scalars that change with the step, for a captured step: root of the second moment's bias correction, bias correction
+        of the first moment, and factor of the update.
+
+        Args:
+            group: with the current learning rate.
+            ahead: number of steps after the next one.
         """
         age = 1 + ahead + max((self.state[p]["step"] for p in group["params"] if p in self.state), default=0)
         beta1, beta2 = group["betas"]
         return math.sqrt(1 - beta2**age), 1 - beta1**age, -group["lr"]
 
     def replayed(self, count: int) -> None:
-        """Count so many steps that were done without `step`, by replays of a captured one."""
+        """Advance the step count by the number of replays of a captured step."""
         for state in self.state.values():
             state["step"] += count
 

@@ -1,7 +1,7 @@
-"""What each parameter of a network is: a matrix, the kernels of groups, several matrices side by side, a table, a vector.
+"""Determine the kind of each parameter of a network: matrix, grouped kernel, stacked matrices, embedding or vector.
 
-Optimizers that treat a matrix otherwise than a vector ask here rather than guess from a shape. A module of one's own that stacks several
-matrices along the first dimension of its `weight`, as a fused query, key and value does, says so by an attribute `stacked`:
+Optimizers that treat kinds differently use this instead of guessing from shapes. A custom module that stacks several matrices along the
+first dimension of its `weight`, such as a fused query, key and value, declares it with an attribute `stacked`:
 
     class QueriesKeysValues(nn.Linear):
         stacked = 3
@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 KINDS = ("dense", "grouped", "stacked", "embedding", "vector")
-"""Kinds of parameters that `AGDAllLayers` has a rule for; `parts` tells "transposed" and "unknown" ones too."""
+"""Kinds of parameters that `AGDAllLayers` has a rule for. `parts` also returns "transposed" and "unknown"."""
 
 _NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
@@ -30,13 +30,13 @@ class Part:
     """A parameter of a network.
 
     Attributes:
-        name: dotted, as `named_parameters` gives it.
-        tensor: itself.
-        owner: the module that holds it.
+        name: dotted, as in `named_parameters`.
+        tensor: the parameter.
+        owner: its module.
         kind: one of `KINDS`, or "transposed" or "unknown".
-        blocks: matrices, groups or vectors side by side along the first dimension.
-        start: what a vector starts as; None for one that stays as its module made it, and for other kinds.
-        padding: the row of an embedding that stays 0; None without one.
+        blocks: number of matrices, groups or vectors along the first dimension.
+        start: initial value of a vector; None if the module's own value stays, and for other kinds.
+        padding: row of an embedding that stays 0, or None.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Part:
 
 
 def parts(network: nn.Module) -> Iterator[Part]:
-    """The parameters of a network in its order, each once, with what they are; a shared one belongs to its first owner."""
+    """Yield the parameters of a network in order, each once. A shared parameter belongs to its first owner."""
     seen: set[Tensor] = set()
     for prefix, module in network.named_modules():
         for local, tensor in module.named_parameters(recurse=False):
@@ -75,11 +75,11 @@ def _part(name: str, local: str, tensor: Tensor, module: nn.Module) -> Part:
 
 
 def blocks_of(module: nn.Module, local: str) -> int:
-    """How many matrices or vectors a parameter of a module holds, side by side along its first dimension.
+    """Return the number of matrices or vectors that a parameter stacks along its first dimension.
 
     Args:
-        module: its owner.
-        local: its name there.
+        module: owner of the parameter.
+        local: name of the parameter in the module.
     """
     if isinstance(module, nn.MultiheadAttention) and local.startswith("in_proj"):
         return 3

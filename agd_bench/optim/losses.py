@@ -1,7 +1,7 @@
-"""Losses of classifiers: what a training step minimises.
+"""Losses of classifiers.
 
-Each takes logits (N, C) and labels (N,) of int64 in [0, C) and returns a scalar in float32, or in float64 for logits of that
-type; logits of fewer bits are widened first.
+Each takes logits (N, C) and int64 labels (N,) in [0, C), and returns a float32 scalar, or float64 for float64 logits. Logits of lower
+precision are converted to float32 first.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from agd_bench.errors import UnknownNameError
 
 
 def square(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean square distance to the targets, over images and classes alike; a target is sqrt(C) at the label and 0 elsewhere.
+    """Return the mean squared error over images and classes, with targets sqrt(C) at the label and 0 elsewhere.
 
-    The factor sqrt(C) gives a target a mean square of 1, the size of a well-scaled network's outputs; a network that answers
-    0 has loss 1.
+    The factor sqrt(C) gives targets a mean square of 1, like the outputs of a well-scaled network. Outputs of 0 have loss 1.
 
     References:
         Bernstein et al.: Automatic Gradient Descent, arXiv 2304.05187, 2023 (the mean over classes is the released code's).
@@ -31,7 +30,7 @@ def square(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over images of logsumexp(logits) - logit of the label, in nats."""
+    """Return the mean over images of logsumexp(logits) - logits[label], in nats."""
     return functional.cross_entropy(_widened(logits), labels)
 
 
@@ -39,7 +38,7 @@ SMOOTHING = 0.1
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy against targets that have 1 - SMOOTHING at the label and SMOOTHING spread evenly over all classes, in nats.
+    """Return the cross-entropy with label smoothing: 1 - SMOOTHING at the label plus SMOOTHING / C for every class, in nats.
 
     References:
         Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: Rethinking the Inception Architecture for Computer Vision. CVPR 2016, section 7.
@@ -60,10 +59,10 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def by_name(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss called `name`.
+    """Return a loss by its name.
 
     Raises:
-        UnknownNameError: nothing of that name.
+        UnknownNameError: no loss has this name.
     """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)

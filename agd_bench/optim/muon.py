@@ -1,12 +1,9 @@
-"""Muon for hidden matrices and kernels, AdamW for all the rest, in one optimizer.
+"""Muon for hidden matrices and kernels, and AdamW for all other parameters, in one optimizer.
 
-As the authors do, kernels are flattened to (outputs, inputs × height × width), and AdamW trains what is no hidden matrix: the first and
-the last layer (a patch embedding, a stem, a classifier), embeddings, biases and normalisation scales. So it does with depthwise kernels,
-whose flattened rows belong to channels that never meet. A fused query, key and value counts as three matrices, as the authors advise,
-and a grouped convolution as one for each group. `agd_bench.optim.layers` says which parameter is what.
-
-The flattened kernels are views of the parameters, in whichever memory format these have: the order of the columns does not matter to an
-orthogonalised update.
+As in the authors' code, kernels are flattened to (outputs, inputs × height × width), and AdamW trains the first and the last layer (patch
+embedding, stem, classifier), embeddings, biases and normalisation scales. It also trains depthwise kernels, whose flattened rows belong to
+independent channels. A fused query, key and value counts as three matrices, as the authors advise, and a grouped convolution as one per
+group. `agd_bench.optim.layers` determines the kinds.
 
 References:
     Keller Jordan, Yuchen Jin, Vlado Boza, Jiacheng You, Franz Cesista, Laker Newhouse, Jeremy Bernstein: Muon: An optimizer for hidden
@@ -29,43 +26,45 @@ from agd_bench.optim.layers import Part, parts
 from agd_bench.optim.requirements import require_dense, require_shapes
 
 ITERATION: dict[str, Any] = {"ns_coefficients": (DEFAULT_A, DEFAULT_B, DEFAULT_C), "ns_steps": DEFAULT_NS_STEPS, "eps": EPS}
-"""The Newton-Schulz iteration, as torch sets it."""
+"""Settings of the Newton-Schulz iteration, torch's defaults."""
 
 
 def hidden_matrices(network: nn.Module) -> list[Part]:
-    """The trained matrices and kernels of a network between its first layer and its last."""
-    tables = [p for p in network.parameters() if p.dim() > 1 and not (p.dim() == 3 and len(p) == 1)]  # learned tokens are no layer
-    last = [p for _, p in network.named_parameters(remove_duplicate=False) if p.dim() > 1][-1:]  # a tied classifier is the embedding again
+    """Return the trainable matrices and kernels of a network, except for the first and the last layer."""
+    tables = [p for p in network.parameters() if p.dim() > 1 and not (p.dim() == 3 and len(p) == 1)]  # learned tokens are not a layer
+    last = [p for _, p in network.named_parameters(remove_duplicate=False) if p.dim() > 1][-1:]  # a tied classifier repeats the embedding
     ends = {*tables[:1], *last}
     found = [part for part in parts(network) if part.kind in ("dense", "grouped", "stacked") and part.tensor not in ends]
     return [part for part in found if part.tensor.requires_grad and not (part.kind == "grouped" and part.tensor.shape[1] == 1)]
 
 
 def matrices_of(kernel: Tensor, tensor: Tensor, blocks: int) -> tuple[Tensor, ...]:
-    """A parameter, or its gradient or momentum, as matrices whose columns are in the order in which the kernel's lie in memory.
+    """Return a parameter, its gradient or its momentum as matrices, with columns in the kernel's memory order.
+
+    The result is a view if `tensor` has the kernel's memory format. The order of columns does not change an orthogonalised update.
 
     Args:
         kernel: the parameter, (outputs, ...).
-        tensor: of its shape; a view where it lies in memory as the kernel does.
-        blocks: matrices side by side along the first dimension.
+        tensor: of the same shape.
+        blocks: number of matrices along the first dimension.
     """
     return (tensor if kernel.is_contiguous() else tensor.movedim(1, -1)).flatten(1).chunk(blocks)
 
 
 class Muon(Optimizer):
-    """Torch's Muon for `hidden_matrices` and torch's AdamW for the other parameters.
+    """Torch's Muon for `hidden_matrices`, and torch's AdamW for all other parameters.
 
-    Groups with `muon` True hold parameters with `blocks` matrices each; the others are AdamW's, as is a group that is added without it.
+    Groups with `muon` True have parameters of `blocks` matrices each. All other groups are for AdamW.
 
     Args:
         network: to train.
-        lr: of Muon, at least 0; an update's spectral norm is about it times sqrt(max(1, rows / columns)).
+        lr: of Muon, at least 0; the spectral norm of an update is about lr * sqrt(max(1, rows / columns)).
         adamw_lr: of AdamW, at least 0.
-        momentum: of Muon, at least 0; Nesterov's.
-        weight_decay: of both: share by which a weight shrinks per step and unit of learning rate, at least 0.
+        momentum: of Muon, Nesterov momentum, at least 0.
+        weight_decay: of both, decoupled, at least 0.
 
     Raises:
-        Refused: a network without hidden matrices, or with lazy layers.
+        Refused: the network has no hidden matrices, or has lazy layers.
     """
 
     def __init__(
@@ -86,14 +85,14 @@ class Muon(Optimizer):
         super().__init__([*groups, {"params": rest}], {"muon": False})
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies."""
+        """Return the state for copies."""
         return {**super().__getstate__(), "_adamw": self._adamw, "_settings": self._settings}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take charge of one more group, for AdamW unless it says `muon`.
+        """Add a group, for AdamW unless it has `muon` True.
 
         Raises:
-            InputError: a parameter for Muon that is no matrix or kernel, or lies in memory in another way than contiguous or channels-last.
+            InputError: a parameter for Muon is not a matrix or kernel, or is neither contiguous nor channels-last.
         """
         hidden = bool(param_group.get("muon"))
         super().add_param_group({**(self._settings if hidden else self._adamw.defaults), **param_group})
@@ -106,7 +105,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient; returns what `closure`, which evaluates the loss again, returns."""
+        """Update every parameter that has a gradient, and return the result of `closure`, which evaluates the loss again."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -138,7 +137,7 @@ class Muon(Optimizer):
 
 
 def _check(parameter: Tensor) -> None:
-    """Refuse a parameter whose matrix would be a copy, in which updates would be lost."""
+    """Raise InputError for a parameter whose matrix would be a copy; its updates would be lost."""
     if parameter.dim() < 2 or matrices_of(parameter, parameter, 1)[0].data_ptr() != parameter.data_ptr():
         raise InputError(
             f"a weight of shape {tuple(parameter.shape)} has strides {parameter.stride()}; Muon needs a matrix or a kernel, contiguous or "

@@ -1,14 +1,14 @@
-"""NadamW: Adam with Nesterov's momentum and decoupled weight decay.
+"""NadamW: Adam with Nesterov momentum and decoupled weight decay.
 
-For a parameter p with gradient g, at its step t = 1, 2, …:
+For a parameter p with gradient g, at step t = 1, 2, …:
 
     p <- (1 - lr * weight_decay) p
     m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
-    m' = beta1 m + (1 - beta1) g                                            Nesterov: look one average ahead
+    m' = beta1 m + (1 - beta1) g                                            Nesterov: one average ahead
     p <- p - lr * m' / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
-`torch.optim.NAdam` differs: it lets the momentum grow over the steps (Dozat's mu_t) and corrects m and g apart. This is the
-variant whose settings the AlgoPerf benchmark publishes.
+`torch.optim.NAdam` differs: its momentum increases over the steps (Dozat's mu_t), and it corrects the bias of m and g separately. This
+variant is the one of the AlgoPerf benchmark.
 
 References:
     Timothy Dozat: Incorporating Nesterov Momentum into Adam. ICLR workshop, 2016.
@@ -33,9 +33,9 @@ from agd_bench.optim.requirements import require_dense
 
 
 class NadamW(torch.optim.Optimizer):
-    """Adam with Nesterov's momentum and decoupled weight decay; a parameter without gradient is skipped.
+    """Adam with Nesterov momentum and decoupled weight decay. Parameters without gradient are skipped.
 
-    Its steps can be captured: where a group has `numbers`, 0-dim tensors on the device, these stand for those of `numbers`.
+    Steps can be captured in a CUDA graph: if a group has `numbers`, 0-dim tensors on the device, they replace the values of `numbers()`.
     """
 
     capturable = True
@@ -48,17 +48,17 @@ class NadamW(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ) -> None:
-        """Take charge of `params`.
+        """Create the optimizer.
 
         Args:
             params: tensors, (name, tensor) pairs or groups of either, of any shape.
             lr: learning rate, at least 0.
-            betas: decay per step of the averages of the gradient and of its square, each in [0, 1).
-            eps: added to the root mean square of the gradient, at least 0.
+            betas: decay rates of the moving averages of the gradient and of its square, each in [0, 1).
+            eps: added to the denominator, at least 0.
             weight_decay: decoupled, at least 0: each step scales weights by 1 - rate * weight_decay.
 
         Raises:
-            InputError: a value out of range.
+            InputError: a value is out of range.
         """
         for name, value, limit in (
             ("lr", lr, math.inf),
@@ -73,14 +73,14 @@ class NadamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient; returns what `closure`, which evaluates the loss again, returns."""
+        """Update every parameter that has a gradient, and return the result of `closure`, which evaluates the loss again."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         require_dense(self.param_groups, type(self).__name__)
         for group in self.param_groups:
-            # Parameters of one age share their bias corrections, so that each age is updated by a few grouped operations.
+            # parameters of one age share bias corrections, and are updated by grouped operations
             ages: dict[int, list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -90,8 +90,12 @@ class NadamW(torch.optim.Optimizer):
         return loss
 
     def numbers(self, group: dict[str, Any], ahead: int = 0) -> tuple[float, float, float]:
-        """What changes from step to step whatever the gradients are: the share of the weights that stays, the root of the second moment's
-        correction, and the factor of the direction; of the step so many after the next one, at the group's rate as it is.
+        """Return the scalars that change with the step, for a captured step: factor of weight decay, root of the second moment's bias
+        correction, and factor of the update.
+
+        Args:
+            group: with the current learning rate.
+            ahead: number of steps after the next one.
         """
         return self._numbers(group, 1 + ahead + max((self.state[p]["step"] for p in group["params"] if p in self.state), default=0))
 
@@ -100,7 +104,7 @@ class NadamW(torch.optim.Optimizer):
         return 1 - group["lr"] * group["weight_decay"], math.sqrt(1 - beta2**age), -group["lr"] / (1 - beta1**age)
 
     def replayed(self, count: int) -> None:
-        """Count so many steps that were done without `step`, by replays of a captured one."""
+        """Advance the step count by the number of replays of a captured step."""
         for state in self.state.values():
             state["step"] += count
 

@@ -1,8 +1,8 @@
-"""Random semi-orthogonal matrices: all their non-zero singular values are 1.
+"""Random semi-orthogonal matrices: all non-zero singular values are 1.
 
-A matrix of independent normal numbers is orthonormalised. Its QR factorisation with a positive diagonal of R is unique, so that two
-ways to it agree to rounding: Householder's, which LAPACK has, on a CPU; and on a GPU, where batched QR goes through its matrices one
-by one, Cholesky's factor of the Gram matrix, twice, in float64.
+A matrix of independent normal numbers is orthonormalised. Its QR decomposition with a positive diagonal of R is unique, so two algorithms
+agree up to rounding: Householder QR (LAPACK) on a CPU, and two rounds of Cholesky QR in float64 on a GPU, where batched QR processes
+matrices one by one.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-10
-"""Largest deviation of a Gram matrix from the identity that Cholesky's way may leave; rounding leaves about 1e-15 times the size."""
+"""Largest accepted deviation of a Gram matrix from the identity after Cholesky QR; rounding gives about 1e-15 times the size."""
 
 
 def semi_orthogonal(
     shapes: Sequence[tuple[int, int, int]], generator: torch.Generator, dtype: torch.dtype, device: torch.device | None = None
 ) -> list[Tensor]:
-    """Independent semi-orthogonal matrices, uniformly distributed: one batched factorisation a stack, on a GPU one a shape.
+    """Draw independent, uniformly distributed semi-orthogonal matrices.
 
     Args:
-        shapes: how many (at least 1) of how many rows and columns, (count, rows, columns) for each stack; numbers are drawn in their order.
-        generator: the source of randomness; if it is on the CPU, one seed gives the same matrices on every device, to rounding.
+        shapes: (count, rows, columns) of each stack, count at least 1. Random numbers are drawn in this order.
+        generator: of random numbers. If it is on the CPU, a seed gives the same matrices on every device, up to rounding.
         dtype: float32 or float64.
-        device: where to factorise; default: the generator's.
+        device: on which to factorise. Default: the generator's.
 
     Returns:
-        For each shape (count, rows, columns), on the device: with orthonormal columns if rows >= columns, else with orthonormal rows.
+        A tensor (count, rows, columns) per stack, on the device: with orthonormal columns if rows >= columns, else orthonormal rows.
 
     References:
         Francesco Mezzadri: How to generate random matrices from the classical compact groups. Notices of the AMS 54(5), 2007.
