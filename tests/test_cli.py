@@ -356,7 +356,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(shell: Shell, monkeypatch: p
 
     monkeypatch.setattr(trial_module, "run_trial", interrupted)
     assert shell.run() == 130
-    assert "the same command goes on" in shell.err
+    assert "Run the same command to resume" in shell.err
     assert shell("status", "small", "--json") == 1
     assert sum(row["missing"] for row in json.loads(shell.out)) > 0
     assert shell.run() == 0

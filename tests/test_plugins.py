@@ -171,7 +171,7 @@ def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
     [
         (
             'PACKAGES = ("torch", "no_such_package.part")\nEXTRA = "more"\n',
-            "needs no_such_package.part (extra 'more'), which is not installed",
+            r"needs no_such_package.part \(extra 'more'\), which is not installed",
         ),
         ('PACKAGES = ("no_such_package",)\nEXTRA = "more"\n', r"run: pip install 'agd-bench\[more\]'$"),
         ('PACKAGES = ("no_such_package",)\n', "run: pip install no_such_package$"),
@@ -288,7 +288,7 @@ def test_an_installed_package_brings_all_three_kinds(site: Path, tmp_path: Path,
     assert trials["status"].tolist() == ["done", "done"]
     write(tmp_path / "mine", "sample_funnel")
     with pytest.raises(
-        PluginError, match=r"'sample_funnel': .*\(from .*mine\) and .*\(from sample-plugins\); .*leave its folder or package"
+        PluginError, match=r"'sample_funnel': .*\(from .*mine\) and .*\(from sample-plugins\); .*remove its folder or package"
     ):
         plugins.find("search_spaces", [tmp_path / "mine"])
 

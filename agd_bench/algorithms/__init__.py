@@ -32,6 +32,15 @@ If `prepare` or `build` has a parameter `graph`, it gets the architecture's `agd
 paths are refused. If `prepare` has a parameter `device`, it gets the training device, on which it may compute random weights; the network
 itself is still on the CPU.
 
+An optimizer that is evaluated at other weights than it trains (schedule-free methods, iterate averaging) has the methods `eval()` and
+`train()`, which swap the weights of the network. `build` returns it in training mode. The harness calls both around each evaluation, and
+recomputes the statistics of batch normalisation (`agd_bench.training.eval_weights`); this time is charged.
+
+If a sweep sets `diagnostics = ["optimizer"]`, the optimizer's own `diagnostics()` returns 0-dim tensors by name once per epoch. An
+optimizer that bounds the decrease of each step may define `compare(before, after)`, which receives the loss of the step's batch before and
+after it (`agd_bench.training.descent_check`); its `diagnostics()` then reports the comparison under the names that `analysis.descent`
+reads.
+
 An algorithm raises `agd_bench.errors.Refused` for a network that it cannot train. To add an algorithm, copy a similar module here or into
 a folder of your own; there is no registration. `presets.toml` lists algorithms with fixed hyperparameters (`agd_bench.presets`).
 """

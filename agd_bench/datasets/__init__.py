@@ -1,4 +1,4 @@
-"""Data sets: one module each. `load` returns arrays; what augmentation and normalisation are standard, the capitals say."""
+"""Data sets: one module each. `load` returns arrays; upper-case constants give the standard augmentation and normalisation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def data_root() -> Path:
-    """The folder of the data sets' files: `AGD_BENCH_DATA`, or `agd-bench` in the platform's cache folder."""
+    """Return the folder of the data sets' files: `AGD_BENCH_DATA`, or `agd-bench` in the platform's cache folder."""
     given = os.environ.get("AGD_BENCH_DATA")
     if given:
         return Path(given).expanduser()

@@ -1,4 +1,4 @@
-"""Which images go where: draws that follow from a data set's name alone, so that every trial meets the same ones."""
+"""Split images reproducibly: random draws depend on the data set's name only, so all trials use the same images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Arrays = dict[str, tuple[Images, Labels]]
 
 
 def balanced_order(labels: Labels, key: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A random order every beginning of which holds the classes in their shares, as near as whole images allow.
+    """Return a random order in which every prefix has the classes in their overall proportions, up to rounding.
 
-    Each class is shuffled, and its k-th image of n is placed at (k + u) / n with one random u in [0, 1) for the class.
+    Each class is shuffled, and its k-th of n images is placed at (k + u) / n, with one random u in [0, 1) per class.
 
     Args:
         labels: class numbers, (N,).
-        key: what the draw is seeded by; equal keys give equal orders.
+        key: seed; equal keys give equal orders.
 
     Returns:
-        Numbers of the images in that order, (N,): a permutation.
+        Indices of the images in this order, (N,), a permutation.
     """
     rng = np.random.default_rng(int(digest(["balanced order", key]), 16))
     place = np.empty(len(labels))
@@ -35,16 +35,16 @@ def balanced_order(labels: Labels, key: str) -> np.ndarray[Any, np.dtype[np.int6
 
 
 def hold_out(images: Images, labels: Labels, count: int, key: str) -> tuple[tuple[Images, Labels], tuple[Images, Labels]]:
-    """Split off `count` images, the classes in their shares; both parts keep the order of the source.
+    """Hold out images, stratified by class. Both parts keep the order of the source.
 
     Args:
         images: (N, C, H, W).
         labels: (N,).
-        count: how many to hold out, under N.
-        key: what the draw is seeded by.
+        count: number of images to hold out, below N.
+        key: seed.
 
     Returns:
-        What remains, and what is held out.
+        The remaining part and the held-out part.
     """
     order = balanced_order(labels, f"hold out {key}")
     held, kept = np.sort(order[:count]), np.sort(order[count:])

@@ -1,4 +1,4 @@
-"""Data sets that torchvision knows: read them where they are, fetch them where they are not."""
+"""Read data sets of torchvision, and download missing ones."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from agd_bench.errors import DatasetError
 
 
 def load_splits_of(name: str, root: Path, key: str, held_out: int) -> Arrays:
-    """The train, val and test splits of a data set of torchvision.
+    """Return the train, val and test splits of a data set of torchvision.
 
     Args:
-        name: torchvision's name of it, for example `"CIFAR10"`.
-        root: folder of its files, in torchvision's layout; missing files are fetched into it.
-        key: seeds which training images are held out for validation.
-        held_out: how many are.
+        name: of the torchvision class, for example `"CIFAR10"`.
+        root: folder of its files, in torchvision's layout; missing files are downloaded into it.
+        key: seed of the validation split.
+        held_out: number of training images that are held out for validation.
 
     Raises:
-        DatasetError: the files are missing or damaged and cannot be fetched.
+        DatasetError: the files are missing or damaged and cannot be downloaded.
     """
     train, val = hold_out(*_read(name, root, train=True), held_out, key)
     return {"train": train, "val": val, "test": _read(name, root, train=False)}
 
 
 def _read(name: str, root: Path, train: bool) -> tuple[Images, Labels]:
-    import torchvision.datasets  # here and not above: it takes a second, and naming a data set does not need it
+    import torchvision.datasets  # takes a second to import
 
     kind = getattr(torchvision.datasets, name)
     try:
         source = kind(str(root), train=train, download=False)
-    except (RuntimeError, OSError, EOFError, ValueError, AssertionError):  # absent, cut short or damaged
+    except (RuntimeError, OSError, EOFError, ValueError, AssertionError):  # missing, truncated or damaged
         source = _fetch(kind, name, root, train)
     pixels, labels = np.asarray(source.data, dtype=np.uint8), np.asarray(source.targets, dtype=np.int64)
     return np.ascontiguousarray(_channels_first(pixels)), labels
@@ -52,5 +52,5 @@ def _fetch(kind: Any, name: str, root: Path, train: bool) -> Any:
 
 
 def _channels_first(pixels: Images) -> Images:
-    """(N, H, W) or (N, H, W, C) as (N, C, H, W)."""
+    """Convert (N, H, W) or (N, H, W, C) to (N, C, H, W)."""
     return pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)

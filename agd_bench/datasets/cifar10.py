@@ -1,7 +1,7 @@
-"""CIFAR-10: photographs of ten kinds of animals and vehicles, 32 x 32, in colour.
+"""CIFAR-10: 32 x 32 colour photographs in ten classes of animals and vehicles.
 
-Crops with 4 pixels of padding and mirror images: the standard augmentation, as in He et al., "Deep Residual Learning for Image
-Recognition", CVPR 2016, section 4.2.
+Standard augmentation, as in He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2: random crops with 4 pixels
+of padding, and horizontal flips.
 
 References:
     A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto, 2009.
@@ -27,15 +27,15 @@ SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
 def load(root: Path) -> Arrays:
-    """The official test images, and the official training images less 5,000 of them, which validate.
+    """Return the official test split, and the official training split with 5,000 images held out for validation.
 
     Args:
-        root: folder of the files in torchvision's layout; missing ones are fetched into it.
+        root: folder of the files in torchvision's layout; missing files are downloaded into it.
 
     Returns:
         Images, uint8 (N, 3, 32, 32), and labels, int64 (N,).
 
     Raises:
-        DatasetError: the files are missing and cannot be fetched.
+        DatasetError: the files are missing and cannot be downloaded.
     """
     return load_splits_of("CIFAR10", root, "cifar10", held_out=5_000)

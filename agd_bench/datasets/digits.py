@@ -1,4 +1,4 @@
-"""Handwritten digits, 8 x 8, which scikit-learn carries: nothing is fetched, and a network trains in seconds.
+"""Digits: 8 x 8 handwritten digits from scikit-learn. No download is needed, and a network trains in seconds.
 
 References:
     E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
@@ -24,15 +24,15 @@ SOURCE = "UCI Machine Learning Repository, Optical Recognition of Handwritten Di
 
 
 def load(root: Path) -> Arrays:
-    """The 1,797 digits as 1,257 to train, 180 to validate and 360 to test, drawn once and for all.
+    """Return fixed splits of the 1,797 digits: 1,257 for training, 180 for validation and 360 for testing.
 
     Args:
-        root: not needed; every data set takes it.
+        root: unused.
 
     Returns:
-        Images, uint8 (N, 1, 8, 8), the source's 0..16 stretched to 0..255, and labels, int64 (N,).
+        Images, uint8 (N, 1, 8, 8), with the source's 0..16 scaled to 0..255, and labels, int64 (N,).
     """
-    from sklearn.datasets import load_digits  # here and not above: it takes a second, and naming a data set does not need it
+    from sklearn.datasets import load_digits  # takes a second to import
 
     source = load_digits()
     images = np.round(source.images * (255 / 16)).astype(np.uint8)[:, None]

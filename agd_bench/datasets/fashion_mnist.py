@@ -1,7 +1,7 @@
-"""Fashion-MNIST: articles of clothing, 28 x 28, in grey.
+"""Fashion-MNIST: 28 x 28 greyscale images of clothing in ten classes.
 
-Crops with 4 pixels of padding and mirror images, as in Zhong et al., "Random Erasing Data Augmentation", AAAI 2020 (its
-baseline without erasing).
+Augmentation as in the baseline of Zhong et al., "Random Erasing Data Augmentation", AAAI 2020: random crops with 4 pixels of padding, and
+horizontal flips.
 
 References:
     H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
@@ -28,15 +28,15 @@ SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
 
 
 def load(root: Path) -> Arrays:
-    """The official test images, and the official training images less 6,000 of them, which validate.
+    """Return the official test split, and the official training split with 6,000 images held out for validation.
 
     Args:
-        root: folder of the files in torchvision's layout; missing ones are fetched into it.
+        root: folder of the files in torchvision's layout; missing files are downloaded into it.
 
     Returns:
         Images, uint8 (N, 1, 28, 28), and labels, int64 (N,).
 
     Raises:
-        DatasetError: the files are missing and cannot be fetched.
+        DatasetError: the files are missing and cannot be downloaded.
     """
     return load_splits_of("FashionMNIST", root, "fashion_mnist", held_out=6_000)

@@ -1,4 +1,4 @@
-"""MNIST: handwritten digits, 28 x 28, in grey. No augmentation: a mirrored digit is none.
+"""MNIST: 28 x 28 greyscale images of handwritten digits. No augmentation, since flips would change the classes.
 
 References:
     Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition",
@@ -25,15 +25,15 @@ SOURCE = "http://yann.lecun.com/exdb/mnist"
 
 
 def load(root: Path) -> Arrays:
-    """The official test images, and the official training images less 6,000 of them, which validate.
+    """Return the official test split, and the official training split with 6,000 images held out for validation.
 
     Args:
-        root: folder of the files in torchvision's layout; missing ones are fetched into it.
+        root: folder of the files in torchvision's layout; missing files are downloaded into it.
 
     Returns:
         Images, uint8 (N, 1, 28, 28), and labels, int64 (N,).
 
     Raises:
-        DatasetError: the files are missing and cannot be fetched.
+        DatasetError: the files are missing and cannot be downloaded.
     """
     return load_splits_of("MNIST", root, "mnist", held_out=6_000)

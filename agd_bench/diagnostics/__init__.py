@@ -1,4 +1,4 @@
-"""Measurements of any network: spectra of its Jacobians and convolutions, and the slope of its loss. Charged to nobody's training."""
+"""Measure a network: spectra of its Jacobians and convolutions, and the slope of its loss. Measuring is not charged to training."""
 
 from agd_bench.diagnostics.blocks import find_blocks
 from agd_bench.diagnostics.convolutions import operator_spectrum

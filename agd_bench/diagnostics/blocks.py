@@ -1,4 +1,4 @@
-"""The blocks of a network, what goes into them, and what follows the first one."""
+"""Find the blocks of a network, record their inputs, and linearise what follows the first one."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 def find_blocks(network: nn.Module, images: Tensor) -> tuple[str, ...]:
-    """Names of a network's blocks, in the order in which an image meets them.
+    """Return the names of a network's blocks in the order of the forward pass.
 
-    Blocks are the outermost modules with modules of their own that are no mere containers (`Sequential`, `ModuleList`, `ModuleDict`)
-    and no lone wrapper of all the rest; of a plain chain without such modules, its linear layers and convolutions. Of these count
-    the ones that a forward pass calls once, with one tensor of floating point, for one such tensor: others have no Jacobian.
+    Blocks are the outermost composite modules, except for containers (`Sequential`, `ModuleList`, `ModuleDict`) and a single module that
+    wraps all others. In a plain chain, the linear layers and convolutions are the blocks. A block must be called once per forward pass,
+    with one floating-point tensor, and return one; other modules have no Jacobian.
 
     Args:
         network: maps images (N, C, H, W) to logits.
-        images: some images, (N, C, H, W).
+        images: (N, C, H, W).
 
     Raises:
-        InputError: no such module.
+        InputError: there is no such module.
     """
     level = list(_contents(network, ""))
     composed = [name for name, module in level if next(module.children(), None) is not None]
@@ -44,7 +44,7 @@ def find_blocks(network: nn.Module, images: Tensor) -> tuple[str, ...]:
 
 
 def _contents(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of a module, containers replaced by what they hold."""
+    """Yield the children of a module, with containers replaced by their contents."""
     for name, child in module.named_children():
         if isinstance(child, _CONTAINERS):
             yield from _contents(child, f"{prefix}{name}.")
@@ -57,17 +57,17 @@ def _has_parameters(module: nn.Module) -> bool:
 
 
 def inputs_of(network: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-    """What goes into each of some modules during one forward pass, by name and in the order of the calls.
+    """Return the inputs of modules during one forward pass, by name, in the order of the calls.
 
-    Left out are modules that are not called exactly once with one tensor of floating point, for one such tensor.
+    Modules that are not called exactly once, with one floating-point tensor for another, are omitted.
 
     Args:
-        network: maps images (N, C, H, W) to logits; its buffers change where a forward pass changes them.
+        network: maps images (N, C, H, W) to logits. The pass may change its buffers.
         images: (N, C, H, W).
-        names: of modules, as `named_modules` calls them.
+        names: of modules, as in `named_modules`.
 
     Raises:
-        InputError: no module of that name.
+        InputError: no module has this name.
     """
     clock = itertools.count()
     calls = {name: _Calls(submodule(network, name), clock) for name in names}
@@ -83,7 +83,7 @@ def inputs_of(network: nn.Module, images: Tensor, names: Iterable[str]) -> dict[
 
 
 class _Calls:
-    """What one module was given while it was called, if that was once and one tensor for another."""
+    """Records the input of a module that is called once, with one tensor for another."""
 
     def __init__(self, module: nn.Module, clock: Iterator[int]) -> None:
         self.given: Tensor | None = None
@@ -92,10 +92,11 @@ class _Calls:
         self.handles = (before, module.register_forward_hook(self._leave))
 
     def _enter(self, _: nn.Module, given: tuple[object, ...], keywords: dict[str, object]) -> None:
-        """Keep the tensor before the module may change it in place."""
+        """Pre-hook: record the input."""
         self.times += 1
         self.place = next(self.clock)
         fits = self.times == 1 and len(given) == 1 and not keywords and _is_floating(given[0])
+        # a clone, since the module may change its input in place
         self.given = given[0].detach().clone() if fits and isinstance(given[0], Tensor) else None
 
     def _leave(self, _: nn.Module, given: tuple[object, ...], result: object) -> None:
@@ -112,10 +113,10 @@ def _is_floating(value: object) -> bool:
 
 
 def submodule(network: nn.Module, name: str) -> nn.Module:
-    """A module of a network by its name.
+    """Return a module of a network by its name.
 
     Raises:
-        InputError: there is none.
+        InputError: no module has this name.
     """
     try:
         return network.get_submodule(name)
@@ -125,7 +126,7 @@ def submodule(network: nn.Module, name: str) -> nn.Module:
 
 
 def head_function(network: nn.Module, images: Tensor, block: str) -> Function:
-    """The logits as a function of what goes into a block, all that comes before it held fixed.
+    """Return the logits as a function of a block's input, with everything before the block fixed.
 
     Args:
         network: maps images (N, C, H, W) to logits.

@@ -1,4 +1,4 @@
-"""Singular values of convolutions, and of whatever else is linear, as operators on whole images."""
+"""Singular values of convolutions and other linear layers, as operators on whole images."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from agd_bench.errors import Diverged
 
 
 def operator_spectrum(layer: nn.Module, shape: tuple[int, int, int], *, largest_rank: int = LARGEST_RANK, seed: int = 0) -> Spectrum:
-    """Singular values of a linear layer as an operator on one image, not of its kernel as a matrix.
+    """Return the singular values of a linear layer as an operator on one image, rather than of its kernel as a matrix.
 
-    A convolution with circular padding and stride 1 is diagonal in frequencies, so that its values come from one transform
-    (`method` is `fft`). With any other padding or stride the edges count: the operator's matrix is computed where it is affordable
-    (`exact`), else its spectrum is estimated. A bias drops out.
+    A convolution with circular padding and stride 1 is block-diagonal in the frequency domain, so one Fourier transform gives its singular
+    values (`method` is `fft`). For other paddings and strides, the matrix of the operator is computed if affordable (`exact`), otherwise
+    its spectrum is estimated. A bias has no effect.
 
     Args:
-        layer: computes an affine function of feature maps (N, C, H, W), each image for itself: a convolution, or a shortcut made of
-            them. That it is affine is not checked; of another function it is the Jacobian at 0.
+        layer: an affine function of feature maps (N, C, H, W), independent across images: a convolution, or a shortcut of convolutions.
+            This is not checked; for other functions, the result is the Jacobian at 0.
         shape: (C, H, W) of an image.
-        largest_rank: as in `jacobian_spectrum`.
-        seed: of the estimates.
+        largest_rank: see `jacobian_spectrum`.
+        seed: of the estimate.
 
     Raises:
         Diverged: a weight is not finite.
@@ -39,19 +39,19 @@ def operator_spectrum(layer: nn.Module, shape: tuple[int, int, int], *, largest_
 
 
 def _diagonal(layer: nn.Conv2d) -> bool:
-    """Whether it is a circular convolution of an image with itself as period, that keeps the image's size."""
+    """Return whether a layer is a circular convolution with stride 1 that keeps the size of the image."""
     reach = tuple(dilation * (size - 1) for dilation, size in zip(layer.dilation, layer.kernel_size, strict=True))
     kept = layer.padding == "same" or tuple(2 * int(pad) for pad in layer.padding) == reach
     return layer.padding_mode == "circular" and layer.stride == (1, 1) and kept
 
 
 def _by_frequency(layer: nn.Conv2d, size: tuple[int, int]) -> Tensor:
-    """Singular values of the channel matrix of every frequency, (H W, groups, min(C_in, C_out) / groups)."""
+    """Return the singular values of the channel matrix at every frequency, (H W, groups, min(C_in, C_out) / groups)."""
     height, width = size
     kernel = layer.weight.detach().double()
     period = kernel.new_zeros(*kernel.shape[:2], height, width)
     for row in range(kernel.shape[2]):
-        for column in range(kernel.shape[3]):  # taps of a kernel wider than the image fall on each other
+        for column in range(kernel.shape[3]):  # taps of a kernel wider than the image wrap around
             period[:, :, row * layer.dilation[0] % height, column * layer.dilation[1] % width] += kernel[:, :, row, column]
     matrices = torch.fft.fft2(period).permute(2, 3, 0, 1)
     outer, inner = matrices.shape[2] // layer.groups, matrices.shape[3]

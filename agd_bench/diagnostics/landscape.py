@@ -1,6 +1,6 @@
-"""The loss around the weights: how steep it is for its height, and how fast its gradient turns.
+"""Proxies for the Polyak–Łojasiewicz constant and the smoothness of the loss, from gradients of one batch.
 
-Both are values of one batch at one point, and so proxies: the inequality and the bound they are named after speak of all weights.
+They are values at single points, whereas the inequality and the bound that they are named after hold for all weights.
 
 References:
     B. T. Polyak, Gradient methods for the minimisation of functionals, USSR Computational Mathematics and Mathematical Physics,
@@ -23,12 +23,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Slope:
-    """The loss of a batch, its gradient, and the weights where they were taken.
+    """Loss and gradient of a batch, and the weights at which they were computed.
 
     Attributes:
         loss: mean over the batch.
         gradient: of each trainable parameter, in the network's order.
-        weights: copies of them.
+        weights: copies of the trainable parameters.
     """
 
     loss: float
@@ -42,11 +42,11 @@ class Slope:
 
 
 def slope_of(network: nn.Module, loss: Loss, images: Tensor, labels: Tensor) -> Slope:
-    """The loss of a batch and its gradient; the parameters' own `grad` stays as it is.
+    """Return the loss of a batch and its gradient. The `grad` of parameters is unchanged.
 
     Args:
         network: maps images (N, C, H, W) to logits (N, classes).
-        loss: logits and labels to a scalar.
+        loss: maps logits and labels to a scalar.
         images: (N, C, H, W).
         labels: (N,).
 
@@ -64,28 +64,28 @@ def slope_of(network: nn.Module, loss: Loss, images: Tensor, labels: Tensor) -> 
 
 
 def steepness(slope: Slope, infimum: float = 0.0) -> float | None:
-    """‖∇l‖² / (l − inf l), the Polyak–Łojasiewicz proxy: where the inequality holds, 2 μ is at most that.
+    """Return ‖∇l‖² / (l − inf l), the Polyak–Łojasiewicz proxy: an upper bound of 2 μ if the inequality holds.
 
     Args:
-        slope: at the weights in question.
-        infimum: of the loss; 0 of cross-entropy and square loss for a network that can fit the labels.
+        slope: at the weights of interest.
+        infimum: of the loss; 0 for cross-entropy and square loss if the network can fit the labels.
 
     Returns:
-        Null where the loss is at its infimum.
+        The proxy, or None if the loss is at its infimum.
     """
     height = slope.loss - infimum
     return slope.gradient_norm**2 / height if height > 0 else None
 
 
 def turning(before: Slope, after: Slope) -> float | None:
-    """‖g' − g‖ / ‖w' − w‖ between two points, the smoothness proxy: the gradient's Lipschitz constant is at least that.
+    """Return ‖g' − g‖ / ‖w' − w‖, the smoothness proxy: a lower bound of the gradient's Lipschitz constant.
 
     Args:
         before: at the weights w.
-        after: at w', of the same network and batch.
+        after: at the weights w', for the same network and batch.
 
     Returns:
-        Null where the weights are the same.
+        The proxy, or None if the weights are equal.
     """
     moved = _distance(before.weights, after.weights)
     return _distance(before.gradient, after.gradient) / moved if moved > 0 else None

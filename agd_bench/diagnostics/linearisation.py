@@ -1,6 +1,6 @@
-"""The derivative of a function of one tensor as a linear operator: its products, and its matrix where that is small.
+"""The Jacobian of a function of one tensor as a linear operator.
 
-Products with the Jacobian are forward-mode derivatives, products with its transpose backward ones, so that neither needs a matrix.
+Products with the Jacobian use forward-mode differentiation, products with its transpose reverse mode; neither needs the matrix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _tangent_of(value: Tensor) -> Tensor | None:
 
 @functools.cache
 def _load_forward_mode() -> None:
-    """Torch loads its forward derivatives on first use, and then warns of a deprecated function that only torch itself calls."""
+    """Load torch's forward-mode derivatives, without the deprecation warning that torch's own code causes on first use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         with forward_ad.dual_level():
@@ -37,36 +37,35 @@ def _load_forward_mode() -> None:
 
 
 class Linearisation:
-    """J, the derivative of a function at a point.
+    """Jacobian J of a function at a point.
 
     Args:
-        function: maps a batch (N, …) to a batch (N, …); the same at every call, without a draw of random numbers.
-        point: where to differentiate, (N, …).
+        function: maps a batch (N, …) to a batch (N, …); deterministic.
+        point: at which to differentiate, (N, …).
 
     Attributes:
         images: N.
-        inputs: entries of one image of the point.
-        outputs: entries of one image of the result.
-        mixes: whether images depend on each other, as by the batch statistics of batch normalisation. Each half of the batch is
-            asked for its dependence on the other one.
+        inputs: number of entries per image of the point.
+        outputs: number of entries per image of the result.
+        mixes: whether outputs depend on other images, for example through batch statistics.
     """
 
     def __init__(self, function: Function, point: Tensor) -> None:
         self.function, self.point = function, point.detach()
         self._leaf = self.point.clone().requires_grad_()
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            self._result = function(self._leaf.clone())  # a clone, because a leaf cannot be changed in place
+            self._result = function(self._leaf.clone())  # a clone, since the function may change its input in place
         self.images = len(point)
         self.inputs, self.outputs = point[0].numel(), self._result[0].numel()
         self.mixes = self._mixes()
 
     @property
     def count(self) -> int:
-        """How many singular values J has, those that are 0 by its shape left out."""
+        """Number of singular values of J, without those that are 0 because of its shape."""
         return self.images * min(self.inputs, self.outputs)
 
     def forward(self, tangent: Tensor) -> Tensor:
-        """J v, (N, outputs), for v of (N, inputs)."""
+        """Return J v, (N, outputs), for v of (N, inputs)."""
         _load_forward_mode()
         with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
             dual = _with_tangent(self.point, tangent.reshape(self.point.shape))
@@ -76,7 +75,7 @@ class Linearisation:
         return product.detach().flatten(1)
 
     def transpose(self, cotangent: Tensor) -> Tensor:
-        """Jᵀ u, (N, inputs), for u of (N, outputs)."""
+        """Return Jᵀ u, (N, inputs), for u of (N, outputs)."""
         if not self._result.requires_grad:
             return torch.zeros_like(self.point).flatten(1)
         shaped = cotangent.reshape(self._result.shape)
@@ -89,15 +88,14 @@ class Linearisation:
         half = self.images // 2
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randn(self.images, self.outputs, generator=generator).to(self._result)
+        # outputs of one half must have no gradient with respect to the other half
         first, second = drawn.clone(), drawn
         first[half:], second[:half] = 0, 0
         return bool(self.transpose(first)[half:].any() or self.transpose(second)[:half].any())
 
     def matrices(self) -> Tensor:
-        """J as matrices: (N, outputs, inputs), one for each image, or a single (1, N outputs, N inputs) where images mix.
-
-        Built column by column or row by row, whichever are fewer; where images do not mix, of all images at once.
-        """
+        """Return J as matrices: (N, outputs, inputs), one per image, or a single (1, N outputs, N inputs) if images mix."""
+        # by columns or by rows, whichever are fewer, and for all images at once if they do not mix
         by_column = self.inputs < self.outputs
         size, product = (self.inputs, self.forward) if by_column else (self.outputs, self.transpose)
         blocks = range(self.images) if self.mixes else (slice(None),)

@@ -1,4 +1,4 @@
-"""Singular values of the Jacobian of any function: all of them where its matrices are small, else what products with it tell.
+"""Singular values of the Jacobian of a function: exact if its matrices are small, otherwise estimated from products with it.
 
 References:
     C. Lanczos, An iteration method for the solution of the eigenvalue problem, Journal of Research of the National Bureau of
@@ -23,27 +23,26 @@ from agd_bench.diagnostics.linearisation import Function, Linearisation
 from agd_bench.errors import Diverged
 
 LARGEST_RANK = 4096
-"""Rows or columns, whichever are fewer, of a Jacobian whose matrix is computed."""
+"""Largest min(rows, columns) of a Jacobian for which matrices are computed."""
 LARGEST_WORK = 1e11
-"""Multiply-adds, matrices × rows × columns × fewer of both, up to which it is: about half a minute of one core."""
+"""Largest number of multiply-adds, matrices × rows × columns × min(rows, columns): about half a minute on one core."""
 LARGEST_ENTRIES = 2**26
-"""Entries of the matrices up to which they are: half a gigabyte in double precision."""
+"""Largest number of entries of all matrices: half a gigabyte in double precision."""
 
 NOT_FINITE = "a Jacobian is not finite"
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values of a Jacobian, r = images × min(inputs, outputs) of them, zeros among them included.
+    """The r = images × min(inputs, outputs) singular values of a Jacobian, including zeros.
 
     Attributes:
-        method: `exact`: of the matrix itself; `fft`: exact too, of a circular convolution, by its Fourier transform; `estimated`.
+        method: `exact` (SVD of the matrix), `fft` (also exact, for circular convolutions) or `estimated`.
         count: r.
-        numbers: by name. Of `exact` and `fft`: `mean`, `median`, `min`, `max`, `rms`. Of `estimated`: `rms_by_probes`
-            (sqrt(E ‖J v‖² / r), v standard normal); `mean_by_quadrature` with its standard error over the starts, `mean_error`
-            (left out with one start); `max_by_lanczos` and `min_by_lanczos`, the outermost Ritz values: the
-            largest singular value is at least that, the smallest at most.
-        values: all singular values, descending; null of `estimated`.
+        numbers: statistics by name. For `exact` and `fft`: `mean`, `median`, `min`, `max`, `rms`. For `estimated`: `rms_by_probes`
+            (sqrt(E ‖J v‖² / r), v standard normal); `mean_by_quadrature` and its standard error over the starts, `mean_error` (omitted for
+            one start); `max_by_lanczos` and `min_by_lanczos`, the outermost Ritz values, which are bounds from inside.
+        values: all singular values, descending; None for `estimated`.
     """
 
     method: Literal["exact", "fft", "estimated"]
@@ -53,19 +52,19 @@ class Spectrum:
 
     @property
     def mean(self) -> float:
-        """The mean singular value, exact or by quadrature, as `method` says."""
+        """Mean singular value, exact or by quadrature."""
         return self.numbers["mean_by_quadrature" if self.method == "estimated" else "mean"]
 
 
 def summarised(values: Tensor, method: Literal["exact", "fft"]) -> Spectrum:
-    """A spectrum of which all values are known.
+    """Return the spectrum of known singular values.
 
     Args:
         values: singular values in any order and shape.
-        method: how they were computed.
+        method: by which they were computed.
     """
     values = values.double().flatten().sort(descending=True).values
-    numbers = {
+    numbers = {  # `quantile` is limited to 2^24 values
         "mean": values.mean(),
         "median": values.quantile(0.5) if len(values) < 2**24 else values[len(values) // 2],
         "min": values[-1],
@@ -85,20 +84,18 @@ def jacobian_spectrum(
     steps: int = 16,
     seed: int = 0,
 ) -> Spectrum:
-    """Singular values of the Jacobian of a function at a point.
+    """Return the singular values of the Jacobian of a function at a point.
 
-    Where images do not depend on each other (found out by asking), the Jacobian is one matrix for each image, and the spectrum is
-    that of all of them together.
+    If images are independent (which is tested), the Jacobian is one matrix per image, and the spectrum is that of all of them together.
 
     Args:
-        function: maps a batch (N, …) to a batch (N, …); without random draws.
-        point: the batch at which to differentiate, (N, …), floating point.
-        largest_rank: matrices with more rows and columns are not computed; 0: none is. Nor are they beyond `LARGEST_WORK`
-            and `LARGEST_ENTRIES`.
-        probes: random directions of the root mean square, where estimated, at least 1.
-        starts: random starts of Lanczos' iteration, where estimated, at least 1.
-        steps: of each, at least 2; fewer where the space is exhausted.
-        seed: of the random directions. Equal seeds ask networks of one shape along the same directions.
+        function: maps a batch (N, …) to a batch (N, …); deterministic.
+        point: batch at which to differentiate, (N, …), floating point.
+        largest_rank: largest min(rows, columns) for which matrices are computed, within `LARGEST_WORK` and `LARGEST_ENTRIES`; 0: never.
+        probes: random directions for the estimated root mean square, at least 1.
+        starts: random starts of the Lanczos iteration, at least 1.
+        steps: of the Lanczos iteration, at least 2.
+        seed: of the random directions. Equal seeds give networks of the same shape the same directions.
 
     Raises:
         Diverged: the function's value or a product with its Jacobian is not finite.
@@ -106,7 +103,7 @@ def jacobian_spectrum(
     linear = Linearisation(function, point)
     if affordable(linear, largest_rank):
         matrices = linear.matrices().double()
-        if not matrices.isfinite().all():  # the decomposition would fail, with a message of its own
+        if not matrices.isfinite().all():  # the SVD would raise another error
             raise Diverged(NOT_FINITE)
         return summarised(torch.linalg.svdvals(matrices), "exact")
     generator = torch.Generator().manual_seed(seed)
@@ -115,7 +112,7 @@ def jacobian_spectrum(
 
 
 def affordable(linear: Linearisation, largest_rank: int = LARGEST_RANK) -> bool:
-    """Whether the matrices of a Jacobian are computed."""
+    """Return whether the matrices of a Jacobian are within the limits."""
     blocks, side = (1, linear.images) if linear.mixes else (linear.images, 1)
     rows, columns = side * linear.outputs, side * linear.inputs
     entries = blocks * rows * columns
@@ -123,7 +120,7 @@ def affordable(linear: Linearisation, largest_rank: int = LARGEST_RANK) -> bool:
 
 
 def rms_by_probes(linear: Linearisation, probes: int, generator: torch.Generator) -> float:
-    """Root mean square of the singular values, sqrt(E ‖J v‖² / r) over standard normal v (Hutchinson)."""
+    """Estimate the root mean square of the singular values, sqrt(E ‖J v‖² / r) over standard normal v (Hutchinson)."""
     total = 0.0
     for _ in range(probes):
         direction = torch.randn(linear.images, linear.inputs, generator=generator)
@@ -134,7 +131,8 @@ def rms_by_probes(linear: Linearisation, probes: int, generator: torch.Generator
 
 
 def _by_lanczos(linear: Linearisation, starts: int, steps: int, generator: torch.Generator) -> dict[str, float]:
-    """The mean and the ends of the spectrum from Gram's operator on the smaller side, whose eigenvalues are the squares."""
+    """Estimate the mean and the ends of the spectrum by Lanczos quadrature."""
+    # with the Gram operator on the smaller side, whose eigenvalues are the squared singular values
     tall = linear.outputs > linear.inputs
     size = min(linear.inputs, linear.outputs)
 
@@ -147,7 +145,7 @@ def _by_lanczos(linear: Linearisation, starts: int, steps: int, generator: torch
     for _ in range(starts):
         start = torch.randn(linear.images * size, generator=generator).to(linear.point.device).double()
         nodes, weights = quadrature(gram, start, steps)
-        values = nodes.clamp(min=0).sqrt()  # rounding may bring an eigenvalue of 0 under it
+        values = nodes.clamp(min=0).sqrt()  # rounding can make zero eigenvalues negative
         means.append(float((weights * values).sum()))
         ends.append((float(values.min()), float(values.max())))
     mean = sum(means) / starts
@@ -159,18 +157,18 @@ def _by_lanczos(linear: Linearisation, starts: int, steps: int, generator: torch
 
 
 def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of Gauss' quadrature of a symmetric operator's spectrum as a start sees it.
+    """Return nodes and weights of the Gauss quadrature of a symmetric operator's spectral measure for a start vector.
 
-    The sum of weights × f(nodes) is vᵀ f(A) v for the normalised start v, exactly for polynomials f of degree 2 steps − 1; over
-    random starts its mean is that of f over the eigenvalues. The nodes are Ritz values: they lie between the outermost eigenvalues.
+    The sum of weights × f(nodes) equals vᵀ f(A) v for the normalised start v, exactly for polynomials f up to degree 2 steps − 1. Its mean
+    over random starts is the mean of f over the eigenvalues. Nodes are Ritz values, between the outermost eigenvalues.
 
     Args:
-        apply: multiplies a vector (n,) by the operator, symmetric.
+        apply: multiplies a vector (n,) by the symmetric operator A.
         start: (n,), not 0.
-        steps: of Lanczos' iteration; fewer where the start lies in a smaller invariant subspace.
+        steps: of the Lanczos iteration, which stops earlier if the start is in a smaller invariant subspace.
 
     Returns:
-        Nodes ascending and their weights, of sum 1.
+        Nodes in ascending order, and weights with sum 1.
     """
     basis = [start / torch.linalg.vector_norm(start)]
     diagonal: list[Tensor] = []
@@ -179,7 +177,7 @@ def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> 
         vector = apply(basis[-1])
         diagonal.append(torch.dot(vector, basis[-1]))
         known = torch.stack(basis)
-        for _ in range(2):  # orthogonal to working precision, which the plain recurrence loses
+        for _ in range(2):  # full reorthogonalisation: the three-term recurrence loses orthogonality
             vector = vector - known.T @ (known @ vector)
         length = torch.linalg.vector_norm(vector)
         if len(diagonal) == steps or float(length) <= 1e-10 * max(float(abs(value)) for value in (*diagonal, *beside)):

@@ -1,11 +1,12 @@
-"""What a network in training looks like at chosen steps: spectra of its blocks, its head and its convolutions, and its slope.
+"""Measure a network during training, at log-spaced steps: spectra of blocks, head and convolutions, and the slope of the loss.
 
-Nothing here changes the network, its statistics, its gradients or any generator: measured is a copy, without dropout, in one of two modes,
+Measurements use a copy without dropout, and change neither the network, its statistics and gradients, nor any random generator. There are
+two modes:
 
-    train   normalisation by the statistics of the batch (which makes its images depend on each other), as a training step computes
-    eval    normalisation by the running statistics, as an evaluation computes
+    train   normalisation with batch statistics, as in a training step (images then depend on each other)
+    eval    normalisation with running statistics, as in an evaluation
 
-A network without batch or instance normalisation that keeps statistics is the same in both, and measured in `eval` alone.
+Networks without running statistics are the same in both modes, and are measured in `eval` only.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ PARTS: tuple[Part, ...] = ("blocks", "head", "operators", "slope")
 
 
 class Reading(NamedTuple):
-    """One number of a network at one step; a list of them is a table's rows.
+    """One measured number at one step.
 
     Attributes:
-        step: training steps done, from 0.
-        mode: `train` or `eval`; empty where it does not matter, as for a convolution.
-        part: `block`, `head`, `operator`, `slope`, or `charge` (what measuring cost).
-        place: the module's name; of the head, the block whose input it starts from; empty for the slope.
-        quantity: of a spectrum, as `Spectrum.numbers` calls it; else `loss`, `steepness` (‖∇l‖² / (l − inf l)), `smoothness`
-            (‖g' − g‖ / ‖w' − w‖ over the step that follows), `gradient_norm`, or `seconds`.
+        step: number of training steps so far.
+        mode: `train` or `eval`; empty if it does not matter, as for a convolution.
+        part: `block`, `head`, `operator`, `slope`, or `charge` (the cost of measuring).
+        place: name of the module; for the head, the block at whose input it starts; empty for the slope.
+        quantity: a key of `Spectrum.numbers`, or `loss`, `steepness` (‖∇l‖² / (l − inf l)), `smoothness` (‖g' − g‖ / ‖w' − w‖ over the
+            next step), `gradient_norm`, or `seconds`.
         value: the number.
     """
 
@@ -51,12 +52,12 @@ class Reading(NamedTuple):
 
     @property
     def name(self) -> str:
-        """All but the value in one text, for a table of names and values: `part.quantity.mode@step/place`."""
+        """All attributes but the value as one string: `part.quantity.mode@step/place`."""
         return f"{self.part}.{self.quantity}{'.' if self.mode else ''}{self.mode}@{self.step}/{self.place}"
 
 
 def frozen_copy(network: nn.Module, mode: Mode) -> nn.Module:
-    """A copy of a network that computes the same at every call: no dropout, and normalisation as `mode` says."""
+    """Return a deterministic copy of a network: without dropout, and with normalisation as in `mode`."""
     twin = copy.deepcopy(network).eval()
     if mode == "train":
         for module in twin.modules():
@@ -66,7 +67,7 @@ def frozen_copy(network: nn.Module, mode: Mode) -> nn.Module:
 
 
 def modes_of(network: nn.Module) -> tuple[Mode, ...]:
-    """The modes in which a network differs: `train` and `eval`, or `eval` alone where nothing keeps running statistics."""
+    """Return the modes in which a network differs: `train` and `eval`, or only `eval` without running statistics."""
     keeps = any(isinstance(module, _NormBase) and module.running_mean is not None for module in network.modules())
     return ("train", "eval") if keeps else ("eval",)
 
@@ -89,31 +90,31 @@ def measure(
     lanczos_steps: int = 16,
     seed: int = 0,
 ) -> list[Reading]:
-    """Measure a network on a batch; its own state stays as it is.
+    """Measure a network on a batch. Its state is unchanged.
 
     Args:
         network: maps images (N, C, H, W) to logits (N, classes).
-        images: the probe batch, (N, C, H, W); the same one at every step and for every network compared.
-        labels: (N,); needed for the slope.
-        loss: logits and labels to a scalar; needed for the slope.
-        step: training steps done, for the rows.
-        parts: what to measure: `blocks` (the Jacobian of each), `head` (that of the logits by the first block's input), `operators`
-            (convolutions as linear operators on their inputs' images), `slope` (loss, gradient and steepness).
-        blocks: names of the blocks; default: `find_blocks`.
-        operators: names of linear modules; default: every `nn.Conv2d` that is called once.
-        modes: default: those in which the network differs.
+        images: probe batch, (N, C, H, W); use the same one at every step and for all networks that are compared.
+        labels: (N,); required for the slope.
+        loss: maps logits and labels to a scalar; required for the slope.
+        step: number of training steps so far.
+        parts: what to measure: `blocks` (Jacobian of each), `head` (Jacobian of the logits with respect to the first block's input),
+            `operators` (convolutions as linear operators), `slope` (loss, gradient norm and steepness).
+        blocks: names of the blocks. Default: `find_blocks`.
+        operators: names of linear modules. Default: every `nn.Conv2d` that is called once.
+        modes: Default: those in which the network differs.
         infimum: of the loss.
-        largest_rank: see `jacobian_spectrum`, as for the next ones.
-        probes: random directions of the root mean square.
-        starts: random starts of Lanczos' iteration.
-        lanczos_steps: of each.
+        largest_rank: see `jacobian_spectrum`.
+        probes: see `jacobian_spectrum`.
+        starts: see `jacobian_spectrum`.
+        lanczos_steps: `steps` of `jacobian_spectrum`.
         seed: of the random directions.
 
     Returns:
-        One reading per number; `pandas.DataFrame` of the list is a table with the readings' attributes as columns.
+        One reading per number; `pandas.DataFrame(readings)` is a table with their attributes as columns.
 
     Raises:
-        InputError: an unknown part or module, a named block that is not called once with one tensor, or a slope without labels or loss.
+        InputError: a part or module is unknown, a block is not called once with one tensor, or labels or loss is missing for the slope.
         Diverged: a weight, an activation, the loss or its gradient is not finite.
     """
     unknown = sorted(set(parts) - set(PARTS))
@@ -171,10 +172,10 @@ def _slope_rows(slope: Slope, step: int, mode: str, infimum: float) -> list[Read
 
 
 def log_spaced_steps(last: int) -> tuple[int, ...]:
-    """0, 1, 2, 5, 10, 20, 50, … up to `last`.
+    """Return 0, 1, 2, 5, 10, 20, 50, … up to `last`.
 
     Args:
-        last: the training's last step, at least 0.
+        last: last step of the training, at least 0.
     """
     steps, decade = [0], 1
     while decade <= last:
@@ -184,25 +185,24 @@ def log_spaced_steps(last: int) -> tuple[int, ...]:
 
 
 class Watch:
-    """Measures a network at log-spaced steps of its training, and keeps the time that took apart.
+    """Measures a network at log-spaced steps of its training, and records the time this takes.
 
-    Call it before the first step and after every step; between the steps it measures at, it does nothing. The smoothness
-    proxy compares the gradients of the probe batch before and after the step that follows a measurement. Once the network has diverged
-    it measures nothing any more: that is for the training to say. A measurement that fails is the last one, and does not end the training.
+    Call it before the first step and after every step. The smoothness proxy compares gradients of the probe batch before and after the
+    step that follows a measurement. Measuring stops when the network diverges or a measurement fails; training continues.
 
     Attributes:
-        readings: all that was measured so far.
-        seconds: what measuring took, to be left out of the seconds of training.
-        reason: why measuring failed; empty where it did not.
+        readings: all readings so far.
+        seconds: time spent on measuring, to be excluded from training time.
+        reason: why measuring failed; empty if it did not.
 
     Args:
-        network: what is trained.
-        images: the probe batch, (N, C, H, W), on the network's device.
+        network: in training.
+        images: probe batch, (N, C, H, W), on the network's device.
         labels: (N,).
-        loss: that of the training.
-        last: its last step.
-        parts: what to measure, as in `measure`.
-        options: further ones of `measure`.
+        loss: of the training.
+        last: last step of the training.
+        parts: what to measure; see `measure`.
+        options: further arguments of `measure`.
     """
 
     def __init__(
@@ -217,10 +217,10 @@ class Watch:
         self._told, self._parts = 0, parts
 
     def __call__(self, step: int) -> None:
-        """Measure, if it is time.
+        """Measure if the step is due.
 
         Args:
-            step: training steps done.
+            step: number of training steps so far.
         """
         if self._before is None and step not in self._steps:
             return
@@ -231,15 +231,15 @@ class Watch:
                 self._measure(step)
         except Exception as error:
             self._steps, self._before = frozenset(), None
-            if not isinstance(error, Diverged):
+            if not isinstance(error, Diverged):  # the trial reports divergence itself
                 self.reason = f"{type(error).__name__} at step {step}: {' '.join(str(error).split())[:200]}"
         self.seconds += time.perf_counter() - begun
 
     def taken(self, step: int) -> dict[str, float]:
-        """The readings since the last call by name, with the seconds so far, all of them `part.quantity.mode@step/place`.
+        """Return the readings since the last call, and the seconds so far, by `Reading.name`.
 
         Args:
-            step: training steps done.
+            step: number of training steps so far.
         """
         said = [*self.readings[self._told :], Reading(step, "", "charge", "", "seconds", self.seconds)]
         self._told = len(self.readings)

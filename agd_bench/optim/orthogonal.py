@@ -39,7 +39,7 @@ def semi_orthogonal(
         torch.randn(count, max(rows, columns), min(rows, columns), generator=generator, device=generator.device, dtype=dtype)
         for count, rows, columns in shapes
     ]
-    if device.type == "cpu":  # small stacks stay in its cache: all of a shape together take a third longer
+    if device.type == "cpu":  # small stacks fit into the cache; batching by shape takes a third longer
         made = {place: by_householder(stack.to(device)) for place, stack in enumerate(drawn)}
     else:
         made = _shape_by_shape(drawn, device)
@@ -47,7 +47,7 @@ def semi_orthogonal(
 
 
 def _shape_by_shape(drawn: Sequence[Tensor], device: torch.device) -> dict[int, Tensor]:
-    """Stacks made orthonormal by Cholesky's way, those of a shape together; by their places."""
+    """Orthonormalise stacks by Cholesky QR, batched by shape; return them by index."""
     alike: dict[torch.Size, list[int]] = defaultdict(list)
     for place, stack in enumerate(drawn):
         alike[stack.shape[1:]].append(place)
@@ -59,22 +59,21 @@ def _shape_by_shape(drawn: Sequence[Tensor], device: torch.device) -> dict[int, 
 
 
 def by_householder(matrices: Tensor) -> Tensor:
-    """The columns of each matrix made orthonormal, by QR with a positive diagonal of R.
+    """Orthonormalise the columns of each matrix, by QR with a positive diagonal of R.
 
     Args:
         matrices: of full rank and at least as many rows as columns, (N, rows, columns).
     """
     q: Tensor
     q, r = torch.linalg.qr(matrices)
-    # Q alone depends on the sign convention of the library; with R's diagonal made positive it is unique and uniform.
+    # libraries differ in the signs of Q; a positive diagonal of R makes Q unique and uniformly distributed (Mezzadri)
     return q.mul_(torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).unsqueeze(-2))
 
 
 def by_cholesky(matrices: Tensor) -> Tensor:
-    """The same by Cholesky factors of Gram matrices, twice, in float64: all matrices at once on a GPU.
+    """Orthonormalise the columns of each matrix, by two rounds of Cholesky QR in float64.
 
-    A matrix whose columns are so nearly dependent (a condition number from about 1e8) that this does not make them orthonormal is
-    factorised by `by_householder` on the CPU.
+    Matrices with a condition number above about 1e8, for which this fails, go to `by_householder` on the CPU.
 
     Args:
         matrices: as for `by_householder`.
@@ -85,10 +84,10 @@ def by_cholesky(matrices: Tensor) -> Tensor:
     """
     q = matrices.double()
     for _ in range(2):
-        lower, _ = torch.linalg.cholesky_ex(q.mT @ q)  # of a matrix that it cannot factorise it gives something, which is found out below
+        lower, _ = torch.linalg.cholesky_ex(q.mT @ q)  # no error for a singular matrix; the check below finds it
         q = torch.linalg.solve_triangular(lower.mT, q, upper=True, left=False)
     deviation = (q.mT @ q - torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)).abs().amax((-2, -1))
-    unsound = ~(deviation <= TOLERANCE)  # NaN is neither
+    unsound = ~(deviation <= TOLERANCE)  # also for NaN
     if bool(unsound.any()):
         q[unsound] = by_householder(matrices[unsound].double().cpu()).to(q.device)
     return q.to(matrices.dtype)

@@ -1,23 +1,23 @@
-"""Learning rates and initial weights from the graph of an architecture: paths from input to output, and in-degrees of nodes.
+"""Learning rates and initial weights from the graph of an architecture: its paths from input to output, and the in-degrees of nodes.
 
-The largest learning rate at which training starts well falls with the sum, over all paths p from the image to the logits, of the cubed
-numbers L_p of weighted layers on them, and with the kernel size q. So a rate found on a shallow network is carried over to another:
+The largest stable learning rate at the start of training decreases with the sum of L_p³ over all paths p from the image to the logits,
+where L_p is the number of weighted layers on the path, and with the kernel size q. A rate for a shallow network transfers to another one by
 
     rate = base rate · sqrt(Σ_p L_p³ of the shallow network / Σ_p L_p³ of the other) · (q of the shallow network / q of the other)
 
-The theory is of the first step, for networks without normalisation; it says nothing of their width. Paths are not listed: how many
-there are of each length is carried from node to node, so that a graph costs its edges times its depth, however many paths it has.
+The theory covers the first step of networks without normalisation, and makes no statement on width. The number of paths of each length is
+propagated from node to node, so the cost is edges times depth, however many paths there are.
 
-Four modes say which paths count:
+The mode determines which paths count:
 
-- `network`: of the whole network, first layer and classifier included, as the paper states the rule;
-- `cell`: of one cell, with a fixed number of layers (`offset`) added to each path, against one path of that number: what the released
-  code computes. It takes all paths without weights for one; we count them. Stacked cells multiply paths, so `network` gives a deep stack of
-  cells rates near 0, and `cell` does not;
-- `shortest_path`: L^(-3/2) of the shortest path of the network alone, of another paper;
-- `none`: the base rate as it is.
+- `network`: all paths of the network, including first layer and classifier, as in the paper;
+- `cell`: the paths of one cell, with a constant number of layers (`offset`) added to each, relative to one path of that length, as in the
+  released code. (That code counts all paths without weights as one; we count each.) Stacking cells multiplies paths, so rates of deep
+  stacks approach 0 with `network` but not with `cell`;
+- `shortest_path`: L^(-3/2) for the shortest path of the network, from another paper;
+- `none`: the base rate unchanged.
 
-Where kernels differ in size within a network, which the paper does not treat, q is the largest. (The released code leaves q out there.)
+If kernel sizes differ within a network, a case that the paper does not treat, q is the largest. (The released code then omits q.)
 
 References:
     W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024, equations 4, 8, 9, 12.
@@ -44,15 +44,15 @@ Degree = Literal["target", "source"]
 
 
 class Edge(NamedTuple):
-    """One edge of a graph whose nodes are numbered from 0, the input, such that every edge leads to a larger number.
+    """Edge of a graph with nodes numbered from 0 (the input); every edge leads to a larger number.
 
     Attributes:
-        start: node that it reads.
-        end: node that it is added to.
-        layers: weighted layers with their ReLU on it: 0 for an identity or a pooling, 1 for a convolution or a linear layer (the classifier
-            counts too), more where one edge stands for several.
-        kernel_size: pixels a side; 1 without a kernel.
-        module: dotted name of the module in the network that owns the edge's weight; empty for an edge without one.
+        start: node that the edge reads.
+        end: node that its output is added to.
+        layers: number of weighted layers with ReLU: 0 for an identity or pooling, 1 for a convolution or linear layer (including the
+            classifier), more if the edge represents several layers.
+        kernel_size: side length in pixels; 1 without a kernel.
+        module: dotted name of the module in the network that has the edge's weight; empty without weight.
     """
 
     start: int
@@ -64,13 +64,13 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True)
 class Graph:
-    """What a training algorithm that asks for `graph` is given: an architecture's paths, and those of the shallow network.
+    """Graph of an architecture and of the shallow network, for training algorithms with an argument `graph`.
 
     Attributes:
         network: edges of the whole network, from the image to the logits; the last one leads to the output.
-        shallow: those of the space's shallow network, on which a base rate is found.
-        cell: edges of one cell, as `network`; empty where a network is no stack of cells.
-        offset: layers that mode `cell` adds to each path.
+        shallow: edges of the space's shallow network, on which the base rate is tuned.
+        cell: edges of one cell; empty if networks are not stacks of cells.
+        offset: number of layers that mode `cell` adds to each path.
     """
 
     network: tuple[Edge, ...]
@@ -80,10 +80,10 @@ class Graph:
 
 
 def read_edges(given: Iterable[Sequence[object]]) -> tuple[Edge, ...]:
-    """Edges as a search space lists them: (start, end, layers, kernel size, module).
+    """Convert edges of a search space, (start, end, layers, kernel size, module).
 
     Raises:
-        PluginError: something else, or an edge that does not lead to a node of a larger number.
+        PluginError: an item does not have this form, or an edge does not lead to a larger node.
     """
     edges = []
     for item in given:
@@ -101,16 +101,16 @@ def read_edges(given: Iterable[Sequence[object]]) -> tuple[Edge, ...]:
 
 
 def graph_of(space: ModuleType, architecture: str, options: Mapping[str, Any]) -> Graph:
-    """The paths that a search space tells: its `graph`, `SHALLOW` and `SHALLOW_OPTIONS`, and where it has them `cell` and `CELL_OFFSET`.
+    """Return the graph of an architecture, from the search space's `graph`, `SHALLOW`, `SHALLOW_OPTIONS`, `cell` and `CELL_OFFSET`.
 
     Args:
         space: the search space's module.
         architecture: one of its architectures.
-        options: those that the network is built with.
+        options: of the network.
 
     Raises:
-        Refused: the space tells no paths.
-        PluginError: edges that are none.
+        Refused: the space does not define `graph` and `SHALLOW`.
+        PluginError: an edge is malformed.
     """
     missing = [name for name in ("graph", "SHALLOW") if not hasattr(space, name)]
     if missing:
@@ -125,16 +125,16 @@ def graph_of(space: ModuleType, architecture: str, options: Mapping[str, Any]) -
 
 
 def path_counts(edges: Sequence[Edge]) -> Counter[int]:
-    """How many paths lead from node 0 to the end of the last edge, by the number of layers on them; none: empty.
+    """Count the paths from node 0 to the end of the last edge by their number of layers; empty if there is none.
 
-    Counts are exact at any size. Edges on no such path change nothing.
+    Counts are exact integers of any size. Edges that are on no such path have no effect.
 
     >>> chain = [Edge(0, 1, 1, 1, "a"), Edge(1, 2, 1, 1, "b")]
     >>> dict(path_counts([Edge(0, 1, 0, 1, ""), *chain]))
     {1: 1, 2: 1}
     """
     ways: dict[int, Counter[int]] = {0: Counter({0: 1})}
-    for edge in sorted(edges, key=lambda edge: edge.end):  # all ways into a node are known before one leads out of it
+    for edge in sorted(edges, key=lambda edge: edge.end):  # topological order: all paths into a node before those out of it
         here = ways.setdefault(edge.end, Counter())
         for layers, count in ways.get(edge.start, Counter()).items():
             here[layers + edge.layers] += count
@@ -142,7 +142,7 @@ def path_counts(edges: Sequence[Edge]) -> Counter[int]:
 
 
 def cubed_depths(counts: Counter[int], offset: int = 0) -> int:
-    """The sum over all paths of their cubed numbers of layers, `offset` added to each.
+    """Return the sum of (layers + offset)³ over all paths.
 
     Raises:
         Refused: there is no path.
@@ -153,15 +153,15 @@ def cubed_depths(counts: Counter[int], offset: int = 0) -> int:
 
 
 def rate_multiplier(graph: Graph, mode: Mode = "network") -> float:
-    """By what the learning rate of the shallow network is to be multiplied for this network; above 0.
+    """Return the factor, above 0, from the learning rate of the shallow network to that of the network.
 
     Args:
-        graph: both networks' paths.
+        graph: of both networks.
         mode: which paths count.
 
     Raises:
-        Refused: no path, or no cell in mode `cell`.
-        InputError: no such mode.
+        Refused: there is no path, or no cell in mode `cell`.
+        InputError: the mode is unknown.
     """
     if mode not in get_args(Mode):
         raise InputError(f"mode {mode!r} is none; give one of {', '.join(get_args(Mode))}")
@@ -172,7 +172,7 @@ def rate_multiplier(graph: Graph, mode: Mode = "network") -> float:
     if mode == "network":
         return kernels * math.sqrt(cubed_depths(shallow) / cubed_depths(own))
     if mode == "shortest_path":
-        cubed_depths(own)  # refuses a network without a path
+        cubed_depths(own)  # raises Refused for a network without a path
         return kernels * math.pow(min(shallow) / min(own), 1.5)
     if not graph.cell:
         raise Refused("mode 'cell' counts the paths of one cell, and this search space gives none; use mode 'network'")
@@ -180,19 +180,19 @@ def rate_multiplier(graph: Graph, mode: Mode = "network") -> float:
 
 
 def largest_kernel(edges: Iterable[Edge]) -> int:
-    """The largest kernel size of the edges that have weights; 1 without any."""
+    """Return the largest kernel size of the edges with weights; 1 if there are none."""
     return max((edge.kernel_size for edge in edges if edge.layers), default=1)
 
 
 def in_degrees(edges: Sequence[Edge], degree: Degree) -> list[int]:
-    """The d of each edge, by which the variance of its initial weights is divided; at least 1.
+    """Return d of each edge, the divisor of the variance of its initial weights; at least 1.
 
     Args:
-        edges: a network's.
-        degree: `target`: edges that bring the image's signal into the node that the edge leads to, which keeps the mean square of every
-            node where all edges have weights and the ReLU follows the sum. (In the graphs of the paper's experiments, `mlp_dag` and
-            `cnn_dag`, it comes before the sum, and mean squares grow slowly.) `source`: edges into the node that it reads, as the
-            released code counts them.
+        edges: of a network.
+        degree: `target`: number of edges that carry the image's signal into the edge's end node. This keeps the mean square of every node
+            constant if all edges have weights and ReLU follows the sum. (In the paper's experiments, `mlp_dag` and `cnn_dag`, ReLU
+            precedes the sum, and mean squares grow slowly.) `source`: number of edges into the edge's start node, as in the released
+            code.
     """
     if degree == "source":
         into = Counter(edge.end for edge in edges)
@@ -206,21 +206,21 @@ def in_degrees(edges: Sequence[Edge], degree: Degree) -> list[int]:
 
 
 def initialise(network: nn.Module, edges: Sequence[Edge], generator: torch.Generator, degree: Degree = "target") -> None:
-    """Draw new weights by in-degree, in place: N(0, 2 / (d · fan-in)), and biases 0; learned normalisation starts as the identity.
+    """Initialise weights by in-degree in place: N(0, 2 / (d · fan-in)), biases 0, and normalisation layers as the identity.
 
-    The last edge is the classifier: N(0, 2 / (d · fan-in²)), smaller than usual (mean field). With `source` its standard deviation is
-    2 / fan-in, as released. Fans are fan-ins throughout, as in the paper; the released code of the fully connected and the convolutional
-    graphs takes fan-outs, which differ for the first and the last layer.
+    The last edge is the classifier, with mean-field scaling: N(0, 2 / (d · fan-in²)), or standard deviation 2 / fan-in with `source`, as in
+    the released code. Fan-in is used throughout, as in the paper; the released code for fully connected and convolutional graphs uses
+    fan-out, which differs for the first and the last layer.
 
     Args:
-        network: the network itself.
-        edges: of the whole network, each with the module that owns its weight.
-        generator: on the CPU; all that is drawn comes from it.
+        network: to initialise.
+        edges: of the whole network.
+        generator: of all random numbers, on the CPU.
         degree: see `in_degrees`.
 
     Raises:
-        Refused: a parameter that belongs to no edge and to no normalisation.
-        PluginError: a module that the network does not have, or that has no weight.
+        Refused: a parameter belongs to no edge and to no normalisation layer.
+        PluginError: the module of an edge does not exist or has no weight.
     """
     drawn: set[int] = set()
     for edge, count in zip(edges, in_degrees(edges, degree), strict=True):
@@ -243,10 +243,10 @@ def initialise(network: nn.Module, edges: Sequence[Edge], generator: torch.Gener
 
 @torch.no_grad()
 def readout_signal(network: nn.Module, edges: Sequence[Edge], images: Tensor) -> float:
-    """Mean square of what the classifier, the module of the last edge, is given.
+    """Return the mean square of the input of the classifier, which is the module of the last edge.
 
     Args:
-        network: the network itself.
+        network: the network.
         edges: of the whole network.
         images: (N, C, H, W).
     """
@@ -260,7 +260,7 @@ def readout_signal(network: nn.Module, edges: Sequence[Edge], images: Tensor) ->
 
 
 class _Layer(nn.Module):
-    """What a module of an edge has."""
+    """Type of the modules of edges."""
 
     weight: Tensor
     bias: Tensor | None
@@ -279,7 +279,7 @@ def _layer(network: nn.Module, name: str) -> _Layer:
 
 @torch.no_grad()
 def _draw(layer: _Layer, deviation: float, generator: torch.Generator) -> None:
-    values = torch.randn(layer.weight.shape, generator=generator)  # on the CPU, so that a seed means the same on every device
+    values = torch.randn(layer.weight.shape, generator=generator)  # on the CPU, so that a seed gives the same values on every device
     layer.weight.copy_(values * deviation)
     if layer.bias is not None:
         layer.bias.zero_()

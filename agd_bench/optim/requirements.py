@@ -1,4 +1,4 @@
-"""What our optimizers require of parameters and gradients."""
+"""Check the requirements of our optimizers on parameters and gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.errors import Refused
 
 
 def require_dense(groups: Iterable[dict[str, Any]], optimizer: str) -> None:
-    """Refuse sparse gradients, as `nn.Embedding(sparse=True)` has them.
+    """Check that no gradient is sparse, as from `nn.Embedding(sparse=True)`.
 
     Args:
         groups: of an optimizer.
@@ -37,10 +37,10 @@ def require_dense(groups: Iterable[dict[str, Any]], optimizer: str) -> None:
 
 
 def require_shapes(parameters: Iterable[Tensor]) -> None:
-    """Refuse the parameters of lazy layers, which have no shape before the first pass.
+    """Check that no parameter belongs to a lazy layer, whose shapes are unknown before the first pass.
 
     Raises:
-        Refused: there is one.
+        Refused: a parameter has no shape.
     """
     if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
         raise Refused("a lazy layer's parameters have no shape yet; pass one batch through the network before you build the optimizer")

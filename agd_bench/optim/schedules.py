@@ -1,8 +1,8 @@
-"""Schedules of the learning rate over a known number of training steps.
+"""Learning-rate schedules over a fixed number of training steps.
 
-Each returns a `LambdaLR` that is to be stepped once after every training step; step k, from 0, then trains at the peak rate
-times the factor for k. A warm-up of share w takes W = floor(w * steps) steps, with factor k / W: its first step has rate 0,
-as in the sources of our recipes, and there is none while w * steps < 1. After the last step the factor stays.
+Each function returns a `LambdaLR`, to be stepped after every training step. Step k, from 0, then uses the peak rate times a factor. A
+warm-up over the fraction w takes W = floor(w * steps) steps with factor k / W, so its first step has rate 0, as in the sources of our
+recipes. After the last step, the factor is constant.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from agd_bench.errors import InputError
 
 
 def cosine(optimizer: Optimizer, steps: int, warm_up: float = 0.0) -> LambdaLR:
-    """Warm up, then half a period of a cosine from the peak to 0, which is reached after the last step.
+    """Return a schedule with linear warm-up and cosine decay to 0, which is reached after the last step.
 
     Args:
-        optimizer: whose rates are taken as the peak.
+        optimizer: its current rates are the peak.
         steps: total number of training steps, at least 1.
         warm_up: fraction of the steps, in [0, 1).
 
     Raises:
-        InputError: steps or a share out of range.
+        InputError: an argument is out of range.
 
     References:
         Ilya Loshchilov, Frank Hutter: SGDR: Stochastic Gradient Descent with Warm Restarts. ICLR 2017, equation 5.
@@ -39,22 +39,22 @@ def cosine(optimizer: Optimizer, steps: int, warm_up: float = 0.0) -> LambdaLR:
 
 
 def linear(optimizer: Optimizer, steps: int, warm_up: float = 0.0, decay: float = 1.0, end_factor: float = 0.0) -> LambdaLR:
-    """Warm up, then fall linearly from the peak to `end_factor` times the peak, and stay there.
+    """Return a schedule with linear warm-up and linear decay to `end_factor` times the peak, then constant.
 
     Args:
-        optimizer: whose rates are taken as the peak.
+        optimizer: its current rates are the peak.
         steps: total number of training steps, at least 1.
         warm_up: fraction of the steps, in [0, 1).
-        decay: share of the steps after the warm-up that the fall takes, in (0, 1].
+        decay: fraction of the steps after the warm-up, in (0, 1].
         end_factor: in [0, 1].
 
     Raises:
-        InputError: steps, a share or the factor out of range.
+        InputError: an argument is out of range.
     """
     start = _warm_up_steps(steps, warm_up)
     if not (0 < decay <= 1 and 0 <= end_factor <= 1):
         raise InputError(f"decay is {decay!r} and end_factor {end_factor!r}; give a decay in (0, 1] and an end_factor in [0, 1]")
-    # A fall of less than a step would divide by 0: it takes one at least.
+    # at least one step, to avoid division by 0
     length = max(1, math.floor(decay * (steps - start)))
 
     def factor(k: int) -> float:
@@ -64,16 +64,16 @@ def linear(optimizer: Optimizer, steps: int, warm_up: float = 0.0, decay: float 
 
 
 def staircase(optimizer: Optimizer, steps: int, drops: Sequence[float], drop_factor: float) -> LambdaLR:
-    """Stay at the peak, and multiply the rate by `drop_factor` at certain moments.
+    """Return a step schedule, which multiplies the rate by `drop_factor` at given steps.
 
     Args:
-        optimizer: whose rates are taken as the peak.
+        optimizer: its current rates are the peak.
         steps: total number of training steps, at least 1.
-        drops: when, as shares of the steps, each in (0, 1].
+        drops: when to drop, as fractions of the steps, each in (0, 1].
         drop_factor: in (0, 1].
 
     Raises:
-        InputError: steps, a share or the factor out of range.
+        InputError: an argument is out of range.
     """
     _warm_up_steps(steps, 0.0)
     if not (all(0 < drop <= 1 for drop in drops) and 0 < drop_factor <= 1):

@@ -1,4 +1,4 @@
-"""Where a training starts that keeps what its network was built with."""
+"""Start training from the weights that a network was built with."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from torch import nn
 
 
 def as_built(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """The network as it is: for a training algorithm without an initialisation of its own, which says `prepare = as_built`.
+    """Return the network unchanged, for training algorithms without an initialisation of their own (`prepare = as_built`).
+
+    Weights are reproducible because the harness seeds torch's generator when it builds the network.
 
     Args:
-        network: keeps the weights that it was built with. What those are, each layer of torch says; they repeat, because the harness
-            seeds torch's generator around the building.
-        generator: nothing is drawn from it.
+        network: to train.
+        generator: unused.
     """
     return network
