@@ -1,22 +1,22 @@
-"""When two cells of NAS-Bench-201 are the same, by the paper's rule and by what they compute; plain text in, plain tuples out.
+"""Decide which cells of NAS-Bench-201 are equal, by the paper's rule and by the functions that they compute.
 
-The paper's rule compares strings: a node is the sorted text of what its edges bring, a skip passes its source's text on, and what comes
-from `none` is `#`. It finds 6,466 cells. It is neither finer nor coarser than equality of functions: it keeps `#` + X apart from X, and
-it takes one convolution that is used twice for two convolutions.
+The paper's rule compares strings: a node is the sorted text of its incoming edges, a skip keeps the text of its source, and `none` gives
+`#`. There are 6,466 classes. This rule is neither finer nor coarser than equality of functions: it distinguishes `#` + X from X, and it
+treats one convolution that is used twice as two convolutions.
 
-`form` compares what cells compute. A node is a sum with multiplicities of terms, each term the cell's input, or the result of one
-convolution block, averaged k times over its 3 × 3 neighbours:
+`form` compares functions. A node is a sum of terms with multiplicities. A term is the cell's input, or the output of a convolution block,
+averaged k times over 3 × 3 neighbours:
 
-- an edge that nothing but zeros enters, or that does not lead to the output, brings nothing. A block of zeros is zero, because
-  convolutions have no bias and normalisation is without scale and shift (the profile `matrix-only`; with a learned shift it is not);
-- a skip passes all terms on, and an average adds one to the k of each, because it is linear: the mean of a sum is the sum of the means;
-- terms that are alike add up. x + x is not x, not even before a normalisation, whose ε makes it scale-invariant only nearly;
-- a block of a convolution has weights of its own, so that two blocks of equal inputs are two functions, and one block whose result is
-  used twice is one. Blocks have no names: cells are the same if some pairing of their blocks, of equal sizes, makes them so.
+- an edge with zero input, or without a path to the output, contributes nothing. A block maps zeros to zeros, because convolutions have no
+  bias and normalisation has no learned shift (profile `matrix-only`);
+- a skip keeps all terms, and average pooling, which is linear, adds 1 to the k of each;
+- equal terms add up. x + x differs from x even before a normalisation, which is scale-invariant only up to its ε;
+- each convolution block has its own weights, so two blocks with equal inputs are different functions, and one block that is used twice is
+  one function. Blocks are unnamed: cells are equal if some pairing of blocks with equal kernel sizes makes them equal.
 
-Such cells are equal as functions for all weights, to rounding, and train alike: the paired weights get the same gradients, and there are
-no others. There are 5,044 classes, one of them the 341 cells without a path. Images are taken to be at least 3 pixels wide in the first
-stage; on smaller ones averages coincide too.
+Equal cells compute the same function for all weights, up to rounding, and train equally, since paired weights get the same gradients. There
+are 5,044 classes, including one of the 341 cells without a path. Images must be at least 3 pixels wide in the first stage; on smaller ones,
+different averages coincide.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from typing import NamedTuple
 from search_spaces._cell_graphs import CELL, NODES, WEIGHTED
 
 Term = tuple[int, int]
-"""A block's number, or 0 for the cell's input, and how many times it is averaged."""
+"""Number of a block, or 0 for the cell's input, and how many times it is averaged."""
 Sum = tuple[tuple[Term, int], ...]
 """Terms with their multiplicities, sorted."""
 _INPUT = -1
 
 
 class Form(NamedTuple):
-    """What a cell computes, its blocks numbered from 1, those of smaller kernels first.
+    """Function of a cell, with blocks numbered from 1, smaller kernels first.
 
     Attributes:
         kernels: kernel size of each block.
-        inputs: what enters each block.
-        output: what the cell hands on.
+        inputs: terms that enter each block.
+        output: terms of the cell's output.
     """
 
     kernels: tuple[int, ...]
@@ -50,14 +50,14 @@ class Form(NamedTuple):
 
 
 def live_edges(operations: Sequence[str]) -> frozenset[int]:
-    """Numbers of the edges that the input reaches and that reach the output.
+    """Return the numbers of the edges on a path from input to output.
 
     Args:
-        operations: of the six edges, by the node that they lead to.
+        operations: of the six edges, ordered by end node.
     """
     present = [edge for edge, operation in enumerate(operations) if operation != "none"]
     reached, reaching = {0}, {NODES - 1}
-    for edge in present:  # edges are listed such that all that enter a node come before those that leave it
+    for edge in present:  # topological order: edges into a node precede those out of it
         if CELL[edge][0] in reached:
             reached.add(CELL[edge][1])
     for edge in reversed(present):
@@ -67,10 +67,10 @@ def live_edges(operations: Sequence[str]) -> frozenset[int]:
 
 
 def published_text(operations: Sequence[str]) -> str:
-    """The text that is equal for equal cells by the paper's rule.
+    """Return a text that is equal for cells that are equal by the paper's rule.
 
     Args:
-        operations: of the six edges, by the node that they lead to.
+        operations: of the six edges, ordered by end node.
     """
     texts = ["input", "", "", ""]
     for node in range(1, NODES):
@@ -84,13 +84,13 @@ def published_text(operations: Sequence[str]) -> str:
 
 
 def form(operations: Sequence[str]) -> tuple[Form, tuple[int, ...]]:
-    """What a cell computes, equal for equal cells, and the edge of each of its blocks.
+    """Return a cell's function in a normal form, and the edge of each of its blocks.
 
     Args:
-        operations: of the six edges, by the node that they lead to.
+        operations: of the six edges, ordered by end node.
 
     Returns:
-        The form, and for block 1, 2, … the number of the edge that it is on.
+        The form, which is equal for equal cells, and for block 1, 2, … the number of its edge.
     """
     output, inputs = _sums(operations)
     by_size: dict[int, list[int]] = {}
@@ -108,7 +108,7 @@ def form(operations: Sequence[str]) -> tuple[Form, tuple[int, ...]]:
 
 
 def _sums(operations: Sequence[str]) -> tuple[Counter[Term], dict[int, Counter[Term]]]:
-    """The last node's terms, blocks named by their edges; and what enters each block that it depends on."""
+    """Return the terms of the last node, with blocks named by their edges, and the inputs of each block that it depends on."""
     live = live_edges(operations)
     nodes: list[Counter[Term]] = [Counter({(_INPUT, 0): 1}), Counter(), Counter(), Counter()]
     inputs: dict[int, Counter[Term]] = {}

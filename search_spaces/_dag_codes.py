@@ -1,14 +1,13 @@
-"""The codes that `mlp_dag` and `cnn_dag` share: five-node graphs as text, which edges live, and which codes are one network.
+"""Codes of `mlp_dag` and `cnn_dag`: graphs of five nodes as text, their live edges, and the codes that give equal networks.
 
-A code lists, for each node after the first, the operation of its edge from each earlier node: 0 nothing, 1 the identity,
-2 a weighted layer and a ReLU. `2_02_002` has four nodes in a row; in `2_12_112` every node also gets all earlier ones.
-A node is the sum of what its edges bring. An edge lives if it lies on a path from the first node to the last one; dead edges
-are left out of networks, since they change no output and get no gradient.
+A code lists, for each node after the first, the operation of its edge from each earlier node: 0 none, 1 identity, 2 a weighted layer with
+ReLU. `2_02_002` is a chain of four nodes; in `2_12_112`, every node also gets all earlier ones. A node is the sum of its incoming edges. An
+edge is live if it is on a path from the first node to the last. Dead edges are omitted, since they affect no output and get no gradient.
 
-Two codes are one network if, dead edges aside and every sum multiplied out, the weighted layers can be paired off so that
-each has the same inputs as often: they are equal as functions of image and weights, so also as training problems. Two
-layers with the same input stay two layers; one layer whose output is used twice stays one. Layers have biases: one whose
-input is doubled is no doubled one, though without biases it would be.
+Two codes give equal networks if, without dead edges and with all sums expanded, the weighted layers can be paired such that paired layers
+have the same inputs with the same multiplicities. Such networks are equal as functions of image and weights, and thus as training problems.
+Two layers with the same input are different layers; one layer that is used twice is one layer. Since layers have biases, doubling the input
+of a layer does not double its output.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ Edge = tuple[int, int, int]
 """From node, to node, operation."""
 
 PathEdge = tuple[int, int, int, int, str]
-"""From node, to node, weighted layers, kernel size, dotted name of the module with the weight: what `graph` lists."""
+"""From node, to node, weighted layers, kernel size, dotted name of the module with the weight, as in `graph`."""
 
 Terms = Counter[int]
-"""A sum multiplied out: how often the output of each weighted layer is in it, by the layer's number; -1 is the first node."""
+"""An expanded sum: multiplicity of each weighted layer's output, by the layer's number; -1 is the first node."""
 
 
 def edges_of(architecture: str) -> tuple[Edge, ...]:
-    """Every edge of a code, those that bring nothing too, by target and then source.
+    """Return all edges of a code, including those without operation, ordered by end and then start.
 
     Raises:
-        ValueError: it is no code of two to five nodes.
+        ValueError: the text is not a code of two to five nodes.
     """
     groups = architecture.split("_")
     triangular = len(groups) < NODES and all(len(group) == number for number, group in enumerate(groups, start=1))
@@ -50,11 +49,11 @@ def edges_of(architecture: str) -> tuple[Edge, ...]:
 
 
 def live_edges(architecture: str) -> tuple[Edge, ...]:
-    """The edges on a path from the first node to the last; none if there is no such path."""
+    """Return the edges on a path from the first node to the last; empty if there is no such path."""
     edges = [edge for edge in edges_of(architecture) if edge[2] != NOTHING]
     last = architecture.count("_") + 1
     reached, useful = {0}, {last}
-    for start, end, _ in edges:  # by target: a node is complete before it is a source
+    for start, end, _ in edges:  # topological order: edges into a node precede those out of it
         if start in reached:
             reached.add(end)
     for start, end, _ in reversed(edges):
@@ -64,29 +63,29 @@ def live_edges(architecture: str) -> tuple[Edge, ...]:
 
 
 def codes(nodes: int = NODES) -> Iterator[str]:
-    """All codes of that many nodes, the last digit changing fastest; 59,049 of five nodes."""
+    """Yield all codes with a number of nodes; the last digit changes fastest. There are 59,049 with five nodes."""
     groups = [["".join(digits) for digits in itertools.product("012", repeat=length)] for length in range(1, nodes)]
     return ("_".join(parts) for parts in itertools.product(*groups))
 
 
 def draw(rng: np.random.Generator) -> str:
-    """One code of five nodes, all equally likely."""
+    """Return a uniformly random code of five nodes."""
     digits = "".join(map(str, rng.integers(3, size=NODES * (NODES - 1) // 2)))
     return "_".join(digits[end * (end - 1) // 2 : end * (end + 1) // 2] for end in range(1, NODES))
 
 
 def named_edges(architecture: str) -> tuple[tuple[int, int, str], ...]:
-    """The live edges with their operations as words: `identity` or `weights`."""
+    """Return the live edges with their operations: `identity` or `weights`."""
     return tuple((start, end, "identity" if operation == IDENTITY else "weights") for start, end, operation in live_edges(architecture))
 
 
 def cell_edges(architecture: str, kernel_size: int, layers: str) -> tuple[PathEdge, ...]:
-    """The live edges, and an identity that leads from the last node out.
+    """Return the live edges, and an identity from the last node to the output.
 
     Args:
         architecture: its code.
         kernel_size: of the weighted layers; 1 for linear ones.
-        layers: dotted name of the module that holds the blocks `FROM_TO` of the network.
+        layers: dotted name of the module with the blocks `FROM_TO` of the network.
     """
     last = architecture.count("_") + 1
     edges = [
@@ -97,13 +96,13 @@ def cell_edges(architecture: str, kernel_size: int, layers: str) -> tuple[PathEd
 
 
 def network_edges(architecture: str, kernel_size: int, first: str, layers: str, readout: str) -> tuple[PathEdge, ...]:
-    """The edges of the whole network: the first layer, those of `cell_edges`, and the classifier.
+    """Return the edges of the network: the first layer, those of `cell_edges`, and the classifier.
 
     Args:
         architecture: its code.
-        kernel_size: of the weighted layers but the classifier; 1 for linear ones.
+        kernel_size: of the weighted layers except the classifier; 1 for linear ones.
         first: dotted name of the first layer's module.
-        layers: as for `cell_edges`.
+        layers: see `cell_edges`.
         readout: dotted name of the classifier.
     """
     inner = [(start + 1, end + 1, count, size, name) for start, end, count, size, name in cell_edges(architecture, kernel_size, layers)]
@@ -112,14 +111,14 @@ def network_edges(architecture: str, kernel_size: int, first: str, layers: str, 
 
 
 def path_features(architecture: str) -> dict[str, float]:
-    """What may drive a rank shift, of the live edges.
+    """Return possible drivers of rank shifts, from the live edges.
 
     Returns:
-        `depth` and `shallowest` (most and fewest weighted layers on a path from the first node to the last), `paths`, `skip_paths`
-        (those of identities alone) and `live_edges`; all 0 where there is no path.
+        `depth` and `shallowest` (most and fewest weighted layers on a path from the first node to the last), `paths`, `skip_paths` (with
+        identities only) and `live_edges`; all 0 if there is no path.
     """
     edges, last = live_edges(architecture), architecture.count("_") + 1
-    ways: list[Counter[int]] = [Counter() for _ in range(last + 1)]  # by weighted layers, how many ways lead there
+    ways: list[Counter[int]] = [Counter() for _ in range(last + 1)]  # number of paths to each node, by weighted layers
     ways[0][0] = 1
     for start, end, operation in edges:
         ways[end].update({layers + (operation == WEIGHTS): count for layers, count in ways[start].items()})
@@ -130,14 +129,14 @@ def path_features(architecture: str) -> dict[str, float]:
 
 
 def check_positive(**options: int) -> None:
-    """Refuse an option that is no whole number from 1."""
+    """Raise ValueError for an option that is not a positive integer."""
     for name, value in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} {value!r} is out of range; give a whole number from 1")
 
 
 def _multiplied_out(edges: tuple[Edge, ...], last: int) -> tuple[list[Terms], Terms]:
-    """The input of each weighted layer, and of what follows the last node, as sums of layers' outputs."""
+    """Return the input of each weighted layer, and the output, as expanded sums."""
     nodes = [Terms() for _ in range(last + 1)]
     nodes[0][-1] = 1
     inputs: list[Terms] = []
@@ -151,7 +150,7 @@ def _multiplied_out(edges: tuple[Edge, ...], last: int) -> tuple[list[Terms], Te
 
 
 def _colours(inputs: list[Terms], output: Terms) -> list[int]:
-    """A number for each layer that renumbering layers does not change: refined until it tells no more of them apart."""
+    """Return a colour for each layer that is invariant under renumbering, by colour refinement until it is stable."""
     users: list[list[tuple[int, int]]] = [[] for _ in inputs]
     for user, terms in enumerate(inputs):
         for layer, times in terms.items():
@@ -177,7 +176,7 @@ def _colours(inputs: list[Terms], output: Terms) -> list[int]:
 
 @cache
 def _network_key(edges: tuple[Edge, ...], last: int) -> tuple[tuple[int, ...], ...]:
-    """What two codes have in common exactly if they are one network: the smallest table of inputs over all numberings."""
+    """Return a key that is equal for equal networks only: the smallest table of inputs over all numberings."""
     inputs, output = _multiplied_out(edges, last)
     colours = _colours(inputs, output)
     alike = [[layer for layer, colour in enumerate(colours) if colour == wanted] for wanted in sorted(set(colours))]
@@ -197,11 +196,11 @@ def _smallest(nodes: int) -> dict[tuple[tuple[int, ...], ...], str]:
 
 
 def smallest_code(architecture: str) -> str:
-    """The first code, in the order of `codes`, of as many nodes that is the same network."""
+    """Return the first code, in the order of `codes`, with the same network and number of nodes."""
     last = architecture.count("_") + 1
     return _smallest(last + 1)[_network_key(live_edges(architecture), last)]
 
 
 def describe_defect(architecture: str) -> str:
-    """Why a code cannot be trained; empty if it can."""
+    """Return why a code cannot be trained, or an empty string."""
     return "" if live_edges(architecture) else "no path from input to output"

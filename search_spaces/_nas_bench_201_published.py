@@ -1,12 +1,12 @@
-"""The published accuracies of NAS-Bench-201, read from a table or from the benchmark's own files. No pickle is executed.
+"""Read the published accuracies of NAS-Bench-201, from a table or from the benchmark's own files, without executing pickles.
 
-Read are
+Supported are
 
-- a table of all architectures (`NAME.csv`, also gzipped) with a column `arch_str` and columns `DATASET_SPLIT_EPOCHS` in per cent, such as
-  `cifar10_test_200`, each the mean of the published trainings; where a file `NAME_seeds_200.csv` lies beside it (columns `index`, `trial`,
-  `DATASET_SPLIT_200`), its single trainings take the place of their mean. `index` counts rows of the first table;
-- the benchmark's folder `NATS-tss-v1_0-3ffb9-simple`, one bzip2-compressed pickle for each architecture, of which only those asked for are
-  opened. They are read by an unpickler that builds dictionaries, lists, tuples, numbers and texts, and refuses all else.
+- a table of all architectures (`NAME.csv`, optionally gzipped) with a column `arch_str` and columns `DATASET_SPLIT_EPOCHS` in per cent,
+  such as `cifar10_test_200`, each the mean of the published trainings. Single trainings from `NAME_seeds_200.csv` in the same folder
+  (columns `index`, a row of the first table, `trial`, and `DATASET_SPLIT_200`) replace the means;
+- the benchmark's folder `NATS-tss-v1_0-3ffb9-simple`, with one bzip2-compressed pickle per architecture. Only requested ones are opened,
+  by an unpickler that builds dicts, lists, tuples, numbers and strings, and rejects anything else.
 
 The splits are the benchmark's own. CIFAR-10: `validation` accuracies are of networks trained on 25,000 images and measured on the other
 25,000, `test` ones of networks trained on all 50,000. CIFAR-100 and ImageNet16-120: both are halves of the published test set;
@@ -35,7 +35,7 @@ VARIABLE = "AGD_BENCH_PUBLISHED"
 COLUMNS = ["architecture", "epochs", "split", "training", "trainings", "accuracy"]
 SPLITS = {"val": "validation", "test": "test", "valtest": "validation and test"}
 PREFIXES = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16_120": "in16"}
-"""Data sets, and how the table's columns begin."""
+"""Prefix of the table's columns for each data set."""
 NATS_SETS = {
     "cifar10": {("cifar10-valid", "x-valid"): "validation", ("cifar10", "ori-test"): "test"},
     **{
@@ -43,27 +43,26 @@ NATS_SETS = {
         for name, known in (("cifar100", "cifar100"), ("imagenet16_120", "ImageNet16-120"))
     },
 }
-"""For each data set: which trainings of the benchmark's files, measured on which of their sets, are which split."""
+"""For each data set, the trainings of the benchmark's files and the sets on which they were measured, with the split that these are."""
 
 
 def published(dataset: str, path: Path | str | None = None, architectures: Collection[str] | None = None) -> pd.DataFrame:
-    """Accuracies that the authors of NAS-Bench-201 published.
+    """Return the accuracies that the authors of NAS-Bench-201 published.
 
     Args:
         dataset: `cifar10`, `cifar100` or `imagenet16_120`.
-        path: the table or the folder, or a folder that holds one of them; default: what the environment variable `AGD_BENCH_PUBLISHED`
-            names.
-        architectures: those wanted; default: all 15,625.
+        path: the table or the folder, or a folder that contains one of them. Default: the environment variable `AGD_BENCH_PUBLISHED`.
+        architectures: to return. Default: all 15,625.
 
     Returns:
         One row per architecture and training, or mean of several: `architecture`; `epochs` (of the training: 12 or 200); `split`
-        (`validation`, `test` or `validation and test`, see above); `training` (its number for this architecture, from 0; missing: a mean);
-        `trainings` (how many the accuracy is the mean of); `accuracy` (share of correct answers after the last epoch, in [0, 1]).
+        (`validation`, `test` or `validation and test`, see above); `training` (its number for this architecture, from 0; missing for a
+        mean); `trainings` (number of trainings in the mean); `accuracy` (after the last epoch, in [0, 1]).
 
     Raises:
-        LookupError: a data set that the benchmark does not have.
-        FileNotFoundError: nothing is named, or nothing that can be read is there.
-        ValueError: a file that is not what its name says.
+        LookupError: the benchmark does not have the data set.
+        FileNotFoundError: no path is given, or it has no readable results.
+        ValueError: a file does not have the expected format.
     """
     if dataset not in PREFIXES:
         raise LookupError(f"NAS-Bench-201 has no results for {dataset!r}; it has {', '.join(PREFIXES)}")
@@ -75,7 +74,7 @@ def published(dataset: str, path: Path | str | None = None, architectures: Colle
 
 
 def _find(path: Path | str | None) -> Path:
-    """The table, or the folder of pickles."""
+    """Return the path of the table or of the folder of pickles."""
     given = path or os.environ.get(VARIABLE)
     advice = (
         f"name the table (nb201_tss.csv.gz), the folder NATS-tss-v1_0-3ffb9-simple or one that holds either, by --published or {VARIABLE}"
@@ -96,7 +95,7 @@ def _find(path: Path | str | None) -> Path:
 
 
 def _from_table(file: Path, dataset: str, wanted: set[str] | None) -> Iterator[tuple[object, ...]]:
-    """Rows of a table: single trainings where they are told, else means."""
+    """Yield the rows of a table: single trainings if available, otherwise means."""
     table = _read_csv(file)
     if "arch_str" not in table:
         raise ValueError(f"{file}: no table of NAS-Bench-201, which has a column arch_str; it has {', '.join(table.columns[:6])}")
@@ -125,13 +124,13 @@ def _read_csv(file: Path) -> pd.DataFrame:
 
 
 def _seeds_file(file: Path) -> Path | None:
-    """The table of single trainings beside a table."""
+    """Return the table of single trainings that belongs to a table, or None."""
     stem = file.name.split(".csv")[0]
     return next((beside for ending in ("csv", "csv.gz") if (beside := file.with_name(f"{stem}_seeds_200.{ending}")).is_file()), None)
 
 
 def _columns_of(table: pd.DataFrame, dataset: str) -> list[tuple[str, int, str]]:
-    """Split, epochs and name of each column about a data set."""
+    """Return split, epochs and name of each column of a data set."""
     found = [(re.fullmatch(rf"{PREFIXES[dataset]}_(val|test|valtest)_(\d+)", column), column) for column in table.columns]
     return [(SPLITS[match[1]], int(match[2]), column) for match, column in found if match]
 
@@ -143,7 +142,7 @@ def _share(value: float, file: Path, where: str) -> float:
 
 
 def _from_folder(folder: Path, dataset: str, wanted: set[str] | None) -> Iterator[tuple[object, ...]]:
-    """Rows of the benchmark's own files: every training, its last epoch."""
+    """Yield the rows of the benchmark's own files: the last epoch of every training."""
     names = _load(folder / "meta.pickle.pbz2").get("meta_archs")
     if not isinstance(names, list):
         raise ValueError(f"{folder / 'meta.pickle.pbz2'}: has no list meta_archs; restore the file")
@@ -160,7 +159,7 @@ def _from_folder(folder: Path, dataset: str, wanted: set[str] | None) -> Iterato
 
 
 def _trainings(found: dict[str, Any], name: str, dataset: str, file: Path) -> Iterator[tuple[object, ...]]:
-    """All trainings of one architecture on one data set."""
+    """Yield all trainings of one architecture on one data set."""
     for budget in found.values():
         if budget["arch_str"] != name:
             raise ValueError(f"{file}: of {budget['arch_str']}, where meta.pickle.pbz2 lists {name}; restore the folder")
@@ -175,10 +174,10 @@ def _trainings(found: dict[str, Any], name: str, dataset: str, file: Path) -> It
 
 
 class _Reader(pickle.Unpickler):
-    """Builds what has no code of its own, and ordered dictionaries."""
+    """Unpickler for built-in types and ordered dicts only."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The only class that these files need."""
+        """Return OrderedDict, the only class in these files."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         raise pickle.UnpicklingError(f"names {module}.{name}, which would be code to run")

@@ -1,18 +1,17 @@
 """The cell space of DARTS and NAS-Bench-301: 1.08e18 pairs of a normal and a reduction cell.
 
-Each cell has the outputs of the two cells before it as nodes 0 and 1, and four nodes of its own, each the sum of two operations
-on different earlier nodes; their concatenation is its output. Seven operations are left once DARTS' relaxation, which has
-`none` as eighth, becomes an architecture. An architecture is both cells, node by node, `OPERATION~FROM` in the order of FROM,
-the normal one first:
+Nodes 0 and 1 of a cell are the outputs of the two previous cells. Each of its four own nodes is the sum of two operations on different
+earlier nodes, and their concatenation is the output. There are seven operations; DARTS' relaxation has `none` as the eighth. An
+architecture lists both cells, the normal one first, node by node as `OPERATION~FROM` in the order of FROM:
 
     |sep_conv_3x3~0|sep_conv_3x3~1|+|…|+|…|+|…|/|max_pool_3x3~0|max_pool_3x3~1|+|…|+|…|+|…|
 
-A cell has (1 · 3 · 6 · 10) · 49^4 names. Renumbering its own nodes only changes the order of channels, so `canonical` gives
-the smallest name over all numberings; 382,128,166 cells differ, which makes 1.46e17 networks.
+A cell has (1 · 3 · 6 · 10) · 49^4 names. Renumbering its own nodes only permutes channels, so `canonical` returns the smallest name over
+all numberings. There are 382,128,166 distinct cells, and 1.46e17 networks.
 
-With 36 channels and 20 cells, as DARTS is evaluated on CIFAR-10, parameters are the published ones, without the auxiliary head;
-drop-path is off. NAS-Bench-301 trains networks of 32 channels and 8 cells. Cells at a third and two thirds of the depth are
-reduction cells, which halve the image and double the channels.
+With 36 channels and 20 cells, as in DARTS on CIFAR-10, the number of parameters is the published one, without auxiliary head and
+drop-path. NAS-Bench-301 uses 32 channels and 8 cells. Cells at one and two thirds of the depth are reduction cells, which halve the image
+and double the channels.
 
 References:
     H. Liu, K. Simonyan and Y. Yang, "DARTS: Differentiable Architecture Search", ICLR 2019.
@@ -39,10 +38,10 @@ SMALL = {"channels": 8, "cells": 3}
 OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
 INPUTS, NODES = 2, 4
 Edge = tuple[int, str]
-"""From which node, and the operation."""
+"""Start node and operation."""
 
 Cell = tuple[tuple[Edge, ...], ...]
-"""The two edges into each of the four nodes, by source."""
+"""The two edges into each of the four nodes, ordered by start node."""
 
 
 def _name(cell: Cell) -> str:
@@ -50,13 +49,13 @@ def _name(cell: Cell) -> str:
 
 
 def cells_of(architecture: str) -> tuple[Cell, Cell]:
-    """The normal and the reduction cell.
+    """Return the normal and the reduction cell.
 
     Raises:
-        ValueError: it is no architecture.
+        ValueError: the architecture is invalid.
     """
     cells = [tuple(_edges(node) for node in cell.split("+")) for cell in architecture.split("/")]
-    # What is read must be sound, and written again give the same.
+    # the cells must be valid, and must give the same text again
     sound = len(cells) == 2 and all(_is_cell(cell) for cell in cells)
     if not sound or "/".join(map(_name, cells)) != architecture:
         raise ValueError(
@@ -87,17 +86,17 @@ def _draw(rng: np.random.Generator) -> str:
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One architecture, all names equally likely."""
+    """Return a random architecture; all names are equally likely."""
     return f"{_draw(rng)}/{_draw(rng)}"
 
 
 def canonical(architecture: str) -> str:
-    """The smallest name, in the order of text, over all numberings of each cell's own nodes."""
+    """Return the smallest name, in lexicographic order, over all numberings of each cell's own nodes."""
     return "/".join(min(map(_name, _renumbered(cell))) for cell in cells_of(architecture))
 
 
 def _renumbered(cell: Cell) -> list[Cell]:
-    """The cell in every order of its nodes in which edges still come from earlier ones."""
+    """Return the cell with its nodes in every topological order."""
     found = []
     for order in itertools.permutations(range(NODES)):  # order[new] = old
         new = {start: start for start in range(INPUTS)} | {INPUTS + old: INPUTS + place for place, old in enumerate(order)}
@@ -121,9 +120,9 @@ class Halving(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H/2, W/2), rounded up."""
+        """Map (N, in_channels, H, W) to (N, channels, H/2, W/2), rounded up."""
         active = images.relu()
-        # The row and column of zeros matter to odd sizes alone, whose last pixel has no neighbour.
+        # the padding matters for odd sizes only, where the last pixel has no neighbour
         shifted = nn.functional.pad(active, (0, 1, 0, 1))[:, :, 1:, 1:]
         halved: Tensor = self.norm(torch.cat([self.even(active), self.odd(shifted)], dim=1))
         return halved
@@ -149,7 +148,7 @@ def _operation(name: str, channels: int, stride: int) -> nn.Module:
 
 
 class CellNetwork(nn.Module):
-    """One cell; `operations` holds those of all edges in the order of its name."""
+    """One cell; `operations` has the operations of all edges, in the order of its name."""
 
     def __init__(self, cell: Cell, widths: tuple[int, int], channels: int, reduces: bool, halve_first: bool) -> None:
         super().__init__()
@@ -161,7 +160,7 @@ class CellNetwork(nn.Module):
         )
 
     def forward(self, before: Tensor, last: Tensor) -> Tensor:
-        """Outputs of the cell before the last one and of the last one to the concatenation of four nodes."""
+        """Map the outputs of the last two cells to the concatenation of four nodes."""
         nodes = [self.first(before), self.second(last)]
         brought = ((operation, source) for operation, source in zip(self.operations, self.sources, strict=True))
         for (one, start), (other, second_start) in zip(brought, brought, strict=True):
@@ -170,14 +169,14 @@ class CellNetwork(nn.Module):
 
 
 class Network(nn.Module):
-    """A stem, cells of which each gets the outputs of the last two, and a classifier."""
+    """A stem, cells that each get the outputs of the previous two, and a classifier."""
 
     def __init__(self, stem: nn.Module, cells: list[CellNetwork], head: nn.Module) -> None:
         super().__init__()
         self.stem, self.cells, self.head = stem, nn.ModuleList(cells), head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) to logits (N, num_classes)."""
+        """Map images (N, C, H, W) to logits (N, num_classes)."""
         before = last = self.stem(images)
         for cell in self.cells:
             before, last = last, cell(before, last)
@@ -186,14 +185,14 @@ class Network(nn.Module):
 
 
 def build(architecture: str, in_channels: int, num_classes: int, channels: int = 36, cells: int = 20) -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        channels: of each node of the first cells, an even number from 2; 36 in DARTS, 32 in NAS-Bench-301.
-        cells: one after the other, at least 3; 20 in DARTS, 8 in NAS-Bench-301.
+        num_classes: size of the logits.
+        channels: of each node of the first cells, even, at least 2; 36 in DARTS, 32 in NAS-Bench-301.
+        cells: number of cells, at least 3; 20 in DARTS, 8 in NAS-Bench-301.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).

@@ -1,11 +1,10 @@
-"""Fully connected networks of equal hidden layers: depth × width.
+"""Fully connected networks with hidden layers of equal width: depth × width.
 
-An architecture is `DEPTHxWIDTH`: `4x256` has four matrices, three hidden layers of 256 units and a linear classifier. The
-image, averaged to `size` × `size` pixels where it has more or fewer, enters as one vector. Options say the activation and
-that size, so that one architecture is compared under several.
+An architecture is `DEPTHxWIDTH`: `4x256` has four matrices, for three hidden layers of 256 units and a linear classifier. Images are
+averaged to `size` × `size` pixels and flattened. The options choose the activation and this size.
 
-Biases begin at 0, weights as draws from a normal distribution of variance gain^2 / inputs: gain sqrt(2) for `relu`, 5/3 for
-`tanh`, 1 otherwise, and 1 for the classifier. `scaled-relu` is sqrt(2) max(0, x), which keeps the size of what passes.
+Biases start at 0, weights are normal with variance gain^2 / fan-in: gain sqrt(2) for `relu`, 5/3 for `tanh`, 1 otherwise, and 1 for the
+classifier. `scaled-relu` is sqrt(2) max(0, x), which preserves the scale of activations.
 
 References:
     J. Bernstein, C. Mingard, K. Huang, N. Azizan, Y. Yue, "Automatic Gradient Descent", arXiv 2304.05187, 2023: depths, widths and
@@ -30,7 +29,7 @@ PAPER = "Bernstein et al. 2023, arXiv 2304.05187"
 IDENTITY = "shapes by name; variances of initial weights"
 OPTIONS = {"activation": "tanh", "size": 28}
 SHALLOW = "2x128"
-"""The network with one hidden layer, whose learning rate is carried over to the others; the rule looks at depth alone."""
+"""Network with one hidden layer, from which learning rates transfer to the others; the rule depends on depth only."""
 DEPTHS = (2, 4, 8, 16)
 WIDTHS = (32, 64, 128, 256, 512)
 
@@ -39,7 +38,7 @@ class ScaledReLU(nn.Module):
     """sqrt(2) max(0, x)."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Of every entry."""
+        """Apply the function elementwise."""
         return math.sqrt(2) * torch.relu(values)
 
 
@@ -50,30 +49,30 @@ ACTIVATIONS: dict[str, tuple[type[nn.Module], float]] = {
     "relu": (nn.ReLU, math.sqrt(2)),
     "scaled-relu": (ScaledReLU, 1.0),
 }
-"""The activations by name, with the gain of the weights before them; the first three are smooth and bounded."""
+"""Activations by name, with the gain of the preceding weights; the first three are smooth and bounded."""
 
 
 def architectures() -> Iterator[str]:
-    """All depths and widths that are drawn; `build` takes others too."""
+    """Yield all listed depths and widths. `build` accepts others too."""
     return (f"{depth}x{width}" for depth, width in itertools.product(DEPTHS, WIDTHS))
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One of them, all equally likely."""
+    """Return a uniformly random architecture of the list."""
     return f"{rng.choice(DEPTHS)}x{rng.choice(WIDTHS)}"
 
 
 def graph(architecture: str, activation: str = "tanh", size: int = 28) -> tuple[tuple[int, int, int, int, str], ...]:
-    """The chain of layers, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+    """Return the edges of the chain: (from node, to node, weighted layers, kernel size, module with the weight).
 
-    Node 0 is the image, the end of the last edge the logits. Options as for `build`; they change nothing.
+    Node 0 is the image; the last edge leads to the logits. Options are those of `build`, without effect.
     """
     depth, _ = _depth_and_width(architecture)
     return tuple((layer, layer + 1, 1, 1, str(2 * layer + 2)) for layer in range(depth))
 
 
 def build(architecture: str, in_channels: int, num_classes: int, activation: str = "tanh", size: int = 28) -> nn.Module:
-    """The network of an architecture: images (N, in_channels, H, W) to logits (N, num_classes)."""
+    """Return the network of an architecture, from images (N, in_channels, H, W) to logits (N, num_classes)."""
     depth, width = _depth_and_width(architecture)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}")

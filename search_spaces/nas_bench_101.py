@@ -1,20 +1,19 @@
 """NAS-Bench-101: 423,624 cells of up to seven vertices and nine edges, with an operation at each vertex between input and output.
 
-An architecture is the cell's edges and operations, `EDGES:OPERATIONS`. Edges list for each vertex after the input which earlier
-ones it takes, 1 or 0 each; operations stand in the order of the vertices between input and output:
+An architecture is `EDGES:OPERATIONS`. Edges list, for each vertex after the input, which earlier vertices it reads, as 1 or 0. Operations
+are in the order of the vertices between input and output. For example,
 
     1_01_001:conv3x3,maxpool3x3
 
-is a chain of both. Vertices on no path from input to output are pruned, as published; what is then left of a valid architecture
-has a path and at most nine edges. Cells that differ in the numbering of vertices alone are one cell: `canonical` is its smallest
-name, `architectures` lists these, and `module_hash` is the published name, an MD5 sum. `sample` draws uniformly over
-the valid matrices of seven vertices with their operations, as published, and gives the canonical name of what it drew, so that
-cells of many numberings are more likely than others.
+is a chain of two operations. Vertices on no path from input to output are pruned, as published; a valid architecture then has a path and
+at most nine edges. Cells that differ in the numbering of vertices only are equal: `canonical` returns the smallest name, `architectures`
+lists these, and `module_hash` is the published name, an MD5 sum. `sample` draws uniformly from the valid matrices of seven vertices with
+their operations, as published, and returns the canonical name; cells with many numberings are more likely.
 
-The network is a 3 x 3 convolution, three stacks of three cells with C, 2C and 4C channels, max pooling between the stacks, and a
-linear classifier after global average pooling. A cell's vertices that lead to its output share its channels evenly; each
-other one has as many as the widest that it leads to. The cell's input reaches a vertex by a 1 x 1 convolution. With C = 128
-parameters are the published ones. (Batch norm forgets as torch's does, not at the published 0.3 % a step.)
+The network has a 3 x 3 convolution, three stacks of three cells with C, 2C and 4C channels, max pooling between stacks, and a linear
+classifier after global average pooling. Vertices that lead to the output of a cell share its channels evenly; any other vertex has as many
+as the widest one that it leads to. 1 x 1 convolutions project the cell's input. With C = 128, the number of parameters is the published
+one. (Batch norm uses torch's momentum instead of the published 0.3 % per step.)
 
 References:
     C. Ying, A. Klein, E. Christiansen, E. Real, K. Murphy and F. Hutter, "NAS-Bench-101: Towards Reproducible Neural
@@ -42,14 +41,14 @@ IDENTITY = "the published number of cells, hashes and parameters"
 OPTIONS = {"channels": 128, "cells": 3}
 SMALL = {"channels": 16, "cells": 1}
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool3x3")
-"""In the order of the published hash."""
+"""Operations in the order of the published hash."""
 
 PathEdge = tuple[int, int, int, int, str]
 """From node, to node, weighted layers, kernel size, dotted name of the module with the weight."""
 
 MOST_VERTICES, MOST_EDGES = 7, 9
 Cell = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
-"""The matrix of edges, from row to column, and the operations of the vertices between, as numbers."""
+"""Matrix of edges, from row to column, and the operations of the inner vertices, as numbers."""
 
 
 def _edges(matrix: np.ndarray) -> str:
@@ -61,10 +60,10 @@ def _words(operations: Iterable[int]) -> str:
 
 
 def cell_of(architecture: str) -> Cell:
-    """The pruned cell of an architecture.
+    """Return the pruned cell of an architecture.
 
     Raises:
-        ValueError: it is no architecture, has no path, or more than nine edges.
+        ValueError: the architecture is invalid, has no path, or has more than nine edges.
     """
     edges, colon, words = architecture.partition(":")
     groups, operations = edges.split("_"), words.split(",") if words else []
@@ -85,7 +84,7 @@ def cell_of(architecture: str) -> Cell:
 
 
 def _prune(matrix: np.ndarray, operations: tuple[int, ...]) -> Cell | None:
-    """Without the vertices on no path from input to output; null if there is no path."""
+    """Remove the vertices on no path from input to output. Return None if there is no path."""
     vertices = len(matrix)
     reached = np.linalg.matrix_power(matrix + np.eye(vertices, dtype=int), vertices) > 0
     keep = np.flatnonzero(reached[0] & reached[:, -1])
@@ -97,29 +96,29 @@ def _prune(matrix: np.ndarray, operations: tuple[int, ...]) -> Cell | None:
 
 @cache
 def _numberings(vertices: int) -> np.ndarray:
-    """Every order of the vertices that keeps the first and the last (numberings, vertices)."""
+    """Return every order of the vertices that keeps the first and the last, (numberings, vertices)."""
     return np.array([(0, *middle, vertices - 1) for middle in itertools.permutations(range(1, vertices - 1))])
 
 
 def _renumbered(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The orders in which a matrix stays one of forward edges, and its code in each: its name's digits as a number."""
+    """Return the topological orders of a matrix, and its code in each: the digits of its name as a number."""
     orders = _numberings(len(matrix))
     matrices = matrix[orders[:, :, None], orders[:, None, :]]
     forward = ~np.tril(matrices).any(axis=(1, 2))
-    ends, starts = np.tril_indices(len(matrix), -1)  # by end and then start, as names list edges
+    ends, starts = np.tril_indices(len(matrix), -1)  # ordered by end and then start, as in names
     weights = 2 ** np.arange(len(ends))[::-1]
     return orders[forward], matrices[forward][:, starts, ends] @ weights
 
 
 def _operation_codes(operations: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Operations (labellings, vertices between) as numbers of base 3 in each order (labellings, orders)."""
+    """Return operations (labellings, inner vertices) as base-3 numbers in each order, (labellings, orders)."""
     weights = len(OPERATIONS) ** np.arange(operations.shape[1])[::-1]
     codes: np.ndarray = operations[:, orders[:, 1:-1] - 1] @ weights
     return codes
 
 
 def canonical(architecture: str) -> str:
-    """The smallest name of the pruned cell: over all numberings of its vertices, first in edges, then in operations."""
+    """Return the smallest name of the pruned cell over all numberings, compared by edges, then by operations."""
     matrix, operations = (np.array(part, dtype=int) for part in cell_of(architecture))
     orders, codes = _renumbered(matrix)
     orders = orders[codes == codes.min()]
@@ -128,7 +127,7 @@ def canonical(architecture: str) -> str:
 
 
 def _matrices(vertices: int) -> Iterator[np.ndarray]:
-    """The matrices of at most nine edges without vertices to prune that no renumbering makes smaller."""
+    """Yield the matrices of at most nine edges that cannot be pruned, and that no renumbering makes smaller."""
     ends, starts = np.tril_indices(vertices, -1)
     edges = len(ends)
     codes = np.arange(2**edges)
@@ -145,7 +144,7 @@ def _matrices(vertices: int) -> Iterator[np.ndarray]:
 
 
 def architectures() -> Iterator[str]:
-    """All 423,624 canonical names, from two vertices to seven."""
+    """Yield all 423,624 canonical names, from two vertices to seven."""
     for vertices in range(2, MOST_VERTICES + 1):
         operations = np.array(list(itertools.product(range(len(OPERATIONS)), repeat=vertices - 2)), dtype=int)
         words = list(map(_words, operations))
@@ -158,18 +157,18 @@ def architectures() -> Iterator[str]:
 
 
 def sample(rng: np.random.Generator) -> str:
-    """The canonical name of a valid matrix of seven vertices and five operations, all equally likely."""
+    """Return the canonical name of a uniformly random valid matrix of seven vertices with five operations."""
     while True:
         groups = ["".join(map(str, rng.integers(2, size=end))) for end in range(1, MOST_VERTICES)]
         operations = [OPERATIONS[number] for number in rng.integers(len(OPERATIONS), size=MOST_VERTICES - 2)]
         try:
             return canonical(f"{'_'.join(groups)}:{','.join(operations)}")
         except ValueError:
-            continue  # not valid: no path, or too many edges
+            continue  # invalid: no path, or too many edges
 
 
 def module_hash(architecture: str) -> str:
-    """The published name of a cell: MD5 sums of degrees and operation, mixed along edges as often as there are vertices."""
+    """Return the published name of a cell: MD5 sums of degrees and operations, mixed along edges once per vertex."""
     matrix, operations = cell_of(architecture)
     vertices = range(len(matrix))
     labels = (-1, *operations, -2)
@@ -190,9 +189,9 @@ def _md5(text: str) -> str:
 
 
 def features(architecture: str) -> dict[str, float]:
-    """What may drive a rank shift: most and fewest convolutions on a path from input to output, paths, edges."""
+    """Return possible drivers of rank shifts: most and fewest convolutions on a path, number of paths and of edges."""
     matrix, operations = cell_of(architecture)
-    ways: list[Counter[int]] = [Counter() for _ in matrix]  # by convolutions, how many ways lead there
+    ways: list[Counter[int]] = [Counter() for _ in matrix]  # number of paths to each vertex, by convolutions
     ways[0][0] = 1
     for end in range(1, len(matrix)):
         step = 1 <= end <= len(operations) and OPERATIONS[operations[end - 1]].startswith("conv")
@@ -203,17 +202,17 @@ def features(architecture: str) -> dict[str, float]:
 
 
 def cell(architecture: str) -> tuple[PathEdge, ...]:
-    """The edges of one cell, for counting paths; a vertex is two nodes, what arrives there and what its operation makes of it."""
+    """Return the edges of one cell, for counting paths. A vertex is two nodes: input and output of its operation."""
     return _cell_edges(cell_of(architecture), 0, "")
 
 
 def graph(architecture: str, channels: int = 128, cells: int = 3) -> tuple[PathEdge, ...]:
-    """The network's edges, for counting paths; node 0 is the image, the end of the last edge the logits. Options as for `build`."""
+    """Return the network's edges, for counting paths: node 0 is the image, the last edge leads to the logits."""
     found = cell_of(architecture)
     edges: list[PathEdge] = [(0, 1, 1, 3, "0.0")]
     child = 1
     for stack in range(3):
-        child += stack > 0  # the pooling
+        child += stack > 0  # pooling
         for _ in range(cells):
             edges += _cell_edges(found, edges[-1][1], f"{child}.")
             child += 1
@@ -237,7 +236,7 @@ def _cell_edges(cell: Cell, node: int, prefix: str) -> tuple[PathEdge, ...]:
 
 
 def vertex_channels(cell: Cell, channels: int) -> list[int]:
-    """Output channels of the vertices between: those that lead to the output share its channels, the first ones taking the rest."""
+    """Return the output channels of the inner vertices. Those that lead to the output share its channels; the first ones get the rest."""
     matrix, last = cell[0], len(cell[0]) - 1
     widths = [0] * last
     final = [vertex for vertex in range(1, last) if matrix[vertex][last]]
@@ -256,7 +255,7 @@ class _Convolution(nn.Sequential):
 
 
 class Module(nn.Module):
-    """The network of one cell; `projections` and `operations` belong to the vertices of the same number."""
+    """One cell; `projections` and `operations` are indexed by vertex."""
 
     def __init__(self, cell: Cell, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -271,11 +270,11 @@ class Module(nn.Module):
             self.operations[str(vertex)] = nn.MaxPool2d(3, 1, padding=1) if pools else _Convolution(width, width, size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         last = len(self.matrix) - 1
         maps: dict[int, Tensor] = {}
         for vertex in range(1, last):
-            # Widths never grow along an edge; where the rest was shared out, one channel is left over.
+            # widths never increase along an edge; they can differ by one channel of the rest
             arriving = [maps[start][:, : self.widths[vertex]] for start in range(1, vertex) if self.matrix[start][vertex]]
             arriving += [self.projections[str(vertex)](images)] if str(vertex) in self.projections else []
             maps[vertex] = self.operations[str(vertex)](torch.stack(arriving).sum(0) if len(arriving) > 1 else arriving[0])
@@ -287,14 +286,14 @@ class Module(nn.Module):
 
 
 def build(architecture: str, in_channels: int, num_classes: int, channels: int = 128, cells: int = 3) -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
-        architecture: its name, canonical or not.
+        architecture: canonical or not.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        channels: of the first of three stacks, at least 5, so that each of five vertices gets one; 128 as published.
-        cells: in each stack, at least 1; 3 as published.
+        num_classes: size of the logits.
+        channels: of the first of three stacks, at least 5, one for each vertex; 128 as published.
+        cells: number of cells per stack, at least 1; 3 as published.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).

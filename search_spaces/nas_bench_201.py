@@ -1,31 +1,28 @@
-"""NAS-Bench-201, which is also the topology space of NATS-Bench: 15,625 cells of four nodes and six edges.
+"""NAS-Bench-201, also the topology space of NATS-Bench: 15,625 cells of four nodes and six edges.
 
-Each edge of a cell is one of five operations; a node is the sum of what its edges bring. An architecture is its
-published string, node by node, `OPERATION~FROM` for each edge that enters it:
+Each edge of a cell is one of five operations, and a node is the sum of its incoming edges. An architecture is its published string, node by
+node, with `OPERATION~FROM` for each incoming edge:
 
     |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
 
-The network is three stages of equal cells with C, 2C and 4C channels, a residual block that halves the image between
-them, and a linear classifier after global average pooling. With C = 16 and five cells a stage, parameters are the
-published ones, and the published FLOPs are the multiply-adds of convolutions and classifier plus one addition for each
-bias of the classifier. So they are in 15,421 of the 15,625 published records; the other 204 are off by thirds or halves
-of convolutions, as averages over trainings of different isomorphic cells are.
+The network has three stages of equal cells with C, 2C and 4C channels, a residual block with stride 2 between stages, and a linear
+classifier after global average pooling. With C = 16 and five cells per stage, the number of parameters is the published one, and the
+published FLOPs are the multiply-adds of convolutions and classifier plus one addition per bias of the classifier. This holds for 15,421 of
+the 15,625 published records; the other 204 differ by thirds or halves of convolutions, as averages over different isomorphic cells do.
 
-Architectures are listed in the published order, so that number 6111 is the benchmark's architecture 6111. That order is
-random: any first n are a fair sample.
+Architectures are listed in the published order, so number 6111 is the benchmark's architecture 6111. The order is random: every prefix is
+a fair sample.
 
-The operation `none` brings nothing. An edge that only zeros enter, or that does not lead to the output, is dead. As
-published (`dead_edges = "kept"`), dead convolutions are part of the network: they count, they are computed, and get no
-gradient but zeros (`grad` is None where nothing uses the result). `dead_edges = "dropped"` builds the network without them:
-12.9 % of the multiply-adds of the whole space (15.1 % of those in cells' convolutions) with equal logits and gradients in the
-profile `matrix-only`, and a depth L, for AGD, over parameters that learn. In the profile `as-published` it is another network
-for 2,140 architectures: there a normalisation shifts what a dead convolution makes of zeros by a learned constant. In 341
-architectures the input does not reach the output at all; they build, their logits do not depend on the image, and `defect`
-says so.
+An edge is dead if its input is always zero, or if it does not lead to the output. As published (`dead_edges = "kept"`), dead convolutions
+are part of the network: they count and are computed, but their gradient is zero (`grad` is None if the result is unused).
+`dead_edges = "dropped"` omits them, which saves 12.9 % of the multiply-adds of the whole space (15.1 % of those in cells' convolutions).
+Logits and gradients in the profile `matrix-only` are equal, and the depth L of AGD counts trainable parameters only. In the profile
+`as-published`, the network changes for 2,140 architectures, where a normalisation shifts the zeros of a dead convolution by a learned
+constant. In 341 architectures, the output does not depend on the input; they can be built, and `defect` reports them.
 
-Many strings are one network. `canonical` names the first one, in the published order, by one of two rules (`_cell_classes.py`
-has both): `functions`, exact, 5,044 networks; or `strings`, the paper's, 6,466. With dead edges dropped, networks that are
-equal by the exact rule also draw the same initial weights from a seed, so that they train to equal results, to rounding.
+Many strings give the same network. `canonical` returns the first one in the published order, by one of two rules (see `_cell_classes.py`):
+`functions`, exact, 5,044 networks; or `strings`, the paper's, 6,466. With dead edges dropped, networks that are equal by the exact rule
+also draw the same initial weights from a seed, so they train to equal results, up to rounding.
 
 References:
     X. Dong and Y. Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", ICLR 2020.
@@ -56,14 +53,14 @@ IDENTITY = "order, parameters and FLOPs of the published records; 6,466 networks
 OPTIONS = {"channels": 16, "cells": 5, "dead_edges": "kept"}
 SMALL = {"channels": 4, "cells": 1}
 RULES = ("functions", "strings")
-"""By which strings are one network; see `canonical`."""
+"""Rules for equal networks; see `canonical`."""
 EQUAL_TRAINING = {"profile": "matrix-only", "options": {"dead_edges": "dropped"}}
-"""Where networks of one canonical name (by the first rule) train to equal results from equal seeds."""
+"""Profile and options for which networks of one canonical name, by the first rule, train to equal results from equal seeds."""
 SHALLOW = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
-"""The network of direct skips, whose learning rate is carried over to the others."""
+"""Network of direct skips, from which learning rates transfer to the others."""
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""From and to which node, in the order of the string."""
+"""Start and end node of each edge, in the order of the string."""
 
 
 def _name(operations: tuple[str, ...]) -> str:
@@ -74,7 +71,7 @@ def _name(operations: tuple[str, ...]) -> str:
 
 
 def operations_of(architecture: str) -> tuple[str, ...]:
-    """The six operations of an architecture, in the order of `EDGES`."""
+    """Return the six operations of an architecture, in the order of `EDGES`."""
     operations = tuple(part.split("~")[0] for part in architecture.split("|") if "~" in part)
     if len(operations) != len(EDGES) or not set(operations) <= set(OPERATIONS) or _name(operations) != architecture:
         raise ValueError(
@@ -86,14 +83,14 @@ def operations_of(architecture: str) -> tuple[str, ...]:
 
 @cache
 def architectures() -> tuple[str, ...]:
-    """All 15,625 in the published order: `architectures()[index]`."""
+    """Return all 15,625 architectures in the published order: `architectures()[index]`."""
     listed = [_name(operations) for operations in itertools.product(OPERATIONS, repeat=len(EDGES))]
-    random.Random(88).shuffle(listed)  # what the benchmark's authors did; the tests compare with their table
+    random.Random(88).shuffle(listed)  # as the benchmark's authors did
     return tuple(listed)
 
 
 def canonical(architecture: str, rule: str = "functions") -> str:
-    """The first architecture, in the published order, that is the same network by a rule.
+    """Return the first architecture, in the published order, that is the same network by a rule.
 
     Args:
         architecture: its string.
@@ -101,7 +98,7 @@ def canonical(architecture: str, rule: str = "functions") -> str:
     """
     if rule not in RULES:
         raise ValueError(f"rule {rule!r} is none of {', '.join(RULES)}")
-    operations_of(architecture)  # refuses what is none
+    operations_of(architecture)  # raises ValueError for an invalid string
     return _canonical_names(rule)[architecture]
 
 
@@ -113,18 +110,18 @@ _CLASSES: dict[str, Callable[[tuple[str, ...]], object]] = {
 
 @cache
 def _canonical_names(rule: str) -> dict[str, str]:
-    """Of all architectures, which takes half a second."""
+    """Return the canonical names of all architectures, in about half a second."""
     first: dict[object, str] = {}
     return {name: first.setdefault(_CLASSES[rule](operations_of(name)), name) for name in architectures()}
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One architecture, all equally likely."""
+    """Return a uniformly random architecture."""
     return _name(tuple(OPERATIONS[number] for number in rng.integers(len(OPERATIONS), size=len(EDGES))))
 
 
 def has_path(architecture: str) -> bool:
-    """Whether the input reaches the output."""
+    """Return whether there is a path from input to output."""
     reached = {0}
     for (start, end), operation in zip(EDGES, operations_of(architecture), strict=True):
         if start in reached and operation != "none":
@@ -133,22 +130,22 @@ def has_path(architecture: str) -> bool:
 
 
 def defect(architecture: str) -> str:
-    """Why an architecture cannot be trained; empty if it can."""
+    """Return why an architecture cannot be trained, or an empty string."""
     return "" if has_path(architecture) else "no path from input to output"
 
 
 def graph(architecture: str, channels: int = 16, cells: int = 5, dead_edges: str = "kept") -> tuple[cell_graphs.PathEdge, ...]:
-    """The network's edges, for counting paths; options as for `build`."""
+    """Return the network's edges, for counting paths. Options are those of `build`."""
     return cell_graphs.network_edges(_built_operations(architecture, dead_edges), cells)
 
 
 def cell(architecture: str) -> tuple[cell_graphs.PathEdge, ...]:
-    """The edges of one cell."""
+    """Return the edges of one cell."""
     return cell_graphs.cell_edges(operations_of(architecture))
 
 
 def _built_operations(architecture: str, dead_edges: str) -> tuple[str, ...]:
-    """The operations that are built: all, or `none` in the place of dead ones."""
+    """Return the operations to build, with `none` for dropped dead edges."""
     operations = operations_of(architecture)
     if dead_edges not in ("kept", "dropped"):
         raise ValueError(f"dead_edges {dead_edges!r} is none of kept, dropped")
@@ -167,19 +164,19 @@ def size(
     cells: int = 5,
     dead_edges: str = "kept",
 ) -> tuple[int, int]:
-    """Parameters and multiply-adds of a network as published (with biases, scales and shifts), without building it.
+    """Return the parameters and multiply-adds of a network as published (with biases, scales and shifts), without building it.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        image_size: pixels a side.
-        channels: as for `build`.
-        cells: as for `build`.
-        dead_edges: as for `build`; `kept` gives the published figures.
+        num_classes: size of the logits.
+        image_size: side length in pixels.
+        channels: see `build`.
+        cells: see `build`.
+        dead_edges: see `build`; `kept` gives the published figures.
 
     Returns:
-        Trainable scalars, and the multiply-adds of convolutions and classifier for one image.
+        Number of trainable scalars, and multiply-adds of convolutions and classifier for one image.
     """
     taps = [cell_graphs.WEIGHTED[name] ** 2 for name in _built_operations(architecture, dead_edges) if name in cell_graphs.WEIGHTED]
     pixels = image_size**2
@@ -214,12 +211,12 @@ def _operation(name: str, channels: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """Four nodes; `edges` holds the operation of each edge but `none`, under its number in `EDGES`.
+    """Four nodes; `edges` has the operation of each edge, except `none`, under its number in `EDGES`.
 
     Args:
         operations: of each edge.
         channels: of the feature maps.
-        order: edges whose operations are made, and draw their weights, before the others'.
+        order: edges whose operations draw their initial weights first.
     """
 
     def __init__(self, operations: tuple[str, ...], channels: int, order: tuple[int, ...] = ()) -> None:
@@ -228,7 +225,7 @@ class Cell(nn.Module):
         self.edges = nn.ModuleDict({str(edge): _operation(operations[edge], channels) for edge in edges if operations[edge] != "none"})
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, C, H, W) to feature maps of that shape."""
+        """Map (N, C, H, W) to (N, C, H, W)."""
         nodes: list[Tensor | None] = [images, None, None, None]
         for edge, operation in sorted(self.edges.items()):
             start, end = EDGES[int(edge)]
@@ -250,26 +247,26 @@ class Reduction(nn.Module):
             _ConvolutionBlock(2 * channels, 2 * channels, 3),
         )
         self.shortcut = nn.Sequential(
-            nn.AvgPool2d(2, ceil_mode=True),  # as the convolution rounds: an odd size works too, an even one is as published
+            nn.AvgPool2d(2, ceil_mode=True),  # rounds up like the convolution, for odd sizes; even sizes are as published
             nn.Conv2d(channels, 2 * channels, 1, bias=False),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, C, H, W) to (N, 2C, H/2, W/2)."""
+        """Map (N, C, H, W) to (N, 2C, H/2, W/2)."""
         halved: Tensor = self.shortcut(images) + self.residual(images)
         return halved
 
 
 def build(architecture: str, in_channels: int, num_classes: int, channels: int = 16, cells: int = 5, dead_edges: str = "kept") -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
+        num_classes: size of the logits.
         channels: of the first stage, at least 1; 16 as published.
-        cells: in each of the three stages, at least 1; 5 as published.
-        dead_edges: `kept` as published, or `dropped`. Without them, weights are drawn in an order that equal cells share.
+        cells: number of cells per stage, at least 1; 5 as published.
+        dead_edges: `kept` as published, or `dropped`. If dropped, equal cells draw their weights in the same order.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).

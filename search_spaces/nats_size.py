@@ -1,13 +1,13 @@
-"""NATS-Bench's size space: 32,768 ways to give the five layers of one network their channels.
+"""Size space of NATS-Bench: 32,768 choices of channels for the five layers of one network.
 
-An architecture is its published string, the output channels of the five layers from input to output, each 8 to 64 in
-steps of 8: `8:16:64:8:32`. Layers 1, 3 and 5 are cells, layers 2 and 4 residual blocks that halve the image; the stem has
-the first layer's channels. Every cell is the best one of the topology space on CIFAR-100,
+An architecture is its published string, the output channels of the five layers from input to output, each 8 to 64 in steps of 8:
+`8:16:64:8:32`. Layers 1, 3 and 5 are cells, layers 2 and 4 residual blocks with stride 2; the stem has the first layer's channels. Every
+cell is the best one of the topology space on CIFAR-100,
 
     |nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|
 
-whose skip connection becomes a 1 x 1 convolution with batch norm where it changes the channels. Parameters are the published
-ones, and the published FLOPs are the multiply-adds of convolutions and classifier plus one addition for each bias.
+with a 1 x 1 convolution and batch norm as the skip connection if the number of channels changes. The number of parameters is the published
+one, and the published FLOPs are the multiply-adds of convolutions and classifier plus one addition per bias.
 
 References:
     X. Dong, L. Liu, K. Musial and B. Gabrys, "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and
@@ -32,7 +32,7 @@ LAYERS = 5
 
 
 def channels_of(architecture: str) -> tuple[int, ...]:
-    """The output channels of the five layers."""
+    """Return the output channels of the five layers."""
     parts = architecture.split(":")
     if len(parts) != LAYERS or not set(parts) <= {str(channels) for channels in CHANNELS}:
         raise ValueError(f"{architecture!r} is no architecture of NATS-Bench's size space; write five of {CHANNELS} joined by ':'")
@@ -44,24 +44,24 @@ def _name(channels: Sequence[int]) -> str:
 
 
 def architectures() -> Iterator[str]:
-    """All 32,768 in the order of their published index: the last layer's channels change fastest."""
+    """Yield all 32,768 architectures in the order of their published index: the last layer's channels change fastest."""
     return (_name(channels) for channels in itertools.product(CHANNELS, repeat=LAYERS))
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One architecture, all equally likely."""
+    """Return a uniformly random architecture."""
     return _name([CHANNELS[number] for number in rng.integers(len(CHANNELS), size=LAYERS)])
 
 
 def features(architecture: str) -> dict[str, float]:
-    """What may drive a rank shift: the channels of each layer."""
+    """Return possible drivers of rank shifts: the channels of each layer."""
     return {f"layer_{number}": channels for number, channels in enumerate(channels_of(architecture), start=1)}
 
 
 def graph(architecture: str, cells: int = 1) -> tuple[tuple[int, int, int, int, str], ...]:
-    """The network's edges, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+    """Return the network's edges: (from node, to node, weighted layers, kernel size, module with the weight).
 
-    Node 0 is the image, the end of the last edge the logits. Options as for `build`.
+    Node 0 is the image; the last edge leads to the logits. Options are those of `build`.
     """
     widths = channels_of(architecture)
     edges, node, child, channels = [(0, 1, 1, 3, "0")], 1, 2, widths[0]
@@ -86,17 +86,17 @@ def _reduction_edges(node: int, prefix: str) -> list[tuple[int, int, int, int, s
 
 
 def size(architecture: str, in_channels: int, num_classes: int, image_size: int, cells: int = 1) -> tuple[int, int]:
-    """Parameters and multiply-adds of a network as published, without building it.
+    """Return the parameters and multiply-adds of a network as published, without building it.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        image_size: pixels a side.
-        cells: as for `build`.
+        num_classes: size of the logits.
+        image_size: side length in pixels.
+        cells: see `build`.
 
     Returns:
-        Trainable scalars, and the multiply-adds of convolutions and classifier for one image.
+        Number of trainable scalars, and multiply-adds of convolutions and classifier for one image.
     """
     widths = channels_of(architecture)
     channels = widths[0]
@@ -122,7 +122,7 @@ class _Convolution(nn.Sequential):
 
 
 class Cell(nn.Module):
-    """Four nodes: three 3 x 3 convolutions in a row, two more that leave out one node each, and a skip from first to last."""
+    """Four nodes: a chain of three 3 x 3 convolutions, two more that skip one node each, and a skip from the first to the last node."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Cell(nn.Module):
             self.skip = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         one = self.first(images)
         two = self.over_first(images) + self.second(one)
         output: Tensor = self.skip(images) + self.over_third(one) + self.third(two)
@@ -144,28 +144,28 @@ class Cell(nn.Module):
 
 
 class Reduction(nn.Module):
-    """A residual block that halves the image."""
+    """Residual block with stride 2."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(_Convolution(in_channels, channels, stride=2), _Convolution(channels, channels))
-        # Rounded up as the convolution rounds: an odd size works too, an even one is as published.
+        # rounds up like the convolution, for odd sizes; even sizes are as published
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(in_channels, channels, 1, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H/2, W/2)."""
+        """Map (N, in_channels, H, W) to (N, channels, H/2, W/2)."""
         halved: Tensor = self.shortcut(images) + self.residual(images)
         return halved
 
 
 def build(architecture: str, in_channels: int, num_classes: int, cells: int = 1) -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        cells: at each of the three places of a cell, at least 1; 1 as published, all of a place with its channels.
+        num_classes: size of the logits.
+        cells: number of cells in each of layers 1, 3 and 5, at least 1; 1 as published.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).

@@ -1,16 +1,14 @@
-"""Residual networks with pre-activation blocks for small images: ResNet-18 and its relatives, as automatic gradient descent met them.
+"""Pre-activation residual networks for small images: ResNet-18 and variants, as in the paper on automatic gradient descent.
 
-An architecture names its kind of block, the blocks of each stage and the width of the first stage, which every further
-stage doubles while it halves the image: `basic-2-2-2-2-w64` is ResNet-18, `bottleneck-3-4-6-3-w64` ResNet-50. A basic block
-has two 3 x 3 convolutions, a bottleneck block a 1 x 1, a 3 x 3 and a 1 x 1 one that gives four times the stage's width; batch norm
-and ReLU stand before each convolution. Where a block changes the shape, a 1 x 1 convolution of its first activation is the
-shortcut; otherwise the block's input is. ResNet-18 has the 11,171,146 parameters (10 classes) of the widespread
-implementation for CIFAR, which, like the automatic gradient descent paper, has no batch norm before the classifier; with
-`final_norm` it is there, as in He et al.
+An architecture gives the kind of block, the number of blocks per stage, and the width of the first stage; each further stage doubles the
+width and halves the image. `basic-2-2-2-2-w64` is ResNet-18, `bottleneck-3-4-6-3-w64` ResNet-50. A basic block has two 3 x 3 convolutions,
+a bottleneck block a 1 x 1, a 3 x 3, and a 1 x 1 convolution to four times the stage's width, each after batch norm and ReLU. If a block
+changes the shape, its shortcut is a 1 x 1 convolution of its first activation, otherwise its input. ResNet-18 has the 11,171,146 parameters
+(10 classes) of the common CIFAR implementation, which, like the paper, has no batch norm before the classifier; `final_norm` adds it, as in
+He et al.
 
-The grid that is listed and drawn from has 648 architectures: both blocks, four stages of 1 to 3 blocks each, four widths.
-`build` takes any other name of this form, so a sweep may list ResNet-34 (`basic-3-4-6-3-w64`) or He et al.'s three-stage
-ResNet-164 (`bottleneck-18-18-18-w16`).
+The grid that is listed and sampled has 648 architectures: both kinds of block, four stages of 1 to 3 blocks each, and four widths. `build`
+accepts any name of this form, such as ResNet-34 (`basic-3-4-6-3-w64`) or He et al.'s three-stage ResNet-164 (`bottleneck-18-18-18-w16`).
 
 References:
     K. He, X. Zhang, S. Ren and J. Sun, "Identity Mappings in Deep Residual Networks", ECCV 2016.
@@ -33,7 +31,7 @@ PAPER = "He et al. 2016, arXiv 1603.05027"
 IDENTITY = "the published parameters of ResNet-18, -110, -164 and -1001"
 OPTIONS = {"final_norm": False}
 EXPANSION = {"basic": 1, "bottleneck": 4}
-"""Output channels of each kind of block, in widths of its stage."""
+"""Output channels of each kind of block, in multiples of the stage's width."""
 
 DEPTHS = (1, 2, 3)
 WIDTHS = (8, 16, 32, 64)
@@ -45,7 +43,7 @@ def _name(kind: str, blocks: tuple[int, ...], width: int) -> str:
 
 
 def parts_of(architecture: str) -> tuple[str, tuple[int, ...], int]:
-    """The kind of block, the blocks of each stage, and the width of the first."""
+    """Return the kind of block, the number of blocks per stage, and the width of the first stage."""
     match = re.fullmatch(r"(basic|bottleneck)((?:-[1-9]\d{0,2}){1,5})-w([1-9]\d{0,3})", architecture)
     if match is None:
         raise ValueError(
@@ -56,28 +54,28 @@ def parts_of(architecture: str) -> tuple[str, tuple[int, ...], int]:
 
 
 def architectures() -> Iterator[str]:
-    """The 648 of the grid, the width changing fastest."""
+    """Yield the 648 architectures of the grid; the width changes fastest."""
     grid = itertools.product(EXPANSION, itertools.product(DEPTHS, repeat=STAGES), WIDTHS)
     return (_name(kind, blocks, width) for kind, blocks, width in grid)
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One of the grid, all equally likely."""
+    """Return a uniformly random architecture of the grid."""
     kind = tuple(EXPANSION)[rng.integers(len(EXPANSION))]
     blocks = tuple(DEPTHS[number] for number in rng.integers(len(DEPTHS), size=STAGES))
     return _name(kind, blocks, WIDTHS[rng.integers(len(WIDTHS))])
 
 
 def features(architecture: str) -> dict[str, float]:
-    """What may drive a rank shift: blocks, and the width of the first stage."""
+    """Return possible drivers of rank shifts: blocks, and the width of the first stage."""
     _, blocks, width = parts_of(architecture)
     return {"blocks": sum(blocks), "width": width}
 
 
 def graph(architecture: str, final_norm: bool = False) -> tuple[tuple[int, int, int, int, str], ...]:
-    """The network's edges, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+    """Return the network's edges: (from node, to node, weighted layers, kernel size, module with the weight).
 
-    Node 0 is the image, the end of the last edge the logits. Options as for `build`.
+    Node 0 is the image; the last edge leads to the logits. Options are those of `build`.
     """
     kind, blocks, width = parts_of(architecture)
     sizes = (3, 3) if kind == "basic" else (1, 3, 1)
@@ -97,7 +95,7 @@ def _convolution(in_channels: int, channels: int, size: int, stride: int = 1) ->
 
 
 class Block(nn.Module):
-    """A pre-activation residual block; its shortcut branches off behind the first activation where the shape changes."""
+    """Pre-activation residual block. If the shape changes, the shortcut starts after the first activation."""
 
     def __init__(self, kind: str, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -116,19 +114,19 @@ class Block(nn.Module):
         self.residual = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        """Map (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
         active = self.activation(images)
         output: Tensor = self.residual(active) + (images if self.shortcut is None else self.shortcut(active))
         return output
 
 
 def build(architecture: str, in_channels: int, num_classes: int, final_norm: bool = False) -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
+        num_classes: size of the logits.
         final_norm: whether batch norm and ReLU follow the last block.
 
     Returns:

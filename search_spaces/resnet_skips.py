@@ -1,23 +1,22 @@
-"""Residual networks whose skips, normalisation and activation vary while their weights stay interchangeable.
+"""Residual networks with varying skips, normalisation and activation, and interchangeable weights.
 
-An architecture is five words, `SKIP/BRANCH/NORM/PLACE/ACTIVATION`; there are 312, and `projection/plain/batch/pre/relu` is
-PreAct-ResNet-18 with its 11,171,146 parameters (10 classes):
+An architecture is five words, `SKIP/BRANCH/NORM/PLACE/ACTIVATION`. There are 312; `projection/plain/batch/pre/relu` is PreAct-ResNet-18
+with its 11,171,146 parameters (10 classes):
 
-    SKIP        none; identity: blocks that keep the shape are skipped, the others are not; projection: these too, by a
-                1 x 1 convolution; fixed-A: to which A times a fixed linear path is added, A being 0.25, 0.5, 1 or 2;
-                matched-1: projection, its first kernels scaled up to the mean singular value that fixed-1 has
-    BRANCH      plain; delta: a 3 x 3 convolution that keeps the shape learns the difference from the identity
+    SKIP        none; identity: only blocks that keep the shape have a skip; projection: the others have a 1 x 1 convolution as skip;
+                fixed-A: projection plus A times a fixed linear path, with A = 0.25, 0.5, 1 or 2;
+                matched-1: projection, with initial kernels scaled to the mean singular value of fixed-1
+    BRANCH      plain; delta: 3 x 3 convolutions that keep the shape learn the difference from the identity
     NORM        batch; layer; group: groups of a quarter of the width; weight: every kernel divided by its norm; none
     PLACE       pre: normalisation and activation before each convolution; post: after it, the second one after the sum
     ACTIVATION  relu, gelu
 
-The fixed path halves the image by averages, doubled so that its singular values are 1, and puts zeros before and behind
-the channels. It has no parameters: `projection` and every `fixed-A` of one norm and place, with whatever branch and
-activation, have the same parameters, and equal seeds of torch give them equal weights, which makes trials pairs. `fixed-1`
-is the paper's change; a dose of 0 is `projection`. `matched-1` is the control that has the singular values without the
-path: its kernels are those of `projection` times a number, about 2 at width 64. An algorithm that initialises anew undoes
-that, and `weight` divides it out, so that these two have no training of their own. An odd image is halved rounded up, where
-the averages of the last row and column are of what is there.
+The fixed path halves the image by 2 x 2 averages, doubled so that its singular values are 1, and pads channels with zeros on both sides. It
+has no parameters: with the same norm and place, `projection` and all `fixed-A` have the same parameters for any branch and activation, and
+get equal weights from equal torch seeds, so trials are pairs. `fixed-1` is the paper's change; dose 0 is `projection`. `matched-1` is a
+control with the same singular values but without the path: its kernels are those of `projection` times a factor of about 2 at width 64.
+Algorithms with their own initialisation, and the norm `weight`, remove this factor, so these have no `matched-1` training of their own.
+Odd sizes are rounded up; averages in the last row and column use the existing pixels.
 
 References:
     L. E. MacDonald, J. Valmadre, H. Saratchandran and S. Lucey, "On Skip Connections and Normalisation Layers in Deep
@@ -50,7 +49,7 @@ STAGES = 4
 
 
 def words_of(architecture: str) -> tuple[str, ...]:
-    """Its five words."""
+    """Return the five words of an architecture."""
     words = tuple(architecture.split("/"))
     if len(words) != len(WORDS) or any(word not in allowed for word, allowed in zip(words, WORDS, strict=True)):
         allowed = "/".join(f"({'|'.join(words)})" for words in WORDS)
@@ -59,7 +58,7 @@ def words_of(architecture: str) -> tuple[str, ...]:
 
 
 def defect(architecture: str) -> str:
-    """Why an architecture cannot be trained as what it says; empty if it can."""
+    """Return why an architecture cannot be trained as specified, or an empty string."""
     skip, _, norm, _, _ = words_of(architecture)
     if skip == "matched-1" and norm == "weight":
         return "weight normalisation divides out the size of the kernels, which is all that matched-1 changes; use projection"
@@ -67,30 +66,30 @@ def defect(architecture: str) -> str:
 
 
 def architectures() -> Iterator[str]:
-    """All 312 without a defect, the activation changing fastest."""
+    """Yield all 312 architectures without a defect; the activation changes fastest."""
     return (name for words in itertools.product(*WORDS) if not defect(name := "/".join(words)))
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One architecture, all equally likely."""
+    """Return a uniformly random architecture."""
     listed = list(architectures())
     return listed[rng.integers(len(listed))]
 
 
 def dose_of(skip: str) -> float:
-    """How many times a skip adds the fixed path."""
+    """Return the factor A of the fixed path in a skip."""
     return float(skip.removeprefix("fixed-")) if skip.startswith("fixed-") else 0.0
 
 
 def features(architecture: str) -> dict[str, float]:
-    """What may drive a rank shift, beside the words: the dose of the fixed path, 0 without it."""
+    """Return possible drivers of rank shifts: the words, and the dose of the fixed path, 0 without it."""
     return {"dose": dose_of(words_of(architecture)[0])}
 
 
 def graph(architecture: str, width: int = 64, blocks: int = 2) -> tuple[tuple[int, int, int, int, str], ...]:
-    """The network's edges, for counting paths: from node, to node, weighted layers, kernel size, module with the weight.
+    """Return the network's edges: (from node, to node, weighted layers, kernel size, module with the weight).
 
-    Node 0 is the image, the end of the last edge the logits. Options as for `build`.
+    Node 0 is the image; the last edge leads to the logits. Options are those of `build`.
     """
     skip, branch, _, place, _ = words_of(architecture)
     edges, node, child = [(0, 1, 1, 3, "0")], 1, 1 if place == "pre" else 3
@@ -109,7 +108,7 @@ def graph(architecture: str, width: int = 64, blocks: int = 2) -> tuple[tuple[in
 
 
 class FixedPath(nn.Module):
-    """Halves the image by doubled averages (stride 2) and fills up the channels with zeros; all singular values are 1 or 0."""
+    """Halves the image by doubled averages (stride 2), and pads channels with zeros. All singular values are 1 or 0."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, dose: float) -> None:
         super().__init__()
@@ -118,13 +117,13 @@ class FixedPath(nn.Module):
         self.before = self.behind + odd
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        """Map (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
         means = nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
         return nn.functional.pad(self.dose * self.stride * means, (0, 0, 0, 0, self.before, self.behind))
 
 
 class Convolution(nn.Conv2d):
-    """A convolution without bias that may divide its kernels by their norms and may add its input."""
+    """Convolution without bias, optionally with kernels divided by their norms, and with its input added."""
 
     def __init__(self, in_channels: int, channels: int, size: int, stride: int, norm: str, branch: str) -> None:
         super().__init__(in_channels, channels, size, stride, padding=size // 2, bias=False)
@@ -132,10 +131,10 @@ class Convolution(nn.Conv2d):
         self.adds_input = branch == "delta" and stride == 1 and in_channels == channels
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        """Map (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
         kernels = self.weight
         if self.normalised:
-            # Norm sqrt(2) keeps the size of what passes a ReLU, as He's initialisation does.
+            # norm sqrt(2) preserves the scale of activations through ReLU, like He initialisation
             kernels = 2**0.5 * kernels / torch.linalg.vector_norm(kernels, dim=(1, 2, 3), keepdim=True)
         result = nn.functional.conv2d(images, kernels, None, self.stride, self.padding)
         return images + result if self.adds_input else result
@@ -150,7 +149,7 @@ def _normalisation(norm: str, channels: int, groups: int) -> nn.Module:
 
 
 class Shortcut(nn.Module):
-    """The way round a block that changes the shape: a 1 x 1 convolution, and the fixed path if there is a dose of it."""
+    """Shortcut of a block that changes the shape: a 1 x 1 convolution, plus the fixed path if its dose is above 0."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, norm: str = "batch", dose: float = 0.0) -> None:
         super().__init__()
@@ -158,16 +157,16 @@ class Shortcut(nn.Module):
         self.fixed = FixedPath(in_channels, channels, stride, dose) if dose else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        """Map (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
         projected: Tensor = self.projection(images)
         return projected if self.fixed is None else projected + self.fixed(images)
 
 
 def matching_factor(shortcut: Shortcut, dose: float = 1.0) -> Tensor:
-    """By how much a projection's kernels must grow for the mean singular value that it would have with the fixed path.
+    """Return the factor by which a projection's kernels get the mean singular value of projection plus fixed path.
 
-    On a cell of 2 x 2 pixels the convolution reads one pixel, a unit vector e, and the fixed path their mean, a unit vector u
-    with (e, u) = 1/2. In a basis of that plane the sum is the matrix (W + A P / 2, sqrt(3/4) A P), where P moves the channels.
+    On a cell of 2 x 2 pixels, the convolution reads one pixel, a unit vector e, and the fixed path the mean, a unit vector u with
+    (e, u) = 1/2. In a basis of their plane, the sum is the matrix (W + A P / 2, sqrt(3/4) A P), where P embeds the channels.
 
     Args:
         shortcut: of stride 2, on images of even height and width.
@@ -183,7 +182,7 @@ def matching_factor(shortcut: Shortcut, dose: float = 1.0) -> Tensor:
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions and what leads round them."""
+    """Two 3 x 3 convolutions with a skip."""
 
     def __init__(self, words: tuple[str, ...], in_channels: int, channels: int, stride: int, groups: int) -> None:
         super().__init__()
@@ -202,7 +201,7 @@ class Block(nn.Module):
                     self.shortcut.projection.weight *= matching_factor(self.shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature maps (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
+        """Map (N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
         source = self.activation(self.norm1(images)) if self.pre else images
         if self.pre:
             output: Tensor = self.conv2(self.activation(self.norm2(self.conv1(source))))
@@ -216,14 +215,14 @@ class Block(nn.Module):
 
 
 def build(architecture: str, in_channels: int, num_classes: int, width: int = 64, blocks: int = 2) -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        width: channels of the first of four stages, which double them and halve the image; a multiple of 4.
-        blocks: in each stage, at least 1.
+        num_classes: size of the logits.
+        width: channels of the first of four stages, a multiple of 4; each further stage doubles them and halves the image.
+        blocks: number of blocks per stage, at least 1.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).

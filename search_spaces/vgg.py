@@ -1,12 +1,12 @@
 """VGG networks for small images: stages of 3 x 3 convolutions with batch norm, each followed by max pooling.
 
-An architecture lists the convolutions of its stages and the channels of the first: `2-2-3-3-3-w64` is VGG-16, `1-1-2-2-2-w64`
-VGG-11, `2-2-2-2-2-w64` VGG-13 and `2-2-4-4-4-w64` VGG-19. Channels double from stage to stage up to eight times the first. In
-the form for small images that automatic gradient descent was tried on, one linear layer after global pooling replaces the three
-fully connected ones; convolutions have no biases, since batch norm would take them away.
+An architecture lists the convolutions per stage and the channels of the first stage: `2-2-3-3-3-w64` is VGG-16, `1-1-2-2-2-w64` VGG-11,
+`2-2-2-2-2-w64` VGG-13 and `2-2-4-4-4-w64` VGG-19. Channels double from stage to stage, up to eight times the first. As in the experiments
+on automatic gradient descent with small images, one linear layer after global pooling replaces the three fully connected ones. Convolutions
+have no biases, since batch norm would cancel them.
 
-The space that is listed and drawn from has 4,096 architectures: five stages of 1 to 4 convolutions each, four widths; `build`
-takes one to five stages and any width.
+The grid that is listed and sampled has 4,096 architectures: five stages of 1 to 4 convolutions each, and four widths. `build` accepts one
+to five stages and any width.
 
 References:
     K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1.
@@ -32,7 +32,7 @@ DEPTHS = (1, 2, 3, 4)
 WIDTHS = (8, 16, 32, 64)
 STAGES = 5
 WIDEST = 8
-"""Channels of the last stages, in widths of the first."""
+"""Maximum channels of a stage, in multiples of the first stage's."""
 
 
 def _name(convolutions: tuple[int, ...], width: int) -> str:
@@ -40,7 +40,7 @@ def _name(convolutions: tuple[int, ...], width: int) -> str:
 
 
 def parts_of(architecture: str) -> tuple[tuple[int, ...], int]:
-    """The convolutions of each stage, and the channels of the first."""
+    """Return the number of convolutions per stage, and the channels of the first stage."""
     match = re.fullmatch(r"([1-9]\d?(?:-[1-9]\d?){0,4})-w([1-9]\d{0,3})", architecture)
     if match is None:
         raise ValueError(f"{architecture!r} is no VGG network; write the convolutions of one to five stages and the width: 2-2-3-3-3-w64")
@@ -48,23 +48,23 @@ def parts_of(architecture: str) -> tuple[tuple[int, ...], int]:
 
 
 def architectures() -> Iterator[str]:
-    """All 4,096, the width changing fastest."""
+    """Yield all 4,096 architectures; the width changes fastest."""
     return (_name(stages, width) for stages, width in itertools.product(itertools.product(DEPTHS, repeat=STAGES), WIDTHS))
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One architecture, all equally likely."""
+    """Return a uniformly random architecture."""
     return _name(tuple(DEPTHS[number] for number in rng.integers(len(DEPTHS), size=STAGES)), WIDTHS[rng.integers(len(WIDTHS))])
 
 
 def features(architecture: str) -> dict[str, float]:
-    """What may drive a rank shift: convolutions, and the channels of the first."""
+    """Return possible drivers of rank shifts: convolutions, and the channels of the first."""
     stages, width = parts_of(architecture)
     return {"convolutions": sum(stages), "width": width}
 
 
 def graph(architecture: str, batch_norm: bool = True) -> tuple[tuple[int, int, int, int, str], ...]:
-    """The chain of layers, for counting paths: from node, to node, weighted layers, kernel size, module with the weight."""
+    """Return the edges of the chain: (from node, to node, weighted layers, kernel size, module with the weight)."""
     stages, _ = parts_of(architecture)
     edges: list[tuple[int, int, int, int, str]] = []
     child = 0
@@ -72,18 +72,18 @@ def graph(architecture: str, batch_norm: bool = True) -> tuple[tuple[int, int, i
         for _ in range(count):
             edges.append((len(edges), len(edges) + 1, 1, 3, str(child)))
             child += 3 if batch_norm else 2
-        child += 1  # the pooling
+        child += 1  # pooling
     return (*edges, (len(edges), len(edges) + 1, 1, 1, str(child + 2)))
 
 
 def build(architecture: str, in_channels: int, num_classes: int, batch_norm: bool = True) -> nn.Module:
-    """The network of an architecture.
+    """Return the network of an architecture.
 
     Args:
         architecture: its string.
         in_channels: of the images.
-        num_classes: logits a network gives.
-        batch_norm: whether batch norm follows each convolution; without it convolutions have biases, as first published.
+        num_classes: size of the logits.
+        batch_norm: whether batch norm follows each convolution. Without it, convolutions have biases, as in the original paper.
 
     Returns:
         A network that maps images (N, in_channels, H, W) to logits (N, num_classes).
@@ -98,5 +98,5 @@ def build(architecture: str, in_channels: int, num_classes: int, batch_norm: boo
             layers.append(nn.Conv2d(in_channels, channels, 3, padding=1, bias=not batch_norm))
             layers += [nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [nn.ReLU()]
             in_channels = channels
-        layers.append(nn.MaxPool2d(2, ceil_mode=True))  # rounded up: images under 32 pixels keep one to the end
+        layers.append(nn.MaxPool2d(2, ceil_mode=True))  # rounds up, so that images below 32 pixels keep at least one
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))
