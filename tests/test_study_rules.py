@@ -66,8 +66,8 @@ def test_a_grid_is_gone_through_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        ({"tuning_trials": 5}, "its grid has 6 points; give tuning_trials = 6"),
-        ({"name": "sgd_tuned"}, "a grid needs choices, and learning_rate, one_minus_momentum, weight_decay has a range"),
+        ({"tuning_trials": 5}, "its grid has 6 points; set tuning_trials = 6"),
+        ({"name": "sgd_tuned"}, "a grid needs choices, but learning_rate, one_minus_momentum, weight_decay has"),
     ],
 )
 def test_grids_that_are_none(tmp_path: Path, choice: dict[str, Any], said: str) -> None:

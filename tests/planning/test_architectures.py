@@ -217,7 +217,7 @@ def test_equal_networks_train_to_equal_results(algorithm: str, tmp_path: Path) -
     ("space", "changes", "said"),
     [
         ({}, {"profiles": ["matrix-only", "as-published"]}, "requires profiles"),
-        ({"options": {}}, {}, 'needs options = { dead_edges = "dropped" }'),
+        ({"options": {}}, {}, 'requires options = { dead_edges = "dropped" }'),
         ({}, {"seeds": "adaptive"}, "cannot be combined with adaptive seeds"),
         ({}, {"algorithms": [{"name": "architecture_aware_sgd", "tuning_trials": 4}]}, "uses the architecture's graph"),
         ({"name": "fcn", "architectures": 2, "options": {}}, {}, "does not guarantee that equal networks train to equal results"),

@@ -234,7 +234,7 @@ def test_a_plug_in_that_raises_on_import_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("raise KeyError('x')", r"odd\.py: sample\(rng\) raises KeyError: 'x'; `agd-bench check` says where"),
+        ("raise KeyError('x')", r"odd\.py: sample\(rng\) raises KeyError: 'x'; run `agd-bench check`"),
         ("return 3", r"odd\.py: sample\(rng\) returns 3 \(int\); return the architecture's string"),
     ],
 )
