@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,8 +32,6 @@ from agd_bench.cli.options import (
 )
 from agd_bench.cli.printing import print_table
 from agd_bench.scheduling.resources import TIMED_ARCHITECTURES, Resources
-
-Ending = Literal["failed", "lost", "refused", "diverged"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +85,8 @@ def run(
     ] = None,
     allow_mixed_code: MixedCodeOption = False,
     retry: Annotated[
-        list[Ending] | None,
-        typer.Option("--retry", help="Train trials again that ended so; what they cost stays charged. Repeatable."),
+        list[str] | None,
+        typer.Option("--retry", metavar="STATUS", help="Train failed, lost, refused or diverged trials again. Repeatable."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
