@@ -1,4 +1,4 @@
-"""How many trials a second the driver schedules, by the attempts under way: with a committed SQLite store and an executor that trains nothing.
+"""How many trials a second the driver schedules, by the attempts under way: a committed store, and an executor that trains nothing.
 
 Prints, for 1, 64, 512 and 2,048 attempts under way, milliseconds of the driver's CPU time a trial and trials a second of wall-clock time.
 
