@@ -132,6 +132,25 @@ def _protect_token() -> None:
         log.warning("%s: Ray's token cannot be kept from others: %s", path, error)
 
 
+STARTING = {
+    "AF_UNIX path length": "Ray's temporary folder has too long a path for its sockets; set RAY_TMPDIR to a short one, such as /tmp",
+    "timed out during startup": "this machine was too slow to start Ray; try again when it has less work, or use --executor in-process",
+    "No space left": "the disk or /dev/shm is full; free some, or set RAY_TMPDIR to a folder on another disk",
+    "Permission denied": "Ray writes to its temporary folder and to ~/.ray; make both writable, or set RAY_TMPDIR and HOME to others",
+    "Read-only file system": "Ray writes to its temporary folder and to ~/.ray; set RAY_TMPDIR and HOME to folders that are writable",
+    "determine home directory": "Ray keeps its token in the home folder; set HOME, or the token itself in RAY_AUTH_TOKEN",
+}
+"""What to do when Ray does not start, by words of the errors of Ray and the system."""
+
+
+def _advice(error: str, address: str) -> str:
+    """What to do about an error of `ray.init`, to follow it; empty where the error is not known."""
+    known = next((advice for words, advice in STARTING.items() if words in error), "")
+    if not known and address != "local":
+        known = "check that RAY_AUTH_TOKEN and the versions of Ray and Python are the cluster's"
+    return f"; {known}" if known else ""
+
+
 def connect(address: str) -> bool:
     """Connect this process to Ray, or start a Ray of its own.
 
@@ -163,13 +182,8 @@ def connect(address: str) -> bool:
         raise
     except Exception as error:
         ray.shutdown()
-        hint = (
-            "is a folder for the token writable (HOME)?"
-            if address == "local"
-            else "are the token (RAY_AUTH_TOKEN) and the versions its own?"
-        )
         first = " ".join(str(error).split())[:300]
-        raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}; {hint}") from None
+        raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}{_advice(first, address)}") from None
     log.info("Ray's own logs: %s", Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs")
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -185,6 +186,33 @@ def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -
     assert lost.kind == "lost"
     assert again is not None
     assert again.reason != first.reason
+
+
+@pytest.mark.parametrize(
+    ("raised", "setting"),
+    [
+        (OSError("AF_UNIX path length cannot exceed 107 bytes: '/a'"), "RAY_TMPDIR"),
+        (Exception("The current node timed out during startup. This could happen because"), "--executor in-process"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "/dev/shm"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/tmp/ray"), "HOME"),
+        (RuntimeError("Could not determine home directory."), "RAY_AUTH_TOKEN"),
+    ],
+)
+def test_a_ray_that_does_not_start_says_what_to_do_about_its_cause(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, setting: str
+) -> None:
+    """Each cause has its own advice; an unknown one gets no guess."""
+    import ray
+
+    def fail(**settings: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ExecutorError, match=re.escape(setting)):
+        ray_pool.connect("local")
+    assert ray_pool._advice("something else", "local") == ""
 
 
 def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> None:
