@@ -15,7 +15,9 @@ from agd_bench.planning.planner import plan as plan_sweep
 from agd_bench.records import TERMINAL, Plan, Sweep
 from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Results, Store, check_same_sweep, declared_meta, ended_trials, join, load_results, merge_into, stored_sweep
-from agd_bench.store.database import shown
+from agd_bench.store.database import is_url, shown
+from agd_bench.store.manifest import require_manifest
+from agd_bench.store.reader import is_published
 from agd_bench.sweeps import open_sweep
 
 if TYPE_CHECKING:
@@ -183,6 +185,7 @@ def run(
     from agd_bench.scheduling.partition import Part
     from agd_bench.scheduling.runs import run_plan
 
+    _check_url(store_url)
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     own = None if part is None else Part.parse(part)
     chosen = replace(resources or Resources(), **options)
@@ -197,6 +200,14 @@ def run(
         Store.open(store_url or folder, made, allow_mixed_code).close()
     run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own, retry=retry)
     return load_results(store_url or folder)
+
+
+def _check_url(store_url: str | None) -> None:
+    if store_url is not None and not is_url(store_url):
+        raise InputError(
+            f"--store {store_url}: no database's URL; give one such as postgresql+psycopg://user@host/run or sqlite:///run.db, "
+            "or --out for a folder"
+        )
 
 
 def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None = None, allow_mixed_code: bool = False) -> Merged:
@@ -225,6 +236,9 @@ def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None
 
 
 def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan, allow_mixed_code: bool) -> Merged:
+    for run in runs:
+        if is_published(run):
+            require_manifest(Path(run))
     named = [(shown(run), load_results(run)) for run in runs]
     for name, results in named:
         check_same_sweep(name, results, made, allow_mixed_code)
@@ -260,6 +274,7 @@ def estimate(
     from agd_bench.scheduling.estimate import estimate_plan
     from agd_bench.scheduling.runs import fetch_datasets
 
+    _check_url(store_url)
     chosen = replace(resources or Resources(), **options)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -102,12 +103,19 @@ class Display:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError, ValueError):
+                self._live.stop()
 
     def __call__(self, event: Event | None, snapshot: Snapshot) -> None:
-        """Show the progress."""
+        """Show the progress; once the stream takes nothing more, print nothing: a display ends no run."""
         if self._quiet:
             return
+        try:
+            self._show(event, snapshot)
+        except (OSError, ValueError):
+            self._quiet = True
+
+    def _show(self, event: Event | None, snapshot: Snapshot) -> None:
         line = trouble(event) if event is not None else None
         if line:
             self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

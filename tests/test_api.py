@@ -9,7 +9,7 @@ import pytest
 
 import agd_bench
 from agd_bench.api import estimate, run
-from agd_bench.errors import SweepError
+from agd_bench.errors import InputError, StoreError, SweepError
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
 from agd_bench.training import precision
@@ -67,3 +67,14 @@ def test_completion_offers_the_public_names() -> None:
     """`agd_bench.<TAB>` shows what `__all__` says and the version; each of them is there."""
     assert set(dir(agd_bench)) == {*agd_bench.__all__, "__version__"}
     assert all(getattr(agd_bench, name) is not None for name in dir(agd_bench))
+
+
+@pytest.mark.parametrize("call", [run, estimate])
+def test_a_store_that_is_no_url_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
+    """A word in place of a URL is refused before anything is made."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="://: cannot be used as a database"):
+        call(sweep(), store_url="://", executor="in-process")
+    with pytest.raises(InputError, match="--store nonsense: no database's URL"):
+        call(sweep(), store_url="nonsense", executor="in-process")
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import shlex
+import subprocess
+import sys
+
 import pytest
 
 from agd_bench.display import Display, counts_line, duration, trouble
@@ -74,3 +80,31 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     with Display(quiet=True) as display:
         display(Event("lost", TRIAL, 1, None, "x"), snapshot())
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_stream_that_takes_nothing_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error on a full disk, or closed: the display falls silent, the run goes on."""
+    monkeypatch.setattr(sys, "stderr", Full())
+    with Display() as display:
+        for _ in range(3):
+            display(None, snapshot())
+    assert Full.written > 0
+
+
+class Full(io.StringIO):
+    """A stream of a full disk."""
+
+    written = 0
+
+    def write(self, text: str) -> int:
+        Full.written += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full", ">&- 2>&-"])
+def test_commands_work_without_standard_error(closing: str) -> None:
+    """As a daemon starts them."""
+    command = f"exec {shlex.quote(sys.executable)} -m agd_bench status nowhere {closing}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stdout + ended.stderr

@@ -7,6 +7,7 @@ trials, 130 stopped by Ctrl-C, 143 terminated (SIGTERM).
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -71,10 +72,18 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. Every error of agd-bench is one line on standard error and an exit code."""
+    """Run the command line. Every error of agd-bench, and of the disk, is one line on standard error and an exit code."""
     prepare_streams()
     try:
         app(standalone_mode=True)
     except AgdBenchError as error:
-        print(f"agd-bench: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{place}{error.strerror or error}; nothing that was written before is lost: mend it and run the same command again", 3)
+
+
+def _fail(line: str, exit_code: int) -> None:
+    with suppress(OSError):  # standard error may be what is full
+        print(f"agd-bench: {line}", file=sys.stderr, flush=True)
+    sys.exit(exit_code)

@@ -7,12 +7,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agd_bench.errors import AgdBenchError
-from agd_bench.leaderboard.publication import MANIFEST, as_plain_markdown
+from agd_bench.leaderboard.publication import as_plain_markdown
 from agd_bench.leaderboard.verification import recompute, verify_digests
 from agd_bench.report import count_states
 from agd_bench.report.page import render
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.report.sentences.numbers import count
+from agd_bench.store import written_beside
+from agd_bench.store.manifest import MANIFEST
 
 HERE = Path(__file__).parent
 REPRODUCTIONS = "reproductions"
@@ -51,12 +53,16 @@ def build_index(folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = [read_entry(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
-    page = folder / "index.html"
     reproduced = (folder / REPRODUCTIONS / "index.html").is_file()
     beside = f"{REPRODUCTIONS}/index.html" if reproduced else ""
-    page.write_text(render("index.html.jinja", HERE, entries=entries, reproductions=beside), encoding="utf-8", newline="\n")
-    (folder / "README.md").write_text(_readme(entries, reproduced), encoding="utf-8", newline="\n")
-    return page
+    texts = {
+        "index.html": render("index.html.jinja", HERE, entries=entries, reproductions=beside),
+        "README.md": _readme(entries, reproduced),
+    }
+    with written_beside(folder) as writing:
+        for name, text in texts.items():
+            (writing / name).write_text(text, encoding="utf-8", newline="\n")
+    return folder / "index.html"
 
 
 def read_entry(folder: Path) -> Entry:
@@ -66,8 +72,9 @@ def read_entry(folder: Path) -> Entry:
         differences, found = verify_digests(folder), recompute(folder)
         results = found.results
         finding = _short(make_sections(results, found.tables, draw=False))
-    except AgdBenchError as error:
-        why = f"Cannot be read: {error}".replace(str(folder), folder.name)
+    except Exception as error:  # whatever is wrong with one folder must not keep the others from being listed
+        said = error if isinstance(error, AgdBenchError) else f"{type(error).__name__}: {error}"
+        why = f"Cannot be read: {said}".replace(str(folder), folder.name)
         return Entry(link, folder.name, why, "–", "–", "–", "–", "–", "–", "–", "–", "unreadable")
     sweep, trials = results.sweep, results.trials
     final = trials[trials["purpose"] == "final"]

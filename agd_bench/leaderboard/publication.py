@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from agd_bench.errors import InputError, RunChangedError, SweepError
 from agd_bench.leaderboard.anonymisation import scrub_results
 from agd_bench.records import parse_sweep
 from agd_bench.report import build_report, count_states, finding_sentences
-from agd_bench.store import Results, begun_results, undeclared_code, write_rows
+from agd_bench.store import Results, begun_results, undeclared_code, write_rows, written_beside
+from agd_bench.store.files import BESIDE
+from agd_bench.store.manifest import MANIFEST, digests
 from agd_bench.tables import aggregates
 
-MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 EVIDENCE_FILES = {
     "published": "what the authors of the search space published of its architectures",
@@ -65,14 +65,21 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     claims = claims or written_claims(folder) or propose_claims(results.sweep)
     tables = aggregates(results)
     evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
-    _make_room(folder)
-    write_rows(results, folder, condensed=True)
-    (folder / CLAIMS).write_text(format_claims(claims), encoding="utf-8", newline="\n")
-    build_report(results, folder, tables, evaluated)
-    (folder / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8", newline="\n")
-    stated = {claim.id: claim.digest for claim in claims.claims}
-    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": stated}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+    earlier = _earlier_files(folder)
+    with written_beside(folder, last=MANIFEST) as beside:
+        write_rows(results, beside, condensed=True)
+        (beside / CLAIMS).write_text(format_claims(claims), encoding="utf-8", newline="\n")
+        build_report(results, beside, tables, evaluated)
+        (beside / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8", newline="\n")
+        stated = {claim.id: claim.digest for claim in claims.claims}
+        files = digests(beside)
+        others = {name: digest for name, digest in digests(folder).items() if name not in earlier and not name.startswith(BESIDE)}
+        manifest = {"schema_version": SCHEMA_VERSION, "files": others | files, "claims": stated}
+        (beside / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+    for name in earlier - set(files):
+        path = (folder / name).resolve()
+        if path.is_relative_to(folder.resolve()):  # a manifest from elsewhere must not reach outside its folder
+            path.unlink(missing_ok=True)
     return folder
 
 
@@ -95,33 +102,19 @@ def written_claims(folder: Path) -> Claims | None:
     return None if claims == propose_claims(sweep) else claims
 
 
-def _make_room(folder: Path) -> None:
-    """Make the folder, or empty it of what was published there before."""
+def _earlier_files(folder: Path) -> set[str]:
+    """Files of an earlier publication in the folder.
+
+    Raises:
+        InputError: a file, or a folder that holds something else.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: a file; give a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / MANIFEST).is_file():
-            raise InputError(f"{folder}: not empty and no published leaderboard (it has no {MANIFEST}); give a new folder")
-        for name in read_manifest(folder):
-            path = (folder / name).resolve()
-            if path.is_relative_to(folder.resolve()):  # a manifest from elsewhere must not reach outside its folder
-                path.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out.
-
-    A text counts with `\\n` at the ends of its lines, whatever a checkout or a mail program made of them.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    named = {path.relative_to(folder).as_posix(): path for path in files}
-    return {name: hashlib.sha256(_with_plain_ends(path.read_bytes())).hexdigest() for name, path in named.items() if name != MANIFEST}
-
-
-def _with_plain_ends(content: bytes) -> bytes:
-    """A text with `\\n` at the ends of its lines; a binary file, which git too knows by its zero bytes, as it is."""
-    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
+    if not folder.is_dir() or all(path.name.startswith(BESIDE) for path in folder.iterdir()):
+        return set()
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: not empty and no published leaderboard (it has no {MANIFEST}); give a new folder")
+    return set(read_manifest(folder))
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

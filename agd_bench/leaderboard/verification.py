@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agd_bench.analysis import GROUP, comparison_groups
+from agd_bench.analysis import GROUP
 from agd_bench.claims import Claims, evaluate_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
-from agd_bench.errors import AgdBenchError
-from agd_bench.leaderboard.publication import MANIFEST, digests, read_manifest, stated_claims, summary
-from agd_bench.store import Results, load_results, undeclared_code
-from agd_bench.store.reader import PLANNED
+from agd_bench.errors import AgdBenchError, StoreDamagedError
+from agd_bench.leaderboard.contradictions import find_contradictions
+from agd_bench.leaderboard.design import missing_parts
+from agd_bench.leaderboard.publication import read_manifest, stated_claims, summary
+from agd_bench.store import Results, undeclared_code
+from agd_bench.store.manifest import MANIFEST, digests
+from agd_bench.store.reader import faults_of, read_results
 from agd_bench.tables import aggregates
 
 RELATIVE_TOLERANCE = 1e-9
@@ -42,11 +45,10 @@ class Recomputed:
 def verify_folder(folder: Path) -> list[str]:
     """Recompute a published leaderboard from its raw rows.
 
-    Checked are: the digest of every file; that no final trial of the sweep's design is missing or stands there twice; that every trial
-    that was done has one curve point per epoch; that charged seconds are the sum of the attempts'; that no trial was
-    executed by code that the run does not declare; every table in `data/`; that the
-    claims are those whose digests were published, and every claim's state; the finding in `README.md`. Digests show integrity, not
-    honesty: only running the sweep again shows that.
+    Checked are: the digest of every file; what `load_results` checks of the rows; that no part of the sweep's design is missing
+    (`missing_parts`); that the rows do not contradict each other (`find_contradictions`); that no trial was executed by code that the run
+    does not declare; every table in `data/`; that the claims are those whose digests were published, and every claim's state; the finding
+    in `README.md`. Digests show integrity, not honesty: only running the sweep again shows that.
 
     Args:
         folder: as `publish_results` wrote it.
@@ -73,7 +75,9 @@ def recompute(folder: Path) -> Recomputed:
     Raises:
         AgdBenchError: raw rows or claims that cannot be read.
     """
-    results = load_results(folder)
+    results = read_results(folder, unchanged=False)
+    if faults := faults_of(results):
+        raise StoreDamagedError("; ".join(faults))
     differences, tables = check_rows(results), aggregates(results)
     claims = read_claims(folder / CLAIMS) if (folder / CLAIMS).is_file() else Claims()
     differences += compare_claims(stated_claims(folder), claims)
@@ -130,33 +134,13 @@ def verify_digests(folder: Path) -> list[str]:
 
 
 def check_rows(results: Results) -> list[str]:
-    """What in the raw rows contradicts itself, one line each.
+    """What of the design is missing in possible rows, and what they contradict, one line each.
 
     Args:
         results: as they were loaded.
     """
-    trials = results.trials
-    lines = [f"attempts.csv: {line}" for line in undeclared_code(results)]
-    lines += [f"trials.csv: trial {name} stands there twice" for name in trials.loc[trials["trial_id"].duplicated(), "trial_id"].unique()]
-    final = trials[trials["purpose"] == "final"]
-    wanted = {choice.label for choice in results.sweep.algorithms}
-    growing = PLANNED in results.meta  # rows of trials that were not begun are left out: what is there is less than the design
-    for group, rows in comparison_groups(final):
-        planned = rows["architecture"].nunique() * len(results.sweep.seeds)
-        counts = rows["algorithm"].value_counts()
-        lines += [
-            f"trials.csv: {' / '.join(group)}: {int(counts.get(label, 0))} final trials of {label}, {planned} belong to the design"
-            for label in sorted(wanted)
-            if counts.get(label, 0) > planned or (counts.get(label, 0) < planned and not growing)
-        ]
-    points = results.curves["trial_id"].value_counts()
-    done = trials[trials["status"] == "done"]
-    short = done[done["trial_id"].map(points).fillna(0) != done["epochs"]]
-    lines += [f"curves.csv: trial {name} is done, but has not one point per epoch" for name in short["trial_id"]]
-    charged = results.attempts.groupby("trial_id")["seconds"].sum()
-    stated = trials.set_index("trial_id")["charged_seconds"]
-    wrong = ~np.isclose(stated, charged.reindex(stated.index).fillna(0.0), rtol=RELATIVE_TOLERANCE, atol=1e-6)
-    return lines + [f"trials.csv: charged_seconds of trial {name} is not the sum of its attempts" for name in stated.index[wrong]]
+    undeclared = [f"attempts.csv: {line}" for line in undeclared_code(results)]
+    return [*undeclared, *missing_parts(results), *find_contradictions(results)]
 
 
 def _compare_table(path: Path, recomputed: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ from agd_bench.report.cells import Column, Table, make_rows, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
 from agd_bench.report.page import render
 from agd_bench.report.sections import Section, make_sections
-from agd_bench.store import Results, mixed_code, planned_counts
+from agd_bench.store import Results, mixed_code, planned_counts, written_beside
 from agd_bench.tables import aggregates, group_title
 
 SHOWN_FAILURES = 100
@@ -33,18 +33,19 @@ def build_report(results: Results, folder: Path, tables: dict[str, pd.DataFrame]
     """
     tables = aggregates(results) if tables is None else tables
     sections = make_sections(results, tables)
-    for name in ("data", "figures"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items() if claims is None else [*tables.items(), ("claims", claims)]:
-        table.to_csv(folder / "data" / f"{name}.csv", index=False, lineterminator="\n")
-    for drawing in [drawing for section in sections for part in section.parts for drawing in part.drawings]:
-        (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
-        (folder / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
-    (folder / "sweep.json").write_text(sweep, encoding="utf-8", newline="\n")
-    page = folder / "index.html"
-    page.write_text(_render(results, sections, _failures(tables["failures"]), claims, sweep), encoding="utf-8", newline="\n")
-    return page
+    with written_beside(folder) as beside:
+        for name in ("data", "figures"):
+            (beside / name).mkdir()
+        for name, table in tables.items() if claims is None else [*tables.items(), ("claims", claims)]:
+            table.to_csv(beside / "data" / f"{name}.csv", index=False, lineterminator="\n")
+        for drawing in [drawing for section in sections for part in section.parts for drawing in part.drawings]:
+            (beside / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
+            (beside / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
+        (beside / "sweep.json").write_text(sweep, encoding="utf-8", newline="\n")
+        page = _render(results, sections, _failures(tables["failures"]), claims, sweep)
+        (beside / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    return folder / "index.html"
 
 
 def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import as_plain_markdown, scrub_results
-from agd_bench.leaderboard.publication import MANIFEST
 from agd_bench.report.page import render
 from agd_bench.reproductions.comparison import measured
 from agd_bench.reproductions.definitions import PAPER_SCALE, Reproduction, builtin_reproductions
@@ -17,6 +16,7 @@ from agd_bench.reproductions.existing_rows import PAGE
 from agd_bench.reproductions.index import NOTES, index_pages
 from agd_bench.reproductions.page import Page, make_page
 from agd_bench.store import Results, write_rows
+from agd_bench.store.manifest import MANIFEST
 
 HERE = Path(__file__).parent
 

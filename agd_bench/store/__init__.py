@@ -2,12 +2,23 @@
 
 from agd_bench.store.equal_networks import condense
 from agd_bench.store.failures import failed_algorithms, failed_trials
-from agd_bench.store.files import export, write_rows
+from agd_bench.store.files import export, write_rows, written_beside
 from agd_bench.store.merge import Joined, check_same_sweep, join, merge_into
 from agd_bench.store.reader import Results, begun_results, ended_trials, load_results, planned_counts, status, stored_sweep, typed
 from agd_bench.store.row_code import declared_meta, executed_code, mixed_code, undeclared_code
-from agd_bench.store.schema import COLUMNS, EVIDENCE, OPTIONAL, TABLES, Column, columns_of, dictionary, dictionary_markdown
-from agd_bench.store.writer import LOST, OUT_OF_MEMORY, Standing, Store
+from agd_bench.store.schema import (
+    COLUMNS,
+    EVIDENCE,
+    LOST,
+    OPTIONAL,
+    OUT_OF_MEMORY,
+    TABLES,
+    Column,
+    columns_of,
+    dictionary,
+    dictionary_markdown,
+)
+from agd_bench.store.writer import Standing, Store
 
 __all__ = [
     "COLUMNS",
@@ -43,4 +54,5 @@ __all__ = [
     "typed",
     "undeclared_code",
     "write_rows",
+    "written_beside",
 ]

@@ -7,9 +7,10 @@ one run in a database or schema of its own.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,12 @@ def file_of(location: Path | str) -> Path | None:
 
 def shown(location: Path | str) -> str:
     """Return the location for messages: a URL without its password."""
-    return sa.make_url(str(location)).render_as_string(hide_password=True) if is_url(location) else str(location)
+    if not is_url(location):
+        return str(location)
+    try:
+        return sa.make_url(str(location)).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):  # what cannot be parsed may hold a password all the same
+        return re.sub(r"//.*@", "//***@", str(location))
 
 
 def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
@@ -153,6 +159,12 @@ def settle_journal(path: Path) -> None:
             connection.execute("pragma journal_mode=delete")
     except sqlite3.OperationalError:  # a reader has it open; the log stays for now
         return
+
+
+def copy_log(path: Path) -> None:
+    """Copy what is committed in an SQLite database's log to its file, as far as nobody reads an older state."""
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0)) as connection:
+        connection.execute("pragma wal_checkpoint(passive)")
 
 
 def connect(location: Path | str, writing: bool) -> sa.Engine:

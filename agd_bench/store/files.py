@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.store.equal_networks import condense
-from agd_bench.store.reader import Results
+from agd_bench.store.reader import ROWS, Results
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Table, dictionary, dictionary_markdown
+
+BESIDE = ".writing-"
+"""Beginning of the name of a folder that is being written."""
 
 
 def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[Path]:
@@ -31,13 +36,14 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
         StorageFullError: no space is left.
         StoreError: the folder cannot be written.
     """
-    texts = {
-        "sweep.json": results.sweep.model_dump_json(indent=2) + "\n",
-        "meta.json": json.dumps(results.meta, indent=2, sort_keys=True) + "\n",
-    }
     tables = {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}
     tables = condense(tables) if condensed else tables
     kept = {f"{table}.csv": rows for table, rows in tables.items() if len(rows) or table not in (*OPTIONAL, EQUALS)}
+    meta = {**results.meta, ROWS: {name.removesuffix(".csv"): len(rows) for name, rows in kept.items()}}
+    texts = {
+        "sweep.json": results.sweep.model_dump_json(indent=2) + "\n",
+        "meta.json": json.dumps(meta, indent=2, sort_keys=True) + "\n",
+    }
     with _reporting_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -62,18 +68,52 @@ def export(results: Results, folder: Path) -> list[Path]:
         StoreError: the folder cannot be written.
     """
     texts = {"dictionary.json": json.dumps(dictionary(), indent=2) + "\n", "DICTIONARY.md": dictionary_markdown()}
-    written = write_rows(results, folder)
-    with _reporting_faults(folder):
+    with written_beside(folder) as beside:
+        written = write_rows(results, beside)
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+            (beside / name).write_text(text, encoding="utf-8", newline="\n")
         for table in _tables(results):
-            getattr(results, table).to_parquet(folder / f"{table}.parquet", index=False)
-    return written + [folder / name for name in texts] + [folder / f"{table}.parquet" for table in _tables(results)]
+            getattr(results, table).to_parquet(beside / f"{table}.parquet", index=False)
+    names = [*(path.name for path in written), *texts, *(f"{table}.parquet" for table in _tables(results))]
+    return [folder / name for name in names]
 
 
 def _tables(results: Results) -> list[Table]:
     """Return the tables to write: optional ones only if they have rows."""
     return [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or len(getattr(results, table))]
+
+
+@contextmanager
+def written_beside(folder: Path, last: str = "") -> Iterator[Path]:
+    """A folder to write into, whose files take the places of those of the same names in `folder` once all are written.
+
+    What was there before survives a full disk and every other fault of writing.
+
+    Args:
+        folder: made if it is not there; its other files stay.
+        last: name of the file that is put into its place after all others.
+
+    Raises:
+        StorageFullError: no space.
+        StoreError: the folder cannot be written.
+    """
+    with _reporting_faults(folder):
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{BESIDE}*"):  # by a writer that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            with TemporaryDirectory(prefix=BESIDE, dir=folder) as name:
+                beside = Path(name)
+                yield beside
+                for path in sorted(beside.rglob("*"), key=lambda path: (path.name == last, path)):
+                    if path.is_file():
+                        (folder / path.relative_to(beside)).parent.mkdir(parents=True, exist_ok=True)
+                        path.replace(folder / path.relative_to(beside))
+        finally:
+            if made:
+                with suppress(OSError):  # it holds something, as it should
+                    folder.rmdir()
 
 
 @contextmanager
@@ -83,5 +123,5 @@ def _reporting_faults(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFullError(f"{folder}: no space left for the export; free some space and export again") from None
+            raise StorageFullError(f"{folder}: no space left; free some and run the same command again") from None
         raise StoreError(f"{folder}: cannot be written: {error.strerror or error}; give another folder") from None

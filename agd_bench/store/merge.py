@@ -18,8 +18,8 @@ from agd_bench.records import TERMINAL, Plan, canonical_json
 from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences
 from agd_bench.store.reader import Results, load_results, typed
 from agd_bench.store.row_code import state_code, undeclared_code
-from agd_bench.store.schema import Table, columns_of
-from agd_bench.store.writer import LOST, MEASURED, OUT_OF_MEMORY, Store
+from agd_bench.store.schema import LOST, OUT_OF_MEMORY, Table, columns_of
+from agd_bench.store.writer import MEASURED, Store
 
 NOT_COMPARED = frozenset({"train_seconds", "total_seconds", "energy_joules", "peak_memory_bytes"})
 COMPARED: dict[Table, tuple[str, ...]] = {

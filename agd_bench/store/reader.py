@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,14 @@ from agd_bench.store.database import (
     translated,
 )
 from agd_bench.store.equal_networks import expand
+from agd_bench.store.manifest import check_digests
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, SORTING, TABLES, Column, Table, columns_of, dictionary_text
+from agd_bench.store.validation import find_faults
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
+ROWS = "rows"
+"""Key of `meta.json` with the number of rows of each table beside it, so that a file that was cut off is found."""
+SHOWN_FAULTS = 3
 PLANNED = "planned_trials"
 """Key of the meta data with the number of planned trials, set if rows of trials that never started were left out."""
 COUNTED = ["search_space", "dataset", "profile", "algorithm", "purpose"]
@@ -124,6 +130,7 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
         strings_can_be_null=True,
     )
     try:
+        _check_last_line(path)
         # Arrow rounds decimals to the nearest float; pandas' default parser does not
         read = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
         values: dict[str, Any] = {}
@@ -145,6 +152,14 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
         ) from None
 
 
+def _check_last_line(path: Path) -> None:
+    """Make sure that the last line of a file ends, as a file that was cut off in the middle of a row does not."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) not in b"\r\n":
+            raise ValueError("its last line is cut off")
+
+
 def _columns_in(table: Table, path: Path) -> list[Column]:
     """Return the expected columns of a table's file. Late columns are expected only if the file has them."""
     try:
@@ -155,17 +170,23 @@ def _columns_in(table: Table, path: Path) -> list[Column]:
     return [column for column in columns_of(table) if not column.late or column.name in header]
 
 
-def _read_published(folder: Path) -> Results:
+def _read_published(folder: Path, unchanged: bool = True) -> Results:
+    there = [table for table in (*TABLES, *EVIDENCE, EQUALS) if table not in (*OPTIONAL, EQUALS) or (folder / f"{table}.csv").exists()]
     try:
         sweep = parse_sweep((folder / "sweep.json").read_text(encoding="utf-8"), "sweep.json")
-        meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, SweepError) as error:
+        meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")).items())
+        counts = dict(meta.pop(ROWS, {}))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, SweepError) as error:
         raise StoreDamagedError(f"{folder}: sweep.json or meta.json cannot be read ({' '.join(str(error).split())[:200]})") from None
-    there = [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or (folder / f"{table}.csv").exists()]
-    tables = {table: read_csv(table, folder / f"{table}.csv") for table in there}
-    tables |= {table: without_rows(table) for table in OPTIONAL if table not in there}
-    if (folder / f"{EQUALS}.csv").exists():
-        tables = expand(tables, read_csv(EQUALS, folder / f"{EQUALS}.csv"))
+    if unchanged:
+        check_digests(folder, ("sweep.json", "meta.json", *(f"{table}.csv" for table in there)))
+    read = {table: read_csv(table, folder / f"{table}.csv") for table in there}
+    for table, rows in read.items():
+        if unchanged and counts.get(table, len(rows)) != len(rows):
+            raise StoreDamagedError(f"{folder}: {table}.csv has {len(rows)} rows, but {counts[table]} were written; restore the file")
+    tables = {table: read.get(table, without_rows(table)) for table in (*TABLES, *EVIDENCE)}
+    if EQUALS in read:
+        tables = expand(tables, read[EQUALS])
     texts = {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
     return Results(sweep=sweep, **tables, meta=texts)
 
@@ -267,14 +288,41 @@ def load_results(location: Path | str) -> Results:
 
     Raises:
         InputError: the location has no results.
-        StoreDamagedError: the store is corrupt, incomplete, or of another version.
+        StoreDamagedError: the store is corrupt, incomplete, of another version, or contains values that cannot be true.
+    """
+    return _checked(location, read_results(location))
+
+
+def read_results(location: Path | str, unchanged: bool = True) -> Results:
+    """The results as they stand there, whether or not they can be true.
+
+    Args:
+        location: as `load_results`.
+        unchanged: whether files of a published folder have to be those of its manifest.
+
+    Raises:
+        InputError: as `load_results`.
+        StoreDamagedError: as `load_results`.
     """
     if not is_url(location):
         location = Path(location).expanduser()
     if is_published(location):
-        return _read_published(Path(location))
+        return _read_published(Path(location), unchanged)
     _find(location)
     return _read_database(location)
+
+
+def _checked(location: Path | str, results: Results) -> Results:
+    faults = faults_of(results)
+    if faults:
+        more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+        raise StoreDamagedError(f"{shown(location)}: {'; '.join(faults[:SHOWN_FAULTS])}{more}; restore it, or train it again")
+    return results
+
+
+def faults_of(results: Results) -> list[str]:
+    """What in results cannot be true; see `find_faults`."""
+    return find_faults(results.sweep, {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}, results.meta)
 
 
 def _is_untouched(location: Path | str) -> bool:
@@ -384,7 +432,7 @@ def status(location: Path | str) -> pd.DataFrame:
         StoreDamagedError: as for `load_results`.
     """
     if is_published(location):
-        results = _read_published(Path(location))
+        results = load_results(location)
         trials, planned = results.trials, planned_counts(results).groupby("algorithm", sort=False)["planned"].sum()
     else:
         _find(location)

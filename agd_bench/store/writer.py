@@ -38,6 +38,8 @@ from agd_bench.store.database import (
     add_late_columns,
     check_file,
     connect,
+    copy_log,
+    file_of,
     is_url,
     settle_journal,
     shown,
@@ -47,10 +49,10 @@ from agd_bench.store.failures import reopen
 from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences, meta_of, planned_row
 from agd_bench.store.reader import is_published
 from agd_bench.store.row_code import DIGESTS, FIRST, code_meta
-from agd_bench.store.schema import TAKEN_AS_ZERO, UNTAKEN
+from agd_bench.store.schema import LOST, OUT_OF_MEMORY, TAKEN_AS_ZERO, UNTAKEN
 
-LOST = "lost"
-OUT_OF_MEMORY = "out of memory"
+LOG_SECONDS = 60.0
+"""Seconds after which what stands in SQLite's log alone is copied to the database, so that a copy of that file is worth something."""
 DRIVER_ENDED = "the driver ended during this attempt"
 DRIVERS_OWN = ("in-process", "thread-")
 """Prefixes of the names of workers in the driver's process."""
@@ -115,6 +117,7 @@ class Store:
         self._heartbeat = lock.Heartbeat(engine, here)
         self._shared: ExitStack | None = None
         self._joined: sa.Connection | None = None
+        self._file, self._log_copied = file_of(location), time.monotonic()
 
     @classmethod
     def open(cls, location: Path | str, plan: Plan, allow_mixed_code: bool = False, joined: Sequence[Mapping[str, str]] = ()) -> Store:
@@ -228,6 +231,9 @@ class Store:
         with translated(self.location), self._engine.begin() as connection:
             lock.require(connection, self._here, self.location)
             yield connection
+        if self._file is not None and time.monotonic() - self._log_copied >= LOG_SECONDS:
+            copy_log(self._file)
+            self._log_copied = time.monotonic()
 
     def standings(self) -> dict[str, Standing]:
         """Return the state of every trial by id, in plan order."""

@@ -11,28 +11,34 @@ import errno
 import hashlib
 import io
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from agd_bench.errors import StorageFullError
+from agd_bench.errors import StorageFullError, StoreError
 
 
 def _write_durably(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFullError(f"{path.parent}: no space left for a checkpoint; free some and run the same command again") from None
-        raise
+        raise StoreError(
+            f"{path.parent}: a checkpoint cannot be written: {error.strerror or error}; mend the disk and run the same command again"
+        ) from None
 
 
 def to_bytes(state: dict[str, Any]) -> bytes:
@@ -73,10 +79,10 @@ def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
 
     Raises:
         StorageFullError: no space left.
+        StoreError: the disk does not take it.
         TypeError: the state holds something else.
     """
     content = to_bytes(state)
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"attempt-{attempt}.epoch-{epoch}"
     _write_durably(folder / f"{stem}.pt", content)
     _write_durably(folder / f"{stem}.sha256", hashlib.sha256(content).hexdigest().encode())
@@ -85,8 +91,13 @@ def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _epoch_of(path: Path) -> int:
-    return int(path.stem.rsplit("-", 1)[1])
+CHECKPOINT = re.compile(r"attempt-\d+\.epoch-(\d+)\.pt")
+
+
+def _sound_names(folder: Path) -> list[Path]:
+    """Checkpoints, those of most epochs first; other files that lie there are none of ours."""
+    named = [(int(match[1]), path) for path in folder.glob("*.pt") if (match := CHECKPOINT.fullmatch(path.name))]
+    return [path for _, path in sorted(named, reverse=True)]
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
@@ -96,11 +107,11 @@ def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
         folder: the trial's own; need not exist.
         device: where tensors go.
     """
-    for path in sorted(folder.glob("attempt-*.epoch-*.pt"), key=_epoch_of, reverse=True):
+    for path in _sound_names(folder):
         try:
             content = path.read_bytes()
             noted = path.with_suffix(".sha256").read_text(encoding="ascii")
-        except OSError:
+        except (OSError, UnicodeDecodeError):  # a damaged digest is no reason to lose the checkpoint before
             continue
         if hashlib.sha256(content).hexdigest() == noted:
             return from_bytes(content, device)

@@ -22,7 +22,7 @@ def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
-        StorageFullError: no space is left for a checkpoint.
+        StoreError: the disk does not take a checkpoint, or has no space left for it.
         ExecutorError: the device asked for does not exist, or is lost.
         EnvironmentFault: files, the accelerator or a package failed; another node may not have that fault.
     """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +16,13 @@ import pytest
 
 from agd_bench.claims import Claims, format_claims, parse_claims, read_claims
 from agd_bench.cli import main
-from agd_bench.errors import InputError
+from agd_bench.errors import InputError, StorageFullError
 from agd_bench.leaderboard import build_index, publish_results, verify_folder
 from agd_bench.leaderboard.anonymisation import scrub_text
 from agd_bench.report import count_states
 from agd_bench.report.claim_rows import SIGNS
 from agd_bench.store import Results, load_results, status
+from agd_bench.store.manifest import digests
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 PRIVATE = ("gpu-node-17.cluster.example", "/home/ada", "ada-laptop", "/scratch/ada/runs")
@@ -109,7 +112,7 @@ def test_the_folder_of_a_growing_sweep_holds_what_was_begun(results: Results, tm
     assert (again / "README.md").read_text() == said
     cut = pd.read_csv(folder / "trials.csv", dtype="str", keep_default_na=False)
     pd.concat([cut, cut.iloc[[0]]]).to_csv(folder / "trials.csv", index=False)
-    assert any("stands there twice" in difference for difference in verify_folder(folder))
+    assert any(" twice" in difference for difference in verify_folder(folder))
 
 
 def test_no_private_name_is_published(published: Path) -> None:
@@ -185,6 +188,10 @@ def test_a_dropped_failure_is_found(copy: Path) -> None:
     """Taking a diverged trial out of the rows leaves a hole in the design."""
     trials = pd.read_csv(copy / "trials.csv", dtype=str, keep_default_na=False)
     trials[trials["status"] != "diverged"].to_csv(copy / "trials.csv", index=False, lineterminator="\n")
+    gone = set(trials.loc[trials["status"] == "diverged", "trial_id"])
+    for name in ("curves.csv", "attempts.csv"):
+        rows = pd.read_csv(copy / name, dtype=str, keep_default_na=False)
+        rows[~rows["trial_id"].isin(gone)].to_csv(copy / name, index=False, lineterminator="\n")
     _renew(copy)
     assert any("26 final trials of agd, 27 belong to the design" in line for line in verify_folder(copy))
 
@@ -193,12 +200,11 @@ def test_missing_curves_and_uncharged_attempts_are_found(copy: Path) -> None:
     """Curves must cover every epoch, and charged seconds are the sum of the attempts'."""
     curves = pd.read_csv(copy / "curves.csv", dtype=str).iloc[1:]
     curves.to_csv(copy / "curves.csv", index=False, lineterminator="\n")
+    assert any("has not one point per epoch" in line for line in verify_folder(copy))
     attempts = pd.read_csv(copy / "attempts.csv", dtype=str, keep_default_na=False)
     attempts.loc[0, "seconds"] = "0.5"
     attempts.to_csv(copy / "attempts.csv", index=False, lineterminator="\n")
-    differences = verify_folder(copy)
-    assert any("has not one point per epoch" in line for line in differences)
-    assert any("is not the sum of its attempts" in line for line in differences)
+    assert any("is not the sum of its attempts" in line for line in verify_folder(copy))
 
 
 def test_missing_and_additional_files_are_found(copy: Path) -> None:
@@ -240,6 +246,43 @@ def test_publishing_again_replaces(copy: Path, without_parts: None) -> None:
     assert not (copy / "figures" / "g1-rank-shift-1.png").exists()
     assert verify_folder(copy) == []
     assert load_results(copy).sweep.name == "smaller"
+
+
+def test_an_earlier_publication_survives_a_full_disk(copy: Path, without_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever file it is that does not fit, every file is the earlier one, and nothing else is left."""
+    before, results = digests(copy), simulate_results(simulate_trials(3, 1))
+    writes = {name: getattr(Path, name) for name in ("write_text", "write_bytes")} | {"to_csv": pd.DataFrame.to_csv}
+    left = 0
+
+    def full(write: Callable[..., object]) -> Callable[..., object]:
+        def wrapped(*arguments: object, **named: object) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(*arguments, **named)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        for name, write in writes.items():
+            patch.setattr(pd.DataFrame if name == "to_csv" else Path, name, full(write))
+        for fits in (0, 1, 5, 20):
+            for folder in (copy, copy.parent / "new"):
+                left = fits
+                with pytest.raises(StorageFullError, match="no space left"):
+                    publish_results(results, folder, name="other")
+            assert digests(copy) == before
+            assert not (copy.parent / "new").exists()
+
+
+def test_what_a_killed_writer_left_is_cleared_away(copy: Path, results: Results, without_parts: None) -> None:
+    """Half-written files of a killed `publish` are no part of what the same command then publishes."""
+    (copy / ".writing-dead" / "data").mkdir(parents=True)
+    (copy / ".writing-dead" / "data" / "half.csv").write_text("a,")
+    publish_results(results, copy)
+    assert not list(copy.glob(".writing-*"))
+    assert verify_folder(copy) == []
 
 
 def test_the_index_lists_every_folder(copy: Path, without_parts: None) -> None:
@@ -363,7 +406,7 @@ def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
 
 def _renew(folder: Path) -> None:
     """Write a manifest that fits the files, as a forger would."""
-    from agd_bench.leaderboard.publication import SCHEMA_VERSION, digests
+    from agd_bench.leaderboard.publication import SCHEMA_VERSION
 
     claims = json.loads((folder / "manifest.json").read_text())["claims"]
     manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": claims}

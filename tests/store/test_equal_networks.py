@@ -13,6 +13,7 @@ from agd_bench.records import CurvePoint
 from agd_bench.scheduling.executors.protocol import Outcome, Task
 from agd_bench.store import EVIDENCE, TABLES, Results, condense, load_results
 from agd_bench.store.equal_networks import expand
+from agd_bench.store.reader import read_results
 from agd_bench.store.schema import Table
 from tests.scheduling.plans import result_of
 from tests.scheduling.scripted import Scripted, drive
@@ -83,4 +84,4 @@ def test_a_published_folder_is_read_whole(results: Results, tmp_path: Path, few_
     needed = pd.read_csv(folder / "equals.csv")["representative"][0]
     (folder / "trials.csv").write_text("".join(line for line in lines if not line.startswith(needed)))
     with pytest.raises(StoreDamagedError, match=f"equals: trial .* has the results of {needed}"):
-        load_results(folder)
+        read_results(folder, unchanged=False)

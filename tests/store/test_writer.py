@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from agd_bench.errors import RunChangedError, RunLockedError, StorageFullError, StoreDamagedError, StoreError
 from agd_bench.store import OUT_OF_MEMORY, Store, database, load_results
-from agd_bench.store.database import META
+from agd_bench.store.database import FILE, META
 from tests.scheduling.plans import curve_of, plan, result_of
 
 
@@ -289,3 +290,18 @@ def test_commits_are_flushed_to_the_disk(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("pragma journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("pragma synchronous").scalar_one() == 2
     assert [path.name for path in tmp_path.iterdir()] == [database.FILE]
+
+
+def test_a_copy_of_the_file_alone_holds_what_was_committed_a_minute_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the log beside it, as somebody copies it who does not know of it, while the driver lives."""
+    planned = plan(architectures=2, seeds=1)
+    first, second = planned.trials[:2]
+    with Store.open(tmp_path / "run", planned) as store:
+        monkeypatch.setattr("agd_bench.store.writer.LOG_SECONDS", 0.0)
+        for one in (first, second):
+            store.start(one, 1, "worker-0", 600.0)
+            store.finish(result_of(one), 1)
+        (tmp_path / "copy").mkdir()
+        shutil.copyfile(tmp_path / "run" / FILE, tmp_path / "copy" / FILE)
+    copied = load_results(tmp_path / "copy").trials.set_index("trial_id")["status"]
+    assert list(copied[[first.id, second.id]]) == ["done", "done"]

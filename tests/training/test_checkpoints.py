@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import math
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 import torch
 from torch import nn
 
-from agd_bench.errors import StorageFullError
+from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.optim.agd import AGD
 from agd_bench.training import checkpoints
+from agd_bench.trial.faults import ending
 
 CPU = torch.device("cpu")
 
@@ -42,7 +44,7 @@ def test_the_newest_epoch_of_any_attempt_is_found(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("attempt-1.*.pt"))) == 1
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no digest"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no digest", "flipped digest"])
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
     """Flipped, cut, emptied or without its digest: the earlier sound one is used."""
     checkpoints.save(tmp_path, 1, 3, state(3.0))
@@ -54,7 +56,29 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> Non
     file.write_bytes({"flip": bytes(content), "truncate": bytes(content[:100]), "empty": b""}.get(damage, bytes(content)))
     if damage == "no digest":
         file.with_suffix(".sha256").unlink()
+    if damage == "flipped digest":
+        file.with_suffix(".sha256").write_bytes(b"\xff" + file.with_suffix(".sha256").read_bytes()[1:])
     assert loaded_value(tmp_path) == 3.0
+
+
+def test_files_of_other_names_are_none_of_ours(tmp_path: Path) -> None:
+    """Whatever a user or a backup program leaves there."""
+    checkpoints.save(tmp_path, 1, 3, state(3.0))
+    for name in ("attempt-1.epoch-x.pt", "attempt-1.epoch-4 (copy).pt", "attempt-.epoch-.pt", "attempt-2.epoch-³.pt"):
+        (tmp_path / name).write_bytes(b"")
+    assert loaded_value(tmp_path) == 3.0
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.EROFS, errno.EACCES, errno.ESTALE])
+def test_a_fault_of_the_disk_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
+    """It concerns the run, not the trial: trained again once the disk is mended, it can succeed."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StoreError, match="checkpoint cannot be written"):
+        ending(lambda: checkpoints.save(tmp_path, 1, 1, state(1.0)), CPU)
 
 
 def test_nothing_there_means_from_zero(tmp_path: Path) -> None:

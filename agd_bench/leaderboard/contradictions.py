@@ -1,0 +1,83 @@
+"""What raw rows contradict although every value is possible: signs of edited or invented numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+
+from agd_bench.store import Results
+
+AT_THE_END = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds")
+"""Values that a finished trial has from the last point of its curve."""
+MOST_IMAGES = 100_000
+MOST_SHARES = 200
+"""Different accuracies from which the number of images of a split is found."""
+
+
+def find_contradictions(results: Results) -> list[str]:
+    """Rows that cannot all be true, one line for each kind.
+
+    Checked are: that a finished trial has one point per epoch and the values of the last one; that seconds of training only grow; that
+    accuracies are whole numbers of images; that different seeds gave different results.
+
+    Args:
+        results: as they were loaded.
+    """
+    trials, curves = results.trials, results.curves
+    done = trials[trials["status"] == "done"]
+    points = curves["trial_id"].value_counts()
+    short = done[done["trial_id"].map(points).fillna(0) != done["epochs"]]
+    lines = [f"curves.csv: trial {name} is done, but has not one point per epoch" for name in short["trial_id"]]
+    lines += _ends(done, curves)
+    slower = curves.groupby("trial_id")["train_seconds"].diff() < 0
+    lines += [f"curves.csv: train_seconds of trial {name} decrease" for name in curves.loc[slower, "trial_id"].unique()[:3]]
+    for dataset, rows in done.groupby("dataset"):
+        for name in ("val_accuracy", "test_accuracy"):
+            lines += _fractions(rows, name, str(dataset))
+    return [*lines, *_equal_seeds(done)]
+
+
+def _ends(done: pd.DataFrame, curves: pd.DataFrame) -> Iterator[str]:
+    last = curves.drop_duplicates("trial_id", keep="last").set_index("trial_id").reindex(done["trial_id"])
+    own = done["representative"].isna().to_numpy()
+    for name in AT_THE_END:
+        stated, reached = done[name].to_numpy(dtype=np.float64), last[name].to_numpy(dtype=np.float64)
+        agree = np.isclose(stated, reached, rtol=1e-9, atol=0, equal_nan=True)
+        apart = ~agree & ~np.isnan(last["epoch"].to_numpy(dtype=np.float64))
+        if name == "train_seconds":
+            apart &= own  # an equal network's trial takes another's results, but not its seconds
+        if apart.any():
+            row = int(apart.argmax())
+            yield (
+                f"trials.csv: {name} of trial {done['trial_id'].iloc[row]} is {stated[row]}, but its curve ends at {reached[row]}"
+                f" ({int(apart.sum())} such trials)"
+            )
+
+
+def _fractions(rows: pd.DataFrame, name: str, dataset: str) -> Iterator[str]:
+    """Accuracies that are no multiple of one image, where nearly all others are."""
+    shares = rows[name].dropna()
+    different = shares.unique()[:MOST_SHARES]
+    sizes = {Fraction(float(share)).limit_denominator(MOST_IMAGES).denominator for share in different}
+    if len(different) < 10:
+        return
+    whole = {size: (np.abs(different * size - np.round(different * size)) < 1e-6).mean() for size in sizes}
+    images = max(whole, key=lambda size: (whole[size], -size))
+    odd = shares[np.abs(shares * images - np.round(shares * images)) >= 1e-6]
+    if 0 < len(odd) <= 0.1 * len(shares):
+        yield (
+            f"trials.csv: {name} of trial {rows.loc[odd.index[0], 'trial_id']} on {dataset} is {odd.iloc[0]}, which is no whole number of "
+            f"its {images} images, as others are ({len(odd)} such trials)"
+        )
+
+
+def _equal_seeds(done: pd.DataFrame) -> Iterator[str]:
+    own = done[done["representative"].isna() & (done["purpose"] == "final")]
+    same = ["search_space", "dataset", "dataset_share", "architecture", "algorithm", "profile", "epochs", "train_loss", "val_loss"]
+    # Dead networks have equal losses from every seed, but count different images right.
+    alike = own[own.duplicated([*same, "train_accuracy", "val_accuracy", "test_accuracy"], keep=False)]
+    if len(alike):
+        yield f"trials.csv: seeds of one training measured the same to the last digit, for example trial {alike['trial_id'].iloc[0]}"
