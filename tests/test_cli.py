@@ -95,8 +95,12 @@ def test_the_whole_path_from_a_sweep_to_a_leaderboard(shell: Shell) -> None:
     assert shell("export", "runs/small", "--out", "exported") == 0
     assert {"trials.csv", "trials.parquet"} <= {path.name for path in Path("exported").iterdir()}
     assert shell("publish", "small", "--to", "leaderboards/first") == 0
-    assert Path("leaderboards/index.html").is_file()
+    assert "(first/README.md)" in Path("leaderboards/README.md").read_text()
     assert shell("verify", "leaderboards/first") == 0
+    assert shell("site", "--to", "site") == 0
+    assert Path("site/first/index.html").is_file()
+    assert shell("report", "leaderboards/first") == 2
+    assert "keeps its files; give --out" in shell.err
     assert shell("report", "leaderboards/first", "--out", "again") == 0
     assert Path("again/index.html").is_file()
 
@@ -288,7 +292,7 @@ def test_a_reproduction_is_told_from_the_rows_of_its_page(shell: Shell) -> None:
     assert shell("reproduce", "agd_defaults", "--scale", "cpu", "--from", page, "--to", "pages") == 0
     assert "SGD at 0.1 [32x64]" in shell.out
     assert "Cannot be concluded: AGD's accuracy of about 50 %" in shell.out
-    assert (shell.folder / "pages" / "agd_defaults-cpu" / "index.html").is_file()
+    assert (shell.folder / "pages" / "agd_defaults-cpu" / "README.md").is_file()
     assert not (shell.folder / "runs").exists()
     assert shell("reproduce", "agd_fcn", "--scale", "cpu", "--from", page) == 2
     assert "none of the runs of 'agd_fcn' at scale 'cpu'" in shell.err

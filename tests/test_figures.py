@@ -9,14 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agd_bench.analysis import accuracy_by_epoch, accuracy_table, charged_cost, kendall_tau, rank_shift
+from agd_bench.analysis import accuracy_by_epoch, kendall_tau, rank_shift, standings
 from agd_bench.figures import Picture, accuracy_against_cost, learning_curves, rank_shift_picture, tau_matrix
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
+def ranked(trials: pd.DataFrame) -> pd.DataFrame:
+    """The standings, at costs of 1, 2, 3 … times that of the first algorithm."""
+    table = standings(trials, str(trials["algorithm"].iloc[0]))
+    return table.assign(cost_ratio=np.arange(1.0, len(table) + 1))
+
+
 def draw_all(trials: pd.DataFrame) -> list[Picture]:
     """Every figure of these trials."""
-    pictures = [accuracy_against_cost(accuracy_table(trials), charged_cost(trials)), tau_matrix(kendall_tau(trials, resamples=0))]
+    pictures = [accuracy_against_cost(ranked(trials), "sgd"), tau_matrix(kendall_tau(trials, resamples=0))]
     pictures.append(learning_curves(accuracy_by_epoch(trials, simulate_results(trials).curves)))
     labels = trials["algorithm"].unique()
     if len(labels) > 1:
@@ -46,19 +52,31 @@ def test_every_figure_draws(case: str) -> None:
         assert not re.search(r"\bnan\b", picture.caption + picture.svg())
 
 
-def test_a_long_legend_leaves_the_axes_their_room() -> None:
-    """With 27 long names the axes are about as high as with three, and the whole legend is inside the figure."""
-    heights = []
-    for count in (3, 27):
-        trials = simulate_trials(3, 1, [f"schedule_free_adamw_calibrated_{number:02d}" for number in range(count)])
-        figure = accuracy_against_cost(accuracy_table(trials), charged_cost(trials)).figure
-        figure.canvas.draw()
-        (legend,) = figure.legends
-        box = legend.get_window_extent()
-        assert box.x0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        heights.append(figure.axes[0].get_position().height * figure.get_figheight())
-    assert heights[1] > 0.8 * heights[0]
+def test_of_many_algorithms_eight_are_named() -> None:
+    """The best and the baseline; the others are grey marks, counted in the caption; the legend is inside the figure."""
+    labels = [f"schedule_free_adamw_calibrated_{number:02d}" for number in range(27)]
+    picture = accuracy_against_cost(ranked(simulate_trials(9, 1, labels)), labels[0])
+    picture.figure.canvas.draw()
+    (legend,) = picture.figure.legends
+    assert len(legend.get_texts()) == 8
+    assert labels[0] in [text.get_text() for text in legend.get_texts()]
+    assert "19 more algorithms" in picture.caption
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= picture.figure.bbox.x1
+
+
+def test_marks_stand_at_their_true_places() -> None:
+    """Every mark at its cost and accuracy, hollow where trainings ended badly; every tick has a label of its own."""
+    table = ranked(spoil(CASES["usual"], "agd", "diverged", [0]))
+    axes = accuracy_against_cost(table, "sgd").figure.axes[0]
+    marks = {str(bar.get_label()): bar[0] for bar in axes.containers}
+    for row in table.to_dict("records"):
+        mark = marks[row["algorithm"]]
+        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (row["cost_ratio"], row["accuracy"])
+        assert (mark.get_markerfacecolor() == "none") == (row["algorithm"] == "agd")
+    labels = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert len(labels) == len(set(labels)) > 1
 
 
 def test_equal_tables_give_equal_bytes() -> None:
@@ -79,7 +97,7 @@ def test_the_users_settings_are_left_alone() -> None:
 def test_names_are_no_formulas() -> None:
     """A label with dollars and angle brackets is drawn as it is, escaped in the SVG."""
     trials = simulate_trials(4, 2, ("sgd", "$\\frac<x>$"))
-    svg = accuracy_against_cost(accuracy_table(trials), charged_cost(trials)).svg()
+    svg = accuracy_against_cost(ranked(trials), "sgd").svg()
     assert "$\\frac&lt;x&gt;$" in svg
 
 

@@ -16,6 +16,7 @@ from agd_bench.leaderboard import publish_results, verify_folder
 from agd_bench.planning.architectures import in_order
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
+from agd_bench.report import build_report
 from agd_bench.store import Results, check_same_sweep, load_results
 from agd_bench.store.reader import PLANNED
 from agd_bench.sweeps import open_sweep
@@ -69,7 +70,7 @@ def test_slices_are_the_undisturbed_sweep(tmp_path: Path, monkeypatch: pytest.Mo
     joined = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "joined")
     assert joined.left > 0 == joined.repeated
     board = publish_results(load_results(tmp_path / "joined"), tmp_path / "board")
-    first = (board / "index.html").read_text()
+    first = (board / "README.md").read_text()
     assert "planned trials have ended" in first
     assert "different networks, which " in first
     found = train(tmp_path / "next", start_from=[board])
@@ -79,9 +80,9 @@ def test_slices_are_the_undisturbed_sweep(tmp_path: Path, monkeypatch: pytest.Mo
     again = load_results(board)
     pd.testing.assert_frame_equal(again.trials.drop(columns=SECONDS), whole.trials.drop(columns=SECONDS), check_exact=True)
     pd.testing.assert_frame_equal(again.curves.drop(columns=SECONDS[:1]), whole.curves.drop(columns=SECONDS[:1]), check_exact=True)
-    last = (board / "index.html").read_text()
-    assert "planned trials have ended" not in last
-    assert "2 architectures have the results of an equal one" in last
+    assert "planned trials have ended" not in (board / "README.md").read_text()
+    page = build_report(again, tmp_path / "report").read_text()
+    assert "2 architectures have the results of an equal one" in page
 
 
 def test_the_flagship_begins_where_it_began() -> None:

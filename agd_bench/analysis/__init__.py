@@ -17,7 +17,9 @@ from agd_bench.analysis.interactions import interaction_drivers, interaction_exp
 from agd_bench.analysis.learning_curves import accuracy_by_epoch
 from agd_bench.analysis.optimizer_steps import layer_steps, step_summaries
 from agd_bench.analysis.partial_runs import UNDER_WAY, complete_cases, count_cases
+from agd_bench.analysis.places import standings
 from agd_bench.analysis.posthoc import critical_difference
+from agd_bench.analysis.rankings.decision import ranking_decisions
 from agd_bench.analysis.rankings.kendall import kendall_tau
 from agd_bench.analysis.rankings.power import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
 from agd_bench.analysis.rankings.published import published_agreement, published_ranks, published_regret, published_top
@@ -67,12 +69,14 @@ __all__ = [
     "published_top",
     "rank_architectures",
     "rank_shift",
+    "ranking_decisions",
     "reference_targets",
     "scope_bias",
     "search_bands",
     "seconds_by_lane",
     "shift_of_gap",
     "speed_ups",
+    "standings",
     "step_summaries",
     "sufficient_designs",
     "top_k_overlap",

@@ -102,7 +102,7 @@ def comparison_groups(trials: pd.DataFrame) -> Iterator[tuple[tuple[str, str, st
     Yields:
         (search space, data set, profile) and the rows of that group.
     """
-    for key, rows in trials.groupby(GROUP, sort=False):
+    for key, rows in trials.groupby(GROUP, sort=False, observed=True):
         search_space, dataset, profile = (str(part) for part in key)
         yield (search_space, dataset, profile), rows
 

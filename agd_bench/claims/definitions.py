@@ -108,7 +108,7 @@ class Claims(Record):
         ids = [claim.id for claim in self.claims]
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
-            raise ValueError(f"claims: {', '.join(twice)} stands there twice; give each claim an id of its own")
+            raise ValueError(f"claims: {', '.join(twice)} is used twice; give each claim its own id")
         missed = sum(1 - claim.level for claim in self.claims)
         if missed > 1 - self.level + 1e-9:
             needed = share_level(self.level, len(self.claims))

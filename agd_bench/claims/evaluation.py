@@ -43,10 +43,14 @@ def evaluate_claims(results: Results, claims: Claims, tables: dict[str, pd.DataF
     rows = []
     for claim in claims.claims:
         try:
-            found = widen(QUERIES[claim.query].ask(groups[_group(claim, list(groups))], claim.arguments), claim.level)
+            found = QUERIES[claim.query].ask(groups[_group(claim, list(groups))], claim.arguments)
         except InputError as error:
             raise InputError(f"claim {claim.id!r}: {error}") from None
-        state, reason = judge(claim, found)
+        if found.state:
+            state, reason = found.state, "by the rule that decides every statement about this ranking"
+        else:
+            found = widen(found, claim.level)
+            state, reason = judge(claim, found)
         threshold, arguments = canonical_json(claim.threshold), canonical_json(claim.arguments)
         defined = [claim.id, claim.sentence, claim.query, arguments, claim.test, threshold, claim.level, claim.digest]
         rows.append([*defined, state, found.estimate, found.low, found.high, QUERIES[claim.query].unit, found.n, reason])

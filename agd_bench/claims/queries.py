@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.costs.ratios import cost_ratio
 from agd_bench.analysis.rows import Row, Tables, find_pair, first_row
-from agd_bench.analysis.scores import Floats
 from agd_bench.errors import UnknownNameError
 
 Arguments = Mapping[str, str]
@@ -26,12 +24,14 @@ class Estimate:
         low: lower end of the 95 % interval; NaN: no interval can be given.
         high: its upper end.
         n: architectures that it is estimated from.
+        state: of the claim, where the report's own rule decides it; empty: the interval does.
     """
 
     estimate: float = math.nan
     low: float = math.nan
     high: float = math.nan
     n: int = 0
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,42 +88,26 @@ def _look_up_pair(table: str, estimate: str, low: str, high: str) -> Callable[[T
 
 
 def _charged_ratio(column: str) -> Callable[[Tables, Arguments], Estimate]:
-    """The challenger's charge divided by the baseline's, summed over the architectures that both have an outcome for.
-
-    The interval is Student's t of the linearised ratio over architectures.
-
-    References:
-        W. G. Cochran, Sampling Techniques, 3rd edition, Wiley, 1977, chapter 6 (ratio estimators).
-    """
+    """The challenger's charge divided by the baseline's."""
 
     def ask(tables: Tables, arguments: Arguments) -> Estimate:
         _check_labels(tables, arguments, PAIR)
-        if column == "charged_seconds" and len(tables.get("lanes", ())):
-            return Estimate()  # of devices that were shared and devices that were not: their sums compare nothing
-        ranks, cost = tables["ranks"], tables["cost_by_architecture"]
-        charges = []
-        for name in ("baseline", "challenger"):
-            ended = ranks.loc[ranks["algorithm"] == arguments[name], "architecture"]
-            rows = cost[cost["algorithm"] == arguments[name]].set_index("architecture")[column]
-            charges.append(rows.reindex(ended).astype(float))
-        both = pd.concat(charges, axis=1, join="inner").to_numpy(dtype=float)
-        return ratio_estimate(both[:, 0], both[:, 1])
+        found = cost_ratio(tables, arguments["baseline"], arguments["challenger"], column)
+        return Estimate(found.ratio, found.low, found.high, found.n)
 
     return ask
 
 
-def ratio_estimate(divisors: Floats, values: Floats) -> Estimate:
-    """Sum of `values` over the sum of `divisors`, with a t interval over the pairs.
+def _difference(tables: Tables, arguments: Arguments) -> Estimate:
+    _check_labels(tables, arguments, PAIR)
+    row = first_row(tables["standings"], baseline=arguments["baseline"], algorithm=arguments["challenger"])
+    return _estimate(row, "difference", "difference_low", "difference_high")
 
-    Args:
-        divisors: one per architecture, (A,).
-        values: one per architecture, (A,).
-    """
-    if len(values) == 0 or not np.isfinite(divisors).all() or not np.isfinite(values).all() or divisors.sum() <= 0:
-        return Estimate(n=len(values))
-    ratio = float(values.sum() / divisors.sum())
-    low, high = mean_interval(ratio + (values - ratio * divisors) / divisors.mean())
-    return Estimate(ratio, low, high, len(values))
+
+def _ranking_decision(tables: Tables, arguments: Arguments) -> Estimate:
+    row = _row(tables, tables["ranking_decisions"], arguments, PAIR)
+    states = {"differs": "holds", "same": "fails"}
+    return replace(_estimate(row, "gap", "gap_low", "gap_high"), state=states.get(str(row.get("decision")), "undecided"))
 
 
 def _crossover(tables: Tables, arguments: Arguments) -> Estimate:
@@ -150,10 +134,17 @@ QUERIES: dict[str, Query] = {
         _look_up("accuracy", ("algorithm",), "mean_accuracy", "mean_low", "mean_high"),
     ),
     "accuracy_difference": Query(
-        "challenger's test accuracy minus that of the sweep's baseline, paired by architecture and seed",
+        "challenger's test accuracy minus that of the sweep's baseline, paired by architecture; failures count as accuracy 0",
         "share",
         PAIR,
-        _look_up("accuracy_difference", PAIR, "difference", "low", "high"),
+        _difference,
+    ),
+    "ranking_decision": Query(
+        "tau minus its noise ceiling; the claim that it is below 0 holds if the report's rule says that the rankings differ, and fails if "
+        "it says that they are the same",
+        "tau",
+        PAIR,
+        _ranking_decision,
     ),
     "kendall_gap": Query(
         "Kendall's tau of two rankings minus its noise ceiling; below 0: they differ more than seed noise explains",

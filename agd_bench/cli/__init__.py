@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Publish": {
         "publish": Command(publish.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),
         "verify": Command(publish.verify, "agd-bench verify leaderboards/quickstart"),
+        "site": Command(publish.site, "agd-bench site --to public"),
     },
     "Extend": {
         "new": Command(extend.new, "agd-bench new search-space my_space"),

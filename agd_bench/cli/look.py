@@ -21,7 +21,7 @@ from agd_bench.cli.options import (
     plugin_folders,
 )
 from agd_bench.cli.printing import print_markdown, print_table
-from agd_bench.errors import UnknownNameError
+from agd_bench.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,14 +39,17 @@ FACTS: dict[Kind, list[str]] = {
 
 
 def conclude(results: Results, folder: Path) -> None:
-    """Write the report, then print the finding and the path of the page."""
-    from agd_bench.report import build_report, finding_sentences
+    """Write the report, then print its first screen and the path of the page."""
+    from agd_bench.report import build_report, first_screen
     from agd_bench.tables import aggregates
 
     tables = aggregates(results)
     page = build_report(results, folder, tables)
-    for sentence in finding_sentences(results, tables):
-        print(sentence)
+    for shown in first_screen(results, tables):
+        if isinstance(shown, str):
+            print(shown)
+        else:
+            print_table(shown, as_json=False)
     print(f"\nReport: {page}")
 
 
@@ -63,6 +66,8 @@ def report(
 
     located = locate_run(run)
     results = gather_evidence(load_results(located), plugin_folders(search_spaces, algorithms, None), published)
+    if out is None and isinstance(located, Path) and (located / "manifest.json").is_file():
+        raise InputError(f"{run}: a published folder keeps its files; give --out, or build all pages with `agd-bench site`")
     conclude(results, out or folder_of(located, results) / "report")
 
 

@@ -1,4 +1,4 @@
-"""Commands about published leaderboards: `publish`, `verify`."""
+"""Commands about published leaderboards: `publish`, `verify`, `site`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def publish(
 ) -> None:
     """Publish a run as a leaderboard folder.
 
-    The folder holds the raw results, so anybody can recompute every number in it. The index next to it is updated. A published folder
-    can be published again from its own rows, for example with --recount; networks are then built and counted, not trained.
+    The folder holds the raw results, from which anybody can recompute its README and figure, and build its page with
+    `agd-bench site`. The index next to it is updated. A published folder can be published again from its own rows, for example
+    with --recount; networks are then built and counted, not trained.
     """
     from agd_bench.claims import read_claims
     from agd_bench.evidence import gather_evidence
-    from agd_bench.leaderboard import build_index, publish_results
+    from agd_bench.leaderboard import publish_results, write_index
     from agd_bench.store import failed_trials, load_results, mixed_code
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
@@ -49,7 +50,7 @@ def publish(
         results = recount_flops(results, Workplace(data_root(), folders, device="cpu"))
     results = gather_evidence(results, folders, published)
     folder = publish_results(results, to, claims=read_claims(claims) if claims else None)
-    print(f"Published: {folder}\nIndex: {build_index(to.parent)}")
+    print(f"Published: {folder}\nIndex: {write_index(to.parent)}")
     for line in [*mixed_code(results), *filter(None, [failed_trials(results)])]:
         print(line)
 
@@ -68,6 +69,25 @@ def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of
         print(difference)
     if differences:
         raise typer.Exit(1)
-    print(f"{folder}: every digest and every aggregate agrees with the raw rows")
+    print(f"{folder}: every digest, the README and the figure agree with the raw rows")
     for line in mixed_code(load_results(folder)):
         print(line)
+
+
+def site(
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of the site; created if it does not exist.")],
+    boards: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of published leaderboards.")] = Path("leaderboards"),
+) -> None:
+    """Build the pages of all published leaderboards.
+
+    Recomputes every board from its raw rows and writes a static site: a report for each with its figures and tables, the
+    reproductions, and an index. Never runs code from the folders.
+    """
+    from agd_bench.leaderboard import build_site
+    from agd_bench.leaderboard.index import REPRODUCTIONS
+    from agd_bench.reproductions import build_pages
+
+    page = build_site(boards, to)
+    if (boards / REPRODUCTIONS).is_dir():
+        build_pages(boards / REPRODUCTIONS, to / REPRODUCTIONS)
+    print(f"Site: {page}")

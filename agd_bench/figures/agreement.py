@@ -65,7 +65,7 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
 def _shift_caption(count: int, seeds: int, noise: float, beyond: int, moved: int | None) -> str:
     text = f"Each mark is one of {count} architectures; ranks of its mean accuracy over {count_seeds(seeds)}, best at the top right. "
     if not np.isfinite(noise):
-        return text + "With one seed the part of seed noise cannot be told, so no band is drawn."
+        return text + "One seed does not show how large seed noise is, so no band is drawn."
     return text + (
         f"In the band (± {1.96 * noise:.1f} ranks) lie 95 % of the shifts that seed noise alone would cause, estimated from disjoint "
         f"halves of the seeds; {beyond} of them {'lies' if beyond == 1 else 'lie'} outside it, where noise alone would put about "
@@ -121,6 +121,6 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         f"All values compare disjoint sets of the {seeds} seeds, {used} against {used}. Outlined on the diagonal: each ranking's agreement "
         "with itself over seeds, the noise ceiling; a value below both of its ceilings is a change of the ranking, if its interval agrees."
         if seeds > 1
-        else "With one seed the diagonal, the noise ceiling, is missing: no value can be told from noise."
+        else "With one seed the diagonal, the noise ceiling, is missing: no value can be separated from noise."
     )
     return Picture(figure, title, caption)

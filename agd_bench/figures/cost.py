@@ -12,54 +12,66 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from agd_bench.figures.style import Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
 
+MOST_NAMED = 8
+"""Algorithms that the figure names: the best ones and the baseline. The others are grey marks, named in the table beside it."""
 
-def accuracy_against_cost(accuracy: pd.DataFrame, cost: pd.DataFrame) -> Picture:
-    """Mean accuracy of every algorithm against what it was charged.
+
+def accuracy_against_cost(standings: pd.DataFrame, baseline: str) -> Picture:
+    """Mean accuracy of every algorithm against what it was charged, as a multiple of the baseline's cost.
 
     Args:
-        accuracy: `analysis.accuracy_table` of one group.
-        cost: `analysis.charged_cost` of the same group; FLOPs are drawn where all algorithms have them, else seconds.
+        standings: `aggregates`' table of that name, of one group.
+        baseline: label of the algorithm whose cost is 1.
     """
     title = "Accuracy against charged cost"
-    table = accuracy.merge(cost, on="algorithm", suffixes=("", "_cost"))
-    table = table[np.isfinite(table["mean_accuracy"].astype(float))]
+    if not np.isfinite(standings["accuracy"].astype(float)).any():
+        return nothing(title, "No architecture has an outcome under every algorithm, so there is no accuracy to draw.")
+    table = standings[(standings["cost_ratio"] > 0) & np.isfinite(standings["accuracy"].astype(float))]
     if table.empty:
-        return nothing(title, "No final trial was trained to its end, so there is no accuracy to draw.")
-    by_flops = bool((table["flops"].fillna(0) > 0).all())
-    column, label = ("flops", "charged floating-point operations") if by_flops else ("charged_seconds", "charged seconds")
-    table = table[table[column] > 0]
-    if table.empty:
-        return nothing(title, "No cost was recorded, so there is nothing to draw accuracy against.")
+        return nothing(title, "The charged cost is not known, so there is nothing to draw accuracy against.")
+    others = [label for label in table["algorithm"] if label != baseline]
+    named = [baseline, *others[: MOST_NAMED - 1]]
+    appearance = looks(named)
     with style({}):
-        figure, axes = canvas()
-        appearance, shifts = looks(list(accuracy["algorithm"])), _side_by_side(table[column])
-        for row, shift in zip(table.to_dict("records"), shifts, strict=True):
-            (colour, marker), mean = appearance[row["algorithm"]], row["mean_accuracy"]
-            error = [[mean - row["mean_low"]], [row["mean_high"] - mean]] if np.isfinite(row["mean_low"]) else None
-            axes.errorbar([shift * row[column]], [mean], yerr=error, fmt=marker, color=colour, ms=8, capsize=3, label=row["algorithm"])
-        _log_axis(axes, table[column])
+        figure, axes = canvas(5.4, 4.0)
+        for row in table.to_dict("records"):
+            label = row["algorithm"] if row["algorithm"] in named else None
+            colour, marker = appearance[row["algorithm"]] if label else ("#8c959f", ".")
+            low, high = row["accuracy_low"], row["accuracy_high"]
+            error = [[row["accuracy"] - low], [high - row["accuracy"]]] if np.isfinite(low) and label else None
+            axes.errorbar(
+                [row["cost_ratio"]], [row["accuracy"]], yerr=error, fmt=marker, color=colour, ms=8, capsize=3, label=label,
+                elinewidth=1, mfc="none" if row["bad"] else colour,
+            )  # fmt: skip
+        _multiples_axis(axes, table["cost_ratio"])
         share_axis(axes.yaxis)
-        axes.set(xlabel=f"{label}, tuning included (log scale)", ylabel="mean accuracy")
-        legend_below(figure, len(table))
-    count, seeds = int(table["architectures"].max()), int(table["seeds"].max())
-    caption = (
-        f"Mean accuracy over up to {count} architectures and {count_seeds(seeds)} against the {label} of all trials, tuning, pruned, "
-        "failed and lost attempts included. Left and up is better; marks of almost equal cost stand side by side. "
-        + ("Bars: 95 % t interval of the mean over architectures. " if count > 1 else "One architecture: no intervals. ")
-        + "Diverged, failed and refused trials are not in the means."
+        axes.set(xlabel="charged FLOPs, tuning included, × the baseline", ylabel="mean test accuracy")
+        legend_below(figure, min(len(table), MOST_NAMED))
+    return Picture(figure, title, _cost_caption(table, len(table) - sum(label in named for label in table["algorithm"])))
+
+
+def _cost_caption(table: pd.DataFrame, grey: int) -> str:
+    count = int(table["architectures"].iloc[0])
+    text = (
+        f"Mean test accuracy over {count} architecture{'' if count == 1 else 's'} against charged cost (log scale). Left and up is better. "
     )
-    return Picture(figure, title, caption)
+    text += "Bars: 95 % t interval of the mean over architectures. " if count > 1 else "One architecture: no intervals. "
+    if table["bad"].any():
+        text += "Hollow marks: some trainings ended badly and count as accuracy 0. "
+    if grey:
+        text += f"Grey: {grey} more algorithms, named in the table. "
+    return text.strip()
 
 
-def _side_by_side(values: pd.Series[float]) -> list[float]:
-    """Factors by which to shift each mark along the axis, so that those of almost equal cost do not hide each other."""
-    logs = np.log(values.to_numpy(dtype=float))
-    step = max(float(np.ptp(logs)), 1.0) / 40
-    factors = [1.0] * len(values)
-    for cluster in dict.fromkeys(tuple(np.flatnonzero(np.abs(logs - log) < step)) for log in logs):
-        for order, index in enumerate(cluster):
-            factors[int(index)] = float(np.exp(step * (order - (len(cluster) - 1) / 2)))
-    return factors
+def _multiples_axis(axes: Axes, ratios: pd.Series[float]) -> None:
+    """A logarithmic axis of multiples; every tick has a label of its own."""
+    axes.set_xscale("log")
+    low, high = min(float(ratios.min()), 1.0), max(float(ratios.max()), 1.0)
+    pad = max((high / low) ** 0.12, 1.6)
+    axes.set_xlim(low / pad, high * pad)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 50 else (1.0,)))
+    axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}×")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _log_axis(axes: Axes, values: pd.Series[float]) -> None:

@@ -27,7 +27,7 @@ def variance_components_picture(components: pd.DataFrame) -> Picture:
     title = "Where the variance comes from"
     shown = components[components["component"].isin(_SOURCES)]
     if shown.empty or not np.isfinite(shown["variance"].astype(float)).any():
-        return nothing(title, "Sources of variance cannot be told apart: it takes two algorithms, three architectures and two seeds.")
+        return nothing(title, "Sources of variance cannot be separated: that needs two algorithms, three architectures and two seeds.")
     row = shown.iloc[0]
     colours = sns.color_palette("colorblind", 10)
     places = {name: place for place, name in enumerate(_SOURCES)}
@@ -86,7 +86,7 @@ def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Pi
         places = np.arange(len(table), dtype=float)
         clear = (table["p_holm"] < 0.05).to_numpy()
         axes.axvline(0, color=INK, lw=1, ls="--")
-        looks = ((clear, "o", colours[1], "beyond chance (Holm, 5 %)"), (~clear, "D", colours[0], "not told from chance"))
+        looks = ((clear, "o", colours[1], "beyond chance (Holm, 5 %)"), (~clear, "D", colours[0], "consistent with chance"))
         for chosen, marker, colour, label in looks:
             part = table[chosen]
             if len(part):

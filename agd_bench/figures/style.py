@@ -67,16 +67,23 @@ class Picture:
         """Whether its words would be too small in half of a page's width."""
         return float(self.figure.get_size_inches()[0]) > WIDE_INCHES
 
-    def svg(self) -> str:
-        """The figure as SVG: equal figures give equal text on every run."""
-        return self._svg
+    def svg(self, transparent: bool = True) -> str:
+        """The figure as SVG: equal figures give equal text on every run.
+
+        Args:
+            transparent: whether the ground is left out, so that a page's own shows; else it is white.
+        """
+        return self._drawn if transparent else self._save(transparent)
 
     @cached_property
-    def _svg(self) -> str:
+    def _drawn(self) -> str:
         # A page asks twice, for the file and for itself, and drawing takes longer than all the words.
+        return self._save(True)
+
+    def _save(self, transparent: bool) -> str:
         with style({"svg.hashsalt": self.title}):
-            buffer = io.StringIO()
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": self.title}, transparent=True)
+            buffer, about = io.StringIO(), {"Date": None, "Creator": None, "Title": self.title}
+            self.figure.savefig(buffer, format="svg", metadata=about, transparent=transparent)
         return buffer.getvalue()
 
     def png(self, dots_per_inch: int = 200) -> bytes:

@@ -1,8 +1,9 @@
-"""Published results: folders that can be rebuilt from themselves, their verification, and the page that lists them."""
+"""Published results: folders of raw rows, their verification, the list of them, and the site that is built from them."""
 
 from agd_bench.leaderboard.anonymisation import scrub_results
-from agd_bench.leaderboard.index import build_index
-from agd_bench.leaderboard.publication import as_plain_markdown, publish_results
+from agd_bench.leaderboard.index import write_index
+from agd_bench.leaderboard.publication import publish_results
+from agd_bench.leaderboard.site import build_site
 from agd_bench.leaderboard.verification import verify_folder
 
-__all__ = ["as_plain_markdown", "build_index", "publish_results", "scrub_results", "verify_folder"]
+__all__ = ["build_site", "publish_results", "scrub_results", "verify_folder", "write_index"]

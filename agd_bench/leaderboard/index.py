@@ -1,121 +1,55 @@
-"""The page that lists all published leaderboards."""
+"""The list of all published leaderboards, in Markdown; `site` has it as a page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from agd_bench.errors import AgdBenchError
-from agd_bench.leaderboard.publication import as_plain_markdown
-from agd_bench.leaderboard.verification import recompute, verify_digests
-from agd_bench.report import count_states
-from agd_bench.report.page import render
-from agd_bench.report.sections import Section, make_sections
-from agd_bench.report.sentences.numbers import count
+from agd_bench.errors import InputError
+from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
+from agd_bench.leaderboard.publication import README, read_manifest
+from agd_bench.leaderboard.summary import Summary
 from agd_bench.store import written_beside
 from agd_bench.store.manifest import MANIFEST
 
 HERE = Path(__file__).parent
 REPRODUCTIONS = "reproductions"
-"""The folder beside the leaderboards where experiments of papers stand with their numbers and ours."""
+"""The folder next to the leaderboards that holds the reproductions of papers."""
+HEAD = (
+    "leaderboard", "finding", "claims", "search space", "data set", "algorithms", "architectures", "seeds", "trials", "date",
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One published folder as the index shows it; `link` is its folder's name, quoted for an address."""
-
-    link: str
-    name: str
-    finding: str
-    claims: str
-    search_spaces: str
-    datasets: str
-    algorithms: str
-    architectures: str
-    seeds: str
-    trials: str
-    date: str
-    state: str
+def board_folders(folder: Path) -> list[Path]:
+    """The published folders in a folder, by name."""
+    return [path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))]
 
 
-def build_index(folder: Path) -> Path:
-    """Write `index.html` and `README.md` of a folder of leaderboards, from the folders in it; pages of reproductions are pointed to.
-
-    A folder's state is `recomputed` if `verify_folder` finds every digest and every number to follow from the raw rows, else
-    `self-reported` with the number of differences.
+def write_index(folder: Path) -> Path:
+    """Write `README.md` of a folder of leaderboards from their manifests; nothing is recomputed.
 
     Args:
         folder: made if it is not there; each folder in it with a manifest is a leaderboard.
 
     Returns:
-        The page.
+        The file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = [read_entry(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
-    reproduced = (folder / REPRODUCTIONS / "index.html").is_file()
-    beside = f"{REPRODUCTIONS}/index.html" if reproduced else ""
-    texts = {
-        "index.html": render("index.html.jinja", HERE, entries=entries, reproductions=beside),
-        "README.md": _readme(entries, reproduced),
-    }
-    with written_beside(folder) as writing:
-        for name, text in texts.items():
-            (writing / name).write_text(text, encoding="utf-8", newline="\n")
-    return folder / "index.html"
+    lines = [_line(board) for board in board_folders(folder)]
+    listed = format_table(HEAD, lines) if lines else "Nothing is published here yet."
+    if (folder / REPRODUCTIONS / README).is_file():
+        listed += f"\n\nExperiments of papers, run again, with their numbers next to ours: [reproductions]({REPRODUCTIONS}/{README})."
+    text = (HERE / "explanation.md").read_text(encoding="utf-8").replace("{{ entries }}", listed)
+    with written_beside(folder) as beside:
+        (beside / README).write_text(text, encoding="utf-8", newline="\n")
+    return folder / README
 
 
-def read_entry(folder: Path) -> Entry:
-    """What the index says of one published folder; one that cannot be read says why instead of a finding."""
-    link = quote(folder.name)
+def _line(board: Path) -> list[str]:
+    """The cells of one board; one whose manifest cannot be read says so instead of a finding."""
     try:
-        differences, found = verify_digests(folder), recompute(folder)
-        results = found.results
-        finding = _short(make_sections(results, found.tables, draw=False))
-    except Exception as error:  # whatever is wrong with one folder must not keep the others from being listed
-        said = error if isinstance(error, AgdBenchError) else f"{type(error).__name__}: {error}"
-        why = f"Cannot be read: {said}".replace(str(folder), folder.name)
-        return Entry(link, folder.name, why, "–", "–", "–", "–", "–", "–", "–", "–", "unreadable")
-    sweep, trials = results.sweep, results.trials
-    final = trials[trials["purpose"] == "final"]
-    return Entry(
-        link=link,
-        name=sweep.name,
-        finding=finding,
-        claims=count_states(found.claims),
-        search_spaces=", ".join(choice.label for choice in sweep.search_spaces),
-        datasets=", ".join(choice.name for choice in sweep.datasets),
-        algorithms=", ".join(choice.label for choice in sweep.algorithms),
-        architectures=str(len(final[["search_space", "architecture"]].drop_duplicates())),
-        seeds=sweep.seed_count,
-        trials=str(len(trials)),
-        date=results.meta.get("created_at", "–")[:10],
-        state=f"self-reported ({number} differences)" if (number := len(differences) + len(found.differences)) else "recomputed",
-    )
-
-
-def _short(sections: list[Section]) -> str:
-    """What the first comparison found in one sentence, and how many more there are."""
-    partial = "Partial results. " if any(section.partial for section in sections) else ""
-    concluded = [text for section in sections for text in section.conclusions]
-    found = [finding for section in sections for finding in section.findings]
-    if concluded:
-        return f"{partial}{concluded[0]} " + (f"{count(len(found), 'comparison')} of algorithms in the report." if found else "")
-    if not found:
-        return partial + (sections[0].alone if sections else "No trials.")
-    more = f" {count(len(found) - 1, 'more comparison')} in the report." if len(found) > 1 else ""
-    return f"{partial}{found[0].headline}{more}"
-
-
-def _readme(entries: list[Entry], reproduced: bool) -> str:
-    head = "| leaderboard | finding | claims | search space | data set | algorithms | architectures | seeds | trials | date | state |"
-    lines = [head, "|" + "---|" * 11]
-    for entry in entries:
-        texts = [entry.finding, entry.claims, entry.search_spaces, entry.datasets, entry.algorithms, entry.architectures, entry.seeds]
-        texts += [entry.trials, entry.date, entry.state]
-        cells = [f"[{as_plain_markdown(entry.name)}]({entry.link}/README.md)", *(as_plain_markdown(text) for text in texts)]
-        lines.append(f"| {' | '.join(cells)} |")
-    listed = "\n".join(lines) if entries else "Nothing is published here yet."
-    if reproduced:
-        listed += f"\n\nExperiments of papers, run again, with their numbers beside ours: [reproductions]({REPRODUCTIONS}/README.md)."
-    return (HERE / "explanation.md").read_text(encoding="utf-8").replace("{{ entries }}", listed)
+        about = Summary(**read_manifest(board)["summary"])
+    except (InputError, KeyError, TypeError) as error:
+        why = f"Cannot be read: {error}".replace(str(board), board.name)
+        return [f"[{as_plain_markdown(board.name)}]({quote(board.name)}/{README})", as_plain_markdown(why), *["–"] * (len(HEAD) - 2)]
+    first, *others = (as_plain_markdown(str(getattr(about, name))) for name in Summary.__dataclass_fields__)
+    return [f"[{first}]({quote(board.name)}/{README})", *others]

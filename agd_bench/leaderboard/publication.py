@@ -1,31 +1,27 @@
-"""Publish results as a folder that holds its raw rows, everything computed from them, and the digest of each file."""
+"""Publish results as a folder of raw rows, with a README and a figure that follow from them, and the digest of each file."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import pandas as pd
 
 from agd_bench.claims import Claims, evaluate_claims, format_claims, propose_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
-from agd_bench.errors import InputError, RunChangedError, SweepError
+from agd_bench.errors import InputError, RunChangedError
 from agd_bench.leaderboard.anonymisation import scrub_results
-from agd_bench.records import parse_sweep
-from agd_bench.report import build_report, count_states, finding_sentences
+from agd_bench.leaderboard.summary import FIGURE, describe_board, draw_board, summarise
 from agd_bench.store import Results, begun_results, undeclared_code, write_rows, written_beside
 from agd_bench.store.files import BESIDE
 from agd_bench.store.manifest import MANIFEST, digests
 from agd_bench.tables import aggregates
 
-SCHEMA_VERSION = 1
-EVIDENCE_FILES = {
-    "published": "what the authors of the search space published of its architectures",
-    "rate_factors": "by what a base learning rate is multiplied for each architecture",
-    "features": "numbers that the search space's plug-in states of each architecture, such as its depth",
-}
-EQUALS_LINE = "| `equals.csv` | trials that were not trained: each has the results of an equal network's trial |\n"
+SCHEMA_VERSION = 2
+README = "README.md"
 
 
 def publish_results(results: Results, folder: Path, name: str | None = None, claims: Claims | None = None) -> Path:
@@ -33,8 +29,8 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
 
     The folder holds `sweep.json`, `trials.csv`, `curves.csv`, `attempts.csv` and `meta.json` (the raw rows; floats are written so that
     they are read back exactly; trials that took an equal network's results stand in `equals.csv` alone), `claims.toml`,
-    `index.html`, `figures/` and `data/` (the report), `README.md` (a summary) and `manifest.json` (schema version, the SHA-256 of
-    each file and of each claim's definition).
+    `README.md` and one figure, and `manifest.json` (schema version, a summary for lists, and the SHA-256 of each file and of each claim's
+    definition). Pages and tables are not stored: `build_site` computes them from these files.
 
     Args:
         results: whole or partial; partial ones are marked so, and leave out the rows of trials that nothing has happened to, so that the
@@ -69,12 +65,18 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     with written_beside(folder, last=MANIFEST) as beside:
         write_rows(results, beside, condensed=True)
         (beside / CLAIMS).write_text(format_claims(claims), encoding="utf-8", newline="\n")
-        build_report(results, beside, tables, evaluated)
-        (beside / "README.md").write_text(summary(results, tables, evaluated), encoding="utf-8", newline="\n")
-        stated = {claim.id: claim.digest for claim in claims.claims}
+        for file, text in derived_files(results, tables, evaluated).items():
+            (beside / file).write_text(text, encoding="utf-8", newline="\n")
         files = digests(beside)
         others = {name: digest for name, digest in digests(folder).items() if name not in earlier and not name.startswith(BESIDE)}
-        manifest = {"schema_version": SCHEMA_VERSION, "files": others | files, "claims": stated}
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "files": others | files,
+            "claims": {claim.id: claim.digest for claim in claims.claims},
+            "proposed_claims": claims == propose_claims(results.sweep),
+            "summary": dataclasses.asdict(summarise(results, tables, evaluated)),
+            "matplotlib": matplotlib.__version__,
+        }
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
     for name in earlier - set(files):
         path = (folder / name).resolve()
@@ -83,8 +85,19 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     return folder
 
 
+def derived_files(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> dict[str, str]:
+    """The texts of a published folder that follow from its raw rows and claims, by file name.
+
+    Args:
+        results: the raw rows.
+        tables: `aggregates` of them.
+        claims: as they were evaluated.
+    """
+    return {README: describe_board(results, tables, claims), FIGURE: draw_board(results, tables)}
+
+
 def written_claims(folder: Path) -> Claims | None:
-    """The claims of a published folder that somebody wrote; none where there are none but those that publishing proposed.
+    """The claims of a published folder that somebody wrote; None if they are those that publishing proposed, or there are none.
 
     Args:
         folder: a published one, or any other.
@@ -94,12 +107,9 @@ def written_claims(folder: Path) -> Claims | None:
     """
     if not (folder / CLAIMS).is_file() or not (folder / MANIFEST).is_file():
         return None
-    claims = read_claims(folder / CLAIMS)
-    try:
-        sweep = parse_sweep((folder / "sweep.json").read_text(encoding="utf-8"), "sweep.json")
-    except (OSError, ValueError, SweepError):
-        return claims
-    return None if claims == propose_claims(sweep) else claims
+    # What is proposed may differ from version to version, so the manifest says whether these claims once were.
+    proposed = _read_manifest(folder).get("proposed_claims")
+    return None if proposed else read_claims(folder / CLAIMS)
 
 
 def _earlier_files(folder: Path) -> set[str]:
@@ -114,83 +124,32 @@ def _earlier_files(folder: Path) -> set[str]:
         return set()
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: not empty and no published leaderboard (it has no {MANIFEST}); give a new folder")
-    return set(read_manifest(folder))
+    return set(_read_manifest(folder)["files"])
 
 
-def read_manifest(folder: Path) -> dict[str, str]:
-    """The digests that the manifest states, by path.
-
-    Raises:
-        InputError: no manifest, a malformed one, or one of another version.
-    """
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a published folder, of any version."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        version, files = manifest["schema_version"], manifest["files"]
-        stated = {str(name): str(digest) for name, digest in files.items()}
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest["files"] = {str(name): str(digest) for name, digest in manifest["files"].items()}
+        manifest["schema_version"] = int(manifest["schema_version"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder}: {MANIFEST} cannot be read ({type(error).__name__}); give a folder made by `agd-bench publish`"
         ) from None
-    if version != SCHEMA_VERSION:
-        raise InputError(f"{folder}: published with schema {version}, this agd-bench reads {SCHEMA_VERSION}; use the version that wrote it")
-    return stated
+    return manifest
 
 
-def stated_claims(folder: Path) -> dict[str, str]:
-    """The digests of claims that the manifest states, by id; empty for a folder that makes none.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest states: `files` (digests by path), `claims` (digests by id), `summary`.
 
-    Args:
-        folder: a published one, whose manifest can be read.
+    Raises:
+        InputError: no manifest, a malformed one, or one of another version.
     """
-    stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("claims", {})
-    return {str(name): str(text) for name, text in stated.items()} if isinstance(stated, dict) else {}
-
-
-def summary(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> str:
-    """The folder's README: the finding in words, the claims with their states, and where everything is.
-
-    Args:
-        results: the raw rows.
-        tables: `aggregates` of them.
-        claims: as they were evaluated.
-    """
-    sweep = results.sweep
-    said = "\n".join(f"- {as_plain_markdown(sentence)}" for sentence in finding_sentences(results, tables))
-    rows = claims[["state", "sentence", "digest"]].itertuples(index=False, name=None)
-    claimed = "\n".join(f"- {state}: {as_plain_markdown(sentence)} (`{digest[:16]}`)" for state, sentence, digest in rows)
-    evidence = "".join(f"| `{table}.csv` | {text} |\n" for table, text in EVIDENCE_FILES.items() if len(getattr(results, table)))
-    taken = results.trials["representative"].notna() & (results.trials["status"] != "pending")
-    evidence += EQUALS_LINE if taken.any() else ""
-    about = f"{as_plain_markdown(sweep.description)}\n\n" if sweep.description else ""
-    return f"""# {sweep.name}
-
-{about}## The finding
-
-{said}
-
-## The claims
-
-{count_states(claims)}
-
-{claimed}
-
-## What is here
-
-| file | content |
-|---|---|
-| `index.html` | the report: figures, tables, failures, provenance |
-| `trials.csv`, `curves.csv`, `attempts.csv` | the raw rows, one per trial, per epoch, per execution |
-{evidence}| `sweep.json` | what was asked; `agd-bench run sweep.json` runs it again |
-| `meta.json` | versions, devices, digests of the plug-ins |
-| `claims.toml` | the claims, each with its query, test and threshold; `agd-bench claims` with this folder evaluates them again |
-| `data/`, `figures/` | everything computed from the raw rows |
-| `manifest.json` | SHA-256 of each file and of each claim's definition |
-
-`agd-bench verify` followed by this folder recomputes every number from the raw rows.
-"""
-
-
-def as_plain_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, in one line: submitted results must not bring markup."""
-    line = " ".join(text.split())
-    return "".join(f"&#{ord(letter)};" if letter in "<>&|[]`*!" else letter for letter in line)
+    manifest = _read_manifest(folder)
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"{folder}: published in format {manifest['schema_version']}, but this agd-bench reads format {SCHEMA_VERSION}; "
+            "publish it again with `agd-bench publish`, giving the folder as both RUN and --to"
+        )
+    return manifest

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import matplotlib
 import pandas as pd
-from numpy.typing import NDArray
 
-from agd_bench.analysis import GROUP
 from agd_bench.claims import Claims, evaluate_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
 from agd_bench.errors import AgdBenchError, StoreDamagedError
 from agd_bench.leaderboard.contradictions import find_contradictions
 from agd_bench.leaderboard.design import missing_parts
-from agd_bench.leaderboard.publication import read_manifest, stated_claims, summary
+from agd_bench.leaderboard.publication import derived_files, read_manifest
+from agd_bench.leaderboard.summary import FIGURE, summarise
 from agd_bench.store import Results, undeclared_code
 from agd_bench.store.manifest import MANIFEST, digests
 from agd_bench.store.reader import faults_of, read_results
 from agd_bench.tables import aggregates
-
-RELATIVE_TOLERANCE = 1e-9
-"""Sums in another order may differ in the last digits; anything more is a difference."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ def verify_folder(folder: Path) -> list[str]:
 
     Checked are: the digest of every file; what `load_results` checks of the rows; that no part of the sweep's design is missing
     (`missing_parts`); that the rows do not contradict each other (`find_contradictions`); that no trial was executed by code that the run
-    does not declare; every table in `data/`; that the claims are those whose digests were published, and every claim's state; the finding
-    in `README.md`. Digests show integrity, not honesty: only running the sweep again shows that.
+    does not declare; that the claims are those whose digests were published; the text of `README.md`, with every claim's state, and the
+    figure. Digests show integrity, not honesty: only running the sweep again shows that.
 
     Args:
         folder: as `publish_results` wrote it.
@@ -80,14 +77,17 @@ def recompute(folder: Path) -> Recomputed:
         raise StoreDamagedError("; ".join(faults))
     differences, tables = check_rows(results), aggregates(results)
     claims = read_claims(folder / CLAIMS) if (folder / CLAIMS).is_file() else Claims()
-    differences += compare_claims(stated_claims(folder), claims)
+    manifest = read_manifest(folder)
+    differences += compare_claims(manifest.get("claims", {}), claims)
     evaluated = evaluate_claims(results, claims, tables)
-    claimed = bool(claims.claims) or (folder / "data" / "claims.csv").exists()
-    for name, table in {**tables, **({"claims": evaluated} if claimed else {})}.items():
-        differences += _compare_table(folder / "data" / f"{name}.csv", table)
-    readme = folder / "README.md"
-    if readme.is_file() and readme.read_text(encoding="utf-8") != summary(results, tables, evaluated):
-        differences.append("README.md: not the text that follows from the raw rows")
+    for name, text in derived_files(results, tables, evaluated).items():
+        if name == FIGURE and manifest.get("matplotlib") != matplotlib.__version__:
+            continue  # another version draws the same numbers otherwise; the digest is checked all the same
+        path = folder / name
+        if path.is_file() and path.read_text(encoding="utf-8") != text:
+            differences.append(f"{name}: not what follows from the raw rows")
+    if manifest.get("summary") != dataclasses.asdict(summarise(results, tables, evaluated)):
+        differences.append(f"{MANIFEST}: its summary is not what follows from the raw rows")
     return Recomputed(differences, results, tables, evaluated)
 
 
@@ -121,7 +121,7 @@ def verify_digests(folder: Path) -> list[str]:
     Raises:
         InputError: no manifest that can be read.
     """
-    stated, found = read_manifest(folder), digests(folder)
+    stated, found = read_manifest(folder)["files"], digests(folder)
     lines = []
     for name in sorted({*stated, *found}):
         if name not in found:
@@ -141,36 +141,3 @@ def check_rows(results: Results) -> list[str]:
     """
     undeclared = [f"attempts.csv: {line}" for line in undeclared_code(results)]
     return [*undeclared, *missing_parts(results), *find_contradictions(results)]
-
-
-def _compare_table(path: Path, recomputed: pd.DataFrame) -> list[str]:
-    """Differences between a published table and the recomputed one; at most one line per column."""
-    where = f"data/{path.name}"
-    try:
-        published = pd.read_csv(path, keep_default_na=False, dtype="str")
-    except (OSError, ValueError) as error:
-        return [f"{where}: cannot be read ({type(error).__name__})"]
-    if list(published.columns) != list(recomputed.columns):
-        return [f"{where}: other columns than agd-bench computes"]
-    if len(published) != len(recomputed):
-        return [f"{where}: {len(published)} rows, {len(recomputed)} follow from the raw rows"]
-    lines = []
-    for column in recomputed.columns:
-        differs = _differs(published[column], recomputed[column])
-        if differs.any():
-            row = int(np.flatnonzero(differs)[0])
-            key = ", ".join(str(value) for value in recomputed.iloc[row][GROUP if GROUP[0] in recomputed else ["id"]])
-            given, found = published[column].iloc[row], recomputed[column].iloc[row]
-            lines.append(f"{where}: {column} differs in {int(differs.sum())} rows, first ({key}): published {given}, recomputed {found}")
-    return lines
-
-
-def _differs(published: pd.Series[str], recomputed: pd.Series[float]) -> NDArray[np.bool_]:
-    if pd.api.types.is_numeric_dtype(recomputed) and not pd.api.types.is_bool_dtype(recomputed):
-        given = pd.to_numeric(published.replace("", "nan"), errors="coerce").to_numpy(dtype=float)
-        found = recomputed.to_numpy(dtype=float, na_value=np.nan)
-        missing = published.eq("").to_numpy()  # text that is no number differs, even where nothing was computed
-        differs = ~np.isclose(given, found, rtol=RELATIVE_TOLERANCE, atol=1e-12, equal_nan=True) | (np.isnan(found) & ~missing)
-        return np.asarray(differs, dtype=bool)
-    texts = recomputed.astype(object).where(recomputed.notna(), "").astype(str)
-    return np.asarray(published.to_numpy(dtype=object) != texts.to_numpy(dtype=object), dtype=bool)

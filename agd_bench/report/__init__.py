@@ -1,7 +1,7 @@
 """The report of a run: one self-contained HTML page, its figures and its data. Neither torch nor Ray nor Optuna is imported."""
 
-from agd_bench.report.builder import build_report, finding_sentences
+from agd_bench.report.builder import build_report, first_screen
 from agd_bench.report.claim_rows import count_states, describe_claims
 from agd_bench.report.sentences import Finding, finding
 
-__all__ = ["Finding", "build_report", "count_states", "describe_claims", "finding", "finding_sentences"]
+__all__ = ["Finding", "build_report", "count_states", "describe_claims", "finding", "first_screen"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,22 @@ import pandas as pd
 
 from agd_bench.report.cells import Column, Table, make_rows, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
-from agd_bench.report.page import render
+from agd_bench.report.page import write_page
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.store import Results, mixed_code, planned_counts, written_beside
 from agd_bench.tables import aggregates, group_title
+from agd_bench.tables.dictionary import dictionary_of
 
 SHOWN_FAILURES = 100
 
 
-def build_report(results: Results, folder: Path, tables: dict[str, pd.DataFrame] | None = None, claims: pd.DataFrame | None = None) -> Path:
+def build_report(
+    results: Results,
+    folder: Path,
+    tables: dict[str, pd.DataFrame] | None = None,
+    claims: pd.DataFrame | None = None,
+    index: str = "",
+) -> Path:
     """Write the report of a run, whole or partial, into a folder.
 
     Args:
@@ -26,48 +34,64 @@ def build_report(results: Results, folder: Path, tables: dict[str, pd.DataFrame]
         folder: made if it is not there; files of the same names are replaced.
         tables: `aggregates` of the results, where they are at hand.
         claims: evaluated claims to show (`agd_bench.claims.evaluate_claims`); default: none.
+        index: address of a page that lists this one among others; default: there is none.
 
     Returns:
-        `folder / "index.html"`: one page that asks nothing of any other host. Beside it `figures/` (SVG and PNG), `data/` (every table of
-        `aggregates` as CSV, and the claims) and `sweep.json` (what to run again).
+        `folder / "index.html"`: one page that asks nothing of any other host. Next to it `figures/` (SVG and PNG), `data/` (every table of
+        `aggregates` as CSV, the claims, and the dictionary of all columns) and `sweep.json` (what to run again).
     """
     tables = aggregates(results) if tables is None else tables
     sections = make_sections(results, tables)
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
+    published = tables if claims is None else tables | {"claims": claims}
+    dictionary = dictionary_of(published)
     with written_beside(folder) as beside:
         for name in ("data", "figures"):
             (beside / name).mkdir()
-        for name, table in tables.items() if claims is None else [*tables.items(), ("claims", claims)]:
+        for name, table in (published | {"dictionary": dictionary}).items():
             table.to_csv(beside / "data" / f"{name}.csv", index=False, lineterminator="\n")
-        for drawing in [drawing for section in sections for part in section.parts for drawing in part.drawings]:
+        for drawing in [drawing for section in sections for drawing in section.drawings]:
             (beside / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
             (beside / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
         (beside / "sweep.json").write_text(sweep, encoding="utf-8", newline="\n")
-        page = _render(results, sections, _failures(tables["failures"]), claims, sweep)
-        (beside / "index.html").write_text(page, encoding="utf-8", newline="\n")
+        _write(beside / "index.html", results, sections, _failures(tables["failures"]), claims, dictionary, sweep, index)
     return folder / "index.html"
 
 
-def finding_sentences(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> list[str]:
-    """The finding in a sentence per comparison group and challenger; what is partial says so.
+def first_screen(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> Iterator[str | pd.DataFrame]:
+    """The first screen of every comparison, for a terminal: sentences, and the algorithms by result as a table of texts.
 
     Args:
         results: the raw rows.
         tables: `aggregates` of the results, where they are at hand.
     """
     sections = make_sections(results, aggregates(results) if tables is None else tables, draw=False)
-    lines = []
     for section in sections:
-        where = f"{section.title}: " if len(sections) > 1 else ""
-        said = [section.partial, *section.conclusions, *(found.headline for found in section.findings), section.alone, *section.evidence]
-        lines += [where + text for text in said if text]
-    return lines + mixed_code(results)
+        overview = section.overview
+        title = f"\n{section.title}" if len(sections) > 1 else ""
+        yield from filter(None, [title, section.partial, *section.conclusions, overview.headline, overview.caveat])
+        columns = [column.label for column in overview.standings.columns]
+        yield pd.DataFrame([[cell.text for cell in row] for row in overview.standings.rows], columns=columns)
+        yield from [*overview.notes, *section.evidence]
+    yield from mixed_code(results)
 
 
-def _render(results: Results, sections: list[Section], failures: Table, claims: pd.DataFrame | None, sweep: str) -> str:
-    return render(
-        "page.html.jinja",
+def _write(
+    page: Path,
+    results: Results,
+    sections: list[Section],
+    failures: Table,
+    claims: pd.DataFrame | None,
+    dictionary: pd.DataFrame,
+    sweep: str,
+    index: str,
+) -> Path:
+    return write_page(
+        page,
+        "report.html.jinja",
         results=results,
+        index=index,
+        dictionary=[(name, rows) for name, rows in dictionary.groupby(["table", "summary"], sort=False)],
         sweep=sweep,
         sections=sections,
         claims=[] if claims is None else present_claims(claims),

@@ -1,4 +1,7 @@
-"""Fill a page: escaping always on, one style sheet and one script, and a policy that admits nothing else."""
+"""The one page writer: reports, leaderboards and reproductions fill its templates.
+
+Escaping is always on; one style sheet and one script are inlined, and the page's policy admits nothing else.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,32 @@ from markupsafe import Markup
 
 from agd_bench.report.inline_svg import inline_svg
 
-HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, folder: Path = HERE, **context: object) -> str:
-    """The page of a template, which finds `style`, `script` and `policy` (for the Content-Security-Policy) beside its context.
+def render(template: str, **context: object) -> str:
+    """Fill a template that extends `base.html.jinja`.
 
     Args:
         template: the file's name.
-        folder: where it lies.
         context: what it is filled with; a missing name is an error.
     """
-    loader = jinja2.FileSystemLoader([folder, HERE])
+    loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["inline_svg"] = inline_svg
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
     page = environment.get_template(template)
     return page.render(style=Markup(style), script=Markup(script), policy=Markup(policy), **context)
+
+
+def write_page(path: Path, template: str, **context: object) -> Path:
+    """Write a filled template to a file, whose folder is made; the file's path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(template, **context), encoding="utf-8", newline="\n")
+    return path
 
 
 def _source(text: str) -> str:

@@ -25,7 +25,7 @@ def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
         which = f"whose rankings are furthest below the noise ceiling with {comparison.baseline}" if gaps else "that the sweep lists first"
         yield (
             f"Drawn are the {len(drawn)} of {len(comparison.rivals)} algorithms {which}; "
-            "what is known of the others stands in the matrix, in the tables and in data/rank_shift.csv."
+            "the others are in the matrix, in the tables and in data/rank_shift.csv."
         )
     for number, rival in enumerate(comparison.rivals, 1):
         if rival in drawn:
@@ -44,17 +44,11 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
     yield Drawing(f"{comparison.anchor}-agreement", figures.tau_matrix(comparison.tables["kendall_tau"]), ("kendall_tau",))
 
 
-def cost(comparison: Comparison) -> Iterator[Shown]:
-    """Accuracy against charged cost."""
-    picture = figures.accuracy_against_cost(comparison.tables["accuracy"], comparison.tables["cost"])
-    yield Drawing(f"{comparison.anchor}-cost", picture, ("accuracy", "cost"))
-
-
 def crossovers(comparison: Comparison) -> Iterator[Shown]:
     """When tuning pays: each tuned algorithm against those that tune themselves."""
     curves, crossing = comparison.tables["anytime_curves"], comparison.tables["crossover"]
     if curves.empty or crossing.empty:
-        yield "No algorithm of this comparison was tuned beside one that was not, so there is no crossover to show."
+        yield "This comparison has no tuned and self-tuning algorithm to compare, so there is no crossover to show."
         return
     yield from (crossover_sentence(record) for record in comparison.records("crossover"))
     for number, label in enumerate(dict.fromkeys(crossing["tuned"]), 1):
@@ -110,7 +104,7 @@ def drivers(comparison: Comparison) -> Iterator[Shown]:
         picture = figures.drivers_picture(found, comparison.baseline, rival)
         yield Drawing(f"{comparison.anchor}-drivers-{number}", picture, ("interaction_drivers", "interaction_explained"))
     if quiet:
-        yield f"Of no feature is it shown that {', '.join(quiet)} would favour it, compared with {comparison.baseline}."
+        yield f"No architecture feature was found that {' or '.join(quiet)} favours over {comparison.baseline}."
 
 
 def published(comparison: Comparison) -> Iterator[Shown]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from agd_bench.analysis.rows import known
+from agd_bench.figures import Drawing
 from agd_bench.report import comparison_tables, pictures, ranking_tables
 from agd_bench.report.comparison import Builder, Comparison, Part, Shown, make_part
+from agd_bench.report.overview import Overview, make_overview, tiers_of
 from agd_bench.report.sentences import Finding, finding
 from agd_bench.report.sentences.numbers import count
 from agd_bench.report.sentences.rankings import published_sentence
@@ -36,7 +38,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("Which settings were chosen for all workloads?", (comparison_tables.calibrations,), False),
     (
         "What does it cost, and when does tuning pay?",
-        (pictures.cost, comparison_tables.lanes, pictures.crossovers, pictures.anytime),
+        (comparison_tables.lanes, pictures.crossovers, pictures.anytime),
         False,
     ),
     ("What drives the shifts?", (pictures.drivers,), True),
@@ -65,8 +67,8 @@ class Section:
     Attributes:
         id: its anchor.
         title: search space, data set and profile in words.
+        overview: the first screen.
         findings: one per challenger.
-        alone: what is said instead where there is only one algorithm.
         conclusions: what the experiments of single papers that the sweep belongs to say.
         evidence: a sentence for each algorithm whose ranking is held against a published one.
         partial: what is missing, of a run that has not ended; else empty.
@@ -75,12 +77,18 @@ class Section:
 
     id: str
     title: str
+    overview: Overview
     findings: tuple[Finding, ...]
-    alone: str
     conclusions: tuple[str, ...]
     evidence: tuple[str, ...]
     partial: str
     parts: tuple[Part, ...] = ()
+
+    @property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """All figures, in the order of the page."""
+        first = () if self.overview.drawing is None else (self.overview.drawing,)
+        return (*first, *(drawing for part in self.parts for drawing in part.drawings))
 
 
 def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool = True) -> list[Section]:
@@ -92,16 +100,26 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
         draw: whether with pictures and tables; else with words alone, which is quick.
     """
     sections = []
+    tiers = tiers_of(results.sweep)
     order = [choice.label for choice in results.sweep.algorithms]
     for number, (group, own) in enumerate(split_groups(tables).items(), 1):
         present = set(own["accuracy"]["algorithm"])
         comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, tuple(label for label in order if label in present))
         findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals)
+        overview = make_overview(comparison, results.sweep, tiers, draw)
         parts = tuple(made for part in PARTS if (made := make_part(comparison, *part)).shown) if draw else ()
-        alone = "" if comparison.rivals else _alone(own["accuracy"])
         partial = _partial(own.get("progress"))
         sections.append(
-            Section(comparison.anchor, group_title(group), findings, alone, _conclusions(comparison), _evidence(comparison), partial, parts)
+            Section(
+                comparison.anchor,
+                group_title(group),
+                overview,
+                findings,
+                _conclusions(comparison),
+                _evidence(comparison),
+                partial,
+                parts,
+            )
         )
     return sections
 
@@ -118,15 +136,6 @@ def _evidence(comparison: Comparison) -> tuple[str, ...]:
         for label in dict.fromkeys(row["algorithm"] for row in agreement)
     ]
     return tuple(published_sentence(row) for row in telling)
-
-
-def _alone(accuracy: pd.DataFrame) -> str:
-    row = accuracy.iloc[0]
-    if row["architectures"] == 0:
-        return f"No final trial of {row['algorithm']} was trained to its end yet, and there is no other algorithm to compare it with."
-    scope = f"{row['architectures']} architecture(s), {row['seeds']} seed(s)"
-    reached = f"{row['algorithm']} reached {100 * row['mean_accuracy']:.1f} % test accuracy on average ({scope})."
-    return f"{reached} With one algorithm there is nothing to compare it with."
 
 
 def _partial(progress: pd.DataFrame | None) -> str:

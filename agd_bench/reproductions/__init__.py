@@ -6,9 +6,11 @@ from agd_bench.reproductions.existing_rows import edited_plugins, rows_at_hand
 from agd_bench.reproductions.page import shown
 from agd_bench.reproductions.publication import publish_reproduction
 from agd_bench.reproductions.runs import reproduce
+from agd_bench.reproductions.site import build_pages
 
 __all__ = [
     "Reproduction",
+    "build_pages",
     "builtin_reproductions",
     "edited_plugins",
     "measured",

@@ -6,12 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from agd_bench.leaderboard import as_plain_markdown
-from agd_bench.report.page import render
+from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
 from agd_bench.reproductions.definitions import builtin_reproductions, open_reproduction
 from agd_bench.reproductions.existing_rows import PAGE
 
-HERE = Path(__file__).parent
 ABOUT = (
     "Experiments of papers, run again with `agd-bench reproduce NAME`: the paper's number, ours, n and the interval side by side. Misses "
     "are published too, with the reason where one was found. A scale other than `paper` is smaller, and its page says first what cannot "
@@ -33,7 +31,16 @@ class Entry:
 
 
 def index_pages(folder: Path) -> None:
-    """Write `README.md` and `index.html` of a folder of pages, from the pages in it.
+    """Write `README.md` of a folder of pages, from the pages in it.
+
+    Args:
+        folder: each folder in it with a `page.json` is a page.
+    """
+    (folder / "README.md").write_text(_markdown(*list_pages(folder)), encoding="utf-8", newline="\n")
+
+
+def list_pages(folder: Path) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """The pages of a folder, and name and title of the experiments that have none.
 
     Args:
         folder: each folder in it with a `page.json` is a page.
@@ -42,24 +49,25 @@ def index_pages(folder: Path) -> None:
     known = builtin_reproductions()
     entries = [_entry(page, about) for page, about in told.items() if about["experiment"] in known]
     missing = [(name, open_reproduction(name).title) for name in known if name not in {about["experiment"] for about in told.values()}]
-    (folder / "index.html").write_text(
-        render("index.html.jinja", HERE, about=ABOUT, entries=entries, missing=missing), encoding="utf-8", newline="\n"
-    )
-    (folder / "README.md").write_text(_markdown(entries, missing), encoding="utf-8", newline="\n")
+    return entries, missing
+
+
+def read_notes(page: Path) -> str:
+    """What somebody wrote about the outcome; empty where nobody did."""
+    return (page / NOTES).read_text(encoding="utf-8") if (page / NOTES).is_file() else ""
 
 
 def _entry(page: Path, about: dict[str, str]) -> Entry:
     experiment = open_reproduction(about["experiment"])
-    notes = page / NOTES
-    found = notes.read_text(encoding="utf-8").strip().split("\n\n")[0] if notes.is_file() else ""
+    found = read_notes(page).strip().split("\n\n")[0]
     return Entry(page.name, experiment.title, experiment.paper, about["scale"], " ".join(found.split()))
 
 
 def _markdown(entries: list[Entry], missing: list[tuple[str, str]]) -> str:
-    lines = ["# Reproductions", "", ABOUT, "", "| experiment | scale | what was found |", "|---|---|---|"]
-    for entry in entries:
-        cells = [f"[{as_plain_markdown(entry.title)}]({entry.link}/README.md)", entry.scale, as_plain_markdown(entry.found)]
-        lines.append(f"| {' | '.join(cells)} |")
+    cells = [
+        [f"[{as_plain_markdown(entry.title)}]({entry.link}/README.md)", entry.scale, as_plain_markdown(entry.found)] for entry in entries
+    ]
+    parts = ["# Reproductions", ABOUT, format_table(["experiment", "scale", "what was found"], cells)]
     if missing:
-        lines += ["", "Defined, and not run yet:", "", *(f"- `{name}`: {as_plain_markdown(title)}" for name, title in missing)]
-    return "\n".join(lines) + "\n"
+        parts += ["Defined, and not run yet:", "\n".join(f"- `{name}`: {as_plain_markdown(title)}" for name, title in missing)]
+    return "\n\n".join(parts) + "\n"

@@ -8,17 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agd_bench.errors import InputError
-from agd_bench.leaderboard import as_plain_markdown, scrub_results
-from agd_bench.report.page import render
+from agd_bench.leaderboard import scrub_results
+from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
 from agd_bench.reproductions.comparison import measured
 from agd_bench.reproductions.definitions import PAPER_SCALE, Reproduction, builtin_reproductions
 from agd_bench.reproductions.existing_rows import PAGE
-from agd_bench.reproductions.index import NOTES, index_pages
+from agd_bench.reproductions.index import index_pages, read_notes
 from agd_bench.reproductions.page import Page, make_page
 from agd_bench.store import Results, write_rows
 from agd_bench.store.manifest import MANIFEST
-
-HERE = Path(__file__).parent
 
 
 def publish_reproduction(
@@ -26,9 +24,9 @@ def publish_reproduction(
 ) -> Path:
     """Write the page of an experiment at a scale, and renew the list beside it. Names of machines, users and folders are taken out.
 
-    The folder holds `README.md` and `index.html` (the page), `values.csv` (`measured`), `reproduction.toml` (the definition), `rows/NAME`
-    (of each run the sweep, the raw rows with versions and devices, and the digests of the plug-ins) and `page.json` (experiment, scale
-    and, by run, where its rows are: there, or in a leaderboard beside the folder of pages). A file `notes.md`, written by hand, stands in
+    The folder holds `README.md` (the page), `reproduction.toml` (the definition), `rows/NAME` (of each run the sweep, the raw rows with
+    versions and devices, and the digests of the plug-ins) and `page.json` (experiment, scale and, by run, where its rows are: there, or in
+    a leaderboard next to the folder of pages). A file `notes.md`, written by hand, stands in
     the page as what was found. `rows_at_hand` reads such a folder, so that its page can be written again from it.
 
     Args:
@@ -49,17 +47,13 @@ def publish_reproduction(
     own = folder / (experiment.name if scale == PAPER_SCALE else f"{experiment.name}-{scale}")
     own.mkdir(parents=True, exist_ok=True)
     clean = {name: scrub_results(result) for name, result in results.items()}
-    table = measured(experiment, scale, clean)
-    table.to_csv(own / "values.csv", index=False, lineterminator="\n")
     rows = {name: _rows_of(name, result, own, (places or {}).get(name)) for name, result in clean.items()}
     about = {"experiment": experiment.name, "scale": scale, "rows": rows}
     (own / PAGE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
     definition = builtin_reproductions()[experiment.name].read_text(encoding="utf-8")
     (own / "reproduction.toml").write_text(definition, encoding="utf-8", newline="\n")
-    notes = own / NOTES
-    page = make_page(experiment, scale, clean, table, notes.read_text(encoding="utf-8") if notes.is_file() else "")
-    (own / "README.md").write_text(_markdown(page, rows), encoding="utf-8", newline="\n")
-    (own / "index.html").write_text(render("page.html.jinja", HERE, page=page, rows=rows), encoding="utf-8", newline="\n")
+    text = describe_page(experiment, scale, clean, rows, read_notes(own))
+    (own / "README.md").write_text(text, encoding="utf-8", newline="\n")
     index_pages(folder)
     return own / "README.md"
 
@@ -72,7 +66,17 @@ def _rows_of(run: str, results: Results, page: Path, place: Path | None) -> str:
     return f"rows/{run}"
 
 
-def _markdown(page: Page, rows: Mapping[str, str]) -> str:
+def describe_page(experiment: Reproduction, scale: str, results: Mapping[str, Results], rows: Mapping[str, str], notes: str) -> str:
+    """The page in Markdown, as it follows from its rows.
+
+    Args:
+        experiment: what was run.
+        scale: at which.
+        results: by the name of the run.
+        rows: by the name of the run, where its rows are.
+        notes: what somebody wrote about the outcome.
+    """
+    page = make_page(experiment, scale, results, measured(experiment, scale, results), notes)
     text = "\n\n".join(part for part in _parts(page, rows) if part)
     return f"{text}\n"
 
@@ -84,12 +88,12 @@ def _parts(page: Page, rows: Mapping[str, str]) -> Iterator[str]:
     if page.reduced:
         yield f"**Reduced (scale `{page.scale}`):** {page.reduced}"
         yield f"**What can therefore not be concluded:** {page.cannot_conclude}"
-    yield _table(page.head, page.rows)
+    yield _format(page.head, page.rows)
     yield " ".join(page.explained)
     yield "\n\n".join(["## What was found", *page.found]) if page.found else ""
     if page.each:
         yield f"<details><summary>Each of the {len(page.each)} architectures</summary>"
-        yield _table(page.head, page.each)
+        yield _format(page.head, page.each)
         yield "</details>"
     yield f"## Different from the paper at every scale\n\n{page.differs}"
     yield f"Not stated by the paper: {page.unknown}" if page.unknown else ""
@@ -99,6 +103,5 @@ def _parts(page: Page, rows: Mapping[str, str]) -> Iterator[str]:
     yield f"The page again, from its rows: `{page.rewriting}`"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    return "\n".join(lines + [f"| {' | '.join(as_plain_markdown(cell) for cell in cells)} |" for cells in rows])
+def _format(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return format_table(head, [[as_plain_markdown(cell) for cell in cells] for cells in rows])

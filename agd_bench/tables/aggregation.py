@@ -11,11 +11,13 @@ import pandas as pd
 
 from agd_bench import analysis
 from agd_bench.analysis import GROUP, comparison_groups, trained_rows
+from agd_bench.analysis.costs.ratios import cost_ratio
 from agd_bench.analysis.rankings.kernels import in_threads
 from agd_bench.analysis.scores import shared_work
 from agd_bench.records import AdaptiveSeeds
 from agd_bench.store import Results, planned_counts
 from agd_bench.studies import STUDIES
+from agd_bench.tables.groups import rows_of
 
 RESAMPLED = 4_000_000
 """Architectures drawn in all resamples of an interval together, at most."""
@@ -25,6 +27,7 @@ Compare = Callable[..., pd.DataFrame]
 """Takes the trials of two algorithms, the baseline's label and the other's."""
 WHOLE: dict[str, Compute] = {
     "accuracy": lambda trials, results: analysis.accuracy_table(trials),
+    "standings": lambda trials, results: analysis.standings(trials, results.sweep.baseline_label, resamples=resamples_of(trials)),
     "aggregate_scores": lambda trials, results: analysis.aggregate_scores(trials, resamples=resamples_of(trials)),
     "critical_difference": lambda trials, results: analysis.critical_difference(trials),
     "cost": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, attempts=results.attempts),
@@ -116,6 +119,8 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         tables = {name: compute(trials, results) for name, compute in WHOLE.items()}
         if len(results.published):
             tables |= {name: compute(trials, results) for name, compute in OF_PUBLISHED.items()}
+        tables["standings"] = _with_costs(tables, results.sweep.baseline_label)
+        tables["ranking_decisions"] = analysis.ranking_decisions(tables["kendall_tau"], results.sweep.baseline_label)
         for study in STUDIES:
             tables |= {name: table for name, table in study.tables(trials, results).items() if len(table)}
         tables["failures"] = failures(trained_rows(begun))
@@ -138,6 +143,15 @@ def _stated_features(results: Results) -> pd.DataFrame | None:
     if results.features.empty:
         return None
     return results.features.pivot(index=["search_space", "architecture"], columns="feature", values="value")
+
+
+def _with_costs(tables: Mapping[str, pd.DataFrame], baseline: str) -> pd.DataFrame:
+    """The standings with `cost_ratio`: charged FLOPs as a multiple of the baseline's on the same architectures, NaN where unknown."""
+    ratios = []
+    for group, rows in comparison_groups(tables["standings"]):
+        own = {name: rows_of(tables[name], group) for name in ("ranks", "cost_by_architecture")}
+        ratios += [cost_ratio(own, baseline, str(label)).ratio for label in rows["algorithm"]]
+    return tables["standings"].assign(cost_ratio=np.array(ratios, dtype=np.float64))
 
 
 def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:

@@ -23,5 +23,16 @@ def test_the_median_is_covered_whatever_the_distribution() -> None:
     rng = np.random.default_rng(0)
     covered = [low <= math.log(2) <= high for low, high in (median_interval(rng.exponential(size=15)) for _ in range(400))]
     assert np.mean(covered) >= 0.93
-    assert all(math.isnan(end) for end in median_interval(np.arange(5.0)))
-    assert median_interval(np.arange(6.0)) == (0.0, 5.0)
+
+
+@pytest.mark.parametrize(("count", "places"), [(5, None), (6, (0, 5)), (12, (2, 9)), (20, (5, 14))])
+def test_the_median_lies_between_order_statistics(count: int, places: tuple[int, int] | None) -> None:
+    """As tabulated for 95 %; too few numbers have no interval, and infinite ones are no trouble."""
+    numbers = np.arange(count, dtype=float)
+    numbers[-1] = math.inf
+    low, high = median_interval(np.random.default_rng(0).permutation(numbers))
+    if places is None:
+        assert math.isnan(low)
+        assert math.isnan(high)
+    else:
+        assert (low, high) == (numbers[places[0]], numbers[places[1]])

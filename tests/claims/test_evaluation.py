@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from agd_bench.analysis.costs.ratios import ratio_of
 from agd_bench.analysis.scores import Floats
 from agd_bench.claims import QUERIES, Claim, Claims, Estimate, evaluate_claims
 from agd_bench.claims.evaluation import judge, widen
-from agd_bench.claims.queries import ratio_estimate
 from agd_bench.errors import InputError
 from agd_bench.store import Results
 from agd_bench.tables import aggregates
@@ -22,6 +22,7 @@ PAIR = {"baseline": "sgd", "challenger": "agd"}
 ASKED: dict[str, dict[str, str]] = {
     "mean_accuracy": {"algorithm": "agd"},
     "accuracy_difference": PAIR,
+    "ranking_decision": PAIR,
     "kendall_gap": {"first": "agd", "second": "sgd"},
     "flops_ratio": PAIR,
     "seconds_ratio": PAIR,
@@ -82,7 +83,10 @@ def test_every_query_reads_the_published_number(tables: dict[str, pd.DataFrame])
     """Estimates are those of the tables; each query is asked here."""
     assert set(ASKED) == set(QUERIES)
     found = {query: QUERIES[query].ask(tables, arguments) for query, arguments in ASKED.items()}
-    assert found["accuracy_difference"].estimate == tables["accuracy_difference"]["difference"].iloc[0]
+    places = tables["standings"].set_index("algorithm")
+    assert found["accuracy_difference"].estimate == places.loc["agd", "difference"]
+    assert tables["ranking_decisions"]["decision"].tolist() == ["differs"]
+    assert found["ranking_decision"].state == "holds"
     gaps = tables["kendall_tau"]
     assert found["kendall_gap"].estimate == gaps.loc[gaps["algorithm"] != gaps["other"], "gap"].iloc[0]
     assert found["flops_ratio"].estimate == pytest.approx(6 / 4)
@@ -99,6 +103,24 @@ def test_every_query_reads_the_published_number(tables: dict[str, pd.DataFrame])
     assert found["equal_compute_difference"].estimate == views.loc["equal total compute", "difference"]
 
 
+def test_who_fails_does_not_gain_by_it() -> None:
+    """A challenger that is two points better where it ends, and diverges on half of the architectures, has lost far more than 2 points."""
+    trials = spoil(simulate_trials(12, 3, gain=0.02, noise=0.001), "agd", "diverged", range(18))
+    row = state(simulate_results(trials), claim()).iloc[0]
+    assert row["state"] == "fails"
+    assert row["estimate"] < -0.3
+
+
+@pytest.mark.parametrize(("interaction", "noise", "expected"), [(0.06, 0.003, "holds"), (0.0, 0.0003, "fails"), (0.0, 0.03, "undecided")])
+def test_claim_and_report_decide_alike(interaction: float, noise: float, expected: str) -> None:
+    """A claim about the ranking has the state that the report's decision has, at whatever level."""
+    results = simulate_results(simulate_trials(30, 4, interaction=interaction, noise=noise))
+    tables = aggregates(results)
+    decided = {"differs": "holds", "same": "fails", "cannot tell": "undecided"}[tables["ranking_decisions"]["decision"].iloc[0]]
+    found = state(results, *(claim("ranking_decision", "below", 0.0, level) for level in (0.95, 0.999)), tables=tables)
+    assert found["state"].tolist() == [decided, decided] == [expected, expected]
+
+
 def test_never_is_an_answer() -> None:
     """An infinite estimate is above any threshold, and is not carried to a level that it was not estimated at."""
     never = Estimate(math.inf, 7.0, math.inf, 30)
@@ -112,8 +134,7 @@ def test_what_cannot_be_estimated_is_undecided() -> None:
     """One seed, one architecture, nothing that ended well: a reason instead of a state that nothing supports."""
     one_seed = state(simulate_results(simulate_trials(20, 1)), claim("kendall_gap", "below", 0.0))
     lone = state(simulate_results(simulate_trials(1, 3)), claim())
-    dead = state(simulate_results(spoil(simulate_trials(5, 2), "agd", "diverged", range(10))), claim())
-    for table, words in ((one_seed, "nothing can be estimated"), (lone, "no interval"), (dead, "nothing can be estimated")):
+    for table, words in ((one_seed, "nothing can be estimated"), (lone, "no interval")):
         assert table["state"].tolist() == ["undecided"]
         assert words in table["reason"].iloc[0]
 
@@ -143,7 +164,7 @@ def test_ratios_are_covered() -> None:
     rng, hits = np.random.default_rng(1), 0
     for _ in range(400):
         size = rng.lognormal(0, 0.5, 40)
-        found = ratio_estimate(size, size * rng.normal(0.4, 0.1, 40))
+        found = ratio_of(size * rng.normal(0.4, 0.1, 40), size)
         hits += found.low < 0.4 < found.high
     assert 0.90 <= hits / 400 <= 0.985
 

@@ -17,7 +17,7 @@ import pytest
 from agd_bench.claims import Claims, format_claims, parse_claims, read_claims
 from agd_bench.cli import main
 from agd_bench.errors import InputError, StorageFullError
-from agd_bench.leaderboard import build_index, publish_results, verify_folder
+from agd_bench.leaderboard import build_site, publish_results, verify_folder, write_index
 from agd_bench.leaderboard.anonymisation import scrub_text
 from agd_bench.report import count_states
 from agd_bench.report.claim_rows import SIGNS
@@ -65,7 +65,7 @@ def test_a_published_folder_verifies(published: Path) -> None:
 def test_other_line_ends_are_no_difference(copy: Path) -> None:
     """A checkout or a transport may turn the ends of a text's lines to those of Windows; pictures stay as they are."""
     texts = [path for path in copy.rglob("*") if path.is_file() and path.suffix != ".png"]
-    assert {".csv", ".html", ".json", ".md", ".svg", ".toml"} <= {path.suffix for path in texts}
+    assert {".csv", ".json", ".md", ".svg", ".toml"} <= {path.suffix for path in texts}
     for path in texts:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert verify_folder(copy) == []
@@ -166,22 +166,16 @@ def test_an_edited_accuracy_is_found(copy: Path) -> None:
     trials.to_csv(copy / "trials.csv", index=False, lineterminator="\n")
     differences = verify_folder(copy)
     assert any(line.startswith("trials.csv: changed") for line in differences)
-    assert any(line.startswith("data/accuracy.csv: mean_accuracy differs") for line in differences)
+    assert any(line.startswith("README.md: not what follows") for line in differences)
 
 
-def test_an_edited_aggregate_is_found_without_its_digest(copy: Path) -> None:
-    """A forger who renews the manifest is found by recomputation."""
-    for name, column in (("accuracy", "mean_accuracy"), ("failures", "reason")):
-        path = copy / "data" / f"{name}.csv"
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        table.loc[0, column] = "0.5"
-        table.to_csv(path, index=False, lineterminator="\n")
-    (copy / "README.md").write_text("# All is well\n")
-    _renew(copy)
-    differences = verify_folder(copy)
-    assert len(differences) == 3
-    assert "data/accuracy.csv: mean_accuracy differs in 1 rows" in differences[0]
-    assert "README.md" in differences[2]
+def test_edited_texts_are_found_without_their_digests(copy: Path) -> None:
+    """A forger who renews the manifest is found by recomputation: README, figure, and the summary in the manifest itself."""
+    for name in ("README.md", "cost.svg"):
+        path = copy / name
+        path.write_text(path.read_text(encoding="utf-8").replace("agd", "best"), encoding="utf-8")
+    _renew(copy, finding="All is well.")
+    assert [line.split(":")[0] for line in verify_folder(copy)] == ["README.md", "cost.svg", "manifest.json"]
 
 
 def test_a_dropped_failure_is_found(copy: Path) -> None:
@@ -209,12 +203,25 @@ def test_missing_curves_and_uncharged_attempts_are_found(copy: Path) -> None:
 
 def test_missing_and_additional_files_are_found(copy: Path) -> None:
     """The manifest names the files that there are, no more and no less."""
-    (copy / "index.html").unlink()
+    (copy / "cost.svg").unlink()
     (copy / "extra.txt").write_text("x")
     assert set(verify_folder(copy)) == {
+        "cost.svg: in manifest.json, but not in the folder",
         "extra.txt: in the folder, but not in manifest.json",
-        "index.html: in manifest.json, but not in the folder",
     }
+
+
+def test_a_folder_of_an_earlier_format_is_published_again(copy: Path, without_parts: None) -> None:
+    """Verifying it says how; publishing it from itself takes its pages and tables away."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "index.html").write_text("an earlier page")
+    manifest |= {"schema_version": 1, "files": {**manifest["files"], "index.html": "0"}}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="publish it again"):
+        verify_folder(copy)
+    publish_results(load_results(copy), copy)
+    assert not (copy / "index.html").exists()
+    assert verify_folder(copy) == []
 
 
 def test_unreadable_rows_are_a_difference_not_a_crash(copy: Path) -> None:
@@ -243,7 +250,6 @@ def test_publishing_again_replaces(copy: Path, without_parts: None) -> None:
     (copy / "manifest.json").write_text(json.dumps(manifest))
     publish_results(simulate_results(simulate_trials(3, 1, ("agd",))), copy, name="smaller")
     assert outside.read_text() == "keep"
-    assert not (copy / "figures" / "g1-rank-shift-1.png").exists()
     assert verify_folder(copy) == []
     assert load_results(copy).sweep.name == "smaller"
 
@@ -267,7 +273,7 @@ def test_an_earlier_publication_survives_a_full_disk(copy: Path, without_parts: 
     with monkeypatch.context() as patch:
         for name, write in writes.items():
             patch.setattr(pd.DataFrame if name == "to_csv" else Path, name, full(write))
-        for fits in (0, 1, 5, 20):
+        for fits in (0, 1, 5):
             for folder in (copy, copy.parent / "new"):
                 left = fits
                 with pytest.raises(StorageFullError, match="no space left"):
@@ -285,24 +291,41 @@ def test_what_a_killed_writer_left_is_cleared_away(copy: Path, results: Results,
     assert verify_folder(copy) == []
 
 
-def test_the_index_lists_every_folder(copy: Path, without_parts: None) -> None:
-    """Good, edited and unreadable folders are listed with their state; links lead to their pages."""
-    boards = copy.parent
+def test_every_folder_is_listed(copy: Path, tmp_path: Path, without_parts: None) -> None:
+    """Good, edited and unreadable folders stand in the index and on the site, there with their state; links lead to their pages."""
+    boards = tmp_path / "boards"
+    boards.mkdir()
+    copy = copy.rename(boards / "first")
     publish_results(simulate_results(simulate_trials(4, 1), name="second"), boards / "second run")
     shutil.copytree(copy, boards / "edited")
     (boards / "edited" / "README.md").write_text("better")
     (boards / "broken").mkdir()
     (boards / "broken" / "manifest.json").write_text("{}")
-    page = build_index(boards).read_text(encoding="utf-8")
-    readme = (boards / "README.md").read_text(encoding="utf-8")
+    page = build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
+    readme = write_index(boards).read_text(encoding="utf-8")
     for text in (page, readme):
-        assert "recomputed" in text
-        assert "self-reported (2 differences)" in text
-        assert "unreadable" in text
+        assert "Cannot be read" in text
         assert "second%20run/" in text
         assert str(boards) not in text
+    assert "recomputed" in page
+    assert "self-reported (2 differences)" in page
+    assert "unreadable" in page
     assert "## Submit one" in readme
     assert "<script>alert" not in page
+    with pytest.raises(InputError, match="lies in"):
+        build_site(boards, boards / "first")
+
+
+def test_a_site_has_what_folders_leave_out(published: Path, tmp_path: Path) -> None:
+    """Every board's page with figures, tables and the raw rows; built twice, it is the same to the byte."""
+    sites = []
+    for name in ("one", "two"):
+        page = build_site(published.parent, tmp_path / name)
+        assert (page.parent / "first" / "index.html").is_file()
+        assert (page.parent / "first" / "trials.csv").read_bytes() == (published / "trials.csv").read_bytes()
+        assert list(pd.read_csv(page.parent / "first" / "data" / "claims.csv")["state"])
+        sites.append({path.relative_to(page.parent): path.read_bytes() for path in page.parent.rglob("*") if path.is_file()})
+    assert sites[0] == sites[1]
 
 
 def test_an_edited_claim_is_found(copy: Path) -> None:
@@ -312,7 +335,7 @@ def test_an_edited_claim_is_found(copy: Path) -> None:
     _renew(copy)
     differences = verify_folder(copy)
     assert any("claims.toml: the definition of claim agd-accuracy was edited" in line for line in differences)
-    assert any(line.startswith("data/claims.csv: digest differs in 1 rows, first (agd-accuracy)") for line in differences)
+    assert any(line.startswith("README.md: not what follows") for line in differences)
 
 
 def test_a_withdrawn_claim_is_found(copy: Path) -> None:
@@ -326,11 +349,10 @@ def test_a_withdrawn_claim_is_found(copy: Path) -> None:
 
 def test_an_edited_state_is_found(copy: Path) -> None:
     """A state that does not follow from the raw rows is a difference, digests or not."""
-    table = pd.read_csv(copy / "data" / "claims.csv", dtype=str, keep_default_na=False)
-    table["state"] = ["fails" if state == "holds" else "holds" for state in table["state"]]
-    table.to_csv(copy / "data" / "claims.csv", index=False, lineterminator="\n")
+    text = (copy / "README.md").read_text(encoding="utf-8")
+    (copy / "README.md").write_text(text.replace("- undecided: ", "- holds: ", 1), encoding="utf-8")
     _renew(copy)
-    assert [line.split(" differs")[0] for line in verify_folder(copy)] == ["data/claims.csv: state"]
+    assert [line.split(":")[0] for line in verify_folder(copy)] == ["README.md"]
 
 
 def test_claims_that_somebody_wrote_stay(copy: Path, results: Results, without_parts: None) -> None:
@@ -347,18 +369,18 @@ def test_claims_that_somebody_wrote_stay(copy: Path, results: Results, without_p
     assert verify_folder(copy) == []
 
 
-def test_the_page_shows_every_claim_with_its_state_and_digest(published: Path) -> None:
+def test_the_page_shows_every_claim_with_its_state_and_digest(published: Path, tmp_path: Path) -> None:
     """Sentence, word and sign of the state, and the digest; the index counts the states."""
-    page = (published / "index.html").read_text(encoding="utf-8")
+    index = build_site(published.parent, tmp_path)
+    page = (tmp_path / "first" / "index.html").read_text(encoding="utf-8")
     claims = read_claims(published / "claims.toml").claims
-    table = pd.read_csv(published / "data" / "claims.csv")
-    assert len(claims) == len(table) == 4
+    table = pd.read_csv(tmp_path / "first" / "data" / "claims.csv")
+    assert len(claims) == len(table) == 3
     for claim, state in zip(claims, table["state"], strict=True):
         assert claim.sentence in page
         assert claim.digest in page
         assert f"{SIGNS[state]}</span> {state}</strong> {claim.sentence}" in page
-    index = build_index(published.parent).read_text(encoding="utf-8")
-    assert all(f"<span>{part}</span>" in index for part in count_states(table).split(", "))
+    assert all(f"<span>{part}</span>" in index.read_text(encoding="utf-8") for part in count_states(table).split(", "))
 
 
 def test_claims_on_the_command_line(
@@ -392,24 +414,24 @@ def test_claims_on_the_command_line(
 
 def test_an_empty_index_says_so(tmp_path: Path) -> None:
     """Before the first leaderboard there is a page all the same."""
-    assert "Nothing is published here yet" in build_index(tmp_path / "boards").read_text(encoding="utf-8")
+    assert "Nothing is published here yet" in write_index(tmp_path / "boards").read_text(encoding="utf-8")
 
 
 def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
     """Where there are some, and not otherwise."""
-    assert "reproductions" not in build_index(tmp_path).read_text(encoding="utf-8")
-    (tmp_path / "reproductions").mkdir()
-    (tmp_path / "reproductions" / "index.html").write_text("pages")
-    assert 'href="reproductions/index.html"' in build_index(tmp_path).read_text(encoding="utf-8")
-    assert "(reproductions/README.md)" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    boards = tmp_path / "boards"
+    assert "(reproductions/README.md)" not in write_index(boards).read_text(encoding="utf-8")
+    assert "reproductions" not in build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
+    (boards / "reproductions").mkdir()
+    (boards / "reproductions" / "README.md").write_text("pages")
+    assert "(reproductions/README.md)" in write_index(boards).read_text(encoding="utf-8")
+    assert 'href="reproductions/index.html"' in build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
 
 
-def _renew(folder: Path) -> None:
-    """Write a manifest that fits the files, as a forger would."""
-    from agd_bench.leaderboard.publication import SCHEMA_VERSION
-
-    claims = json.loads((folder / "manifest.json").read_text())["claims"]
-    manifest = {"schema_version": SCHEMA_VERSION, "files": digests(folder), "claims": claims}
+def _renew(folder: Path, **summary: str) -> None:
+    """Write a manifest that fits the files, as a forger would; with something else in its summary."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"files": digests(folder), "summary": manifest["summary"] | summary}
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.records import Sweep
-from agd_bench.report import build_report, finding_sentences
+from agd_bench.report import build_report, first_screen
 from agd_bench.store import Results, columns_of, load_results
 from agd_bench.tables import aggregates
 from tests.analysis.synthetic import PROVENANCE, with_types
@@ -133,7 +133,7 @@ def main() -> None:
             profile.enable()
         results = timed("load", lambda: load_results(name), spent)
         tables = timed("aggregates", lambda: aggregates(results), spent)
-        timed("finding", lambda: finding_sentences(results, tables), spent)
+        timed("finding", lambda: list(first_screen(results, tables)), spent)
         page = timed("page", lambda: build_report(results, Path(name) / "report", tables), spent)
         profile.disable()
         print(f"page of {page.stat().st_size / 1e3:.0f} kB; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")

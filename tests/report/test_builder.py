@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from agd_bench.records import parse_sweep
-from agd_bench.report import build_report, finding_sentences
+from agd_bench.report import build_report, first_screen
 from agd_bench.store import Results
 from agd_bench.tables import aggregates
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
@@ -122,24 +122,21 @@ def test_links_lead_to_files_and_anchors_exist(page: str, folder: Path) -> None:
 
 
 def test_order_of_the_page(page: str) -> None:
-    """The finding first, then shifts, cost and tables, then failures, the run, and how to repeat it."""
+    """The answer first: headline, budget, standings and figure of each comparison; then, folded, the rest in order."""
     marks = [
-        'id="finding"',
-        "Do the ranks shift?",
-        "Accuracy against charged cost",
-        "<h3>Tables</h3>",
-        'id="failures"',
-        'id="run"',
-        'id="again"',
-    ]
+        'class="headline"', 'class="caveat"', 'id="g1-standings"', "g1-cost", "What was found about each challenger", "Do the ranks shift?",
+        'id="failures"', 'id="run"', 'id="again"',
+    ]  # fmt: skip
     places = [page.index(mark) for mark in marks]
     assert places == sorted(places)
+    opened = re.findall(r"<details[^>]* open", page)
+    assert not opened, "everything but the first screen is folded"
 
 
 def test_tables_are_accessible(page: str) -> None:
     """Each table has a caption, headings with a scope and a state of sorting, buttons, and a row heading per row."""
     tables = re.findall(r"<table\b.*?</table>", page, flags=re.DOTALL)
-    assert len(tables) == 2 * 7 + 1
+    assert len(tables) == 2 * 8 + 1
     for table in tables:
         assert "<caption>" in table
         headings = re.findall(r'<th scope="col" aria-sort="none"[^>]*><button type="button"', table)
@@ -160,7 +157,7 @@ def test_every_figure_links_its_files_and_its_data(page: str, folder: Path) -> N
 def test_what_the_data_does_not_allow_is_said(tmp_path: Path) -> None:
     """Without a tuned algorithm there is no crossover, and the page says why; tables without rows are left out."""
     text = build_report(simulate_results(simulate_trials(6, 2)), tmp_path).read_text(encoding="utf-8")
-    assert "No algorithm of this comparison was tuned beside one that was not" in text
+    assert "there is no crossover to show" in text
     assert "Rank bias of cheaper tuning scopes" not in text
     assert "Claims, and whether they hold" not in text
 
@@ -176,11 +173,11 @@ def test_tables_at_hand_are_not_computed_again(
     results: Results, tables: dict[str, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page and the sentences take the tables that they are given, and give the same."""
-    expected = finding_sentences(results)
+    expected = written(results)
     monkeypatch.setattr("agd_bench.report.builder.aggregates", lambda results: pytest.fail("computed again"))
     monkeypatch.setattr("agd_bench.report.sections.PARTS", ())  # drawing is not what is asked here
     build_report(results, tmp_path, tables)
-    assert finding_sentences(results, tables) == expected
+    assert written(results, tables) == expected
 
 
 def test_figures_have_names(page: str) -> None:
@@ -197,15 +194,25 @@ def test_a_partial_run_says_so(page: str, results: Results, tables: dict[str, pd
     """The page and the sentences for the terminal say how many trials are missing."""
     ended = len(results.trials) - 1
     assert f"{ended} of {len(results.trials)} planned trials have ended" in page
-    assert any("Partial results: " in line for line in finding_sentences(results, tables))
+    assert any("Partial results: " in line for line in written(results, tables))
 
 
-def test_sentences_name_their_group(results: Results, tables: dict[str, pd.DataFrame]) -> None:
-    """With two data sets each finding says which it is about, for every challenger."""
-    lines = [line for line in finding_sentences(results, tables) if "Partial" not in line]
-    assert len(lines) == 4
-    assert sum(line.startswith("cells on mnist, matrix-only networks: ") for line in lines) == 2
-    assert sum(line.startswith("cells on digits, matrix-only networks: ") for line in lines) == 2
+def test_the_first_screen_names_its_groups(results: Results, tables: dict[str, pd.DataFrame]) -> None:
+    """With two data sets each is named before its headline; every algorithm stands in a table, the best first."""
+    shown = list(first_screen(results, tables))
+    frames = [part for part in shown if isinstance(part, pd.DataFrame)]
+    assert [part for part in shown if isinstance(part, str) and part.startswith("\n")] == [
+        "\ncells on digits, matrix-only networks",
+        "\ncells on mnist, matrix-only networks",
+    ]
+    for frame in frames:
+        assert sorted(frame["Algorithm"]) == ["adamw", "agd", "sgd"]
+        assert frame["Accuracy, %"].astype(float).is_monotonic_decreasing
+
+
+def written(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> list[str]:
+    """The first screen as texts."""
+    return [part if isinstance(part, str) else part.to_csv() for part in first_screen(results, tables)]
 
 
 def test_data_stands_beside_the_page(results: Results, tables: dict[str, pd.DataFrame], folder: Path) -> None:
@@ -239,7 +246,7 @@ def test_nothing_that_ended_well_still_gives_a_page(status: str, tmp_path: Path)
     """One algorithm, one architecture, one seed, and that went wrong."""
     results = simulate_results(spoil(simulate_trials(1, 1, ("agd",)), "agd", status, [0]))
     text = build_report(results, tmp_path).read_text(encoding="utf-8")
-    assert "nothing to compare" in text or "no other algorithm" in text
+    assert "nothing can be compared" in text or "there is nothing to compare it with" in text
     assert not re.search(r">nan<|\bnan %", text)
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from agd_bench.analysis import accuracy_by_epoch, accuracy_table, charged_cost, kendall_tau, rank_shift
+from agd_bench.analysis import accuracy_by_epoch, kendall_tau, rank_shift, standings
 from agd_bench.figures import INK, Picture, accuracy_against_cost, learning_curves, rank_shift_picture, tau_matrix
 from agd_bench.report.inline_svg import inline_svg
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
@@ -15,7 +15,7 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 XLINK = "{http://www.w3.org/1999/xlink}href"
 TRIALS = spoil(simulate_trials(12, 3, interaction=0.02), "agd", "diverged", [4])
 PICTURES = {
-    "cost": accuracy_against_cost(accuracy_table(TRIALS), charged_cost(TRIALS)),
+    "cost": accuracy_against_cost(standings(TRIALS, "sgd").assign(cost_ratio=[1.0, 2.5]), "sgd"),
     "curves": learning_curves(accuracy_by_epoch(TRIALS, simulate_results(TRIALS).curves)),
     "shift": rank_shift_picture(rank_shift(TRIALS, "sgd", "agd"), "sgd", "agd"),
     "many": rank_shift_picture(rank_shift(many := simulate_trials(1200, 2), "sgd", "agd"), "sgd", "agd"),

@@ -9,18 +9,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from agd_bench.analysis.intervals import median_interval
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.leaderboard import publish_results
 from agd_bench.planning.planner import plan
 from agd_bench.reproductions import (
     Reproduction,
+    build_pages,
     builtin_reproductions,
     measured,
     open_reproduction,
@@ -29,6 +28,8 @@ from agd_bench.reproductions import (
     rows_at_hand,
 )
 from agd_bench.reproductions.definitions import PAPER_SCALE, SKIP_MEASURES, Value
+from agd_bench.reproductions.index import read_notes
+from agd_bench.reproductions.publication import describe_page
 from agd_bench.reproductions.published_tables import _noises
 from agd_bench.store import load_results
 from agd_bench.studies.skip_connections.hypothesis import TUNED
@@ -114,7 +115,7 @@ def run(asked: Reproduction, scale: str, out: Path, limit: float | None = None) 
     return reproduce(asked, scale, out, contextlib.nullcontext, limit, {"executor": "in-process", "device": "cpu"})
 
 
-def test_from_a_definition_to_a_page(tmp_path: Path) -> None:
+def test_from_a_definition_to_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours is the mean over seeds with its t interval, beside the paper's; the page shows both, and keeps what was found by hand."""
     asked = experiment()
     results = run(asked, PAPER_SCALE, tmp_path / "runs")
@@ -135,11 +136,15 @@ def test_from_a_definition_to_a_page(tmp_path: Path) -> None:
     assert f"| large &#91;2x16&#93; | 99.9 (a figure) | {100 * reached.mean():.1f} |" in text
     assert "It missed because of the weather." in text
     assert "Partial" not in text
-    for index in ("README.md", "index.html"):
-        listed = (tmp_path / "pages" / index).read_text()
-        assert "It missed because of the weather." in listed
-        assert "agd_vgg16" in listed, "what has no page is named"
-    assert "It missed because of the weather." in (page.parent / "index.html").read_text()
+    monkeypatch.setattr("agd_bench.reproductions.site.open_reproduction", lambda name: asked)
+    monkeypatch.setattr("agd_bench.reproductions.index.open_reproduction", lambda name: asked)
+    site = build_pages(tmp_path / "pages", tmp_path / "site")
+    for listed in (tmp_path / "pages" / "README.md", site):
+        assert "It missed because of the weather." in listed.read_text()
+        assert "agd_vgg16" in listed.read_text(), "what has no page is named"
+    (own,) = site.parent.glob("*/index.html")
+    assert "It missed because of the weather." in own.read_text()
+    assert pd.read_csv(own.parent / "values.csv")["n"].tolist() == table["n"].tolist()
     assert set(json.loads((page.parent / "page.json").read_text())["rows"]) == {"small", "large"}
     assert [len(load_results(page.parent / "rows" / name).trials) for name in ("small", "large")] == [3, 3]
 
@@ -242,49 +247,13 @@ def test_a_leaderboard_beside_the_pages_is_named_and_not_copied(tmp_path: Path) 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_published_page_follows_from_its_rows(page: Path) -> None:
-    """The numbers, computed again from the rows that the page names; and what the leaderboards that it names say of the same."""
+    """Its text, written again from the rows that it names."""
     about = json.loads((page / "page.json").read_text())
     asked = open_reproduction(about["experiment"])
     results = {name: rows.results for name, rows in rows_at_hand(asked, about["scale"], [page]).items()}
     assert set(results) == set(asked.sweeps(about["scale"]))
-    table = measured(asked, about["scale"], results)
-    stated = pd.read_csv(page / "values.csv", keep_default_na=False)
-    assert table["what"].tolist() == stated["what"].tolist()
-    for name in ("published", "ours", "low", "high", "n"):
-        np.testing.assert_allclose(table[name], pd.to_numeric(stated[name]), rtol=1e-9, atol=1e-12)
-    for row in table[table["measure"].isin(STATED)].to_dict("records"):
-        board = page / about["rows"][row["run"]] / "data"
-        if board.is_dir():
-            assert _stated_by(board, row) == pytest.approx(row["ours"], abs=1e-9), row["what"]
-
-
-STATED = {"prediction_r", "accuracy_gain", "area_difference", "early_area_difference"}
-
-
-def _stated_by(board: Path, row: dict[Any, Any]) -> float:
-    """The same number among a leaderboard's own tables."""
-    if row["measure"] == "prediction_r":
-        return float(pd.read_csv(board / "prediction_correlation.csv")["pooled_pearson"].iloc[0])
-    if row["measure"] == "accuracy_gain":
-        told = pd.read_csv(board / "accuracy_difference.csv")
-        return float(told.loc[told["challenger"] == row["algorithm"], "difference"].iloc[0])
-    told = pd.read_csv(board / "skip_outcomes.csv")
-    window = "first fifth" if row["measure"].startswith("early") else "all epochs"
-    told = told[(told["learning_rate"] == row["algorithm"]) & (told["variant"] == row["architecture"]) & (told["window"] == window)]
-    return float(told[row["measure"].removeprefix("early_")].iloc[0])
-
-
-@pytest.mark.parametrize(("count", "places"), [(5, None), (6, (0, 5)), (12, (2, 9)), (20, (5, 14))])
-def test_the_median_lies_between_order_statistics(count: int, places: tuple[int, int] | None) -> None:
-    """As tabulated for 95 %; too few numbers have no interval, and infinite ones are no trouble."""
-    numbers = np.arange(count, dtype=float)
-    numbers[-1] = math.inf
-    low, high = median_interval(np.random.default_rng(0).permutation(numbers))
-    if places is None:
-        assert math.isnan(low)
-        assert math.isnan(high)
-    else:
-        assert (low, high) == (numbers[places[0]], numbers[places[1]])
+    text = describe_page(asked, about["scale"], results, about["rows"], read_notes(page))
+    assert text == (page / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_difference_names_what_it_is_taken_from() -> None:

@@ -37,7 +37,8 @@ def test_tables_are_what_each_is_alone(results: Results) -> None:
     found, trials = aggregates(results), complete_cases(aggregation.in_sweep_order(results))
     for name, compute in aggregation.WHOLE.items():
         if name in found or name not in aggregation.IF_ANY:
-            pd.testing.assert_frame_equal(found[name], compute(trials, results), check_exact=True)
+            table = found[name].drop(columns="cost_ratio") if name == "standings" else found[name]  # which other tables give
+            pd.testing.assert_frame_equal(table, compute(trials, results), check_exact=True)
     for challenger in aggregation.challengers(results):
         both = trials[trials["algorithm"].isin(["sgd", challenger])]
         for name, compare in aggregation.BY_CHALLENGER.items():

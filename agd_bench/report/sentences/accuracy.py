@@ -2,79 +2,79 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from agd_bench.analysis.costs.crossover import STATES
+from agd_bench.analysis.costs.ratios import CostRatio
 from agd_bench.analysis.intervals import FEWEST_FOR_MEAN
 from agd_bench.analysis.multiple_testing import ALPHA
 from agd_bench.analysis.rows import Row, known
 from agd_bench.report.sentences.numbers import count, duration, points
 
 
-def accuracy_words(counts: pd.DataFrame, row: Row, baseline: str, challenger: str) -> str:
-    """How much accuracy the challenger reached, against the baseline.
+def accuracy_sentence(row: Row, difference: Row, waiting: int = 0) -> str:
+    """How much accuracy the challenger reached, against the baseline, failures counted as accuracy 0.
 
     Args:
-        counts: the two rows of `accuracy_table`, indexed by label, the challenger's first.
-        row: of `accuracy_difference`.
-        baseline: label of the algorithm compared with.
-        challenger: label of the other.
+        row: of `standings`, about the challenger.
+        difference: of `accuracy_difference`, of the trainings that both finished.
+        waiting: final trials of the two that have not ended.
     """
-    total, waiting = int(counts[_STATUSES].to_numpy().sum()), int(counts["unfinished"].sum())
-    prefix = f"So far ({total - waiting} of {total} final trials of the two have ended), " if waiting else ""
-    missing = _left_out(counts)
-    if row["pairs"] == 0:
-        start = f"{prefix}no" if prefix else "No"
-        reason = "architecture was trained to its end by both"
-        return f"{start} {reason} {challenger} and {baseline}, so their accuracies cannot be compared.{missing}"
-    difference = float(row["difference"])
-    side = "as much as" if points(difference) == "0.0" else f"{points(difference)} points {'more' if difference > 0 else 'less'} than"
-    scope = f"{count(int(row['architectures']), 'architecture')}, {row['pairs']} trials of each"
-    reached = f"{challenger} reached {100 * row['challenger_accuracy']:.1f} % test accuracy on average"
-    text = f"{prefix}{reached}, {side} {baseline} ({scope})"
-    if not known(row, "low"):
-        return f"{text}; from one architecture nothing follows about others.{missing}"
+    prefix = "So far, " if waiting else ""
+    ours, theirs = row["algorithm"], row["baseline"]
+    if not known(row, "difference"):
+        return f"{prefix}{ours} and {theirs} have trained no architecture in common, so their accuracies cannot be compared."
+    value = float(row["difference"])
+    side = "as much as" if points(value) == "0.0" else f"{points(value)} points {'more' if value > 0 else 'less'} than"
+    scope = count(int(row["architectures"]), "architecture")
+    text = f"{prefix}{ours} reaches {100 * row['accuracy']:.1f} % test accuracy on average, {side} {theirs} ({scope}"
     if row["architectures"] < FEWEST_FOR_MEAN:
-        return f"{text}; so few architectures are too few for an interval of the difference, and which is better is undecided.{missing}"
-    interval = f"95 % interval of the difference {100 * row['low']:+.1f} to {100 * row['high']:+.1f} points"
-    undecided = row["low"] <= 0 <= row["high"]
-    return f"{text}; {interval}{': which of the two is better on average is undecided' if undecided else ''}.{missing}"
+        text += "; too few for an interval, so which is better is open)."
+    else:
+        ends = f"{100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f} points"
+        unsure = row["difference_low"] <= 0 <= row["difference_high"]
+        text += f"; 95 % interval {ends}{', so which is better is open' if unsure else ''})."
+    return text + _failed_words(row, difference)
+
+
+def _failed_words(row: Row, difference: Row) -> str:
+    """How many trainings ended badly, and what the difference would be without them."""
+    parts = [f"{row[status]} {word}" for status, word in _OUTCOMES.items() if row[status]]
+    if not parts:
+        return ""
+    text = f" Of {row['trainings']} trainings by {row['algorithm']} {' and '.join(parts)}; each counts as accuracy 0."
+    if difference and difference["pairs"]:
+        text += f" Over the trainings that both algorithms finished, the difference is {100 * difference['difference']:+.1f} points."
+    return text
 
 
 _OUTCOMES = {"diverged": "diverged", "failed": "failed", "refused": "were refused"}
-_STATUSES = ["done", *_OUTCOMES, "unfinished"]
 
 
-def _left_out(counts: pd.DataFrame) -> str:
-    """What ended otherwise than well, for both algorithms: it is not in the means."""
-    parts = []
-    for label, row in counts.iterrows():
-        total = int(row[_STATUSES].sum())
-        parts += [f"{row[status]} of {total} by {label} {word}" for status, word in _OUTCOMES.items() if row[status]]
-    return f" Not in these means: {'; '.join(parts)}." if parts else ""
-
-
-def cost_words(ours: Row, theirs: Row, baseline: str, challenger: str) -> str:
+def cost_sentence(flops: CostRatio, seconds: CostRatio, baseline: str, challenger: str) -> str:
     """What the challenger was charged against the baseline; empty where neither FLOPs nor seconds are known.
 
     Args:
-        ours: the challenger's `charged_seconds` and `flops`, summed over the architectures that both are through with.
-        theirs: the baseline's.
+        flops: the two algorithms' floating-point operations.
+        seconds: their charged seconds.
         baseline: label of the algorithm compared with.
         challenger: label of the other.
     """
-    ratios = []
-    if known(ours, "flops") and known(theirs, "flops") and theirs["flops"] > 0:
-        ratios.append(f"{ours['flops'] / theirs['flops']:.2f} times the floating-point operations")
-    if known(ours, "charged_seconds") and known(theirs, "charged_seconds") and theirs["charged_seconds"] > 0:
-        spent, compared = duration(ours["charged_seconds"]), duration(theirs["charged_seconds"])
-        ratios.append(f"{ours['charged_seconds'] / theirs['charged_seconds']:.2f} times the seconds ({spent} against {compared})")
-    if not ratios:
+    parts = []
+    if math.isfinite(flops.ratio):
+        parts.append(_times(flops.ratio, "floating-point operations"))
+    if math.isfinite(seconds.ratio):
+        parts.append(f"{_times(seconds.ratio, 'time')} ({duration(seconds.ours)} and {duration(seconds.theirs)})")
+    if not parts:
         return ""
-    return f"Tuning and failed attempts included, {challenger} was charged {' and '.join(ratios)} of {baseline} on the same architectures."
+    return f"Tuning and lost attempts included, {challenger} is charged {' and '.join(parts)} as {baseline} on the same architectures."
+
+
+def _times(ratio: float, what: str) -> str:
+    return f"the same {what}" if round(ratio, 2) == 1 else f"{ratio:.2f} times the {what}"
 
 
 def regret_words(row: Row) -> str:
@@ -87,18 +87,21 @@ def regret_words(row: Row) -> str:
     """
     if not known(row, "transfer_regret") or row["architectures"] < 2:
         return ""
+    lost = float(row["transfer_regret"])
     interval = ""
     if known(row, "regret_low", "regret_high"):
-        interval = f", 95 % interval {100 * row['regret_low']:+.1f} to {100 * row['regret_high']:+.1f}"
-    fair = "chosen and scored on other seeds" if row["disjoint"] else "chosen and scored on the same seed, so too high"
+        ends = sorted((-row["regret_low"], -row["regret_high"]) if lost < 0 else (row["regret_low"], row["regret_high"]))
+        interval = f", 95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+    fair = "chosen and scored on different seeds" if row["disjoint"] else "chosen and scored on the same seed, so too large"
+    change = "changes nothing" if points(lost) == "0.0" else f"{'loses' if lost > 0 else 'gains'} {points(lost)} points"
     return (
-        f"Who chooses the best architecture by {row['chosen_by']} and trains it by {row['trained_by']} loses "
-        f"{100 * row['transfer_regret']:+.1f} points against choosing by {row['trained_by']} ({fair}{interval})."
+        f"Choosing the best architecture by {row['chosen_by']} and training it by {row['trained_by']} {change} of test accuracy, compared "
+        f"with choosing by {row['trained_by']} ({fair}{interval})."
     )
 
 
 def driver_words(rows: Sequence[Row], baseline: str, challenger: str, comparisons: int) -> str:
-    """The feature that the challenger favours or shuns most clearly, compared with the baseline; empty where none is beyond chance.
+    """The feature that the challenger favours or avoids most clearly, compared with the baseline; empty where none is beyond chance.
 
     Args:
         rows: of `interaction_drivers`.

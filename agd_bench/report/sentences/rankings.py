@@ -2,82 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
 from agd_bench.analysis.multiple_testing import ALPHA
+from agd_bench.analysis.rankings.decision import EQUIVALENT_TAU
 from agd_bench.analysis.rows import Row, known
 from agd_bench.report.sentences.numbers import count
 
-Verdict = Literal["changed", "not shown", "undecided"]
 LOW_CEILING = 0.3
-"""A ranking that agrees with itself less than this over seeds is mostly noise, and the reader is told."""
+"""A ranking that agrees with itself less than this over seeds is mostly noise, and the sentence says so."""
 
 
-def ranking_words(row: Row, adjusted_p: float = float("nan"), comparisons: int = 1, fitted_p: float = float("nan")) -> tuple[str, Verdict]:
-    """The sentence about a ranking's change, and the verdict.
+def ranking_sentence(row: Row) -> str:
+    """What the decision about one ranking says, and what it rests on.
 
     Args:
-        row: of `kendall_tau`; empty if the pair has none.
-        adjusted_p: p-value of the test of 'no shift beyond noise', corrected for the number of comparisons; NaN: not tested.
-        comparisons: how many rankings are compared with the baseline's.
-        fitted_p: like `adjusted_p`, of the test that trusts the fitted noise.
+        row: of `ranking_decisions`; empty if the pair has none.
 
-    >>> row = {"architectures": 20, "seeds": 1, "kendall_tau": 0.61, "noise_ceiling": float("nan"), "gap": float("nan")}
-    >>> ranking_words(row)[0]
-    "The two rankings of 20 architectures have a Kendall's tau of 0.61, but with one seed nobody can tell that from seed noise: undecided."
+    >>> row = {"architectures": 20, "seeds": 1, "kendall_tau": 0.61, "noise_ceiling": float("nan"), "gap": float("nan"),
+    ...     "decision": "cannot tell", "baseline": "sgd", "challenger": "agd"}
+    >>> print(ranking_sentence(row))
+    The data cannot tell whether agd ranks the architectures like sgd: Kendall's tau is 0.61 (20 architectures), but one seed does not \
+show how much of that is seed noise.
     """
     if not row or row["architectures"] < 2:
-        return "Fewer than two architectures have an outcome for every seed under both, so there are no rankings to compare.", "undecided"
-    number, tau, ceiling = row["architectures"], row["kendall_tau"], row["noise_ceiling"]
+        return "Fewer than two architectures have an outcome for every seed under both algorithms, so there are no rankings to compare."
+    start = _DECIDED[row["decision"]].format(**row)
+    number, tau = row["architectures"], row["kendall_tau"]
     if not np.isfinite(tau):
-        return f"All of the {number} architectures are tied under one of the two, so there is no ranking to compare.", "undecided"
+        return f"{start}: all {number} architectures are tied under one of the two."
     if row["seeds"] == 1:
-        start = f"The two rankings of {number} architectures have a Kendall's tau of {tau:.2f}"
-        return f"{start}, but with one seed nobody can tell that from seed noise: undecided.", "undecided"
-    if not np.isfinite(ceiling):
-        return f"Kendall's tau between the two rankings is {tau:.2f}; its noise ceiling could not be estimated: undecided.", "undecided"
-    scope = f"{number} architectures, both at {count(int(row['seeds_compared']), 'seed')}"
-    text = f"Between the two rankings Kendall's tau is {tau:.2f}; seed noise alone would make it about {ceiling:.2f} ({scope}). "
+        return f"{start}: Kendall's tau is {tau:.2f} ({number} architectures), but one seed does not show how much of that is seed noise."
+    if not known(row, "noise_ceiling"):
+        return f"{start}: Kendall's tau is {tau:.2f} ({number} architectures), but its noise ceiling could not be estimated."
+    ceiling = row["noise_ceiling"]
+    text = f"{start}: Kendall's tau is {tau:.2f}, and seed noise alone would make it about {ceiling:.2f} ({number} architectures"
+    text += f"{_details(row)})."
+    if number < FEWEST_FOR_INTERVAL:
+        text += f" Fewer than {FEWEST_FOR_INTERVAL} architectures are too few for an interval or a test."
+    if row["decision"] == "cannot tell" and row.get("p_fitted_holm", float("nan")) <= ALPHA and row["gap"] < 0:
+        text += f" They would differ if all architectures were about equally noisy, but {count(int(row['seeds']), 'seed')} of each do not"
+        text += " show how noisy each one is; more seeds can."
     if ceiling < LOW_CEILING:
-        text += "That ceiling is low: at so few seeds the ranking is mostly noise. "
-    if not known(row, "gap_low", "gap_high"):
-        few = f"from {number} architectures (fewer than {FEWEST_FOR_INTERVAL}) " if number < FEWEST_FOR_INTERVAL else ""
-        return f"{text}No interval can be given {few}for the gap of {row['gap']:+.2f}: undecided.", "undecided"
-    judged, verdict = _judge(row, adjusted_p, comparisons, fitted_p)
-    return text + judged, verdict
+        text += " The ceiling is low: with so few seeds the ranking is mostly noise."
+    return text
 
 
-def _judge(row: Row, adjusted_p: float, comparisons: int, fitted_p: float) -> tuple[str, Verdict]:
-    """What the gap's interval and the test say together."""
-    gap = f"The gap of {row['gap']:+.2f} (95 % interval {row['gap_low']:+.2f} to {row['gap_high']:+.2f}{_test(adjusted_p, comparisons)})"
-    tested = bool(np.isfinite(adjusted_p))
-    if (adjusted_p <= ALPHA if tested else row["gap_high"] < 0) and row["gap"] < 0:
-        reaches = ": by the test, though the interval reaches 0," if row["gap_high"] >= 0 else " says that"
-        return f"{gap}{reaches} the ranking changes more than seed noise alone would change it.", "changed"
-    if fitted_p <= ALPHA and row["gap"] < 0:
-        noise = f"{count(int(row['seeds']), 'seed')} of {row['architectures']} architectures do not show how noisy each one is"
-        return f"{gap} would be a change if all were about equally noisy, but {noise}: cannot tell; more seeds can.", "undecided"
-    if row["gap_high"] < 0:
-        return f"{gap} points to a change, but the test does not confirm it: a change beyond seed noise is not shown.", "not shown"
-    if row["gap_low"] > 0:
-        return f"{gap} gives no sign of a change beyond seed noise.", "not shown"
-    return f"{gap} includes 0: a change of the ranking beyond seed noise is not shown, nor excluded.", "not shown"
+_DECIDED = {
+    "differs": "{challenger} ranks the architectures differently from {baseline}, by more than seed noise",
+    "same": "{challenger} ranks the architectures like {baseline}",
+    "cannot tell": "The data cannot tell whether {challenger} ranks the architectures like {baseline}",
+}
 
 
-def _test(adjusted_p: float, comparisons: int) -> str:
-    if not np.isfinite(adjusted_p):
-        return ""
-    corrected = f", corrected for {comparisons} comparisons" if comparisons > 1 else ""
-    value = "p < 0.001" if adjusted_p < 0.001 else f"p = {adjusted_p:.3f}" if adjusted_p < 0.1 else f"p = {adjusted_p:.2f}"
-    return f"; test of no shift beyond noise: {value}{corrected}"
+def _details(row: Row) -> str:
+    """Gap, p-value and noise-free tau, as far as they are known."""
+    parts = []
+    if known(row, "gap_low", "gap_high"):
+        parts.append(f"gap {row['gap']:+.2f}, 95 % interval {row['gap_low']:+.2f} to {row['gap_high']:+.2f}")
+    if known(row, "p_holm"):
+        corrected = f", corrected for {row['comparisons']} comparisons" if row["comparisons"] > 1 else ""
+        p = row["p_holm"]
+        parts.append(f"no shift beyond noise: p {'< 0.001' if p < 0.001 else f'= {p:.3f}' if p < 0.1 else f'= {p:.2f}'}{corrected}")
+    if row["decision"] != "differs" and known(row, "corrected_low", "corrected_high"):
+        ends = f"{row['corrected_low']:.2f} to {row['corrected_high']:.2f}"
+        parts.append(f"noise-free tau {ends}, where above {EQUIVALENT_TAU:g} would be the same ranking")
+    return "".join(f"; {part}" for part in parts)
 
 
 def decile_words(row: Row) -> str:
-    """The agreement of the two rankings among the best tenth of the architectures; empty where it is unknown.
+    """The agreement of the two rankings among the best architectures, a tenth of them and never fewer than a floor; empty where unknown.
 
     Args:
         row: of `kendall_tau` over the top decile; empty if there is none.
@@ -85,7 +81,7 @@ def decile_words(row: Row) -> str:
     if not known(row, "kendall_tau", "noise_ceiling", "gap"):
         return ""
     numbers = f"Kendall's tau is {row['kendall_tau']:.2f} where seed noise alone would make it about {row['noise_ceiling']:.2f}"
-    text = f"Among the top tenth ({row['architectures']} architectures, chosen by other seeds) {numbers}"
+    text = f"Among the {row['architectures']} best architectures (chosen by other seeds) {numbers}"
     if not known(row, "gap_low", "gap_high"):
         return f"{text}; they are too few for an interval."
     return f"{text} (gap {row['gap']:+.2f}, 95 % interval {row['gap_low']:+.2f} to {row['gap_high']:+.2f})."
@@ -101,7 +97,7 @@ def moved_words(shift: pd.DataFrame) -> str:
         return ""
     moved = int(shift["beyond_noise"].sum())
     verb = "moves" if moved == 1 else "move"
-    return f"{moved or 'None'} of the {len(shift)} architectures {verb} by more ranks than seed noise explains, corrected for all of them."
+    return f"{moved or 'None'} of the {len(shift)} architectures {verb} by more ranks than seed noise explains (corrected for testing all)."
 
 
 def published_sentence(row: Row) -> str:
@@ -115,14 +111,14 @@ def published_sentence(row: Row) -> str:
         text += f" (95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f})"
     if not known(row, "kendall_tau", "noise_ceiling"):
         bound = f", at most {row['ceiling_at_most']:.2f} by the noise of our seeds" if known(row, "ceiling_at_most") else ""
-        return f"{text}{bound}; single published trainings are not at hand, so nothing more can be told from noise."
+        return f"{text}{bound}; without single published trainings, seed noise cannot be separated."
     seeds, trainings = int(row["seeds_compared"]), int(row["trainings_compared"])
     text += f"; {seeds} of its seeds against {count(trainings, 'published training')}: {row['kendall_tau']:.2f}, where seed noise of "
     text += f"both alone gives {row['noise_ceiling']:.2f}"
     if not known(row, "shift_p"):
         return f"{text}."
     fitted = row.get("shift_p_fitted", float("nan")) <= ALPHA
-    not_shown = "whether they differ beyond noise cannot be told from so few seeds" if fitted else "a difference beyond noise is not shown"
-    beyond = "the rankings differ beyond noise" if row["shift_p"] <= ALPHA else not_shown
+    unclear = "so few seeds do not show whether they differ by more than noise" if fitted else "the data show no difference beyond noise"
+    beyond = "the rankings differ by more than noise" if row["shift_p"] <= ALPHA else unclear
     p = "< 0.001" if row["shift_p"] < 0.001 else f"= {row['shift_p']:.3f}"
     return f"{text}: {beyond} (p {p})."

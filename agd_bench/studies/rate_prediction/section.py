@@ -36,7 +36,7 @@ def show(tables: Tables) -> Iterator[Drawing | str]:
     correlated = {(row["predicted"], row["searched"]): row for row in records(tables, "prediction_correlation")}
     for number, (pair, own) in enumerate(tables["predicted_rates"].groupby(PAIR, sort=False), 1):
         row = correlated.get((pair[0], pair[1]))
-        picture = rate_prediction_picture(own, row, prediction_sentence(row) if row else "")
+        picture = rate_prediction_picture(own, row, f"{prediction_sentence(row)} {exponent_sentence(row)}" if row else "")
         yield Drawing(f"prediction-{number}", picture, ("predicted_rates", "prediction_correlation"))
 
 
@@ -51,25 +51,31 @@ def prediction_sentence(row: Row) -> str:
         ends = f"{row['pooled_pearson_low']:.3f} to {row['pooled_pearson_high']:.3f}"
         text += f", {row['pooled_pearson']:.3f} ({ends}) over the {row['pooled_architectures']} of all search spaces together"
     if known(row, "noise_ceiling"):
-        text += f"; noise of the search alone would allow {row['noise_ceiling']:.2f}"
+        text += f"; the noise of the search alone would limit it to about {row['noise_ceiling']:.2f}"
     said = "; ".join(f"{r:.3f} for {what}" for what, r in PUBLISHED.items())
+    return f"{text}. Published: {said}."
+
+
+def exponent_sentence(row: Row) -> str:
+    """How the searched rate changes with the predicted one, and with the size of the signal; empty where all rates are equal."""
+    if not known(row, "slope_log"):
+        return ""
     slope = f"{row['slope_log']:.2f} (95 % interval {row['slope_low']:.2f} to {row['slope_high']:.2f})"
-    side = "as the theory has it" if row["slope_low"] <= 1 <= row["slope_high"] else f"{'less' if row['slope_low'] < 1 else 'more'} steeply"
+    steep = "less" if row["slope_low"] < 1 else "more"
+    agrees = row["slope_low"] <= 1 <= row["slope_high"]
+    side = "consistent with the theory's 1" if agrees else f"{steep} steeply than the theory's power of 1"
     signal = f" {_signal_words(row)}" if known(row, "signal_slope") else ""
-    steep = f"the searched rate changes as the predicted one to the power of {slope}, {side}"
-    theory = "" if "theory" in side else " than the power of 1 of the theory"
-    return f"{text}. Published: {said}. {steep[0].upper()}{steep[1:]}{theory}.{signal}"
+    return f"The searched rate grows as the predicted one to the power of {slope}, {side}.{signal}"
 
 
 def _signal_words(row: Row) -> str:
     """How much of a miss the size of the signal explains."""
-    signal, paths = ((row[name], row[low], row[high]) for name, low, high in EXPONENTS)
-    told = [f"{value:.2f} (95 % interval {low:.2f} to {high:.2f})" for value, low, high in (signal, paths)]
-    left = "the prediction adds nothing that can be told from 0" if paths[1] <= 0 <= paths[2] else "the prediction keeps a part"
+    signal, paths = (f"{row[name]:.2f} (95 % interval {row[low]:.2f} to {row[high]:.2f})" for name, low, high in EXPONENTS)
+    adds = "adds nothing significant" if row["beside_low"] <= 0 <= row["beside_high"] else "still contributes"
     return (
-        f"With the mean square of the signal that reaches the classifier at the start it correlates to {row['signal_pearson_log']:.2f} "
-        f"in logarithms, with the predicted rate to {row['pearson_log']:.2f}; in a regression on both the exponents are {told[0]} and "
-        f"{told[1]}: beside the signal {left}."
+        f"In logarithms it correlates with the mean square of the classifier's input at the start ({row['signal_pearson_log']:.2f}) and "
+        f"with the predicted rate ({row['pearson_log']:.2f}). In a regression on both the exponents are {signal} and {paths}: given the "
+        f"signal, the prediction {adds}."
     )
 
 

@@ -12,23 +12,27 @@ from agd_bench.analysis import (
     find_crossovers,
     kendall_tau,
     rank_architectures,
+    ranking_decisions,
+    standings,
     transfer_regret,
 )
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.report.sentences import Finding, finding
 from agd_bench.report.sentences.accuracy import driver_words, regret_words
-from agd_bench.report.sentences.rankings import decile_words, moved_words, ranking_words
+from agd_bench.report.sentences.rankings import decile_words, moved_words, ranking_sentence
 from tests.analysis.synthetic import simulate_trials, spoil
 
 
 def tables_of(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """What a finding is made from, sgd being the baseline of agd."""
-    difference = accuracy_difference(trials, "sgd", "agd").assign(baseline="sgd", challenger="agd")
+    agreement = kendall_tau(trials, resamples=300)
     return {
         "accuracy": accuracy_table(trials),
-        "accuracy_difference": difference,
+        "accuracy_difference": accuracy_difference(trials, "sgd", "agd").assign(baseline="sgd", challenger="agd"),
+        "standings": standings(trials, "sgd"),
         "ranks": rank_architectures(trials),
-        "kendall_tau": kendall_tau(trials, resamples=300),
+        "kendall_tau": agreement,
+        "ranking_decisions": ranking_decisions(agreement, "sgd"),
         "transfer_regret": transfer_regret(trials),
         "cost_by_architecture": charged_cost(trials, by_architecture=True),
     }
@@ -45,27 +49,25 @@ def words(trials: pd.DataFrame) -> str:
 
 
 def test_a_clear_change_is_stated_with_its_interval() -> None:
-    """A strong interaction is a changed ranking; the sentence carries tau, ceiling, gap and n."""
+    """A strong interaction is a changed ranking; a sentence carries tau, ceiling, gap and n."""
     found = find(simulate_trials(30, 4, interaction=0.06, noise=0.003))
-    assert found.verdict == "changed"
-    assert "changes more than seed noise alone" in found.sentences[0]
-    assert "30 architectures" in found.sentences[0]
-    assert "95 % interval" in found.sentences[0]
+    assert found.decision == "differs"
+    (said,) = [sentence for sentence in found.sentences if sentence.startswith("agd ranks the architectures differently")]
+    assert "30 architectures" in said
+    assert "95 % interval" in said
 
 
 def test_seed_noise_alone_is_no_change() -> None:
-    """With equal true rankings no change is claimed, nor excluded."""
-    found = find(simulate_trials(20, 4, noise=0.03))
-    assert found.verdict == "not shown"
-    assert "changes more" not in found.sentences[0]
+    """With equal true rankings no change is claimed, nor, in so much noise, agreement."""
+    assert find(simulate_trials(20, 4, noise=0.03)).decision == "cannot tell"
 
 
-@pytest.mark.parametrize(("architectures", "seeds", "words"), [(20, 1, "one seed"), (5, 3, "fewer than 8"), (1, 3, "Fewer than two")])
-def test_too_little_data_is_undecided(architectures: int, seeds: int, words: str) -> None:
+@pytest.mark.parametrize(("architectures", "seeds", "reason"), [(20, 1, "one seed"), (5, 3, "Fewer than 8"), (1, 3, "Fewer than two")])
+def test_too_little_data_cannot_tell(architectures: int, seeds: int, reason: str) -> None:
     """One seed, few architectures or one of them decide nothing, whatever the interaction."""
     found = find(simulate_trials(architectures, seeds, interaction=0.1))
-    assert found.verdict == "undecided"
-    assert words in found.sentences[0]
+    assert found.decision == "cannot tell"
+    assert reason in " ".join(found.sentences)
 
 
 def test_a_noisy_ranking_is_called_noise() -> None:
@@ -73,54 +75,53 @@ def test_a_noisy_ranking_is_called_noise() -> None:
     assert "mostly noise" in words(simulate_trials(20, 2, noise=0.3, spread=0.001))
 
 
-def test_accuracy_says_undecided_where_the_interval_covers_zero() -> None:
-    """A difference within its interval is not sold as one; a large one is stated with its sign."""
-    assert "undecided" in find(simulate_trials(10, 2, interaction=0.02, seed=1)).sentences[2]
-    worse = find(simulate_trials(10, 2, gain=-0.2)).sentences[2]
+def test_accuracy_says_where_its_sign_is_open() -> None:
+    """A difference within its interval is not sold as one; a large one is stated with its side."""
+    assert "which is better is open" in find(simulate_trials(10, 2, interaction=0.02, seed=1)).sentences[0]
+    worse = find(simulate_trials(10, 2, gain=-0.2)).sentences[0]
     assert "points less than sgd" in worse
-    assert "undecided" not in worse
+    assert "is open" not in worse
 
 
 @pytest.mark.parametrize(("architectures", "told"), [(2, False), (3, False), (4, True)])
 def test_so_few_architectures_are_too_few_for_an_interval(architectures: int, told: bool) -> None:
-    """Two or three give a t interval that can reach beyond 100 points: neither the sentence nor the headline says it."""
-    trials = simulate_trials(architectures, 2, interaction=0.3, spread=0.3, seed=4)
-    found = find(trials)
-    assert any("too few for an interval of the difference" in sentence for sentence in found.sentences) is not told
-    assert ("95 % interval" in found.headline) is told
-    assert any("95 % interval of the difference" in sentence for sentence in found.sentences) is told
+    """Two or three give a t interval that can reach beyond 100 points."""
+    said = find(simulate_trials(architectures, 2, interaction=0.3, spread=0.3, seed=4)).sentences[0]
+    assert ("too few for an interval" in said) is not told
+    assert ("95 % interval" in said) is told
 
 
-def test_what_is_not_in_the_means_is_named() -> None:
-    """Diverged and refused trials of both algorithms stand beside the means."""
-    trials = spoil(spoil(simulate_trials(10, 2), "agd", "diverged", [0]), "sgd", "refused", [5])
-    text = words(trials)
-    assert "1 of 20 by agd diverged" in text
-    assert "1 of 20 by sgd were refused" in text
+def test_failures_count_and_are_named() -> None:
+    """A diverged training is accuracy 0 in the mean; how many there were, and what the rest says, stands beside it."""
+    trials = spoil(simulate_trials(10, 2, gain=0.02, noise=0.0001), "agd", "diverged", range(10))
+    said = find(trials).sentences[0]
+    assert "points less than sgd" in said
+    assert "10 diverged" in said
+    assert "the difference is +2.0 points" in said
 
 
 def test_partial_runs_say_so() -> None:
     """Unfinished trials put 'so far' first."""
-    text = find(spoil(simulate_trials(10, 2), "agd", "pending", [0, 1])).sentences[2]
-    assert text.startswith("So far (38 of 40 final trials")
+    assert find(spoil(simulate_trials(10, 2), "agd", "pending", [0, 1])).sentences[0].startswith("So far, ")
 
 
 def test_cost_compares_the_same_architectures_only() -> None:
-    """A challenger that refuses half of the architectures is not cheaper for it."""
-    trials = spoil(simulate_trials(8, 1), "agd", "refused", range(4))
-    assert "1.00 times the floating-point operations and 1.00 times the seconds" in words(trials)
+    """A challenger that refuses half of the architectures is not cheaper for it, and equal cost is not called 1.00 times."""
+    said = words(spoil(simulate_trials(8, 1), "agd", "refused", range(4)))
+    assert "the same floating-point operations and the same time" in said
+    assert "1.00 times" not in said
 
 
 def test_tuning_is_charged_in_the_words_too() -> None:
     """Two tuning trials for two final ones double the cost."""
-    assert "2.00 times the seconds" in words(simulate_trials(8, 2, tuned=("agd",)))
+    assert "2.00 times the time" in words(simulate_trials(8, 2, tuned=("agd",)))
 
 
 def test_everything_diverged_still_gives_sentences() -> None:
-    """No accuracy, no ranking, and no crash."""
+    """No ranking, accuracy 0, and no crash."""
     found = find(spoil(simulate_trials(4, 2), "agd", "diverged", range(8)))
-    assert "cannot be compared" in " ".join(found.sentences)
-    assert found.verdict == "undecided"
+    assert "8 diverged" in found.sentences[0]
+    assert found.decision == "cannot tell"
     assert "nan" not in " ".join(found.sentences)
 
 
@@ -139,42 +140,17 @@ ROW = {
 }  # fmt: skip
 
 
-def test_the_test_decides_and_the_interval_describes() -> None:
-    """A corrected p-value above 5 % takes back what the interval alone would say; one below it is stated with the correction."""
-    text, verdict = ranking_words(ROW, 0.2, 3)
-    assert verdict == "not shown"
-    assert "p = 0.20, corrected for 3 comparisons" in text
-    text, verdict = ranking_words(ROW, 0.0004, 1)
-    assert verdict == "changed"
-    assert "p < 0.001)" in text
-    assert "though the interval reaches 0" in ranking_words({**ROW, "gap_high": 0.01}, 0.02, 1)[0]
-    assert ranking_words({**ROW, "gap": 0.1, "gap_low": 0.05, "gap_high": 0.15}, 0.001, 1)[1] == "not shown"
+def test_what_only_even_noise_would_show_is_open() -> None:
+    """Beyond noise by the fitted noise alone: the data cannot tell, with the reason; nothing of it where the robust test decides."""
+    row = ROW | {"baseline": "sgd", "challenger": "agd", "decision": "cannot tell", "p_holm": 0.2, "p_fitted_holm": 0.01, "comparisons": 1}
+    assert "how noisy each one is" in ranking_sentence(row)
+    assert "how noisy" not in ranking_sentence(row | {"decision": "differs", "p_holm": 0.01})
+    assert "how noisy" not in ranking_sentence(row | {"gap": 0.1})
 
 
-def test_several_challengers_share_the_chance_of_error() -> None:
-    """p = 0.03 alone is a change, of two comparisons it is none; the pair without the baseline does not count."""
-    tables = tables_of(simulate_trials(30, 4, interaction=0.06, noise=0.003))
-    tau = tables["kendall_tau"].assign(shift_p=[float("nan"), 0.03, float("nan")], shift_p_fitted=float("nan"))
-    assert finding({**tables, "kendall_tau": tau}, "sgd", "agd").verdict == "changed"
-    more = tau.iloc[[1]].assign(other="lion", shift_p=0.5)
-    unrelated = tau.iloc[[1]].assign(algorithm="agd", other="lion", shift_p=1e-9)
-    found = finding({**tables, "kendall_tau": pd.concat([tau, more, unrelated])}, "sgd", "agd")
-    assert found.verdict == "not shown"
-    assert "p = 0.060, corrected for 2 comparisons" in found.sentences[0]
-
-
-def test_what_only_even_noise_would_show_cannot_be_told() -> None:
-    """Beyond noise by the fitted noise alone: undecided, with the reason; not where the robust test shows it, nor with a positive gap."""
-    text, verdict = ranking_words(ROW, 0.2, 1, 0.01)
-    assert verdict == "undecided"
-    assert "how noisy each one is" in text
-    assert ranking_words(ROW, 0.01, 1, 0.01)[1] == "changed"
-    assert ranking_words({**ROW, "gap": 0.1, "gap_low": -0.05, "gap_high": 0.15}, 0.2, 1, 0.01)[1] == "not shown"
-
-
-def test_the_best_tenth_is_told_apart() -> None:
-    """Its tau, ceiling, gap and number of architectures; without an interval it says so, without a ceiling nothing."""
-    assert "top tenth (40 architectures" in decile_words(ROW)
+def test_the_best_are_counted() -> None:
+    """Tau, ceiling, gap and how many they are; without an interval it says so, without a ceiling nothing."""
+    assert "40 best architectures" in decile_words(ROW)
     assert "95 % interval -0.30 to -0.10" in decile_words(ROW)
     assert "too few for an interval" in decile_words({**ROW, "gap_low": float("nan")})
     assert decile_words({**ROW, "noise_ceiling": float("nan"), "gap": float("nan")}) == ""
@@ -216,11 +192,14 @@ def test_tuning_against_tuning_free_is_told() -> None:
     assert "Tuning agd does not overtake sgd within the 2 trainings" in finding(tables, "sgd", "agd").sentences[-1]
 
 
-def test_regret_says_how_it_was_scored() -> None:
-    """Points lost with their interval; a choice scored on its own seed is called too high."""
+def test_regret_is_a_loss_or_a_gain() -> None:
+    """Points with their interval; a choice scored on its own seed is called too large; a negative loss is a gain."""
     row = {"chosen_by": "agd", "trained_by": "sgd", "transfer_regret": 0.012, "disjoint": True, "architectures": 9}
-    assert "loses +1.2 points" in regret_words(row)
-    assert "too high" in regret_words({**row, "disjoint": False})
-    assert "95 % interval -0.1 to +2.5" in regret_words({**row, "regret_low": -0.001, "regret_high": 0.025})
+    assert "loses 1.2 points" in regret_words(row)
+    assert "too large" in regret_words({**row, "disjoint": False})
+    assert "95 % interval -0.1 to 2.5" in regret_words({**row, "regret_low": -0.001, "regret_high": 0.025})
+    gain = regret_words({**row, "transfer_regret": -0.007, "regret_low": -0.02, "regret_high": 0.001})
+    assert "gains 0.7 points" in gain
+    assert "95 % interval -0.1 to 2.0" in gain
     assert regret_words({}) == ""
     assert regret_words({**row, "architectures": 1}) == ""

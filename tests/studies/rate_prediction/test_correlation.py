@@ -10,7 +10,7 @@ from agd_bench.errors import InputError
 from agd_bench.records import Sweep
 from agd_bench.studies.rate_prediction.correlation import correlation_ceiling, prediction_correlation
 from agd_bench.studies.rate_prediction.rates import predicted_rates
-from agd_bench.studies.rate_prediction.section import prediction_sentence
+from agd_bench.studies.rate_prediction.section import exponent_sentence, prediction_sentence
 
 PAIR = {"predicted": "scaled", "searched": "grid"}
 
@@ -67,7 +67,7 @@ def test_the_slope_and_what_the_search_allows() -> None:
     assert (row["slope_log"], row["pearson_log"]) == pytest.approx((0.5, 1))
     assert (row["pooled_architectures"], row["architectures"]) == (24, 12)
     assert row["pooled_pearson"] == pytest.approx(row["pearson"])
-    said = prediction_sentence({str(key): value for key, value in row.items()})
+    said = f"{prediction_sentence(row.to_dict())} {exponent_sentence(row.to_dict())}"
     for words in (
         "r = 0.9",
         "over 12 architectures",
@@ -129,10 +129,10 @@ def test_a_miss_that_the_signal_explains() -> None:
     assert row["beside_low"] < 0 < row["beside_high"]
     assert row["signal_high"] - row["signal_low"] < 0.1
     assert row["signal_pearson_log"] == pytest.approx(np.corrcoef(np.log(signal), np.log(searched))[0, 1])
-    assert "adds nothing that can be told from 0" in prediction_sentence(row)
+    assert "adds nothing significant" in exponent_sentence(row)
     kept = prediction_correlation(rates.assign(searched_rate=searched * predicted)).iloc[0]
     assert kept["beside_signal"] == pytest.approx(1, abs=0.1)
-    assert "keeps a part" in prediction_sentence({str(key): value for key, value in kept.items()})
+    assert "still contributes" in exponent_sentence(kept.to_dict())
     equal = prediction_correlation(rates.assign(signal=2.0)).iloc[0]
     assert np.isnan(equal["signal_slope"])
-    assert "signal" not in prediction_sentence({str(key): value for key, value in equal.items()})
+    assert "classifier" not in exponent_sentence(equal.to_dict())

@@ -1,0 +1,114 @@
+"""The algorithms in the order of their results: places with their uncertainty, failures included.
+
+A training that diverged, failed or was refused is an outcome: it counts as accuracy 0 in every mean here, so that nobody gains by failing
+where it is hard; an architecture that every algorithm refuses is left out. An algorithm's place is 1 plus the number of algorithms that
+are better beyond doubt, its last possible place the number of algorithms minus those that are worse beyond doubt. 'Beyond doubt' is
+read off simultaneous 95 % intervals of all pairwise differences, so that with that probability no place lies outside its interval.
+
+References:
+    M. Mogstad, J. P. Romano, A. M. Shaikh, D. Wilhelm, Inference for ranks with applications to mobility across neighbourhoods and
+        academic achievement across countries, Review of Economic Studies, 2024 (places from simultaneous intervals of differences).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from agd_bench.analysis.bootstrap import simultaneous_band
+from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.scores import GROUP, Floats, comparison_groups, trained_rows
+
+BAD = ("diverged", "failed", "refused")
+"""Outcomes that count as accuracy 0."""
+_COLUMNS = [
+    "place", "place_low", "place_high", "accuracy", "accuracy_low", "accuracy_high", "difference", "difference_low", "difference_high",
+    "bad", *BAD, "trainings", "architectures",
+]  # fmt: skip
+
+
+def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Places, accuracies and differences to the baseline, every failure counted as accuracy 0.
+
+    Args:
+        trials: the table of trials.
+        baseline: label of the algorithm that the others are compared with.
+        metric: which accuracy.
+        resamples: bootstrap resamples of architectures for the places.
+        seed: of the resampling.
+
+    Returns:
+        One row per group and algorithm, the best first: `search_space`, `dataset`, `profile`, `baseline`, `algorithm`; `place` (by the
+        mean, 1 = best), `place_low`, `place_high` (95 % interval, simultaneous; algorithms that cannot be told from the best have
+        `place_low` 1; NaN for fewer than 8 architectures); `accuracy` (mean over architectures of means over seeds, in [0, 1]) with
+        `accuracy_low`, `accuracy_high` (95 % t interval); `difference` (to the baseline, paired by architecture; positive: better) with
+        `difference_low`, `difference_high` (likewise; NaN without a baseline); `bad` (final trainings that count as 0: `diverged` +
+        `failed` + `refused`), `trainings` (final trainings that ended), `architectures` (that every algorithm has an outcome for; the
+        means are over these).
+
+    >>> rows = [(f"a{i}", g, "done" if i or g == "sgd" else "diverged", 0.5 + i / 100) for i in range(9) for g in ("sgd", "agd")]
+    >>> trials = pd.DataFrame(rows, columns=["architecture", "algorithm", "status", "test_accuracy"]).assign(
+    ...     search_space="s", dataset="d", profile="p", purpose="final", seed=0)
+    >>> standings(trials, "sgd")[["algorithm", "place", "accuracy", "bad", "trainings"]].round(3).values.tolist()
+    [['sgd', 1, 0.54, 0, 9], ['agd', 2, 0.484, 1, 9]]
+    """
+    final = trained_rows(trials[trials["purpose"] == "final"])
+    tables = [
+        _standings_of(rows, baseline, metric, resamples, seed).assign(baseline=baseline, **dict(zip(GROUP, group, strict=True)))
+        for group, rows in comparison_groups(final)
+    ]
+    columns = [*GROUP, "baseline", "algorithm", *_COLUMNS]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int, seed: int) -> pd.DataFrame:
+    algorithms = [str(label) for label in rows["algorithm"].unique()]
+    ended = rows[rows["status"].isin(["done", *BAD])]
+    # What every algorithm refuses cannot be trained at all, which says nothing about any of them.
+    ended = ended[~(ended["status"] == "refused").groupby(ended["architecture"].astype(str)).transform("all")]
+    means = _means(ended, algorithms, metric)
+    place_low, place_high = _places(means, resamples, seed)
+    places = (-means.sum(axis=1)).argsort(kind="stable").argsort(kind="stable") + 1
+    own = means[algorithms.index(baseline)] if baseline in algorithms else np.full(means.shape[1], np.nan)
+    counts = ended.groupby("algorithm", observed=True)["status"].value_counts().unstack(fill_value=0)
+    counts = counts.reindex(index=algorithms, columns=["done", *BAD], fill_value=0)
+    table = pd.DataFrame({"algorithm": algorithms, "place": places, "place_low": place_low, "place_high": place_high})
+    if means.shape[1]:
+        table["accuracy"], table["difference"] = means.mean(axis=1), (means - own).mean(axis=1)
+    else:
+        table["accuracy"] = table["difference"] = np.nan
+    table[["accuracy_low", "accuracy_high"]] = [mean_interval(row) for row in means]
+    table[["difference_low", "difference_high"]] = [mean_interval(row - own) for row in means]
+    table.loc[table["algorithm"] == baseline, ["difference_low", "difference_high"]] = np.nan  # of itself there is nothing to tell
+    table = table.assign(**{status: counts[status].to_numpy() for status in BAD}, architectures=means.shape[1])
+    table = table.assign(bad=counts[list(BAD)].sum(axis=1).to_numpy(), trainings=counts.sum(axis=1).to_numpy())
+    return table.sort_values("place", kind="stable")
+
+
+def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
+    """Mean accuracy over the seeds of every architecture that all algorithms have an outcome for, (M, A)."""
+    accuracy = pd.to_numeric(ended[metric]).astype("float64").mask(ended["status"] != "done", 0.0)
+    keyed = accuracy.groupby([ended["algorithm"].astype(str), ended["architecture"].astype(str)], sort=False).mean()
+    wide = keyed.unstack("architecture").reindex(index=algorithms).dropna(axis="columns")
+    return wide.to_numpy(dtype=np.float64).round(9)
+
+
+def _places(means: Floats, resamples: int, seed: int) -> tuple[Floats, Floats]:
+    """First and last possible place of every algorithm, (M,) each; NaN where there are too few architectures to tell."""
+    count = len(means)
+    better = np.zeros(count), np.zeros(count)
+    pairs = list(itertools.combinations(range(count), 2))
+    if not pairs or not means.shape[1]:
+        return np.full(count, np.nan), np.full(count, np.nan)
+    differences = np.stack([means[first] - means[second] for first, second in pairs], axis=1)
+    low, high = simultaneous_band(differences, np.random.default_rng(seed), resamples=resamples)
+    if np.isnan(low).any():
+        return np.full(count, np.nan), np.full(count, np.nan)
+    for (first, second), bottom, top in zip(pairs, low, high, strict=True):
+        if bottom > 0 or top < 0:
+            winner, loser = (first, second) if bottom > 0 else (second, first)
+            better[0][loser] += 1
+            better[1][winner] += 1
+    return 1 + better[0], count - better[1]

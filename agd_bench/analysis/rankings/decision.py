@@ -1,0 +1,81 @@
+"""The one rule that says whether two algorithms rank the architectures alike. Headline, badge, table and claims all follow from it.
+
+`differs` needs the test of 'no shift beyond seed noise' (`null_test`), corrected for all challengers of the comparison, and a tau below
+its ceiling. `same` is an equivalence test with a stated margin: the whole 95 % interval of the noise-free tau lies above
+`EQUIVALENT_TAU`. Everything else is `cannot tell`; a test that finds nothing is no evidence of agreement.
+
+References:
+    D. J. Schuirmann, A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of average
+    bioavailability, Journal of Pharmacokinetics and Biopharmaceutics, 1987.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from agd_bench.analysis.multiple_testing import ALPHA, holm
+from agd_bench.analysis.rows import Row, known, rows_of
+from agd_bench.analysis.scores import GROUP, comparison_groups, describe
+
+Decision = Literal["differs", "same", "cannot tell"]
+EQUIVALENT_TAU = 0.8
+"""Rankings whose noise-free Kendall's tau is above this count as the same: of ten pairs of architectures, nine are in one order."""
+COLUMNS = ["kendall_tau", "noise_ceiling", "gap", "gap_low", "gap_high", "corrected_tau", "corrected_low", "corrected_high"]
+
+
+def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Whether each challenger ranks the architectures like the baseline.
+
+    Args:
+        agreement: `kendall_tau` of all comparison groups.
+        baseline: label of the algorithm that the others are compared with.
+
+    Returns:
+        One row per group and challenger: `search_space`, `dataset`, `profile`, `baseline`, `challenger`; `decision` (`differs`, `same` or
+        `cannot tell`); `p_holm` (p-value of no shift beyond seed noise, corrected for the challengers of the group; NaN: not tested),
+        `p_fitted_holm` (the same, trusting that noise is as even as it looks) and `comparisons` (how many were tested); `kendall_tau`,
+        `noise_ceiling`, `gap`, `gap_low`, `gap_high`, `corrected_tau`, `corrected_low`, `corrected_high`, `architectures`, `seeds` as in
+        `kendall_tau`.
+
+    >>> pair = {"search_space": "s", "dataset": "d", "profile": "p", "algorithm": "sgd", "other": "agd", "shift_p": 0.01, "gap": -0.2}
+    >>> row = pd.DataFrame([pair | dict.fromkeys([*COLUMNS[:2], *COLUMNS[3:], "architectures", "seeds"], 0.5)])
+    >>> ranking_decisions(row, "sgd")[["challenger", "decision", "p_holm"]].values.tolist()
+    [['agd', 'differs', 0.01]]
+    """
+    rows = []
+    for group, part in comparison_groups(agreement):
+        pairs = [row for row in rows_of(part) if row["algorithm"] != row["other"] and baseline in (row["algorithm"], row["other"])]
+        adjusted, fitted = _corrected(pairs, "shift_p"), _corrected(pairs, "shift_p_fitted")
+        tested = sum(math.isfinite(p) for p in adjusted)
+        for row, p, p_fitted in zip(pairs, adjusted, fitted, strict=True):
+            found = {"decision": decide(row, p), "p_holm": p, "p_fitted_holm": p_fitted, "comparisons": tested}
+            challenger = row["other"] if row["algorithm"] == baseline else row["algorithm"]
+            named = {**describe(group), "baseline": baseline, "challenger": challenger}
+            rows.append(named | found | {name: row[name] for name in [*COLUMNS, "architectures", "seeds"]})
+    columns = [*GROUP, "baseline", "challenger", "decision", "p_holm", "p_fitted_holm", "comparisons", *COLUMNS, "architectures", "seeds"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _corrected(pairs: Sequence[Row], column: str) -> list[float]:
+    """The p-values of a column after Holm's correction over those that are known; NaN for the others."""
+    places = [place for place, row in enumerate(pairs) if known(row, column)]
+    found = np.full(len(pairs), np.nan)
+    found[places] = holm(np.array([pairs[place][column] for place in places], dtype=np.float64))
+    return [float(p) for p in found]
+
+
+def decide(row: Row, p: float) -> Decision:
+    """Whether two rankings differ, are the same, or cannot be told apart from either.
+
+    Args:
+        row: of `kendall_tau`.
+        p: corrected p-value of no shift beyond seed noise; NaN: not tested.
+    """
+    if p <= ALPHA and row["gap"] < 0:
+        return "differs"
+    return "same" if known(row, "corrected_low") and row["corrected_low"] >= EQUIVALENT_TAU else "cannot tell"

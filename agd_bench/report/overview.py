@@ -1,0 +1,183 @@
+"""What the first screen says of one comparison: the answer in a sentence, the algorithms by result, and what the budget leaves open.
+
+The page of a report, the README of a published folder and the terminal at the end of a run all show the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agd_bench import plugins
+from agd_bench.analysis.rankings.decision import EQUIVALENT_TAU
+from agd_bench.analysis.rows import Row, known, records
+from agd_bench.errors import AgdBenchError
+from agd_bench.figures import Drawing, accuracy_against_cost
+from agd_bench.records import Sweep
+from agd_bench.report.cells import Cell, Column, Table, cell, interval, per_cent, points_lost
+from agd_bench.report.comparison import Comparison
+from agd_bench.report.sentences.headline import headline_sentence
+
+BADGES = {"differs": "differs", "same": "same", "cannot tell": "cannot tell"}
+LONG_EPOCHS = 100
+"""Epochs of the whole training split from which on a training counts as long as those of the papers."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The first screen of one comparison.
+
+    Attributes:
+        headline: the answer in one sentence.
+        caveat: how long the trainings were, and what so short ones cannot say.
+        standings: the algorithms, the best first.
+        notes: how to read the table.
+        drawing: accuracy against charged cost; None where only words are asked for.
+    """
+
+    headline: str
+    caveat: str
+    standings: Table
+    notes: tuple[str, ...]
+    drawing: Drawing | None
+
+
+def make_overview(comparison: Comparison, sweep: Sweep, tiers: Mapping[str, str], draw: bool = True) -> Overview:
+    """The first screen of one comparison.
+
+    Args:
+        comparison: the group.
+        sweep: what was asked.
+        tiers: what each algorithm is, by label.
+        draw: whether with the figure.
+    """
+    rows = [dict(row) for row in records(comparison.tables, "standings")]
+    decided = {row["challenger"]: row for row in records(comparison.tables, "ranking_decisions")}
+    for row in rows:
+        row["tier"] = tiers.get(row["algorithm"])
+        row["decision"] = decided.get(row["algorithm"], {})
+    picture = accuracy_against_cost(comparison.tables["standings"], comparison.baseline) if draw else None
+    return Overview(
+        headline=headline_sentence(rows, comparison.baseline),
+        caveat=budget_sentence(sweep, comparison.group[1]),
+        standings=_table(comparison, rows),
+        notes=_notes(rows, comparison.baseline),
+        drawing=Drawing(f"{comparison.anchor}-cost", picture, ("standings", "cost")) if picture else None,
+    )
+
+
+def tiers_of(sweep: Sweep) -> dict[str, str]:
+    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its plug-in says; unknown ones are left out.
+
+    Args:
+        sweep: what was asked.
+    """
+    tiers = {}
+    for choice in sweep.algorithms:
+        if choice.tuning_trials:
+            tiers[choice.label] = f"tuned, {choice.tuning_trials} trials"
+            continue
+        try:
+            tier = plugins.describe(plugins.locate("algorithms", choice.name)).get("TIER")
+        except AgdBenchError:  # a plug-in from elsewhere, which whoever reads a published folder may not have
+            continue
+        tiers[choice.label] = "fixed recipe" if tier == "externally tuned" else str(tier)
+    return tiers
+
+
+def budget_sentence(sweep: Sweep, dataset: str) -> str:
+    """How long the trainings were, and what so short ones cannot say.
+
+    Args:
+        sweep: what was asked.
+        dataset: name of the data set.
+    """
+    share = next(choice.share for choice in sweep.datasets if choice.name == dataset)
+    images = "all training images" if share == 1 else f"{100 * share:g} % of the training images"
+    said = (
+        f"Each network was trained for {sweep.epochs} epoch{'' if sweep.epochs == 1 else 's'} at batch size {sweep.batch_size} on {images}."
+    )
+    if sweep.epochs * share >= LONG_EPOCHS:
+        return said
+    return f"{said} Trainings this short do not show how the algorithms compare at the budgets of their papers, often hundreds of epochs."
+
+
+def _table(comparison: Comparison, rows: Sequence[Row]) -> Table:
+    columns = (
+        Column("Place", "by mean test accuracy: the places that cannot be excluded (95 %, for all algorithms at once)", numeric=False),
+        Column("Algorithm", "label in the sweep", numeric=False),
+        Column("Tier", "how its hyperparameters are found", numeric=False),
+        Column("Accuracy, %", "mean test accuracy over architectures; a training that ended badly counts as 0"),
+        Column("Difference, points", f"to {comparison.baseline}, with its 95 % interval, paired by architecture", numeric=False),
+        Column("Charged cost", f"FLOPs, tuning included, as a multiple of what {comparison.baseline} takes on the same architectures"),
+        Column(
+            "Same ranking?",
+            f"whether the ranking of the architectures is the one of {comparison.baseline}, with Kendall's tau and the tau that seed noise "
+            f"alone would give; 'same' needs a noise-free tau above {EQUIVALENT_TAU:g}",
+            numeric=False,
+        ),
+        Column("Ended badly", "final trainings that diverged, failed or were refused, of those that ended", numeric=False),
+    )  # fmt: skip
+    cells = tuple(_cells(row, comparison.baseline) for row in rows)
+    return Table(f"{comparison.anchor}-standings", "The algorithms by result", columns, cells, len(cells), "data/standings.csv")
+
+
+def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
+    own = row["algorithm"] == baseline
+    ends = ""
+    if known(row, "difference_low", "difference_high"):
+        ends = f" ({interval(points_lost(row['difference_low']), points_lost(row['difference_high']))})"
+    difference = Cell("baseline", "0") if own else cell(row["difference"], lambda value: f"{points_lost(value)}{ends}")
+    decision = row["decision"]
+    agrees = Cell("baseline", "") if own else Cell(decision_words(decision), str(decision.get("decision", "")))
+    return (
+        Cell(place_words(row), str(row["place"])),
+        Cell(row["algorithm"], row["algorithm"]),
+        cell(row["tier"]),
+        cell(row["accuracy"], per_cent),
+        difference,
+        cell(row["cost_ratio"], multiple),
+        agrees,
+        Cell(f"{row['bad']} of {row['trainings']}" if row["bad"] else "none", str(row["bad"])),
+    )
+
+
+def place_words(row: Row) -> str:
+    """A place with the places that cannot be excluded.
+
+    >>> place_words({"place": 2, "place_low": 1.0, "place_high": 3.0}), place_words({"place": 2, "place_low": 2.0, "place_high": 2.0})
+    ('1 to 3', '2')
+    """
+    if not known(row, "place_low", "place_high"):
+        return "not shown"
+    low, high = int(row["place_low"]), int(row["place_high"])
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def multiple(ratio: float) -> str:
+    """A cost as a multiple.
+
+    >>> multiple(1.004), multiple(3.02), multiple(12.4)
+    ('1×', '3.0×', '12×')
+    """
+    return "1×" if round(ratio, 2) == 1 else f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×" if ratio >= 2 else f"{ratio:.2f}×"
+
+
+def decision_words(row: Row) -> str:
+    """A ranking decision in three words or fewer, with tau and its ceiling."""
+    if not row:
+        return "cannot tell"
+    numbers = f" (tau {row['kendall_tau']:.2f} of {row['noise_ceiling']:.2f})" if known(row, "kendall_tau", "noise_ceiling") else ""
+    return f"{BADGES[row['decision']]}{numbers}"
+
+
+def _notes(rows: Sequence[Row], baseline: str) -> tuple[str, ...]:
+    """What a reader needs to know about this table beyond its headings."""
+    notes = []
+    if not all(known(row, "place_low") for row in rows) and len(rows) > 1:
+        notes.append(
+            "With fewer than 8 architectures that all algorithms trained, places are not shown; the rows are in order of accuracy."
+        )
+    if any(row["bad"] for row in rows):
+        notes.append("A training that diverged, failed or was refused counts as accuracy 0.")
+    return tuple(notes)
