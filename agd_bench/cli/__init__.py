@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from agd_bench.cli import extend, look, machine, papers, publish, train
-from agd_bench.cli.groups import Command, GroupedHelp
+from agd_bench.cli.help_groups import Command, GroupedHelp
 from agd_bench.cli.printing import prepare_streams
 from agd_bench.errors import AgdBenchError
 

@@ -13,7 +13,7 @@ from agd_bench.cli.options import DeviceOption, ExecutorOption, GpusOption, Json
 from agd_bench.cli.printing import print_table
 
 if TYPE_CHECKING:
-    from agd_bench.reproductions.definitions import Scale
+    from agd_bench.reproductions.experiments import Scale
 
 
 def reproduce(

@@ -6,8 +6,8 @@ draw, the figure says why. Colours are those of seaborn's colour-blind palette, 
 """
 
 from agd_bench.figures.agreement import rank_shift_picture, tau_matrix
+from agd_bench.figures.charged_cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
-from agd_bench.figures.cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.curves import learning_curves
 from agd_bench.figures.descent import decreases_picture
 from agd_bench.figures.drivers import drivers_picture, variance_components_picture

@@ -1,11 +1,11 @@
 """Experiments of papers run again: the paper's number, ours, n and the interval side by side."""
 
-from agd_bench.reproductions.comparison import measured
-from agd_bench.reproductions.definitions import Reproduction, builtin_reproductions, open_reproduction
 from agd_bench.reproductions.existing_rows import edited_plugins, rows_at_hand
-from agd_bench.reproductions.page import shown
-from agd_bench.reproductions.publication import publish_reproduction
-from agd_bench.reproductions.runs import reproduce
+from agd_bench.reproductions.experiment_runs import reproduce
+from agd_bench.reproductions.experiments import Reproduction, builtin_reproductions, open_reproduction
+from agd_bench.reproductions.page_content import shown
+from agd_bench.reproductions.page_folder import publish_reproduction
+from agd_bench.reproductions.paper_numbers import measured
 from agd_bench.reproductions.site import build_pages
 
 __all__ = [

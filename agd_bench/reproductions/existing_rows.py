@@ -10,7 +10,7 @@ from typing import NamedTuple
 from agd_bench.errors import InputError
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
-from agd_bench.reproductions.definitions import Reproduction
+from agd_bench.reproductions.experiments import Reproduction
 from agd_bench.store import Results, load_results
 from agd_bench.store.plan_rows import EXECUTION_KEYS
 from agd_bench.store.row_code import changed_code

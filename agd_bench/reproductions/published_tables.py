@@ -12,7 +12,7 @@ import pandas as pd
 from agd_bench.analysis import accuracy_table, kendall_tau, published_agreement, published_ranks, published_top
 from agd_bench.analysis.intervals import mean_interval
 from agd_bench.errors import InputError
-from agd_bench.reproductions.definitions import Listed, Reproduction
+from agd_bench.reproductions.experiments import Listed, Reproduction
 from agd_bench.store import Results
 
 TAU, SPREAD, MEAN, EACH = "kendall_tau", "accuracy_sd", "mean_accuracy", "accuracy"

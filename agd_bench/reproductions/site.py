@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 from agd_bench.report.page import write_page
-from agd_bench.reproductions.comparison import measured
-from agd_bench.reproductions.definitions import open_reproduction
+from agd_bench.reproductions.contents import ABOUT, list_pages, read_notes
 from agd_bench.reproductions.existing_rows import PAGE, rows_at_hand
-from agd_bench.reproductions.index import ABOUT, list_pages, read_notes
-from agd_bench.reproductions.page import make_page
+from agd_bench.reproductions.experiments import open_reproduction
+from agd_bench.reproductions.page_content import make_page
+from agd_bench.reproductions.paper_numbers import measured
 
 
 def build_pages(folder: Path, to: Path) -> Path:

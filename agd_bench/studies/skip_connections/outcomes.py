@@ -18,7 +18,7 @@ import pandas as pd
 from agd_bench.analysis.scores import GROUP
 from agd_bench.errors import InputError
 from agd_bench.studies.skip_connections.hypothesis import RUN, dose_trend, skip_test, tuned_rate
-from agd_bench.studies.skip_connections.runs import initial_singular_values, skip_runs
+from agd_bench.studies.skip_connections.readings import initial_singular_values, skip_runs
 
 _KIND = r"^(?P<kind>projection|(?:fixed|matched)-(?P<gain>\d+(?:\.\d+)?))(?P<rest>/.*)$"
 FAMILIES = {"hypothesis": "fixed-1", "control": "matched-1"}

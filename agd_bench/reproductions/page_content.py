@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.reproductions.definitions import PAPER_SCALE, SKIP_MEASURES, Reproduction
+from agd_bench.reproductions.experiments import PAPER_SCALE, SKIP_MEASURES, Reproduction
 from agd_bench.reproductions.published_tables import EACH, SPREAD, TAU
 from agd_bench.store import Results
 

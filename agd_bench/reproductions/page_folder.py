@@ -10,11 +10,11 @@ from pathlib import Path
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import scrub_results
 from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
-from agd_bench.reproductions.comparison import measured
-from agd_bench.reproductions.definitions import PAPER_SCALE, Reproduction, builtin_reproductions
+from agd_bench.reproductions.contents import index_pages, read_notes
 from agd_bench.reproductions.existing_rows import PAGE
-from agd_bench.reproductions.index import index_pages, read_notes
-from agd_bench.reproductions.page import Page, make_page
+from agd_bench.reproductions.experiments import PAPER_SCALE, Reproduction, builtin_reproductions
+from agd_bench.reproductions.page_content import Page, make_page
+from agd_bench.reproductions.paper_numbers import measured
 from agd_bench.store import Results, write_rows
 from agd_bench.store.manifest import MANIFEST
 

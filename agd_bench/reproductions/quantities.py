@@ -12,7 +12,7 @@ import pandas as pd
 from agd_bench.analysis import accuracy_difference
 from agd_bench.analysis.intervals import mean_interval, median_interval
 from agd_bench.errors import InputError
-from agd_bench.reproductions.definitions import SKIP_MEASURES, Value
+from agd_bench.reproductions.experiments import SKIP_MEASURES, Value
 from agd_bench.store import Results
 from agd_bench.studies.rate_prediction.correlation import prediction_correlation
 from agd_bench.studies.rate_prediction.rates import predicted_rates

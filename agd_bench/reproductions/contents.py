@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
-from agd_bench.reproductions.definitions import builtin_reproductions, open_reproduction
 from agd_bench.reproductions.existing_rows import PAGE
+from agd_bench.reproductions.experiments import builtin_reproductions, open_reproduction
 
 ABOUT = (
     "Experiments of papers, run again with `agd-bench reproduce NAME`: the paper's number, ours, n and the interval side by side. Misses "

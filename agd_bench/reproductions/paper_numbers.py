@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.reproductions.definitions import Reproduction, Value
-from agd_bench.reproductions.measurements import NOTHING, Measurements
+from agd_bench.reproductions.experiments import Reproduction, Value
 from agd_bench.reproductions.published_tables import listed_rows
+from agd_bench.reproductions.quantities import NOTHING, Measurements
 from agd_bench.store import Results
 
 COLUMNS = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agd_bench import api
 from agd_bench.evidence import gather_evidence
-from agd_bench.reproductions.definitions import Reproduction
+from agd_bench.reproductions.experiments import Reproduction
 from agd_bench.store import Results
 
 if TYPE_CHECKING:
