@@ -42,7 +42,7 @@ def test_auto_precision_is_settled_once_a_run(tmp_path: Path, monkeypatch: pytes
 
 def test_auto_precision_cannot_be_planned_without_a_machine() -> None:
     """A plan depends on the sweep alone."""
-    with pytest.raises(SweepError, match='give "float32" or "bfloat16"'):
+    with pytest.raises(SweepError, match='"float32" or "bfloat16"'):
         plan(sweep(precision="auto"))
 
 
@@ -73,7 +73,7 @@ def test_completion_offers_the_public_names() -> None:
 def test_a_store_that_is_no_url_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
     """A word in place of a URL is refused before anything is made."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError, match="://: cannot be used as a database"):
+    with pytest.raises(StoreError, match="://: cannot open this database"):
         call(sweep(), store_url="://", executor="in-process")
     with pytest.raises(InputError, match="--store nonsense: no database's URL"):
         call(sweep(), store_url="nonsense", executor="in-process")

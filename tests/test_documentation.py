@@ -22,7 +22,7 @@ def test_links_lead_to_files(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
     """Every `agd-bench COMMAND` in code is a command of the program."""
     commands = {name for group in GROUPS.values() for name in group}

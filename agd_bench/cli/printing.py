@@ -20,7 +20,7 @@ def prepare_streams() -> None:
     """Let standard output and error show plain signs instead of raising where their encoding lacks one."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us, as daemons do
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 for as long as the process lives
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8", newline="\n"))  # noqa: SIM115 for as long as the process lives
     codecs.register_error("agd_bench.plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

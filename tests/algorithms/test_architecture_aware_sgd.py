@@ -160,7 +160,7 @@ def test_what_has_no_paths_is_a_row_with_a_reason(results: Results) -> None:
     reasons = dict(zip(refused["architecture"], refused["reason"], strict=True))
     assert reasons.pop("2_00") == "no path from input to output"
     (reason,) = set(reasons.values())
-    assert reason == "this algorithm needs the paths of an architecture, and search space plain_chain lacks SHALLOW"
+    assert reason == "this algorithm needs the paths of an architecture, and search space plain_chain does not define SHALLOW"
 
 
 def test_rates_of_the_run(results: Results) -> None:

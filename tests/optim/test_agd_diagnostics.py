@@ -94,6 +94,7 @@ def test_a_step_of_a_large_cell_takes_forty_five_operations() -> None:
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
     optimizer = AGD(parameters)
+    optimizer.step()  # the first one also fills its constants on the device
     with Operations() as operations:
         optimizer.step()
     assert len([name for name in operations.names if not name.startswith("profiler")]) <= 45
@@ -104,7 +105,7 @@ def test_no_step_reads_from_the_device() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, groups=1), nn.Conv2d(4, 4, 3, groups=2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     for optimizer in (AGD(weights([(3, 2), (4, 3, 3, 3)])), AGDAllLayers(network)):
         counts = []
-        for _ in range(2):
+        for _ in range(3):
             with Operations() as operations:
                 optimizer.step()
             counts.append(len(operations.names))
@@ -112,7 +113,7 @@ def test_no_step_reads_from_the_device() -> None:
         optimizer.diagnostics()
         with Operations() as operations:
             optimizer.step()
-        assert counts == 2 * [len(operations.names)]
+        assert counts[1:] == 2 * [len(operations.names)]  # the first one also fills its constants on the device
         with Operations() as operations:
             optimizer.diagnostics()
         assert not [name for name in operations.names if "_local_scalar_dense" in name]

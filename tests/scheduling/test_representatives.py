@@ -128,7 +128,16 @@ def test_energy_and_numbers_are_not_charged_twice(tmp_path: Path) -> None:
     point = CurvePoint(
         epoch=1, train_loss=1.0, train_accuracy=0.5, val_loss=None, val_accuracy=0.5, train_seconds=1.0, diagnostics={"eta": 0.25}
     )
-    measured = TrialResult(trial_id=original.id, status="done", val_accuracy=0.5, flops=8, energy_joules=3.0, curve=(point,))
+    measured = TrialResult(
+        trial_id=original.id,
+        status="done",
+        val_accuracy=0.5,
+        flops=8,
+        energy_joules=3.0,
+        total_seconds=2.0,
+        train_seconds=1.0,
+        curve=(point,),
+    )
     with Store.open(tmp_path, planned) as store:
         store.start(original, 1, "worker-0", 600.0)
         store.finish(measured, 1)
