@@ -25,9 +25,7 @@ from agd_bench.analysis.rankings.power import DesignCost, pilot_reliabilities, p
 from agd_bench.analysis.rankings.published import published_agreement, published_ranks, published_regret, published_top
 from agd_bench.analysis.rankings.ranks import rank_architectures, rank_shift
 from agd_bench.analysis.rankings.regret import transfer_regret
-from agd_bench.analysis.rankings.reliability import noise_ceilings
 from agd_bench.analysis.rankings.top_k import top_k_overlap
-from agd_bench.analysis.score_aggregates import aggregate_scores, probability_of_improvement
 from agd_bench.analysis.scores import GROUP, METRICS, comparison_groups, trained_rows
 from agd_bench.analysis.variance import variance_components
 
@@ -39,7 +37,6 @@ __all__ = [
     "accuracy_by_epoch",
     "accuracy_difference",
     "accuracy_table",
-    "aggregate_scores",
     "anytime_curves",
     "architecture_features",
     "calibrations",
@@ -57,11 +54,9 @@ __all__ = [
     "layer_steps",
     "measure_time_to_target",
     "next_seeds",
-    "noise_ceilings",
     "order_decisions",
     "pilot_reliabilities",
     "power_table",
-    "probability_of_improvement",
     "profile_performance",
     "published_agreement",
     "published_ranks",

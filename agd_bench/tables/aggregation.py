@@ -28,7 +28,6 @@ Compare = Callable[..., pd.DataFrame]
 WHOLE: dict[str, Compute] = {
     "accuracy": lambda trials, results: analysis.accuracy_table(trials),
     "standings": lambda trials, results: analysis.standings(trials, results.sweep.baseline_label, resamples=resamples_of(trials)),
-    "aggregate_scores": lambda trials, results: analysis.aggregate_scores(trials, resamples=resamples_of(trials)),
     "critical_difference": lambda trials, results: analysis.critical_difference(trials),
     "cost": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, attempts=results.attempts),
     "cost_by_architecture": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, True, results.attempts),
@@ -41,7 +40,6 @@ WHOLE: dict[str, Compute] = {
     ),
     "ranks": lambda trials, results: analysis.rank_architectures(trials),
     "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
-    "noise_ceilings": lambda trials, results: analysis.noise_ceilings(trials),
     "top_k_overlap": lambda trials, results: analysis.top_k_overlap(trials),
     "transfer_regret": lambda trials, results: analysis.transfer_regret(trials, resamples=resamples_of(trials)),
     "variance_components": lambda trials, results: analysis.variance_components(trials),
@@ -63,9 +61,6 @@ OF_PUBLISHED: dict[str, Compute] = {
 """What is computed where the authors of a search space published accuracies of its architectures."""
 BY_CHALLENGER: dict[str, Compare] = {
     "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
-    "probability_of_improvement": lambda trials, baseline, challenger: analysis.probability_of_improvement(
-        trials, resamples=resamples_of(trials)
-    ),
     "rank_shift": lambda trials, baseline, challenger: analysis.rank_shift(trials, baseline, challenger),
     "kendall_tau_top_decile": lambda trials, baseline, challenger: _between(
         analysis.kendall_tau(trials, resamples=resamples_of(trials), subset="top-decile")

@@ -81,8 +81,6 @@ def timings() -> None:
         "performance_profiles": lambda: analysis.profile_performance(times[0]),
         "speed_ups": lambda: analysis.speed_ups(times[0], "free"),
         "critical_difference": lambda: analysis.critical_difference(trials),
-        "aggregate_scores": lambda: analysis.aggregate_scores(trials),
-        "probability_of_improvement": lambda: analysis.probability_of_improvement(trials, resamples=100),
     }
     print(f"{len(trials)} trials, {len(curves)} curve points, n = 1 each")
     for name, step in steps.items():

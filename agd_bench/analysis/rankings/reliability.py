@@ -19,18 +19,11 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
+from agd_bench.analysis.scores import Floats
 from agd_bench.analysis.variance import LEVEL, normal_scores
-from agd_bench.errors import InputError
-
-SEED_COUNTS = (1, 2, 3, 5, 10, 20)
 
 
 def spearman_brown(reliability: Floats | float, seeds: Floats | float) -> Floats:
@@ -58,44 +51,6 @@ def correlation_of_tau(tau: Floats | float) -> Floats:
     0.8
     """
     return np.asarray(np.sin(np.pi / 2 * np.asarray(tau)), dtype=np.float64)
-
-
-def noise_ceilings(trials: pd.DataFrame, metric: str = "test_accuracy", seeds: Sequence[int] = SEED_COUNTS) -> pd.DataFrame:
-    """Reliability and noise ceiling of every algorithm's ranking, for numbers of seeds that were run or not.
-
-    Args:
-        trials: the table of trials.
-        metric: which accuracy.
-        seeds: numbers of seeds on each side of the comparison, each at least 1.
-
-    Returns:
-        One row per group, algorithm and number of seeds: `search_space`, `dataset`, `profile`, `algorithm`; `seeds` (of each of the two
-        rankings); `reliability` in [0, 1] with `reliability_low`, `reliability_high`; `noise_ceiling` (Kendall's tau between two
-        rankings by that algorithm, with `seeds` disjoint seeds each) with `ceiling_low`, `ceiling_high`; `architectures` (with an
-        outcome) and `seeds_run` (most seeds that any of them has). Intervals are 95 %, exact where normal scores have equal
-        noise; an estimate below 0 is 0. NaN where missing: one seed, fewer than 3 architectures, or all accuracies equal.
-
-    Raises:
-        InputError: a number of seeds below 1.
-    """
-    if min(seeds, default=1) < 1:
-        raise InputError(f"{min(seeds)} seeds: give numbers of seeds from 1")
-    counts = np.array(seeds, dtype=np.float64)
-    tables = []
-    for group in paired_scores(trials, metric):
-        for label, values in zip(group.algorithms, group.values, strict=True):
-            found = one_seed_reliability(values)
-            reliability, low, high = (spearman_brown(max(value, 0.0), counts) for value in found)
-            ceiling, ceiling_low, ceiling_high = (tau_of_correlation(value) for value in (reliability, low, high))
-            present = (~np.isnan(values)).sum(axis=1)
-            columns: dict[str, Any] = {"algorithm": label, "seeds": list(seeds), "reliability": reliability}
-            columns |= {"reliability_low": low, "reliability_high": high}
-            columns |= {"noise_ceiling": ceiling, "ceiling_low": ceiling_low, "ceiling_high": ceiling_high}
-            columns |= {"architectures": int((present > 0).sum()), "seeds_run": int(present.max(initial=0))}
-            tables.append(pd.DataFrame({**describe(group.group), **columns}))
-    names = ["reliability", "reliability_low", "reliability_high", "noise_ceiling", "ceiling_low", "ceiling_high"]
-    empty = pd.DataFrame(columns=[*GROUP, "algorithm", "seeds", *names, "architectures", "seeds_run"])
-    return pd.concat(tables, ignore_index=True) if tables else empty
 
 
 def one_seed_reliability(values: Floats) -> tuple[float, float, float]:
