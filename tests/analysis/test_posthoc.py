@@ -59,6 +59,7 @@ def test_critical_differences_are_those_of_the_literature(count: int, quantile: 
     assert nemenyi_difference(count, 20) == pytest.approx(quantile * np.sqrt(count * (count + 1) / 120), abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["wilcoxon-holm", "nemenyi"])
 def test_equal_algorithms_are_seldom_called_different(test: str) -> None:
     """Over 200 simulations without any difference, one is claimed in 5 % at most (18 of 200 is three binomial errors above)."""

@@ -62,6 +62,7 @@ def test_components_are_unbiased_with_missing_trials() -> None:
     assert (np.abs(mean - list(TRUTH.values())) < 3.5 * error).all()
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     """Of 95 % intervals of variances and shares on accuracies, and of shares on normal scores, about 95 % hold the truth."""
     rng = np.random.default_rng(1)

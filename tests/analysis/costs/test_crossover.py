@@ -24,6 +24,7 @@ def test_a_known_crossover_is_found() -> None:
     assert row["trainings_low"] < row["crossover_trainings"] < row["trainings_high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("random", [True, False])
 def test_the_interval_covers_the_truth(random: bool) -> None:
     """Over 60 simulations of 24 architectures the 95 % interval contains 3.5 trainings in 51 or more, for either kind of search."""

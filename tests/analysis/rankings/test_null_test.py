@@ -74,6 +74,7 @@ def test_the_covariance_gap_is_free_of_noise() -> None:
         assert covariance_gap((between + between.T) / 2)[0, 1] == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "subset"), [((0.5, 0.5), "all"), ((0.25, 1.0), "all"), ((0.25, 1.0), "top-decile")])
 def test_equal_true_rankings_are_rejected_as_rarely_as_promised(noise: tuple[float, float], subset: str) -> None:
     """Whatever the two scales and noises: of 150 runs at 5 %, no more than 15 reject (a chance of 1 in 200)."""

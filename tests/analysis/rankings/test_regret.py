@@ -12,6 +12,7 @@ from agd_bench.errors import InputError
 from tests.analysis.synthetic import simulate_trials, spoil
 
 
+@pytest.mark.slow
 def test_a_choice_is_not_flattered_by_its_own_noise() -> None:
     """With equal true rankings the regret is about 0 when scored on other seeds; with one seed it is biased upwards."""
     fair = [transfer_regret(simulate_trials(30, 2, noise=0.03, seed=seed), resamples=0)["transfer_regret"].mean() for seed in range(60)]

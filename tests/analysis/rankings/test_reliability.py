@@ -24,6 +24,7 @@ def test_tau_and_correlation_are_inverse(tau: float) -> None:
     assert float(tau_of_correlation(correlation_of_tau(tau))) == pytest.approx(tau, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_reliability_intervals_cover() -> None:
     """The 95 % interval of one seed's reliability holds the truth in 95 % of simulated runs, unequal numbers of seeds included."""
     rng = np.random.default_rng(4)

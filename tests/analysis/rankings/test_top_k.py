@@ -48,6 +48,7 @@ def test_three_shares_at_once() -> None:
     assert not small.duplicated(["algorithm", "other", "k"]).any()
 
 
+@pytest.mark.slow
 def test_chance_is_hypergeometric() -> None:
     """With one seed the p-value is scipy's tail for the number of common architectures; unrelated rankings are rarely below 5 %."""
     p = []

@@ -59,6 +59,7 @@ def test_either_direction_is_found(gain: float, outcome: str) -> None:
     assert np.sign(number(table, 0, "area_difference")) == -np.sign(gain)
 
 
+@pytest.mark.slow
 def test_the_familywise_error_is_kept() -> None:
     """Without any effect, one of four cells is called in at most 5 % of simulations (200 of them; here up to 9 %, two standard errors)."""
     called = 0
