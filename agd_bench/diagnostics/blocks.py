@@ -12,6 +12,7 @@ from agd_bench.diagnostics.linearisation import Function
 from agd_bench.errors import InputError
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+# `_ConvNd` is the private base of convolutions of every dimension, transposed ones included.
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 
@@ -31,10 +32,12 @@ def find_blocks(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     """
     level = list(_contents(network, ""))
     composed = [name for name, module in level if next(module.children(), None) is not None]
+    # The only module with parameters wraps the whole network, so its contents are the blocks.
     while len(composed) == 1 and composed == [name for name, _ in level if _has_parameters(network.get_submodule(name))]:
         level = list(_contents(network.get_submodule(composed[0]), f"{composed[0]}."))
         composed = [name for name, module in level if next(module.children(), None) is not None]
     candidates = composed or [name for name, module in network.named_modules() if isinstance(module, _LAYERS)]
+    # Definition order need not be call order, and some modules are never called: a forward pass decides both.
     calls = inputs_of(network, images, candidates)
     if not calls:
         raise InputError(
@@ -75,6 +78,7 @@ def inputs_of(network: nn.Module, images: Tensor, names: Iterable[str]) -> dict[
         with torch.no_grad():
             network(images)
     finally:
+        # Hooks that outlive a failed pass would record every later training step.
         for record in calls.values():
             record.close()
     taken = {name: record for name, record in calls.items() if record.given is not None}
@@ -95,6 +99,7 @@ class _Calls:
         """Pre-hook: record the input."""
         self.times += 1
         self.place = next(self.clock)
+        # A second call clears the record: the module then has no single input to differentiate at.
         fits = self.times == 1 and len(given) == 1 and not keywords and _is_floating(given[0])
         # a clone, since the module may change its input in place
         self.given = given[0].detach().clone() if fits and isinstance(given[0], Tensor) else None
@@ -136,6 +141,7 @@ def head_function(network: nn.Module, images: Tensor, block: str) -> Function:
     module = submodule(network, block)
 
     def logits_of(given: Tensor) -> Tensor:
+        # Everything before the block still runs, but its result is discarded, so no derivative flows through it.
         handle = module.register_forward_pre_hook(lambda _, __: (given,))
         try:
             logits: Tensor = network(images)

@@ -38,6 +38,7 @@ class Slope:
     @property
     def gradient_norm(self) -> float:
         """Euclidean norm over all parameters."""
+        # In double: sums over millions of float32 squares would lose digits.
         return math.sqrt(sum(float(part.double().square().sum()) for part in self.gradient))
 
 
@@ -56,7 +57,9 @@ def slope_of(network: nn.Module, loss: Loss, images: Tensor, labels: Tensor) -> 
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     with torch.enable_grad():
         value = loss(network(images), labels)
+        # Not `backward`, which adds to `grad`. Unused parameters get zeros, so that all slopes have the same parts.
         gradient = torch.autograd.grad(value, parameters, materialize_grads=True)
+    # Clones: the optimiser changes weights in place.
     slope = Slope(float(value.detach()), gradient, tuple(parameter.detach().clone() for parameter in parameters))
     if not math.isfinite(slope.loss + slope.gradient_norm):
         raise Diverged("the loss of the probe batch or its gradient is not finite")
@@ -73,6 +76,7 @@ def steepness(slope: Slope, infimum: float = 0.0) -> float | None:
     Returns:
         The proxy, or None if the loss is at its infimum.
     """
+    # At or below the infimum (rounding, or a wrong one) the ratio has no meaning.
     height = slope.loss - infimum
     return slope.gradient_norm**2 / height if height > 0 else None
 

@@ -52,7 +52,9 @@ class Linearisation:
 
     def __init__(self, function: Function, point: Tensor) -> None:
         self.function, self.point = function, point.detach()
+        # Leaf and result are kept: every product with Jᵀ reuses this one graph instead of a forward pass of its own.
         self._leaf = self.point.clone().requires_grad_()
+        # Fused attention has no forward-mode derivative; both directions use the same kernel, so that Jᵀ is the transpose of J.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             self._result = function(self._leaf.clone())  # a clone, since the function may change its input in place
         self.images = len(point)
@@ -68,6 +70,7 @@ class Linearisation:
         """Return J v, (N, outputs), for v of (N, inputs)."""
         _load_forward_mode()
         with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+            # The clone below carries the tangent along, since the function may change its input in place.
             dual = _with_tangent(self.point, tangent.reshape(self.point.shape))
             product = _tangent_of(self.function(dual.clone()))
         if product is None:  # a constant has no tangent
@@ -76,6 +79,7 @@ class Linearisation:
 
     def transpose(self, cotangent: Tensor) -> Tensor:
         """Return Jᵀ u, (N, inputs), for u of (N, outputs)."""
+        # A constant: autograd would raise an error.
         if not self._result.requires_grad:
             return torch.zeros_like(self.point).flatten(1)
         shaped = cotangent.reshape(self._result.shape)
@@ -86,7 +90,9 @@ class Linearisation:
         if self.images < 2:
             return False
         half = self.images // 2
+        # Its own generator: measuring must not advance the training's.
         generator = torch.Generator().manual_seed(0)
+        # Random, not ones: gradients of a plain sum cancel in batch normalisation, whose outputs sum to a constant.
         drawn = torch.randn(self.images, self.outputs, generator=generator).to(self._result)
         # outputs of one half must have no gradient with respect to the other half
         first, second = drawn.clone(), drawn
@@ -108,5 +114,6 @@ class Linearisation:
                 unit[block, entry] = 0
         stacked = torch.stack(lines, dim=1)  # (N, lines, other side)
         if self.mixes:
+            # (lines, N × other side): with mixed images the lines run over all images, and each product is a row of all of them.
             stacked = stacked.transpose(0, 1).flatten(1)[None]
         return stacked.mT if by_column else stacked

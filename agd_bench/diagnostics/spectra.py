@@ -106,6 +106,7 @@ def jacobian_spectrum(
         if not matrices.isfinite().all():  # the SVD would raise another error
             raise Diverged(NOT_FINITE)
         return summarised(torch.linalg.svdvals(matrices), "exact")
+    # On the CPU and private: directions are the same on every device, and no training generator advances.
     generator = torch.Generator().manual_seed(seed)
     numbers = {"rms_by_probes": rms_by_probes(linear, probes, generator), **_by_lanczos(linear, starts, steps, generator)}
     return Spectrum("estimated", linear.count, numbers)
@@ -113,6 +114,7 @@ def jacobian_spectrum(
 
 def affordable(linear: Linearisation, largest_rank: int = LARGEST_RANK) -> bool:
     """Return whether the matrices of a Jacobian are within the limits."""
+    # With mixed images there is one matrix of N × the side, else N small ones.
     blocks, side = (1, linear.images) if linear.mixes else (linear.images, 1)
     rows, columns = side * linear.outputs, side * linear.inputs
     entries = blocks * rows * columns
@@ -124,7 +126,9 @@ def rms_by_probes(linear: Linearisation, probes: int, generator: torch.Generator
     total = 0.0
     for _ in range(probes):
         direction = torch.randn(linear.images, linear.inputs, generator=generator)
+        # E ‖J v‖² = tr(JᵀJ) = Σ σ² for standard normal v.
         total += float(linear.forward(direction.to(linear.point)).double().square().sum())
+    # One check at the end: a NaN or infinity stays in the sum.
     if not math.isfinite(total):
         raise Diverged(NOT_FINITE)
     return math.sqrt(total / probes / linear.count)
@@ -138,14 +142,17 @@ def _by_lanczos(linear: Linearisation, starts: int, steps: int, generator: torch
 
     def gram(vector: Tensor) -> Tensor:
         batch = vector.reshape(linear.images, size).to(linear.point.dtype)
+        # JᵀJ or JJᵀ: the larger side would add eigenvalues of 0 that are not singular values.
         product = linear.transpose(linear.forward(batch)) if tall else linear.forward(linear.transpose(batch))
         return product.double().flatten()
 
     means, ends = [], []
     for _ in range(starts):
+        # All images as one vector, whether they mix or not: its spectrum is that of all images together.
         start = torch.randn(linear.images * size, generator=generator).to(linear.point.device).double()
         nodes, weights = quadrature(gram, start, steps)
         values = nodes.clamp(min=0).sqrt()  # rounding can make zero eigenvalues negative
+        # f = sqrt on eigenvalues σ²: its mean over the spectrum is the mean singular value.
         means.append(float((weights * values).sum()))
         ends.append((float(values.min()), float(values.max())))
     mean = sum(means) / starts
@@ -153,6 +160,7 @@ def _by_lanczos(linear: Linearisation, starts: int, steps: int, generator: torch
     if starts > 1:
         variance = sum((value - mean) ** 2 for value in means) / (starts - 1)
         numbers["mean_error"] = math.sqrt(variance / starts)
+    # Ritz values lie inside the spectrum, so the outermost over all starts are the sharpest bounds.
     return {**numbers, "min_by_lanczos": min(low for low, _ in ends), "max_by_lanczos": max(high for _, high in ends)}
 
 
@@ -180,6 +188,7 @@ def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> 
         for _ in range(2):  # full reorthogonalisation: the three-term recurrence loses orthogonality
             vector = vector - known.T @ (known @ vector)
         length = torch.linalg.vector_norm(vector)
+        # A residual of rounding size: the start lies in an invariant subspace, and its quadrature is already exact.
         if len(diagonal) == steps or float(length) <= 1e-10 * max(float(abs(value)) for value in (*diagonal, *beside)):
             break
         beside.append(length)
@@ -189,5 +198,6 @@ def quadrature(apply: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> 
     if len(middle) > 1:
         off = torch.stack(beside[: len(middle) - 1])
         matrix = matrix + torch.diag(off, 1) + torch.diag(off, -1)
+    # Golub and Welsch: nodes are the eigenvalues of the tridiagonal matrix, weights the squared first entries of its eigenvectors.
     nodes, vectors = torch.linalg.eigh(matrix)
     return nodes, vectors[0].square()

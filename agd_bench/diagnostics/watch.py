@@ -58,6 +58,7 @@ class Reading(NamedTuple):
 
 def frozen_copy(network: nn.Module, mode: Mode) -> nn.Module:
     """Return a deterministic copy of a network: without dropout, and with normalisation as in `mode`."""
+    # A copy, since a pass in `train` mode updates running statistics; `eval` switches dropout off.
     twin = copy.deepcopy(network).eval()
     if mode == "train":
         for module in twin.modules():
@@ -68,6 +69,7 @@ def frozen_copy(network: nn.Module, mode: Mode) -> nn.Module:
 
 def modes_of(network: nn.Module) -> tuple[Mode, ...]:
     """Return the modes in which a network differs: `train` and `eval`, or only `eval` without running statistics."""
+    # Layer and group normalisation keep no running statistics: both modes compute the same.
     keeps = any(isinstance(module, _NormBase) and module.running_mean is not None for module in network.modules())
     return ("train", "eval") if keeps else ("eval",)
 
@@ -127,7 +129,9 @@ def measure(
     for mode in modes or modes_of(network):
         twin = frozen_copy(network, mode)
         if "slope" in parts and labels is not None and loss is not None:
+            # Before gradients of the weights are switched off, which the slope needs.
             rows += _slope_rows(slope_of(twin, loss, images, labels), step, mode, infimum)
+        # Jacobians are with respect to inputs: graphs without weights are smaller.
         twin.requires_grad_(False)
         if "blocks" in parts or "head" in parts:
             given = _given_to(twin, images, blocks)
@@ -154,6 +158,7 @@ def _given_to(twin: nn.Module, images: Tensor, blocks: Sequence[str] | None) -> 
 def _operator_rows(
     network: nn.Module, images: Tensor, operators: Sequence[str] | None, step: int, largest_rank: int, seed: int
 ) -> Iterator[Reading]:
+    # A convolution is the same in both modes and for every image, so one image in one mode tells the shape of its input.
     twin = frozen_copy(network, "eval").requires_grad_(False)
     chosen = [name for name, module in twin.named_modules() if isinstance(module, nn.Conv2d)] if operators is None else operators
     for name, given in inputs_of(twin, images[:1], chosen).items():
@@ -222,17 +227,21 @@ class Watch:
         Args:
             step: number of training steps so far.
         """
+        # A follow-up is due one step after a measurement, at steps that are not log-spaced themselves.
         if self._before is None and step not in self._steps:
             return
         begun = time.perf_counter()
         try:
+            # First: it compares with the weights before this step's measurement replaces `_before`.
             self._follow_up()
             if step in self._steps:
                 self._measure(step)
+        # Measuring is an extra: no error of it may end the training.
         except Exception as error:
             self._steps, self._before = frozenset(), None
             if not isinstance(error, Diverged):  # the trial reports divergence itself
                 self.reason = f"{type(error).__name__} at step {step}: {' '.join(str(error).split())[:200]}"
+        # After a failure too: its time is to be excluded from training time alike.
         self.seconds += time.perf_counter() - begun
 
     def taken(self, step: int) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 `differs` needs the test of 'no shift beyond seed noise' (`null_test`), corrected for all challengers of the comparison, and a tau below
 its ceiling. `same` is an equivalence test with a stated margin: the whole 95 % interval of the noise-free tau lies above
-`EQUIVALENT_TAU`. Everything else is `cannot tell`; a test that finds nothing is no evidence of agreement.
+`EQUIVALENT_TAU`. Everything else is `cannot tell`.
 
 References:
     D. J. Schuirmann, A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of average
@@ -49,11 +49,13 @@ def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """
     rows = []
     for group, part in comparison_groups(agreement):
+        # Only pairs with the baseline are tested, so Holm corrects for the challengers and not for all pairs.
         pairs = [row for row in rows_of(part) if row["algorithm"] != row["other"] and baseline in (row["algorithm"], row["other"])]
         adjusted, fitted = _corrected(pairs, "shift_p"), _corrected(pairs, "shift_p_fitted")
         tested = sum(math.isfinite(p) for p in adjusted)
         for row, p, p_fitted in zip(pairs, adjusted, fitted, strict=True):
             found = {"decision": decide(row, p), "p_holm": p, "p_fitted_holm": p_fitted, "comparisons": tested}
+            # Pairs are unordered in `kendall_tau`: the baseline may be on either side.
             challenger = row["other"] if row["algorithm"] == baseline else row["algorithm"]
             named = {**describe(group), "baseline": baseline, "challenger": challenger}
             rows.append(named | found | {name: row[name] for name in [*COLUMNS, "architectures", "seeds"]})
@@ -76,6 +78,8 @@ def decide(row: Row, p: float) -> Decision:
         row: of `kendall_tau`.
         p: corrected p-value of no shift beyond seed noise; NaN: not tested.
     """
+    # NaN fails both comparisons, so an untested pair never counts as different.
     if p <= ALPHA and row["gap"] < 0:
         return "differs"
+    # The whole interval must clear the margin (Schuirmann 1987): a test that finds no difference is no evidence of agreement.
     return "same" if known(row, "corrected_low") and row["corrected_low"] >= EQUIVALENT_TAU else "cannot tell"

@@ -1,11 +1,7 @@
 """Which architectures move: the rank shift of each one between two algorithms, against what seed noise alone would do to it.
 
-Seed by seed, every architecture has a rank under either algorithm, and the difference is its shift. What the mean over seeds would be
-without a true move is not quite 0: the noisier algorithm pulls the best down and the worst up. It is taken, with the variance over seeds,
-from worlds of equal true rankings (`null_worlds.NullWorlds`) at the architecture's own place, which is its mean rank under both algorithms:
-its difference hardly depends on that. An architecture may be noisier than its neighbours, so its own variance over seeds is moderated with
-theirs as in limma: both are averaged, weighted by degrees of freedom, where the neighbours' are estimated from how much the variances of
-all architectures scatter; Student's t then has the sum of both.
+Seed by seed, every architecture has a rank under either algorithm, and the difference is its shift. Its mean over seeds is compared with
+the one in worlds of equal true rankings (`null_worlds.NullWorlds`), by a t-test whose variances are moderated as in limma.
 
 In simulated runs without any move (`tests/performance/rank_simulations.py --only moves`) some architecture is beyond noise after Holm's
 correction in 0 to 15 % of them with noise up to 4:1 between the algorithms, but in 20 to 60 % where noise is 5:1 and the architectures
@@ -31,6 +27,7 @@ from agd_bench.analysis.rankings.null_worlds import NullWorlds, smooth
 from agd_bench.analysis.rankings.seed_splits import halves, means_over
 from agd_bench.analysis.scores import Floats
 
+# Worlds drawn, and architectures in a world at most: they bound the cost, whatever the size of the run.
 WORLDS = 400
 SIMULATED = 500
 SMOOTHED = 0.05
@@ -68,6 +65,7 @@ def moves(values: Floats, diverged: NDArray[np.bool_], rng: np.random.Generator)
         rng: draws the worlds.
     """
     ranks = _ranks(values)
+    # (n, S): paired by seed.
     shifts = ranks[1] - ranks[0]
     mean = shifts.mean(axis=1)
     count, seeds = shifts.shape
@@ -77,9 +75,11 @@ def moves(values: Floats, diverged: NDArray[np.bool_], rng: np.random.Generator)
     same_sign = _same_sign(values, diverged, mean)
     if count < FEWEST:
         return Moves(mean, missing, missing, missing, missing, same_sign)
+    # The place is the mean rank under both algorithms: the shift, their difference, hardly depends on it.
     expected, prior = _without_moves(values, diverged, ranks.mean(axis=(0, 2)), rng)
     variance, freedom = moderated(shifts.var(axis=1, ddof=1), prior, seeds - 1)
     error = np.sqrt(variance / seeds)
+    # Not quite 0 without a move: the noisier algorithm pulls the best down and the worst up.
     excess = mean - expected
     # Without any noise there is nothing that a shift could be due to: whatever moves, moves.
     studentised = np.divide(np.abs(excess), error, out=np.where(np.abs(excess) > 1e-9, np.inf, 0.0), where=error > 0)
@@ -106,10 +106,12 @@ def _without_moves(values: Floats, diverged: NDArray[np.bool_], places: Floats, 
     found, _ = worlds.draw(WORLDS, rng)
     ranks = _ranks(found)
     shifts = ranks[:, 1] - ranks[:, 0]
+    # Ranks among fewer simulated architectures are coarser: one of them is `step` observed ones.
     step = values.shape[1] / shifts.shape[1]
     expected, variance = (smooth(each[None], SMOOTHED)[0] for each in (shifts.mean(axis=(0, 2)), shifts.var(axis=(0, 2), ddof=1)))
     # The worlds' architectures ascend in accuracy, so their ranks descend.
     at = np.sort(ranks.mean(axis=(0, 1, 3)))
+    # Half a rank is taken off before scaling, so that rank 1 of the world is in the middle of the `step` observed ranks it covers.
     return np.interp(places, step * (at - 0.5) + 0.5, expected[::-1] * step), np.interp(
         places, step * (at - 0.5) + 0.5, variance[::-1] * step**2
     )
@@ -129,13 +131,18 @@ def moderated(variances: Floats, prior: Floats, freedom: int) -> tuple[Floats, f
     >>> moderated(np.array([1.0, 1.0, 1.0]), np.ones(3), 2)[1]
     inf
     """
+    # A variance of 0 (the same rank with every seed) has no logarithm; it is moderated all the same.
     usable = (variances > 0) & (prior > 0)
     if usable.sum() < 2:
         return np.maximum(variances, prior), np.inf
+    # The log of a chi-square over d has mean digamma(d/2) − log(d/2) and variance trigamma(d/2); Smyth 2004, section 6.2.
     logs = np.log(variances[usable] / prior[usable]) - scipy.special.digamma(freedom / 2) + np.log(freedom / 2)
     excess = logs.var(ddof=1) - scipy.special.polygamma(1, freedom / 2)
+    # Chance alone explains the scatter: all architectures share the prior's shape, known exactly (d0 infinite).
     if excess <= 0:
         return prior * np.exp(logs.mean()), np.inf
+    # d0: prior degrees of freedom, from trigamma(d0/2) = excess.
     own = 2 * inverse_trigamma(float(excess))
     factor = np.exp(logs.mean() + scipy.special.digamma(own / 2) - np.log(own / 2))
+    # An architecture may be noisier than its neighbours, so its own variance counts too, weighted by degrees of freedom.
     return (own * factor * prior + freedom * variances) / (own + freedom), float(own + freedom)

@@ -6,20 +6,16 @@ With S seeds, everything is compared at h = floor(S / 2) seeds, over pairs of di
 - the ceiling of a alone: the same with b = a, that is, how well a's ranking agrees with itself when only the seeds change;
 - the ceiling of a pair: what `kendall_tau` would be if the two true rankings were equal.
 
-The last one is no function of the two ceilings of either algorithm: they agree less than those say where noise differs from architecture
-to architecture. It follows from normal scores instead, whose covariances over disjoint seeds are free of noise of whatever size. Equal
-true rankings make the covariance of a and b the geometric mean of those of a and of b with themselves (Spearman's correction for
-attenuation), but for an `offset` where true scores are not linearly related, which worlds without a shift show (`null_test`). So
+The last one follows from the covariances of normal scores over disjoint seeds:
 
     gap = slope (tau(r) - tau(r0)),    tau(r) = 2 / pi arcsin(r),
 
 with r the correlation between the two over disjoint seeds, r0 the one under equal true rankings, Greiner's relation tau(r), and a slope
-which is what the observed agreements are of those that the relation gives (ties, and noise that is not even, make it other than 1).
-The ceiling is tau less the gap. With one seed there is no ceiling: it is missing, never 1.
+which is the ratio of the observed agreements to those that the relation gives. The ceiling is tau less the gap. With one seed there is
+no ceiling: it is missing, never 1.
 
 `gap_low` to `gap_high` says how far the gap may be off, by a jackknife over architectures; other intervals by a bootstrap that draws
-them. Each comes with all its seeds under all algorithms. Seeds are not drawn within an architecture: noise is independent between
-architectures, so their own draw already carries it. What is not in the intervals is an effect of a seed on many architectures at once.
+them. What is not in the intervals is an effect of a seed on many architectures at once.
 `shift_p` tests that there is no shift at all. `tests/performance/README.md` has sizes, powers and coverages.
 
 References:
@@ -82,7 +78,7 @@ def kendall_tau(
         metric: which accuracy.
         resamples: bootstrap resamples; 0: no intervals and no test.
         seed: seed of the resampling.
-        subset: `all` architectures, or the `top-decile` by seeds that are not compared (see `halving`; from three seeds on).
+        subset: `all` architectures, or the `top-decile` by seeds that are not compared (see `seed_splits`; from three seeds on).
         worlds: worlds without a shift that the test draws; default: as many as resamples.
 
     Returns:
@@ -95,7 +91,7 @@ def kendall_tau(
         `spearman` and `spearman_ceiling` (Spearman's rank correlation, alike); `kendall_tau_noise_ties` and
         `noise_ties_ceiling` (tau-b where architectures whose accuracies differ by no more than `TIE_Z` standard errors of a difference,
         from the pooled SD over seeds, count as tied); `corrected_tau` with `corrected_low`, `corrected_high` (tau of the true rankings,
-        freed of noise, see `correcting`; 95 % interval).
+        freed of noise, see `attenuation`; 95 % interval).
         NaN where missing: one seed (two for the top decile), fewer than 2 architectures, all tied, or (intervals, test) fewer than 8
         architectures.
 
@@ -108,6 +104,7 @@ def kendall_tau(
     >>> kendall_tau(trials)[["algorithm", "other", "kendall_tau", "noise_ceiling"]].round(6).values.tolist()
     [['agd', 'agd', 1.0, 1.0], ['agd', 'sgd', 1.0, 1.0], ['sgd', 'sgd', 1.0, 1.0]]
     """
+    # Raises for an unknown subset even if there is no group to compare.
     subset_size(0, subset)
     rows: list[dict[str, object]] = []
     for group in paired_scores(trials, metric):
@@ -115,6 +112,7 @@ def kendall_tau(
         for kept, pairs in shared_architectures(group):
             used = sorted({position for pair in pairs for position in pair})
             values, diverged = group.values[used][:, kept], group.diverged[used][:, kept]
+            # A fresh generator of the same seed: a group's numbers do not depend on which other groups are in the table.
             outcome = compare(values, diverged, resamples, np.random.default_rng(seed), subset, worlds=worlds)
             for first, second in pairs:
                 row: dict[str, object] = {**describe(group.group), "algorithm": group.algorithms[first]}
@@ -202,23 +200,29 @@ def compare(
     """
     algorithms, count, seeds = values.shape
     size = subset_size(count, subset)
+    # Shared by all fields; safe, since results are replaced and never written into.
     nothing = np.full((algorithms, algorithms), np.nan)
     result = Agreement(size, max(1, compared_seeds(seeds, subset)), *(13 * [nothing]))
     if size < 2:
         return result
     if compared_seeds(seeds, subset) == 0:
+        # A top decile needs seeds of its own to select by: on the compared ones it would be selected by their noise.
         if subset != "all":
             return result
         tau, spearman = _at_one_seed(values, diverged)
         return dataclasses.replace(result, tau=tau, spearman=spearman)
     enough = size >= FEWEST_FOR_INTERVAL
+    # Row 0 of the weights holds every architecture once (the estimate itself); the resamples follow.
     draws = resamples if enough else 0
     between, own = _resampled(values, diverged, subset, size, integer_weights(count, draws, rng))
     found = shift_test(values, diverged, subset, worlds or draws or CENTRING, rng) if enough else None
+    # Covariances of equal true rankings differ from their geometric mean where true scores are not linearly related.
     offset = found.offset if found else np.zeros_like(nothing)
     tau, spearman, noise_tied = _agreements(values, diverged, subset, size)
+    # Not from the two own ceilings: they say too much where noise differs from architecture to architecture.
     observed, null = _correlations(between[:1], own[:1], offset)
     ceiling = _Ceiling(observed[0], null[0])
+    # (1 + R, M, M).
     correlations = true_correlations(between, offset)
     result = dataclasses.replace(
         result,
@@ -232,6 +236,7 @@ def compare(
     )
     if draws == 0 or found is None:
         return result
+    # An architecture is left out with all its seeds: their noise is independent between architectures, so no seeds need drawing.
     observed, null = _correlations(*_left_out(values, diverged, subset, size), offset)
     reach = ceiling.slope(tau, _tau_of) * _reach(_tau_of(observed) - _tau_of(null), _tau_of(ceiling.observed) - _tau_of(ceiling.null), size)
     low, high = (tau - result.tau_ceiling + sign * reach for sign in (-1, 1))
@@ -249,13 +254,16 @@ class _Ceiling:
 
     def slope(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
         """What the agreements of each pair, of one another and with themselves, are of those that a relation gives, (M, M)."""
+        # Both own agreements count too: a ratio of the pair's tau alone would be unstable where it is near 0.
         seen, given = (each + each.diagonal()[:, None] + each.diagonal()[None, :] for each in (agreements, link(self.observed)))
+        # Other than 1 with ties or uneven noise; a sum near 0 says nothing about it, so it is then taken as 1.
         return np.asarray(np.where(given > 0.1, np.clip(seen / np.maximum(given, 0.1), 0.0, 2.0), 1.0), dtype=np.float64)
 
     def of(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
         """Agreements less their gaps, at most 1; of an algorithm with itself there is no gap."""
         gaps = self.slope(agreements, link) * (link(self.observed) - link(self.null))
         ceiling = np.minimum(agreements - gaps, 1.0)
+        # Exactly, not up to rounding: an algorithm's agreement with itself is its own ceiling.
         np.fill_diagonal(ceiling, agreements.diagonal())
         return np.asarray(ceiling, dtype=np.float64)
 
@@ -305,6 +313,7 @@ def _left_out(values: Floats, diverged: NDArray[np.bool_], subset: str, size: in
     splits = list(halves(values, diverged, subset, size))
     for first, second, chosen in splits:
         one, two = (means_over(normal, None, half, chosen) for half in (first, second))
+        # Centred once, so that leaving one out is a rank-one update: O(n) in all instead of O(n²).
         one, two = (each - each.mean(axis=1, keepdims=True) for each in (one, two))
         cross = (one.T[:, :, None] * two.T[:, None, :] + two.T[:, :, None] * one.T[:, None, :]) / 2
         for total, products in ((between, cross), (own, (one.T**2 + two.T**2) / 2)):
@@ -318,11 +327,13 @@ def _left_out(values: Floats, diverged: NDArray[np.bool_], subset: str, size: in
 def _agreements(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats, Floats]:
     """Tau-b, Spearman's coefficient, and tau-b with ties by noise: means over the splits, (M, M) each."""
     algorithms = len(values)
+    # Rankings 0..M−1 are over the first half of the seeds, M..2M−1 over the second.
     pairs = np.array([(a, algorithms + b) for a in range(algorithms) for b in range(algorithms)])
     once = np.ones((1, size), dtype=np.int32)
     found = []
     for first, second, chosen in halves(values, diverged, subset, size):
         both = np.concatenate([means_over(values, diverged, half, chosen) for half in (first, second)])
+        # A difference between two means over h seeds has the variance 2 σ² / h.
         widths = np.tile(TIE_Z * np.sqrt(2 / len(first)) * seed_deviation(values, diverged), 2)
         plain, tied = (taus(orders(both, each), pairs, once).reshape(algorithms, algorithms) for each in (None, widths))
         found.append([(each + each.T) / 2 for each in (plain, _spearman(both)[:algorithms, algorithms:], tied)])
@@ -332,6 +343,7 @@ def _agreements(values: Floats, diverged: NDArray[np.bool_], subset: str, size: 
 
 def seed_deviation(values: Floats, diverged: NDArray[np.bool_]) -> Floats:
     """Standard deviation over the seeds of one architecture, pooled over those without a diverged seed; (M,), 0 where there is none."""
+    # A diverged seed counts as 0 and would inflate the pooled deviation by itself.
     calm = ~diverged.any(axis=2)
     variances = np.where(calm, values.var(axis=2, ddof=1), 0.0).sum(axis=1)
     return np.asarray(np.sqrt(variances / np.maximum(calm.sum(axis=1), 1)), dtype=np.float64)
@@ -349,6 +361,7 @@ def _at_one_seed(values: Floats, diverged: NDArray[np.bool_]) -> tuple[Floats, F
     pairs = np.array(list(np.ndindex(len(means), len(means))))
     tau = taus(orders(means), pairs, np.ones((1, means.shape[1]), dtype=np.int32)).reshape(len(means), len(means))
     spearman = np.atleast_2d(_spearman(means))
+    # With itself at the same seed it would agree perfectly, which says nothing about noise.
     own = np.eye(len(means), dtype=bool)
     return np.where(own, np.nan, tau), np.where(own, np.nan, spearman)
 
@@ -361,6 +374,7 @@ def _reach(left_out: Floats, estimate: Floats, size: int) -> Floats:
         estimate: with all of them, (M, M).
         size: how many architectures there are of which leaving one out can make a difference.
     """
+    # Miller 1974; the sum over all n has terms of 0 for architectures that no split selects.
     error = np.sqrt((size - 1) / size * ((left_out - estimate) ** 2).sum(axis=0))
     return np.asarray(scipy.stats.t.ppf(LEVELS[1], size - 1) * error, dtype=np.float64)
 

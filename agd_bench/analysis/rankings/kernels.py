@@ -1,11 +1,7 @@
 """Concordant and discordant pairs, counted by compiled kernels: Kendall's tau-b of many rankings under many resamples at once.
 
-A resample is an integer weight for every architecture. A weight w counts as w copies, whose mutual pairs are tied in every ranking
-and so drop out of the numerator and of the normaliser alike. Sixteen resamples share each pass over a pair of rankings:
-the pass inserts the architectures in the order of the first ranking into a Fenwick tree over the second, O(n log n).
-
-Accuracies enter as whole multiples of 1e-9, so that every comparison is exact and sums in another order split no ties. A width
-makes differences up to it ties too (which need not be transitive); tau-b is then the same ratio with those signs 0.
+A resample is an integer weight for every architecture; a weight w counts as w copies. Sixteen resamples share each pass over a pair of
+rankings: the pass inserts the architectures in the order of the first ranking into a Fenwick tree over the second, O(n log n).
 
 References:
     W. R. Knight, A computer method for calculating Kendall's tau with ungrouped data, Journal of the American Statistical
@@ -60,6 +56,7 @@ def on_grid(accuracies: Floats) -> Integers:
     >>> on_grid(np.array([0.1 + 0.2, 0.3])).tolist()
     [300000000, 300000000]
     """
+    # Exact comparisons: sums in another order differ in the last bits, and would split ties.
     return np.asarray(np.rint(accuracies * 10**DECIMALS), dtype=np.int64)
 
 
@@ -80,6 +77,7 @@ def orders(accuracies: Floats, widths: Floats | None = None) -> Orders:
     for row, values in enumerate(grid):
         ascending = values[order[row]]
         place[row, order[row]] = np.arange(len(values))
+        # With a width, ties need not be transitive: each architecture has its own range below..upto, which may overlap others'.
         below[row] = np.searchsorted(ascending, values - width[row], side="left")
         upto[row] = np.searchsorted(ascending, values + width[row], side="right")
     return Orders(order, place, below, upto)
@@ -106,27 +104,29 @@ def taus(rankings: Orders, pairs: Integers, weights: NDArray[np.int32]) -> Float
     chunks = np.array_split(weights, min(len(weights), 4 * usable_cores()))
     small = weights.size * len(pairs) < _WORTH_THREADS
     parts = in_threads(lambda index: tying(rankings.order, rankings.below, chunks[index]), len(chunks), small)
+    # (V, R): pairs untied in each ranking, the normaliser of tau-b. Copies of one architecture are tied, so they drop out.
     untied = np.concatenate(parts, axis=1)
     counted = np.concatenate(in_threads(lambda index: levels(*given, pairs, words[index], bits), len(words), small), axis=1)
     first, second = untied[pairs[:, 0]].astype(np.float64), untied[pairs[:, 1]].astype(np.float64)
+    # Counted are 1 + concordance of the untied pairs, so taking their number off leaves concordant − discordant; cut: padding.
     agreeing = counted[:, : len(weights)] - untied[pairs[:, 0]]
     with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where all are tied: there is no tau, and it reads as missing
         return np.asarray(agreeing / np.sqrt(first * second), dtype=np.float64)
 
 
 def _packed(weights: NDArray[np.int32]) -> tuple[NDArray[np.uint64], int]:
-    """Weights of several resamples side by side in words of 64 bits: (passes, n, WORDS), and the bits that each weight has.
-
-    Sums of whole words add up all their resamples at once. A field must hold twice the number of architectures.
-    """
+    """Weights of several resamples side by side in words of 64 bits: (passes, n, WORDS), and the bits that each weight has."""
     resamples, count = weights.shape
+    # A field holds at most 2 × the number of copies (what is below counts 2); more would carry into the next resample's.
     bits = 16 if 2 * int(weights.sum(axis=1).max(initial=0)) < 1 << 16 else 32
     per = 64 // bits
     passes = -(-resamples // (WORDS * per))
     padded = np.zeros((passes * WORDS * per, count), dtype=np.uint64)
     padded[:resamples] = weights
     shifts = (bits * np.arange(per, dtype=np.uint64))[:, None]
+    # Fields do not overlap, so the sum is a bitwise or, and adding words adds all their resamples at once.
     words = (padded.reshape(passes, WORDS, per, count) << shifts).sum(axis=2, dtype=np.uint64)
+    # (passes, n, WORDS): the words of one architecture are next to each other, in one cache line.
     return np.ascontiguousarray(words.transpose(0, 2, 1)), bits
 
 
@@ -158,6 +158,7 @@ def _count_untied(  # type: ignore[no-untyped-def]  # its types are those of _SI
                 total += weights[resample, order[row, index]]
                 upto[index + 1] = total
             pairs = 0
+            # `upto[k]` is the weight of the k lowest, so `upto[below]` is the weight strictly below the item.
             for item in range(count):
                 pairs += weights[resample, item] * upto[below[row, item]]
             untied[row, resample] = pairs
@@ -171,6 +172,7 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
     untied in the first ranking; words (n, WORDS) hold the weights of WORDS · 64 / bits resamples.
     """
     count, per = order.shape[1], 64 // bits
+    # Constants of 64 unsigned bits: numba turns uint64 mixed with int64 into float64.
     one_bit, field = np.uint64(1), (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
     sums = np.zeros((len(pairs), 4 * per), np.int64)
     tree = np.zeros((count + 1, 4), np.uint64)
@@ -180,14 +182,17 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
         inserted = 0
         for index in range(count):
             item = order[one, index]
+            # Only what lies strictly below the item in the first ranking is in the tree; ties there count nothing.
             while inserted < below[one, item]:
                 new = order[one, inserted]
+                # Four words by name instead of an inner loop: they stay in registers.
                 new_0, new_1, new_2, new_3 = words[new, 0], words[new, 1], words[new, 2], words[new, 3]
                 node = np.uint64(place[two, new] + 1)
                 while node <= np.uint64(count):
                     tree_0, tree_1 = tree[node, 0] + new_0, tree[node, 1] + new_1
                     tree_2, tree_3 = tree[node, 2] + new_2, tree[node, 3] + new_3
                     tree[node, 0], tree[node, 1], tree[node, 2], tree[node, 3] = tree_0, tree_1, tree_2, tree_3
+                    # The lowest set bit, node & −node, in unsigned arithmetic.
                     node += node & (~node + one_bit)
                 inserted += 1
             # What is below counts 2, what is tied counts 1: the prefix up to `low` plus that up to `high`, which meet on their way down.
@@ -209,6 +214,7 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
             sum_0, sum_1, sum_2, sum_3 = sum_0 + 2 * both_0, sum_1 + 2 * both_1, sum_2 + 2 * both_2, sum_3 + 2 * both_3
             for part in range(per):
                 shift = np.uint64(bits * part)
+                # A pair weighs the product of both weights; fields are separated first, since a product of words would mix resamples.
                 sums[pair, part] += np.int64(((words[item, 0] >> shift) & field) * ((sum_0 >> shift) & field))
                 sums[pair, per + part] += np.int64(((words[item, 1] >> shift) & field) * ((sum_1 >> shift) & field))
                 sums[pair, 2 * per + part] += np.int64(((words[item, 2] >> shift) & field) * ((sum_2 >> shift) & field))
@@ -230,6 +236,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     import numba  # half a second, which only those who count pay
 
+    # Explicit types compile once, ahead; without them a slice or another integer type would compile a second version.
     signature = _SIGNATURES[function.__name__]
     try:
         kernel: Callable[..., Any] = numba.njit([signature], cache=True, nogil=True)(function)

@@ -9,10 +9,8 @@ Two things remain to be calibrated, by worlds without a shift (`null_worlds`): t
 which shift the mean of the products a little, and the law of their standardised mean. So
 
 - `p` compares the mean of the products, each cut off at `CUT` standard deviations, with worlds and with Student's distribution, both
-  with the standard error over architectures and centred at the worlds' mean, and is the larger of the two. Cutting keeps one very noisy
-  architecture from outweighing all the others, and leaves the mean 0 for symmetric noise.
-- `p_fitted` compares the covariance gap with that of the worlds, which trusts the fitted noise. Of few architectures and seeds it sees
-  more, but only if noise is as even as so few variances make it look.
+  with the standard error over architectures and centred at the worlds' mean, and is the larger of the two.
+- `p_fitted` compares the covariance gap with that of the worlds, which trusts the fitted noise.
 
 What was tried, and how often each version rejects: `tests/performance/README.md`.
 
@@ -37,7 +35,9 @@ from agd_bench.analysis.rankings.seed_splits import halves, means_over, subset_s
 from agd_bench.analysis.scores import Floats
 from agd_bench.analysis.variance import normal_scores
 
+# Worlds held in memory at a time.
 BATCH = 50
+# In standard deviations of a product under noise alone.
 CUT = 4.0
 EQUAL = 1e-9
 LEAST_COVARIANCE = 0.02
@@ -82,6 +82,7 @@ def shift_test(values: Floats, diverged: NDArray[np.bool_], subset: str, worlds:
     """
     fitted = NullWorlds(values, diverged, SIMULATED[subset], rng)
     size, simulated = (subset_size(count, subset) for count in (values.shape[1], fitted.truth.shape[1]))
+    # (1, M, M): the observed data as one more data set.
     seen = _products(values[None], diverged[None], subset)
     drawn = [fitted.draw(min(BATCH, worlds - start), rng) for start in range(0, worlds, BATCH)]
     null = [_products(*each, subset) for each in drawn]
@@ -89,8 +90,11 @@ def shift_test(values: Floats, diverged: NDArray[np.bool_], subset: str, worlds:
     offset, centre = gap.mean(axis=0), mean.mean(axis=0)
     null_t, t = _standardised(mean, centre, error), _standardised(seen.mean, centre, seen.error)[0]
     by_worlds = _share_at_or_below(null_t, t)
+    # The larger of both: worlds have the law's shape from fitted noise, Student's t holds without that fit.
     p = np.maximum(by_worlds, scipy.stats.t.cdf(t, size - 1))
+    # Gaps spread as 1 / sqrt(architectures), so those of smaller worlds are shrunk; t needs no scaling, it is standardised.
     scaled = offset + (gap - offset) * np.sqrt(simulated / size)
+    # Sees more with few architectures and seeds, but only if noise is as even as so few variances make it look.
     p_fitted = _share_at_or_below(scaled, seen.gap[0])
     known = np.isfinite(seen.gap[0]) & ~np.eye(len(values), dtype=bool)
     return ShiftTest(np.where(known, offset, 0.0), np.where(known, p, np.nan), np.where(known, p_fitted, np.nan))
@@ -109,6 +113,7 @@ def covariance_gap(between: Floats) -> Floats:
     [[0.0, -0.1], [-0.1, 0.0]]
     """
     own = np.maximum(np.diagonal(between, axis1=-2, axis2=-1), LEAST_COVARIANCE)
+    # Equal true rankings make the covariance the geometric mean of both own ones (Spearman 1904).
     gap = between - np.sqrt(own[..., :, None] * own[..., None, :])
     return np.asarray(gap, dtype=np.float64)
 
@@ -118,6 +123,7 @@ def _products(values: Floats, diverged: NDArray[np.bool_], subset: str) -> _Prod
     worlds, algorithms, count, seeds = values.shape
     scores = normal_scores(values.reshape(worlds * algorithms, count, seeds)).reshape(values.shape)
     splits = list(halves(values, diverged, subset, subset_size(count, subset)))
+    # No rule for divergence: the 0 accuracy of a diverged trial already has the lowest normal score.
     ones = [_centred(means_over(scores, None, first, chosen)) for first, _, chosen in splits]
     twos = [_centred(means_over(scores, None, second, chosen)) for _, second, chosen in splits]
     cross = np.mean([np.einsum("bmi,bki->bmk", one, two) / one.shape[2] for one, two in zip(ones, twos, strict=True)], axis=0)
@@ -125,14 +131,18 @@ def _products(values: Floats, diverged: NDArray[np.bool_], subset: str) -> _Prod
     own = np.maximum(np.diagonal(between, axis1=1, axis2=2), LEAST_COVARIANCE)
     mean, error = np.full((2, worlds, algorithms, algorithms), np.nan)
     for a, b in itertools.combinations(range(algorithms), 2):
+        # Fourth root: scores scale by it one way and by its inverse the other, so both get the variance sqrt(own_a own_b).
         ratio = (own[:, b] / own[:, a])[:, None] ** 0.25
         noise = _noise_variance(scores[:, a] * ratio[..., None] - scores[:, b] / ratio[..., None]) / len(splits[0][0])
+        # A product of two independent halves of that variance has it as standard deviation. EQUAL avoids 0 / 0 without noise.
         limit = CUT * np.maximum(noise, EQUAL)[:, None]
         cut = []
         for one, two in zip(ones, twos, strict=True):
             product = (one[:, a] * ratio - one[:, b] / ratio) * (two[:, a] * ratio - two[:, b] / ratio)
+            # Keeps one very noisy architecture from outweighing all others; symmetric, so the mean stays 0 for symmetric noise.
             cut.append(np.clip(product, -limit, limit) / limit)
         found = _mean_and_error(cut, [chosen for *_, chosen in splits], count)
+        # Minus: a shift makes products positive and the covariance gap negative; both tests then look at the lower tail.
         mean[:, a, b] = mean[:, b, a] = -found[0]
         error[:, a, b] = error[:, b, a] = found[1]
     return _Products(covariance_gap(between), mean, error)
@@ -146,6 +156,7 @@ def _noise_variance(differences: Floats) -> Floats:
     """Variance of one seed's noise, (B,), from the median of the architectures' own, so that a few noisy ones do not set it."""
     freedom = differences.shape[2] - 1
     own = differences.var(axis=2, ddof=1)
+    # A chi-square's median lies below its mean; the factor makes the median unbiased for equal noise.
     return np.asarray(np.median(own, axis=1) * freedom / scipy.stats.chi2.ppf(0.5, freedom), dtype=np.float64)
 
 
@@ -153,6 +164,7 @@ def _mean_and_error(parts: list[Floats], selected: list[NDArray[np.intp] | None]
     """Mean over splits and architectures, and its standard error over architectures, which may be in several splits, (B,) each."""
     worlds, size = parts[0].shape
     mean = np.mean(parts, axis=(0, 2))
+    # Summed by architecture first: its products in several splits depend on each other, those of two architectures do not.
     sums = np.zeros((worlds, count))
     for part, chosen in zip(parts, selected, strict=True):
         places = np.broadcast_to(np.arange(count), (worlds, count)) if chosen is None else chosen
@@ -169,4 +181,5 @@ def _standardised(values: Floats, centre: Floats, errors: Floats) -> Floats:
 
 def _share_at_or_below(drawn: Floats, observed: Floats) -> Floats:
     """Share of worlds at or below the observed value, which counts as a world itself; one without a value counts as below."""
+    # `~(a > b)`, not `a <= b`: a NaN must count against the finding. 1 + … keeps p above 0 (Davison and Hinkley 1997).
     return np.asarray((1 + (~(drawn > observed + EQUAL)).sum(axis=0)) / (1 + len(drawn)), dtype=np.float64)

@@ -2,10 +2,9 @@
 
 A world keeps what is known of each algorithm but its order of the architectures:
 
-1. Accuracies become normal scores, so an algorithm's scale and any monotone distortion of it are gone.
+1. Accuracies become normal scores.
 2. True scores are the mean scores, shrunk to the variance that different seeds share, then adjusted until they lie, with noise on them,
-   as the observed means do. Algorithms whose true scores have different shapes cannot be told from noise with few architectures,
-   so each departure from the common shape is shrunk by what worlds without one show of it (James and Stein).
+   as the observed means do. Each algorithm's departure from the common shape is shrunk (James and Stein).
 3. The k-th best architecture of one algorithm is the k-th best of every other.
 4. Every architecture has its own noise under every algorithm: a smooth trend along the ranking times a log-normal factor, correlated
    between algorithms. Its covariance follows from the logarithms of the variances over seeds, less what chance adds to them (Smyth).
@@ -54,19 +53,24 @@ class NullWorlds:
             most: architectures in a world, if there are that many.
             rng: draws the noise of the fit.
         """
+        # An algorithm's scale, and any monotone distortion of it, is gone in normal scores.
         scores = normal_scores(values)
         algorithms, count, self.seeds = values.shape
         order = np.argsort(scores.mean(axis=2), axis=1, kind="stable")
         ranked = np.take_along_axis(scores, order[:, :, None], axis=1)
+        # (M, n), along each algorithm's own ranking.
         variances = ranked.var(axis=2, ddof=1)
         trend = smooth(variances)
+        # Back to the architectures' own order: heterogeneity is correlated between algorithms by architecture, not by place.
         ratios = np.take_along_axis(variances / _or_one(trend), np.argsort(order, axis=1), axis=1)
         self.heterogeneity = noise_heterogeneity(ratios, self.seeds - 1)
         # Where not all architectures are simulated, those that are stand evenly along the ranking.
         positions = np.linspace(0, count - 1, min(most, count)).round().astype(int)
         self.trend = trend[:, positions]
         self.truth = self._fitted(ranked.mean(axis=2)[:, positions], count, rng)
+        # −1 sorts diverged trials below every accuracy, so `draw` can tell them by their sign.
         self.accuracies = np.sort(np.where(diverged, -1.0, values).reshape(algorithms, -1), axis=1)
+        # The normal scores of n S values without ties, at which accuracies are looked up.
         self.grid = ndtri((np.arange(count * self.seeds) + 0.5) / (count * self.seeds))
 
     def draw(self, worlds: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
@@ -83,8 +87,10 @@ class NullWorlds:
     def _deviations(self, worlds: int, rng: np.random.Generator) -> Floats:
         """Standard deviations of one seed's noise, (worlds, M, m); their squares have the trend as mean."""
         eigenvalues, vectors = np.linalg.eigh(self.heterogeneity)
+        # Not Cholesky: the estimated matrix may be singular, or just below positive semi-definite.
         root = vectors * np.sqrt(np.maximum(eigenvalues, 0))
         logs = np.einsum("mk,bkn->bmn", root, rng.standard_normal((worlds, *self.trend.shape)))
+        # logs / 2: of a deviation, not a variance. E exp(x) = exp(v / 2) for x ~ N(0, v); its half is taken off, so the mean stays.
         factor = np.exp(logs / 2 - np.diagonal(self.heterogeneity)[:, None] / 4)
         return np.asarray(np.sqrt(self.trend) * factor, dtype=np.float64)
 
@@ -98,22 +104,26 @@ class NullWorlds:
         centre, shape = truth.mean(axis=1, keepdims=True), _standardised(truth)
         spread = truth.std(axis=1, keepdims=True)
         common, departure = _departures(shape)
+        # True scores must ascend, or the k-th place would not be the k-th best.
         alike = np.maximum.accumulate(centre + spread * common, axis=1)
         again = np.sort(alike + self._noise_of_means(REFITS, rng), axis=2)
+        # With few architectures a shape of its own looks like noise: what worlds without any show is what noise shows.
         by_noise = _departures(_standardised(self._matched(again, rng)))[1]
         # A world of fewer architectures than were observed shows more shape by noise.
         by_chance = (by_noise**2).mean(axis=(0, 2)) * means.shape[1] / count
+        # James and Stein's positive-part factor: the share of the squared departure that noise does not explain.
         kept = np.clip(1 - by_chance / _or_one((departure**2).mean(axis=1)), 0, 1)
         return np.maximum.accumulate(centre + spread * _standardised(common + np.sqrt(kept)[:, None] * departure), axis=1)
 
     def _matched(self, means: Floats, rng: np.random.Generator) -> Floats:
-        """True scores whose noisy means lie as these do, (B, M, m); the difference is smoothed, or it would be noise itself."""
+        """True scores whose noisy means lie as these do, (B, M, m)."""
         worlds, _, count = means.shape
         truth = _shrunk(means, self.trend.mean(axis=1) / self.seeds)
         draws = max(10, 2000 // count)
         for _ in range(MATCHING_ROUNDS):
             noise = self._noise_of_means(draws * worlds, rng).reshape(draws, *means.shape)
             found = np.sort(truth + noise, axis=3).mean(axis=0)
+            # Smoothed, or each true score would follow the noise of its own mean.
             truth = np.maximum.accumulate(truth + smooth(means - found), axis=2)
         return truth
 
@@ -138,7 +148,9 @@ def noise_heterogeneity(ratios: Floats, freedom: int) -> Floats:
     first, second = np.where(both, logs[:, None], 0.0), np.where(both, logs[None, :], 0.0)
     means = first.sum(axis=2) * second.sum(axis=2) / np.maximum(number, 1)
     found = ((first * second).sum(axis=2) - means) / np.maximum(number - 1, 1)
+    # Only the diagonal: chance adds trigamma(d/2) to a log variance (Smyth 2004), and is taken as independent between algorithms.
     found -= polygamma(1, freedom / 2) * np.eye(len(found))
+    # With one or two usable architectures the scatter says nothing.
     spread = np.sqrt(np.where(number.diagonal() > 2, np.maximum(found.diagonal(), 0), 0.0))
     scale = spread[:, None] * spread[None, :]
     correlation = np.clip(found / _or_one(scale), -1, 1)
@@ -154,6 +166,7 @@ def smooth(values: Floats, share: float = WINDOW) -> Floats:
     """
     count = values.shape[-1]
     half = max(5, int(share * count / 2))
+    # Differences of a running sum: O(n), whatever the window.
     sums = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
     low, high = np.clip(np.arange(count) - half, 0, None), np.clip(np.arange(count) + half + 1, None, count)
     return np.asarray((sums[..., high] - sums[..., low]) / (high - low), dtype=np.float64)

@@ -6,8 +6,7 @@ variance that belongs to the architectures. Tau at h = floor(S / 2) seeds is the
 2 / pi arcsin(R_h), with R_h the geometric mean of both algorithms' reliabilities at h seeds. The power of a design is the share of
 simulated runs in which `shifts_detected` sees the shift, as the report's test would.
 
-A gap is attenuated by noise too: what is 0.2 between noise-free rankings shows as 0.04 where a single seed's ceiling is 0.54. So a gap is
-given together with the number of seeds at which a report would show it.
+A gap is given together with the number of seeds at which a report would show it.
 
 References:
     X. Dong and Y. Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search, ICLR 2020 (its published
@@ -70,6 +69,7 @@ class Shift:
         if np.isinf(seeds):
             return float(tau_of_correlation(self.correlation)) - 1
         reliability = self.reliability(seeds)
+        # Noise attenuates the gap too: 0.2 between noise-free rankings shows as 0.04 where a single seed's ceiling is 0.54.
         return float(tau_of_correlation(self.correlation * reliability) - tau_of_correlation(reliability))
 
 
@@ -92,6 +92,7 @@ def shift_of_gap(gap: float, reliabilities: tuple[float, float], seeds_compared:
         raise InputError(f"reliabilities {reliabilities}: give shares in (0, 1]; at 0 a ranking is noise and no shift can be seen")
     reliability = Shift(1.0, reliabilities).reliability(seeds_compared) if seeds_compared else 1.0
     ceiling = float(tau_of_correlation(reliability))
+    # Undoes the attenuation. Out of range below −1: no shift of true rankings is so large that noise leaves this gap.
     correlation = float(correlation_of_tau(ceiling + gap)) / reliability
     if gap >= 0 or ceiling + gap < -1 or correlation < -1:
         lowest = float(tau_of_correlation(-reliability)) - ceiling
@@ -102,13 +103,14 @@ def shift_of_gap(gap: float, reliabilities: tuple[float, float], seeds_compared:
 def simulate(shift: Shift, architectures: int, seeds: int, count: int, rng: np.random.Generator) -> Floats:
     """Scores of `count` runs: (count, 2, architectures, seeds)."""
     first, second = rng.standard_normal((2, count, architectures))
+    # (count, 2, A): both of variance 1, so that `share` is the reliability.
     true = np.stack([first, shift.correlation * first + np.sqrt(1 - shift.correlation**2) * second], axis=1)
     share = np.array(shift.reliabilities)[:, None, None]
     return np.asarray(np.sqrt(share) * true[..., None] + np.sqrt(1 - share) * rng.standard_normal((count, 2, architectures, seeds)))
 
 
 def gaps(values: Floats) -> Floats:
-    """Tau minus noise ceiling in each of many runs, as `agreement.kendall_tau` has it.
+    """Tau minus noise ceiling in each of many runs, as `kendall.kendall_tau` has it.
 
     Args:
         values: scores without ties, (N, 2, A, S), of at least two architectures and two seeds.
@@ -149,6 +151,7 @@ def pair_ceiling(tau: Floats) -> Floats:
     >>> pair_ceiling(np.array([[0.6, 0.1], [0.1, 0.6]])).round(6).tolist()
     [[0.6, 0.6], [0.6, 0.6]]
     """
+    # Greiner's relation, back to correlations, where equal true rankings give the geometric mean.
     rho = np.sin(np.pi / 2 * np.clip(np.diagonal(tau, axis1=-2, axis2=-1), 0, 1))
     both = np.sqrt(rho[..., :, None] * rho[..., None, :])
     return np.asarray(2 / np.pi * np.arcsin(np.minimum(both, 1.0)), dtype=np.float64)
@@ -156,6 +159,7 @@ def pair_ceiling(tau: Floats) -> Floats:
 
 def _order(ranked: Floats) -> NDArray[np.uint8]:
     """Which architectures lie above which, as bits: (N, A) to (N, A, A / 8 rounded up)."""
+    # Both directions of each pair are kept, so that xor and a bit count suffice for tau; scores have no ties.
     return np.packbits(ranked[:, :, None] > ranked[:, None, :], axis=-1)
 
 
@@ -169,14 +173,14 @@ def shifts_detected(shift: Shift, architectures: int, seeds: int, level: float, 
     """In how many of the simulated runs a report would call the shift.
 
     As the test behind `kendall_tau`'s `shift_p`, a gap is called if so low a one is improbable where the rankings are equal but for noise:
-    below a quantile of gaps that are simulated with as much noise, in two to eight times as many runs. The report has to estimate the
-    noise from the run itself and calls less; see `ESTIMATED_NOISE`.
+    below a quantile of gaps that are simulated with as much noise.
     """
     if seeds < 2 or architectures < FEWEST_FOR_INTERVAL:
         return 0  # the report has no test there
     unshifted = Shift(1.0, shift.reliabilities)
     # A low quantile needs many runs; large designs, whose runs are slow, have gaps that vary little.
     unshifted_runs = simulations * int(np.clip(480 // architectures, 2, 8))
+    # The report must estimate the noise from the run itself and calls less, hence a share of the level.
     critical = np.quantile(gaps(simulate(unshifted, architectures, seeds, unshifted_runs, rng)), ESTIMATED_NOISE * level)
     return int((gaps(simulate(shift, architectures, seeds, simulations, rng)) <= critical).sum())
 
@@ -244,6 +248,7 @@ def _design(
     shift: Shift, architectures: int, seeds: int, cost: DesignCost | None, level: float, simulations: int, seed: int
 ) -> dict[str, object]:
     simulated, half = min(architectures, MOST_ARCHITECTURES), seeds // 2
+    # Seeded by the design: its power does not depend on which others are in the table.
     called = shifts_detected(shift, simulated, seeds, level, simulations, np.random.default_rng([seed, simulated, seeds]))
     near = (called + 2) / (simulations + 4)  # so that no error is 0 (Agresti and Coull)
     row: dict[str, object] = {"architectures": architectures, "seeds": seeds, "seeds_compared": half}
@@ -262,8 +267,6 @@ def sufficient_designs(
     seed: int = 0,
 ) -> pd.DataFrame:
     """For each number of seeds the fewest architectures with that power, the cheapest design first.
-
-    The search starts from a normal approximation, which also rules out what is far from sufficient, and goes on by simulation.
 
     Args:
         shift: the shift to be seen.
@@ -299,12 +302,14 @@ def _fewest(
         return bool(tried[architectures]["power"] >= power)
 
     guess = _approximate(shift, power, seeds, level, np.random.default_rng([seed, seeds]))
+    # Far from sufficient even if the approximation is off by a factor of two; saves the slowest simulations.
     if guess > 2 * MOST_ARCHITECTURES:
         return None
     low = high = int(np.clip(guess, FEWEST_FOR_INTERVAL, MOST_ARCHITECTURES))
     while not suffices(high):
         if high == MOST_ARCHITECTURES:
             return None
+        # + 1: without it, small numbers would never grow.
         low, high = high, min(MOST_ARCHITECTURES, high * 6 // 5 + 1)
     while low > FEWEST_FOR_INTERVAL and suffices(low):
         low, high = max(FEWEST_FOR_INTERVAL, low * 5 // 6), low
@@ -316,6 +321,7 @@ def _fewest(
 
 def _approximate(shift: Shift, power: float, seeds: int, level: float, rng: np.random.Generator) -> float:
     """Architectures that give the wanted power if gaps are normal and their variance falls as 1 / architectures; infinite at the worst."""
+    # Enough architectures for gaps to be near normal; the variance is extrapolated from there.
     count, runs = 40, 500
     if seeds < 2:
         return float("inf")
@@ -344,6 +350,7 @@ def pilot_reliabilities(trials: pd.DataFrame, metric: str = "test_accuracy") -> 
             estimate = one_seed_reliability(values)[0]
             if np.isfinite(estimate):
                 found.setdefault(label, []).append(estimate)
+    # Negative estimates are kept in the mean: dropping them would bias it upwards.
     mean = {label: float(np.mean(estimates)) for label, estimates in found.items()}
     if not mean:
         raise InputError("the pilot run tells no reliability: it needs at least two finished seeds on three architectures")

@@ -1,12 +1,10 @@
 """A run's ranking of the architectures against that of a published benchmark, with the noise of both.
 
-The published trainings of an architecture are taken for seeds of one more algorithm, and `agreement.compare` says how well the two
-rankings agree, how well they could if seed noise alone set them apart, and whether they differ by more. Both sides need equally many
-seeds for that: with S of ours and k published ones, at the architecture that has fewest, s = min(S, k) are compared; ours are the means
-of s blocks of floor(S / s) seeds, so that few of them are left unused.
+The published trainings of an architecture are taken for seeds of one more algorithm, and `kendall.compare` says how well the two
+rankings agree, how well they could if seed noise alone set them apart, and whether they differ by more. With S seeds of ours and k
+published ones, at the architecture that has fewest, s = min(S, k) are compared.
 
-Where only means of trainings are published, their noise cannot be told: there is no ceiling then, only what it could at most be, if the
-published ranking had no noise: 2 / pi arcsin(sqrt(R)) with the reliability R of our mean over all seeds (`replicating`).
+Where only means of trainings are published, there is no ceiling, only what it could at most be.
 
 A published accuracy may be of another recipe, another split and other epochs than ours; a difference beyond noise says that the rankings
 differ, not which of these is why.
@@ -132,8 +130,6 @@ def published_top(
 ) -> pd.DataFrame:
     """Agreement with the published ranking among its best architectures alone, beside that of its own trainings.
 
-    Among the best every ranking agrees less, with itself too, since they differ less; so the two columns are to be compared.
-
     Args:
         trials: the table of trials.
         published: as in `published_agreement`.
@@ -160,6 +156,7 @@ def published_top(
                 best = order[: round(share * len(order))]
                 if len(best) >= FEWEST_AT_TOP:
                     tau = _tau_of_means(means[best], theirs[best], resamples, seed)
+                    # The best differ less, so every ranking agrees less there, with itself too: only both columns together say something.
                     row = {**describe(group.group), **budget, "algorithm": label, "top_share": share, "architectures": len(best)}
                     rows.append({**row, **tau, "published_tau": _own_tau(theirs[best])})
     return pd.DataFrame(rows, columns=[*GROUP, *BUDGET, "algorithm", *_TOP])
@@ -167,6 +164,7 @@ def published_top(
 
 def _own_tau(theirs: Floats) -> float:
     """Mean tau between two single published trainings, of the numbers that every architecture has."""
+    # (k, n), k of the architecture with fewest trainings: every ranking must hold every architecture.
     single = _first_trainings(theirs, int((~np.isnan(theirs)).sum(axis=1).min())).T
     pairs = np.array(list(itertools.combinations(range(len(single)), 2)))
     return float(taus(orders(single), pairs, np.ones((1, single.shape[1]), dtype=np.int32)).mean()) if len(pairs) else float("nan")
@@ -174,6 +172,7 @@ def _own_tau(theirs: Floats) -> float:
 
 def _first_trainings(theirs: Floats, count: int) -> Floats:
     """The first so many published trainings that each architecture has, (n, count)."""
+    # Stable: trainings stay in their order, NaN moves to the end.
     present = np.argsort(np.isnan(theirs), axis=1, kind="stable")[:, :count]
     return np.asarray(np.take_along_axis(theirs, present, axis=1), dtype=np.float64)
 
@@ -193,6 +192,7 @@ def _budgets(
         space, dataset, _ = group.group
         own = published[(published["search_space"] == space) & (published["dataset"] == dataset)]
         for key, rows in own.groupby(["epochs", "split"]):
+            # A mean over trainings has no number, and `pivot` would drop a missing one: 0 makes it a single column.
             table = rows.assign(training=rows["training"].fillna(0)).pivot(index="architecture", columns="training", values="accuracy")
             yield group, dict(zip(BUDGET, key, strict=True)), table, rows.groupby("architecture")["trainings"].sum()
 
@@ -214,6 +214,7 @@ def _mean(theirs: Floats) -> Floats:
 
 
 def _of_means(means: Floats, values: Floats, theirs: Floats, resamples: int, seed: int) -> dict[str, object]:
+    # The published noise is unknown where only means are given; without any, sqrt(R R') is sqrt(R): an upper bound.
     reliability = spearman_brown(np.clip(one_seed_reliability(values)[0], 0, 1), values.shape[1])
     bound = {"ceiling_at_most": float(tau_of_correlation(np.sqrt(reliability)))}
     return _tau_of_means(means, theirs, resamples, seed) | bound
@@ -223,6 +224,7 @@ def _tau_of_means(means: Floats, theirs: Floats, resamples: int, seed: int) -> d
     draws = resamples if len(means) >= FEWEST_FOR_INTERVAL else 0
     weights = integer_weights(len(means), draws, np.random.default_rng(seed))
     tau = taus(orders(np.array([means, _mean(theirs)])), np.array([[0, 1]]), weights)[0]
+    # tau[0] holds every architecture once; a resample with all tied has no tau.
     low, high = np.nanquantile(tau[1:], LEVELS) if draws and np.isfinite(tau[1:]).any() else (np.nan, np.nan)
     return {"tau_of_means": tau[0], "tau_low": low, "tau_high": high}
 
@@ -233,8 +235,10 @@ def _at_equal_seeds(values: Floats, diverged: NDArray[np.bool_], theirs: Floats,
     common = min(values.shape[1], fewest)
     if common < 2:
         return {}
+    # Both sides need equally many seeds; ours are means over s blocks, so that fewer than s of them are left unused.
     block = values.shape[1] // common
     shape = (len(values), common, block)
+    # One diverged seed makes its whole block diverged, as it does to a mean over all seeds.
     lost = diverged[:, : common * block].reshape(shape).any(axis=2)
     ours = np.where(lost, 0.0, values[:, : common * block].reshape(shape).mean(axis=2))
     both = np.array([ours, _first_trainings(theirs, common)])

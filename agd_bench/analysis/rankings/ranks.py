@@ -69,7 +69,7 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
         baseline: label of the algorithm to compare with.
         challenger: label of the other.
         metric: which accuracy.
-        seed: of the worlds without a shift that moves are judged by, see `moving`.
+        seed: of the worlds without a shift that moves are judged by, see `displacement`.
 
     Returns:
         One row per group and architecture: `search_space`, `dataset`, `profile`, `architecture`; `baseline_rank`, `challenger_rank`;
@@ -90,6 +90,7 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
     tables = []
     for group in paired_scores(trials, metric):
         pair = [group.position(baseline), group.position(challenger)]
+        # Ranks only compare among the same architectures: one more below would shift all the others.
         kept = np.asarray(group.complete()[pair].all(axis=0))
         means = group.means()[pair][:, kept]
         placed = rank_best_first(means)
@@ -108,9 +109,7 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
 def rank_noise(group: Scores, pair: list[int], kept: NDArray[np.bool_]) -> float:
     """Standard deviation of the rank shift that seed noise alone would give.
 
-    Each algorithm's ranking is compared with itself over disjoint halves of the seeds. The variance of that self-shift,
-    averaged over the two algorithms, is the variance of a shift between them at h = floor(S / 2) seeds if their true rankings are
-    equal; it is carried to the S seeds of the comparison by the factor h / S, which holds to first order in the noise.
+    Each algorithm's ranking is compared with itself over disjoint halves of the seeds, and the variance carried to all S seeds.
 
     Args:
         group: the accuracies.
@@ -124,7 +123,10 @@ def rank_noise(group: Scores, pair: list[int], kept: NDArray[np.bool_]) -> float
     if not splits or not kept.any():
         return float("nan")
     squares = []
+    # The second half of the splits mirrors the first.
     for first, second in splits[: len(splits) // 2]:
         shift = rank_best_first(group.means(first)[pair][:, kept]) - rank_best_first(group.means(second)[pair][:, kept])
+        # Averaged over both algorithms: the variance of a shift between two equal true rankings, at h = floor(S / 2) seeds.
         squares.append(float((shift**2).mean()))
+    # h / S: noise variance of a mean falls as 1 / seeds; for ranks this holds to first order in the noise.
     return float(np.sqrt(np.mean(squares) * (len(group.seeds) // 2) / len(group.seeds)))

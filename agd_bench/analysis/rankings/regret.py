@@ -39,12 +39,11 @@ def transfer_regret(
     """Accuracy lost when the best architecture under one ranking is trained by another algorithm instead of that one's own best.
 
     With two seeds or more, both architectures are chosen on one half of the seeds and scored on the other, averaged over the
-    splits: a choice is not flattered by the noise that it was made from, so the regret can be slightly negative. With one seed
-    they are chosen and scored on the same trials, and the regret is biased upwards. A diverged trial scores 0.
+    splits; the regret can be slightly negative. With one seed it is biased upwards. A diverged trial scores 0.
 
     The interval is a percentile bootstrap over architectures, each drawn with all its seeds: what the regret would be among other
-    architectures of the same kind. A resample holds about 63 % of the architectures, so it chooses among fewer;
-    simulated intervals cover the expected regret in 82 % (12 architectures) to 97 % (200) of cases, less where rankings are all but equal.
+    architectures of the same kind. Simulated intervals cover the expected regret in 82 % (12 architectures) to 97 % (200) of cases, less
+    where rankings are all but equal.
 
     Args:
         trials: the table of trials.
@@ -83,23 +82,27 @@ def _checked(published: pd.Series[float] | None) -> pd.Series[float] | None:
         raise InputError(f"published: {twice!r} is listed twice; give one accuracy for each architecture")
     if not pd.api.types.is_numeric_dtype(published):
         raise InputError(f"published: values of type {published.dtype}; give accuracies as numbers")
+    # Not listed and listed without a number are the same: left out of the rows.
     return published[np.isfinite(published.to_numpy(dtype=np.float64, na_value=np.nan))]
 
 
 def _rows(group: Scores, published: pd.Series[float] | None, resamples: int, seed: int) -> Iterator[dict[str, object]]:
     complete = group.complete()
     disjoint = len(group.seeds) > 1
+    # Disjoint halves: a choice must not be flattered by the noise that it was made from. One seed has to do both.
     splits = seed_splits(len(group.seeds)) or [(tuple(range(len(group.seeds))),) * 2]
     means = {choose: group.means(choose) for choose, _ in splits}
     labels: list[str] = [*group.algorithms]
     if published is not None:
         listed = np.asarray(published.reindex(list(group.architectures)), dtype=np.float64)
+        # The published ranking has no seeds of ours: the same values choose at every split.
         means = {choose: np.vstack([each, listed]) for choose, each in means.items()}
         complete = np.vstack([complete, ~np.isnan(listed)])
         labels.append(PUBLISHED)
 
     @functools.cache
     def weights(count: int) -> NDArray[np.int32]:
+        # The same seed at every call, so that own and transferred choices share their resamples and the regret is paired.
         return integer_weights(count, resamples if disjoint and count >= FEWEST_FOR_INTERVAL else 0, np.random.default_rng(seed))
 
     # Most pairs share the same architectures, so what one chooses from them, and what one reaches, is the same for all others.
@@ -120,6 +123,7 @@ def _rows(group: Scores, published: pd.Series[float] | None, resamples: int, see
         same = kept.tobytes()
         own, transferred = (_mean_reached(choices(who, same), accuracies(trainer, same)) for who in (trainer, chooser))
         regret = own - transferred
+        # regret[0] is the estimate. A resample has about 63 % of the architectures, so it chooses among fewer.
         low, high = np.quantile(regret[1:], LEVELS) if len(regret) > 1 else (np.nan, np.nan)
         found: dict[str, object] = {**describe(group.group), "chosen_by": labels[chooser], "trained_by": labels[trainer]}
         found |= {"architectures": int(kept.sum()), "seeds": len(group.seeds), "own_best_accuracy": own[0], "transfer_regret": regret[0]}
@@ -164,11 +168,14 @@ class Choices:
     def by(cls, ranking: Floats, weights: NDArray[np.int32]) -> Choices:
         """Choices by the highest value of a ranking, (n,), in resamples (R, n)."""
         order = np.argsort(-ranking, kind="stable")
+        # Only the best can be chosen: (R, 64) instead of (R, n), which is 15,625 wide on NAS-Bench-201.
         last = ranking[order[min(CANDIDATES, len(order)) - 1]]
         candidates = order[ranking[order] >= last]  # with all that are tied with the last one
         held = weights[:, candidates]
+        # 0 = best; ties share a level, so that none of them wins by its position.
         level = np.unique(-ranking[candidates], return_inverse=True)[1]
         best = np.where(held > 0, level, len(level)).min(axis=1, keepdims=True)
+        # Copies count: an architecture that was drawn twice has twice the share among tied ones.
         chosen = np.where(level == best, held, 0)
         return cls(candidates, np.asarray(chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1), dtype=np.float64))
 

@@ -2,9 +2,8 @@
 
 Over all architectures the seeds are split into two disjoint halves of h = floor(S / 2). Over the top decile the seeds are split into
 three parts: two of h = floor((S − 1) / 2) that are compared, and the rest, which alone says which architectures are compared: the
-tenth (at least `FEWEST_SELECTED`) of lowest rank, averaged over algorithms. So the noise that lifted an architecture into the selection
-has no part in the comparison; but the selection itself is as noisy as its few seeds, and with another draw of them would be another
-one. Close to each other as the best are, tau and its ceiling are both lower there. With two seeds there is no top decile.
+tenth (at least `FEWEST_SELECTED`) of lowest rank, averaged over algorithms. The selection is as noisy as its few seeds, and with another
+draw of them would be another one. Tau and its ceiling are both lower there. With two seeds there is no top decile.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from agd_bench.errors import UnknownNameError
 
 Subset = Literal["all", "top-decile"]
 SUBSETS: tuple[Subset, ...] = ("all", "top-decile")
+# As many as an interval or a test needs.
 FEWEST_SELECTED = 8
 
 
@@ -45,6 +45,7 @@ def compared_seeds(count: int, subset: str) -> int:
     >>> [compared_seeds(count, "top-decile") for count in (2, 3, 4, 5)]
     [0, 1, 1, 2]
     """
+    # At least one seed must be left to select the top decile by, even if S is even.
     return count // 2 if subset == "all" else (count - 1) // 2
 
 
@@ -61,12 +62,14 @@ def splits_for(count: int, subset: str) -> list[Split]:
     >>> splits_for(3, "top-decile")
     [((0,), (1,)), ((0,), (2,)), ((1,), (2,))]
     """
+    # With an odd S the two halves already leave one seed over, which selects.
     if subset == "all" or count % 2 == 1:
         both = seed_splits(count)
         return both[: len(both) // 2]
     half = compared_seeds(count, subset)
     subsets = list(itertools.combinations(range(count), half)) if half else []
     pairs = [(first, second) for first, second in itertools.combinations(subsets, 2) if not set(first) & set(second)]
+    # Evenly over the enumeration: the first ones all share seed 0.
     places = np.linspace(0, max(len(pairs) - 1, 0), min(len(pairs), MAX_SPLITS // 2))
     return [pairs[index] for index in places.round().astype(int)]
 
@@ -97,10 +100,11 @@ def halves(
         size: how many architectures the subset holds, k.
 
     Yields:
-        Positions of the seeds of either half, and of the architectures, (..., k); null: all.
+        Positions of the seeds of either half, and of the architectures, (..., k); None: all.
     """
     count = values.shape[-1]
     for first, second in splits_for(count, subset):
+        # Seeds that are not compared: the noise that lifted an architecture into the selection has no part in the comparison.
         rest = tuple(sorted(set(range(count)) - {*first, *second}))
         yield first, second, None if subset == "all" else selected(means_over(values, diverged, rest), size)
 
@@ -112,14 +116,15 @@ def means_over(
 
     Args:
         values: accuracies or scores, (..., M, n, S), none missing.
-        diverged: where a trial diverged, (..., M, n, S): one diverged seed makes the mean 0; null: no rule of that kind.
+        diverged: where a trial diverged, (..., M, n, S): one diverged seed makes the mean 0; None: no rule of that kind.
         seeds: positions of the seeds.
-        chosen: positions of the architectures, (..., k); null: all.
+        chosen: positions of the architectures, (..., k); None: all.
 
     Returns:
         (..., M, n) or (..., M, k).
     """
     held = list(seeds)
+    # Rounded, so that equal accuracies in another order of seeds stay tied.
     means: Floats = values[..., held].mean(axis=-1).round(DECIMALS)
     if diverged is not None:
         means = np.where(diverged[..., held].any(axis=-1), 0.0, means)

@@ -30,15 +30,14 @@ def top_k_overlap(
     """Share of one algorithm's k best architectures that are among another's k best.
 
     Compared at disjoint seeds, as `kendall_tau`. Architectures tied at the k-th place share what is left of the places. Of unrelated
-    rankings the common ones of the two top k have a hypergeometric distribution. Several splits of the seeds give as many p-values,
-    which depend on each other; twice their mean is a p-value whatever the dependence (Vovk and Wang 2020), and errs to the safe side.
+    rankings the common ones of the two top k have a hypergeometric distribution.
 
     Args:
         trials: the table of trials.
         k: how many architectures; default: each of `shares`.
         metric: which accuracy.
         shares: shares of the architectures, in (0, 1], rounded to whole ones, at least one; a k that two of them give stands once.
-        subset: `all` architectures or the `top-decile`, see `halving`.
+        subset: `all` architectures or the `top-decile`, see `seed_splits`.
 
     Returns:
         One row per group, unordered pair of algorithms, each with itself included, and k: `search_space`, `dataset`, `profile`,
@@ -59,6 +58,7 @@ def top_k_overlap(
         raise InputError(f"k = {k}: how many of the best architectures to compare; give 1 or more")
     if not all(0 < share <= 1 for share in shares):
         raise InputError(f"shares = {shares}: each is a share of the architectures; give numbers above 0, up to 1")
+    # Raises for an unknown subset even if there is no group to compare.
     subset_size(0, subset)
     rows: list[dict[str, object]] = []
     for group in paired_scores(trials, metric):
@@ -72,6 +72,7 @@ def top_k_overlap(
             fixed = {"subset": subset, "architectures": size, "seeds": seeds, "seeds_compared": max(1, compared_seeds(seeds, subset))}
             tops = [(min(k, size), k / size)] if k is not None else _tops(size, shares)
             overlaps = {each: _overlaps(values, diverged, subset, size, each) for each, _ in tops}
+            # The mean of the own overlaps is too high a ceiling where noise differs from architecture to architecture.
             excess = _excess(values, diverged, subset, size, list(overlaps)) if seeds > 1 else dict.fromkeys(overlaps, 0.0)
             ceilings = {each: _own(overlaps[each].mean(axis=0)) - excess[each] for each in overlaps}
             for a, b in pairs:
@@ -100,6 +101,7 @@ def _excess(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int,
     """By how much that mean is above the overlap of two algorithms of equal true rankings, for each k, (M, M)."""
     if size < FEWEST_FOR_INTERVAL:
         return {k: np.zeros((len(values), len(values))) for k in tops}
+    # Fixed: the ceiling is a function of the data alone, and the same for every k and caller.
     rng = np.random.default_rng(0)
     worlds = list(zip(*NullWorlds(values, diverged, SIMULATED[subset], rng).draw(CENTRING, rng), strict=True))
     simulated = subset_size(worlds[0][0].shape[1], subset)
@@ -118,6 +120,7 @@ def _judged(overlaps: Floats, ceilings: Floats, a: int, b: int, k: int, size: in
     overlap = overlaps.mean(axis=0)
     # Shares of tied places count down to whole architectures, towards the larger p-value.
     each = chance.sf(np.floor(overlaps[:, a, b] * k + 1e-9) - 1)
+    # Splits share seeds, so their p-values depend on each other: twice the mean is valid whatever the dependence (Vovk and Wang 2020).
     p = float(min(1.0, 2 * each.mean())) if len(each) > 1 else float(each[0])
     row: dict[str, object] = {"overlap": overlap[a, b], "noise_ceiling": ceilings[a, b], "chance": k / size}
     beyond = p if np.isfinite(overlap[a, b]) else float("nan")
