@@ -28,6 +28,7 @@ def build_averaged(network: nn.Module, kind: Literal["dog", "ldog"], weight_deca
     normalised = any(isinstance(module, _BatchNorm) for module in network.modules())
     # relative initial distance as the authors recommend: larger with batch normalisation
     base = (DoG if kind == "dog" else LDoG)(network.parameters(), reps_rel=1e-4 if normalised else 1e-6, weight_decay=weight_decay)
+    # the authors evaluate the average: without a schedule, the last iterate is noisy
     return Averaged(base, network, PolynomialDecayAverager(network, gamma=gamma))
 
 

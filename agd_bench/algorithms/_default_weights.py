@@ -18,6 +18,7 @@ def draw_default_weights(network: nn.Module, generator: torch.Generator) -> nn.M
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            # torch's kaiming_uniform_(a=√5), drawn from our generator
             bound = 1 / math.sqrt(module.weight[0].numel())
             for tensor in (module.weight, module.bias):
                 if tensor is not None:

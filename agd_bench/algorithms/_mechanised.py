@@ -27,6 +27,7 @@ class MechanisedAdamW(_Base):  # type: ignore[misc]
         packed: dict[str, Any] = super().state_dict()
         own = packed["state"].pop(_KEY, None)
         if own is not None:
+            # the other keys are parameters, which mean nothing in another process
             plain = {name: value for name, value in own.items() if isinstance(name, str)}
             packed[_KEY] = {**plain, "references": [own[parameter]["ref"] for parameter in self._parameters()]}
         return packed

@@ -31,5 +31,7 @@ def build(network: nn.Module, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
     Raises:
         InputError: steps is below 1.
     """
+    # torch's defaults, so that nothing is chosen for these data sets
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2, fused=True)
+    # warm-up as in AlgoPerf's AdamW baseline
     return optimizer, cosine(optimizer, steps, warm_up=0.05)

@@ -15,6 +15,7 @@ from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
 from agd_bench.optim.starting import as_built
 
+# AlgoPerf's archived AdamW baseline; 1 - beta1, so that a logarithmic scale resolves beta1 near 1
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "one_minus_beta1": {"low": 2e-2, "high": 0.5, "log": True},

@@ -32,4 +32,5 @@ def build(network: nn.Module, steps: int, gain: float = 1.0) -> AGD:
     Raises:
         Refused: a parameter is neither a matrix nor a convolution kernel, or the gain is out of range.
     """
+    # named, so that messages and diagnostics have names
     return AGD(network.named_parameters(), gain=gain, norm="dual")

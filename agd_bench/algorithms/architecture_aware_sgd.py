@@ -23,6 +23,7 @@ from agd_bench.optim.schedules import cosine
 
 RANGES: dict[str, dict[str, object]] = {"base_rate": {"choices": [float(f"{2 ** (step / 2):.4g}") for step in range(4, -19, -1)]}}
 """From 4 down to 2⁻⁹ by factors of √2, in descending order so that a tie selects the largest rate."""
+# a constant rate, like the first epoch of a long cosine decay
 STUDY = {"network": "shallow", "epochs": 1, "seeds": 3, "metric": "train_loss", "hyperparameters": {"schedule": "constant"}}
 TIER = "externally tuned"
 PAPER = "Chen et al. 2024, arXiv 2402.17440"
@@ -72,6 +73,7 @@ def build(
     if schedule not in ("cosine", "constant"):
         raise InputError(f"schedule {schedule!r} is none; give 'cosine' or 'constant'")
     rate = base_rate * rate_multiplier(graph, mode)
+    # torch refuses Nesterov without momentum
     optimizer = torch.optim.SGD(
         network.parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=weight_decay, fused=True
     )

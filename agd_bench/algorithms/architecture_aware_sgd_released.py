@@ -32,6 +32,7 @@ def prepare(network: nn.Module, generator: torch.Generator, graph: Graph) -> nn.
     Raises:
         Refused: a parameter belongs to no edge of the graph.
     """
+    # in-degree of the node that an edge reads, where the paper has the node that it leads to
     initialise(network, graph.network, generator, degree="source")
     return network
 

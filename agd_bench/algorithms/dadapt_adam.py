@@ -52,6 +52,7 @@ def build(
     """
     betas = (1 - one_minus_beta1, 0.999)
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints that weight decay is decoupled
+        # rate 1, as the authors advise: the package multiplies it by its estimate d
         optimizer = DAdaptAdam(network.parameters(), lr=1.0, betas=betas, weight_decay=weight_decay, decouple=True)
     return optimizer, cosine(optimizer, steps, warm_up=warm_up)
 

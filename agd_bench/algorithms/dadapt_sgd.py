@@ -44,7 +44,9 @@ def build(network: nn.Module, steps: int, *, weight_decay: float = 1e-4, one_min
     Raises:
         InputError: steps is below 1.
     """
+    # momentum and weight decay of the paper's CIFAR experiments
     optimizer = DAdaptSGD(network.parameters(), lr=1.0, momentum=1 - one_minus_momentum, weight_decay=weight_decay)
+    # no warm-up: its first rate is 0, by which the package divides
     return optimizer, cosine(optimizer, steps)
 
 

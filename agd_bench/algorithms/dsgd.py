@@ -19,7 +19,9 @@ from agd_bench.optim.losses import square
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+# for the loss of each step's batch; for the whole training loss with full batches only
 GUARANTEE = True
+# the bounds hold for this loss only
 LOSSES = ("square",)
 PAPER = "Flynn 2017, arXiv 1708.00523"
 SOURCE = "Thomas Flynn: The duality structure gradient descent algorithm. arXiv 1708.00523, 2017 (constants derived anew)"

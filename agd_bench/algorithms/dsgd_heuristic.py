@@ -16,6 +16,7 @@ from agd_bench.optim.starting import as_built
 
 RANGES: dict[str, dict[str, object]] = {}
 TIER = "self-tuning"
+# moduli are estimates, so the loss may rise
 GUARANTEE = False
 LOSSES = ("cross-entropy",)
 PAPER = "heuristic after Flynn 2017, arXiv 1708.00523"

@@ -14,6 +14,7 @@ from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
 from agd_bench.optim.starting import as_built
 
+# rates above those of Adam, since they are relative to the norm of each tensor
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 1e-3, "high": 0.1, "log": True},
     "one_minus_beta1": {"low": 2e-2, "high": 0.5, "log": True},

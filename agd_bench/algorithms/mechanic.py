@@ -44,6 +44,7 @@ def build(network: nn.Module, steps: int, *, weight_decay: float = 0.01, one_min
     Raises:
         InputError: steps is below 1.
     """
+    # rate 1, as the authors advise: Mechanic's factor scales it
     optimizer = MechanisedAdamW(network.parameters(), lr=1.0, betas=(1 - one_minus_beta1, 0.999), weight_decay=weight_decay)
     return optimizer, cosine(optimizer, steps, warm_up=0.05)
 

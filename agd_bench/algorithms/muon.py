@@ -15,6 +15,7 @@ from agd_bench.optim.muon import Muon
 from agd_bench.optim.schedules import cosine
 from agd_bench.optim.starting import as_built
 
+# around the authors' settings: 0.02, 3e-4 and 0.01
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 2e-3, "high": 0.2, "log": True},
     "adamw_learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},

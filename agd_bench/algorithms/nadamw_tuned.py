@@ -14,6 +14,7 @@ from agd_bench.optim.nadamw import NadamW
 from agd_bench.optim.schedules import cosine
 from agd_bench.optim.starting import as_built
 
+# those of `adamw_tuned`, so that the two differ in Nesterov momentum only
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "one_minus_beta1": {"low": 2e-2, "high": 0.5, "log": True},

@@ -31,5 +31,6 @@ def build(network: nn.Module, steps: int) -> tuple[torch.optim.SGD, LambdaLR]:
     Raises:
         InputError: steps is below 1.
     """
+    # Dong and Yang, training recipe of the tables
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
     return optimizer, cosine(optimizer, steps)

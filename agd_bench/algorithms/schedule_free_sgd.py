@@ -60,8 +60,9 @@ def build(
         lr=learning_rate,
         momentum=1 - one_minus_momentum,
         weight_decay=weight_decay,
-        warmup_steps=math.ceil(0.05 * steps),
+        warmup_steps=math.ceil(0.05 * steps),  # a warm-up of its own, as a schedule would disturb the average
     )
+    # the package raises if step() is called without it
     optimizer.train()
     built: Optimizer = optimizer
     return built

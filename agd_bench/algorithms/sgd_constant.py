@@ -13,6 +13,7 @@ from torch import nn
 from agd_bench.algorithms._default_weights import draw_default_weights
 from agd_bench.optim.losses import square
 
+# grid of the paper, which calls 0.1 the default
 RANGES: dict[str, dict[str, object]] = {"learning_rate": {"choices": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]}}
 TIER = "externally tuned"
 PAPER = "baseline of Bernstein et al. 2023, arXiv 2304.05187"

@@ -15,6 +15,7 @@ from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import linear
 from agd_bench.optim.starting import as_built
 
+# AlgoPerf's archived Nesterov baseline; 1 - momentum, so that a logarithmic scale resolves values near 1
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 2e-2, "high": 5.0, "log": True},
     "one_minus_momentum": {"low": 5e-3, "high": 0.3, "log": True},

@@ -19,6 +19,7 @@ from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.schedules import cosine
 from agd_bench.optim.starting import as_built
 
+# around the authors' settings: 3e-3, beta1 0.95 and 0.01
 RANGES: dict[str, dict[str, object]] = {
     "learning_rate": {"low": 3e-4, "high": 3e-2, "log": True},
     "one_minus_beta1": {"low": 2e-2, "high": 0.3, "log": True},
@@ -89,6 +90,6 @@ def build(
         lr=learning_rate,
         betas=(1 - one_minus_beta1, 0.95),
         weight_decay=weight_decay,
-        precondition_frequency=10,
+        precondition_frequency=10,  # as in the paper
     )
     return optimizer, cosine(optimizer, steps, warm_up=0.05)

@@ -30,8 +30,9 @@ def balanced_order(labels: Labels, key: str) -> np.ndarray[Any, np.dtype[np.int6
     place = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
+        # one offset u per class, or classes of equal size would always follow in the order of their numbers
         place[rng.permutation(members)] = (np.arange(len(members)) + rng.random()) / len(members)
-    return np.argsort(place, kind="stable").astype(np.int64)
+    return np.argsort(place, kind="stable").astype(np.int64)  # stable: ties alike on every platform
 
 
 def hold_out(images: Images, labels: Labels, count: int, key: str) -> tuple[tuple[Images, Labels], tuple[Images, Labels]]:

@@ -36,13 +36,13 @@ def _read(name: str, root: Path, train: bool) -> tuple[Images, Labels]:
     except (RuntimeError, OSError, EOFError, ValueError, AssertionError):  # missing, truncated or damaged
         source = _fetch(kind, name, root, train)
     pixels, labels = np.asarray(source.data, dtype=np.uint8), np.asarray(source.targets, dtype=np.int64)
-    return np.ascontiguousarray(_channels_first(pixels)), labels
+    return np.ascontiguousarray(_channels_first(pixels)), labels  # transposed pixels are a strided view
 
 
 def _fetch(kind: Any, name: str, root: Path, train: bool) -> Any:
     try:
         return kind(str(root), train=train, download=True)
-    except Exception as error:
+    except Exception as error:  # torchvision raises many kinds: network, checksum, archive
         cause = " ".join(str(error).split())[:200] or type(error).__name__
         raise DatasetError(
             f"data set {name}: no sound files in {root}, and fetching them failed ({type(error).__name__}: {cause}). Where there is a "

@@ -17,9 +17,10 @@ from agd_bench.datasets._torchvision import load_splits_of
 IN_CHANNELS = 3
 NUM_CLASSES = 10
 IMAGE_SIZE = 32
+# per channel over the training images, with pixels in [0, 1]
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
-CROP_PADDING = 4
+CROP_PADDING = 4  # pixels on each side; He et al. 2016, section 4.2
 FLIP = True
 FILES = ("cifar-10-batches-py",)
 LICENCE = "none stated; the author asks for a citation"
@@ -38,4 +39,5 @@ def load(root: Path) -> Arrays:
     Raises:
         DatasetError: the files are missing and cannot be downloaded.
     """
+    # a tenth of the training images
     return load_splits_of("CIFAR10", root, "cifar10", held_out=5_000)

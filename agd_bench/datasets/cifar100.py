@@ -17,9 +17,10 @@ from agd_bench.datasets._torchvision import load_splits_of
 IN_CHANNELS = 3
 NUM_CLASSES = 100
 IMAGE_SIZE = 32
+# per channel over the training images, with pixels in [0, 1]
 MEAN = (0.5071, 0.4865, 0.4409)
 STD = (0.2673, 0.2564, 0.2762)
-CROP_PADDING = 4
+CROP_PADDING = 4  # pixels on each side; He et al. 2016, section 4.2
 FLIP = True
 FILES = ("cifar-100-python",)
 LICENCE = "none stated; the author asks for a citation"
@@ -38,4 +39,5 @@ def load(root: Path) -> Arrays:
     Raises:
         DatasetError: the files are missing and cannot be downloaded.
     """
+    # a tenth of the training images
     return load_splits_of("CIFAR100", root, "cifar100", held_out=5_000)

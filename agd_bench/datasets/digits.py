@@ -15,6 +15,7 @@ from agd_bench.datasets._drawing import Arrays, hold_out
 IN_CHANNELS = 1
 NUM_CLASSES = 10
 IMAGE_SIZE = 8
+# with pixels in [0, 1]
 MEAN = (0.3050,)
 STD = (0.3756,)
 CROP_PADDING = 0
@@ -35,7 +36,9 @@ def load(root: Path) -> Arrays:
     from sklearn.datasets import load_digits  # takes a second to import
 
     source = load_digits()
+    # the source counts 0 to 16 set pixels in blocks of 4 x 4
     images = np.round(source.images * (255 / 16)).astype(np.uint8)[:, None]
+    # no official split: scikit-learn has the UCI test set only
     rest, test = hold_out(images, source.target.astype(np.int64), 360, "digits test")
     train, val = hold_out(*rest, 180, "digits")
     return {"train": train, "val": val, "test": test}

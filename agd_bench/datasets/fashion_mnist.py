@@ -18,9 +18,10 @@ from agd_bench.datasets._torchvision import load_splits_of
 IN_CHANNELS = 1
 NUM_CLASSES = 10
 IMAGE_SIZE = 28
+# per channel over the training images, with pixels in [0, 1]
 MEAN = (0.2860,)
 STD = (0.3530,)
-CROP_PADDING = 4
+CROP_PADDING = 4  # pixels on each side; Zhong et al. 2020
 FLIP = True
 FILES = ("FashionMNIST/raw",)
 LICENCE = "MIT"
@@ -39,4 +40,5 @@ def load(root: Path) -> Arrays:
     Raises:
         DatasetError: the files are missing and cannot be downloaded.
     """
+    # a tenth of the training images
     return load_splits_of("FashionMNIST", root, "fashion_mnist", held_out=6_000)

@@ -15,10 +15,11 @@ from agd_bench.datasets._torchvision import load_splits_of
 IN_CHANNELS = 1
 NUM_CLASSES = 10
 IMAGE_SIZE = 28
+# per channel over the training images, with pixels in [0, 1]
 MEAN = (0.1307,)
 STD = (0.3081,)
 CROP_PADDING = 0
-FLIP = False
+FLIP = False  # a mirrored 2 or 5 is not a digit
 FILES = ("MNIST/raw",)
 LICENCE = "CC BY-SA 3.0"
 SOURCE = "http://yann.lecun.com/exdb/mnist"
@@ -36,4 +37,5 @@ def load(root: Path) -> Arrays:
     Raises:
         DatasetError: the files are missing and cannot be downloaded.
     """
+    # a tenth of the training images
     return load_splits_of("MNIST", root, "mnist", held_out=6_000)

@@ -25,6 +25,7 @@ def taps(tensor: Tensor) -> tuple[Tensor, ...]:
 def initialise_weights(weights: list[Tensor]) -> None:
     """Algorithm 1, initialisation: random semi-orthogonal matrices times their scale."""
     for weight in weights:
+        # a kernel is one matrix per position, each orthogonal by itself
         for tap in taps(weight):
             tap.copy_(torch.nn.init.orthogonal_(torch.empty_like(tap)) * scale(weight))
 
@@ -41,7 +42,7 @@ def update_weights(weights: list[Tensor], gain: float = 1.0) -> float:
     eta = math.log((1 + math.sqrt(1 + 4 * G)) / 2)
     for weight, gradient in zip(weights, gradients, strict=True):
         for tap, slope in zip(taps(weight), taps(gradient), strict=True):
-            if slope.any():
+            if slope.any():  # 0 / 0 otherwise
                 # W_k <- W_k - (eta/L) sqrt(d_k / d_(k-1)) g_k / ||g_k||_F
                 tap -= gain * eta / L * scale(weight) * slope / slope.norm()
     return eta

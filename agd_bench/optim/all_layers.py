@@ -16,9 +16,8 @@ taps). A network of plain matrices and kernels is trained exactly as with the pa
 A block of a depthwise convolution is thus one number per tap, and its update a sign. Rows without gradient stay unchanged. Three rules are
 conventions and do not follow from the bound:
 
-- a vector has the share c = 0.1 of a layer in L, in the gradient summary and in its update (`VECTOR_SHARE`). The bound holds for any shares
-  that sum to 1; a share of 1 would slow down matrices in favour of vectors with few numbers;
-- vectors are measured by their root mean square, also scales, whose operator norm would be their largest entry;
+- a vector has the share c = 0.1 of a layer in L, in the gradient summary and in its update (`VECTOR_SHARE`);
+- vectors are measured by their root mean square;
 - vectors of unknown modules (such as the slopes of PReLU) keep their initial values. No other parameter does.
 
 References:
@@ -42,6 +41,7 @@ from agd_bench.optim.layers import KINDS, Part, parts
 from agd_bench.optim.orthogonal import semi_orthogonal
 from agd_bench.optim.requirements import require_shapes
 
+# the bound holds for any shares that sum to 1; with 1, vectors of few numbers would slow down the matrices
 VECTOR_SHARE = 0.1
 """Weight of a vector, relative to a layer."""
 
@@ -99,7 +99,7 @@ def _known(network: nn.Module) -> list[Part]:
     Raises:
         Refused: a parameter has no known kind, or an embedding has sparse gradients.
     """
-    require_shapes(network.parameters())
+    require_shapes(network.parameters())  # before kinds, which are read from shapes
     found = list(parts(network))
     for part in found:
         fault = _fault(part.tensor, part.kind, part.blocks)
@@ -128,9 +128,12 @@ def _fault(tensor: Tensor, kind: str, blocks: int) -> str:
 
 def _layout(kind: str, blocks: int, shape: torch.Size) -> Layout:
     if kind == "embedding":
+        # a block per row, since only rows that the batch used have a gradient; length sqrt(d) is root mean square 1
         return Layout(math.prod(shape[:-1]), math.sqrt(shape[-1]), flat=True)
     if kind == "vector":
+        # the root mean square also for scales, although the norm of a diagonal matrix is its largest entry
         return Layout(blocks, math.sqrt(math.prod(shape) / blocks), share=VECTOR_SHARE, depth=VECTOR_SHARE * blocks, flat=True)
+    # stacked matrices are layers of their own; the groups of a convolution make up one layer
     return Layout(blocks, scale((shape[0] // blocks, *shape[1:])), depth=blocks if kind == "stacked" else 1.0)
 
 
@@ -154,10 +157,11 @@ def initialise(network: nn.Module, generator: torch.Generator, device: torch.dev
         for part, matrices in zip(drawn, made, strict=True):
             part.tensor.copy_(_laid_out(part, matrices))
     for part in found:
+        # vectors of unknown modules, such as the slopes of PReLU, keep their values
         if part.start is not None:
             part.tensor.fill_(part.start)
         if part.padding is not None:
-            part.tensor[part.padding] = 0
+            part.tensor[part.padding] = 0  # as nn.Embedding does; its gradient is always 0
 
 
 def _stack(part: Part) -> tuple[int, int, int]:
@@ -176,4 +180,5 @@ def _laid_out(part: Part, matrices: Tensor) -> Tensor:
     if layout.flat:
         return matrices.reshape(shape) * layout.scale
     taps = matrices.view(layout.blocks, math.prod(shape[2:]), shape[0] // layout.blocks, shape[1])
+    # (blocks, taps, rows, columns) to (blocks, rows, columns, taps)
     return taps.permute(0, 2, 3, 1).reshape(shape) * layout.scale

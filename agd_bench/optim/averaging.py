@@ -1,6 +1,6 @@
 """Iterate averaging as an optimizer: `eval()` loads the average into the network, `train()` restores the iterate.
 
-Schedule-free optimizers have the same methods, so evaluation treats both alike. Training continues from the iterate, bit for bit.
+Schedule-free optimizers have the same methods, so evaluation treats both alike.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Averaged(Optimizer):
         return dict(self.__dict__)
 
     def _share(self) -> None:
+        # the same objects, so that a schedule which sets rates here sets those of the base
         self.param_groups, self.state = self._base.param_groups, self._base.state
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -68,9 +69,10 @@ class Averaged(Optimizer):
     @torch.no_grad()
     def eval(self) -> None:
         """Load the average into the network. Repeated calls have no effect."""
+        # a second call would save the average as the iterate
         if self._iterate is None:
             parameters: list[Tensor] = list(self._network.parameters())
-            self._iterate = [parameter.detach().clone() for parameter in parameters]
+            self._iterate = [parameter.detach().clone() for parameter in parameters]  # a copy, to continue bit for bit
             torch._foreach_copy_(parameters, list(self._averager.averaged_model.parameters()))
 
     @torch.no_grad()
@@ -88,4 +90,4 @@ class Averaged(Optimizer):
         """Restore a state, with the iterate in the network."""
         self._base.load_state_dict(state_dict["base"])
         self._averager.load_state_dict(state_dict["average"])
-        self._share()
+        self._share()  # loading gave the base new groups and a new state

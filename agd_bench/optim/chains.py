@@ -51,9 +51,11 @@ def read_chain(network: nn.Module) -> tuple[Layer, ...]:
             _check_linear(name, module, layers, awaits_activation)
             layers.append(Layer(name, module, LINEAR))
             awaits_activation = True
+        # exact types, since a subclass may compute something without these bounds
         elif awaits_activation and type(module) in BOUNDED:
             layers[-1] = Layer(layers[-1].name, layers[-1].linear, BOUNDED[type(module)])
             awaits_activation = False
+        # before the first layer, any function without parameters is only another input
         elif type(module) is nn.Identity or (not layers and next(module.parameters(), None) is None):
             continue
         else:
@@ -68,6 +70,7 @@ def _parts(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]
     if type(module) is not nn.Sequential:  # a subclass may have another forward
         yield name, module
         return
+    # not `children()`, which yields a module only once even if it runs twice
     for key, child in module._modules.items():
         if child is not None:
             yield from _parts(child, f"{name}.{key}" if name else key)

@@ -10,7 +10,7 @@ r_n underestimates the norm of the Jacobian from the layer's output to the logit
 the layers above (the kinks of ReLU) and the dependence between images in batch normalisation are ignored. For the last linear layer, p_i
 is a true bound.
 
-A kernel counts as the matrix (d_out, d_in k_x k_y) that acts on patches; each pixel is in up to prod ceil(k / stride) patches.
+A kernel counts as the matrix (d_out, d_in k_x k_y) that acts on patches.
 
 References:
     Thomas Flynn: The duality structure gradient descent algorithm: analysis and applications to neural networks.
@@ -57,6 +57,7 @@ class HeuristicDSGD(GreedyDescent):
         require_shapes(network.parameters())
         layers = _layers(network)
         super().__init__([Block(name, layer) for name, layer in layers.items()], q, step_size)
+        # bounds are looked up in `moduli`: a pass is needed to know the number of classes
         self.loss = loss
         self._watch = _Watch(exponent(q))
         network.register_forward_pre_hook(self._watch.begin)
@@ -79,6 +80,7 @@ class HeuristicDSGD(GreedyDescent):
         bounds = loss_named(self.loss, classes) if isinstance(self.loss, str) else self.loss
         nothing = group["lr"].new_zeros(())  # the second derivative does not depend on the range of the outputs
         _, second = bounds.bounds(group["q"], classes, nothing, nothing)
+        # p_i^2 = l2 mean_n (||x_n|| r_n)^2
         return torch.stack([nothing if s is None else (second * s.square().mean()).sqrt() for s in sensitivities])
 
 
@@ -87,6 +89,7 @@ class _Watch:
 
     def __init__(self, q: float) -> None:
         self.q = q
+        # the exponent q' with 1/q + 1/q' = 1
         self.dual = {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[q]
         self.classes = 0
         self.outputs: Tensor | None = None
@@ -96,7 +99,7 @@ class _Watch:
         """Network pre-hook: discard the previous pass."""
         if torch.is_grad_enabled():
             self.outputs = None
-            self.products.clear()
+            self.products.clear()  # or a pass without step would mix with the next one
 
     def of_layer(self, name: str, layer: Movable, inputs: Sequence[Tensor], output: Tensor) -> None:
         """Forward hook of a layer, to be bound to its name."""
@@ -114,7 +117,7 @@ class _Watch:
         """Return ||x_n|| r_n of a layer, (N,), summed over its calls in the pass; None if no gradient reached it."""
         if self.outputs is None or name not in self.products:
             return None
-        # an image that is fitted exactly has no gradient anywhere
+        # the 1/N of the mean loss cancels; an image that is fitted exactly has no gradient anywhere
         return torch.where(self.outputs > 0, torch.stack(self.products[name]).sum(0) / self.outputs, 0)
 
     def _of_layer(self, name: str, sizes: Tensor, gradient: Tensor) -> None:
@@ -131,8 +134,10 @@ class _Watch:
         """Return norms of the layer's inputs, (N,): as patches for convolutions, with a 1 for the bias at each position."""
         norms = self._norms(inputs, self.q)
         if not isinstance(layer, nn.Linear):
+            # a pixel is in at most this many patches; for q = inf the exponent is 0, as the largest entry stays
             overlaps = math.prod(math.ceil(k / s) for k, s in zip(layer.kernel_size, layer.stride, strict=True))
             norms = norms * overlaps ** (1 / self.q)
+        # positions of the output, each of which adds the bias
         places = output[0].numel() // layer.weight.shape[0]
         return norms if layer.bias is None else with_ones(norms, places, self.q)
 

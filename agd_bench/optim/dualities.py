@@ -57,6 +57,7 @@ def induced_norm(matrix: Tensor, q: float) -> Tensor:
         finite = matrix.isfinite().all()
         largest = torch.linalg.svdvals(torch.where(finite, matrix, 0))[0].double()
         return torch.where(finite, largest * (1 + rounding), torch.nan)
+    # float64, so that rounding in long sums does not break the bound
     return matrix.abs().sum(0 if q == 1 else 1, dtype=torch.float64).amax()
 
 
@@ -73,13 +74,14 @@ def steepest(gradient: Tensor, q: float) -> tuple[Tensor, Tensor]:
         # torch's SVD raises for non-finite entries; here they must reach the dual norm and the weights
         finite = gradient.isfinite().all()
         left, values, right = torch.linalg.svd(torch.where(finite, gradient, 0), full_matrices=False)
-        # directions of zero singular values are arbitrary
+        # directions of zero singular values are arbitrary; tolerance as in torch.linalg.matrix_rank
         kept = values > values[0] * (torch.finfo(values.dtype).eps * max(gradient.shape))
         return torch.where(finite, values.sum(dtype=torch.float64), torch.nan), (left * kept) @ right
     along = 0 if q == 1 else 1
     sizes = gradient.abs()
     largest = sizes.amax(along, keepdim=True)
     places = _first_place(sizes == largest, along)
+    # sign 0 in a row (column) of zeros, which stays unchanged
     signs = torch.zeros_like(gradient).scatter_(along, places, gradient.gather(along, places).sign())
     return largest.sum(dtype=torch.float64), signs
 

@@ -57,12 +57,14 @@ class Block:
         """Subtract a matrix (outputs, columns) from the trainable parameters."""
         widths = [parameter[0].numel() for parameter in self.parameters]
         for parameter, part in zip(self.parameters, torch.split(change, widths, 1), strict=True):
+            # a frozen parameter keeps its columns in the matrix, so the split stays valid
             if parameter.requires_grad:
                 parameter.sub_(part.reshape(parameter.shape).to(parameter.dtype))
 
     def _joined(self, tensors: list[Tensor]) -> Tensor:
         flat = [tensor.flatten(1) if tensor.dim() > 1 else tensor.unsqueeze(1) for tensor in tensors]
         wide = torch.promote_types(flat[0].dtype, torch.float32)
+        # the bias is the column for a constant input of 1
         return (flat[0] if len(flat) == 1 else torch.cat(flat, 1)).to(wide)
 
 
@@ -89,6 +91,7 @@ class GreedyDescent(Optimizer, ABC):
             raise InputError(f"step_size is {step_size!r}; the loss is sure to fall for values in (0, 2) alone, most for 1")
         self.blocks = tuple(blocks)
         device = self.blocks[0].parameters[0].device
+        # numbers live on the device, so that counting does not make the host wait
         zero = torch.zeros((), dtype=torch.float64, device=device)
         defaults = {
             "q": exponent(q),
@@ -148,11 +151,13 @@ class GreedyDescent(Optimizer, ABC):
         duals, moduli = torch.stack([dual for dual, _ in steepests]), self.moduli()
         # a layer with modulus 0 has gradient 0; NaN propagates
         scores = torch.where((moduli > 0) | duals.isnan(), duals / moduli, 0)
+        # if all gradients are 0, no layer moves
         chosen = _first_largest(scores) & (scores != 0)
         rates = torch.where(chosen, group["step_size"] / moduli.square(), 0)
         # update all layers, all but one by zero: reading the choice would synchronise with the device
         for block, (_, direction), size in zip(self.blocks, steepests, rates * duals, strict=True):
             block.subtract(direction * size.to(direction.dtype))
+        # minimum decrease of a function with curvature at most p^2 along the step
         promised = group["step_size"] * (1 - group["step_size"] / 2) * (scores * chosen).sum().square()
         # new tensors instead of in-place changes: a state_dict may refer to the old ones
         group["lr"], group["promised"], group["promised_decrease"] = rates.sum(), promised, group["promised_decrease"] + promised
@@ -177,7 +182,7 @@ class GreedyDescent(Optimizer, ABC):
         group["compared_promise"] = group["compared_promise"] + promised
         group["compared_decrease"] = group["compared_decrease"] + decrease
         group["compared_steps"] = group["compared_steps"] + 1
-        group["shortfalls"] = group["shortfalls"] + ~(decrease >= promised - rounding)
+        group["shortfalls"] = group["shortfalls"] + ~(decrease >= promised - rounding)  # unlike <, counts NaN
 
     def diagnostics(self) -> dict[str, Tensor]:
         """Return statistics of the steps since the last call, as 0-dim tensors on the device.
@@ -197,5 +202,6 @@ class GreedyDescent(Optimizer, ABC):
 
 def _first_largest(scores: Tensor) -> Tensor:
     """Return a mask of the largest entry, the first in a tie, or of the first NaN."""
+    # NaN wins, so that it reaches the weights, where the harness detects it
     ties = (scores == scores.amax()) | scores.isnan()
     return ties & (ties.cumsum(0) == 1)

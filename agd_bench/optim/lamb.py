@@ -83,6 +83,7 @@ class LAMB(torch.optim.Optimizer):
             group: with the current learning rate.
             ahead: number of steps after the next one.
         """
+        # one age per group: all parameters of a captured step began together
         age = 1 + ahead + max((self.state[p]["step"] for p in group["params"] if p in self.state), default=0)
         beta1, beta2 = group["betas"]
         return math.sqrt(1 - beta2**age), 1 - beta1**age, -group["lr"]
@@ -106,17 +107,21 @@ class LAMB(torch.optim.Optimizer):
         else:
             correction = [math.sqrt(1 - beta2 ** state["step"]) for state in states]
             shrinkage, factor = [1 - beta1 ** state["step"] for state in states], None
+        # sqrt(v / c) = sqrt(v) / sqrt(c); eps comes after the correction
         torch._foreach_div_(denominators, correction)
         torch._foreach_add_(denominators, group["eps"])
         directions = torch._foreach_div(means, denominators)
         torch._foreach_div_(directions, shrinkage)
+        # before the ratio, which is of the whole update including weight decay (Algorithm 2)
         torch._foreach_add_(directions, parameters, alpha=group["weight_decay"])
         sizes = zip(torch._foreach_norm(parameters), torch._foreach_norm(directions), strict=True)
+        # ratio 1 for weights of 0, such as biases at the start, which could never move otherwise
         ratios = [torch.where((weight > 0) & (length > 0), weight / length, 1.0) for weight, length in sizes]
         torch._foreach_mul_(directions, ratios)
         if factor is None:
             torch._foreach_add_(parameters, directions, alpha=-group["lr"])
         else:
+            # a captured step must read the rate from the device; a host number would be frozen in the graph
             torch._foreach_mul_(directions, factor)
             torch._foreach_add_(parameters, directions)
 

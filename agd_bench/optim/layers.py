@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _NormBase  # base of batch and instance normalisation
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 KINDS = ("dense", "grouped", "stacked", "embedding", "vector")
@@ -54,7 +54,7 @@ def parts(network: nn.Module) -> Iterator[Part]:
     for prefix, module in network.named_modules():
         for local, tensor in module.named_parameters(recurse=False):
             if tensor not in seen:
-                seen.add(tensor)
+                seen.add(tensor)  # tensors hash by identity: a tied weight is one
                 yield _part(f"{prefix}.{local}" if prefix else local, local, tensor, module)
 
 
@@ -82,13 +82,14 @@ def blocks_of(module: nn.Module, local: str) -> int:
         local: name of the parameter in the module.
     """
     if isinstance(module, nn.MultiheadAttention) and local.startswith("in_proj"):
-        return 3
+        return 3  # query, key and value
     if isinstance(module, _RECURRENT) and "_hr" not in local:  # an LSTM's projection has no gates
+        # LSTM: input, forget, cell and output gate; GRU: reset, update and new
         return 4 if isinstance(module, nn.LSTM | nn.LSTMCell) else 3 if isinstance(module, nn.GRU | nn.GRUCell) else 1
     return int(getattr(module, "stacked", 1)) if local in ("weight", "bias") else 1
 
 
 def _start(module: nn.Module, local: str) -> float | None:
     if isinstance(module, _NORMALISATIONS):
-        return float(local == "weight")
+        return float(local == "weight")  # scale 1, shift 0: the identity
     return 0.0 if local in _BIASES or (isinstance(module, _RECURRENT) and local.startswith("bias")) else None

@@ -19,12 +19,11 @@ from agd_bench.errors import UnknownNameError
 def square(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean squared error over images and classes, with targets sqrt(C) at the label and 0 elsewhere.
 
-    The factor sqrt(C) gives targets a mean square of 1, like the outputs of a well-scaled network. Outputs of 0 have loss 1.
-
     References:
         Bernstein et al.: Automatic Gradient Descent, arXiv 2304.05187, 2023 (the mean over classes is the released code's).
     """
     wide = _widened(logits)
+    # sqrt(C) gives targets a mean square of 1, like outputs of a well-scaled network; outputs of 0 have loss 1
     targets = torch.zeros_like(wide).scatter_(1, labels.unsqueeze(1), math.sqrt(wide.shape[1]))
     return (wide - targets).square().mean()
 
@@ -34,7 +33,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(_widened(logits), labels)
 
 
-SMOOTHING = 0.1
+SMOOTHING = 0.1  # epsilon of Szegedy et al., section 7
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -47,6 +46,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _widened(logits: Tensor) -> Tensor:
+    # squares of float16 overflow above 255
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 

@@ -7,8 +7,7 @@ For a parameter p with gradient g, at step t = 1, 2, …:
     m' = beta1 m + (1 - beta1) g                                            Nesterov: one average ahead
     p <- p - lr * m' / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
-`torch.optim.NAdam` differs: its momentum increases over the steps (Dozat's mu_t), and it corrects the bias of m and g separately. This
-variant is the one of the AlgoPerf benchmark.
+This variant is the one of the AlgoPerf benchmark; `torch.optim.NAdam` differs.
 
 References:
     Timothy Dozat: Incorporating Nesterov Momentum into Adam. ICLR workshop, 2016.
@@ -97,6 +96,7 @@ class NadamW(torch.optim.Optimizer):
             group: with the current learning rate.
             ahead: number of steps after the next one.
         """
+        # one age per group: all parameters of a captured step began together
         return self._numbers(group, 1 + ahead + max((self.state[p]["step"] for p in group["params"] if p in self.state), default=0))
 
     def _numbers(self, group: dict[str, Any], age: int) -> tuple[float, float, float]:
@@ -123,14 +123,18 @@ class NadamW(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         means = [self.state[parameter]["exp_avg"] for parameter in parameters]
         squares = [self.state[parameter]["exp_avg_sq"] for parameter in parameters]
+        # before the update and outside the moments: decoupled (Loshchilov and Hutter, Algorithm 2)
         torch._foreach_mul_(parameters, kept)
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
         denominators = torch._foreach_sqrt(squares)
+        # sqrt(v / c) = sqrt(v) / sqrt(c); eps comes after the correction
         torch._foreach_div_(denominators, correction)
         torch._foreach_add_(denominators, group["eps"])
+        # m'; torch.optim.NAdam instead increases its momentum (Dozat's mu_t) and corrects m and g separately
         ahead = torch._foreach_lerp(means, gradients, 1 - beta1)
+        # a captured step must read the rate from the device; a host number would be frozen in the graph
         if isinstance(factor, Tensor):
             torch._foreach_mul_(ahead, factor)
             torch._foreach_addcdiv_(parameters, ahead, denominators)

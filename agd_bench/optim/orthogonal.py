@@ -1,8 +1,7 @@
 """Random semi-orthogonal matrices: all non-zero singular values are 1.
 
 A matrix of independent normal numbers is orthonormalised. Its QR decomposition with a positive diagonal of R is unique, so two algorithms
-agree up to rounding: Householder QR (LAPACK) on a CPU, and two rounds of Cholesky QR in float64 on a GPU, where batched QR processes
-matrices one by one.
+agree up to rounding: Householder QR (LAPACK) on a CPU, and two rounds of Cholesky QR in float64 on a GPU.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ def semi_orthogonal(
         Francesco Mezzadri: How to generate random matrices from the classical compact groups. Notices of the AMS 54(5), 2007.
     """
     device = generator.device if device is None else device
+    # tall, as QR needs; drawn where the generator is, as devices give different numbers for a seed
     drawn = [
         torch.randn(count, max(rows, columns), min(rows, columns), generator=generator, device=generator.device, dtype=dtype)
         for count, rows, columns in shapes
@@ -42,6 +42,7 @@ def semi_orthogonal(
     if device.type == "cpu":  # small stacks fit into the cache; batching by shape takes a third longer
         made = {place: by_householder(stack.to(device)) for place, stack in enumerate(drawn)}
     else:
+        # a GPU processes the matrices of a batched QR one by one
         made = _shape_by_shape(drawn, device)
     return [made[place] if rows >= columns else made[place].mT for place, (_, rows, columns) in enumerate(shapes)]
 
@@ -73,8 +74,6 @@ def by_householder(matrices: Tensor) -> Tensor:
 def by_cholesky(matrices: Tensor) -> Tensor:
     """Orthonormalise the columns of each matrix, by two rounds of Cholesky QR in float64.
 
-    Matrices with a condition number above about 1e8, for which this fails, go to `by_householder` on the CPU.
-
     Args:
         matrices: as for `by_householder`.
 
@@ -83,11 +82,13 @@ def by_cholesky(matrices: Tensor) -> Tensor:
         Electronic Transactions on Numerical Analysis 44, 2015.
     """
     q = matrices.double()
+    # one round leaves an error of about eps cond^2, and the second removes it (Yamamoto et al.)
     for _ in range(2):
         lower, _ = torch.linalg.cholesky_ex(q.mT @ q)  # no error for a singular matrix; the check below finds it
         q = torch.linalg.solve_triangular(lower.mT, q, upper=True, left=False)
     deviation = (q.mT @ q - torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)).abs().amax((-2, -1))
     unsound = ~(deviation <= TOLERANCE)  # also for NaN
     if bool(unsound.any()):
+        # condition number above about 1e8, the root of 1 / eps
         q[unsound] = by_householder(matrices[unsound].double().cpu()).to(q.device)
     return q.to(matrices.dtype)

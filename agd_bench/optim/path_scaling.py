@@ -5,19 +5,17 @@ where L_p is the number of weighted layers on the path, and with the kernel size
 
     rate = base rate · sqrt(Σ_p L_p³ of the shallow network / Σ_p L_p³ of the other) · (q of the shallow network / q of the other)
 
-The theory covers the first step of networks without normalisation, and makes no statement on width. The number of paths of each length is
-propagated from node to node, so the cost is edges times depth, however many paths there are.
+The theory covers the first step of networks without normalisation, and makes no statement on width.
 
 The mode determines which paths count:
 
 - `network`: all paths of the network, including first layer and classifier, as in the paper;
 - `cell`: the paths of one cell, with a constant number of layers (`offset`) added to each, relative to one path of that length, as in the
-  released code. (That code counts all paths without weights as one; we count each.) Stacking cells multiplies paths, so rates of deep
-  stacks approach 0 with `network` but not with `cell`;
+  released code. Stacking cells multiplies paths, so rates of deep stacks approach 0 with `network` but not with `cell`;
 - `shortest_path`: L^(-3/2) for the shortest path of the network, from another paper;
 - `none`: the base rate unchanged.
 
-If kernel sizes differ within a network, a case that the paper does not treat, q is the largest. (The released code then omits q.)
+If kernel sizes differ within a network, q is the largest.
 
 References:
     W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024, equations 4, 8, 9, 12.
@@ -88,6 +86,7 @@ def read_edges(given: Iterable[Sequence[object]]) -> tuple[Edge, ...]:
     edges = []
     for item in given:
         match tuple(item):
+            # start < end rules out cycles, so an order by `end` is topological
             case (int(start), int(end), int(layers), int(kernel), str(module)) if 0 <= start < end and layers >= 0 and kernel >= 1:
                 edges.append(Edge(start, end, layers, kernel, module))
             case _:
@@ -133,6 +132,7 @@ def path_counts(edges: Sequence[Edge]) -> Counter[int]:
     >>> dict(path_counts([Edge(0, 1, 0, 1, ""), *chain]))
     {1: 1, 2: 1}
     """
+    # per node, paths by length: edges times depth operations, however many paths there are
     ways: dict[int, Counter[int]] = {0: Counter({0: 1})}
     for edge in sorted(edges, key=lambda edge: edge.end):  # topological order: all paths into a node before those out of it
         here = ways.setdefault(edge.end, Counter())
@@ -173,14 +173,17 @@ def rate_multiplier(graph: Graph, mode: Mode = "network") -> float:
         return kernels * math.sqrt(cubed_depths(shallow) / cubed_depths(own))
     if mode == "shortest_path":
         cubed_depths(own)  # raises Refused for a network without a path
+        # L^(-3/2), arXiv 2602.07494
         return kernels * math.pow(min(shallow) / min(own), 1.5)
     if not graph.cell:
         raise Refused("mode 'cell' counts the paths of one cell, and this search space gives none; use mode 'network'")
+    # the released code counts all paths without weights as one; we count each
     return kernels * math.sqrt(graph.offset**3 / cubed_depths(path_counts(graph.cell), graph.offset))
 
 
 def largest_kernel(edges: Iterable[Edge]) -> int:
     """Return the largest kernel size of the edges with weights; 1 if there are none."""
+    # the paper has one size per network; for several sizes the released code omits q
     return max((edge.kernel_size for edge in edges if edge.layers), default=1)
 
 
@@ -197,6 +200,7 @@ def in_degrees(edges: Sequence[Edge], degree: Degree) -> list[int]:
     if degree == "source":
         into = Counter(edge.end for edge in edges)
         return [max(1, into[edge.start]) for edge in edges]
+    # edges from nodes that the image does not reach add no variance
     reached = {0}
     for edge in sorted(edges, key=lambda edge: edge.end):
         if edge.start in reached:
@@ -209,8 +213,7 @@ def initialise(network: nn.Module, edges: Sequence[Edge], generator: torch.Gener
     """Initialise weights by in-degree in place: N(0, 2 / (d · fan-in)), biases 0, and normalisation layers as the identity.
 
     The last edge is the classifier, with mean-field scaling: N(0, 2 / (d · fan-in²)), or standard deviation 2 / fan-in with `source`, as in
-    the released code. Fan-in is used throughout, as in the paper; the released code for fully connected and convolutional graphs uses
-    fan-out, which differs for the first and the last layer.
+    the released code.
 
     Args:
         network: to initialise.
@@ -226,9 +229,12 @@ def initialise(network: nn.Module, edges: Sequence[Edge], generator: torch.Gener
     for edge, count in zip(edges, in_degrees(edges, degree), strict=True):
         if edge.module:
             layer = _layer(network, edge.module)
+            # as in the paper; for DAGs of layers the released code uses fan-out, which differs in the first and the last one
             fan_in = layer.weight[0].numel()
+            # ReLU halves the mean square, and a node adds up d edges
             variance = 2 / (count * fan_in)
             if edge is edges[-1]:
+                # mean-field scaling: logits vanish for large width, so all widths start alike
                 variance = 2 / (count * fan_in**2) if degree == "target" else 4 / fan_in**2
             _draw(layer, math.sqrt(variance), generator)
             drawn |= {id(parameter) for parameter in layer.parameters()}

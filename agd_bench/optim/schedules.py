@@ -33,6 +33,7 @@ def cosine(optimizer: Optimizer, steps: int, warm_up: float = 0.0) -> LambdaLR:
     start = _warm_up_steps(steps, warm_up)
 
     def factor(k: int) -> float:
+        # start < steps because warm_up < 1, so nothing is divided by 0
         return k / start if k < start else (1 + math.cos(math.pi * min(1, (k - start) / (steps - start)))) / 2
 
     return LambdaLR(optimizer, factor)
@@ -90,4 +91,4 @@ def _warm_up_steps(steps: int, warm_up: float) -> int:
         raise InputError(f"steps is {steps!r}; a schedule needs at least 1 training step")
     if not 0 <= warm_up < 1:
         raise InputError(f"warm_up is {warm_up!r}; give a share of the steps in [0, 1)")
-    return math.floor(warm_up * steps)
+    return math.floor(warm_up * steps)  # a warm-up of less than one step is none

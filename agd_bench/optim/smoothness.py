@@ -54,8 +54,11 @@ class Activation:
 
 LINEAR = Activation(1.0, 0.0, -math.inf, math.inf)
 BOUNDED: dict[type[nn.Module], Activation] = {
+    # |tanh''| is largest where tanh is 1/√3
     nn.Tanh: Activation(1.0, 4 / (3 * math.sqrt(3)), -1.0, 1.0),
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2, so 1/4 of tanh's slope and 1/8 of its curvature
     nn.Sigmoid: Activation(0.25, 1 / (6 * math.sqrt(3)), 0.0, 1.0),
+    # f'' = -2 sgn(x) / (1 + |x|)^3 jumps at 0: 2 is the Lipschitz constant of f'
     nn.Softsign: Activation(1.0, 2.0, -1.0, 1.0),
 }
 """Smooth bounded activations with a guarantee."""
@@ -79,6 +82,7 @@ class CrossEntropy:
 
     def bounds(self, q: float, classes: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Return (l1, l2) for the q-norm of outputs, 0-dim float64. Independent of the classes and the outputs' range (low, high)."""
+        # l1: dual norm of softmax - one-hot; l2: a variance, at most (max u - min u)^2 / 4 over ||u||_q = 1
         first, second = {1.0: (1.0, 0.25), 2.0: (math.sqrt(2), 0.5), math.inf: (2.0, 1.0)}[q]
         return low.new_tensor(first), low.new_tensor(second)
 
@@ -102,6 +106,7 @@ class Square:
         residual = torch.maximum(high - self.low, self.high - low)
         # dual norm of the gradient: largest entry for q = 1, sum of entries for q = inf
         dual = {1.0: 1.0, 2.0: math.sqrt(classes), math.inf: float(classes)}[q]
+        # over ||u||_q = 1, the sum of u_j^2 is at most 1, and C for q = inf
         return 2 * self.factor * dual * residual, low.new_tensor(2 * self.factor * (classes if q == math.inf else 1))
 
 
@@ -139,7 +144,9 @@ def moduli(norms: Tensor, inputs: Tensor, activations: list[Activation], first: 
     squares = []
     for norm, size, activation in zip(norms.flip(0), inputs.flip(0), reversed(activations), strict=True):
         s1, s2 = activation.slope, activation.curvature
+        # p_i^2 has no term of layer i itself: `norm` enters below, for the layers before it
         squares.append((second * (slope * s1).square() + first * (slope * s2 + bend * s1**2)) * size.square())
+        # Q before P, since Q_(k-1) needs P_k
         bend = bend * (s1 * norm).square() + slope * s2 * norm.square()
         slope = slope * s1 * norm
     return torch.stack(squares[::-1]).sqrt()

@@ -9,10 +9,9 @@ from torch import nn
 def as_built(network: nn.Module, generator: torch.Generator) -> nn.Module:
     """Return the network unchanged, for training algorithms without an initialisation of their own (`prepare = as_built`).
 
-    Weights are reproducible because the harness seeds torch's generator when it builds the network.
-
     Args:
         network: to train.
         generator: unused.
     """
+    # reproducible: the harness seeds torch's generator when it builds the network
     return network
