@@ -26,19 +26,14 @@ from agd_bench.records.values import (
 class Trial(Record):
     """One training of one network.
 
-    `identity` is everything that makes the trial what it is; `id` is its hash. What a tuner proposes
-    (`proposal`) and what results call things (the labels) are not part of it: a proposal follows from the study, so
-    a trial has its id before the first proposal is made, and a killed sweep finds its rows again.
-
     Attributes:
         study: key of the study that this trial tunes for, or whose choice it uses; None without tuning.
         number: the proposal's number within its study (tuning trials only).
         hyperparameters: values that the sweep fixed.
         proposal: values that the tuner proposed, or chose for the final trials; None until then.
         stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
-        diagnostics: what to record in addition to the curve; changes no result, so it is not part of the identity.
+        diagnostics: what to record in addition to the curve; changes no result.
         representative: id of the trial whose results this one takes because their networks are equal; None: it is trained itself.
-            Not part of the identity either.
     """
 
     search_space: Name
@@ -68,6 +63,8 @@ class Trial(Record):
     @cached_property
     def id(self) -> str:
         """Sixteen hexadecimal digits, equal for equal trials on every machine."""
+        # proposal and stop_below follow from the study: ids exist before them, so a killed sweep finds its rows again;
+        # labels, diagnostics and representative change no result
         skipped = {"proposal", "stop_below", "diagnostics", "representative", "search_space_label", "algorithm_label"}
         return digest(self.model_dump(exclude=skipped))
 
@@ -138,4 +135,5 @@ class Plan(Record):
     def all_trials(self) -> tuple[Trial, ...]:
         """Every trial, tuning ones included, in plan order."""
         studied = (trial for study in self.studies for part in (*study.rounds, study.final) for trial in part)
+        # self-tuning trials wait for no study; of a study, the final trials wait for its rounds
         return (*self.trials, *studied)

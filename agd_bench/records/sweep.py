@@ -172,7 +172,7 @@ class AdaptiveSeeds(Record):
     """How many seeds an architecture gets with `seeds = "adaptive"`; method: `analysis.adaptive_seeds`.
 
     Attributes:
-        first: seeds that every architecture gets; at least two, because seed noise is estimated from them.
+        first: seeds that every architecture gets; at least two.
         most: seeds that an architecture gets at most.
         batch: seeds between two looks at the results.
         half_width: two architectures count as tied once the confidence interval of their difference reaches no further than this to
@@ -180,6 +180,7 @@ class AdaptiveSeeds(Record):
         level: probability that no order of two architectures is decided wrongly, over all algorithms and looks, in (0, 1).
     """
 
+    # at least 2: the seed noise is estimated from these seeds
     first: Annotated[int, Field(strict=True, ge=2)] = 2
     most: Annotated[int, Field(strict=True, ge=3, lt=TUNING_SEED)] = 8
     batch: Annotated[int, Field(strict=True, ge=1)] = 1
@@ -195,6 +196,7 @@ class AdaptiveSeeds(Record):
     @property
     def looks(self) -> tuple[int, ...]:
         """Seeds of an architecture at each look, ascending."""
+        # the last step may be shorter than a batch: `most` is always looked at
         return tuple(sorted({*range(self.first, self.most, self.batch), self.most}))
 
 
@@ -233,7 +235,7 @@ class Sweep(Record):
         diagnostics: what is recorded per epoch in addition to the curves: `optimizer` (the optimizer's `diagnostics()` of its steps);
             `network` (spectra and slopes of final trials' networks at log-spaced steps, see `agd_bench.diagnostics`; not part of the
             training seconds) or `network-start` (only the blocks' spectra before the first step).
-        folders: where additional plug-ins are; neither stored nor published, since other machines have other folders.
+        folders: where additional plug-ins are; neither stored nor published.
     """
 
     name: Name
@@ -252,6 +254,7 @@ class Sweep(Record):
     deadline_seconds: Annotated[float, Field(strict=True, gt=0)] | None = None
     checkpoint_seconds: Annotated[float, Field(strict=True, gt=0)] = 60.0
     diagnostics: tuple[Diagnostics, ...] = ()
+    # other machines have other folders; and a stored sweep must not name code to run
     folders: PluginFolders = Field(default=PluginFolders(), exclude=True)
 
     @field_validator("seeds", mode="before")
@@ -259,8 +262,10 @@ class Sweep(Record):
     def _count_to_seeds(cls, value: Any) -> Any:
         if isinstance(value, str):
             raise ValueError(f'{value!r} is not allowed; give a number of seeds, a list of seeds, or "adaptive"')
+        # True is an int, and would mean one seed
         if not isinstance(value, int) or isinstance(value, bool):
             return value
+        # before the tuple exists: a mistyped number must not fill the memory
         if value > TUNING_SEED:
             raise ValueError(f"{value} seeds; at most {TUNING_SEED} are allowed")
         return tuple(range(value))
@@ -271,6 +276,7 @@ class Sweep(Record):
         """The short forms written out: `seeds = "adaptive"`, and one entry per tuning scope."""
         if not isinstance(data, dict):
             return data
+        # before the fields are checked, as Record refuses unknown keys
         data = _without_replicas(data)
         if data.get("seeds") == "adaptive":
             rule = data.get("adaptive_seeds") or {}
@@ -284,6 +290,7 @@ class Sweep(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        # stored sweeps have `seeds` written out, so a list that equals the rule's is allowed
         if self.adaptive_seeds is not None and self.seeds != tuple(range(self.adaptive_seeds.most)):
             raise ValueError(f'adaptive_seeds: only used with seeds = "adaptive", but seeds = {list(self.seeds)}; delete one of them')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
@@ -294,6 +301,7 @@ class Sweep(Record):
             if twice:
                 raise ValueError(f"{field}: {', '.join(twice)} appears twice; give each entry its own label")
         names = [choice.name for choice in self.datasets]
+        # unlike search spaces, data sets have no label that would tell two shares apart
         if len(set(names)) != len(names):
             raise ValueError("datasets: a data set appears twice; a sweep trains on one share of each")
         labels = [choice.label for choice in self.algorithms]
@@ -316,11 +324,13 @@ def _without_replicas(data: dict[str, Any]) -> dict[str, Any]:
     """A sweep of version 0.1, which stored `replicas = 1` in every run and leaderboard."""
     if data.get("replicas", 1) != 1:
         raise ValueError(f"replicas = {data['replicas']!r}: replicas was removed in 0.2; delete the line")
+    # 1 meant what is now the only behaviour, so old runs stay readable
     return {key: value for key, value in data.items() if key != "replicas"}
 
 
 def _by_scope(given: Any) -> list[Any]:
     """An entry of `algorithms` as one entry per listed tuning scope; anything else as it is."""
+    # anything malformed goes on to the validation of its field, which names the fault
     if not isinstance(given, dict) or not isinstance(given.get("tuning_scope"), list | tuple):
         return [given]
     scopes = given["tuning_scope"]
@@ -330,6 +340,7 @@ def _by_scope(given: Any) -> list[Any]:
     if "none" not in scopes and given.get("untuned"):
         raise ValueError('algorithms: untuned values are given, but tuning_scope does not list "none", which would use them')
     label = given.get("label") or given.get("name", "")
+    # each scope gets only the keys that AlgorithmChoice accepts with it
     tuning = {key: value for key, value in given.items() if key != "untuned"}
     untuned = {key: value for key, value in given.items() if key not in ("tuning_trials", "sampler", "pruner")}
     return [{**(untuned if scope == "none" else tuning), "label": f"{label}@{scope}", "tuning_scope": scope} for scope in scopes]

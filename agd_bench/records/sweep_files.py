@@ -28,6 +28,7 @@ RECORDS = (Sweep, SearchSpaceChoice, Sampling, IndexRange, DatasetChoice, Algori
 
 def _explain(error: ValidationError) -> str:
     """The first faults of a sweep in one line, with the nearest key for a misspelt one."""
+    # keys of all records, as a key may be right but in the wrong table
     known = {key for record in RECORDS for key in record.model_fields}
     parts: dict[str, str] = {}
     for fault in error.errors(include_url=False):
@@ -36,6 +37,7 @@ def _explain(error: ValidationError) -> str:
         place = ".".join(str(part) for part in fault["loc"] if part not in alternatives)
         text = fault["msg"].removeprefix("Value error, ")
         if "options" in fault["loc"] or "hyperparameters" in fault["loc"] or "untuned" in fault["loc"]:
+            # pydantic's own text names one member of the union Scalar
             text = "expected a finite number, a string or a truth value"
         elif place.endswith(".architectures"):
             text = 'expected a number of architectures, "all", { first = 0, count = 100 } or a list of strings'
@@ -44,8 +46,10 @@ def _explain(error: ValidationError) -> str:
             text = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
         elif fault["type"] == "too_short" and any(other.startswith(f"{place}.") for other in parts):
             continue  # short only because what is wrong above was left out
+        # a whole table would not fit in one line
         if isinstance(fault["input"], bool | int | float | str) and fault["type"] not in ("extra_forbidden", "value_error"):
             text += f", got {fault['input']!r:.60}"
+        # the alternatives of a union share one place: one fault is enough
         parts.setdefault(place, f"{place}: {text}" if place else text)
     more = len(parts) - 3
     return "; ".join(list(parts.values())[:3]) + (f"; and {more} more" if more > 0 else "")
@@ -78,6 +82,7 @@ def change(data: dict[str, Any], assignment: str) -> None:
     try:
         place[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        # a bare word: shells strip the quotes that TOML needs
         place[key] = text.strip()
 
 

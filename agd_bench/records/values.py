@@ -25,24 +25,30 @@ Status = Literal["done", "diverged", "failed", "refused", "pruned", "unneeded"]
 TERMINAL: tuple[Status, ...] = ("done", "diverged", "failed", "refused", "pruned", "unneeded")
 """Statuses that a trial keeps. `unneeded`: a seed that an adaptive sweep planned but did not need; never trained."""
 
+# above every allowed final seed, so that no choice was tuned on a seed that it is compared with
 TUNING_SEED = 1_000_000
-"""Seeds of tuning trials start here, so that final trials always use fresh ones."""
+"""Seeds of tuning trials start here."""
 
+# names become parts of paths: no slash, and no leading dot or dash
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+# with "@", which separates a label from its tuning scope
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
 
 
 def canonical_json(value: Any) -> str:
     """`value` as JSON with sorted keys and no spaces: equal values give equal text on every machine."""
+    # NaN is not JSON; ASCII is the same bytes in every usual encoding
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(value: Any, length: int = 16) -> str:
     """The first `length` hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
+    # 16 digits are 64 bits: a million trials collide with a probability of 3e-8
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
 class Record(BaseModel):
     """A frozen value that refuses unknown keys."""
 
+    # a misspelt key would otherwise silently leave the default in effect
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())

@@ -1,8 +1,4 @@
-"""Open the database of a run, define its tables, and translate its errors.
-
-The default is SQLite with a write-ahead log (WAL) and a flush to disk at every commit. A URL of SQLAlchemy, such as PostgreSQL's, holds
-one run in a database or schema of its own.
-"""
+"""Open the database of a run, define its tables, and translate its errors."""
 
 from __future__ import annotations
 
@@ -26,9 +22,11 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41474442
 """Marks an SQLite file as an agd-bench store: `AGDB` in ASCII."""
 BUSY_SECONDS = 30
+# WAL needs shared memory, which these do not provide across hosts (sqlite.org/wal.html)
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "9p", "afs", "orangefs", "fuse.sshfs")
-"""Prefixes of types of network file systems. WAL needs shared memory, which these do not provide across hosts."""
+"""Prefixes of types of network file systems."""
 
+# 64 bits on every database: PostgreSQL's INTEGER has 32, too few for FLOPs and bytes
 TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {"text": sa.Text, "integer": sa.BigInteger, "real": sa.Double}
 METADATA = sa.MetaData()
 
@@ -65,6 +63,7 @@ def add_late_columns(connection: sa.Connection) -> None:
     for table in TABLES:
         present = present_columns(connection, table)
         for column in columns_of(table, published=False):
+            # existing rows have no value, so only nullable columns can be late
             if column.late and column.name not in present:
                 kind = TYPES[column.type]().compile(connection.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}")
@@ -83,6 +82,7 @@ def file_of(location: Path | str) -> Path | None:
         url = sa.make_url(str(location))
     except sa.exc.ArgumentError:
         return None  # `connect` reports the malformed URL
+    # a "file:" URI may carry options of its own, such as mode=memory
     in_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:"))
     return Path(str(url.database)) if in_file else None
 
@@ -103,10 +103,11 @@ def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
         lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
-    whole = str(path.resolve())
+    whole = str(path.resolve())  # a link may lead to another file system
     fitting = [
         (point, kind) for _, point, kind, *_ in lines if whole == point or whole.startswith(point if point.endswith("/") else point + "/")
     ]
+    # mounts nest: the longest mount point that contains the path is the one in effect
     return max(fitting, key=lambda pair: len(pair[0]))[1] if fitting else ""
 
 
@@ -126,10 +127,11 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
     unchanging = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
     mode = "rwc" if writing else "ro&immutable=1" if unchanging else "ro"
     engine = sa.create_engine(
+        # the URL has no path: `creator` opens the file by a URI, which alone can carry mode and immutable
         "sqlite://",
         creator=lambda: _connect(path, mode),
         poolclass=sa.pool.QueuePool,
-        pool_size=2,
+        pool_size=2,  # the driver's and the heartbeat's
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
     )
@@ -139,6 +141,7 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
         @sa.event.listens_for(engine, "connect")
         def _set_up(connection: sqlite3.Connection, record: object) -> None:
             connection.execute(f"pragma journal_mode={journal}")
+            # SQLite's NORMAL flushes a WAL only at checkpoints: a power cut would lose trials that count as done
             connection.execute("pragma synchronous=FULL")
 
     # take the write lock at the start: two drivers could deadlock between a read and a write
@@ -149,6 +152,7 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode={mode}"
+    # no isolation level: sqlite3 would begin transactions itself, deferred; the thread check is off for the heartbeat
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
@@ -156,6 +160,7 @@ def settle_journal(path: Path) -> None:
     """Merge the write-ahead log into the database file, unless another process has it open."""
     try:
         with closing(sqlite3.connect(path, timeout=0)) as connection:
+            # leaving WAL needs exclusive access; afterwards the one file is the whole run and can be copied
             connection.execute("pragma journal_mode=delete")
     except sqlite3.OperationalError:  # a reader has it open; the log stays for now
         return
@@ -164,6 +169,7 @@ def settle_journal(path: Path) -> None:
 def copy_log(path: Path) -> None:
     """Copy what is committed in an SQLite database's log to its file, as far as nobody reads an older state."""
     with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0)) as connection:
+        # passive: never waits for readers, nor makes them wait
         connection.execute("pragma wal_checkpoint(passive)")
 
 
@@ -183,6 +189,7 @@ def connect(location: Path | str, writing: bool) -> sa.Engine:
         # readers need all tables from one moment; SQLite's transactions provide that by default
         snapshot = not writing and sa.make_url(str(location)).get_backend_name() == "postgresql"
         more = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
+        # servers close idle connections, and a trial can take hours
         return sa.create_engine(str(location), pool_pre_ping=True, **more)
     except (sa.exc.ArgumentError, ImportError) as error:
         raise StoreError(
@@ -200,10 +207,13 @@ def check_file(path: Path) -> None:
     engine = connect_to_file(path, writing=False)
     try:
         with translated(path), engine.connect() as connection:
+            # 4096: one page of SQLite's default size
             if not sa.inspect(connection).get_table_names() and path.stat().st_size <= 4096:
                 return  # a driver was killed before it created the tables
             read = {name: connection.exec_driver_sql(f"pragma {name}").scalar() for name in ("application_id", "user_version")}
+            # a foreign database may be intact, and still must not be written to
             _check_mark(path, read["application_id"], read["user_version"])
+            # quick_check skips the comparison of indexes with tables, which integrity_check makes; (1): stop at the first fault
             faults = connection.exec_driver_sql("pragma quick_check(1)").scalar()
             if faults != "ok":
                 raise StoreDamagedError(
@@ -243,6 +253,7 @@ def translated(location: Path | str) -> Iterator[None]:
     except PoolTimeoutError:
         raise RunLockedError(f"{where}: no connection became available within {BUSY_SECONDS} s; is another driver running?") from None
     except (DBAPIError, sqlite3.Error) as error:
+        # by message: the drivers of SQLite and PostgreSQL have no common codes
         text = str(getattr(error, "orig", None) or error)
         if "full" in text or "No space left" in text or "disk quota" in text.lower():
             raise StorageFullError(f"{where}: no space left to write results; free some space and run the same command again") from None

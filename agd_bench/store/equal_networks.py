@@ -21,16 +21,19 @@ def condense(tables: Mapping[Table, pd.DataFrame]) -> dict[Table, pd.DataFrame]:
         tables: `trials`, `curves`, `diagnostics` and any others, sorted as in `Results`.
 
     Returns:
-        The condensed tables and `equals`, the trials that `expand` restores. If `expand` would not restore exactly the same rows, for
-        example after somebody edited them, the tables are unchanged and `equals` is empty.
+        The condensed tables and `equals`, the trials that `expand` restores. If `expand` would not restore exactly the same rows, the
+        tables are unchanged and `equals` is empty.
     """
     trials = tables["trials"]
+    # a pending trial has a representative in the plan, but has not taken its results yet
     taken = trials["representative"].isin(trials["trial_id"]) & (trials["status"] != "pending")
     equals = trials.loc[taken, NAMED].reset_index(drop=True)
     kept = {name: tables[name][~tables[name]["trial_id"].isin(equals["trial_id"])].reset_index(drop=True) for name in ("trials", *TRACED)}
     whole = {**tables, EQUALS: equals.iloc[:0]}
+    # a chain: the representative took its results from another trial, so `expand` would not find its row
     if equals.empty or not equals["representative"].isin(kept["trials"]["trial_id"]).all():
         return whole
+    # the only proof that nothing is lost is to expand and compare: somebody may have edited the rows
     again = expand({**whole, **kept}, equals)
     return {**whole, **kept, EQUALS: equals} if all(again[name].equals(tables[name]) for name in kept) else whole
 
@@ -57,10 +60,13 @@ def expand(tables: Mapping[Table, pd.DataFrame], equals: pd.DataFrame) -> dict[T
         trials.loc[places].reset_index(drop=True).assign(**{name: equals[name].array for name in NAMED}, attempts=0, charged_seconds=0.0)
     )
     for name in UNTAKEN:
+        # missing in every row, with the dtype kept
         taken[name] = taken[name].where(taken[name].isna())
     for name in TAKEN_AS_ZERO:
+        # a cost that nobody measured stays missing: 0 would claim that it was measured
         taken[name] = taken[name].where(taken[name].isna(), 0)
     whole = {**tables, "trials": _sorted("trials", trials, taken)}
+    # one representative can serve many takers: the merge repeats its rows for each
     given = equals[["trial_id", "representative"]].rename(columns={"trial_id": "taker", "representative": "trial_id"})
     for name in TRACED:
         traced = tables[name].merge(given, on="trial_id")

@@ -35,21 +35,27 @@ def reopen(connection: sa.Connection, trials: Sequence[Trial], endings: Collecti
     unknown = sorted(set(endings) - set(get_args(Ending)))
     if unknown:
         raise InputError(f"--retry {unknown[0]}: allowed are {', '.join(get_args(Ending))}")
+    # attempts count from 1, so the last one has the number of attempts; outer, as a trial may end without any
     last = (ATTEMPTS.c.trial_id == TRIALS.c.trial_id) & (ATTEMPTS.c.attempt == TRIALS.c.attempts)
     rows = connection.execute(sa.select(TRIALS.c.trial_id, TRIALS.c.status, ATTEMPTS.c.outcome).join(ATTEMPTS, last, isouter=True)).all()
+    # once its attempts are used up, a lost trial is stored as failed: only its last attempt tells why
     lost = {row.trial_id for row in rows if row.status == "failed" and row.outcome in LOST_ENDINGS and "lost" in endings}
     again = lost | {row.trial_id for row in rows if row.status in endings}
     # What was told to a tuner, or chosen by one, stands: a repeated trial has the values that it had.
     kept = {"trial_id", "position", "attempts", "charged_seconds", "hyperparameters", "proposal"}
     chosen = [trial for trial in trials if trial.id in again]
     for trial in chosen:
+        # the position is kept, so 0 is never written
         fresh = planned_row(0, trial)
         values = {name: fresh.get(name, 0 if not column.nullable else None) for name, column in TRIALS.columns.items() if name not in kept}
         connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial.id).values(**values))
         closed = ATTEMPTS.update().where(ATTEMPTS.c.trial_id == trial.id)
+        # otherwise the old losses would use up the maximum of attempts at once
         connection.execute(closed.values(blamed=0))
+        # the scheduler gives up after the second "out of memory", and would count old ones
         connection.execute(closed.where(ATTEMPTS.c.outcome == "out of memory").values(outcome="lost"))
         for table in (CURVES, DIAGNOSTICS):
+            # their keys would collide with the rows of the new training
             connection.execute(table.delete().where(table.c.trial_id == trial.id))
     return len(chosen)
 
@@ -65,5 +71,6 @@ def failed_trials(results: Results) -> str:
 
 def failed_algorithms(results: Results) -> list[str]:
     """Algorithms of which every trial that was to be trained failed."""
+    # seeds that were never asked for say nothing about the algorithm
     asked = results.trials[results.trials["status"] != "unneeded"]
     return [str(label) for label, rows in asked.groupby("algorithm", sort=False) if (rows["status"] == "failed").all()]

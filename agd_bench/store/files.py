@@ -39,6 +39,7 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
     tables = {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}
     tables = condense(tables) if condensed else tables
     kept = {f"{table}.csv": rows for table, rows in tables.items() if len(rows) or table not in (*OPTIONAL, EQUALS)}
+    # a CSV file that lost whole lines at its end still parses; only the counts reveal it
     meta = {**results.meta, ROWS: {name.removesuffix(".csv"): len(rows) for name, rows in kept.items()}}
     texts = {
         "sweep.json": results.sweep.model_dump_json(indent=2) + "\n",
@@ -49,6 +50,7 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
         for name, rows in kept.items():
+            # pandas writes the shortest digits that read back as the same float64; "\n" on every system, for equal digests
             rows.to_csv(folder / name, index=False, lineterminator="\n")
     return [folder / name for name in (*texts, *kept)]
 
@@ -87,8 +89,6 @@ def _tables(results: Results) -> list[Table]:
 def written_beside(folder: Path, last: str = "") -> Iterator[Path]:
     """A folder to write into, whose files take the places of those of the same names in `folder` once all are written.
 
-    What was there before survives a full disk and every other fault of writing.
-
     Args:
         folder: made if it is not there; its other files stay.
         last: name of the file that is put into its place after all others.
@@ -98,14 +98,18 @@ def written_beside(folder: Path, last: str = "") -> Iterator[Path]:
         StoreError: the folder cannot be written.
     """
     with _reporting_faults(folder):
+        # a folder that this call made must not stay behind empty if writing fails
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{BESIDE}*"):  # by a writer that was killed
             shutil.rmtree(left, ignore_errors=True)
         try:
+            # inside `folder`, as replacing a file is atomic only within one file system
             with TemporaryDirectory(prefix=BESIDE, dir=folder) as name:
                 beside = Path(name)
+                # a full disk or any other fault inside the block leaves the files of `folder` as they were
                 yield beside
+                # `last` vouches for the other files (a manifest), so it must not arrive before them
                 for path in sorted(beside.rglob("*"), key=lambda path: (path.name == last, path)):
                     if path.is_file():
                         (folder / path.relative_to(beside)).parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +126,6 @@ def _reporting_faults(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # EDQUOT: the quota of the user
             raise StorageFullError(f"{folder}: no space left; free some and run the same command again") from None
         raise StoreError(f"{folder}: cannot be written: {error.strerror or error}; give another folder") from None

@@ -1,8 +1,4 @@
-"""Lock a run for one driver at a time: a row with the owner's token and heartbeat.
-
-On the same machine, a driver is alive as long as its process exists. From another machine, it counts as dead once its heartbeat is older
-than `STALE_SECONDS`. The token fences off a driver that was wrongly declared dead: its next write fails, and it stops.
-"""
+"""Lock a run for one driver at a time: a row with the owner's token and heartbeat."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ import sqlalchemy as sa
 from agd_bench.errors import RunLockedError, StoreError
 from agd_bench.store.database import DRIVER, shown, translated
 
+# twelve heartbeats: a loaded machine or slow database may miss several
 STALE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 
@@ -51,6 +48,7 @@ def _read(path: str) -> str:
 
 def _namespace() -> str:
     try:
+        # in two containers of one host, different processes can have equal pids
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
@@ -58,6 +56,7 @@ def _namespace() -> str:
 
 def start_of(pid: int) -> str:
     """Return the start of a process of this machine in clock ticks since boot; empty if it has ended or without /proc."""
+    # the name is in parentheses and may itself contain spaces and ")", so the fields start after the last one
     # fields of proc(5) stat after the name: 0 is the state (Z: zombie, X: dead), 19 is starttime
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] not in ("Z", "X") else ""
@@ -66,18 +65,20 @@ def start_of(pid: int) -> str:
 def this_driver() -> Driver:
     """Return this process as a driver, with a new token."""
     host = socket.gethostname()
+    # with the boot id: after a reboot, another process may have both the pid and the start in ticks
     place = f"{host} {_read('/proc/sys/kernel/random/boot_id')} {_namespace()}"
     return Driver(secrets.token_hex(8), place, host, os.getpid(), start_of(os.getpid()))
 
 
 def _process_lives(pid: int, started: str) -> bool:
     if started or start_of(os.getpid()):
+        # a pid alone is no proof: the kernel reuses it after the driver has died
         return bool(started) and start_of(pid) == started
     try:
         os.kill(pid, 0)  # without /proc, only whether the pid is in use is known
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it exists, but belongs to another user
         return True
     return True
 
@@ -92,6 +93,7 @@ def is_alive(row: sa.Row[tuple[object, ...]], here: Driver, now: float) -> bool:
     """
     if not row.token:
         return False
+    # on the same machine the process itself is the evidence; from another one there is only the heartbeat
     if row.place == here.place:
         return _process_lives(row.pid, row.pid_started)
     return now - float(row.heartbeat_at) < STALE_SECONDS
@@ -140,6 +142,7 @@ def require(connection: sa.Connection, here: Driver, location: Path | str) -> No
     Raises:
         RunLockedError: another driver took over the run because this one sent no heartbeat.
     """
+    # the token fences off a driver that was wrongly declared dead: it must not write next to its successor
     held = connection.execute(DRIVER.update().where(DRIVER.c.token == here.token).values(heartbeat_at=time.time()))
     if held.rowcount != 1:
         raise RunLockedError(
@@ -151,6 +154,7 @@ class Heartbeat(threading.Thread):
     """Thread that renews the heartbeat every few seconds, also while the driver itself trains a trial."""
 
     def __init__(self, engine: sa.Engine, here: Driver, seconds: float = HEARTBEAT_SECONDS) -> None:
+        # daemon: a crashed main thread must not leave a process that keeps the lock alive
         super().__init__(name="agd-bench heartbeat", daemon=True)
         self._engine, self._here, self._seconds = engine, here, seconds
         self._over = threading.Event()
@@ -158,6 +162,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Send heartbeats until stopped."""
         mine = DRIVER.c.token == self._here.token
+        # wait instead of sleep, so that `stop` need not wait for the interval to pass
         while not self._over.wait(self._seconds):
             try:
                 with translated("heartbeat"), self._engine.begin() as connection:

@@ -13,10 +13,8 @@ MANIFEST = "manifest.json"
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out.
-
-    A text counts with `\\n` at the ends of its lines, whatever a checkout or a mail program made of them.
-    """
+    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out."""
+    # a link may lead out of the folder, to files that are not published with it
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     named = {path.relative_to(folder).as_posix(): path for path in files}
     return {name: file_digest(path) for name, path in named.items() if name != MANIFEST}
@@ -29,6 +27,7 @@ def file_digest(path: Path) -> str:
 
 def _with_plain_ends(content: bytes) -> bytes:
     """A text with `\\n` at the ends of its lines; a binary file, which git too knows by its zero bytes, as it is."""
+    # a checkout or a mail program may have changed the line ends, which is no change of the results
     return content if b"\0" in content else content.replace(b"\r\n", b"\n")
 
 
@@ -46,7 +45,9 @@ def check_digests(folder: Path, names: Iterable[str]) -> None:
         return
     try:
         stated = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+        # a file that the manifest does not list was added later, and counts as changed
         changed = [name for name in names if stated.get(name) != file_digest(folder / name)]
+    # deeply nested JSON raises RecursionError; the file comes from others
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreDamagedError(f"{folder}: {MANIFEST} cannot be read ({type(error).__name__}); restore the folder") from None
     if changed:

@@ -1,8 +1,4 @@
-"""Merge the results of several runs of one sweep: slices from several machines, or a published folder that is continued.
-
-Two rows of a trial are equal if status, hyperparameters, accuracies, losses, counts and curves agree to the last digit. Seconds, joules,
-memory and provenance may differ.
-"""
+"""Merge the results of several runs of one sweep: slices from several machines, or a published folder that is continued."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from agd_bench.store.row_code import state_code, undeclared_code
 from agd_bench.store.schema import LOST, OUT_OF_MEMORY, Table, columns_of
 from agd_bench.store.writer import MEASURED, Store
 
+# these depend on the machine and its load; every other measurement must agree to the last digit
 NOT_COMPARED = frozenset({"train_seconds", "total_seconds", "energy_joules", "peak_memory_bytes"})
 COMPARED: dict[Table, tuple[str, ...]] = {
     "trials": ("status", "hyperparameters", *(name for name in MEASURED if name not in NOT_COMPARED)),
@@ -72,6 +69,7 @@ def _begun(results: Results) -> Results:
     """Return the rows of trials that ended or have lost attempts. Trials that are still running count as not started."""
     attempts = results.attempts[results.attempts["outcome"] != "running"]
     trials = results.trials.copy()
+    # another driver may still be at work on it; here its result would never arrive
     trials["status"] = trials["status"].replace("running", "pending")
     trials = trials[trials["status"].isin(TERMINAL) | trials["trial_id"].isin(attempts["trial_id"])]
     return replace(results, trials=trials.reset_index(drop=True), attempts=attempts.reset_index(drop=True))
@@ -79,6 +77,7 @@ def _begun(results: Results) -> Results:
 
 def _join_two(first: Results, second: Results) -> Results:
     ended, begun = _ended(first), set(first.trials["trial_id"])
+    # an ended trial replaces one that was only started; of two unended ones the first stays
     added = (_ended(second) - ended) | (set(second.trials["trial_id"]) - begun)
     frames = {}
     for table in ("trials", "curves", "diagnostics"):
@@ -86,6 +85,7 @@ def _join_two(first: Results, second: Results) -> Results:
         kept, new = ours[~ours["trial_id"].isin(added)], theirs[theirs["trial_id"].isin(added)]
         frames[table] = _stack(kept, new)
     theirs = second.attempts
+    # their time was spent, whichever run supplies the result
     lost = theirs["outcome"].isin([LOST, OUT_OF_MEMORY])
     attempts = _stack(first.attempts, theirs[theirs["trial_id"].isin(added) | lost])
     # an attempt is identified by its start: numbers repeat where runs trained the same trial
@@ -96,6 +96,7 @@ def _join_two(first: Results, second: Results) -> Results:
 
 
 def _stack(*frames: pd.DataFrame) -> pd.DataFrame:
+    # empty frames would change the dtypes in `concat`
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
@@ -104,6 +105,7 @@ def _charged(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.DataFrame:
     """Update counts and charged seconds of the trials that gained attempts."""
     by_trial = attempts.groupby("trial_id")["seconds"]
     counts = trials["trial_id"].map(by_trial.size()).fillna(0).astype("int64")
+    # a sum in another order differs in the last digits, so rows without new attempts keep theirs
     changed = counts != trials["attempts"]
     seconds = trials["charged_seconds"].mask(changed, trials["trial_id"].map(by_trial.sum()))
     return trials.assign(attempts=counts, charged_seconds=seconds)
@@ -117,6 +119,7 @@ def _check_equal(first: Results, second: Results, both: set[str], *names: str) -
         if len(unlike):
             trial_id = unlike[0] if table == "trials" else unlike[0][0]
             raise InputError(_refusal(first, names, trial_id, table, "some rows exist in one of them only", 1))
+        # NaN differs from itself, but two missing values agree; fillna: comparing with a missing Int64 gives NA
         differs = ~((ours == theirs) | (ours.isna() & theirs.isna())).fillna(False).astype(bool)
         if differs.to_numpy().any():
             rows = differs.any(axis=1)
@@ -153,6 +156,7 @@ def check_same_sweep(name: str, results: Results, plan: Plan, allow_mixed_code: 
     old = {"plugin_digests": "{}", "plan_digest": "", **results.meta, "sweep": results.sweep.model_dump_json()}
     changed = differences(old, plan, allow_mixed_code)
     undeclared = [] if allow_mixed_code else undeclared_code(results)
+    # a changed sweep or plug-in explains undeclared code, so it is reported first
     if undeclared and not changed:
         raise RunChangedError(f"{name}: {'; '.join(undeclared[:4])}; leave this run out, or {MIXED_CODE_ADVICE}")
     if changed:
@@ -184,6 +188,7 @@ def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
     ended = _ended(present)
     changed = whole.trials[~whole.trials["trial_id"].isin(ended) | (whole.trials["attempts"] != whole.trials["trial_id"].map(before))]
     ids = set(changed["trial_id"])
+    # trials that had ended here have their curves already; they only gain lost attempts
     new = ids - ended
     store.take_in(
         list(_trial_rows(changed, plan)),
@@ -197,6 +202,7 @@ def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
 def _rows(table: Table, frame: pd.DataFrame, ids: set[str]) -> list[dict[str, Any]]:
     """Return rows of some trials for the database, with missing values as None."""
     chosen = typed(table, frame[frame["trial_id"].isin(ids)].copy())
+    # object first: float and Int64 columns would turn None back into NaN or NA
     return [{str(key): value for key, value in row.items()} for row in chosen.astype(object).where(chosen.notna(), None).to_dict("records")]
 
 
@@ -207,4 +213,5 @@ def _trial_rows(changed: pd.DataFrame, plan: Plan) -> Iterator[dict[str, Any]]:
         settings = json.loads(row["hyperparameters"]) if row["hyperparameters"] is not None else {}
         # a sweep cannot fix what it tunes, so the values that the plan does not have are the proposal
         proposed = {name: value for name, value in settings.items() if name not in trial.hyperparameters}
+        # `load_results` leaves out the column `proposal`, which a tuner needs to resume
         yield row | {"proposal": canonical_json(proposed) if trial.study and settings else None}

@@ -38,6 +38,7 @@ def planned_row(position: int, trial: Trial) -> dict[str, Any]:
     row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss", "representative")}
     row |= {"trial_id": trial.id, "position": position, "status": "pending", "reason": "", "charged_seconds": 0.0, "attempts": 0}
     row |= {"search_space": trial.search_space_label, "algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
+    # a trial of a study gets its values from the tuner, only when it starts
     return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
 
 
@@ -51,6 +52,7 @@ def meta_of(plan: Plan) -> dict[str, str]:
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "sweep": plan.sweep.model_dump_json(),
         "plugin_digests": canonical_json(plan.plugin_digests),
+        # ids hash all settings, so one digest covers the settings and the order of every trial
         "plan_digest": digest([trial.id for trial in plan.all_trials]),
         "versions": canonical_json(_versions()),
     }
@@ -67,6 +69,7 @@ def differences(old: dict[str, str], plan: Plan, allow_mixed_code: bool = False)
     before, after = _as_read_now(old["sweep"]), plan.sweep.model_dump(mode="json")
     changed = [f"the sweep's {key}" for key in after if key not in EXECUTION_KEYS and before.get(key) != after[key]]
     changed += [] if allow_mixed_code else [f"the code of {name}" for name in changed_code(old, plan)]
+    # a changed sweep changes the plan too; alone, the digest reveals another planner
     if not changed and old["plan_digest"] != meta_of(plan)["plan_digest"]:
         changed.append("the planned trials (by another version of agd-bench)")
     return changed

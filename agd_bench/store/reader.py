@@ -101,7 +101,7 @@ def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(**{column.name: None for column in columns_of(table) if column.late and column.name not in frame})
     for column in columns_of(table):
         if column.type == "integer" and column.nullable and not pd.api.types.is_numeric_dtype(frame[column.name]):
-            # by way of int64: float64 would lose digits beyond 2^53
+            # FLOPs can exceed 2^53, beyond which a detour by float64 would lose digits
             missing = frame[column.name].isna().to_numpy(dtype=bool)
             numbers = np.zeros(len(frame), dtype=np.int64)
             numbers[~missing] = frame.loc[~missing, column.name].astype("int64")
@@ -126,6 +126,7 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
     options = csv.ConvertOptions(
         column_types={column.name: kinds[column.type] for column in columns},
         include_columns=[column.name for column in columns],
+        # Arrow's default list has "NA", "null" and "nan", which may be ordinary text
         null_values=[""],
         strings_can_be_null=True,
     )
@@ -141,6 +142,7 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
             elif given.null_count and not column.nullable:
                 raise ValueError(f"column {column.name} has an empty field")
             elif column.type == "integer" and column.nullable:
+                # Arrow converts integers with nulls to float64, which would lose digits
                 numbers = given.fill_null(0).to_numpy().astype(np.int64)
                 values[column.name] = pd.arrays.IntegerArray(numbers, given.is_null().to_numpy())
             else:
@@ -153,9 +155,10 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
 
 
 def _check_last_line(path: Path) -> None:
-    """Make sure that the last line of a file ends, as a file that was cut off in the middle of a row does not."""
+    """Make sure that the last line of a file ends."""
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
+        # a number that was cut off is still a number, so the parser would accept it
         if file.read(1) not in b"\r\n":
             raise ValueError("its last line is cut off")
 
@@ -182,11 +185,13 @@ def _read_published(folder: Path, unchanged: bool = True) -> Results:
         check_digests(folder, ("sweep.json", "meta.json", *(f"{table}.csv" for table in there)))
     read = {table: read_csv(table, folder / f"{table}.csv") for table in there}
     for table, rows in read.items():
+        # folders of older versions have no counts
         if unchanged and counts.get(table, len(rows)) != len(rows):
             raise StoreDamagedError(f"{folder}: {table}.csv has {len(rows)} rows, but {counts[table]} were written; restore the file")
     tables = {table: read.get(table, without_rows(table)) for table in (*TABLES, *EVIDENCE)}
     if EQUALS in read:
         tables = expand(tables, read[EQUALS])
+    # `Results.meta` has strings only; an edited meta.json may have others
     texts = {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
     return Results(sweep=sweep, **tables, meta=texts)
 
@@ -199,10 +204,12 @@ def _read_database(location: Path | str) -> Results:
             frames = {}
             for table in TABLES:
                 stored = METADATA.tables[table]
+                # a run of an older version that was never resumed: readers add no tables
                 if table in OPTIONAL and not sa.inspect(connection).has_table(table):
                     frames[table] = without_rows(table)
                     continue
                 present = present_columns(connection, table)
+                # readers do not alter the table, as they may not be allowed to write
                 wanted = [column.name for column in columns_of(table) if not column.late or column.name in present]
                 rows = connection.execute(sa.select(*(stored.c[name] for name in wanted)))
                 frames[table] = pd.DataFrame.from_records(rows.all(), columns=list(rows.keys()))
@@ -220,6 +227,7 @@ def _read_meta(connection: sa.Connection, location: Path | str) -> dict[str, str
         StoreDamagedError: the run has another schema version.
     """
     names = set(sa.inspect(connection).get_table_names())
+    # a URL can lead to any database: say what is there instead of failing at the first query
     if META.name not in names:
         what = f"contains no run, only the tables {', '.join(sorted(names)[:4])}" if names else "is empty and contains no run"
         raise StoreError(f"{shown(location)}: the database {what}; give the URL that was passed to `agd-bench run --store`")
@@ -275,6 +283,7 @@ def _find(location: Path | str) -> None:
 
 def is_published(location: Path | str) -> bool:
     """Return whether a location is a published folder: all its files exist, and no database."""
+    # if both are there, the database is the original
     if is_url(location) or (Path(location) / FILE).exists():
         return False
     return all((Path(location) / name).is_file() for name in PUBLISHED_FILES)
@@ -445,7 +454,9 @@ def status(location: Path | str) -> pd.DataFrame:
         trials = pd.DataFrame(rows, columns=["algorithm", "status", "position"]).sort_values("position")
         planned = trials["algorithm"].value_counts(sort=False)
     counts = pd.crosstab(trials["algorithm"], trials["status"].replace("pending", "missing"))
+    # crosstab sorts labels; the order of the plan is that of the sweep
     counts = counts.reindex(index=list(dict.fromkeys(trials["algorithm"])), columns=list(STATUSES), fill_value=0)
+    # published folders leave out trials that never started; the plan still counts them
     counts["missing"] += planned.reindex(counts.index) - counts.sum(axis=1)
     counts.columns.name = None
     return counts

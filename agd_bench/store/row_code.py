@@ -1,10 +1,4 @@
-"""Track which code made each row, and find runs that mix results of different code.
-
-The provenance of an attempt has the identities of the code of its search space, data set and algorithm, and of the engine (building,
-data, training loop). The meta data of a run declare the identities of its plug-ins: `plugin_digests` the current ones, `earlier_digests`
-those of earlier rows, marked `equal` (known to give the same rows) or `mixed` (accepted by the user). Attempts without an identity were
-made by older versions; their code is that of `first_digests`, or of `plugin_digests` if it never changed.
-"""
+"""Track which code made each row, and find runs that mix results of different code."""
 
 from __future__ import annotations
 
@@ -19,10 +13,13 @@ from agd_bench.identity import gives_equal_results
 from agd_bench.records import Plan, canonical_json
 from agd_bench.store.reader import Results
 
+# keys of the meta data: the code of the plug-ins now, of earlier rows by name, and of attempts without an identity
 DIGESTS, EARLIER, FIRST = "plugin_digests", "earlier_digests", "first_digests"
+# earlier code known to give the same rows, and earlier code whose rows the user accepted
 EQUAL, MIXED = "equal", "mixed"
 PARTS = {"search_spaces": "search_space_digest", "datasets": "dataset_digest", "algorithms": "algorithm_digest"}
 """Key of the provenance by kind of plug-in."""
+# stated by each attempt; the meta data of a run declare plug-ins only
 PLATFORM = {"engine_digest": "agd-bench's training code", "torch": "torch"}
 
 
@@ -53,7 +50,9 @@ def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:
         then: dict[str, str] = json.loads(meta.get(DIGESTS, "{}"))
         for name, digest in then.items():
             known = {**before.get(name, {}), digest: EQUAL}
+            # equality was with the previous code: once that changed, no earlier code is known to equal the current one
             known = dict.fromkeys(known, MIXED) if name in changed else known
+            # code that was changed back is the current code again
             known = {old: word for old, word in known.items() if old != plan.plugin_digests.get(name)}
             earlier |= {name: earlier.get(name, {}) | known} if known else {}
     return {DIGESTS: canonical_json(plan.plugin_digests)} | ({EARLIER: canonical_json(earlier)} if earlier else {})
@@ -71,9 +70,11 @@ def state_code(results: Results) -> Results:
     if named.empty:
         return results
     first = _first(results.meta)
+    # by distinct row: attempts are many, different provenances few, and parsing JSON is what costs
     texts = {}
     for row in named.drop_duplicates().itertuples(index=False):
         said = json.loads(str(row.provenance))
+        # attempts of older versions have no identity; after a merge, nothing would tell which run declared theirs
         missing = {key: first[name] for key, name in zip(PARTS.values(), row[1:], strict=True) if key not in said and name in first}
         texts[row] = canonical_json(said | missing) if missing else row.provenance
     stated = attempts["provenance"].astype(object)
@@ -92,6 +93,7 @@ def executed_code(results: Results) -> pd.DataFrame:
         last attempt it executed). Code that is known to give equal results counts as the current one. Lost attempts, and trials that
         took an equal network's results, do not count.
     """
+    # attempts are sorted by number; lost ones have no provenance
     last = results.attempts.dropna(subset=["provenance"]).drop_duplicates("trial_id", keep="last")
     named = _plugins_of(results, last)
     said = {text: json.loads(text) for text in named["provenance"].unique()}
@@ -100,6 +102,7 @@ def executed_code(results: Results) -> pd.DataFrame:
     frames = []
     for key, part in [*((key, named[kind]) for kind, key in PARTS.items()), *((key, pd.Series(key, named.index)) for key in PLATFORM)]:
         stated = named["provenance"].map({text: one.get(key) for text, one in said.items()}).astype(object)
+        # PLATFORM parts are not in `first`: rows that do not state them drop out
         frames.append(pd.DataFrame({"part": part, "code": stated.where(stated.notna(), part.map(first))}).dropna())
     counts = pd.concat(frames).value_counts().rename("trials").reset_index()
     is_equal = [earlier.get(part, {}).get(code) == EQUAL for part, code in zip(counts["part"], counts["code"], strict=True)]
@@ -151,12 +154,14 @@ def _undeclared(results: Results) -> pd.DataFrame:
     present: dict[str, str] = json.loads(results.meta.get(DIGESTS, "{}"))
     earlier: dict[str, dict[str, str]] = json.loads(results.meta.get(EARLIER, "{}"))
     counts = executed_code(results)
+    # parts that the run does not declare, such as torch, cannot be undeclared
     known = [part not in present or code in (present[part], *earlier.get(part, {})) for part, code in counts[["part", "code"]].to_numpy()]
     return counts[~np.array(known, dtype=bool)]
 
 
 def _first(meta: Mapping[str, str]) -> dict[str, str]:
     """Return the code of attempts without an identity, by `KIND/NAME`."""
+    # without FIRST the code never changed, so the current code made those rows too
     found: dict[str, str] = json.loads(meta.get(FIRST, meta.get(DIGESTS, "{}")))
     return found
 

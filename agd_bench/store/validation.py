@@ -23,12 +23,16 @@ WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("attempts", "outcome"): (*TERMINAL, LOST, OUT_OF_MEMORY, "running"),
 }
 """What a column may say, where it is not free."""
+# 5e-324: the smallest positive float64, so that a share is more than 0
 LEAST = {"epoch": 1, "epochs": 1, "attempt": 1, "batch_size": 1, "trainings": 1, "dataset_share": 5e-324}
 """The least value of columns that cannot be 0."""
+# far beyond any count, within int64, and exact as the float64 in which values are compared
 LARGEST_COUNT = 2**62
+# statuses that only training leads to; failed and refused trials may have cost nothing
 TRAINED = ("done", "diverged", "pruned")
+# sums in another order differ in the last digits
 RELATIVE_TOLERANCE = 1e-9
-"""Sums in another order may differ in the last digits."""
+"""Of a sum of charged seconds."""
 
 Mask = NDArray[np.bool_]
 Tables = Mapping[Table, pd.DataFrame]
@@ -80,11 +84,13 @@ def _value_faults(table: Table, frame: pd.DataFrame) -> Iterator[str]:
         if column.type != "text":
             low, high = _range(column)
             numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            # NaN fails both comparisons; whether it is allowed depends on `needed` alone
             wrong = ~((numbers >= low) & (numbers <= high)) & needed.to_numpy()
             allowed = f"{low:g} to {high:g}" if high <= 1 else f"{low:g} or more" if low >= 0 else "finite numbers"
         elif (table, name) in WORDS:
             wrong, allowed = (~values.isin(WORDS[table, name]) & needed).to_numpy(), ", ".join(WORDS[table, name])
         elif name in ("hyperparameters", "provenance"):
+            # each text is parsed once: many rows share one provenance
             odd = [text for text in values.dropna().unique() if not _is_settings(text)]
             wrong, allowed = values.isin(odd).to_numpy(), "a JSON object of settings"
         elif name in ("trial_id", "representative"):
@@ -127,13 +133,16 @@ def _is_texts(read: Any) -> bool:
 def _is_count_of_trials(row: Any) -> bool:
     """Whether it is the five names of `planned_counts` and a number of trials."""
     return (
+        # `type` rather than `isinstance`, as True is an int too
         isinstance(row, list) and len(row) == 6 and all(isinstance(name, str) for name in row[:5]) and type(row[5]) is int and row[5] >= 0
     )
 
 
 def _repeated(table: Table, frame: pd.DataFrame) -> Iterator[str]:
     """Rows that stand there twice by the key of their table."""
+    # evidence has no primary key; its sorting columns identify a row
     key = [column.name for column in columns_of(table) if column.key] or SORTING[table]
+    # two trials at one place would have no defined order
     for names in (key, ["position"]) if table == "trials" else (key,):
         yield from _line(table, frame, frame.duplicated(names).to_numpy(), ", ".join(f"{name} {{{name}}}" for name in names) + " twice")
 
@@ -171,12 +180,14 @@ def _attempt_faults(tables: Tables) -> Iterator[str]:
     """Attempts that are not as many, or not as long, as their trial says."""
     trials, attempts = tables["trials"], tables["attempts"]
     of_trial = pd.Index(trials["trial_id"]).get_indexer(attempts["trial_id"])
+    # -1: no such trial, which _reference_faults reports
     own = of_trial >= 0
     counts = np.bincount(of_trial[own], minlength=len(trials))
     seconds = np.bincount(of_trial[own], weights=attempts["seconds"].fillna(0.0).to_numpy()[own], minlength=len(trials))
     charged = trials["charged_seconds"].to_numpy()
     miscounted = counts != trials["attempts"].to_numpy()
     yield from _line("trials", trials, miscounted, "attempts is {attempts}, which is not the number of its rows in attempts")
+    # the absolute tolerance of a microsecond covers sums near 0
     unlike = ~np.isclose(charged, seconds, rtol=RELATIVE_TOLERANCE, atol=1e-6)
     yield from _line("trials", trials, unlike, "charged_seconds is {charged_seconds}, which is not the sum of its attempts")
     free = trials["status"].isin(TRAINED).to_numpy() & ~_took_results(trials) & (charged <= 0)
@@ -190,5 +201,6 @@ def _curve_faults(tables: Tables) -> Iterator[str]:
     trials, curves = tables["trials"], tables["curves"]
     if len(trials):
         of_trial = pd.Index(trials["trial_id"]).get_indexer(curves["trial_id"])
+        # unmatched curves index trial -1, the last one; the mask discards that comparison
         beyond = (of_trial >= 0) & (curves["epoch"].to_numpy() > trials["epochs"].to_numpy()[of_trial])
         yield from _line("curves", curves, beyond, "epoch {epoch} is more than its trial has")

@@ -5,9 +5,6 @@
     failed | unneeded   pending
 
 A trial that takes an equal network's results goes from pending to the status of that trial.
-
-Only the driver writes. Transitions are on disk before a trial is sent and after it returned, so killing the driver loses at most the
-running attempts. Reopening the run closes these as lost, and charges them.
 """
 
 from __future__ import annotations
@@ -51,8 +48,9 @@ from agd_bench.store.reader import is_published
 from agd_bench.store.row_code import DIGESTS, FIRST, code_meta
 from agd_bench.store.schema import LOST, OUT_OF_MEMORY, TAKEN_AS_ZERO, UNTAKEN
 
+# people copy the database file alone; what only the log holds would be missing there
 LOG_SECONDS = 60.0
-"""Seconds after which what stands in SQLite's log alone is copied to the database, so that a copy of that file is worth something."""
+"""Seconds between two copies of SQLite's log to the database."""
 DRIVER_ENDED = "the driver ended during this attempt"
 DRIVERS_OWN = ("in-process", "thread-")
 """Prefixes of the names of workers in the driver's process."""
@@ -100,6 +98,7 @@ def _make_folder(folder: Path) -> Path:
 
 
 def _write_meta(connection: sa.Connection, values: Mapping[str, str]) -> None:
+    # databases do not share one syntax for an upsert
     connection.execute(META.delete().where(META.c.key.in_(list(values))))
     connection.execute(META.insert(), [{"key": key, "value": value} for key, value in values.items()])
 
@@ -142,18 +141,21 @@ class Store:
         if not is_url(location):
             file = _make_folder(Path(location)) / FILE
             if file.exists():
+                # before the writing connection, which would turn a foreign database's journal into a WAL
                 check_file(file)
         store = cls(location, connect(location, writing=True), lock.this_driver())
         try:
             with translated(location), store._engine.begin() as connection:
                 store._create_or_reopen(connection, plan, allow_mixed_code, joined)
+        # Ctrl-C too: the caller gets no store that it could close
         except BaseException:
             store._engine.dispose()
             raise
-        store._heartbeat.start()
+        store._heartbeat.start()  # only now is the lock ours and committed
         return store
 
     def _create_or_reopen(self, connection: sa.Connection, plan: Plan, allow_mixed_code: bool, joined: Sequence[Mapping[str, str]]) -> None:
+        # within the transaction: a driver killed here leaves an empty database, not half of the tables
         METADATA.create_all(connection)
         add_late_columns(connection)
         if not is_url(self.location):
@@ -171,10 +173,13 @@ class Store:
                 f"{shown(self.location)} was made with a different sweep or code: {', '.join(changed[:4])} changed;"
                 f" use another --out, or undo the change to resume this run, or {MIXED_CODE_ADVICE}"
             )
+        # in one transaction with the closing of orphans, so that no driver sees one without the other
         last_sign = lock.acquire(connection, self._here, self.location)
         code = code_meta([*([old] if old else []), *joined], plan)
         if old:
+            # old rows without an identity were made by the first code; keep its digests before they are replaced
             first = {FIRST: old.get(FIRST, old[DIGESTS])} if FIRST in old or old[DIGESTS] != code[DIGESTS] else {}
+            # the new sweep may differ in keys that do not affect results
             _write_meta(connection, {"sweep": plan.sweep.model_dump_json(), **first, **code})
             self._close_orphans(connection, last_sign)
             return
@@ -186,6 +191,7 @@ class Store:
     def _close_orphans(self, connection: sa.Connection, last_sign: float | None) -> None:
         """Close the running attempts of a killed driver as lost, charged until its last heartbeat."""
         for row in connection.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.outcome == "running")).all():
+            # clocks of two machines may disagree: a charge is never negative
             ended = max(row.started_at, last_sign or row.started_at)
             # a trial in the driver's own process may have crashed it, and may do so again
             blamed = int(row.node.startswith(DRIVERS_OWN))
@@ -198,6 +204,7 @@ class Store:
     ) -> None:
         this = (ATTEMPTS.c.trial_id == trial_id) & (ATTEMPTS.c.attempt == attempt) & (ATTEMPTS.c.outcome == "running")
         ended = {"outcome": outcome, "seconds": seconds, "reason": reason, "ended_at": time.time()} | more
+        # no row: the attempt has ended before, and a second end would charge it twice
         if connection.execute(ATTEMPTS.update().where(this).values(**ended)).rowcount != 1:
             raise ValueError(f"trial {trial_id}: attempt {attempt} cannot end because it is not running")
         charged = TRIALS.c.charged_seconds + seconds
@@ -205,10 +212,8 @@ class Store:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Combine all writes inside into one commit, or none if an error is raised.
-
-        Most of the cost of a transition is flushing to disk, which the end of one trial and the start of the next can share.
-        """
+        """Combine all writes inside into one commit, or none if an error is raised."""
+        # a transition costs mostly its flush to disk; the end of one trial and the start of the next share it
         with ExitStack() as stack:
             self._shared = stack
             try:
@@ -223,15 +228,18 @@ class Store:
                 yield connection
             return
         if self._joined is None:
+            # at the first write: a block that writes nothing must not take the write lock
             self._joined = self._shared.enter_context(self._begin())
         yield self._joined
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
         with translated(self.location), self._engine.begin() as connection:
+            # first, so that a driver that lost its lock writes nothing
             lock.require(connection, self._here, self.location)
             yield connection
         if self._file is not None and time.monotonic() - self._log_copied >= LOG_SECONDS:
+            # after the commit, as a checkpoint copies only what is committed
             copy_log(self._file)
             self._log_copied = time.monotonic()
 
@@ -284,10 +292,12 @@ class Store:
         now = time.time()
         values: dict[str, Any] = {"status": "running", "attempts": attempt, "hyperparameters": canonical_json(trial.settings)}
         values["proposal"] = None if trial.proposal is None else canonical_json(trial.proposal)
+        # a lost trial is pending again: the number keeps a start that is repeated by mistake from finding it
         pending = (TRIALS.c.trial_id == trial.id) & (TRIALS.c.status == "pending") & (TRIALS.c.attempts == attempt - 1)
         with self._transaction() as connection:
             if connection.execute(TRIALS.update().where(pending).values(**values)).rowcount != 1:
                 raise ValueError(f"trial {trial.id} is not pending after {attempt - 1} attempts, so attempt {attempt} cannot start")
+            # on disk before the trial is sent: killing the driver loses at most the running attempts
             row = {"trial_id": trial.id, "attempt": attempt, "node": node, "started_at": now, "outcome": "running", "reason": ""}
             connection.execute(ATTEMPTS.insert().values(**row, deadline_at=now + deadline_seconds, blamed=0))
 
@@ -327,9 +337,11 @@ class Store:
         """
         with self._transaction() as connection:
             trained = connection.execute(sa.select(TRIALS).where(TRIALS.c.trial_id == trial.representative)).mappings().one()
+            # all costs lie with the trial that was trained, so that sums count them once
             taken = {name: trained[name] for name in MEASURED} | dict.fromkeys(UNTAKEN)
             taken |= {name: None if taken[name] is None else 0 for name in TAKEN_AS_ZERO}
             values = taken | {name: trained[name] for name in ("hyperparameters", "proposal")}
+            # seconds of a result cannot be None, so what is missing takes its default
             given = {name: value for name, value in taken.items() if value is not None}
             result = TrialResult.model_validate({"trial_id": trial.id, "status": trained["status"], "reason": trained["reason"], **given})
             self._end(connection, result, "pending", values)
@@ -364,6 +376,7 @@ class Store:
             blamed: whether it counts towards the trial's maximum of attempts.
         """
         with self._transaction() as connection:
+            # the scheduler limits "out of memory" by itself, so only other losses count here
             self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
 
@@ -402,7 +415,9 @@ class Store:
             named = [{"this": row["trial_id"]} for row in trials]
             values = [one | {f"new_{name}": row[name] for name in taken} for one, row in zip(named, trials, strict=True)]
             connection.execute(TRIALS.update().where(this).values({name: sa.bindparam(f"new_{name}") for name in taken}), values)
+            # merging renumbers attempts by their start, so the old rows would collide
             connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.trial_id == sa.bindparam("this")), named)
+            # neither column is published; losses elsewhere do not use up this run's attempts
             closed = [{**row, "deadline_at": row["ended_at"], "blamed": 0} for row in attempts]
             for table, rows in ((ATTEMPTS, closed), (CURVES, curves), (DIAGNOSTICS, numbers)):
                 if rows:
@@ -422,6 +437,7 @@ class Store:
         finally:
             self._engine.dispose()
         if not is_url(self.location):
+            # after `dispose`, as SQLite leaves WAL only without other connections
             settle_journal(Path(self.location) / FILE)
 
     def __enter__(self) -> Self:
