@@ -1,9 +1,7 @@
 """Choose the architectures of a sweep from a search space, and the representatives of equal ones.
 
 A sweep takes all architectures, a list, a range, or a random sample that is the same on every machine. A plain number is drawn by the
-plug-in's `sample`, seeded by the space's name. A `sampling` draws from the list of a finite space in the order of SHA-256 of the space's
-name and the architecture, which no version of a library can change. In both cases samples are nested: the first 12 of a sample of 32 are
-the sample of 12.
+plug-in's `sample`; a `sampling` draws from the list of a finite space. In both cases samples are nested.
 """
 
 from __future__ import annotations
@@ -65,6 +63,7 @@ def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, 
         SweepError: 1,000 draws in a row gave no new architecture; the space is probably smaller than `count`.
         PluginError: `sample` raises, or does not return a string.
     """
+    # Not seeded by `count`, so that samples are nested: the first 12 of 32 are the sample of 12.
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
     drawn: dict[str, None] = {}
     repeated = 0
@@ -167,6 +166,7 @@ def _checked(module: ModuleType, choice: SearchSpaceChoice, listed: tuple[str, .
     if not listed or len(set(listed)) != len(listed):
         raise SweepError(f"search space {choice.label!r}: the list of architectures must not be empty or contain duplicates")
     for architecture in listed:
+        # For its error: an invalid string is noticed before anything is trained.
         describe_defect(module, choice.name, architecture)
     return listed
 
@@ -187,6 +187,7 @@ def _unique(module: ModuleType, name: str, unique: bool | str, listed: Sequence[
 def _drawn(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, candidates: Sequence[str], count: int) -> tuple[str, ...]:
     if count > len(candidates):
         raise SweepError(f"search space {choice.name!r}: architectures = {count}, but only {len(candidates)} exist; give a smaller number")
+    # A fixed order, of which samples are prefixes, and so nested.
     mixed = sorted(candidates, key=lambda architecture: _lot(choice.name, architecture))
     if sampling.stratify == "none":
         return tuple(mixed[:count])
@@ -195,6 +196,7 @@ def _drawn(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, ca
 
 def _lot(name: str, text: str) -> bytes:
     """Return a pseudo-random rank, the same on every machine."""
+    # A hash, as the generators of a library can change with its version.
     return hashlib.sha256(f"{name} {text}".encode()).digest()
 
 
@@ -207,7 +209,9 @@ def _strata(module: ModuleType, choice: SearchSpaceChoice, sampling: Sampling, m
             f"search space {choice.name!r}: strata = {sampling.strata} is more than {len(mixed)} architectures; give fewer strata"
         )
     which = ("parameters", "flops").index(sampling.stratify)
+    # Stable: architectures of equal size keep their random order.
     ordered = sorted(mixed, key=lambda architecture: module.size(architecture, *REFERENCE, **choice.options)[which])
+    # In integers, so that no two groups differ by more than one.
     bounds = [len(ordered) * part // sampling.strata for part in range(sampling.strata + 1)]
     groups = [ordered[low:high] for low, high in itertools.pairwise(bounds)]
     return [sorted(group, key=lambda architecture: _lot(choice.name, architecture)) for group in groups]
@@ -218,6 +222,7 @@ def _in_turn(name: str, groups: Sequence[Sequence[str]], count: int) -> list[str
     drawn: list[str] = []
     turn = 0
     while len(drawn) < count:
+        # A fixed order would favour the small networks wherever `count` is no multiple of the groups.
         order = sorted(range(len(groups)), key=lambda place: _lot(name, f"turn {turn} of stratum {place}"))
         drawn += [groups[place][turn] for place in order if turn < len(groups[place])]
         turn += 1

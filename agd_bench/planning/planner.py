@@ -51,6 +51,7 @@ def _check_type(what: str, value: Scalar, default: object) -> None:
     """Check that a setting has the type of its default. An int is a valid float; a bool is not a valid number."""
     kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
     wanted = kinds.get(type(default))
+    # To Python a bool is an int.
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool)):
         raise SweepError(f"{what} = {value!r}: expected a value like its default {default!r}")
 
@@ -58,6 +59,7 @@ def _check_type(what: str, value: Scalar, default: object) -> None:
 def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
     parameters = list(inspect.signature(module.build).parameters.values())
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    # The first two are the network and the steps; the graph comes from the search space.
     known = [parameter.name for parameter in parameters[2:] if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "graph"]
     for name in {**choice.hyperparameters, **choice.untuned}:
         if name not in known and not takes_any:
@@ -148,8 +150,7 @@ def _locate_all(sweep: Sweep, folders: Folders) -> dict[str, plugins.Source]:
 def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
     """Plan all trials of a sweep.
 
-    The plan depends on the sweep and the plug-ins' sources only. Final trials are ordered by seed, then by architecture, so every prefix
-    is a fair sample.
+    The plan depends on the sweep and the plug-ins' sources only.
 
     Args:
         sweep: to plan.
@@ -184,6 +185,7 @@ def plan(sweep: Sweep, folders: Folders | None = None) -> Plan:
                 trials += cell.self_tuning()
                 studies += [study for choice in sweep.algorithms if choice.tuning_trials for study in cell.studies(choice)]
     shared = [_shared_study(choice, cells) for choice in sweep.algorithms if choice.tuning_scope == "sweep" and choice.tuning_trials]
+    # Without finals its tuning would be for nothing.
     studies += [study for study in shared if study.final]
     made = Plan(
         sweep=sweep, trials=tuple(trials), studies=tuple(studies), plugin_digests={key: source.digest for key, source in sources.items()}
@@ -270,6 +272,7 @@ class _Cell:
         A trial is refused if its architecture has a defect, or if its study needs a shallow network that the space does not have.
         """
         sound = set(self.sound)
+        # By seed, then by architecture, so that every prefix is a fair sample.
         return [
             self.trial(choice, architecture, seed, study=self._twin_key(choice, architecture))
             if choice.tuning_trials
@@ -281,12 +284,10 @@ class _Cell:
         ]
 
     def _twin_key(self, choice: AlgorithmChoice, architecture: str) -> str | None:
-        """Return a study key that distinguishes refused trials of entries that differ only in their tuning; None for the first entry.
-
-        Without it these trials would have equal ids.
-        """
+        """Return a study key that distinguishes refused trials of entries that differ only in their tuning; None for the first entry."""
         if not choice.tuning_trials:
             return None
+        # Without a key these trials would have equal ids; the first entry can do without one.
         alike = [other for other in self.sweep.algorithms if other.tuning_trials and _untuned_part(other) == _untuned_part(choice)]
         return None if alike[0].label == choice.label else self._key(choice, (architecture,))
 
@@ -302,6 +303,7 @@ class _Cell:
         """Return the architectures that a study over several architectures trains: the shallow network, or the first `proxies`."""
         if self.rules[choice.name].network == "shallow" and self.shallow:
             return (self.shallow[0],)
+        # Of equal networks one: a second would be the same training.
         return tuple(self._classes())[: choice.proxies]
 
     def share_of_study(self, choice: AlgorithmChoice) -> _Share | None:
@@ -352,10 +354,12 @@ class _Cell:
             changes["hyperparameters"] = {**choice.hyperparameters, **rule.hyperparameters}
         if rule.network == "shallow" and self.shallow and choice.tuning_scope != "architecture":
             changes["search_space_options"] = {**self.space.options, **self.shallow[1]}
+        # Seeds that no final has: values are not chosen on the trainings that they are judged by.
         seeds = [TUNING_SEED + number] if rule.seeds is None else [TUNING_SEED + seed for seed in range(rule.seeds)]
         return tuple(self.trial(choice, architecture, seed, **changes) for architecture in tried for seed in seeds)
 
     def _key(self, choice: AlgorithmChoice, tried: tuple[str, ...]) -> str:
+        # Labels and diagnostics change nothing that a study finds; the architectures are in `tried`.
         probe = self.trial(choice, tried[0], 0).model_dump(
             exclude={"search_space_label", "algorithm_label", "seed", "architecture", "diagnostics", "representative"}
         )
@@ -383,6 +387,7 @@ class _Share(NamedTuple):
 def _shared_study(choice: AlgorithmChoice, cells: Sequence[_Cell]) -> Study:
     """Return the study of an algorithm over the whole sweep: each proposal is evaluated in every cell."""
     shares = [share for cell in cells if (share := cell.share_of_study(choice)) is not None]
+    # Of all cells: with another data set in the sweep it is another study.
     key = digest([share.key for share in shares])
     return Study(
         key=key,

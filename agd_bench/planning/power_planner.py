@@ -73,14 +73,17 @@ def design(
     for group, space in _groups(sweep):
         count = _trainable(space, folders_of(sweep, folders))
         shifts = {
+            # The report compares halves of the seeds.
             rival: shift_of_gap(gap, (known.get(sweep.baseline_label, mean), known.get(rival, mean)), max(1, seeds // 2))
             for rival in rivals
         }
         powers = {
+            # Rivals of equal reliability have one shift, and one simulation.
             shift: power_table(shift, [count], [seeds], level=level, simulations=simulations).iloc[0].to_dict()
             for shift in dict.fromkeys(shifts.values())
         }
         own += [{**group, "challenger": rival, **_described(shift), **powers[shift]} for rival, shift in shifts.items()]
+        # What suffices for the hardest rival suffices for all.
         hardest = min(shifts, key=lambda rival: powers[shifts[rival]]["power"])
         cost = _cost(sweep, group, timings)
         table = sufficient_designs(shifts[hardest], power, cost=cost, level=level, simulations=simulations).rename(
@@ -90,6 +93,7 @@ def design(
     rows = pd.concat(sufficient, ignore_index=True)
     keys = [*group, "challenger"]
     return Design(
+        # `iloc[0]` above turned a row of integers and floats into floats.
         pd.DataFrame(own).drop(columns=["trials", "cost"]).astype({"architectures": int, "seeds": int, "seeds_compared": int}),
         rows[[*keys, *(column for column in rows if column not in keys)]],
         "the pilot run"
@@ -114,6 +118,7 @@ def _trainable(space: SearchSpaceChoice, folders: Folders) -> int:
 
 def _described(shift: Shift) -> dict[str, float]:
     baseline, challenger = shift.reliabilities
+    # Infinitely many seeds: no noise is left.
     return {"baseline_reliability": baseline, "challenger_reliability": challenger, "true_tau": 1 + shift.gap(math.inf)}
 
 
@@ -127,6 +132,7 @@ def _cost(sweep: Sweep, group: dict[str, str], timings: pd.DataFrame | None) -> 
     fixed, architecture, trial = 0.0, 0.0, 0.0
     for choice in sweep.algorithms:
         one = seconds.get(choice.label, math.nan)
+        # NaN spreads to the sum: one algorithm without a time makes the cost unknown.
         trial += one
         if choice.tuning_scope in ("search-space", "sweep"):
             # as planned: STUDY determines the trials per proposal and their epochs

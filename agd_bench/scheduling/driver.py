@@ -1,8 +1,6 @@
 """The loop that drives a run: send what is ready, note what comes back, retry what was lost, end what hangs.
 
-Retries are decided here and nowhere else. A lost worker, actor or node: again, up to the sweep's `max_attempts`. A fault of the
-environment (files, accelerator, a missing data set or plug-in): again on another node, until `health` says whose fault it is. Out of
-memory: once more, alone. An exception or a divergence of the algorithm: a result, never repeated.
+Retries are decided here and nowhere else.
 """
 
 from __future__ import annotations
@@ -43,10 +41,10 @@ class Run:
         store: open for this plan.
         executor: runs the attempts.
         tuner: proposes hyperparameters.
-        observer: told of every event, and of the progress about twice a second.
-        checkpoints: folder of the trials' checkpoints, cleared of those of ended trials; null: none.
+        observer: receives every event, and the progress about twice a second.
+        checkpoints: folder of the trials' checkpoints, cleared of those of ended trials; None: none.
         grace_seconds: how long after its deadline a silent attempt is ended by force.
-        stop_at: `time.monotonic()` at which the run ends, whatever is left to do; null: when nothing is.
+        stop_at: `time.monotonic()` at which the run ends, whatever is left to do; None: when nothing is.
         timed: architectures whose first trials have a shared device to themselves.
     """
 
@@ -64,6 +62,7 @@ class Run:
     ) -> None:
         standings = store.standings()
         pruned = [study for study in plan.studies if study.pruner != "none"]
+        # Only pruners read curves, and those of a large run take long to load.
         curves = store.curves(trial.id for study in pruned for part in study.rounds for trial in part)
         self._plan, self._store, self._executor, self._observer = plan, store, executor, observer
         self._checkpoints, self._grace = checkpoints, grace_seconds
@@ -87,8 +86,7 @@ class Run:
     def drive(self) -> None:
         """Drive until every trial has ended, or the time is up.
 
-        Near its end no attempt is begun that, by the median of its kind so far, would not end in time, unless it is long enough to
-        leave a checkpoint, from which the next run goes on. Attempts under way at the end are noted as lost, without blame.
+        Near its end no attempt is begun that would neither end in time nor leave a checkpoint. Attempts under way at the end are lost.
 
         Raises:
             KeyboardInterrupt: as it came; attempts under way are noted as lost and will be begun again.
@@ -103,6 +101,7 @@ class Run:
                 if over:
                     self._finish(outcomes)
                     break
+        # Ctrl-C too, or the store would show attempts as running that nothing runs.
         except BaseException as error:
             self._abandon(
                 "the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped ({type(error).__name__})"
@@ -111,12 +110,15 @@ class Run:
 
     def _step(self, outcomes: Sequence[Outcome]) -> None:
         """Note what came back and what is to be sent, in one commit; only then tell and send."""
+        # One transaction: after a crash, all of a step is on the disk or none of it.
         with self._store.together():
             for outcome in outcomes:
                 self._note(outcome)
             self._end_overdue()
+            # Before anything is assigned, as what it ends can make other trials ready.
             self._settle()
             sendings = [] if self._stop else self._assign()
+        # After the commit and before the sending: a crash leaves no event, and no attempt, that the store does not know.
         self._publish()
         if self._stop:
             raise self._stop
@@ -125,8 +127,10 @@ class Run:
 
     def _finish(self, outcomes: Sequence[Outcome]) -> None:
         """The time is up: keep what came back at the last moment, and end the rest."""
+        # First, so that the step below sends nothing more.
         self._closing = True
         self._step(outcomes)
+        # Without blame: the trials did nothing wrong, and the next run begins them again.
         self._abandon(OUT_OF_TIME)
         self._publish()
 
@@ -142,19 +146,23 @@ class Run:
         """Give idle workers something to do; a trial that needs the executor, or its device, for itself waits until it is empty."""
         sendings: list[tuple[str, Task]] = []
         for worker in self._executor.idle:
+            # An attempt that is repeated for lack of memory has the whole executor to itself.
             if self._closing or self._running.is_reserved():
                 break
             device = self._executor.device_of(worker)
             if not self._has_room(device):
                 continue
             if self._held:
+                # Held until a device was empty, which `_has_room` has just found.
                 sendings.append((worker, self._start(self._held.pop(0), worker)))
                 continue
             trial = self._next(worker)
             if trial is not None and self._sharing.is_timed(trial, device) and self._running.on(device):
+                # Its seconds are to compare, and others still compute here: no device takes more until it has one to itself.
                 self._held.append(trial)
             elif trial is not None:
                 sendings.append((worker, self._start(trial, worker)))
+            # Nothing for this worker means nothing for any, unless what waits only avoids its node.
             elif not self._elsewhere:
                 break
         return sendings + self._assign_alone() if self._alone else sendings
@@ -162,10 +170,12 @@ class Run:
     def _next(self, worker: str) -> Trial | None:
         """The next trial for a worker; None: there is none for it now."""
         node, nodes = self._executor.node_of(worker), self._executor.nodes
+        # Before the queue: it failed on another node, and would otherwise wait until the queue is empty.
         for trial in self._elsewhere:
             if not self._health.avoids(trial, node, nodes):
                 self._elsewhere.remove(trial)
                 return trial
+        # While a trial waits to run alone nothing new is taken, or the executor would never be empty.
         while not self._alone and not self._closing and (taken := self._queue.take()) is not None:
             if not self._would_end_in_time(taken):
                 self._queue.put_back(taken)
@@ -185,6 +195,7 @@ class Run:
 
     def _slots(self) -> int:
         """Attempts at a time, for the estimate of the time left: on shared devices as many as there are now."""
+        # Devices of a run are shared all or none, so the first attempt speaks for all.
         shared = any(running.device.slots > 1 for running in itertools.islice(self._running, 1))
         return max(1, len(self._running)) if shared else self._executor.slots
 
@@ -192,6 +203,7 @@ class Run:
         """The first trial that memory did not suffice for, on fresh workers, once nothing else runs."""
         if self._running:
             return []
+        # Only once: fresh workers take several ticks to come up, and another refresh would end them.
         if not self._refreshed:
             self._executor.refresh()
             self._refreshed = True
@@ -204,10 +216,12 @@ class Run:
     def _is_to_be_sent(self, trial: Trial) -> bool:
         """Whether the trial is to be sent now; else it is given up, or kept until it can run alone."""
         standing = self._queue.standings[trial.id]
+        # It had a second attempt, alone on fresh workers: it does not fit.
         if standing.out_of_memory > 1:
             self._give_up(trial, "out of memory, also when it had the executor for itself")
         elif standing.losses >= self._plan.sweep.max_attempts:
             self._give_up(trial, f"lost {standing.losses} times with the worker that ran it; see its attempts for the reasons")
+        # A fault of the environment is tried on other nodes until `health` says that it is the trial's own.
         elif (fault := self._faults.get(trial.id)) is not None and self._health.is_own(trial, self._executor.nodes):
             self._give_up(trial, fault)
         elif standing.out_of_memory:
@@ -221,6 +235,7 @@ class Run:
         if self._stop_at is None:
             return True
         left, typical = self._stop_at - time.monotonic(), self._deadlines.typical(trial)
+        # A long one leaves a checkpoint, from which the next run goes on; an unknown one gets its chance.
         if typical is None or typical > self._plan.sweep.checkpoint_seconds:
             return left > 0
         return left >= typical
@@ -240,12 +255,14 @@ class Run:
         self._running.add(Running(trial, attempt, time.monotonic(), deadline, node, device, judged, exclusive, number, alone))
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
+        # On a device that is not shared, the workplace of the executor knows whether all of it is the trial's.
         return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)
 
     # ------------------------------------------------------------------------------------------------ what came back
 
     def _note(self, outcome: Outcome) -> None:
         running = self._running.get(outcome.trial_id)
+        # A late report must not be taken for that of the attempt that runs now.
         if running is None or running.attempt != outcome.attempt:
             log.warning("trial %s: attempt %d reported after it was given up", outcome.trial_id, outcome.attempt)
             return
@@ -254,12 +271,15 @@ class Run:
             return
         if outcome.result is None:
             self._lose(running, running.ended_because or outcome.message, out_of_memory=outcome.kind == "out of memory")
+            # With one node there is nothing to compare with, and what was ended by force says nothing against its node.
             others = len(self._executor.nodes) > 1
             if outcome.kind == "lost" and others and not running.ended_because and self._health.note_failure(running.trial, running.node):
                 self._set_aside(running.node, running.trial, outcome)
             return
+        # Stored, it would be a wrong row that nobody notices.
         if outcome.result.trial_id != outcome.trial_id:
             raise ExecutorError(f"trial {outcome.trial_id}: its worker returned a result of trial {outcome.result.trial_id}")
+        # An exception or a divergence of the algorithm is a result too, and is never repeated.
         self._store.finish(self._with_sampler(running.trial, outcome.result), running.attempt, outcome.result.total_seconds)
         self._running.remove(running)
         self._meter.stopped(running.trial)
@@ -282,7 +302,9 @@ class Run:
             # What is missing here is missing for every other trial, and there is no other node.
             self._stop = outcome.error or ExecutorError(outcome.message)
             return
+        # Kept, as it becomes the reason of the trial if the fault turns out to be its own.
         self._faults[trial.id] = outcome.message
+        # Not blamed, as `health` counts faults by itself.
         self._lose(running, outcome.message, blamed=False)
         if self._health.note_failure(trial, node):
             self._set_aside(node, trial, outcome)
@@ -306,8 +328,10 @@ class Run:
         self._meter.stopped(trial)
         standing = self._queue.standings[trial.id]
         self._queue.standings[trial.id] = standing._replace(
+            # Out of memory has a limit of its own.
             losses=standing.losses + (blamed and not out_of_memory),
             out_of_memory=standing.out_of_memory + out_of_memory,
+            # Repeated with the same values: a round has one proposal.
             proposal=trial.proposal,
         )
         self._tell(Event("lost", trial, running.attempt, message=reason))
@@ -320,6 +344,7 @@ class Run:
             return
         self._looked_at = now
         for running in self._running:
+            # By what is known now: an attempt begun with the deadline of a day may be known to take minutes.
             allowed = min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
             if not running.ended_because and now - running.since > allowed + self._grace:
                 # It is lost when the executor says so: one that cannot be ended must not be begun again beside itself.
@@ -339,6 +364,7 @@ class Run:
 
     def _settle(self) -> None:
         """End what cannot be trained, and what need not be; the former can make a round of adaptive seeds end."""
+        # A loop, as giving up one trial can end a round of adaptive seeds and make others unneeded.
         while self._queue.hopeless or self._queue.unneeded or self._queue.represented:
             if self._queue.hopeless:
                 trial = self._queue.hopeless.popleft()
@@ -379,7 +405,9 @@ class Run:
             status = event.result.status if event.result else ""
             log.log(level, "%s %s attempt %d %s %s", event.kind, event.trial.id, event.attempt, status, event.message)
             if event.kind == "ended" and self._checkpoints is not None:
+                # Only now: until the commit the checkpoint is all that there is of the training.
                 shutil.rmtree(self._checkpoints / event.trial.id, ignore_errors=True)
         if self._observer is not None and snapshot is not None:
+            # None: a call without an event, so that the time left moves on between events.
             for told in (*events, None):
                 self._observer(told, snapshot)

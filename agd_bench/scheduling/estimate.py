@@ -1,8 +1,7 @@
 """What a plan would cost on this machine, from a few timed steps, before anything starts.
 
 For each algorithm of each comparison, a light and a heavy architecture of the plan are built and timed for a few
-steps. Seconds of a step are taken as linear in the training FLOPs of an image, which two points fix; seconds of evaluating and
-of building are timed on the same networks. Where the FLOPs of a network cannot be counted, a step takes the mean of the two timed ones.
+steps; seconds of evaluating and of building are timed on the same networks.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from agd_bench.training.fit import Fit
 from agd_bench.trial import Workplace, blank_batch, make_fit
 
 TIMED_STEPS = 14
+# The first steps also load kernels and fill the allocator.
 WARM_UP_STEPS = 2
 COUNTED_ARCHITECTURES = 24
 """FLOPs of a larger plan are estimated from so many of its architectures."""
@@ -64,7 +64,8 @@ class _Timing:
 
 
 def _work(trial: Trial, workplace: Workplace, images: int) -> _Work | None:
-    """Null for an architecture that the algorithm refuses, be it when it prepares or when it builds its optimizer."""
+    """None for an architecture that the algorithm refuses, be it when it prepares or when it builds its optimizer."""
+    # FLOPs do not depend on the device.
     cpu = torch.device("cpu")
     try:
         fit = make_fit(trial, workplace, 1, cpu)
@@ -91,12 +92,15 @@ def _time(trial: Trial, workplace: Workplace, splits: Splits, flops: float) -> _
 def _step_seconds(fit: Fit, trial: Trial, splits: Splits) -> float:
     """Of a step with its batch: the mean of all but the first ones; of a captured one, of a second pass, as the first captures."""
     generator = torch.Generator().manual_seed(0)
+    # Repeated, as a small data set may have fewer images than the steps take.
     order = torch.arange(len(splits.train.labels)).repeat(TIMED_STEPS)[: TIMED_STEPS * trial.batch_size]
     seconds = []
     if fit.capture is not None:
+        # The first pass captures graphs; only the second is as fast as training.
         for _ in range(2):
             begun = time.perf_counter()
             loss, _correct = fit.capture.train_epoch(splits.train, trial.batch_size, draw(splits.train, order, generator, trial.augment))
+            # Waits for the device: the pass itself only queues its kernels.
             float(loss)
             seconds.append((time.perf_counter() - begun) / steps_per_epoch(len(order), trial.batch_size))
         return seconds[-1]
@@ -104,6 +108,7 @@ def _step_seconds(fit: Fit, trial: Trial, splits: Splits) -> float:
     for pixels, labels in batches(splits.train, trial.batch_size, order, generator=generator, augment=trial.augment):
         fit.step(pixels, labels)
         if labels.is_cuda:
+            # The step returns once its kernels are queued, before they have run.
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)  # a step's batch is made within its time
         begun = time.perf_counter()
@@ -130,9 +135,10 @@ def _estimate_cell(trials: list[Trial], workplace: Workplace) -> tuple[float, fl
     ends = [sound[0], sound[-1]] if len(sound) > 1 else sound
     light, heavy = (lambda timings: (timings[0], timings[-1]))([_time(trial, workplace, splits, work.training) for trial, work in ends])
     step_seconds = _mean_step_seconds(light, heavy, statistics.fmean(work.training for _, work in sound))
+    # Refused architectures cost nothing; their share of the sample is taken for that of the plan.
     share = len(sound) / len(counted)
     steps = first.epochs * steps_per_epoch(images, first.batch_size)
-    # An image that refreshes statistics passes forward, as one that is evaluated does.
+    # An image that refreshes statistics passes forward, as one that is evaluated does; test images pass once, at the end.
     passed = first.epochs * (len(splits.val.labels) + statistics.fmean(work.refreshed for _, work in sound)) + len(splits.test.labels)
     seconds = steps * step_seconds
     seconds += passed / len(splits.val.labels) * statistics.fmean([light.eval_seconds, heavy.eval_seconds])
@@ -145,6 +151,7 @@ def _mean_step_seconds(light: _Timing, heavy: _Timing, mean_flops: float) -> flo
     """Of networks with `mean_flops` an image, between a light and a heavy one."""
     if math.isnan(mean_flops):
         return statistics.fmean([light.step_seconds, heavy.step_seconds])
+    # Linear in FLOPs, which two points fix; never falling, as a heavy network may be timed faster by chance.
     slope = max(0.0, (heavy.step_seconds - light.step_seconds) / max(1, heavy.flops - light.flops))
     return light.step_seconds + slope * (mean_flops - light.flops)
 
@@ -159,12 +166,10 @@ def _estimate_cells(trials: list[Trial], workplace: Workplace) -> tuple[float, f
 
 
 def _with_placeholder(trial: Trial, workplace: Workplace) -> Trial:
-    """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same.
-
-    Choices stand in any order, and the largest rate of a grid may diverge within a step.
-    """
+    """A tuned trial has no proposal before its study asks: take the low end of each range, which costs the same."""
     algorithm = workplace.load("algorithms", trial.algorithm)
     ranges = algorithm.RANGES if trial.study is None else ranges_of(algorithm)
+    # The smallest choice, not the first: the largest rate of a grid may diverge within a step.
     low = {name: _lowest(given["choices"]) if "choices" in given else given["low"] for name, given in ranges.items()}
     return trial.model_copy(update={"proposal": low}) if low else trial
 
@@ -199,8 +204,10 @@ def estimate_plan(plan: Plan, workplace: Workplace, slots: int, done: Iterable[s
     finished, studies = set(done), {study.key for study in plan.studies}
     cells: dict[tuple[Comparison, str], list[Trial]] = {}
     for trial in plan.all_trials:
+        # Represented trials take the results of another one and cost nothing.
         if trial.id not in finished and trial.representative is None:
             cells.setdefault((comparison_of(trial), trial.algorithm_label), []).append(trial)
+    # An estimate must neither go on from checkpoints of the run nor leave its own.
     local = replace(workplace, checkpoints=None)
     rows = []
     with own_surroundings(workplace.threads):

@@ -27,6 +27,7 @@ class Kind(NamedTuple):
 
 def comparison_of(trial: Trial) -> Comparison:
     """The comparison that the trial belongs to."""
+    # By label: one search space may take part twice, with other options.
     return Comparison(trial.search_space_label, trial.dataset, trial.profile)
 
 

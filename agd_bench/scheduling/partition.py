@@ -23,6 +23,7 @@ class Part(NamedTuple):
             InputError: it names none.
         """
         number, _, of = text.partition("/")
+        # isdecimal, as int() also takes signs, spaces and underscores.
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
             raise InputError(f"part {text!r}: give K/N with K from 1 to N, for example 2/3 on the second of three machines")
         return cls(int(number), int(of))
@@ -31,9 +32,8 @@ class Part(NamedTuple):
 def part_of(plan: Plan, part: Part) -> Plan:
     """The part of a plan that one machine does.
 
-    Architectures are dealt out one by one in the order of the plan, with all their algorithms and seeds, so that every
-    part begins with a fair sample and comparisons become complete on one machine. A study is never divided, and networks that
-    share results stay together.
+    Architectures are dealt out one by one in the order of the plan, with all their algorithms and seeds. A study is never
+    divided.
 
     Args:
         plan: all trials; the store keeps rows for all of them.
@@ -50,14 +50,17 @@ def part_of(plan: Plan, part: Part) -> Plan:
     kept = []
     trained = {trial.id: trial.architecture for trial in plan.trials}
     for trial in plan.trials:
+        # Networks that share results stay together, as one part trains for all of them.
         architecture = trained[trial.representative or trial.id]
         own = places.setdefault(comparison_of(trial), {})
+        # Dealt one by one: each part begins with a fair sample, and its comparisons are complete on one machine.
         if own.setdefault(architecture, len(own)) % part.of == part.number - 1:
             kept.append(trial)
     counts: dict[tuple[Comparison, str], int] = {}
     studies = []
     for study in plan.studies:
         group = (comparison_of(study.final[0]), study.algorithm_label)
+        # Studies of an algorithm are dealt by count, as one may cover many architectures.
         counts[group] = counts.get(group, -1) + 1
         if counts[group] % part.of == part.number - 1:
             studies.append(study)

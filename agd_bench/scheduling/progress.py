@@ -46,7 +46,7 @@ class Snapshot:
         running: what is being executed; of many, those that were begun first.
         elapsed_seconds: since this driver began.
         remaining_seconds: until the end, from the mean seconds of trials so far, at most (adaptive seeds may need fewer trials);
-            null: nothing to judge by.
+            None: nothing to judge by.
         best: by algorithm's label the best validation accuracy of a finished trial and its architecture.
     """
 
@@ -58,6 +58,7 @@ class Snapshot:
     best: dict[str, tuple[float, str]]
 
 
+# A display has room for few, and a snapshot is made twice a second.
 MOST_SHOWN = 8
 
 Observer = Callable[[Event | None, Snapshot], None]
@@ -87,11 +88,13 @@ class Meter:
             standing = standings[trial.id]
             self._counts[standing.status] += 1
             if standing.status == "pending":
+                # Represented trials take no time.
                 self._left[kind_of(trial)] += trial.representative is None
             else:
                 self._note(trial, standing.status, standing.val_accuracy, standing.total_seconds)
 
     def _note(self, trial: Trial, status: str, val_accuracy: float | None, total_seconds: float | None) -> None:
+        # Refused and given-up trials took none, and would pull the mean down.
         if total_seconds:
             self._seconds[kind_of(trial)] += total_seconds  # type: ignore[assignment]
             self._timed[kind_of(trial)] += 1
@@ -106,6 +109,7 @@ class Meter:
         now, kind = self._clock(), kind_of(trial)
         self._running[trial.id] = (trial, now)
         self._at_work[kind] += 1
+        # A sum of start times: with the count it gives the elapsed seconds of all, without a walk over them.
         self._since[kind] += now  # type: ignore[assignment]
 
     def stopped(self, trial: Trial) -> None:
@@ -147,6 +151,7 @@ class Meter:
             return None
         work = sum(count * self._mean(kind) for kind, count in self._left.items())
         # By kind, not by trial, so that thousands of them cost nothing.
+        # At most the mean each: one that takes longer must not make the others look done.
         under_way = sum(min(count * now - self._since[kind], count * self._mean(kind)) for kind, count in self._at_work.items() if count)
         return max(0.0, work - under_way) / max(1, slots)
 

@@ -2,8 +2,7 @@
 
 Finals of self-tuning algorithms are ready from the start; a study's rounds follow one after the other, or are ready together where
 its sampler's proposals do not depend on results; its finals when all rounds ended. With adaptive seeds, finals wait for their release
-as well. Among what is ready, the algorithm goes first that has begun the smallest share of its trials, so that all of them get on, and
-the long chains of the studies start early.
+as well.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Tuner(Protocol):
         """The values of the next round."""
 
     def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
-        """The values for the finals; null: no round finished."""
+        """The values for the finals; None: no round finished."""
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
         """The validation accuracy under which a trial of the next round stops, by epoch."""
@@ -55,7 +54,7 @@ class OptunaTuner:
         return tuning.propose(study, ranges, told)
 
     def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
-        """The values for the finals; null: no round finished."""
+        """The values for the finals; None: no round finished."""
         return tuning.choose(told)
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
@@ -80,6 +79,7 @@ class _Walk:
     ) -> None:
         self.study, self._tuner, self._seeding, self._standings, self._curves = study, tuner, seeding, standings, curves
         numbers = range(len(study.rounds))
+        # Rounds whose proposals do not depend on results are ready together.
         self._stages = [numbers] if study.sampler in tuning.INDEPENDENT else [range(number, number + 1) for number in numbers]
         self._stage = 0
         self._told: list[tuning.Observation] = []
@@ -93,6 +93,7 @@ class _Walk:
             if opened:
                 self._left = len(opened)
                 return opened
+            # All of it ended in an earlier run: the sampler learns its outcome, as it did then.
             self._tell()
         return self.release(self.study.final)
 
@@ -129,15 +130,17 @@ class _Walk:
         standings = [self._standings[trial.id] for trial in trials]
         found = [getattr(standing, self.study.metric) for standing in standings if standing.status == "done"]
         measured = [value for value in found if value is not None]
+        # A mean over some of the networks or seeds would not compare with those of other rounds.
         value = statistics.fmean(measured) if len(measured) == len(trials) else None
         if value is not None and self.study.metric == "train_loss":
+            # The tuner maximises.
             value = -value
         values = next((standing.proposal for standing in standings if standing.proposal is not None), {})
         return tuning.Observation(number, values, value)
 
     def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial], number: int | None = None) -> list[Trial]:
         """Trials with the values of a round, or those chosen for the finals."""
-        # What was sent before a crash stands, should another version of the tuner propose differently by now.
+        # What was sent before a crash stays valid, should another version of the tuner propose differently by now.
         values = next((p for trial in trials if (p := self._standings[trial.id].proposal) is not None), None)
         if values is None:
             values = self._tuner.choose(self._told) if number is None else self._tuner.propose(self.study, self._told_before(number))
@@ -149,6 +152,7 @@ class _Walk:
 
     def _told_before(self, number: int) -> list[tuning.Observation]:
         """What a round's proposal follows from; of rounds that are ready together, that they come before it."""
+        # Samplers that do not depend on results only count them.
         return [*self._told, *(tuning.Observation(earlier, {}, None) for earlier in range(len(self._told), number))]
 
     def _thresholds(self, number: int) -> dict[int, float]:
@@ -183,8 +187,10 @@ class Queue:
         self.hopeless: deque[Trial] = deque()
         self.unneeded: deque[Trial] = deque()
         self.represented: deque[Trial] = deque()
+        # The same dict, not a copy: it sees every result that `end` notes.
         self._seeding = Seeding(plan, self.standings)
         self._curves = dict(curves or {})
+        # Distinct, so that the heaps never compare the trials themselves.
         self._positions = {trial.id: position for position, trial in enumerate(plan.all_trials)}
         self._labels = list(dict.fromkeys(trial.algorithm_label for trial in plan.all_trials))
         self._totals = dict.fromkeys(self._labels, 0)
@@ -196,6 +202,7 @@ class Queue:
             self._totals[trial.algorithm_label] += 1
             self._begun[trial.algorithm_label] += ended
         self.unfinished = sum(self.standings[trial.id].status not in TERMINAL for trial in plan.all_trials)
+        # Before anything is released: which seeds may be sent follows from the rows.
         self._spare(self._seeding.begin())
         self._equals: dict[str, list[Trial]] = {}
         for trial in plan.all_trials:
@@ -227,6 +234,7 @@ class Queue:
     def _spare(self, trials: Sequence[Trial]) -> None:
         self.unneeded.extend(trials)
         for trial in trials:
+            # Counts as begun, or its algorithm would seem behind and be preferred.
             self._begun[trial.algorithm_label] += 1
 
     def _pass_on(self, trained: str) -> None:
@@ -250,10 +258,11 @@ class Queue:
         return "failed", HOPELESS
 
     def take(self) -> Trial | None:
-        """The next trial to be sent, no longer in the queue; null: nothing is ready now."""
+        """The next trial to be sent, no longer in the queue; None: nothing is ready now."""
         waiting = [label for label in self._labels if self._ready[label]]
         if not waiting:
             return None
+        # All algorithms get on evenly, and the long chains of the studies start early.
         label = min(waiting, key=lambda label: self._begun[label] / self._totals[label])
         trial = heapq.heappop(self._ready[label])[1]
         self._begun[label] += 1
@@ -273,7 +282,9 @@ class Queue:
         """
         before = self.standings[trial.id]
         if before.status in TERMINAL:
+            # `unfinished` would reach 0 too early, and the run end with trials left.
             raise ValueError(f"trial {trial.id} ended twice, as {before.status} and as {result.status}")
+        # Before what follows: studies and adaptive seeds decide by the standings.
         self.standings[trial.id] = before._replace(
             status=result.status,
             proposal=trial.proposal,
@@ -285,6 +296,7 @@ class Queue:
         self.unfinished -= 1
         walk = self._walks.get(trial.id)
         if walk is not None:
+            # Other curves are never read, and would fill the memory in a large run.
             if walk.study.pruner != "none" and trial.purpose == "tuning" and result.curve:
                 self._curves[trial.id] = result.curve
             self._open(walk, walk.ended(trial))

@@ -9,6 +9,7 @@ from agd_bench.errors import InputError
 
 ExecutorName = Literal["ray", "in-process"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+# Few, as nothing else may use the GPU while one of them is timed.
 TIMED_ARCHITECTURES = 4
 
 

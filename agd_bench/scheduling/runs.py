@@ -93,12 +93,14 @@ def _clear_checkpoints(checkpoints: Path, standings: Mapping[str, Standing]) -> 
 def _executor(resources: Resources, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> Iterator[Executor]:
     executor: Executor
     if resources.executor == "ray":
+        # Here, as the other executors need not wait for the import of Ray.
         from agd_bench.scheduling.executors.ray_pool import RayExecutor
 
         executor = RayExecutor(workplace, resources, run_trial, warm_up)
     elif resources.in_flight > 1:
         executor = ThreadExecutor(workplace, resources.in_flight, run_trial, warm_up)
     else:
+        # One attempt at a time has its device to itself, so its seconds compare.
         executor = InProcessExecutor(replace(workplace, exclusive=True), run_trial, warm_up)
     try:
         yield executor
@@ -148,18 +150,22 @@ def run_plan(
         ExecutorError: nothing can run the trials.
         InputError: a plug-in or a data set cannot be loaded.
     """
+    # The lock of the store first: two drivers must not write one log.
     with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
         here = _at_home(workplace, plan, out)
         own = plan if part is None else part_of(plan, part)
         if retry:
+            # Before the standings are read, as it changes them.
             store.retry(own.all_trials, retry)
         standings = store.standings()
         _clear_checkpoints(here.checkpoints or out / "checkpoints", standings)
         left = [trial for trial in own.all_trials if standings[trial.id].status not in TERMINAL]
+        # Before data sets and workers are asked for: a finished run needs neither.
         if not left:
             if observer is not None:
                 observer(None, Meter(own, standings).snapshot(1))
             return out
+        # Before the workers start, which would all download at the same time.
         fetch_datasets(own, workplace)
         with _executor(resources, here, run_trial, one_of_each(left)) as pool:
             tunes = tuner or OptunaTuner(here.folders)

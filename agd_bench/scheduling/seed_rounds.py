@@ -2,7 +2,7 @@
 
 A round of a comparison group is the seeds that its architectures are to have by now, for all algorithms. When all its
 trials have ended, a function of their rows says which architectures get more (`analysis.adaptive_seeds`); what it passes over is not
-needed any more. Nothing is kept but the rows, so a run that was killed releases what an undisturbed one would.
+needed any more.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class _Group:
         self._trials = trials
         self._counts = dict.fromkeys((trial.architecture for trial in trials), 0)
         seeds = sorted({trial.seed for trial in trials})
+        # The rank of a seed among the sorted ones, as rules give numbers of seeds.
         self._place = {trial.id: (trial.architecture, seeds.index(trial.seed)) for trial in trials}
         self._rows = pd.DataFrame(
             {
@@ -61,9 +62,11 @@ class _Group:
         rows[METRIC] = accuracies
         left = [trial for trial, row in zip(self._trials, told, strict=True) if row.status not in TERMINAL]
         before = {trial.id for trial in left if self.allows(trial.id)}
+        # From the rows alone, so that a run that was killed releases what an undisturbed one would.
         self._counts = next_seeds(rows, rule)
         self.waiting = {trial.id for trial in left if self.allows(trial.id)}
         most = max(self._counts.values())
+        # Fewer seeds than the most: passed over for good. Nothing waits: the group is done, and the rest is not needed.
         passed = [trial for trial in left if trial.id not in self.waiting and (not self.waiting or self._counts[trial.architecture] < most)]
         return [trial for trial in left if trial.id in self.waiting - before], passed
 
@@ -92,6 +95,7 @@ class Seeding:
         """Begin the rounds that the rows ask for; the trials that are not needed any more."""
         if self._rule is None:
             return []
+        # Each group once: it is listed under every trial.
         groups = dict.fromkeys(self._groups.values())
         return [trial for group in groups for trial in group.look(self._rule, self._standings)[1]]
 
@@ -103,6 +107,7 @@ class Seeding:
     def ended(self, trial: Trial) -> tuple[list[Trial], list[Trial]]:
         """A trial ended; the trials that this releases, and those that are not needed any more."""
         group = self._groups.get(trial.id)
+        # An unneeded trial ends too, and must not begin a round.
         if self._rule is None or group is None or trial.id not in group.waiting:
             return [], []
         group.waiting.remove(trial.id)

@@ -24,8 +24,6 @@ def workers_per_gpu(num_workers: int | None, cpus: float, gpus: float, threads: 
 def gpus_and_device(device: str, gpus_per_trial: float | None, available: float) -> tuple[float, str]:
     """How much of a GPU a trial gets, and the device that it is told.
 
-    A worker without a share of a GPU is told to use the CPU: Ray no longer hides GPUs from it, and all would crowd on the first.
-
     Args:
         device: `cpu`, `cuda` or `auto`, as the user said.
         gpus_per_trial: as the user said; None: one whole GPU where there are some.
@@ -37,6 +35,7 @@ def gpus_and_device(device: str, gpus_per_trial: float | None, available: float)
     wanted = gpus_per_trial
     if wanted is None:
         wanted = 1.0 if device == "cuda" or (device == "auto" and available >= 1) else 0.0
+    # Ray takes fractions of one GPU only.
     if wanted < 0 or (wanted > 1 and wanted != int(wanted)):
         raise ExecutorError(f"{wanted:g} GPUs per trial: give a share of one in [0, 1], or a whole number")
     if device == "cpu" and wanted:
@@ -47,6 +46,7 @@ def gpus_and_device(device: str, gpus_per_trial: float | None, available: float)
         raise ExecutorError(
             f"{wanted:g} GPUs per trial were asked for, but Ray sees {available:g}; ask for less, use 'cpu' or another cluster"
         )
+    # Without a share, the CPU: Ray no longer hides GPUs from such workers, and all would crowd on the first.
     return wanted, "cuda" if wanted else "cpu"
 
 
@@ -61,13 +61,14 @@ def pool_size(num_workers: int | None, cpus: float, gpus: float, threads: int, g
         gpus_per_trial: of a trial; 0 on CPUs.
 
     Raises:
-        ExecutorError: fewer than one fits, or fewer than asked for: Ray alone would wait for ever.
+        ExecutorError: fewer than one fits, or fewer than asked for.
     """
     fitting = room(cpus, gpus, threads, gpus_per_trial)
     each = f"{threads} core{'s' * (threads != 1)}" + (f" and {gpus_per_trial:g} GPU" if gpus_per_trial else "")
     there = f"Ray has {cpus:g} cores and {gpus:g} GPUs"
     if num_workers is not None and num_workers < 1:
         raise ExecutorError(f"{num_workers} workers were asked for; give at least 1")
+    # Ray itself would wait for ever.
     if fitting < max(1, num_workers or 1):
         raise ExecutorError(
             f"{num_workers or 1} workers of {each} do not fit: {there}, room for {fitting}; ask for fewer workers or threads"
@@ -86,5 +87,6 @@ def room(cpus: float, gpus: float, threads: int, gpus_per_trial: float) -> int:
     """
     if not gpus_per_trial:
         return int(cpus // threads)
+    # A share such as 1 / 3 must not lose a worker to rounding.
     on_gpus = int(gpus) * int(1 / gpus_per_trial + 1e-9) if gpus_per_trial < 1 else int(gpus // gpus_per_trial)
     return min(int(cpus // threads), on_gpus)

@@ -1,8 +1,6 @@
 """A pool of long-lived Ray actors, on this machine or on a cluster. The only module that knows Ray.
 
-Ray is asked for little: to keep processes on nodes and to say when one is gone. It retries nothing (`max_restarts=0`,
-`max_task_retries=0`), because what to repeat, and what it is charged, is for `driver` to decide. A fresh process for
-each trial would pay the import of torch every time, so an actor runs one trial after the other.
+Ray is asked for little: to keep processes on nodes and to say when one is gone.
 
 On a cluster, every node needs this version of agd-bench and the same paths of data, plug-ins and run folder.
 """
@@ -44,6 +42,7 @@ FOLLOW_SECONDS = 10.0
 OBJECT_STORE_BYTES = 200 * 2**20
 """Only trials and results travel; Ray's default takes a third of the memory."""
 ENVIRONMENT = {
+    # Ray listens on all interfaces: without a token anybody who reaches it can run code.
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
@@ -71,6 +70,7 @@ class Worker:
 
     def perform(self, task: Task) -> Outcome:
         """Run one attempt; if it lost the GPU, end the process: the driver then counts its attempts as lost and repeats them elsewhere."""
+        # In each attempt: the setting may be a thread's own, and a plug-in may have changed it.
         limit_threads(self._workplace.threads)
         outcome = perform(task, self._workplace, self._run_trial)
         if isinstance(outcome.error, DeviceLostError):
@@ -83,6 +83,7 @@ def _gpu() -> dict[str, str]:
     """The GPU of this worker, as its driver names it on every process and node, and all of its memory."""
     import torch
 
+    # Ray shows a worker no GPU but its own, which is number 0 there.
     properties = torch.cuda.get_device_properties(0)
     return {"GPU": str(properties.uuid), "memory": str(properties.total_memory)}
 
@@ -110,19 +111,18 @@ def _check_reachable(address: str) -> None:
 
 
 def _protect_token() -> None:
-    """Make Ray's token, readable for its owner alone: whoever has it can run code as this user.
-
-    Ray would write it with the user's default mode, which lets everybody on the machine read it while Ray listens on all interfaces.
-    """
+    """Make Ray's token, readable for its owner alone: whoever has it can run code as this user."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return
     given = os.environ.get("RAY_AUTH_TOKEN_PATH")
     path = Path(given) if given else Path.home() / ".ray" / "auth_token"
     try:
+        # Ray would write it with the default mode, which lets everybody on the machine read it.
         if not path.exists() and not given:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=path.parent) as own:  # with mode 0600
                 own.write(secrets.token_hex(32))
+                # Linked into place complete: no other process reads half a token.
                 own.flush()
                 with contextlib.suppress(FileExistsError):  # another driver was first
                     os.link(own.name, path)
@@ -168,7 +168,7 @@ def connect(address: str) -> bool:
     ray = _import_ray()
     if ray.is_initialized():
         return False
-    # Ray has no public switch against its remarks on dead workers; they stand in its logs, and ours say what we make of them.
+    # Ray has no public switch against its remarks on dead workers; they are in its logs, and ours say what we make of them.
     ray._private.worker._worker_logs_enabled = False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -181,6 +181,7 @@ def connect(address: str) -> bool:
     except ExecutorError:
         raise
     except Exception as error:
+        # Half a connection would pass for a whole one at the next call.
         ray.shutdown()
         first = " ".join(str(error).split())[:300]
         raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}{_advice(first, address)}") from None
@@ -222,8 +223,8 @@ class _Member:
 class RayExecutor:
     """Runs attempts on a pool of actors, each with its cores and its share of a GPU. The pool grows and shrinks with the cluster.
 
-    Every worker is placed on a node by name, so that what a node does wrong is known to be its own. A node that dies takes its workers
-    with it at once; one on which workers do not come up, or have other code or versions, is used no more.
+    A node that dies takes its workers with it at once; one on which workers do not come up, or have other code or versions, is used
+    no more.
 
     Args:
         workplace: where data, plug-ins and checkpoints are, on every node.
@@ -260,17 +261,23 @@ class RayExecutor:
             self._sharing = workers_per_gpu(resources.num_workers, cpus, gpus, threads) if resources.share_gpus and device == "cuda" else 1
             # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
+            # For its errors: what does not fit is refused before any worker starts.
             pool_size(resources.num_workers, cpus, gpus, threads, share)
             self._wanted, self._each = resources.num_workers, (threads, share)
             own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
             self._arguments = (own, run_trial, tuple(warm_up))
             self._code = code_here(own, warm_up)
+            # Ray repeats nothing: what to repeat, and what it is charged, is for `driver` to decide.
             options = {"num_cpus": threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
+            # With concurrency Ray runs calls in a pool of threads; without, in the main thread.
             options |= {"max_concurrency": self._in_flight} if self._in_flight > 1 else {}
+            # Long-lived, as a process for each trial would import torch every time.
             self._class = self._ray.remote(**options)(Worker)
             self._follow_cluster()
+            # Errors of the first workers are raised here, before the run begins.
             while not self.idle:
                 self.wait(1.0)
+        # Ctrl-C too, as the actors would outlive this call.
         except BaseException:
             self.close()
             raise
@@ -328,6 +335,7 @@ class RayExecutor:
     def _fill(self) -> None:
         """Start workers up to the pool's size, each where the most room is left."""
         workers = Counter(member.node.ray_id for member in self._members.values())
+        # Members are places, several to an actor, while sizes and room count actors.
         for _ in range(self._size - sum(workers.values()) // self._in_flight):
             node = max(self._nodes.values(), key=lambda one: one.room - workers[one.ray_id] // self._in_flight)
             self._launch(node)
@@ -337,6 +345,7 @@ class RayExecutor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         name, self._named = f"worker-{self._named}", self._named + 1
+        # By name, never elsewhere instead: what goes wrong there is then known to be the node's.
         there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
         actor = self._class.options(scheduling_strategy=there).remote(*self._arguments)
         for place in range(self._in_flight):
@@ -365,6 +374,7 @@ class RayExecutor:
         """
         outcomes, self._orphans = self._orphans, []
         refs = list(self._pending)
+        # Ray returns at most `num_returns`: wait for a first one, then take all that are ready.
         if refs and not outcomes:
             self._ray.wait(refs, num_returns=1, timeout=seconds)
         ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
@@ -380,6 +390,7 @@ class RayExecutor:
         """What a worker brought: an outcome, its readiness, or its death."""
         try:
             brought = self._ray.get(member.ref)
+        # Also what `describe` raises: the worker is of no use either way.
         except self._ray.exceptions.RayError as error:
             return self._bury(member, error)
         del self._pending[member.ref]
@@ -387,6 +398,7 @@ class RayExecutor:
         if member.coming:
             member.coming, member.node.failures = False, 0
             member.gpu = (brought["GPU"], int(brought["memory"])) if "GPU" in brought else None
+            # Results of other code would be mixed into the table unnoticed.
             difference = _difference(brought, self._code)
             if difference:
                 self._give_up(member.node, f"a worker differs from the driver: {difference}; use the same code and versions on every node")
@@ -403,11 +415,13 @@ class RayExecutor:
         # Ray's own words name hosts and processes, which have no place in results; they are in the log.
         reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
         tasks, node, came_up = self._remove(member), member.node, not member.coming
+        # A death at work may be the doing of the trial; that is for `health` to tell.
         if not came_up:
             node.failures += 1
             if node.failures > START_FAILURES:
                 hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in text else "see Ray's logs"
                 self._give_up(node, f"{node.failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
+        # At once: a dead worker is often the first sign of a dead node.
         self._follow_cluster()
         kind: Literal["out of memory", "lost"] = "out of memory" if starved else "lost"
         return [Outcome(task.trial.id, task.attempt, kind, message=reason) for task in tasks]
@@ -434,6 +448,7 @@ class RayExecutor:
         log.warning("%s: %s", node.name, reason)
         self._nodes.pop(node.ray_id, None)
         for member in [member for member in self._members.values() if member.node is node]:
+            # It may have gone already with another place of its actor.
             if member.name in self._members:
                 self._orphans += [Outcome(task.trial.id, task.attempt, "lost", message=reason) for task in self._remove(member)]
         self._fill()

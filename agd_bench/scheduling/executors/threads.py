@@ -46,9 +46,11 @@ class ThreadExecutor:
         self._device = Device("in-process", in_flight, _memory(device.type))
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="trial")
         self._running: dict[str, tuple[Task, threading.Event]] = {}
+        # Callbacks run in the threads of the trials; only the driver's thread may touch `_running`.
         self._ended: queue.Queue[tuple[str, Outcome]] = queue.Queue()
         prepare(self._workplace, run_trial, warm_up)
         self._opened = ExitStack()
+        # For its whole life: `os._exit` is one for all threads, which would restore it in any order.
         self._opened.enter_context(no_exit())
 
     @property
@@ -77,15 +79,18 @@ class ThreadExecutor:
         self._threads.submit(self._perform, task, cancelled).add_done_callback(lambda done: self._note(worker, task, cancelled, done))
 
     def _perform(self, task: Task, cancelled: threading.Event) -> Outcome:
+        # A setting of each thread.
         limit_threads(self._workplace.threads)
         return perform(task, replace(self._workplace, cancelled=cancelled), self._run_trial)
 
     def _note(self, worker: str, task: Task, cancelled: threading.Event, done: Future[Outcome]) -> None:
+        # By `close`, after which nobody waits for it.
         if done.cancelled():
             return
         error = done.exception()  # `perform` makes outcomes of what trials raise; this is something else
         fault = Outcome(task.trial.id, task.attempt, "fault", message=str(error), error=ExecutorError(str(error)))
         outcome = done.result() if error is None else fault
+        # One that ended before it noticed has a result all the same.
         finished = outcome.result is not None and outcome.result.status == "done"
         if cancelled.is_set() and not finished:
             outcome = Outcome(task.trial.id, task.attempt, "lost", message="it was ended by force")
@@ -125,7 +130,7 @@ class ThreadExecutor:
 
 
 def _memory(device_type: str) -> int | None:
-    """All memory of the GPU; null on a CPU."""
+    """All memory of the GPU; None on a CPU."""
     if device_type != "cuda":
         return None
     import torch

@@ -21,22 +21,21 @@ CHANNELS = 8
 
 
 def take_a_step(trial: Trial, workplace: Workplace) -> None:
-    """Import the trial's plug-ins, load its data set, and train a small network for a step, by plain gradient descent.
-
-    No code of a plug-in runs but its import: what kills the process there is to be one trial's fault, not every worker's. An error
-    is left to the trials that meet it.
-    """
+    """Import the trial's plug-ins, load its data set, and train a small network for a step, by plain gradient descent."""
     device = workplace.torch_device()
+    # An error is left to the trials that meet it.
     with contextlib.suppress(Exception), own_surroundings(workplace.threads, device):
         workplace.load("search_spaces", trial.search_space)
         workplace.load("algorithms", trial.algorithm)
         dataset = workplace.load("datasets", trial.dataset)
         splits = load_splits(trial.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), trial.dataset_share, device)
+        # Not a network of a plug-in: its code may kill the process, which must end one trial, not every worker.
         convolution = nn.Conv2d(dataset.IN_CHANNELS, CHANNELS, 3, padding=1, bias=False)
         layers = convolution, nn.BatchNorm2d(CHANNELS), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         network = nn.Sequential(*layers, nn.Linear(CHANNELS, dataset.NUM_CLASSES, bias=False)).to(device)
         fit = Fit(network, torch.optim.SGD(network.parameters(), lr=0.1), None, losses.by_name("cross_entropy"), trial.precision)
         order = torch.arange(min(IMAGES, len(splits.train.labels)))
+        # images (IMAGES, C, H, W), labels (IMAGES,)
         images, labels = next(batches(splits.train, IMAGES, order, torch.Generator(), trial.augment))
         fit.step(images, labels)
         cost.count_flops(network, images[:1])

@@ -19,6 +19,7 @@ from agd_bench.scheduling.executors.protocol import Outcome, RunTrial, Task
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
 
+# Up to 1 GiB from the heap, as memory from mmap goes back to the system when freed; the heap grows by 64 MiB.
 KEEPING = {-1: -1, -3: 2**30, -2: 2**26}
 """glibc's M_TRIM_THRESHOLD (-1: never), M_MMAP_THRESHOLD and M_TOP_PAD, in bytes, by their numbers in malloc.h."""
 
@@ -63,12 +64,14 @@ def code_here(workplace: Workplace, warm_up: Sequence[Trial]) -> dict[str, str]:
             try:
                 stated[what] = plugins.executed_digest(plugins.locate(kind, name, workplace.folders.get(kind, ())))
             except AgdBenchError as error:
+                # Stated, not raised, so that the driver can say which node is without the plug-in.
                 stated[what] = f"missing ({error})"
     return stated
 
 
 def _portable(error: AgdBenchError) -> AgdBenchError:
     """The error as one that survives pickling: of its nearest class that is made from a message alone."""
+    # Pickle makes an exception from its message alone, which fails where a class wants more.
     nearest = next(kind for kind in type(error).__mro__ if issubclass(kind, AgdBenchError) and kind.__init__ is Exception.__init__)
     return nearest(str(error))
 
@@ -85,6 +88,7 @@ def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Out
         if task.exclusive is not None:
             workplace = replace(workplace, exclusive=task.exclusive)
         result = (run_trial or _import_run_trial())(task.trial, workplace, task.attempt, task.seconds_left)
+    # Before AgdBenchError, as OutOfMemory is one.
     except (OutOfMemory, MemoryError) as error:
         return Outcome(task.trial.id, task.attempt, "out of memory", message=str(error) or type(error).__name__)
     except AgdBenchError as error:
@@ -92,6 +96,7 @@ def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Out
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plug-in's sys.exit() is its trial's end, not the run's
+        # One short line, as it goes into a table.
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
         if is_environmental(error):
             return Outcome(task.trial.id, task.attempt, "fault", message=reason, error=EnvironmentFault(reason))
@@ -102,25 +107,23 @@ def perform(task: Task, workplace: Workplace, run_trial: RunTrial | None) -> Out
 def limit_threads(threads: int) -> None:
     """Hold torch to so many threads, if it is imported, and make sure that it obeys.
 
-    More threads than cores make training many times slower, and the number of threads can change sums in the last digit.
-
     Raises:
         ExecutorError: it does not obey.
     """
+    # A custom `run_trial` may do without torch.
     torch = sys.modules.get("torch")
     if torch is None:
         return
+    # More threads than cores are many times slower, and their number can change sums in the last digit.
     torch.set_num_threads(threads)
     if torch.get_num_threads() != threads:
         raise ExecutorError(f"torch uses {torch.get_num_threads()} threads although {threads} were asked for; unset OMP_NUM_THREADS")
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, for its next tensors; whether its C library (glibc) can be told to.
-
-    By default tensors of some MB are handed back to the system when they go and asked of it again, page by page, in every step.
-    """
+    """Let this process keep the memory that it frees, for its next tensors; whether its C library (glibc) can be told to."""
     if platform.libc_ver()[0] != "glibc":
         return False
+    # By default tensors of some MB go back to the system and are asked of it again, page by page, in every step.
     mallopt = ctypes.CDLL(None).mallopt
     return all(mallopt(option, value) == 1 for option, value in KEEPING.items())
