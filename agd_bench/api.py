@@ -124,6 +124,7 @@ class Merged(NamedTuple):
 
 
 def _workplace(folders: Folders, resources: Resources) -> Workplace:
+    # Imported here, because torch takes seconds to import.
     from agd_bench.datasets import data_root
     from agd_bench.trial import Workplace
 
@@ -138,6 +139,7 @@ def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, st
         return sweep
     from agd_bench.training.precision import suited_precision
 
+    # A run that has begun keeps its precision, although another machine may suit another one better.
     begun = stored_sweep(location) or next((load_results(earlier).sweep for earlier in start_from), None)
     precision = begun.precision if begun is not None else suited_precision(workplace.torch_device())
     return sweep.model_copy(update={"precision": precision})
@@ -186,6 +188,7 @@ def run(
     from agd_bench.scheduling.runs import run_plan
 
     _check_url(store_url)
+    # First of all: merging and planning take part of the limit.
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     own = None if part is None else Part.parse(part)
     chosen = replace(resources or Resources(), **options)
@@ -240,6 +243,7 @@ def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan, allow_mixed_c
         if is_published(run):
             require_manifest(Path(run))
     named = [(shown(run), load_results(run)) for run in runs]
+    # All is checked and joined before the target is opened: a merge that fails writes nothing.
     for name, results in named:
         check_same_sweep(name, results, made, allow_mixed_code)
     joined = join(named)

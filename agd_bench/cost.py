@@ -1,7 +1,6 @@
 """What a trial is charged: floating-point operations, device memory and joules.
 
-Missing is None, never 0: a CPU has no device memory of its own to report, and energy is only charged where one trial
-owns the device.
+Missing is None, never 0.
 """
 
 from __future__ import annotations
@@ -58,6 +57,7 @@ class Flops(NamedTuple):
 class _Counter(TorchDispatchMode):
     """Adds up the FLOPs of the operations that run while it is active, and notes those whose FLOPs nobody knows."""
 
+    # Without it torch raises at such an operator, instead of letting us note it as unknown.
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
@@ -69,6 +69,7 @@ class _Counter(TorchDispatchMode):
         kwargs = kwargs or {}
         operation = isinstance(func, torch._ops.OpOverload)
         if operation and not is_known(func):
+            # A mode is off within its own dispatch: entered again, it counts the parts too.
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
@@ -94,8 +95,6 @@ def _batch_norm_shapes(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
 def count_flops(network: nn.Module, images: torch.Tensor) -> Flops:
     """Count what the network computes, dead parts included, on a copy of it: the network stays as it is.
 
-    The copy has its tensors on torch's meta device, where nothing is computed and attention is taken apart into its products, so that the
-    count is the same on every device. A network that cannot run there, because it looks at values, is counted where the images are.
     Whatever a network does when it is counted, this does not raise: a count that cannot be had is None, with a reason.
 
     Args:
@@ -104,6 +103,8 @@ def count_flops(network: nn.Module, images: torch.Tensor) -> Flops:
             counted once a batch and shared by its images.
     """
     reasons = []
+    # On meta nothing is computed, and attention falls apart into its products, so all devices give one count.
+    # A network that looks at values cannot run there and is counted where the images are.
     for device in dict.fromkeys([torch.device("meta"), images.device]):
         counted, reason = reading(functools.partial(_count, network, images, device))
         if counted is not None:
@@ -129,6 +130,7 @@ def _count(network: nn.Module, images: torch.Tensor, device: torch.device) -> Fl
         with _Counter() as returning:
             learned = [parameter for parameter in copied.parameters() if parameter.requires_grad]
             if learned and logits.requires_grad:
+                # Any scalar will do, as only shapes count. Dead parts of the network get no gradient (allow_unused).
                 torch.autograd.grad(logits.sum(), learned, allow_unused=True)
 
     def of_image(*counters: _Counter) -> int | None:
@@ -147,6 +149,7 @@ def _copy_on(network: nn.Module, device: torch.device) -> nn.Module:
     for tensor in held:
         moved = tensor.detach().to(device, copy=True)
         is_parameter = isinstance(tensor, nn.Parameter)
+        # deepcopy takes what its memo holds: a tensor that modules share stays shared in the copy.
         memo[id(tensor)] = nn.Parameter(moved, tensor.requires_grad) if is_parameter else moved.requires_grad_(tensor.requires_grad)
     return copy.deepcopy(network, memo)
 
@@ -206,5 +209,6 @@ def _millijoules_of(device: torch.device) -> int:
     import pynvml
 
     pynvml.nvmlInit()
+    # By UUID: NVML numbers all GPUs of the machine, torch only those in CUDA_VISIBLE_DEVICES.
     handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
     return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))

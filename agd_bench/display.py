@@ -51,6 +51,7 @@ def seconds_of(text: str) -> float:
         seconds = float(number) * units[unit]
     except ValueError:
         seconds = math.nan
+    # In this form it refuses NaN as well.
     if not 0 < seconds < math.inf:
         raise InputError(f"invalid duration {text!r}: give seconds, minutes or hours above 0, for example 600, 45m or 8h")
     return seconds
@@ -91,6 +92,7 @@ class Display:
     """
 
     def __init__(self, quiet: bool = False) -> None:
+        # Standard output is left to results, which may be piped.
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True) if self._console.is_terminal and not quiet else None
         self._quiet = quiet
@@ -113,11 +115,13 @@ class Display:
         try:
             self._show(event, snapshot)
         except (OSError, ValueError):
+            # Python raises ValueError for a stream that was closed.
             self._quiet = True
 
     def _show(self, event: Event | None, snapshot: Snapshot) -> None:
         line = trouble(event) if event is not None else None
         if line:
+            # markup=False: rich would read brackets in a message as markup.
             self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture(snapshot))

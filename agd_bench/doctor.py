@@ -69,6 +69,7 @@ def _ray() -> Iterator[Finding]:
         yield Finding("Ray token", "ok", "every run uses token authentication")
     else:
         yield Finding("Ray token", "warning", f"{home} is not writable", "set HOME to a writable folder, or RAY_AUTH_TOKEN")
+    # Whoever reads the token can run code in the cluster.
     if token.exists() and token.stat().st_mode & 0o077:
         yield Finding("Ray token file", "warning", "other users can read ~/.ray/auth_token", "run `chmod 600 ~/.ray/auth_token`")
     stale = Path("/tmp/ray/ray_current_cluster")  # `ray start` writes it, and a crash leaves it

@@ -46,7 +46,9 @@ def sketch(name: str, folders: Sequence[Path] = ()) -> Picture:
     if not sound:
         raise PluginError(f"{source.path}: defect() rejects all {len(drawn)} sampled architectures, so there is nothing to draw")
     networks = {architecture: _network(space, architecture) for architecture in sound}
+    # Equal numbers of parameters by name, so that the drawing is the same each time.
     ordered = sorted(sound, key=lambda one: (sum(p.numel() for p in networks[one].parameters()), one))
+    # Of fewer than three architectures, some would appear twice.
     shown = list(dict.fromkeys([ordered[0], ordered[len(ordered) // 2], ordered[-1]]))
     # architectures of several cells fill the page with two
     if len(shown) > 2 and len(_panels(space, shown[0], networks[shown[0]])) > 1:
@@ -63,6 +65,7 @@ def sketch(name: str, folders: Sequence[Path] = ()) -> Picture:
 
 
 def _network(space: ModuleType, architecture: str) -> nn.Module:
+    # Only shapes are drawn, of a network for RGB images and ten classes.
     with torch.device("meta"):
         network: nn.Module = space.build(architecture, 3, 10, **getattr(space, "SMALL", {}))
     return network
@@ -84,6 +87,7 @@ def _written_cell(text: str) -> list[Step]:
     groups = [re.findall(r"([^|~]+)~(\d+)", group) for group in text.split("+")]
     inputs = 1 + max((int(start) for _, start in groups[0]), default=0)
     edges = [(int(start), node, operation) for node, group in enumerate(groups, start=inputs) for operation, start in group]
+    # NAS-Bench-201 writes an absent edge as the operation `none`.
     return [Step(start, end, operation) for start, end, operation in edges if operation != "none"]
 
 

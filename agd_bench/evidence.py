@@ -1,7 +1,6 @@
 """Gather published accuracies, learning-rate factors and features of a run's architectures from the plug-ins.
 
-They are stored with the raw rows when results are reported or published, so a published folder can be analysed without the plug-ins,
-torch, or the published benchmark.
+They are stored with the raw rows when results are reported or published.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ def gather_evidence(results: Results, folders: Folders | None = None, published:
         results = dataclasses.replace(
             results, published=published_accuracies(results, place, folders or {}, required=published is not None)
         )
+    # What is stored is kept: a published folder can be analysed without plug-ins, torch or the published benchmark.
     if results.rate_factors.empty:
         results = dataclasses.replace(results, rate_factors=rate_factors(results, folders or {}))
     return dataclasses.replace(results, features=features(results, folders or {})) if results.features.empty else results
@@ -109,6 +109,7 @@ def _checked(table: Any, space: str) -> pd.DataFrame:
         raise PluginError(f"search space {space!r}: published() must return a DataFrame with the columns {', '.join(wanted)}")
     if not table["accuracy"].between(0, 1).all():
         raise PluginError(f"search space {space!r}: published() returned accuracies outside [0, 1]; return fractions, not percentages")
+    # A row without `training` is a mean: an epoch and split must have means or single trainings, not both.
     single = table["training"].notna().groupby([table["epochs"], table["split"]])
     if table.duplicated(["architecture", "epochs", "split", "training"]).any() or (single.any() != single.all()).any():
         raise PluginError(
@@ -137,6 +138,7 @@ def features(results: Results, folders: Folders) -> pd.DataFrame:
     rows: list[tuple[str, str, str, float]] = []
     for space in results.sweep.search_spaces:
         source = plugins.find("search_spaces", folders.get("search_spaces", ())).get(space.name)
+        # Read from the source: an import takes seconds, and fails where a package is missing.
         if source is None or "features" not in plugins.names_defined(source.path) or plugins.missing_packages(source):
             continue
         module = plugins.load_source(source)

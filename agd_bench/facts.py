@@ -1,7 +1,6 @@
 """Validate the facts of plug-ins: their upper-case constants.
 
-Values are never coerced: an unknown key, text instead of a number, or `"false"` instead of False is an error, since a misread fact
-would train under a setting that the author did not write.
+Values are never coerced: an unknown key, text instead of a number, or `"false"` instead of False is an error.
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ def is_number(value: object) -> bool:
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
+    # Exact type: True is an int too.
     return lambda value: type(value) is int and value >= least
 
 
@@ -100,6 +100,7 @@ def fault_in(kind: str, module: ModuleType) -> str:
     """
     for name, fact in FACTS[kind].items():
         value = getattr(module, name, None)
+        # A misread fact would train under a setting that its author did not write.
         if value is not None and not fact.holds(value):
             return f"{name} is {value!r}; it must be {fact.allowed}, or be left out"
     for name in ("RANGES", "CALIBRATION") if kind == "algorithms" else ():
@@ -113,6 +114,7 @@ def near_misses(kind: str, module: ModuleType) -> dict[str, str]:
     """Return upper-case constants of a plug-in that resemble the name of a fact, each with that fact."""
     known = {*FACTS[kind], *(("RANGES", "CALIBRATION", "STUDY") if kind == "algorithms" else ())}
     unknown = [name for name in vars(module) if name.isupper() and name not in known]
+    # A high cutoff: a plug-in may have constants of its own that are merely similar to a fact.
     found = {name: difflib.get_close_matches(name, known - vars(module).keys(), n=1, cutoff=0.85) for name in unknown}
     return {name: near[0] for name, near in found.items() if near}
 
@@ -142,6 +144,7 @@ def _fault_of_range(item: Any) -> str:
     if "choices" in item:
         values = item["choices"]
         plain = isinstance(values, list | tuple) and bool(values) and all(map(is_scalar, values))
+        # With their types, because 1, 1.0 and True are equal.
         distinct = plain and len({(type(value), value) for value in values}) == len(values)
         return "" if distinct else "choices must be a list of distinct numbers, strings, True or False"
     missing = [key for key in ("low", "high") if key not in item]

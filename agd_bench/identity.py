@@ -2,9 +2,8 @@
 
 Comments, docstrings, formatting and line ends do not count, and neither do the Python version and the platform. Imports are followed
 through the module's own distribution, through agd-bench, and through loose files on the path, which have no version. Of a followed module
-only the top-level definitions that are used count, and its other statements (calls, conditions), which run whenever it is imported: a
-new function in a shared module leaves the digests of those that do not use it alone. A third-party package that agd-bench itself does not
-require counts by name and version. What agd-bench requires (torch, NumPy) is the platform, whose versions each result states.
+only the top-level definitions that are used count, and its other statements (calls, conditions). A third-party package that agd-bench
+itself does not require counts by name and version. What agd-bench requires (torch, NumPy) is the platform: each result states its versions.
 
 Not seen are imports whose name is computed (`importlib.import_module(name)`), what a module that nothing is used of does when it is
 imported, compiled modules, and data files.
@@ -136,10 +135,13 @@ class Closure:
             return []
         statements = self._read(module)
         if not name:  # importing a module imports the packages that it lies in
+            # They run on every import, whatever is used of the module.
             begun = [index for index, statement in enumerate(statements) if not statement.defines]
             return [(module.rpartition(".")[0], ""), *self._include(module, begun)]
+        # Only what is used: a new function in a shared module leaves the digests of its other users alone.
         chosen = [index for index, statement in enumerate(statements) if name == WHOLE or name in statement.defines]
         if not chosen and name != WHOLE:
+            # `from package import submodule`
             if self._find(f"{module}.{name}") is not None:
                 return [(module, ""), (f"{module}.{name}", WHOLE)]
             chosen = list(range(len(statements)))  # bound inside a condition, or made by the module's __getattr__
@@ -183,8 +185,10 @@ class Closure:
         if base is None:
             return self._folder  # neighbours of a file in a folder of plug-ins
         owners = _distributions(tuple(sys.path)).get(top, frozenset())
+        # A module without an owner is a loose file: it has no version to count by.
         if top in OWN_PACKAGES or self._distribution in owners or not owners:
             return base
+        # Without the local part: 2.3+cpu and 2.3+cu121 are built from the same code.
         versions = {owner: importlib.metadata.version(owner).partition("+")[0] for owner in owners - _required()}
         self.packages |= {f"{owner}=={version}" for owner, version in versions.items()}
         return None
@@ -261,6 +265,7 @@ class _Executed(ast.NodeTransformer):
 
 def _split(node: ast.stmt) -> list[ast.stmt]:
     """An import of several names as one of each."""
+    # Otherwise whoever uses one of the names would depend on all of them.
     if isinstance(node, ast.Import):
         return [ast.Import(names=[alias]) for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -284,6 +289,7 @@ def _defined(node: ast.stmt) -> frozenset[str]:
 def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[Use]:
     if isinstance(node, ast.Import):
         return [(alias.name, WHOLE) for alias in node.names]
+    # One dot is the package itself, each further dot a parent.
     parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
     module = ".".join([*parts, *([node.module] if node.module else [])])
     return [(module, alias.name) for alias in node.names]
@@ -302,12 +308,14 @@ def normal_form(node: object) -> str:
     """
     if isinstance(node, ast.Constant):
         value = node.value
+        # Hex: Python limits the decimal digits of an int. ascii: what repr prints as it is depends on Python's Unicode tables.
         return f"{type(value).__name__} {hex(value) if isinstance(value, int) else ascii(value)}"
     if isinstance(node, ast.JoinedStr):  # versions differ in how they divide the literal text of an f-string
         return f"JoinedStr([{', '.join(_joined(node.values))}])"
     if isinstance(node, ast.AST):
         fields = [(key, value) for key, value in ast.iter_fields(node) if key not in ("ctx", "kind", "type_comment")]
         told = [(key, normal_form(value)) for key, value in fields if value is not None]
+        # Newer versions of Python add fields that are empty in older code, such as type_params.
         return f"{type(node).__name__}({', '.join(f'{key}={text}' for key, text in told if text != '[]')})"
     if isinstance(node, list):
         return f"[{', '.join(normal_form(one) for one in node if not _is_text(one))}]"

@@ -1,7 +1,6 @@
 """FLOPs of torch's operations, from the shapes that they are given.
 
-Convolutions and matrix products count, two FLOPs per multiply-add. A padded border is multiplied like the rest, a mask saves nothing, and
-what a fused kernel computes twice to save memory counts once: the count says what is computed, not which kernel computes it.
+Convolutions and matrix products count, two FLOPs per multiply-add. The count says what is computed, not which kernel computes it.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ def _convolution(given: Sequence[Any], result: Any) -> int:
     images, transposed = given[0], given[6]
     kernels: Tensor = given[1]
     # Kernels are (C_out, C_in / groups, ...), transposed ones (C_in, C_out / groups, ...): each position takes one slice of them.
+    # A padded border is multiplied like the rest.
     return 2 * int((images if transposed else result).numel()) * math.prod(kernels.shape[1:])
 
 
@@ -40,6 +40,7 @@ def _product(first: int) -> Callable[[Sequence[Any], Any], int]:
 
     def count(given: Sequence[Any], _: Any) -> int:
         left, right = given[first : first + 2]
+        # Each of the M * K elements on the left is used for N columns on the right.
         return 2 * int(left.numel()) * (int(right.shape[-1]) if right.ndim > 1 else 1)
 
     return count
@@ -56,6 +57,8 @@ def _attention(first: int, passes: int) -> Callable[[Sequence[Any], Any], int]:
     def count(given: Sequence[Any], _: Any) -> int:
         queries, keys, values = given[first : first + 3]
         rows = int(queries.numel()) // int(queries.shape[-1])
+        # T * S scores of length D, then values of length E. A mask saves nothing, and what a fused backward recomputes
+        # to save memory is not counted again.
         return passes * 2 * rows * int(keys.shape[-2]) * int(queries.shape[-1] + values.shape[-1])
 
     return count
@@ -115,6 +118,7 @@ def flops_of_operation(operation: OpOverload, given: Sequence[Any], result: Any)
     """
     count = _rule_of(operation)
     if count is None or not all(_is_plain(value) for value in given if isinstance(value, Tensor)):
+        # An operation without multiply-adds has none in any layout.
         return 0 if count is _nothing else None
     return count(given, result)
 
@@ -129,6 +133,7 @@ def _rule_of(operation: OpOverload) -> Callable[[Sequence[Any], Any], int] | Non
     """How to count an operation; None if nobody knows."""
     name = operation._overloadpacket.__name__.removesuffix("_")
     if operation.namespace != "aten":
+        # What a custom kernel multiplies cannot be seen from here.
         return _nothing if operation.namespace in ("prim", "profiler") else None
     without = operation.is_view or not _TAGS_WITHOUT.isdisjoint(operation.tags)
     without = without or name in _WITHOUT or name.removesuffix("_backward") in _WITHOUT

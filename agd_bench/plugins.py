@@ -105,6 +105,7 @@ def find(kind: Kind, folders: Sequence[Path] = ()) -> dict[str, Source]:
     for source in _installed(kind):
         _add(found, source)
     if kind == "algorithms":
+        # A folder may hold presets and no algorithm of its own.
         places = {source.path.parent: source.origin for source in found.values()} | {folder.resolve(): str(folder) for folder in folders}
         for place, origin in places.items():
             _add_presets(found, place, origin)
@@ -124,6 +125,7 @@ def _add_presets(found: dict[str, Source], place: Path, origin: str) -> None:
         raise PluginError(str(error)) from None
     for name, preset in presets.items():
         base = found.get(preset.algorithm)
+        # Presets of presets could go round in circles.
         if base is None or base.preset is not None:
             known = [other for other, source in found.items() if source.preset is None]
             raise UnknownNameError("algorithm", preset.algorithm, known, advice=f"{place / FILE} names it in [{name}].")
@@ -157,6 +159,7 @@ def _add(found: dict[str, Source], source: Source) -> None:
     if source.name.startswith("_"):
         return
     other = found.get(source.name)
+    # One file may be found twice: through its folder and through the installed package.
     if other is not None and other.path != source.path:
         what = source.kind.replace("_", " ").removesuffix("s")
         raise PluginError(
@@ -208,6 +211,7 @@ def load_source(source: Source, with_facts: bool = True) -> ModuleType:
     for name, given in functions.items():
         signature = inspect.signature(getattr(module, name))
         try:
+            # By position, as they are called: a plug-in may name its parameters as it likes.
             signature.bind_partial(*given)
         except TypeError:
             raise PluginError(
@@ -248,6 +252,7 @@ def missing_packages(source: Source) -> str:
     """
     facts = describe(source)
     packages = facts.get("PACKAGES", ())
+    # The top-level name only: find_spec imports the parents of a dotted one.
     missing = (
         [name for name in packages if importlib.util.find_spec(name.partition(".")[0]) is None]
         if isinstance(packages, tuple | list)
@@ -274,6 +279,7 @@ def _import(source: Source) -> ModuleType:
 def _import_once(source: Source) -> ModuleType:
     if source.preset is not None:
         return _import_preset(source, *source.preset)
+    # The digest of the path keeps files of one name from two folders apart in sys.modules.
     dotted = source.module or f"agd_bench_plugin_{hashlib.sha256(str(source.path).encode()).hexdigest()[:12]}_{source.name}"
     if dotted in sys.modules:
         return sys.modules[dotted]

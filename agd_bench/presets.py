@@ -43,6 +43,7 @@ class Preset:
 
     algorithm: str
     summary: str
+    # JSON texts: caches need presets that can be hashed.
     facts: str
     hyperparameters: str
 
@@ -71,6 +72,7 @@ class Preset:
         def build(network: Any, steps: int, **others: Any) -> Any:
             return base.build(network, steps, **values, **others)
 
+        # The planner asks the signature which hyperparameters are missing; those that are fixed must not be among them.
         free = [parameter for parameter in signature.parameters.values() if parameter.name not in values]
         build.__signature__ = signature.replace(parameters=free)  # type: ignore[attr-defined]
         made = ModuleType(name, self.summary)
@@ -115,5 +117,6 @@ def _preset(path: Path, name: str, table: Any, common: dict[str, Any]) -> Preset
         raise ValueError(f"{path}: [{name}] hyperparameters must be one or more numbers, texts, true or false")
     if set(NEVER_INHERITED) & own.keys():
         raise ValueError(f"{path}: [{name}] must not state {', '.join(NEVER_INHERITED)}: a preset is not tuned")
+    # Sorted: their order in the file must not change the identity.
     values = json.dumps(fields["hyperparameters"], sort_keys=True)
     return Preset(fields["algorithm"], fields["summary"], json.dumps({**common, **own}), values)

@@ -36,6 +36,7 @@ def recount_flops(results: Results, workplace: Workplace) -> Results:
         Refused: an algorithm refuses a network that it trained before.
     """
     trials = results.trials.copy()
+    # A network that equals another takes over that one's count, below.
     own = trials["representative"].isna() & (trials["forward_flops"].notna() | trials["status"].isin(TRAINED))
     planned = {trial.id: trial for trial in plan(results.sweep, workplace.folders).all_trials}
     unknown = set(trials.loc[own, "trial_id"]) - set(planned)
@@ -48,10 +49,12 @@ def recount_flops(results: Results, workplace: Workplace) -> Results:
         trial = planned[name]
         key = tuple(trial.model_dump_json(include={field}) for field in DECIDES)
         if key not in counted:
+            # A tuned algorithm cannot be built without hyperparameters; their values change no FLOPs.
             counted[key] = _charge(trial.model_copy(update={"proposal": json.loads(chosen)}), workplace)
         forward, of_epoch = counted[key]
         charged.append((forward, None if of_epoch is None else of_epoch * int(points.get(name, 0))))
     for place, column in enumerate(("forward_flops", "flops")):
+        # Int64 has missing values; floats would round counts above 2**53.
         trials.loc[own, column] = pd.array([pair[place] for pair in charged], dtype="Int64")
     taken = trials["representative"].notna() & trials["forward_flops"].notna()
     trials.loc[taken, "forward_flops"] = trials.loc[taken, "representative"].map(trials.set_index("trial_id")["forward_flops"])
@@ -64,5 +67,6 @@ def _charge(trial: Trial, workplace: Workplace) -> tuple[int | None, int | None]
     device = workplace.torch_device()
     splits = load_splits(trial.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), trial.dataset_share, device)
     with torch.random.fork_rng(devices=[]):
+        # One step, because the length of the schedule changes no FLOPs.
         flops, of_epoch = charge_of(trial, workplace, make_fit(trial, workplace, 1, device), len(splits.train.labels), device)
     return flops.forward, of_epoch

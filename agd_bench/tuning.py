@@ -1,7 +1,6 @@
 """Propose hyperparameters from earlier results: Optuna's TPE, random search or grid search.
 
-Each proposal is a function of the study and its earlier results, so an interrupted sweep proposes what an uninterrupted one would. TPE
-studies are sequential; a sweep runs many of them in parallel.
+Each proposal is a function of the study and its earlier results. TPE studies are sequential; a sweep runs many of them in parallel.
 
 References:
     Bergstra, Bardenet, Bengio, Kégl: Algorithms for hyper-parameter optimization. NeurIPS 2011 (TPE).
@@ -95,11 +94,13 @@ def propose(study: Study, ranges: Mapping[str, Mapping[str, Any]], earlier: Sequ
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = distributions(ranges)
     # a new seed for each proposal, so that no sampler state has to survive a restart
+    # four bytes: NumPy's RandomState, which Optuna draws from, takes 32 bits
     seed = int.from_bytes(hashlib.sha256(f"{study.key}:{len(earlier)}".encode()).digest()[:4], "big")
     if study.sampler == "random":
         return dict(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask(space).params)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False, n_startup_trials=STARTUP_TRIALS)
     rebuilt = optuna.create_study(direction="maximize", sampler=sampler)
+    # By number: what TPE proposes depends on the order of the trials that it is given.
     for row in sorted(earlier, key=lambda row: row.number):
         finished = row.value is not None
         # TPE ranks PRUNED without a value below every finished trial; it ignores FAIL, and would propose diverging values again
@@ -121,7 +122,7 @@ def stop_below(study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int
     """Return the thresholds of the median stopping rule.
 
     A tuning trial stops after an epoch if its best validation accuracy so far is below the median of the study's earlier trials at that
-    epoch. The thresholds are sent with the trial, so a worker needs no access to the store.
+    epoch.
 
     Args:
         study: its `pruner` says whether to prune.
@@ -136,4 +137,5 @@ def stop_below(study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int
     for curve in curves:
         for point in curve:
             reached.setdefault(point.epoch, []).append(point.val_accuracy)
+    # Sent with the trial, so that a worker needs no access to the store.
     return {epoch: statistics.median(values) for epoch, values in sorted(reached.items()) if len(values) >= PRUNER_STARTUP}

@@ -1,8 +1,7 @@
 """Checkpoints that a crash, a full disk or a flipped bit cannot turn into a wrong result.
 
-A checkpoint is written by `torch.save` to a temporary name, flushed to the disk and renamed. Its SHA-256 is kept in a second file,
-because a tensor with a flipped bit loads without complaint. Loading takes the checkpoint with the most epochs whose digest
-agrees, else an earlier one, else none: then training starts from zero. Files are read with `weights_only`, so they cannot run code.
+A checkpoint is a file of `torch.save` with its SHA-256 in a second file. Loading takes the checkpoint with the most epochs whose digest
+agrees, else an earlier one, else none: training then starts from zero.
 """
 
 from __future__ import annotations
@@ -23,12 +22,14 @@ from agd_bench.errors import StorageFullError, StoreError
 
 
 def _write_durably(path: Path, content: bytes) -> None:
+    # Only the rename, which is atomic, replaces the old file: a crash while writing leaves that one whole.
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
+            # Some file systems store the rename before the content: a power failure could leave an empty file.
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -53,6 +54,7 @@ def to_bytes(state: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     buffer.seek(0)
+    # Found now, not when an interrupted training tries to resume.
     refused = sorted(get_unsafe_globals_in_checkpoint(buffer))
     if refused:
         raise TypeError(
@@ -64,6 +66,7 @@ def to_bytes(state: dict[str, Any]) -> bytes:
 
 def from_bytes(content: bytes, device: torch.device) -> dict[str, Any]:
     """The state that `to_bytes` was given, its tensors on a device."""
+    # weights_only: a plain pickle can run any code when it is loaded.
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     return state
 
@@ -73,7 +76,7 @@ def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
 
     Args:
         folder: the trial's own.
-        attempt: the writer; a late writer of a lost attempt cannot touch another attempt's file.
+        attempt: the writer.
         epoch: epochs done.
         state: as for `to_bytes`.
 
@@ -85,7 +88,9 @@ def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
     content = to_bytes(state)
     stem = f"attempt-{attempt}.epoch-{epoch}"
     _write_durably(folder / f"{stem}.pt", content)
+    # A tensor with a flipped bit loads without complaint. Written last: a checkpoint without its digest is not loaded.
     _write_durably(folder / f"{stem}.sha256", hashlib.sha256(content).hexdigest().encode())
+    # Only this attempt's files: one that was given up may still be writing while the next one trains.
     for path in folder.glob(f"attempt-{attempt}.epoch-*"):
         if path.stem != stem:
             path.unlink(missing_ok=True)
@@ -97,6 +102,7 @@ CHECKPOINT = re.compile(r"attempt-\d+\.epoch-(\d+)\.pt")
 def _sound_names(folder: Path) -> list[Path]:
     """Checkpoints, those of most epochs first; other files that lie there are none of ours."""
     named = [(int(match[1]), path) for path in folder.glob("*.pt") if (match := CHECKPOINT.fullmatch(path.name))]
+    # Sorted as numbers: as text, epoch 9 would come before epoch 10.
     return [path for _, path in sorted(named, reverse=True)]
 
 

@@ -1,8 +1,7 @@
 """How several trainings in one process stay independent of each other.
 
-Threads share torch's default generators and its settings. Whatever uses the generators (building a network, an epoch of a training that
-draws random numbers, a capture, during which torch forbids drawing) holds `DEFAULT_GENERATORS`; all other steps need no turn. Each training
-has its own stream on a GPU.
+Threads share torch's default generators and its settings. Whatever uses the generators holds `DEFAULT_GENERATORS`: building a network,
+an epoch of a training that draws random numbers, a capture. All other steps need no turn. Each training has its own stream on a GPU.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from agd_bench.training.fit import Fit
 from agd_bench.training.settings import own_process_settings, own_thread_settings, set_wanted
 from agd_bench.training.turns import states_of_generators
 
+# The fewest that batch normalisation can train on.
 PROBED_IMAGES = 2
 
 
@@ -25,8 +25,9 @@ _STREAMS = threading.local()
 
 
 def own_stream(device: torch.device) -> torch.cuda.Stream:
-    """This thread's stream on a GPU. Torch hands out 32 in turn, so a new one each time would soon be another thread's as well."""
+    """This thread's stream on a GPU."""
     streams: dict[torch.device, torch.cuda.Stream] = _STREAMS.__dict__.setdefault("by_device", {})
+    # Torch hands out 32 streams in turn: a new one each time would soon be another thread's as well.
     if device not in streams:
         streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return streams[device]
@@ -41,6 +42,7 @@ class _Settings:
     def enter(self) -> None:
         with self._lock:
             if self._trials == 0:
+                # Only the first trial sees the caller's settings; later ones would save ours as the caller's.
                 self._undo.enter_context(own_process_settings())
             set_wanted()  # another trial of this moment may have changed them
             self._trials += 1
@@ -92,8 +94,10 @@ def draws(fit: Fit, images: ImageSet) -> bool:
     pixels, labels = draw(images, torch.arange(min(PROBED_IMAGES, len(images.labels)))).on(device).batch(images)
     was_training, before = network.training, states_of_generators(device)
     network.train()
+    # Batch normalisation writes its running statistics during the pass: into these copies.
     copies = {name: value.detach().clone() for name, value in (*network.named_parameters(), *network.named_buffers())}
     with torch.no_grad(), fit.arithmetic(device):
         fit.loss(torch.func.functional_call(network, copies, (pixels,)).float(), labels)
     network.train(was_training)
+    # Seen by what the pass does, not by the types of layers: a plug-in may draw in a function of its own.
     return any(not torch.equal(one, two) for one, two in zip(before, states_of_generators(device), strict=True))

@@ -1,13 +1,11 @@
 """Whole training steps as one CUDA graph: captured once per training, then one launch per step instead of hundreds.
 
 The graph contains the batch (read by a counter on the device from what was drawn for the epoch), its normalisation, forward, loss,
-backward, the optimizer's step and the sums of loss and correct answers. What changes from step to step without depending on a result
-(rates, Adam's corrections) is computed on the host for the whole epoch and read by the same counter. So host and device exchange
-nothing but the epoch's numbers at its start and two sums at its end.
+backward, the optimizer's step and the sums of loss and correct answers. Host and device exchange nothing but the epoch's numbers at its
+start and two sums at its end.
 
-The first steps run eagerly, on the stream and the thread that capture, so that states, plans and workspaces exist; so does a last batch of
-another size. Eager and replayed steps launch the same kernels on the same numbers. What cannot be captured is known from explicit
-lists (`hindrance`), seen in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
+Eager and replayed steps launch the same kernels on the same numbers. What cannot be captured is known from explicit lists (`hindrance`),
+seen in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
 
 References:
     PyTorch documentation, 'CUDA semantics', section 'CUDA Graphs' (warm-up on a side stream, static tensors, one capture at a time).
@@ -40,6 +38,7 @@ WARM_UP_STEPS = 3
 """Eager steps before the capture: the first creates states, the second is watched, the third is like all that follow."""
 WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero"}
 """Operations whose result the host needs, so it waits for the device."""
+# Can be captured on one device, but not between host and device.
 COPYING = {"_to_copy", "copy_"}
 ONE_AT_A_TIME = Turn()
 """Held by a capture and by each launch of a graph: torch allows one capture in a process, and graphs share its generators' bookkeeping."""
@@ -71,6 +70,7 @@ class GraphRecorder:
         """The stream, ordered after the work so far of the current one and before its next; backward passes stay in this thread."""
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
+        # Autograd would run the backward pass in a thread of its own; it has to be the thread that captures.
         with torch.cuda.stream(self._stream), torch.autograd.grad_mode.set_multithreading_enabled(False):
             try:
                 yield
@@ -91,6 +91,7 @@ class GraphRecorder:
                 try:
                     work()
                 except Exception as error:
+                    # As text: the error's traceback would keep the step's tensors in memory.
                     shortage = describe(error) if is_out_of_memory(error) else ""
                     raise
         except Exception:
@@ -108,12 +109,14 @@ class GraphRecorder:
 
     @contextmanager
     def _capturing(self, graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+        # thread_local: by default ("global") an allocation in another training's thread would end the capture.
         with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             yield
 
     def _recover(self) -> None:
         """End what a failed capture leaves behind: torch 2.11's generator stays in capture mode until a capture succeeds."""
         with contextlib.suppress(Exception), self._capturing(torch.cuda.CUDAGraph()):
+            # Torch warns of a graph without a kernel.
             self._nothing.zero_()
 
 
@@ -140,6 +143,7 @@ def capturable(optimizer: Optimizer) -> bool:
 
     Ours have an attribute `capturable`. Of torch's, those fused into one kernel read their rate from the device.
     """
+    # By exact type: a subclass may do something else in its step.
     if type(optimizer) in (SGD, Adam, AdamW):
         return all(group["fused"] for group in optimizer.param_groups)
     return bool(getattr(optimizer, "capturable", False))
@@ -162,12 +166,14 @@ def numbers_of(optimizer: Optimizer, group: dict[str, Any], ahead: int) -> tuple
 def hindrance(fit: Fit) -> str:
     """Why the steps of a training cannot be captured, if that is known before the first one; else empty."""
     optimizer, scheduler = fit.optimizer, fit.scheduler
+    # Watching reads values between the steps, or in the middle of one.
     if fit.watch is not None or fit.replay is not None or fit.diagnosed:
         return "its steps are watched"
     if averages(optimizer):
         return f"{type(optimizer).__name__} evaluates at other weights than it trains"
     if not capturable(optimizer):
         return f"steps of {type(optimizer).__name__} are not known to do the same on the device each time"
+    # LambdaLR computes its rate from the number of the step alone; others, such as ReduceLROnPlateau, look at results.
     if scheduler is not None and type(scheduler) is not LambdaLR:
         return f"rates of {type(scheduler).__name__} are not known to follow from the number of steps"
     return ""
@@ -226,12 +232,14 @@ class Capture:
             try:
                 for start, end in pairwise(limits):
                     self._fit.check_deadline()
+                    # A graph has fixed shapes, so a last batch of another size runs eagerly.
                     replayed = end - start == batch_size and self._whole_step()
                     if end - start != batch_size:
                         self._learn(self._drawn.part(slice(start, end)))
                     self._fit.steps += 1
             finally:
                 self._settle(replayed)
+            # Clones: the next epoch sets the sums to zero in place.
             return self._loss.clone(), self._correct.clone()
 
     def _rates(self) -> list[Any]:
@@ -240,6 +248,7 @@ class Capture:
     def _begin(self, images: ImageSet, batch_size: int, drawn: Drawn, steps: int) -> None:
         """Write what the epoch reads to where the graph reads it."""
         table = self._table(steps)
+        # A graph reads fixed addresses: these tensors are refilled, and only another split or batch size needs a new graph.
         if self._images is images and self._batch_size == batch_size and len(self._drawn.order) == len(drawn.order):
             self._drawn.become(drawn)
             self._course.copy_(table)
@@ -248,6 +257,7 @@ class Capture:
             self._images, self._batch_size, self._drawn = images, batch_size, drawn.on(device)
             self._replay, self._warmed = None, 0
             self._range = torch.arange(batch_size, device=device)
+            # The step within the epoch; on the device, because a replay repeats all host values as they were captured.
             self._counter = torch.zeros(1, dtype=torch.int64, device=device)
             self._loss, self._correct = torch.zeros((), device=device), torch.zeros((), device=device)
             self._course = table.to(device)
@@ -260,6 +270,7 @@ class Capture:
         """What the steps of the epoch read from the host, (steps, numbers). Steps the schedule through the whole epoch."""
         optimizer, scheduler = self._fit.optimizer, self._fit.scheduler
         rows = []
+        # Rates and Adam's corrections follow from the number of the step, not from a result: all are known before the epoch.
         for ahead in range(steps):
             rows.append([value for group in optimizer.param_groups for value in numbers_of(optimizer, group, ahead)])
             if scheduler is not None:
@@ -276,6 +287,7 @@ class Capture:
             own = tuple(self._now[0, place : place + count].unbind())
             place += count
             if type(optimizer) in (SGD, Adam, AdamW):
+                # Torch's fused kernels read a rate that is a tensor from the device.
                 group["lr"] = own[0]
             elif own:
                 group["numbers"] = own
@@ -286,11 +298,13 @@ class Capture:
         for number, group in enumerate(optimizer.param_groups):
             if group.pop("numbers", None) is not None or type(optimizer) in (SGD, Adam, AdamW):
                 group["lr"] = self._after[number]
+            # The tensor that the graph writes the automatic rate to; an eager step has put another one in its place.
             elif replayed:
                 group["lr"] = self._written[number]
 
     def _whole_step(self) -> bool:
         """One step on a batch of the usual size; whether it was replayed."""
+        # Eager steps create what a capture must find: optimizer states, cuDNN's plans, cuBLAS's workspaces.
         if self._replay is None and (self._warmed < WARM_UP_STEPS or self.reason):
             self._warmed += 1
             with Witness() if self._warmed == 2 else nullcontext() as witness:
@@ -313,11 +327,13 @@ class Capture:
             torch.OutOfMemoryError: memory ran out.
         """
         optimizer = self._fit.optimizer
+        # A capture runs the optimizer's Python code, which counts a step, without running its kernels.
         before = _host_state(optimizer)
         try:
             with _promised(optimizer):
                 self._replay = self._recorder.capture(self._step)
         except Exception as error:
+            # Says nothing about the step: the scheduler decides whether the trial is tried again alone.
             if is_out_of_memory(error):
                 raise
             _restore_host_state(optimizer, before)
@@ -340,6 +356,7 @@ class Capture:
     def _learn(self, drawn: Drawn) -> None:
         """One update, with the numbers of the step that the counter points to."""
         assert self._images is not None
+        # In place, (1, numbers): the optimizer's groups hold views of it.
         self._now.copy_(self._course.index_select(0, self._counter))
         loss, correct = self._fit.update(*drawn.batch(self._images))
         self._loss.add_(loss)

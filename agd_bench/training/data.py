@@ -1,8 +1,6 @@
 """Images that live on the device: loaded once, then cropped, flipped and normalised a batch at a time without a worker.
 
-A split is held as padded uint8 pixels, (N, H + 2p, W + 2p, C), so that a crop and a flip are nothing but an index for
-each pixel: one gather of C bytes a pixel replaces a decoder, a data loader and its processes. What comes out lies in
-channels_last order already.
+A split is held as padded uint8 pixels, (N, H + 2p, W + 2p, C).
 """
 
 from __future__ import annotations
@@ -86,6 +84,7 @@ def resident(
         flip: whether augmentation mirrors images.
         cutout: side of the square that augmentation blanks, in pixels.
     """
+    # (N, H, W, C) and padded: crop and flip become an index for each pixel, and a batch is one gather of C bytes a pixel.
     rows = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).to(device)
     return ImageSet(
         pixels=functional.pad(rows, (0, 0, padding, padding, padding, padding)).contiguous(),
@@ -99,8 +98,9 @@ def resident(
 
 
 def bounds(count: int, batch_size: int) -> list[int]:
-    """Where batches begin, and the end. A single image left over joins the batch before it: batch norm needs two."""
+    """Where batches begin, and the end. A single image left over joins the batch before it."""
     starts = list(range(0, count, batch_size))
+    # Batch normalisation cannot train on one image.
     if len(starts) > 1 and count - starts[-1] == 1 and batch_size > 1:
         starts.pop()
     return [*starts, count]
@@ -160,8 +160,10 @@ def draw(images: ImageSet, order: Tensor, generator: torch.Generator | None = No
     if augment and generator is None:
         raise ValueError("augment=True draws crops and flips: give a generator")
     count, reach = len(order), 2 * images.padding + 1
+    # Corner (p, p) is the image itself, unshifted.
     corner = torch.full((count, 2), images.padding)
     mirrored = torch.zeros(count, dtype=torch.bool)
+    # So far outside that no pixel of the square falls into the window.
     centre = torch.full((count, 2), -images.cutout)
     if augment:
         corner = torch.randint(reach, (count, 2), generator=generator)
@@ -181,8 +183,6 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised batches, every image once.
 
-    Random numbers are drawn for the whole pass and moved once, so that no batch waits for the device.
-
     Args:
         images: the split.
         batch_size: images per batch. The last batch may be shorter; a single image left over joins the batch before it.
@@ -195,6 +195,7 @@ def batches(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is out of range; give at least 1")
+    # For the whole pass at once: a transfer for each batch would make the host wait for the device.
     drawn = draw(images, order, generator, augment).on(images.labels.device)
     for start, end in itertools.pairwise(bounds(len(order), batch_size)):
         yield drawn.part(slice(start, end)).batch(images)
@@ -212,14 +213,17 @@ def _window(images: ImageSet, chosen: Tensor, corner: Tensor, mirrored: Tensor) 
     _, rows, columns, channels = images.pixels.shape
     height, width = rows - 2 * images.padding, columns - 2 * images.padding
     across = torch.arange(width, device=chosen.device)
+    # Columns (B, W) and rows (B, H) of each window in the padded image.
     across = torch.where(mirrored[:, None], across.flip(0), across) + corner[:, 1:]
     down = corner[:, :1] + torch.arange(height, device=chosen.device)
+    # (B, H, W), into the pixels as a matrix (N * rows * columns, C).
     index = ((chosen[:, None] * rows + down) * columns)[:, :, None] + across[:, None, :]
     pixels = images.pixels.view(-1, channels).index_select(0, index.view(-1))
     # Scale and shift are repeated along a row of pixels: an innermost dimension of 3 would defeat vector instructions.
     scale = (1 / (255 * images.std)).repeat(width)
     shift = (-images.mean / images.std).repeat(width)
     values = pixels.view(len(chosen), height, width * channels).float().mul_(scale).add_(shift)
+    # Copies nothing: (N, H, W, C) in memory is (N, C, H, W) in channels_last.
     return values.view(len(chosen), height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -246,9 +250,8 @@ def _blanked(pixels: Tensor, centre: Tensor, side: int) -> Tensor:
 def load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float, device: torch.device | str) -> Splits:
     """The data set `name` on a device; the two used last stay there, so that a worker loads each of its sets once.
 
-    The share of the training and validation splits is drawn once for the data set's name, equally from all classes; a
-    smaller share is a subset of a larger one. Validation keeps `LEAST_VALIDATION` images, or all that it has: a choice by
-    a handful of images would be a choice by chance. The test split stays whole.
+    The share of the training and validation splits is drawn equally from all classes. Validation keeps `LEAST_VALIDATION` images, or
+    all that it has. The test split stays whole.
 
     Args:
         name: the plug-in's name.
@@ -283,6 +286,7 @@ def _load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float,
 
     return Splits(
         train=put(_share_of(arrays["train"], name, share), padding, flip, cutout),
+        # A choice by a handful of images would be a choice by chance. Images of val and test are not augmented.
         val=put(_share_of(arrays["val"], name, share, LEAST_VALIDATION)),
         test=put(arrays["test"]),
     )
@@ -294,6 +298,7 @@ def _share_of(split: Split, name: str, share: float, least: int = 0) -> Split:
     count = max(round(share * len(labels)), min(least, len(labels))) if 0 < share <= 1 else 0
     if count < 2:
         raise InputError(f"data set {name!r}: a share of {share:g} leaves {count} of {len(labels)} images; give a larger one, up to 1")
+    # The beginning of one order for each name: a smaller share is a subset of a larger one, in every run.
     kept = np.sort(balanced_order(labels, name)[:count])
     return images[kept], labels[kept]
 

@@ -19,9 +19,8 @@ Compare = Callable[[Tensor, Tensor], None]
 class Replay:
     """Evaluates the loss of a step's batch again with the new weights, everything else being equal, and reports it to the optimizer.
 
-    Normalisation is by the statistics of the batch, and dropout draws what it drew before. Nothing waits for the device: on a GPU the
-    seconds are those between two events in its stream, read with the epoch's other numbers. A loss that cannot be evaluated once more is
-    the last that is tried, and does not end the training.
+    Normalisation is by the statistics of the batch, and dropout draws what it drew before. A loss that cannot be evaluated once more is
+    the last that is tried.
 
     Attributes:
         reason: why the losses were not compared; empty where they were.
@@ -58,15 +57,18 @@ class Replay:
         try:
             self._evaluate(images, labels, before)
         except Exception as error:
+            # A diagnostic must not end the training that it is about.
             self.reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
     @torch.no_grad()
     def _evaluate(self, images: Tensor, labels: Tensor, before: Tensor) -> None:
         device = images.device
         begun = time.perf_counter()
+        # On a GPU two events in its stream, read at the end of the epoch: the host's clock would have to wait for the device.
         started = _mark(device)
         # Batch normalisation counts the batch in its running statistics: in copies, which are thrown away.
         copies = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        # The next step must draw as if there had been no second pass.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             self._recall(device)
             logits = torch.func.functional_call(self.network, copies, (images,))
@@ -89,6 +91,7 @@ class Replay:
         """What replaying took so far, to be left out of the seconds of training; waits for the device."""
         for started, ended in self._events:
             ended.synchronize()
+            # elapsed_time is in milliseconds.
             self._seconds += started.elapsed_time(ended) / 1000
         self._events.clear()
         return self._seconds

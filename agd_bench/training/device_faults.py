@@ -17,6 +17,7 @@ import torch
 
 from agd_bench.errors import DeviceLostError
 
+# Only torch's own allocator on a GPU raises OutOfMemoryError; these come as plain RuntimeErrors.
 OUT_OF_MEMORY = re.compile(
     r"CUDA (driver )?error: out of memory|STATUS_\w*ALLOC(ATION)?_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|can't allocate memory"
 )
@@ -36,6 +37,7 @@ def is_lost(device: torch.device) -> bool:
         # such errors persist, so that any call reports them; of this stream only, as others may be captured
         torch.cuda.current_stream(device).synchronize()
     except Exception as error:
+        # A stream that is being captured refuses to be waited for, although the device is well.
         return not is_out_of_memory(error) and "captur" not in str(error)
     return False
 

@@ -1,8 +1,7 @@
 """Evaluating the weights that an optimizer means to be evaluated, with batch-norm statistics that belong to them.
 
 Schedule-free optimizers and iterate averaging train at one point and are evaluated at another. Such an optimizer has two methods:
-`eval()` puts the weights for evaluation into the network, `train()` those for training. Running statistics of batch normalisation were
-gathered at the training weights and are wrong for the others, so they are recomputed before each evaluation.
+`eval()` puts the weights for evaluation into the network, `train()` those for training.
 
 References:
     Defazio, Yang, Khaled, Mishchenko, Mehta, Cutkosky: The Road Less Scheduled. NeurIPS 2024, arXiv 2405.15682; the authors' package
@@ -20,6 +19,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+# What the authors of schedule-free optimizers ask for (arXiv 2405.15682).
 REFRESH_BATCHES = 50
 """Number of training batches, at most, from which statistics are computed."""
 
@@ -69,6 +69,7 @@ def refresh_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> N
     momenta = {module: module.momentum for module in _normalisations(network)}
     network.train()
     for module in momenta:
+        # They were gathered at the training weights, and are wrong for the weights that are evaluated.
         module.reset_running_stats()
         module.momentum = None  # the mean over all batches since the reset
     for images in batches:

@@ -107,18 +107,21 @@ class Fit:
         self.optimizer.zero_grad(set_to_none=True)
         with self.arithmetic(images.device):
             logits = self.network(images)
+        # bfloat16 has 8 significant bits, too few for a loss and its sums.
         logits = logits.float()
         loss = self.loss(logits, labels)
         torch.autograd.backward((loss,))
         self.optimizer.step()
         if self.replay is not None:
             self.replay(images, labels, loss)
+        # The loss is a mean: as a sum, a shorter last batch counts by its images.
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
 
     def check_deadline(self) -> None:
         """Raise `DeadlineExceeded` if the trial's time is up, or its executor gave it up."""
         if self.cancelled is not None and self.cancelled.is_set():
             raise DeadlineExceeded("given up by its executor")
+        # Waiting for other trainings of the process does not count against the trial.
         if self.stop_at is not None and own_seconds() > self.stop_at:
             raise DeadlineExceeded("longer than its deadline")
 
@@ -132,6 +135,7 @@ class Fit:
         """Finite numbers about the steps and the network since the last call, read from the device at once; empty if not asked for."""
         ask = getattr(self.optimizer, "diagnostics", None) if self.diagnosed else None
         own: dict[str, Tensor] = {} if ask is None else ask()
+        # One transfer for all: each `.item()` would wait for the device.
         read = torch.stack([value.double() for value in own.values()]).tolist() if own else []
         reported = self.tell(self.optimizer) if self.diagnosed and self.tell is not None else {}
         watched = {} if self.watch is None else self.watch.taken(self.steps)

@@ -1,8 +1,6 @@
 """One training: epochs of steps on data that is on the device, evaluated after each, without a host synchronisation per step.
 
-All randomness follows from the trial's seed and the epoch: the order of the images, their augmentation, and torch's default
-generators (which dropout uses), reseeded every epoch. A training resumed after an epoch therefore equals one that was never
-interrupted, bit for bit on a CPU.
+A training resumed after an epoch equals one that was never interrupted, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -40,11 +38,13 @@ def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
     """
     fit.network.eval()
     order = torch.arange(len(images.labels))
+    # Sums on the device: the host waits once for a split, not once for a batch.
     loss = torch.zeros((), device=images.labels.device)
     correct = torch.zeros((), device=images.labels.device)
     with answer_of(fit.optimizer), torch.inference_mode(), fit.arithmetic(images.labels.device):
         for pixels, labels in batches(images, EVALUATION_BATCH, order):
             logits = fit.network(pixels).float()
+            # Cross-entropy whatever loss the algorithm trains with, so that curves can be compared.
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
     fit.network.train()
@@ -78,6 +78,7 @@ def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment:
     """
     if fit.seeded:
         torch.manual_seed(seed)  # dropout draws from torch's global generator; the trial runs inside fork_rng
+    # Anew for each epoch: a resumed training draws what an uninterrupted one draws.
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images.labels), generator=generator)
     if fit.capture is not None:
@@ -140,6 +141,7 @@ def epochs_of(
             before = fit.seconds_aside()
             loss, accuracy = train_epoch(fit, train, batch_size, seed_of_epoch(seed, epoch), augment)
             fit.refresh(train, batch_size, seed_of_epoch(seed, epoch), augment)
+            # `train_epoch` ends by reading its two sums from the device, so its work is done by now.
             train_seconds += own_seconds() - begun - (fit.seconds_aside() - before)
             point = _conclude(fit, val, epoch, loss, accuracy, train_seconds)
         yield point

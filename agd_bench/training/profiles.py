@@ -42,6 +42,7 @@ def _keep_matrices(module: nn.Module) -> None:
             if hasattr(module, flag):
                 setattr(module, flag, False)
     elif isinstance(module, _WEIGHTED):
+        # The last three are attention's; its output projection is a linear layer of its own.
         _remove(module, "bias", "in_proj_bias", "bias_k", "bias_v")
 
 

@@ -1,8 +1,4 @@
-"""The settings of a process that change what a training computes: set for trials, and put back as the caller had them.
-
-A caller may work in float64 or under `no_grad`, and a plug-in may change the working directory or the precision of matrix products.
-Neither may reach another trial's results.
-"""
+"""The settings of a process that change what a training computes: set for trials, and put back as the caller had them."""
 
 from __future__ import annotations
 
@@ -62,6 +58,7 @@ def _set_environment(before: dict[str, str]) -> None:
 
 
 OF_THE_PROCESS = (
+    # A caller may work in float64, or a plug-in lower the precision of products: neither may reach another trial's results.
     Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     Setting(torch.get_default_device, _set_default_device, torch.device("cpu")),
     Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
@@ -69,8 +66,10 @@ OF_THE_PROCESS = (
     Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
     # Float32 is the reference: a GPU's convolutions keep its digits, which torch by default rounds to ten bits.
     _of_cudnn("allow_tf32", False),
+    # Kernels chosen by timing would differ from run to run, and with them the last digits.
     _of_cudnn("benchmark", False),
     _of_cudnn("deterministic", False),
+    # No value is better for trials, but plug-ins may change these: the caller gets its own back.
     Setting(random.getstate, random.setstate),
     Setting(lambda: np.random.get_state(legacy=False), np.random.set_state),
     Setting(_working_directory, _go_back),
@@ -108,6 +107,7 @@ def own_thread_settings(threads: int) -> Iterator[None]:
     """
     before = torch.get_num_threads()
     with ExitStack() as stack:
+        # Modes of the thread: the caller may be in `no_grad`, `inference_mode` or autocast.
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):

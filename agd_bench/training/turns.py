@@ -32,6 +32,7 @@ class Turn:
         self._lock.release()
 
 
+# A capture takes the turn too: torch forbids drawing meanwhile.
 DEFAULT_GENERATORS = Turn()
 """Held by whoever uses torch's default generators."""
 
@@ -56,6 +57,7 @@ class OwnGenerators:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None) -> None:
         try:
             self._states = states_of_generators(self._device)
+        # A lost device cannot tell its state, but the others still need their turn.
         finally:
             DEFAULT_GENERATORS.__exit__(kind, error, place)
 

@@ -1,8 +1,7 @@
 """One trial: resolve its names, build its network, train it, measure it. It never writes to the store, so it runs without one.
 
 Whatever an architecture or an algorithm does (refuse, diverge, raise) becomes a result. A fault of the installation (a missing data
-set, a plug-in that does not load, a full disk) is raised, because every other trial would meet it too; so is a lack of memory, because
-the scheduler decides whether to try again alone.
+set, a plug-in that does not load, a full disk) is raised, and so is a lack of memory.
 """
 
 from agd_bench.trial.attempt import run_trial

@@ -69,11 +69,14 @@ class Attempt:
         Raises:
             TrialOutcome: however else it ended.
         """
+        # Building seeds torch's global generators and draws from them, and other threads use them too.
         with DEFAULT_GENERATORS:
             fit, splits = self._begin()
             if self._workplace.in_flight > 1:
+                # Trainings that never draw need no turn, and run at the same time.
                 fit.seeded = draws(fit, splits.train)
                 fit.turn = OwnGenerators(self._device) if fit.seeded else fit.turn
+            # The data set is shared with other threads, which read it from streams of their own.
             settle(self._device)
         self._train(fit, splits)
         with fit.turn:
@@ -89,10 +92,12 @@ class Attempt:
         fit = measured.fit = make_fit(trial, self._workplace, trial.epochs * per_epoch, self._device)
         fit.stop_at, fit.cancelled = self._stop_at, self._workplace.cancelled
         measured.flops, measured.flops_per_epoch = charge_of(trial, self._workplace, fit, images, self._device)
+        # After the count, whose copy of the network is not memory of the training.
         cost.reading(partial(cost.reset_peak_memory, self._device))
         self._resume(fit)
         fit.steps = measured.resumed_epoch * per_epoch
         fit.watch = make_watch(trial, fit, splits.train)
+        # After the watch, because a watched training is not captured.
         capture_steps(fit, self._device)
         return fit, splits
 
@@ -127,6 +132,7 @@ class Attempt:
             train_seconds=measured.train_seconds,
         ):
             measured.curve.append(point)
+            # After the last epoch nothing is left to save, and the result replaces the checkpoint.
             if point.epoch < trial.epochs:
                 self._prune(point.epoch)
                 self._save_if_due(fit, point.epoch)
@@ -144,5 +150,6 @@ class Attempt:
     def _save_if_due(self, fit: Fit, epoch: int) -> None:
         if self._folder is not None and time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
             curve = [point.model_dump() for point in self._measured.curve]
+            # With the curve, so that the result of a resumed trial has all epochs.
             checkpoints.save(self._folder, self._number, epoch, {**fit.state_dict(), "curve": curve})
             self._saved = time.monotonic()

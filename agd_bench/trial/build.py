@@ -48,9 +48,11 @@ def build_network(trial: Trial, workplace: Workplace, device: torch.device | Non
     defect = space.defect(trial.architecture) if hasattr(space, "defect") else ""
     if defect:
         raise Refused(defect)
+    # Layers initialise themselves from the global generator.
     torch.manual_seed(trial.seed)
     built = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
     network = apply_profile(_as_network(built, "build", "search space", trial.search_space), trial.profile)
+    # Of its own: what `build` drew before must not change the algorithm's initial weights.
     generator = torch.Generator().manual_seed(trial.seed)
     place = {"device": device} if "device" in inspect.signature(algorithm.prepare).parameters else {}
     prepared = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space), **place)
@@ -94,6 +96,7 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
         Refused: as `build_network`, or by the optimizer.
     """
     algorithm = workplace.load("algorithms", trial.algorithm)
+    # The order in memory of the batches; otherwise convolutions would reorder each of them.
     network = build_network(trial, workplace, device).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     graph = _graph_for(algorithm.build, trial, workplace.load("search_spaces", trial.search_space))
     built = algorithm.build(network, steps, **graph, **trial.settings)

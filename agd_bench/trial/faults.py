@@ -32,15 +32,19 @@ def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     except TrialOutcome as outcome:
         return outcome.status, str(outcome)
     except (InputError, StoreError, ExecutorError):
+        # Every other trial here would meet them too.
         raise
     except Exception as error:
         out_of_memory, description = is_out_of_memory(error), describe(error)
         if not out_of_memory:
             if is_lost(device):
+                # Becomes a DeviceLostError in `loss_noticed`, around the whole attempt.
                 raise
             description = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
             if not is_environmental(error):
+                # A defect of the network or of a plug-in, which another node would meet as well.
                 return "failed", description
+    # Lack of memory is no result: the scheduler decides whether to try again alone.
     # raised out here, where the error is gone: its traceback would keep the network in memory while the trial is tried again
     raise OutOfMemory(description) if out_of_memory else EnvironmentFault(description)
 

@@ -26,6 +26,7 @@ def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: tor
     """
     plugged = (workplace.load("search_spaces", trial.search_space), workplace.load("algorithms", trial.algorithm))
     options = tuple(sorted(trial.search_space_options.items()))
+    # Modules, not names: folders may hold other code under a name. Batch size: a batch shares the work on weights alone.
     key = (*plugged, workplace.load("datasets", trial.dataset), options, trial.architecture, trial.profile, trial.batch_size)
     counted = _COUNTED.get(key)
     if counted is None:

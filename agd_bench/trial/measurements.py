@@ -73,6 +73,7 @@ class Measurements:
                 **self._last_epoch(),
                 "test_accuracy": self.test_accuracy,
                 "total_seconds": own_seconds() - self._begun,
+                # Epochs from a checkpoint too: an earlier attempt trained them for this trial.
                 "flops": None if self.flops_per_epoch is None else self.flops_per_epoch * len(self.curve),
                 "forward_flops": None if self.flops is None else self.flops.forward,
                 "parameters": None if network is None else sum(p.numel() for p in network.parameters() if p.requires_grad),

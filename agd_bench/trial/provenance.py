@@ -25,6 +25,7 @@ def code_revision() -> str:
         return ""
     try:
         head = subprocess.run(["git", "-C", str(PACKAGE), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        # Only of the package: edits elsewhere in the checkout do not change what a trial computes.
         changes = subprocess.run(["git", "-C", str(PACKAGE), "status", "--porcelain", "."], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -34,6 +35,7 @@ def code_revision() -> str:
 @functools.cache
 def _processor() -> str:
     try:
+        # On Linux, platform.processor() is empty or names only the architecture.
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
