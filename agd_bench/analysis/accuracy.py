@@ -16,7 +16,7 @@ STATUSES = ("done", "diverged", "failed", "refused")
 def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
     """Accuracy of every algorithm in every comparison group.
 
-    The means are over `done` trials only; diverged, failed and refused ones are counted beside them, never averaged in.
+    The means are over `done` trials only; diverged, failed and refused ones are counted in columns of their own.
 
     Args:
         trials: the table of trials.
@@ -40,6 +40,7 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
     final = trained_rows(trials[(trials["purpose"] == "final") & (trials["status"] != "unneeded")])
     keys = [*GROUP, "algorithm"]
     counts = final.groupby(keys, sort=False)["status"].value_counts().unstack(fill_value=0)
+    # Every status that is not an outcome, whatever its name: a new one must not vanish from the counts.
     counts["unfinished"] = counts.drop(columns=list(STATUSES), errors="ignore").sum(axis=1)
     counts = counts.reindex(columns=[*STATUSES, "unfinished"], fill_value=0).astype(int).reset_index()
     if measured.empty:
@@ -51,10 +52,12 @@ _MEASURED = ["mean_accuracy", "mean_low", "mean_high", "best_accuracy", "archite
 
 
 def _rows(group: Scores) -> list[dict[str, object]]:
+    # `Scores` holds diverged trials as 0, which would look like a very low accuracy here.
     values = np.where(group.diverged, np.nan, group.values)
     rows: list[dict[str, object]] = []
     for position, algorithm in enumerate(group.algorithms):
         done = values[position]
+        # Seeds of each architecture, (A,).
         counts = (~np.isnan(done)).sum(axis=1)
         with warnings.catch_warnings():  # numpy warns of empty slices; a missing value is the answer there
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -65,6 +68,7 @@ def _rows(group: Scores) -> list[dict[str, object]]:
         row |= {"mean_accuracy": means.mean() if len(means) else np.nan, "mean_low": low, "mean_high": high}
         row |= {"best_accuracy": means.max() if len(means) else np.nan}
         row |= {"architecture_sd": means.std(ddof=1) if len(means) > 1 else np.nan}
+        # Pooled by degrees of freedom; an architecture with one seed has none.
         weights = counts[counts > 1] - 1
         row |= {"seed_sd": np.sqrt(np.average(variances, weights=weights)) if len(variances) else np.nan}
         row |= {"architectures": len(means), "seeds": int((~np.isnan(done)).any(axis=0).sum())}
@@ -94,8 +98,10 @@ def accuracy_difference(trials: pd.DataFrame, baseline: str, challenger: str, me
     for group in paired_scores(trials, metric, every_seed=True):
         values = np.where(group.diverged, np.nan, group.values)
         pair = values[[group.position(baseline), group.position(challenger)]]
+        # Only seeds that both finished, (A, S): else the harder seeds of one side would count for that side alone.
         both = ~np.isnan(pair).any(axis=0)
         counts = both.sum(axis=1)
+        # Seeds first, then architectures: every architecture weighs the same however many seeds it has.
         means = np.where(both, pair, 0.0).sum(axis=2)[:, counts > 0] / counts[counts > 0]
         differences = means[1] - means[0]
         low, high = mean_interval(differences)

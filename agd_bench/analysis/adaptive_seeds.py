@@ -8,18 +8,9 @@ same pairs of architecture and seed. At a look with n seeds each, a pair under o
 - close, if t(pair) · s / sqrt(n) is at most the rule's half-width: the difference is known well enough to leave the order open,
 - open otherwise. What a look has settled, later ones do not open again.
 
-s² is the sum of both architectures' variances over seeds, each drawn towards the mean variance as far as the architectures' variances
-look alike (Smyth's moderated t): two to eight seeds say little about one variance, and pooling alone would judge noisy
-architectures by quiet ones. How alike they are is itself estimated, and taken one standard error less. t(family) is the two-sided
-quantile of Student's distribution at (1 − level) / (algorithms · pairs · looks), t(pair) that at (1 − level) / looks.
-
-Why looking repeatedly does no harm: an open pair was open at every look before, so both of its architectures got the same seeds, and each
-decision is made at one of a few sizes that the rule fixes beforehand, however the results fell out. Bonferroni over pairs,
-algorithms and looks then bounds the probability that any order is decided wrongly by 1 − level. `tests/performance/adaptive_seeds.py`
-measures it, with unequal and skewed noise too.
-
-Decisions look at validation accuracies: the test split has no part in any choice. A diverged architecture ranks last by rule, and a
-refused or failed one has no rank, so neither is in an open pair of that algorithm.
+s² is the sum of both architectures' variances over seeds, each drawn towards the mean variance (Smyth's moderated t). t(family) is the
+two-sided quantile of Student's distribution at (1 − level) / (algorithms · pairs · looks), t(pair) that at (1 − level) / looks. The
+probability that any order is decided wrongly is at most 1 − level; `tests/performance/adaptive_seeds.py` measures it.
 
 References:
     S. J. Pocock, Group sequential methods in the design and analysis of clinical trials, Biometrika, 1977 (equal levels at the looks).
@@ -45,6 +36,7 @@ from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_sc
 from agd_bench.errors import InputError
 from agd_bench.records import AdaptiveSeeds
 
+# Never the test split: it must have no part in any choice.
 METRIC = "val_accuracy"
 WAITING = ("pending", "running", "unneeded")
 LEAST_VARIANCE = 1e-3
@@ -101,7 +93,9 @@ def reached_seeds(trials: pd.DataFrame, group: Scores) -> Counts:
     place = np.logical_and.reduce([trials[column] == value for column, value in describe(group.group).items()])
     final = trials[place & (trials["purpose"] == "final")]
     ended = (~final["status"].isin(WAITING)).groupby([final["architecture"], final["seed"]]).all().unstack(fill_value=False)
+    # A seed that was never planned counts as not ended.
     ended = ended.reindex(index=list(group.architectures), columns=list(group.seeds), fill_value=False)
+    # The cumulative product stops at the first seed that has not ended: later ones do not count yet.
     return np.asarray(np.cumprod(ended.to_numpy(dtype=np.int64), axis=1).sum(axis=1), dtype=np.int64)
 
 
@@ -115,7 +109,10 @@ def allot(group: Scores, reached: Counts, rule: AdaptiveSeeds) -> Counts:
     """
     counts = np.full(len(group.architectures), rule.first, dtype=np.int64)
     for look, size in enumerate(rule.looks[:-1]):
+        # An open pair was open at every look before, so both of its architectures have exactly this many seeds: each decision
+        # is made at a size that the rule fixed beforehand, which is what lets Bonferroni over the looks bound the error.
         active = counts == size
+        # All or none: a look at part of the trials would let the order in which they end sway the decision.
         if (reached[active] < size).any():
             break
         still_open = _in_open_pair(group, counts, rule, active)
@@ -152,8 +149,8 @@ def judge(
         position: of the algorithm.
         sizes: seeds of each architecture, (A,); one with none is left out.
         rule: the sweep's.
-        active: the architectures whose pairs with each other count, (A,); null: all.
-        asked: those of them that are to be the rows, (A,); null: all.
+        active: the architectures whose pairs with each other count, (A,); None: all.
+        asked: those of them that are to be the rows, (A,); None: all.
 
     Yields:
         Positions of the rows' architectures (R,) and of the columns' (C,); whether each pair is decided, and whether it is close, (R, C).
@@ -161,6 +158,7 @@ def judge(
     values = group.values[position]
     # Seeds before the first one that diverged or is missing.
     sound = np.cumprod(~(np.isnan(values) | group.diverged[position]), axis=1, dtype=np.int64).sum(axis=1)
+    # A diverged architecture ranks last by rule and a missing one has no rank: neither needs more seeds under this algorithm.
     ranked = (sizes >= rule.first) & (sound >= sizes)
     kept = np.flatnonzero(ranked if active is None else ranked & active)
     wanted = kept if asked is None else kept[asked[kept]]
@@ -172,9 +170,11 @@ def judge(
     for begin in range(0, len(wanted), step):
         rows = wanted[begin : begin + step]
         decided, close = np.zeros((2, len(rows), len(kept)), dtype=bool)
+        # A pair is judged at the looks that both have reached, (R, C).
         smaller = np.minimum.outer(sizes[rows], sizes[kept])
         for size, look in zip(been, looks, strict=True):
             error = np.sqrt(look.squares[rows, None] + look.squares[None, kept])
+            # What an earlier look has settled stays settled, or the levels of the looks would not add up.
             waiting = (smaller >= size) & ~decided & ~close
             decided |= waiting & (np.abs(look.means[rows, None] - look.means[None, kept]) > look.family * error)
             close |= waiting & ~decided & (look.pair * error <= rule.half_width)
@@ -196,8 +196,10 @@ def _look(values: Floats, there: Bools, size: int, family: float, rule: Adaptive
     if not there.any():
         return _Look(means, squares, np.nan, np.nan)
     seen = values[there, :size]
+    # Two to eight seeds say little about one variance, and one pooled variance would judge noisy architectures by quiet ones.
     variances, freedom = moderate(seen.var(axis=1, ddof=1), size - 1)
     means[there], squares[there] = seen.mean(axis=1), variances / size
+    # Equal levels at the looks (Pocock), half to each side.
     wrong = (1 - rule.level) / len(rule.looks) / 2
     return _Look(means, squares, float(scipy.stats.t.isf(wrong / family, freedom)), float(scipy.stats.t.isf(wrong, freedom)))
 
@@ -205,6 +207,7 @@ def _look(values: Floats, there: Bools, size: int, family: float, rule: Adaptive
 def _family(group: Scores) -> float:
     """Decisions at one look: pairs of all planned architectures, under all algorithms."""
     count = len(group.architectures)
+    # All planned pairs, not those still open: the family must not depend on the results.
     return max(1.0, len(group.algorithms) * count * (count - 1) / 2)
 
 
@@ -212,7 +215,7 @@ def moderate(variances: Floats, freedom: int) -> tuple[Floats, float]:
     """Variances drawn towards their mean as far as they look alike, and the degrees of freedom that they then have.
 
     If variances are themselves drawn from a scaled inverse chi-squared distribution with d degrees of freedom, their logarithms vary by
-    trigamma(freedom / 2) + trigamma(d / 2). Solved for d, with the variation taken one standard error larger than it was found.
+    trigamma(freedom / 2) + trigamma(d / 2), which is solved for d.
 
     Args:
         variances: of each architecture over seeds, (A,), A at least 1.
@@ -228,9 +231,13 @@ def moderate(variances: Floats, freedom: int) -> tuple[Floats, float]:
     mean = float(variances.mean())
     if len(variances) < 2 or mean == 0:
         return variances, float(freedom)
+    # Without the floor the logarithm of a zero variance would make all of them look unlike.
     logs = np.log(np.maximum(variances, LEAST_VARIANCE * mean))
+    # Variance and fourth cumulant of the logarithm of a chi-squared variable: trigamma and its second derivative.
     by_chance, fourth = (float(scipy.special.polygamma(order, freedom / 2)) for order in (1, 3))
+    # Standard error of a sample variance from the fourth cumulant.
     error = np.sqrt((fourth + 2 * by_chance**2) / len(logs))
+    # One standard error more variation gives a smaller d: rather too little sharing than too much.
     prior = 2 * inverse_trigamma(max(float(logs.var(ddof=1)) - by_chance, 0.0) + error)
     return (prior * mean + freedom * variances) / (prior + freedom), prior + freedom
 
@@ -256,6 +263,7 @@ def order_decisions(trials: pd.DataFrame, rule: AdaptiveSeeds) -> pd.DataFrame:
         if len(group.seeds) < rule.most:
             raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, adaptive seeds may need {rule.most}")
         reached = reached_seeds(trials, group)
+        # The last look that each architecture has completed; 0 before the first.
         sizes = np.array([max((size for size in rule.looks if size <= count), default=0) for count in reached], dtype=np.int64)
         place = np.logical_and.reduce([trials[column] == value for column, value in describe(group.group).items()])
         for position, algorithm in enumerate(group.algorithms):
@@ -272,6 +280,7 @@ def _tally(group: Scores, position: int, sizes: Counts, rule: AdaptiveSeeds) -> 
     """Pairs, decided ones and close ones under one algorithm."""
     pairs = decided = close = 0
     for rows, columns, is_decided, is_close in judge(group, position, sizes, rule):
+        # The matrix holds each pair twice, and the diagonal.
         once = rows[:, None] < columns[None, :]
         pairs += int(once.sum())
         decided += int((is_decided & once).sum())

@@ -1,7 +1,5 @@
 """Bootstrap over architectures: weights of many resamples at once, percentile intervals, and bands that hold for a whole curve.
 
-An architecture is drawn with all its seeds and tuning trials, so that a resample carries their noise too.
-
 References:
     B. Efron, R. Tibshirani, An introduction to the bootstrap, 1993 (percentile and bootstrap-t intervals).
     R. Beran, Balanced simultaneous confidence sets, Journal of the American Statistical Association, 1988 (maximum of studentised
@@ -41,6 +39,7 @@ def resample_weights(count: int, resamples: int, rng: np.random.Generator) -> It
     block = max(1, _AT_ONCE // max(count, 1))
     for begin in range(0, resamples, block):
         size = min(block, resamples - begin)
+        # Each resample counts in bins of its own, so that one bincount serves the whole block.
         drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
 
@@ -75,6 +74,7 @@ def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) ->
     """
     count = len(values)
     flat = values.reshape(count, -1)
+    # A row is one architecture with all its seeds and tuning trials, so a resample carries their noise too.
     blocks = [weights @ flat / count for weights in resample_weights(count, resamples, rng)]
     return np.concatenate(blocks).reshape(-1, *values.shape[1:])
 
@@ -85,6 +85,7 @@ def percentile_interval(drawn: Floats, level: float = 0.95) -> tuple[float, floa
     >>> percentile_interval(np.array([1.0, 2.0, 3.0, np.inf]), 0.5)
     (1.0, inf)
     """
+    # Interpolating between a finite value and infinity would give NaN or infinity.
     low = np.quantile(drawn, (1 - level) / 2, method="lower")
     high = np.quantile(drawn, (1 + level) / 2, method="higher")
     return float(low), float(high)
@@ -94,7 +95,7 @@ def simultaneous_band(curves: Floats, rng: np.random.Generator, level: float = 0
     """A band around the mean of independent curves that holds at all points at once.
 
     The half-width is the standard error times the `level` quantile of the largest studentised deviation of the resamples' means
-    (bootstrap-t). The curves may depend on themselves in any way; only between them is independence needed.
+    (bootstrap-t).
 
     Args:
         curves: one curve per architecture, (count, points), none missing.
@@ -113,9 +114,11 @@ def simultaneous_band(curves: Floats, rng: np.random.Generator, level: float = 0
     largest = []
     for weights in resample_weights(count, resamples, rng):
         moved = weights @ centred / count
+        # Standard error of each resampled mean; a difference of two squares can fall below 0 by rounding.
         spread = np.sqrt(np.maximum(weights @ centred**2 / count - moved**2, 0.0) / (count - 1))
         # A resample of one architecture alone has no spread; it counts as far off wherever it moved.
         ratios = np.divide(np.abs(moved), spread, out=np.where(np.abs(moved) > 1e-12, np.inf, 0.0), where=spread > 1e-12)
+        # The maximum over the points makes the band hold at all of them at once, however a curve depends on itself.
         largest.append(ratios.max(axis=1))
     factor = float(np.quantile(np.concatenate(largest), level, method="higher"))
     error = curves.std(axis=0, ddof=1) / np.sqrt(count)

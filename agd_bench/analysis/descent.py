@@ -1,8 +1,7 @@
 """Whether steps kept what they promised: the decrease of the loss that an optimizer stands for, against the one that came.
 
 An optimizer whose `diagnostics` tell it (duality structure gradient descent) promises of each step by how much the loss of its batch falls;
-a sweep with `diagnostics = ["optimizer"]` evaluates that loss again after the step. Where the algorithm guarantees descent, a step that
-keeps less than promised is a violation of the theorem or of its code; where the promise is a guess, it says how good the guess is.
+a sweep with `diagnostics = ["optimizer"]` evaluates that loss again after the step.
 """
 
 from __future__ import annotations
@@ -53,8 +52,10 @@ def decreases(trials: pd.DataFrame, diagnostics: pd.DataFrame, attempts: pd.Data
 def _guarantees(attempts: pd.DataFrame) -> pd.Series[str]:
     """What each trial's attempts recorded of a guarantee, by trial; trials without such a record are not in it."""
     texts = attempts.set_index("trial_id")["provenance"].dropna()
+    # Provenances repeat in thousands of rows: each text is parsed once.
     said = {text: json.loads(text).get("descent_guarantee") for text in texts.unique()}
     stated: pd.Series[str] = texts.map(said).dropna()
+    # A trial that was repeated counts with the last attempt that recorded it.
     return stated[~stated.index.duplicated(keep="last")]
 
 
@@ -72,6 +73,7 @@ def total_decreases(table: pd.DataFrame) -> pd.DataFrame:
     >>> total_decreases(rows)[["steps", "promised", "realised", "ratio", "shortfall_share"]].round(3).values.tolist()
     [[4.0, 0.3, 0.3, 1.0, 0.25]]
     """
+    # `promised` and `realised` are means per step: back to sums before epochs are added up.
     weighted = table.assign(promised=table["promised"] * table["steps"], realised=table["realised"] * table["steps"])
     grouped = weighted.groupby([*_KEYS, "guarantee"], sort=False)
     sums = grouped[["steps", "promised", "realised", "shortfalls"]].sum()
@@ -86,7 +88,9 @@ def _per_step(sums: pd.DataFrame) -> pd.DataFrame:
             "steps": sums["steps"].astype("int64"),
             "promised": sums["promised"] / sums["steps"],
             "realised": sums["realised"] / sums["steps"],
+            # Sums over sums: a mean of ratios would be ruled by steps that promised next to nothing.
             "ratio": sums["realised"] / sums["promised"].where(sums["promised"] > 0),
+            # With guaranteed descent any shortfall breaks the theorem or its code; with a guess it says how good the guess is.
             "shortfalls": sums["shortfalls"].astype("int64"),
             "shortfall_share": sums["shortfalls"] / sums["steps"],
         }

@@ -18,6 +18,7 @@ import pandas as pd
 FEWEST_DIFFERENT = 3
 """Architectures whose value must differ from the most common one; a feature that fewer have is their name, not their kind."""
 _WORD = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z][A-Za-z0-9_]*")
+# One group of edges for each node after the input, as NAS-Bench-201 writes cells.
 _CELL = re.compile(r"\|([^|~]+~\d+\|)+(\+\|([^|~]+~\d+\|)+)*")
 _EDGE = re.compile(r"([^|~+]+)~(\d+)")
 _NOTHING = {"none", "zero", "zeroize"}
@@ -36,6 +37,7 @@ def architecture_features(trials: pd.DataFrame, more: pd.DataFrame | None = None
         gives, where every string is a cell; `words: WORD` for each word, its number of times; `parameters`, `forward_flops`.
         A feature that differs from its most common value in fewer than 3 architectures is left out. NaN where a row has no value.
     """
+    # Grouped by number below: comparing a million long strings takes far longer.
     place, found = pd.factorize(trials["architecture"])
     names = [str(name) for name in found]
     tables = [] if more is None else [more.reindex(names).astype(float)]
@@ -120,6 +122,7 @@ def cell_features(architecture: str) -> dict[str, int]:
     nodes[2:, 0] = 1
     for start, end, operation in sorted(edges, key=lambda edge: edge[1]):
         deep, shallow, paths, skips = nodes[:, start]
+        # Nodes are handled in the order of their numbers, so the paths to `start` are all counted before they are extended.
         step = int("conv" in operation)
         identity = any(word in operation for word in _IDENTITY)
         nodes[0, end], nodes[1, end] = max(nodes[0, end], deep + step), min(nodes[1, end], shallow + step)
@@ -128,7 +131,9 @@ def cell_features(architecture: str) -> dict[str, int]:
     if paths == 0:
         return {"depth": 0, "shallowest": 0, "paths": 0, "skip_paths": 0, "live_edges": 0}
     reaching = {last}
+    # Backwards from the output: `end` is known to reach it or not before its edges are looked at.
     for start, end, _ in sorted(edges, key=lambda edge: -edge[1]):
         reaching |= {start} if end in reaching else set()
+    # An edge is live if the input reaches its start and its end reaches the output.
     live = sum(nodes[2, start] > 0 and end in reaching for start, end, _ in edges)
     return {"depth": int(deep), "shallowest": int(shallow), "paths": int(paths), "skip_paths": int(skips), "live_edges": live}

@@ -1,9 +1,7 @@
 """Which architectures a change of training algorithm favours: the interaction of algorithm and architecture, explained by features.
 
 The interaction of an architecture is d = u(challenger) − u(baseline), where u is the algorithm's mean normal score over seeds, divided
-by the standard deviation of its noise-free scores. With that divisor d holds seed noise alone where both rank
-the architectures alike; raw scores would not do, because those of the noisier algorithm shrink towards the middle, and then every mark
-of a good architecture would seem to drive a shift. A positive d: the challenger places the architecture better.
+by the standard deviation of its noise-free scores. A positive d: the challenger places the architecture better.
 
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
@@ -69,6 +67,7 @@ class _Interaction:
         for position in range(table.shape[1]):
             if len(kept) >= len(table) // ARCHITECTURES_PER_SLOPE:
                 break
+            # Standardised columns: the mean square of what is left is 1 / the variance inflation factor.
             others, column = table[:, kept], table[:, position]
             left = column - others @ (np.linalg.pinv(others) @ column) if kept else column
             if float(left @ left) / len(left) >= 1 / INFLATION:
@@ -85,6 +84,7 @@ def _interactions(
 ) -> Iterator[_Interaction]:
     if baseline == challenger:
         raise InputError(f"baseline and challenger are both {baseline!r}; an algorithm has no interaction with itself")
+    # `features` cannot be hashed; its identity is enough while the caller holds it.
     what = ("interactions", baseline, challenger, id(features), metric)
     yield from once(trials, what, lambda: _all_interactions(trials, baseline, challenger, features, metric))
 
@@ -102,6 +102,7 @@ def _all_interactions(
             inside &= trials[column] == name
         rows = trials[inside]
         table = architecture_features(rows, _of_space(features, group.group[0])).reindex(names) if names else pd.DataFrame()
+        # Every feature is tested on the same architectures, or their p-values would not form one family.
         table = table.dropna(axis="columns")
         # Words for nothing go last: counts of all operations sum to the number of edges, and that of `none` is the one to leave out.
         order = sorted(table.columns, key=lambda name: (not name.startswith("words: "), name.endswith((": none", ": zero", ": zeroize"))))
@@ -122,6 +123,7 @@ def _different(features: pd.DataFrame) -> pd.DataFrame:
         column = ranked[:, position]
         if column.tobytes() not in seen:
             kept.append(name)
+        # Ranks n + 1 − r are those of the reversed feature, which says the same with the other sign.
         seen |= {column.tobytes(), (len(column) + 1 - column).tobytes()}
     return features[kept]
 
@@ -134,11 +136,14 @@ def _standardised_difference(group: Scores, pair: list[int], kept: NDArray[np.bo
         return np.full(count, np.nan), float("nan")
     scored = normal_scores(values)
     means = scored.mean(axis=2)
+    # The algorithms share seeds, so their noise has a covariance as well, (2, 2).
     residuals = (scored - means[:, :, None]).reshape(2, -1)
     noise = residuals @ residuals.T / (count * (seeds - 1) * seeds)  # covariance of the means' seed noise
     true = means.var(axis=1, ddof=1) - np.diag(noise)
+    # A ranking that is noise alone has no noise-free deviation to divide by.
     if bool((true <= 0).any()):
         return np.full(count, np.nan), float("nan")
+    # Raw scores of the noisier algorithm shrink towards the middle: every mark of a good architecture would seem to drive a shift.
     scaled = np.array([-1.0, 1.0]) / np.sqrt(true)
     return np.asarray(scaled @ means, dtype=np.float64), float(scaled @ noise @ scaled)
 
@@ -188,6 +193,7 @@ def interaction_drivers(
     for found in _interactions(trials, baseline, challenger, features, metric):
         if len(found.features.columns) == 0 or not np.isfinite(found.noise_variance):
             continue
+        # Standardised ranks: Spearman's correlation is then a mean product.
         ranked = _standardise(scipy.stats.rankdata(found.features.to_numpy(dtype=np.float64), axis=0))
         own = _standardise(scipy.stats.rankdata(found.values))
         spearman = own @ ranked / len(own)
@@ -205,11 +211,12 @@ def interaction_drivers(
     return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
 
 
+# All pairs of a report use the same draws.
 @functools.lru_cache(maxsize=1)
 def _drawn(count: int, resamples: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """How often each bootstrap sample holds each architecture, and as many permutations of them, (R, A) each.
 
-    Remembered, because all pairs of a report draw the same; nobody can write to them.
+    Arrays are read-only.
     """
     rng = np.random.default_rng(seed)
     weights, permutations = np.empty((2, resamples, count), dtype=np.int32)
@@ -229,7 +236,9 @@ def _chunks(count: int, resamples: int) -> list[slice]:
 def _permutation_p(ranked: Floats, own: Floats, spearman: Floats, permutations: NDArray[np.int32]) -> Floats:
     exceeded = np.zeros(len(spearman))
     for rows in _chunks(len(own), len(permutations)):
+        # The margin counts ties that rounding would split.
         exceeded += (np.abs(own[permutations[rows]] @ ranked / len(own)) >= np.abs(spearman) - 1e-12).sum(axis=0)
+    # The order at hand is one of the permutations, so p is never 0 (Phipson and Smyth).
     return np.asarray((1 + exceeded) / (1 + len(permutations)), dtype=np.float64)
 
 
@@ -252,6 +261,7 @@ def _slopes(kept: Floats, values: Floats, weights: Floats) -> Floats:
     """Weighted least squares with an intercept, (R, A) weights to (R, K) slopes."""
     design = np.column_stack([np.ones(len(values)), kept])
     width = design.shape[1]
+    # All resamples in one matrix product, (R, A) by (A, K²), where K includes the intercept.
     gram = (weights @ (design[:, :, None] * design[:, None, :]).reshape(len(values), -1)).reshape(-1, width, width)
     moment = weights @ (design * values[:, None])
     # The pseudo-inverse, because a resample may hold too few kinds of architectures to tell all features apart.
@@ -303,5 +313,7 @@ def _left_out_r_squared(kept: Floats, values: Floats) -> float:
     """1 − PRESS / the squared error of the others' mean."""
     design, count = np.column_stack([np.ones(len(values)), _standardise(kept)]), len(values)
     basis = np.linalg.qr(design)[0]
+    # Leave-one-out residual = residual / (1 − leverage): no refits; the floor is for a row that alone sets a coefficient.
     errors = (values - basis @ (basis.T @ values)) / np.maximum(1 - (basis**2).sum(axis=1), 1e-9)
+    # The mean of the others misses a value by n / (n − 1) times its deviation from the mean of all.
     return 1 - float(errors @ errors) / float((((values - values.mean()) * count / (count - 1)) ** 2).sum())

@@ -35,7 +35,7 @@ def mean_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
 def median_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     """The narrowest pair of order statistics that covers the median with at least `level`; NaN where no pair does (n < 6 at 95 %).
 
-    It assumes nothing about the distribution of the values, which may be infinite.
+    The values may be infinite.
 
     Args:
         values: independent values, (n,), none missing.
@@ -48,6 +48,7 @@ def median_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     >>> median_interval(np.array([8.0, 1.0, 2.0, 3.0, 5.0, 4.0, np.inf, 7.0, 6.0]))
     (2.0, 8.0)
     """
+    # How many values fall below the median is Binomial(n, 1/2), whatever the distribution.
     rank = int(scipy.stats.binom.ppf((1 - level) / 2, len(values), 0.5)) if len(values) else 0  # counted from either end
     if rank < 1:
         return math.nan, math.nan

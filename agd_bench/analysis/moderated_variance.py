@@ -24,5 +24,6 @@ def inverse_trigamma(value: float) -> float:
     lowest, highest = (float(scipy.special.polygamma(1, end)) for end in (LARGEST, 1 / LARGEST))
     if not lowest < value < highest:  # trigamma falls
         return LARGEST if value <= lowest else 1 / LARGEST
+    # In the logarithm, because x spans twelve orders of magnitude.
     log = float(np.log(LARGEST))
     return float(np.exp(scipy.optimize.brentq(lambda x: scipy.special.polygamma(1, np.exp(x)) - value, -log, log, xtol=1e-13)))

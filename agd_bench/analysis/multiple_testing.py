@@ -26,5 +26,6 @@ def holm(p: Floats) -> Floats:
     """
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
+    # The running maximum keeps adjusted p-values in the order of the raw ones (step-down).
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(0, 1)
     return adjusted

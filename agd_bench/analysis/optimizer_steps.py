@@ -44,8 +44,6 @@ def step_summaries(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFr
 def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     """What each algorithm says of the layers of one network: of its final trial with the most layers that it speaks of, the first of them.
 
-    Layers of different architectures are not the same layers, so they are not averaged; the deepest network shows most of them.
-
     Args:
         trials: the table of trials.
         diagnostics: the table of diagnostics.
@@ -67,6 +65,7 @@ def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
         quantity=diagnostics["name"].map(lambda name: str(name).split("/", 1)[0]), layer=layers[layers.notna()].astype(object)
     )
     rows = _of_finals(trials, rows, "architecture", "seed")
+    # Layers of different architectures are not the same layers, so they are not averaged.
     rows = rows[rows["trial_id"].isin(_deepest(rows))]
     rows = rows.sort_values("layer", key=lambda names: names.map(lambda name: _natural(str(name))), kind="stable")
     rows = rows.assign(number=rows.groupby(_KEYS, sort=False).ngroup())
@@ -82,7 +81,7 @@ def _deepest(rows: pd.DataFrame) -> pd.Series[str]:
 
 
 def _layer(name: str) -> str | None:
-    """The layer that a number is about; null: it is about all of them."""
+    """The layer that a number is about; None: it is about all of them."""
     _, slash, rest = name.partition("/")
     return rest if slash and rest not in _SUMMARIES else None
 

@@ -12,9 +12,8 @@ UNDER_WAY = ("pending", "running")
 def complete_cases(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials that can be compared fairly by now; of a run that has ended, all.
 
-    A case is one architecture and one seed. It is complete when the final trials of all algorithms have ended, however: an algorithm that
-    is ahead of the others would else be judged, and charged, on other cases than they. An algorithm none of whose final trials has
-    ended yet holds no other up; its rows stay. Of tuning trials those stay whose study a complete case uses.
+    A case is one architecture and one seed. It is complete when the final trials of all algorithms have ended, however. An
+    algorithm of which no final trial has ended yet keeps its rows. Of tuning trials those stay whose study a kept final trial uses.
 
     Args:
         trials: the table of trials; rows of trials that were not begun may be left out, as in a published folder.
@@ -28,6 +27,7 @@ def complete_cases(trials: pd.DataFrame) -> pd.DataFrame:
     >>> complete_cases(trials)["architecture"].tolist()
     ['a', 'a']
     """
+    # A published folder may leave out trials that were not begun: no status shows it, unequal cases do.
     if not trials["status"].isin(UNDER_WAY).any() and _is_balanced(trials):
         return trials
     trials = trials.reset_index(drop=True)
@@ -67,6 +67,7 @@ def _complete_finals(final: pd.DataFrame) -> pd.DataFrame:
     """Of final trials those whose counterparts have all ended."""
     ended = final[~final["status"].isin(UNDER_WAY)]
     cases = ended.groupby(["architecture", "seed"], sort=False)["algorithm"].transform("size")
+    # An algorithm that is ahead would else be judged, and charged, on other cases than the others.
     return ended[cases == ended["algorithm"].nunique()]
 
 
@@ -75,6 +76,8 @@ def _complete_of(rows: pd.DataFrame) -> list[int]:
     complete = _complete_finals(final)
     if complete.empty:
         return list(rows.index)
+    # An algorithm without any ended trial must not hold up the rest.
     waiting = final[~final["algorithm"].isin(complete["algorithm"].unique())]
+    # Tuning is charged only as far as a kept final trial used its choice.
     used = rows[(rows["purpose"] == "tuning") & rows["study"].isin([*complete["study"].dropna(), *waiting["study"].dropna()])]
     return [*complete.index, *waiting.index, *used.index]

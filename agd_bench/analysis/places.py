@@ -1,9 +1,9 @@
 """The algorithms in the order of their results: places with their uncertainty, failures included.
 
-A training that diverged, failed or was refused is an outcome: it counts as accuracy 0 in every mean here, so that nobody gains by failing
-where it is hard; an architecture that every algorithm refuses is left out. An algorithm's place is 1 plus the number of algorithms that
-are better beyond doubt, its last possible place the number of algorithms minus those that are worse beyond doubt. 'Beyond doubt' is
-read off simultaneous 95 % intervals of all pairwise differences, so that with that probability no place lies outside its interval.
+A training that diverged, failed or was refused counts as accuracy 0 in every mean here; an architecture that every algorithm refuses is
+left out. An algorithm's place is 1 plus the number of algorithms that are better beyond doubt, its last possible place the number of
+algorithms minus those that are worse beyond doubt. 'Beyond doubt' is read off simultaneous 95 % intervals of all pairwise differences, so
+that with that probability no place lies outside its interval.
 
 References:
     M. Mogstad, J. P. Romano, A. M. Shaikh, D. Wilhelm, Inference for ranks with applications to mobility across neighbourhoods and
@@ -70,6 +70,7 @@ def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int
     ended = ended[~(ended["status"] == "refused").groupby(ended["architecture"].astype(str)).transform("all")]
     means = _means(ended, algorithms, metric)
     place_low, place_high = _places(means, resamples, seed)
+    # Two argsorts give ranks; equal means keep the order of the sweep.
     places = (-means.sum(axis=1)).argsort(kind="stable").argsort(kind="stable") + 1
     own = means[algorithms.index(baseline)] if baseline in algorithms else np.full(means.shape[1], np.nan)
     counts = ended.groupby("algorithm", observed=True)["status"].value_counts().unstack(fill_value=0)
@@ -89,9 +90,11 @@ def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int
 
 def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
     """Mean accuracy over the seeds of every architecture that all algorithms have an outcome for, (M, A)."""
+    # Left out of the means instead, failing on hard architectures would raise them.
     accuracy = pd.to_numeric(ended[metric]).astype("float64").mask(ended["status"] != "done", 0.0)
     keyed = accuracy.groupby([ended["algorithm"].astype(str), ended["architecture"].astype(str)], sort=False).mean()
     wide = keyed.unstack("architecture").reindex(index=algorithms).dropna(axis="columns")
+    # Sums in another order must not split ties.
     return wide.to_numpy(dtype=np.float64).round(9)
 
 
@@ -103,12 +106,14 @@ def _places(means: Floats, resamples: int, seed: int) -> tuple[Floats, Floats]:
     if not pairs or not means.shape[1]:
         return np.full(count, np.nan), np.full(count, np.nan)
     differences = np.stack([means[first] - means[second] for first, second in pairs], axis=1)
+    # Simultaneous over all pairs: places follow from every difference at once (Mogstad et al.).
     low, high = simultaneous_band(differences, np.random.default_rng(seed), resamples=resamples)
     if np.isnan(low).any():
         return np.full(count, np.nan), np.full(count, np.nan)
     for (first, second), bottom, top in zip(pairs, low, high, strict=True):
         if bottom > 0 or top < 0:
             winner, loser = (first, second) if bottom > 0 else (second, first)
+            # Row 0 counts those surely better than an algorithm, row 1 those surely worse.
             better[0][loser] += 1
             better[1][winner] += 1
     return 1 + better[0], count - better[1]

@@ -71,6 +71,7 @@ def critical_difference(
             continue
         ranks = rank_best_first(means).mean(axis=0)
         pairs = list(itertools.combinations(range(treatments), 2))
+        # Mean ranks make a pair depend on the other algorithms (Benavoli et al.), so Wilcoxon is the default.
         p_values = _wilcoxon_holm(means, pairs) if test == TESTS[0] else _nemenyi(ranks, blocks, pairs)
         shared: dict[str, Any] = {"friedman_p": _friedman(means), "critical_difference": nemenyi_difference(treatments, blocks, level)}
         shared |= {"architectures": blocks, "seeds": len(group.seeds), "test": test}
@@ -92,19 +93,23 @@ def nemenyi_difference(algorithms: int, architectures: int, level: float = 0.95)
     >>> round(nemenyi_difference(4, 14), 2)
     1.25
     """
+    # Demšar divides the studentized range by sqrt(2); infinite degrees of freedom, since ranks have known variance.
     quantile = scipy.stats.studentized_range.ppf(level, algorithms, np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(algorithms * (algorithms + 1) / (6 * architectures)))
 
 
 def _friedman(means: Floats) -> float:
+    # scipy requires three treatments; two are left to the test of the pair.
     if means.shape[1] < 3:
         return float("nan")
+    # All ties: the correction for ties would divide 0 by 0.
     if (means == means[:, :1]).all():
         return 1.0
     return float(scipy.stats.friedmanchisquare(*means.T).pvalue)
 
 
 def _nemenyi(ranks: Floats, blocks: int, pairs: list[tuple[int, int]]) -> list[float]:
+    # Standard error of a mean rank: variance k (k + 1) / 12 over the blocks.
     unit = np.sqrt(len(ranks) * (len(ranks) + 1) / (12 * blocks))
     far = np.array([abs(ranks[first] - ranks[second]) for first, second in pairs]) / unit
     return [float(value) for value in scipy.stats.studentized_range.sf(far, len(ranks), np.inf)]
@@ -114,6 +119,7 @@ def _wilcoxon_holm(means: Floats, pairs: list[tuple[int, int]]) -> list[float]:
     """Wilcoxon's signed-rank test of every pair (architectures in which both are equal drop out), by Holm's correction."""
     raw = []
     for first, second in pairs:
+        # Rounded, or the last digits of sums would make differences out of ties.
         differences = (means[:, first] - means[:, second]).round(9)
         changed = differences[differences != 0]
         raw.append(float(scipy.stats.wilcoxon(changed).pvalue) if len(changed) else 1.0)

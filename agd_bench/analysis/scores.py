@@ -56,7 +56,7 @@ class Scores:
         seeds: the final trials' seeds, ascending; S of them.
         values: accuracies in [0, 1], (M, A, S); 0 where diverged, NaN where missing.
         diverged: where a trial diverged, (M, A, S).
-        spared: where an adaptive sweep could do without a trial, or no algorithm has one, (M, A, S); null: nowhere, all architectures
+        spared: where an adaptive sweep could do without a trial, or no algorithm has one, (M, A, S); None: nowhere, all architectures
             have all seeds.
     """
 
@@ -75,8 +75,10 @@ class Scores:
             positions: positions of the seeds to use; default: all.
         """
         chosen = list(range(len(self.seeds)) if positions is None else positions)
+        # Means use only the seeds that an adaptive sweep gave the architecture.
         given = True if self.spared is None else ~self.spared[:, :, chosen]
         means = self.values[:, :, chosen].mean(axis=2, where=given).round(DECIMALS)
+        # One diverged seed puts the architecture last, whatever the others reached.
         hurt = self.diverged[:, :, chosen].any(axis=2) & ~np.isnan(means)
         return np.where(hurt, 0.0, means)
 
@@ -165,6 +167,7 @@ def _all_scores(trials: pd.DataFrame, metric: str, every_seed: bool) -> Iterator
     final = trained_rows(trials[trials["purpose"] == "final"])
     for group, rows in comparison_groups(final):
         spared = rows["status"] == "unneeded"
+        # Rankings are compared at equal numbers of seeds, so one spared trial removes its seed for all.
         kept = rows if every_seed else rows[~rows["seed"].isin(rows.loc[spared, "seed"])]
         yield _scores_of(group, kept, metric, equal=not every_seed)
 
@@ -182,8 +185,10 @@ def _equal_seeds(given: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np
         Positions of architectures and of seeds, ascending.
     """
     order = np.argsort(-given.sum(axis=0), kind="stable")
+    # Column k: the architectures that have all of the k + 1 most frequent seeds.
     nested = np.logical_and.accumulate(given[:, order], axis=1)
     shared = nested.sum(axis=0)
+    # At one seed noise is unknown, so several seeds of some architectures beat one seed of all.
     several = [count for count in range(2, len(order) + 1) if shared[count - 1] >= FEWEST_REPLICATED]
     chosen = max(several, key=lambda count: (int(count * shared[count - 1]), count), default=1)
     return np.flatnonzero(nested[:, chosen - 1]), np.sort(order[:chosen])
@@ -244,10 +249,12 @@ def seed_splits(count: int) -> list[Split]:
     half = count // 2
     if half == 0:
         return []
+    # Few enough to list all.
     if count <= 4:
         subsets = itertools.combinations(range(count), half)
         pairs = [(first, second) for first, second in itertools.combinations(subsets, 2) if not set(first) & set(second)]
     else:
+        # Seeded by the count: every table of a report uses the same splits.
         rng = np.random.default_rng(count)
         drawn = [tuple(int(value) for value in rng.permutation(count)[: 2 * half]) for _ in range(MAX_SPLITS // 2)]
         pairs = [(tuple(sorted(order[:half])), tuple(sorted(order[half:]))) for order in drawn]

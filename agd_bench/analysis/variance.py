@@ -4,8 +4,8 @@ The model of a final trial of algorithm m on architecture a with seed s is
 
     y_mas = mean + algorithm_m + architecture_a + interaction_ma + seed_as + seed_interaction_mas,
 
-a split-plot: algorithms are fixed, architectures are random, and seeds are nested in architectures but paired between algorithms,
-because a seed gives all of them the same order of images. What one seed does to all algorithms alike is `seed`, what
+a split-plot: algorithms are fixed, architectures are random, and seeds are nested in architectures but paired between algorithms.
+What one seed does to all algorithms alike is `seed`, what
 it does to one alone `seed_interaction`. A seed that lifts all architectures of an algorithm at once is in there too.
 
 Components are averages of moments, over algorithms and over pairs of them: the covariance of two algorithms' means over architectures
@@ -13,8 +13,7 @@ less that of their seed noise is `architecture`; the mean variance of an algorit
 `interaction`. On balanced data these are the estimates of the analysis of variance (so of REML, where none is negative); with missing
 trials every pair uses what it shares. They are unbiased and may be negative: then the component is too small to be told from 0.
 
-Two scales, because on accuracies an algorithm that spreads the architectures more widely interacts with them even if it ranks them
-alike. Following Robertson, `interaction` is split into `interaction_scale`, half the mean squared difference of the
+There are two scales. Following Robertson, `interaction` is split into `interaction_scale`, half the mean squared difference of the
 algorithms' standard deviations, and `interaction_order`, what comes of imperfect correlation: only this one changes a ranking.
 On the scale `rank-normal` each algorithm's accuracies are replaced by normal scores of their ranks, so that location, spread and shape
 are gone, all but the ranking; the algorithms' own effect vanishes there by construction.
@@ -55,7 +54,7 @@ def variance_components(
 
     The intervals of the four random components and of their shares are generalised confidence intervals: each mean square is divided
     by chi-square draws of its degrees of freedom, which are the nominal ones or, if fewer, those that its jackknife over architectures
-    implies (unequal spreads, long tails, missing trials). In simulations they cover 91 to 99 % where components are equal for
+    implies. In simulations they cover 91 to 99 % where components are equal for
     all algorithms, and 87 to 100 % where one algorithm spreads four times as much; plain bootstrap intervals covered 76 to 98 %.
     The other rows have jackknife t intervals.
 
@@ -100,6 +99,7 @@ def variance_components(
         kept = observed[used].sum(axis=0) >= 2
         values = group.values[used][:, kept]
         common = {"architectures": int(kept.sum()), "algorithms": len(used), "seeds": len(group.seeds)}
+        # On accuracies an algorithm that spreads the architectures more widely interacts with them even if it ranks them alike.
         for scale, scaled in (("accuracy", values), ("rank-normal", normal_scores(values))):
             table = _decompose(scaled, scale, draws, np.random.default_rng(seed))
             tables.append(table.assign(**describe(group.group), **common))
@@ -123,6 +123,7 @@ def normal_scores(values: Floats) -> Floats:
     flat = values.reshape(len(values), -1)
     count = (~np.isnan(flat)).sum(axis=1, keepdims=True)
     ranks = scipy.stats.rankdata(flat, axis=1, nan_policy="omit" if np.isnan(flat).any() else "propagate")  # much faster
+    # Blom's constants 3/8 and 1/4; the offset keeps the scores of the first and last rank finite.
     return np.asarray(ndtri((ranks - 0.375) / (count + 0.25)), dtype=np.float64).reshape(values.shape)
 
 
@@ -146,11 +147,13 @@ class _Moments:
         for a, b in itertools.combinations_with_replacement(range(len(values)), 2):
             both, shared = (count[a] > 0) & (count[b] > 0), (mask[a] & mask[b]).sum(axis=1)
             x, y = both * means[a], both * means[b]
+            # A seed gives all algorithms the same order of images, so residuals of one seed are paired, (A,).
             within = (residuals[a] * residuals[b]).sum(axis=1)
             terms.append([both, x, y, x * y, (x - y) ** 2, within, np.maximum(shared - 1, 0), shared / np.maximum(count[a] * count[b], 1)])
             same.append(a == b)
         self.terms = np.asarray(terms, dtype=np.float64).transpose(2, 0, 1)
         self.same = np.array(same)
+        # Noise of a mean is proportional to 1 / seeds, so numbers of seeds average harmonically.
         self.seeds = float(1 / np.mean(1 / count[count > 0]))
 
     def components(self, sums: Floats) -> Floats:
@@ -158,12 +161,15 @@ class _Moments:
         count, first, second, product, squares, within, freedom, overlap = np.moveaxis(sums, -1, 0)
         with np.errstate(divide="ignore", invalid="ignore"):  # nothing shared, or one seed: the answer is missing
             noise = within / freedom
+            # Covariance of two algorithms' means over architectures, less that of their seed noise.
             effects = (product - first * second / count) / (count - 1) - noise * overlap / count
             difference = (first - second) / count
             by_chance = (squares / count - difference**2) / (count - 1)
         one, two = self.same, ~self.same
+        # A squared difference of means is too large by its own sampling variance.
         algorithm = (difference**2 - by_chance)[..., two].mean(axis=-1) / 2
         architecture, seed = effects[..., two].mean(axis=-1), noise[..., two].mean(axis=-1)
+        # A variance is architecture + interaction (seed + own), a covariance of two algorithms the first term alone.
         interaction, own = effects[..., one].mean(axis=-1) - architecture, noise[..., one].mean(axis=-1) - seed
         scale = np.sqrt(np.maximum(effects[..., one], 0)).var(axis=-1, ddof=1)  # half the mean squared difference of any two
         return np.stack([algorithm, architecture, interaction, seed, own, scale, interaction - scale], axis=-1)
@@ -173,6 +179,7 @@ def _decompose(values: Floats, scale: str, draws: int, rng: np.random.Generator)
     """The rows of one group on one scale; on normal scores the algorithms' effect is 0 by construction and has no row."""
     moments = _Moments(values)
     sums = moments.terms.sum(axis=0)
+    # Sums minus one term each: all leave-one-out estimates in one call, (A, 7).
     estimate, left_out = moments.components(sums), moments.components(sums - moments.terms)
     if bool((sums[:, 0] < FEWEST_ARCHITECTURES).any()):
         estimate = np.full(len(_ORDER), np.nan)
@@ -183,6 +190,7 @@ def _decompose(values: Floats, scale: str, draws: int, rng: np.random.Generator)
     drawn = np.column_stack([algorithm, _draw(estimate[1:5], left_out[:, 1:5], values.shape, moments.seeds, draws, rng)])
     half = error[5:] * scipy.stats.t.ppf((1 + LEVEL) / 2, freedom)
     low, high = _ends(drawn)
+    # The two parts of the interaction are no linear functions of mean squares, so they have jackknife t intervals.
     low, high = np.r_[low, estimate[5:] - half], np.r_[high, estimate[5:] + half]
     table = pd.DataFrame({"scale": scale, "component": _ORDER, "variance": estimate, "low": low.clip(0), "high": high.clip(0)})
     random, total = drawn[:, 1:].clip(0), estimate[1:5].clip(0).sum()
@@ -211,6 +219,7 @@ def _draw(estimate: Floats, left_out: Floats, shape: tuple[int, ...], seeds: flo
     """
     algorithms, architectures, _ = shape
     m, s = algorithms, seeds
+    # Expected mean squares of the split-plot, rows by stratum, columns in the order of the components.
     expected = np.array([[s * m, s, m, 1], [0, s, 0, 1], [0, 0, m, 1], [0, 0, 0, 1]], dtype=np.float64)
     squares = estimate @ expected.T
     error = _jackknife_error(left_out @ expected.T)
@@ -218,6 +227,7 @@ def _draw(estimate: Floats, left_out: Floats, shape: tuple[int, ...], seeds: flo
     nominal = np.array([between, between * (m - 1), within, within * (m - 1)])
     with np.errstate(divide="ignore", invalid="ignore"):
         implied = 2 * squares**2 / error**2  # of a scaled chi-square with that variance
+    # Long tails or unequal spreads leave fewer degrees of freedom than the design has; fmin ignores NaN.
     freedom = np.fmax(np.fmin(nominal, implied), 1)
     return np.asarray((squares * freedom / rng.chisquare(freedom, (draws, 4))) @ np.linalg.inv(expected).T, dtype=np.float64)
 

@@ -39,6 +39,7 @@ WHOLE: dict[str, Compute] = {
         trials, [choice.label for choice in results.sweep.algorithms if choice.tuning_scope == "sweep"]
     ),
     "ranks": lambda trials, results: analysis.rank_architectures(trials),
+    # The test of a shift keeps 1,000 worlds, or its p-values could not survive a correction.
     "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
     "top_k_overlap": lambda trials, results: analysis.top_k_overlap(trials),
     "transfer_regret": lambda trials, results: analysis.transfer_regret(trials, resamples=resamples_of(trials)),
@@ -68,6 +69,7 @@ BY_CHALLENGER: dict[str, Compare] = {
 }
 """What is computed for each challenger against the baseline, from the trials of the two."""
 BY_FEATURES: dict[str, Compare] = {
+    # Twice as many: its permutation p-values go through Holm's correction over all features.
     "interaction_drivers": lambda trials, baseline, challenger, features: analysis.interaction_drivers(
         trials, baseline, challenger, features, resamples=2 * resamples_of(trials)
     ),
@@ -118,6 +120,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         tables["ranking_decisions"] = analysis.ranking_decisions(tables["kendall_tau"], results.sweep.baseline_label)
         for study in STUDIES:
             tables |= {name: table for name, table in study.tables(trials, results).items() if len(table)}
+        # Of all that was begun, not of complete cases: a failure is to be seen at once.
         tables["failures"] = failures(trained_rows(begun))
         times = _times(trials, results)
     if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
@@ -127,6 +130,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     compared = BY_CHALLENGER | {name: functools.partial(compare, features=stated) for name, compare in BY_FEATURES.items()}
     tables |= _by_pair({name: _naming(compare) for name, compare in compared.items()}, pairs, of)
     tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
+    # A crossover is between an algorithm that tunes and one that does not.
     paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
@@ -156,27 +160,24 @@ def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def _by_pair(computed: Mapping[str, Compare], pairs: list[tuple[str, str]], of: Callable[..., pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Tables of pairs of algorithms, pair by pair, so that what they share need not be kept for all of them.
-
-    Pairs are worked on by all cores, as far as numpy and the compiled kernels let go of the interpreter.
-    """
+    """Tables of pairs of algorithms, pair by pair."""
 
     def compute(pair: tuple[str, str]) -> dict[str, pd.DataFrame]:
         trials = of(*pair)
         with shared_work():
+            # Within one pair only: what its tables share is freed before the next pair.
             return {name: compare(trials, *pair) for name, compare in computed.items()}
 
     # pandas sets filters of warnings and sets them back, which in threads does not nest: here the state before is restored.
     with warnings.catch_warnings():
+        # Threads: numpy and the compiled kernels release the interpreter.
         found = in_threads(lambda place: compute(pairs[place]), len(pairs)) if pairs else []
     return {name: _stack([tables[name] for tables in found]) for name in computed}
 
 
 def _coded(trials: pd.DataFrame) -> pd.DataFrame:
-    """Names that stand in thousands of rows as numbers with their texts: to compare and group a million texts takes far longer.
-
-    Categories are in the order of their texts, so that sorting by them is sorting by text.
-    """
+    """Names that occur in thousands of rows as numbers with their texts."""
+    # Grouping a million texts takes far longer. Categories are in text order, so sorting by them is sorting by text.
     return trials.astype({column: "category" for column in CODED if trials[column].nunique() <= MOST_CODED})
 
 
@@ -190,12 +191,10 @@ def _decoded(table: pd.DataFrame) -> pd.DataFrame:
 def resamples_of(trials: pd.DataFrame) -> int:
     """How many resamples intervals come from: 1,000, and fewer for large comparisons, whose intervals are narrow.
 
-    At 15,625 architectures it is 256, which bounds what the report of a million rows takes; by chance alone a 95 % interval from so
-    many covers between 93 and 97 %. The test of a shift keeps its 1,000 worlds, or its p-values could not survive a correction.
-
     Args:
         trials: the table of trials.
     """
+    # 256 at 15,625 architectures bounds a report of a million rows; an interval from so many covers 93 to 97 % by chance alone.
     return int(np.clip(RESAMPLED // max(1, trials["architecture"].nunique()), FEWEST_RESAMPLES, MOST_RESAMPLES))
 
 
@@ -236,6 +235,7 @@ def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
     if targets.empty:
         return {"reference_targets": targets}
     times = analysis.measure_time_to_target(trials, results.curves, targets)
+    # One unit for all: a profile cannot compare FLOPs with seconds.
     time = "seconds" if times["flops"].isna().any() else "flops"
     return {
         "reference_targets": targets,

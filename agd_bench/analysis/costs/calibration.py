@@ -41,6 +41,7 @@ def calibrations(trials: pd.DataFrame, labels: Collection[str]) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     done = rows["status"] == "done"
     rows = rows.assign(reached=pd.to_numeric(rows["val_accuracy"]).where(done), not_done=(~done).astype("int64"))
+    # Not by group: a proposal is one setting for all workloads of the sweep.
     judged = rows.groupby(_PROPOSAL, sort=False, observed=True).agg(mean_val_accuracy=("reached", "mean"), not_done=("not_done", "sum"))
     # Of equal ones the earliest is chosen, as the tuner does.
     able = judged["mean_val_accuracy"].where(judged["not_done"] == 0)

@@ -24,7 +24,7 @@ def charged_cost(
     """Seconds and floating-point operations charged to every algorithm.
 
     Every attempt is charged, whatever came of it. The tuning of one study is shared equally by the architectures whose final
-    trials use what it chose: by search-space scope the cost of the proxies is thus spread over the whole space.
+    trials use what it chose.
 
     Args:
         trials: the table of trials.
@@ -58,6 +58,7 @@ def charged_cost(
     if by_architecture:
         charges, keys = _by_architecture(trials, charges), [*keys, "architecture"]
     grouped = charges.groupby(keys, sort=False)
+    # min_count: a sum of nothing but missing values is missing, not 0.
     cost = grouped[_SUMS].sum(min_count=1)
     # A missing figure of a trial that was trained must not make its algorithm look cheaper.
     for column in ("flops", "energy_joules"):
@@ -77,6 +78,7 @@ def charged_cost(
     if baseline is None:
         return table
     table = _with_ratios(table, baseline, keys)
+    # Seconds on a shared device and seconds on an exclusive one measure different things.
     mixed = set() if attempts is None else mixed_groups(trials, attempts)
     table.loc[[group in mixed for group in table[GROUP].itertuples(index=False, name=None)], "seconds_ratio"] = np.nan
     return table
@@ -86,8 +88,8 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
     """Charged seconds and floating-point operations of every algorithm by what they were spent on.
 
     Seconds of a trial beyond those of the attempt that ended it are lost: attempts that a crash, a node or a lack of memory took, and all
-    attempts of a trial that has not ended. What a lost attempt computed nobody counted, so its FLOPs are missing, not 0; of an attempt
-    that went on from a checkpoint, the epochs before the checkpoint are counted with the attempt that ended.
+    attempts of a trial that has not ended. Of an attempt that went on from a checkpoint, the epochs
+    before the checkpoint are counted with the attempt that ended.
 
     Args:
         trials: the table of trials; without `total_seconds` (the attempt that ended) nothing counts as lost.
@@ -105,22 +107,26 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
     charged = pd.to_numeric(trials["charged_seconds"]).astype("float64").fillna(0.0)
     ended = trials["status"].isin(["done", *KINDS])
     last = pd.to_numeric(trials["total_seconds"]).astype("float64") if "total_seconds" in trials else charged
+    # Clipped, or rounding could make the lost seconds negative.
     own = last.fillna(0.0).where(ended, 0.0).clip(upper=charged)
     tries = trials["attempts"].astype("int64")
     # A trial that was given up after its attempts were lost has ended, but no attempt of its own did: it has no time of a last one.
     lost = (tries - (ended & (last.notna() | (charged == 0)))).clip(lower=0)
     kinds = trials["status"].mask(trials["status"] == "done", trials["purpose"])
+    # A refused trial was never trained: 0 is its true count.
     counted = pd.to_numeric(trials["flops"]).astype("float64").mask(trials["status"] == "refused", 0.0)
     counted = counted.mask(counted.isna() & (tries == 0), 0.0)
     columns: dict[str, Any] = {name: trials[name] for name in (*GROUP, "algorithm")}
     for kind in KINDS[:-1]:
         columns[f"seconds_{kind}"] = own.where(kinds == kind, 0.0)
         columns[f"flops_{kind}"] = counted.where(kinds == kind, 0.0)
+    # Nobody counted what a lost attempt computed: its FLOPs are missing, not 0.
     columns |= {"seconds_lost": charged - own, "flops_lost": (lost > 0).map({True: np.nan, False: 0.0}), "lost_attempts": lost}
     order = [*(f"seconds_{kind}" for kind in KINDS), *(f"flops_{kind}" for kind in KINDS)]
     frame, keys = pd.DataFrame(columns), [*GROUP, "algorithm"]
     sums = frame.groupby(keys, sort=False)[[*order, "lost_attempts"]].sum()
     gaps = frame[order].isna().groupby([frame[key] for key in keys], sort=False).any()
+    # A sum that skips a missing count would understate the kind.
     sums[order] = sums[order].mask(gaps)
     return sums
 
@@ -128,6 +134,7 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
 def _exclusive_share(trials: pd.DataFrame, attempts: pd.DataFrame, keys: list[str]) -> pd.Series[float]:
     """Seconds on a device of the trial's own over all seconds of attempts that recorded it."""
     texts = attempts["provenance"].dropna()
+    # Provenances repeat in thousands of rows: each text is parsed once.
     stated = {text: json.loads(text).get("exclusive") for text in texts.unique()}
     table = attempts.loc[texts.index, ["trial_id", "seconds"]].assign(exclusive=texts.map(stated))
     table = table[table["exclusive"].isin(["yes", "no"])].merge(trials[["trial_id", *keys]], on="trial_id", how="inner")
@@ -152,6 +159,7 @@ def _charges(trials: pd.DataFrame) -> pd.DataFrame:
     charges["tuning_flops"] = flops.where(tuning, 0.0)
     charges["energy_joules"] = energy
     charges["peak_memory_bytes"] = pd.to_numeric(trials["peak_memory_bytes"]).astype("float64")
+    # Only these trained to a state whose cost is known; a failed trial may never have finished an epoch.
     trained = trials["status"].isin(["done", "pruned", "diverged"])
     charges["no_flops"] = trained & flops.isna()
     charges["no_energy_joules"] = trained & energy.isna()
@@ -163,8 +171,10 @@ def _by_architecture(trials: pd.DataFrame, charges: pd.DataFrame) -> pd.DataFram
     place = [*GROUP, "algorithm", "study"]
     final = trials.loc[(trials["purpose"] == "final") & trials["study"].notna(), [*place, "architecture"]].drop_duplicates()
     users = final.assign(users=final.groupby(place)["architecture"].transform("size"))
+    # Tuning whose study no final trial uses yet stays with the architectures that it was tuned on.
     shared = charges["tuning"] & charges["study"].isin(users["study"])
     spread = charges[shared].drop(columns="architecture").merge(users, on=place, how="inner")
+    # By search-space scope this spreads the cost of the proxies over the whole space.
     for column in _SUMS:
         spread[column] = spread[column] / spread["users"]
     return pd.concat([charges[~shared], spread.drop(columns="users")], ignore_index=True)

@@ -7,7 +7,7 @@ algorithm's mean first exceeds the other's, interpolated between whole proposals
 
 Its interval holds the numbers of proposals after which the difference of the two means cannot be told from 0: it begins where the upper
 limit of the difference first exceeds 0, and ends where the lower limit does. Each limit is the mean ± Student's quantile times the
-bootstrap's standard error, so that the interval holds where the curve is flat as well, where resampled crossovers would be lopsided.
+bootstrap's standard error.
 
 References:
     E. C. Fieller, Some problems in interval estimation, Journal of the Royal Statistical Society B, 1954 (an interval of where two lines
@@ -53,8 +53,8 @@ def find_crossovers(
 
     Used are the studies that have ended, of architectures for which the self-tuning algorithm has an outcome; a study by search-space scope
     is compared on its proxies (see `searching`). The bootstrap draws studies,
-    each with its proposals; where every architecture has every seed, the self-tuning algorithm's seeds are drawn too, independently,
-    because one seed gives all architectures the same order of the data (pigeonhole bootstrap: rather too wide).
+    each with its proposals; where every architecture has every seed, the self-tuning algorithm's seeds are drawn too, independently
+    (pigeonhole bootstrap).
 
     Args:
         trials: the table of trials.
@@ -112,7 +112,9 @@ def _outcomes(search: Searches, group: Scores, algorithm: str) -> tuple[Floats, 
     values = group.values[group.position(algorithm)]
     place = {name: position for position, name in enumerate(group.architectures)}
     owner = np.repeat(np.arange(len(search.architectures)), [len(members) for members in search.architectures])
+    # −1: a proxy that has no final trials.
     member = np.array([place.get(name, -1) for members in search.architectures for name in members], dtype=np.int64)
+    # (proxies of all studies, S); index −1 would read the last architecture, so those are masked.
     rows = np.where(member[:, None] >= 0, values[member], np.nan)
     known = ~np.isnan(rows)
     total, count = np.zeros((2, len(search.architectures), values.shape[1]))
@@ -139,6 +141,7 @@ def _row(
     moved, targets = _resampled(curves, outcomes, rng, resamples) if enough else (np.empty((0, len(middle))), np.empty(0))
     half = _half_widths(np.column_stack([moved, targets]), len(kept), level)
     row["accuracy_low"], row["accuracy_high"] = target - half[-1], target + half[-1]
+    # Limits of the difference (Fieller), not resampled crossings: those are lopsided where the curve is flat.
     limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]])
     ends = crossing_place(limits, np.zeros(2)) if enough else np.full(2, np.nan)
     for name, cost in costs.items():
@@ -187,6 +190,7 @@ def crossing_place(curves: Floats, targets: Floats) -> Floats:
 def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
     """Differences (tuned − self-tuning) after each number of proposals, (resamples, N), and the self-tuning algorithm's means."""
     count, seeds = outcomes.shape
+    # One seed gives all architectures the same order of data, so seeds are a factor of their own; the result is rather too wide.
     by_seed = not np.isnan(outcomes).any()
     values = outcomes if by_seed else np.nanmean(outcomes, axis=1, keepdims=True)
     moved, targets = [], []
@@ -199,9 +203,10 @@ def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resam
 
 
 def _half_widths(drawn: Floats, count: int, level: float) -> Floats:
-    """Half the width of the interval of each column's mean; NaN without resamples. The factor mends what drawing from few loses."""
+    """Half the width of the interval of each column's mean; NaN without resamples."""
     if not len(drawn):
         return np.full(drawn.shape[1], np.nan)
+    # The factor mends the (n − 1) / n that drawing from n studies takes off the variance.
     quantile = scipy.stats.t.ppf((1 + level) / 2, count - 1)
     return np.asarray(quantile * drawn.std(axis=0, ddof=1) * np.sqrt(count / (count - 1)), dtype=np.float64)
 

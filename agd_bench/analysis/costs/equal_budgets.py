@@ -10,7 +10,7 @@
 - `tuned without limit`: what if compute did not matter? Every proposal of the study, and then one final training with its choice.
 
 Final accuracies are means over seeds that both algorithms finished, a diverged one counting as 0; costs are per architecture for one
-result, lost attempts included, so that more seeds make no algorithm look dearer.
+result, lost attempts included.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def cost_views(
 def _paired(group: Scores, baseline: str, challenger: str) -> tuple[Floats, int]:
     """Mean accuracies over the seeds that both have an outcome for, (2, A), NaN without one; and how many seeds there are."""
     pair = group.values[[group.position(baseline), group.position(challenger)]]
+    # A seed that one side did not finish would shift the other side's mean.
     both = ~np.isnan(pair).any(axis=0)
     counts = both.sum(axis=1)
     sums = np.where(both, pair, 0.0).sum(axis=2)
@@ -105,6 +106,7 @@ def costs_of_one_result(trials: pd.DataFrame) -> pd.DataFrame:
     begun = trials[(trials["purpose"] == "final") & (trials["attempts"] > 0)]
     runs = begun.groupby(keys).size().reindex(cost.index)
     table = pd.DataFrame({"final_flops": (cost["flops"] - cost["tuning_flops"]) / runs, "final_seconds": cost["train_seconds"] / runs})
+    # Per result, not per seed: more seeds must not make an algorithm look dearer.
     table["final_trainings"] = 1.0
     table["flops"] = table["final_flops"] + cost["tuning_flops"]
     table["seconds"] = table["final_seconds"] + cost["tuning_seconds"]
@@ -144,6 +146,7 @@ def _limited(search: Searches, group: Scores, challenger: Floats, spent: pd.Data
     member = np.array([place.get(name, -1) for members in search.architectures for name in members], dtype=np.int64)
     sizes = np.bincount(owner)
     charges = spent[["flops", "seconds", "trainings"]].to_numpy()[member]
+    # A study is one observation: accuracies and budgets of its proxies are averaged, (U,) and (U, 3).
     budgets = np.stack([np.bincount(owner, weights=column) / sizes for column in charges.T], axis=1)
     accuracy = np.bincount(owner, weights=challenger[member]) / sizes
     price = search.charged(budget)
@@ -154,6 +157,7 @@ def _limited(search: Searches, group: Scores, challenger: Floats, spent: pd.Data
         row = _row(np.empty((2, 0)), [], 0)
         return row if np.isnan(accuracy).all() else row | {"note": f"{budget} of trials that were trained are missing: no budget is known"}
     # A proposal a hair dearer than the budget, by the noise of a clock, still fits.
+    # clip(1): one proposal is the least that gives a result, even if it costs more than the budget.
     fits = (price <= 1.01 * limit[:, None]).sum(axis=1).clip(1)
     reached = np.take_along_axis(search.best_so_far(), fits[:, None] - 1, axis=1)[:, 0]
     own = np.stack([np.take_along_axis(search.charged(unit), fits[:, None] - 1, axis=1)[:, 0] for unit in _COSTS], axis=1)

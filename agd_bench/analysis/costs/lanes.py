@@ -1,6 +1,6 @@
-"""Seconds by lane: of trials that had their device to themselves, and of trials that shared it. They are never added up or compared.
+"""Seconds by lane: of trials that had their device to themselves, and of trials that shared it.
 
-The lane of an attempt stands in its provenance (`exclusive`); attempts from before it was recorded, and lost ones, have none.
+The lane of an attempt is in its provenance (`exclusive`); attempts from before it was recorded, and lost ones, have none.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
     known = attempts.loc[texts.index, ["trial_id"]].assign(lane=texts.map(stated)).dropna().drop_duplicates()
     single = known.drop_duplicates("trial_id", keep=False).set_index("trial_id")["lane"]
     lanes = trials["trial_id"].map(single).astype(object)
+    # A trial in both lanes: its charged seconds belong to neither.
     lanes[lanes.isna() & trials["trial_id"].isin(known["trial_id"])] = "mixed"
     return lanes
 
@@ -48,6 +49,7 @@ def mixed_groups(trials: pd.DataFrame, attempts: pd.DataFrame) -> set[tuple[str,
         trials: the table of trials.
         attempts: the table of attempts.
     """
+    # The usual run has one lane; no need to look at each trial.
     if len(set(_stated(attempts).values()) - {None}) < 2:
         return set()
     lanes = lanes_of(trials, attempts)
@@ -91,6 +93,7 @@ def seconds_by_lane(trials: pd.DataFrame, attempts: pd.DataFrame, baseline: str)
 def _within(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Seconds of one lane of one group, on the cases that all its algorithms have."""
     sizes = rows.groupby(["architecture", "seed"], sort=False)["algorithm"].transform("size")
+    # Only cases that all algorithms of the lane have done: which trials met an exclusive device is chance.
     common = rows[sizes == rows["algorithm"].nunique()]
     table = rows.groupby(KEYS, sort=False, observed=True).size().rename("trials").reset_index()
     by_algorithm = common.groupby("algorithm", sort=False, observed=True)["total_seconds"]

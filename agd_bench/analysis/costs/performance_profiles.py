@@ -54,9 +54,12 @@ def profile_performance(
     tables = []
     for names, algorithms, architecture, values in _problems(times, time):
         best = values.min(axis=1, keepdims=True)
+        # Infinite over infinite would be NaN; nobody solves such a problem.
         ratios = np.divide(values, best, out=np.full(values.shape, np.inf), where=np.isfinite(values))
         largest = float(ratios[np.isfinite(ratios)].max(initial=1.0))
+        # At least up to 1.01, or equal times would give 64 equal factors.
         grid = np.array(factors) if len(factors) else np.geomspace(1.0, max(largest, 1.01), FACTORS)
+        # The margin lets a ratio that equals a factor up to rounding count as solved within it.
         solved = _solved(ratios, architecture, grid * (1 + 1e-12))
         low, high = _shares(solved, np.bincount(architecture), np.random.default_rng(seed), level, resamples)
         counts = {"problems": len(values), "architectures": len(np.unique(architecture)), "unsolved": int(np.isinf(best).sum())}
@@ -86,6 +89,7 @@ def _problems(times: pd.DataFrame, time: str) -> Iterator[tuple[dict[str, Any], 
             raise InputError("times: two rows of one algorithm, architecture, seed and quantile; give the times of one sweep only")
         table = np.full(shape, np.nan).reshape(-1, len(algorithms))
         table.flat[cells] = figures
+        # A problem counts if every algorithm has an outcome for it, reached or not.
         kept = ~np.isnan(table).any(axis=1)
         if kept.any():
             numbers = np.unique(np.repeat(np.arange(len(texts)), len(seeds))[kept], return_inverse=True)[1]
@@ -117,6 +121,7 @@ def _shares(solved: Floats, sizes: NDArray[np.intp], rng: np.random.Generator, l
     if count < FEWEST_FOR_INTERVAL or not resamples:
         return np.full(shape, np.nan), np.full(shape, np.nan)
     drawn = resampled_means(np.column_stack([solved.reshape(count, -1), sizes]), resamples, rng)
+    # A ratio of resampled sums, because architectures may have unequal numbers of seeds.
     shares = drawn[:, :-1] / drawn[:, -1:]
     low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low.reshape(shape), high.reshape(shape)
@@ -127,7 +132,7 @@ def speed_ups(
 ) -> pd.DataFrame:
     """Geometric mean of the baseline's time over each other algorithm's, on the problems that both solve.
 
-    What either does not solve has no ratio, so the mean flatters whoever gives up on the hard ones; the counts say how many those are.
+    The counts say how many problems either of them does not solve.
 
     Args:
         times: as `time_to_target` gives them.
@@ -156,6 +161,7 @@ def speed_ups(
                 continue
             own = values[:, place]
             solved, other = np.isfinite(own), np.isfinite(reference)
+            # A problem that either does not solve has no ratio: the mean flatters whoever gives up on hard ones.
             both = solved & other
             logs = np.log(reference[both]) - np.log(own[both])
             low, high = _mean_interval(logs, architecture[both], np.random.default_rng(seed), level, resamples)
@@ -172,6 +178,7 @@ def _mean_interval(
     used = np.unique(architecture, return_inverse=True)[1] if len(logs) else architecture
     if len(logs) == 0 or used.max() + 1 < FEWEST_FOR_INTERVAL or not resamples:
         return np.nan, np.nan
+    # Sums and counts by architecture: it is drawn with all its seeds.
     sums = np.column_stack([np.bincount(used, weights=logs), np.bincount(used).astype(np.float64)])
     drawn = resampled_means(sums, resamples, rng)
     return percentile_interval(drawn[:, 0] / drawn[:, 1], level)

@@ -40,8 +40,7 @@ class CostRatio(NamedTuple):
 def cost_ratio(tables: Tables, baseline: str, challenger: str, column: str = "flops") -> CostRatio:
     """The challenger's charges over the baseline's, tuning included.
 
-    An algorithm that is refused or fails on half of the architectures is not cheaper for it: only architectures count that both
-    trained from every seed.
+    Only architectures count that both trained from every seed.
 
     Args:
         tables: one group's rows of `ranks`, `cost_by_architecture` and, where there is one, `lanes`.
@@ -49,6 +48,7 @@ def cost_ratio(tables: Tables, baseline: str, challenger: str, column: str = "fl
         challenger: label of the other.
         column: `flops` or `charged_seconds`; seconds of shared and of own devices have no ratio.
     """
+    # Rows of `lanes` mean that some seconds were measured on shared devices and others not.
     if column == "charged_seconds" and len(tables.get("lanes", ())):
         return CostRatio()
     ranks, cost = tables["ranks"], tables["cost_by_architecture"]
@@ -57,6 +57,7 @@ def cost_ratio(tables: Tables, baseline: str, challenger: str, column: str = "fl
         ended = ranks.loc[ranks["algorithm"] == label, "architecture"]
         rows = cost[cost["algorithm"] == label].set_index("architecture")[column]
         charges.append(rows.reindex(ended).astype(float))
+    # Inner join: an algorithm that fails on half of the architectures is not cheaper for it.
     both = pd.concat(charges, axis=1, join="inner").to_numpy(dtype=np.float64)
     return ratio_of(both[:, 0], both[:, 1])
 
@@ -71,5 +72,6 @@ def ratio_of(values: Floats, divisors: Floats) -> CostRatio:
     if len(values) == 0 or not np.isfinite(divisors).all() or not np.isfinite(values).all() or divisors.sum() <= 0:
         return CostRatio(n=len(values))
     ratio = float(values.sum() / divisors.sum())
+    # Cochran's linearisation: the residual over the mean divisor is each pair's influence on the ratio.
     low, high = mean_interval(ratio + (values - ratio * divisors) / divisors.mean())
     return CostRatio(float(values.sum()), float(divisors.sum()), ratio, low, high, len(values))

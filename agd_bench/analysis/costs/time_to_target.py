@@ -88,8 +88,10 @@ def measure_time_to_target(trials: pd.DataFrame, curves: pd.DataFrame, targets: 
         hits[rows] = _first_hits(points, wanted)[number[rows]]
     table["epochs"], table["seconds"] = hits.T
     table["reached"] = np.isfinite(table["epochs"])
+    # Every epoch of a trial costs the same number of operations.
     share = table["epochs"].to_numpy() / np.where(last > 0, last, np.nan)[number]
     flops = pd.to_numeric(table["flops"]).to_numpy(dtype=np.float64, na_value=np.nan)
+    # Infinite, not NaN, where unreached: the time is known to exceed the budget.
     table["flops"] = np.where(table["reached"], flops * share, np.inf)
     tuning = _tuning(final, trials)[number]
     for column, name in enumerate(("flops", "seconds")):
@@ -101,6 +103,7 @@ def _ordered(curves: pd.DataFrame, trial: pd.Index[str]) -> tuple[Floats, Floats
     """Points as (number of the trial, epoch, validation accuracy, seconds) in this order, and the last epoch of each trial."""
     number = trial.get_indexer(pd.Index(curves["trial_id"]))
     epoch = curves["epoch"].to_numpy(dtype=np.float64)
+    # The last key is the primary one: by trial, then by epoch.
     order = np.lexsort((epoch, number))
     order = order[number[order] >= 0]
     columns = [curves[name].to_numpy(dtype=np.float64)[order] for name in ("val_accuracy", "train_seconds")]
@@ -114,6 +117,7 @@ def _first_hits(points: Floats, wanted: Floats) -> Floats:
     """Epoch and seconds of the first point of each trial that is no less than what is wanted, (trials, 2); infinite without one."""
     number = points[0].astype(np.int64)
     hit = np.flatnonzero(points[2] >= wanted[number])
+    # Points are in the order of epochs, so the first index is the earliest hit.
     trial, first = np.unique(number[hit], return_index=True)
     reached = np.full((len(wanted), 2), np.inf)
     reached[trial] = points[[1, 3]][:, hit[first]].T

@@ -2,8 +2,8 @@
 
 After k proposals a study holds the network of the best validation accuracy so far; what is reported of it is another accuracy, as a
 rule that of the test split, which never chooses. A proposal that diverged, failed or was pruned is charged but cannot be chosen; as
-long as there is nothing else the accuracy is 0. The proposals of a random search are independent of each other, so every order of
-them was equally likely, and the expectation over all orders is taken; those of an adaptive search count in the order they were made in.
+long as there is nothing else the accuracy is 0. For a random search the
+expectation over all orders of its proposals is taken; those of an adaptive search count in the order they were made in.
 
 A study by search-space scope is reported on its proxies, and one by the sweep's scope workload by workload, as if each had been tuned
 for itself. Its cost is shared by the architectures that use its choice, each of which is charged one training of its own besides,
@@ -67,6 +67,7 @@ class Searches:
 
     def best_so_far(self) -> Floats:
         """Accuracy after 1 … N proposals of each study, (U, N)."""
+        # Independent proposals could have come in any order with equal chance.
         return _expected_best(self.validation, self.reached) if self.random else _running_best(self.validation, self.reached)
 
     def charged(self, unit: str) -> Floats:
@@ -118,6 +119,7 @@ def _searches_of(
     lacking = ~ended | (done & (np.isnan(numbers["val_accuracy"]) | np.isnan(numbers[metric])))
     trials_of = _total(cell, np.ones(len(rows)), shape)
     usable = (_total(cell, lacking.astype(float), shape) == 0).all(axis=1) & (trials_of > 0).all(axis=1)
+    # One trial that ended badly rules the proposal out, on whichever proxy it was.
     chosen = _total(cell, done.astype(float), shape) == trials_of
     validation, reached = (
         np.divide(_total(cell, np.where(done, numbers[name], 0.0), shape), trials_of, where=trials_of > 0, out=np.zeros(shape))
@@ -149,6 +151,7 @@ def _searches_of(
 def _retraining(final: pd.DataFrame, tuning: pd.DataFrame, studies: pd.Index[str]) -> dict[str, Floats]:
     """What one final training is charged on average, for the studies whose choice is used beyond what they were tuned on; else 0."""
     tuned = pd.MultiIndex.from_frame(tuning[["study", "architecture"]])
+    # A study used only where it was tuned holds a trained network already; elsewhere the choice must be trained anew.
     beyond = final[~pd.MultiIndex.from_frame(final[["study", "architecture"]]).isin(tuned)]
     needed = np.asarray(studies.isin(beyond["study"].unique()))
     begun = final[final["attempts"] > 0]
@@ -181,6 +184,7 @@ def best_of_weights(count: int) -> Floats:
     place, size = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
     possible = count - place >= size - 1
     worse = np.where(possible, count - place, size - 1)
+    # In logarithms: binomial coefficients of hundreds of proposals overflow.
     logs = _log_choose(worse, size - 1) - _log_choose(np.full_like(size, count), size)
     return np.where(possible, np.exp(logs), 0.0)
 
@@ -197,6 +201,7 @@ def _expected_best(validation: Floats, reached: Floats) -> Floats:
 
 def _running_best(validation: Floats, reached: Floats) -> Floats:
     filled = np.where(np.isnan(validation), -np.inf, validation)
+    # Strictly better than all before: of equal proposals the earliest is kept, as the tuner does.
     before = np.hstack([np.full((len(filled), 1), -np.inf), np.maximum.accumulate(filled, axis=1)[:, :-1]])
     place = np.maximum.accumulate(np.where(filled > before, np.arange(filled.shape[1]), -1), axis=1)
     return np.where(place >= 0, np.take_along_axis(reached, np.maximum(place, 0), axis=1), 0.0)
@@ -314,6 +319,7 @@ def band_steps(count: int, level: float) -> tuple[Floats, Floats, Floats]:
     Returns:
         Three arrays (n + 2,), ascending to 1. The pessimistic one is the upper limit of the distribution function: low scores likely.
     """
+    # Any distinct scores in (0, 1) would do: the bands depend on ranks alone.
     scores = np.arange(1, count + 1) / (count + 1)
     # Of one score there is no highest-density region; equal tails hold at the same level.
     method = "ld_highest_density" if count > 1 else "ld_equal_tailed"
@@ -323,11 +329,13 @@ def band_steps(count: int, level: float) -> tuple[Floats, Floats, Floats]:
     )
     at = np.concatenate([[0.0], scores, [1.0]])
     sample = np.concatenate([np.arange(count + 1) / count, [1.0]])
+    # A larger distribution function means lower scores, hence the upper limit first.
     return np.asarray(upper.cdf(at)), sample, np.asarray(lower.cdf(at))
 
 
 def _best_of(steps: Floats) -> Floats:
     """Weights of 0, the n ordered scores and 1 in the expected best of k = 1 … n, (n + 2, n)."""
     sizes = np.arange(1, len(steps) - 1)
+    # P(best of k ≤ y) = F(y)^k; its steps are the weights in E = Σ y (F(y)^k − F(y⁻)^k).
     powers = steps[:, None] ** sizes
     return np.diff(powers, axis=0, prepend=0.0)

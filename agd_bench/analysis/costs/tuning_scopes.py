@@ -87,6 +87,7 @@ def _families(scopes: Sweep | Mapping[str, str]) -> list[tuple[str, dict[str, st
     families: dict[str, dict[str, str]] = {}
     for choice in scopes.algorithms:
         if choice.tuning_trials or choice.tuning_scope == "none":
+            # Entries of one family differ in nothing but how they are tuned.
             key = canonical_json([choice.name, choice.hyperparameters, choice.loss])
             families.setdefault(key, {})[choice.label] = choice.tuning_scope
     found = []

@@ -1,13 +1,12 @@
 """How well learning rates that are predicted from graphs agree with searched ones.
 
-The searched rate of an architecture is the largest one of a grid with the smallest training loss after one epoch, as a mean over seeds. It
-is noisy, and a grid is coarse, so that even a perfect prediction would correlate with it to less than 1. How much less is estimated from
-the search repeated on each seed alone: with r the mean correlation between two seeds' rates and S seeds, the mean over seeds has
-reliability R = S r / (1 + (S − 1) r), and the correlation of anything with it is at most sqrt(R).
+The searched rate of an architecture is the largest one of a grid with the smallest training loss after one epoch, as a mean over seeds.
+The correlation that a perfect prediction would have with it is estimated from the search repeated on each seed alone: with r the mean
+correlation between two seeds' rates and S seeds, the mean over seeds has reliability R = S r / (1 + (S − 1) r), and the correlation of
+anything with it is at most sqrt(R).
 
-Why a prediction misses is asked by regression. The rule supposes that initial weights keep the size of the signal, which they do only where
-no identities lead past them. So the logarithm of the searched rate is regressed on that of the predicted rate and of the signal: the mean
-square of the classifier's input at the start.
+The logarithm of the searched rate is also regressed on that of the predicted rate and of the signal: the mean square of the
+classifier's input at the start.
 
 References:
     W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024, section 4.1.
@@ -84,6 +83,7 @@ def _pearson(part: pd.DataFrame) -> Iterator[tuple[str, float]]:
     """Pearson's r of the rates with its interval; NaN where there is none."""
     predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
     yield "architectures", len(part)
+    # A constant has no correlation; scipy would warn and return NaN.
     if min(np.ptp(predicted), np.ptp(searched)) == 0:
         yield from dict.fromkeys(_SHARED[1:], np.nan).items()
         return
@@ -97,6 +97,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
     found |= {"median_ratio": float(np.median(predicted / searched)), "at_grid_end": int(part["at_grid_end"].sum())}
     alone = part[rates_by_seed(part)].to_numpy(dtype=np.float64)
+    # The search is noisy and its grid coarse: even a perfect prediction would correlate with it to less than 1.
     found["noise_ceiling"] = correlation_ceiling(alone)
     if np.isnan(found["pearson"]):
         return found
@@ -104,6 +105,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     predicted_log, searched_log = np.log(predicted), np.log(searched)
     found |= dict(zip(("slope_log", "slope_low", "slope_high"), _exponents(searched_log, predicted_log)[0], strict=True))
     found["pearson_log"] = float(np.corrcoef(predicted_log, searched_log)[0, 1])
+    # The rule supposes that weights keep the size of the signal, which identities past them break. Three coefficients: n > 4.
     if signal.std() > LEAST_SPREAD and len(part) > 4:
         found["signal_pearson_log"] = float(np.corrcoef(signal, searched_log)[0, 1])
         for names, ends in zip(EXPONENTS, _exponents(searched_log, signal, predicted_log), strict=True):
@@ -116,6 +118,7 @@ def _exponents(searched: Floats, *causes: Floats) -> list[tuple[float, float, fl
     design = np.column_stack([np.ones(len(searched)), *causes])
     coefficients = np.linalg.lstsq(design, searched, rcond=None)[0]
     left, free = searched - design @ coefficients, len(searched) - design.shape[1]
+    # Classical standard errors: residual variance times the diagonal of (X'X)⁻¹.
     errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design)) * (left @ left) / free)
     half = errors * scipy.stats.t.ppf(0.975, free)
     return [(float(c), float(c - h), float(c + h)) for c, h in zip(coefficients[1:], half[1:], strict=True)]
@@ -137,5 +140,7 @@ def correlation_ceiling(repeated: Floats) -> float:
     seeds = whole.shape[1]
     if seeds < 2 or len(whole) < 3 or (np.ptp(whole, axis=0) == 0).any():
         return float("nan")
+    # A negative r means no reliability at all, and its ceiling would have no square root.
     r = max(0.0, float(np.atleast_2d(np.corrcoef(whole.T))[np.triu_indices(seeds, 1)].mean()))
+    # Spearman and Brown's reliability of a mean; its root is the largest correlation with it.
     return float(np.sqrt(seeds * r / (1 + (seeds - 1) * r)))

@@ -34,6 +34,7 @@ def rate_prediction_picture(rates: pd.DataFrame, found: Row | None, said: str = 
             if chosen.any():
                 drawn = sns.color_palette("colorblind", 10)[colour]
                 axes.scatter(both[chosen, 0], both[chosen, 1], marker=marker, color=drawn, alpha=0.6, s=36, label=label)
+        # Equal limits on both axes, so that the diagonal is agreement.
         axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="predicted learning rate", ylabel="searched learning rate")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(base=2))

@@ -21,8 +21,7 @@ RATES = ["predicted_rate", "searched_rate"]
 def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     """The learning rate that was predicted for each architecture, and the one that its own grid search found.
 
-    Both follow from the base rates that the studies chose and from the graphs; they are not read off a training, so that architectures
-    stay in whose predicted rate is too large to train with.
+    Both follow from the base rates that the studies chose and from the graphs.
 
     Args:
         trials: the table of trials.
@@ -42,6 +41,7 @@ def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -
     tables = {label: _rates(trials[trials["algorithm"] == label], factors[factors["algorithm"] == label]) for label in scopes}
     found = []
     for predicted, searched in itertools.product(of_scope["search-space"], of_scope["architecture"]):
+        # The paper's rule: one base rate tuned for the space, times the graph's factor.
         first = tables[predicted][[*GROUP, "architecture", "rate"]].rename(columns={"rate": "predicted_rate"})
         second = tables[searched].rename(columns={"rate": "searched_rate"})
         signals = factors[factors["algorithm"] == searched][["search_space", "architecture", "signal"]]
@@ -59,11 +59,13 @@ def rates_by_seed(table: pd.DataFrame) -> list[str]:
 
 def _rates(own: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
     """Rates of one algorithm: base rates times factors."""
+    # Diverged trials stay: a predicted rate may be too large to train with, and leaving it out would flatter the rule.
     final = own[(own["purpose"] == "final") & (own["status"] != "refused")].drop_duplicates([*GROUP, "architecture"])
     table = final[[*GROUP, "architecture", "study"]].assign(base=final["hyperparameters"].map(_base_rate).astype(float))
     table = table.merge(factors[["search_space", "architecture", "factor"]], on=["search_space", "architecture"], validate="many_to_one")
     tuning = own[own["purpose"] == "tuning"]
     tuning = tuning.assign(base=tuning["hyperparameters"].map(_base_rate).astype(float))
+    # The best rate may lie beyond the grid.
     ends = (tuning["base"].min(), tuning["base"].max())
     alone = {f"searched_rate_of_{seed}": table["study"].map(_chosen(rows)) * table["factor"] for seed, rows in tuning.groupby("seed")}
     found = table.assign(rate=table["base"] * table["factor"], at_grid_end=table["base"].isin(ends), **alone)
@@ -77,5 +79,6 @@ def _base_rate(hyperparameters: object) -> float:
 
 def _chosen(rows: pd.DataFrame) -> pd.Series[float]:
     """Of each study, the largest base rate with the smallest training loss; studies without a finished trial are left out."""
+    # Of equal losses the largest rate, as the paper chooses.
     done = rows[(rows["status"] == "done") & rows["train_loss"].notna()].sort_values(["train_loss", "base"], ascending=[True, False])
     return done.groupby("study")["base"].first()

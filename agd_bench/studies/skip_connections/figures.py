@@ -36,6 +36,7 @@ def skip_test_picture(table: pd.DataFrame) -> Picture:
         for place, row in enumerate(rows):
             axes.text(1.04, place, f"{round(row['predicted'] * (row['pairs'] - row['ties']))} of {row['pairs']}", va="center", fontsize=9)
         axes.set_yticks(range(len(labels)), labels, fontsize=8)
+        # Downwards, in the order of the table.
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set(xlim=(-1.0, 1.0), xlabel="← reversed      signed ranks of the gains      as predicted →")
         legend_below(figure, int(table["outcome"].nunique()))
@@ -61,10 +62,12 @@ def dose_response_picture(runs: pd.DataFrame, doses: Mapping[str, float]) -> Pic
         doses: variants and their doses; one of them 0.
     """
     title = "Dose-response of the fixed path"
+    # An infinite area has no place on the axis; the caption counts what is not drawn.
     areas = runs[~runs["diverged"].astype(bool)].pivot_table(index=["learning_rate", "seed"], columns="variant", values="area", sort=False)
     order = sorted((name for name in doses if name in areas), key=doses.__getitem__)
     if not order or doses[order[0]] != 0 or len(order) < 2:
         return nothing(title, "It takes trainings without the fixed path, and with some of it, that did not diverge.")
+    # Paired by seed: weights and data order cancel.
     changes = areas[order].sub(areas[order[0]], axis=0)
     with style({}):
         figure, axes = canvas()

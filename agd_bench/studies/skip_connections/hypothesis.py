@@ -9,9 +9,8 @@ Of each such pair (control, variant) with one seed, let
     H1: sign(s_variant − s_control) predicts −sign(A_variant − A_control).
 
 A cell is one data set, learning rate and contrast; its pairs are the seeds. The gain of a pair is −sign(Δs) ΔA, positive where the
-prediction holds. A run that diverged has the worst rank there is: it counts as infinitely slow, and is never left out. The test is
-Wilcoxon's signed-rank test of the gains, two-sided and exact, with Holm's correction over all cells. Two-sided, because the reversed
-outcome is to be found and published as well.
+prediction holds. A run that diverged counts as infinitely slow, and is never left out. The test is Wilcoxon's signed-rank test of the
+gains, two-sided and exact, with Holm's correction over all cells.
 
 Two controls belong to it. A larger Jacobian is partly a larger effective learning rate: `tuned_rate` gives each variant a rate of its
 own. And the mean singular value can be raised without a path: a contrast with such a variant tells the one from the other.
@@ -154,6 +153,7 @@ def _check(runs: pd.DataFrame) -> None:
 
 def _areas(part: pd.DataFrame) -> pd.Series[float]:
     """Areas, infinite where a run diverged, rounded so that sums in another order do not split ties."""
+    # Never left out: divergence is the worst rank there is, and dropping it would favour the variant that fails.
     areas: pd.Series[float] = part["area"].astype(float).round(DECIMALS).mask(part["diverged"].astype(bool), np.inf)
     return areas
 
@@ -168,6 +168,7 @@ def _paired(part: pd.DataFrame, control: str, variant: str) -> pd.DataFrame:
 def _differences(control: Floats, variant: Floats) -> Floats:
     """variant − control, 0 where both are infinite."""
     both = np.isinf(control) & np.isinf(variant)
+    # Inner zeros keep inf − inf from warning; the outer choice discards them.
     return np.where(both, 0.0, np.where(both, 0.0, variant) - np.where(both, 0.0, control))
 
 
@@ -180,6 +181,7 @@ def _changes(paired: pd.DataFrame) -> tuple[Floats, Floats]:
 
 def _contrast(paired: pd.DataFrame) -> dict[str, float]:
     larger, slower = _changes(paired)
+    # Signed ranks need a sign: pairs without a gain count as ties.
     changed = (larger != 0) & (slower != 0)
     gains = -np.sign(larger[changed]) * slower[changed]
     statistic, p_value = signed_ranks(gains)
@@ -200,6 +202,7 @@ def _middle(values: Floats) -> float:
     """The median, where the two middle ones may be infinite: of opposite infinities it is 0."""
     ordered = np.sort(values)
     low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    # np.median would return NaN for the mean of opposite infinities.
     return 0.0 if np.isinf(low) and np.isinf(high) and low != high else float(low if low == high else (low + high) / 2)
 
 
@@ -220,6 +223,7 @@ def signed_ranks(gains: Floats) -> tuple[float, float]:
     """
     if not len(gains):
         return 0.0, 1.0
+    # scipy's exact method allows no ties; infinite gains tie among themselves.
     doubled = np.rint(2 * scipy.stats.rankdata(np.abs(gains))).astype(int)  # ranks of ties are halves
     total = int(doubled.sum())
     # Of each sum of positive ranks, the share of sign patterns that have it.
@@ -228,8 +232,10 @@ def signed_ranks(gains: Floats) -> tuple[float, float]:
     for rank in doubled:
         shifted = np.zeros_like(shares)
         shifted[rank:] = shares[:-rank]
+        # Each sign is + or − with chance 1/2 if gains are symmetric; halving at once avoids 2ⁿ.
         shares = (shares + shifted) / 2
     positive = int(doubled[gains > 0].sum())
+    # Two-sided: the reversed outcome is to be found and published as well.
     far = np.abs(2 * np.arange(total + 1) - total) >= abs(2 * positive - total)
     return (2 * positive - total) / total, float(min(shares[far].sum(), 1.0))
 
@@ -274,6 +280,7 @@ def dose_trend(runs: pd.DataFrame, doses: Mapping[str, float], *, level: float =
             continue
         order = np.array(list(doses.values()))
         trends = {name: _trends(order, table[whole].to_numpy(dtype=np.float64)) for name, table in tables.items()}
+        # Negated, so that a positive statistic means faster with more of the path, as in `skip_test`.
         moved = -trends["area"][trends["area"].round(DECIMALS) != 0]
         rows.append(
             {
@@ -294,6 +301,7 @@ def dose_trend(runs: pd.DataFrame, doses: Mapping[str, float], *, level: float =
 def _trends(doses: Floats, values: Floats) -> Floats:
     """Spearman's correlation of the doses with each row of values, (S, D); 0 for a row of equal values."""
     places = scipy.stats.rankdata(doses) - (len(doses) + 1) / 2
+    # Centred by the mean of 1 … D, so that the correlation is a plain product.
     ranks = scipy.stats.rankdata(values, axis=1) - (len(doses) + 1) / 2
     spread = np.sqrt((ranks**2).sum(axis=1) * (places**2).sum())
     return np.asarray((ranks @ places) / np.where(spread > 0, spread, 1.0), dtype=np.float64)
@@ -302,8 +310,8 @@ def _trends(doses: Floats, values: Floats) -> Floats:
 def tuned_rate(runs: pd.DataFrame) -> pd.DataFrame:
     """Every variant at the learning rate that is best for it: the control for a mere change of the effective rate.
 
-    The rate for a seed is chosen on the others, so that no run is judged by the noise that chose it: the one of the lowest mean rank
-    (within a seed the rates are ranked by area, diverged runs last), the first in the table where several are.
+    The rate for a seed is chosen on the others: the one of the lowest mean rank (within a seed the rates are ranked by area,
+    diverged runs last), the first in the table where several are.
 
     Args:
         runs: as in `skip_test`, with at least two learning rates and seeds; seeds without all rates of their variant are left out.
@@ -324,6 +332,7 @@ def tuned_rate(runs: pd.DataFrame) -> pd.DataFrame:
                 f"{variant} on {dataset}: {len(areas)} seeds have every rate; a rate is chosen on other seeds, so give at least 2"
             )
         ranks = areas.rank(axis=1)
+        # Rank sums without the own seed: no run is judged by the noise that chose its rate.
         others = (ranks.sum() - ranks).round(DECIMALS)
         best = dict(zip(areas.index, others.to_numpy().argmin(axis=1), strict=True))
         picked = [part["learning_rate"].iloc[i] == rates[best[seed]] if seed in best else False for i, seed in enumerate(part["seed"])]

@@ -43,6 +43,7 @@ def sweep_skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.
     """
     network = [*GROUP, "architecture", "seed"]
     read = trials[trials["trial_id"].isin(initial_singular_values(diagnostics).index)]
+    # Matched by network, not by trial: another algorithm's reading of the same initial weights will do.
     read = read.loc[read["architecture"].astype(str).str.match(_KIND), network].drop_duplicates()
     chosen = trials[trials["purpose"] == "final"].merge(read, on=network) if len(read) else trials.iloc[:0]
     own = curves[curves["trial_id"].isin(chosen["trial_id"])]
@@ -53,7 +54,9 @@ def sweep_skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.
     ]
     runs = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["search_space", "profile", "window", *RUN])
     kinds = runs["variant"].astype(str).str.extract(_KIND)
+    # A plain projection is the path with gain 0.
     doses = pd.to_numeric(kinds["gain"]).astype("float64").mask(kinds["kind"] == "projection", 0.0)
+    # A matched projection has singular values like a fixed path but no path, so its gain is no dose of it.
     runs["dose"] = doses.mask(kinds["kind"].astype(str).str.startswith("matched"))
     return runs[["search_space", "profile", "window", *RUN, "dose"]]
 
@@ -87,6 +90,7 @@ def skip_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
         group, window and family.
     """
     tables = [
+        # Each family was registered apart, so Holm's correction stays within it.
         skip_test(part[RUN], [(f"projection{rest}", f"{variant}{rest}")]).assign(**group, family=family)
         for group, part, rest in _groups(runs)
         for family, variant in FAMILIES.items()
@@ -113,6 +117,7 @@ def dose_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     tables = []
     for group, part, _ in _groups(runs):
         doses = dict(part.dropna(subset="dose").drop_duplicates("variant").set_index("variant")["dose"])
+        # Two doses are a contrast, not a trend.
         if len(doses) >= 3:
             tables.append(dose_trend(part[RUN], {str(name): float(dose) for name, dose in doses.items()}).assign(**group))
     first = ["search_space", "profile", "window"]

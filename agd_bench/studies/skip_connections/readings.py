@@ -47,6 +47,7 @@ def initial_singular_values(diagnostics: pd.DataFrame) -> pd.Series[float]:
     rows = network_readings(diagnostics)
     rows = rows[(rows["step"] == 0) & (rows["part"] == "block") & rows["quantity"].isin(_MEANS)]
     means = rows.groupby(["trial_id", "mode"])["value"].mean().unstack("mode").reindex(columns=["train", "eval"])
+    # Training sees batch statistics; networks without normalisation have one mode only.
     values: pd.Series[float] = means["train"].fillna(means["eval"])
     return values
 
@@ -54,8 +55,7 @@ def initial_singular_values(diagnostics: pd.DataFrame) -> pd.Series[float]:
 def skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFrame, share: float = 1.0) -> pd.DataFrame:
     """The final trials of a sweep over skips as runs of `skip_test`: a cell's learning rate is an algorithm's label.
 
-    The area is that of the epochs' mean training losses. The mean singular value at the start depends on data set, architecture and seed
-    alone, so that a trial which diverged before its first reading was stored has that of its like under another algorithm.
+    The area is that of the epochs' mean training losses.
 
     Args:
         trials: the table of trials, of one search space and profile, all algorithms with the same initialisation.
@@ -75,6 +75,7 @@ def skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFr
         raise InputError("trials: of several search spaces or profiles; give those of one at a time")
     network = ["dataset", "architecture", "seed"]
     measured = ended.assign(mean_singular_value=ended["trial_id"].map(initial_singular_values(diagnostics)))
+    # It depends on data set, architecture and seed alone: a trial that diverged before its reading takes that of another algorithm.
     singular = measured.groupby(network)["mean_singular_value"].transform("first")
     if singular.isna().any():
         example = measured.loc[singular.isna(), network].iloc[0].to_dict()

@@ -34,6 +34,7 @@ def show(tables: Tables) -> Iterator[Drawing | str]:
         return
     runs, outcomes = tables["skip_runs"], tables["skip_outcomes"]
     yield from (dose_sentence(trend) for trend in records(tables, "dose_outcomes"))
+    # The first window is all epochs; the others are in the table and the sentences.
     whole = outcomes[outcomes["window"] == outcomes["window"].iloc[0]].reset_index(drop=True)
     if whole["variant"].str.split("/", n=1).str[1].nunique() == 1:  # nothing but the skip differs, so its kind is name enough
         whole = whole.assign(**{side: whole[side].str.split("/", n=1).str[0] for side in ("variant", "control")})
