@@ -11,8 +11,7 @@
     threshold = -0.02
     level = 0.975                       # of this claim's interval
 
-A claim carries its own level, so that its digest says all that decides its state. The chances to miss, 1 − level, add up over a
-file (Bonferroni's inequality), and their sum must leave the level of the file.
+Each claim has its own level; the chances to miss, 1 − level, add up over a file, and their sum must leave the level of the file.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ class Claim(Record):
     arguments: dict[str, str] = Field(default_factory=dict)
     test: Test
     threshold: float | tuple[float, float]
+    # Of each claim, not of the file alone, so that its digest covers all that decides its state.
     level: Level
 
     @cached_property
@@ -67,6 +67,7 @@ class Claim(Record):
         """Between which two numbers the interval must lie."""
         if isinstance(self.threshold, tuple):
             return self.threshold
+        # A one-sided test is an interval with an infinite end.
         return (self.threshold, math.inf) if self.test == "above" else (-math.inf, self.threshold)
 
     @model_validator(mode="after")
@@ -109,7 +110,9 @@ class Claims(Record):
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise ValueError(f"claims: {', '.join(twice)} is used twice; give each claim its own id")
+        # Bonferroni's inequality: the chances to miss add up, whatever the claims have in common.
         missed = sum(1 - claim.level for claim in self.claims)
+        # 1e-9: sums of decimals are not exact in binary.
         if missed > 1 - self.level + 1e-9:
             needed = share_level(self.level, len(self.claims))
             raise ValueError(
@@ -121,6 +124,7 @@ class Claims(Record):
 
 def share_level(level: float, count: int) -> float:
     """The level that each of several claims needs for all of them together, rounded up to six decimals."""
+    # Up, or the chances would add up to too much; 1e-6 keeps rounding from adding a whole step.
     return math.ceil((1 - (1 - level) / max(count, 1)) * 1e6 - 1e-6) / 1e6
 
 
@@ -142,6 +146,7 @@ def parse_claims(text: str, source: str) -> Claims:
         return Claims.model_validate(data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
+        # pydantic adds the member of a union that failed, which is no key of the file.
         place = [part for part in fault["loc"] if part not in ("float", "tuple[float, float]")]
         message = fault["msg"].removeprefix("Value error, ")
         words = {"missing": "is missing", "extra_forbidden": f"no such key; allowed are {', '.join(Claim.model_fields)}"}
@@ -153,6 +158,7 @@ def parse_claims(text: str, source: str) -> Claims:
 
 def _line(text: str, number: int | None, key: str) -> str:
     """`, line N` of a claim's key, or of its beginning where it has no such key; empty for a file that is written otherwise."""
+    # tomllib says no lines of what it read, so the key is searched in the text.
     lines = text.splitlines()
     starts = [place for place, line in enumerate(lines) if re.match(r"\s*\[\[\s*claims\s*\]\]", line)]
     if number is None:

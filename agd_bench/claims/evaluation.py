@@ -46,6 +46,7 @@ def evaluate_claims(results: Results, claims: Claims, tables: dict[str, pd.DataF
             found = QUERIES[claim.query].ask(groups[_group(claim, list(groups))], claim.arguments)
         except InputError as error:
             raise InputError(f"claim {claim.id!r}: {error}") from None
+        # One rule for every statement about a ranking, so that claims and report cannot disagree.
         if found.state:
             state, reason = found.state, "by the rule that decides every statement about this ranking"
         else:
@@ -77,8 +78,7 @@ def _group(claim: Claim, groups: list[Group]) -> Group:
 def widen(found: Estimate, level: float) -> Estimate:
     """The estimate with its 95 % interval carried to another level.
 
-    Each half is scaled by the ratio of Student's t quantiles at n − 1 degrees of freedom: exact for t intervals of means over
-    architectures; bootstrap intervals are taken to have such tails, which are heavier than the normal distribution's.
+    Each half is scaled by the ratio of Student's t quantiles at n − 1 degrees of freedom.
 
     Args:
         found: with a 95 % interval, or none.
@@ -87,8 +87,10 @@ def widen(found: Estimate, level: float) -> Estimate:
     # From an estimate that is infinite ('never') a half of the interval cannot be scaled.
     if found.n < 2 or math.isnan(found.low) or math.isnan(found.high) or (math.isinf(found.estimate) and level > 0.95):
         return Estimate(found.estimate, n=found.n)
+    # At 95 % or less the interval as it is covers often enough.
     if math.isinf(found.estimate):
         return found
+    # Exact for t intervals of means; bootstrap intervals are given the same tails, heavier than normal ones.
     quantile = scipy.stats.t(found.n - 1).ppf
     factor = float(quantile((1 + level) / 2) / quantile(0.975))
     low, high = (found.estimate + factor * (end - found.estimate) for end in (found.low, found.high))
@@ -107,6 +109,7 @@ def judge(claim: Claim, found: Estimate) -> tuple[str, str]:
         return "undecided", "nothing can be estimated: the trials that it needs did not end well"
     if math.isnan(found.low) or math.isnan(found.high):
         return "undecided", f"no interval at that level can be given from {found.n} architecture{'' if found.n == 1 else 's'}"
+    # An infinite end of the interval may touch the infinite bound of a one-sided test.
     if (low < found.low or math.isinf(low)) and (found.high < high or math.isinf(high)):
         return "holds", "all of the interval lies there"
     if found.high < low or found.low > high:

@@ -9,6 +9,7 @@ from pathlib import Path
 from agd_bench.claims.definitions import FILE, Claim, Claims, read_claims, share_level
 from agd_bench.records import AlgorithmChoice, Sweep
 
+# Shares in [0, 1], but for the last, a ratio; fixed before any results, for every sweep.
 LEVEL = 0.95
 POINTS_LOST = 0.02
 POINTS_OF_REGRET = 0.01
@@ -22,10 +23,12 @@ def propose_claims(sweep: Sweep) -> Claims:
     the challenger is not, a claim about charged cost is added.
 
     Args:
-        sweep: what was asked; the results play no part, so that the claims are not chosen by what came out.
+        sweep: what was asked.
     """
+    # The sweep alone, no results: a claim must not be chosen by what came out.
     groups = list(itertools.product([space.label for space in sweep.search_spaces], [data.name for data in sweep.datasets], sweep.profiles))
     baseline = next(choice for choice in sweep.algorithms if choice.label == sweep.baseline_label)
+    # One challenger: each further claim would widen all intervals (Bonferroni).
     primary = [choice for choice in sweep.algorithms if choice.label != baseline.label][:1]
     drafts = [draft for group in groups for choice in primary for draft in _about(choice, baseline, group if len(groups) > 1 else None)]
     level = share_level(LEVEL, len(drafts))
@@ -45,6 +48,7 @@ def find_claims(given: Path | None, located: Path | str, sweep: Sweep) -> Claims
     """
     beside = located / FILE if isinstance(located, Path) else None
     if given is None and beside is not None and beside.is_file():
+        # Claims that somebody wrote about this run are preferred to proposals.
         given = beside
     return propose_claims(sweep) if given is None else read_claims(given)
 

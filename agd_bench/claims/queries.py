@@ -100,6 +100,7 @@ def _charged_ratio(column: str) -> Callable[[Tables, Arguments], Estimate]:
 
 def _difference(tables: Tables, arguments: Arguments) -> Estimate:
     _check_labels(tables, arguments, PAIR)
+    # `standings` counts failures as accuracy 0; `accuracy_difference` leaves them out.
     row = first_row(tables["standings"], baseline=arguments["baseline"], algorithm=arguments["challenger"])
     return _estimate(row, "difference", "difference_low", "difference_high")
 
@@ -120,6 +121,7 @@ def _crossover(tables: Tables, arguments: Arguments) -> Estimate:
 
 def _equal_compute(tables: Tables, arguments: Arguments) -> Estimate:
     views = tables["cost_views"]
+    # An empty table may have no columns.
     views = views[views["view"] == "equal total compute"] if len(views) else views
     row = _row(tables, views, arguments, PAIR)
     return _estimate(row, "difference", "difference_low", "difference_high")

@@ -91,6 +91,7 @@ def check(
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file; give the plug-in's Python file, for example search_spaces/plain_chain.py")
+    # Imported late, because it imports torch.
     from agd_bench.testing import check_file
 
     checks = check_file(file)

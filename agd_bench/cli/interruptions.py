@@ -15,6 +15,7 @@ INTERRUPTED, TERMINATED = 130, 143
 """128 + the signal's number, as shells report it."""
 
 
+# A subclass, so that everything that closes down on Ctrl-C does so here too.
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: SLURM's preemption and time limit, Kubernetes, `kill`."""
 
@@ -26,6 +27,7 @@ def resumable() -> Iterator[None]:
     Raises:
         typer.Exit: the work was interrupted (130) or terminated (143).
     """
+    # Python lets only the main thread set signal handlers.
     here = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if here else None
     try:

@@ -66,6 +66,7 @@ def report(
 
     located = locate_run(run)
     results = gather_evidence(load_results(located), plugin_folders(search_spaces, algorithms, None), published)
+    # A report in there would be files that its manifest does not list, which `verify` reports.
     if out is None and isinstance(located, Path) and (located / "manifest.json").is_file():
         raise InputError(f"{run}: a published folder keeps its files; give --out, or build all pages with `agd-bench site`")
     conclude(results, out or folder_of(located, results) / "report")

@@ -74,6 +74,7 @@ def locate_run(given: str) -> Path | str:
     """Where RUN's results are: a folder (by its path, or by its name under runs/) or a database's URL."""
     if "://" in given:
         return given
+    # A path that exists wins over a run of that name.
     folders = (Path(given).expanduser(), Path("runs") / given)
     found = next((folder for folder in folders if folder.exists()), None)
     if found is None:

@@ -66,6 +66,7 @@ def reproduce(
         _say_scale(experiment.scale(scale))
     if to is not None:
         page = reproductions.publish_reproduction(experiment, scale, results, to, {run: held.place for run, held in taken.items()})
+        # With --json, standard output holds one JSON document and nothing else.
         print(f"Page: {page}", file=sys.stderr if as_json else sys.stdout)
 
 

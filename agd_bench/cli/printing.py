@@ -23,6 +23,7 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8", newline="\n"))  # noqa: SIM115 for as long as the process lives
     codecs.register_error("agd_bench.plain", _plain)
     for stream in (sys.stdout, sys.stderr):
+        # Test runners and notebooks replace the streams by objects without `reconfigure`.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="agd_bench.plain")
 
@@ -57,6 +58,7 @@ def print_table(table: pd.DataFrame, as_json: bool) -> None:
             shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
         for row in table.itertuples(index=False):
             shown.add_row(*(_cell(value) for value in row))
+        # In a pipe Rich assumes 80 columns and would fold names that scripts search for.
         Console(width=None if sys.stdout.isatty() else 200).print(shown, highlight=False, markup=False)
 
 

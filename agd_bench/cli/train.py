@@ -94,6 +94,7 @@ def run(
 
     Only trials without a result are trained, so the same command resumes a run after Ctrl-C or a crash.
     """
+    # Imported late: `--help` must not wait for torch.
     from agd_bench.api import run as run_sweep
     from agd_bench.display import Display, seconds_of
     from agd_bench.evidence import gather_evidence
@@ -166,6 +167,7 @@ def plan(
     table, slots = estimate(asked, out, resources=resources, store_url=store, folders=folders)
     plain = [*(["problem"] if not table["problem"].any() else []), *(["least_share"] if (table["least_share"] == 1).all() else [])]
     if power is not None:
+        # A gap is tau − ceiling, below 0 with whichever sign it was typed.
         _plan_power(asked, -abs(power), power_level, pilot, table, folders, as_json)
         if as_json:
             return
@@ -205,6 +207,7 @@ def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timin
         print(f"\nNo design of up to 400 architectures and 8 seeds has power {level:g}.")
         return
     print(f"\nDesigns with power {level:g}, the cheapest first, for the challenger that is hardest to see:\n")
+    # NaN alone differs from itself.
     times = [duration(seconds) if seconds == seconds else "not known" for seconds in made.sufficient["device_seconds"]]
     print_table(made.sufficient.drop(columns="device_seconds").assign(device_time=times), False)
 

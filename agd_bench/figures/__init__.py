@@ -1,8 +1,7 @@
 """The figures: accuracy against charged cost, rank shifts against seed noise, agreement of rankings, learning curves.
 
-Each function takes a table of `analysis` (rows of one comparison group) and returns a `Picture`: a matplotlib figure that belongs to
-no global state, and a caption that says what it shows, of how many, with which intervals. Where there is nothing to
-draw, the figure says why. Colours are those of seaborn's colour-blind palette, and every algorithm has a marker as well.
+Each function takes a table of `analysis` (rows of one comparison group) and returns a `Picture`: a matplotlib figure, and a caption
+that says what it shows, of how many, with which intervals. Where there is nothing to draw, the figure says why.
 """
 
 from agd_bench.figures.agreement import rank_shift_picture, tau_matrix

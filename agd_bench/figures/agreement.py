@@ -26,9 +26,12 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
     if shift.empty:
         return nothing(title, f"No architecture has an outcome for every seed under both {baseline} and {challenger}.")
     count, seeds, noise = len(shift), int(shift["seeds"].iloc[0]), float(shift["noise_sd"].iloc[0])
+    # A diverged training counts as accuracy 0.
     dead = (shift["baseline_accuracy"] == 0) | (shift["challenger_accuracy"] == 0)
+    # 1.96: 95 % of a normal distribution lie within so many standard deviations.
     beyond = shift["rank_shift"].abs() > 1.96 * noise if np.isfinite(noise) else pd.Series(False, index=shift.index)
     colours = sns.color_palette("colorblind", 10)
+    # Area of a mark in points², smaller the more there are.
     size = float(np.clip(2400 / count, 4, 64))
     with style({}):
         figure, axes = canvas(6.0, 5.6)
@@ -49,6 +52,7 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
                     alpha=0.85 if count <= 200 else 0.5, linewidths=1 if marker == "x" else 0, rasterized=count > 1000,
                 )  # fmt: skip
         axes.set(
+            # Reversed, so that rank 1 is at the top right.
             xlim=(count + 1, 0),
             ylim=(count + 1, 0),
             xlabel=f"rank under {baseline} (1 = best)",
@@ -82,6 +86,7 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
     """
     title = "Agreement of the rankings"
     labels = list(dict.fromkeys([*agreement["algorithm"], *agreement["other"]]))
+    # The table has each pair once; the matrix needs both halves.
     mirrored = agreement.rename(columns={"algorithm": "other", "other": "algorithm"})
     both = pd.concat([agreement, mirrored]).drop_duplicates(["algorithm", "other"])
     matrix = both.pivot(index="algorithm", columns="other", values="kendall_tau").reindex(index=labels, columns=labels).astype(float)
@@ -93,11 +98,13 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         figure, axes = canvas(side + 0.6 + 0.09 * max(0, max(map(len, labels)) - 15), side)  # longer names than usual need the width
         values = matrix.to_numpy(dtype=float)
         edges = np.arange(len(labels) + 1) - 0.5
+        # Unknown and negative values look like 0; the text of the cell tells them apart.
         axes.pcolormesh(edges, edges, np.nan_to_num(values), vmin=0, vmax=1, cmap="YlGnBu")
         axes.set(aspect="equal")
         axes.invert_yaxis()
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
+            # The palette is too dark for dark text from about here on.
             colour = "white" if value > 0.6 else CELL_INK
             axes.text(
                 column,

@@ -26,10 +26,12 @@ def accuracy_against_cost(standings: pd.DataFrame, baseline: str) -> Picture:
     title = "Accuracy against charged cost"
     if not np.isfinite(standings["accuracy"].astype(float)).any():
         return nothing(title, "No architecture has an outcome under every algorithm, so there is no accuracy to draw.")
+    # A logarithmic axis has no place for 0.
     table = standings[(standings["cost_ratio"] > 0) & np.isfinite(standings["accuracy"].astype(float))]
     if table.empty:
         return nothing(title, "The charged cost is not known, so there is nothing to draw accuracy against.")
     others = [label for label in table["algorithm"] if label != baseline]
+    # `standings` has the best first.
     named = [baseline, *others[: MOST_NAMED - 1]]
     appearance = looks(named)
     with style({}):
@@ -66,7 +68,9 @@ def _cost_caption(table: pd.DataFrame, grey: int) -> str:
 def _multiples_axis(axes: Axes, ratios: pd.Series[float]) -> None:
     """A logarithmic axis of multiples; every tick has a label of its own."""
     axes.set_xscale("log")
+    # The baseline's 1× is always on the axis.
     low, high = min(float(ratios.min()), 1.0), max(float(ratios.max()), 1.0)
+    # At least a factor of 1.6: equal costs would leave an axis of no width.
     pad = max((high / low) ** 0.12, 1.6)
     axes.set_xlim(low / pad, high * pad)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 50 else (1.0,)))
@@ -102,6 +106,7 @@ def crossover_picture(curve: pd.DataFrame, crossing: pd.DataFrame, algorithms: S
         figure, axes = canvas()
         x = curve["trainings"].to_numpy(dtype=float)
         colour, marker = appearance[tuned]
+        # About twelve marks along the curve tell it apart without its colour.
         every = max(1, len(x) // 12)
         axes.plot(x, curve["accuracy"], color=colour, marker=marker, markevery=every, ms=6, label=f"{tuned}, tuned so far", zorder=3)
         axes.fill_between(x, curve["low"], curve["high"], color=colour, alpha=0.18, lw=0)
@@ -127,6 +132,7 @@ def _overtaken(axes: Axes, row: dict[Any, Any], appearance: tuple[tuple[float, f
     if np.isfinite(row["accuracy_low"]):
         axes.axhspan(row["accuracy_low"], row["accuracy_high"], color=colour, alpha=0.12, lw=0)
     low, high = row["trainings_low"], row["trainings_high"]
+    # `high` may be infinite; the line then ends with the axis.
     if np.isfinite(low) and high > low:
         axes.plot([low, min(high, end)], [level, level], color=colour, lw=5, alpha=0.5, solid_capstyle="butt", zorder=2)
     if row["state"] == "overtakes":
@@ -157,6 +163,7 @@ def _flops_above(axes: Axes, curve: pd.DataFrame) -> None:
 def _crossover_caption(curve: pd.DataFrame, crossing: pd.DataFrame, tuned: str) -> str:
     count = int(curve["studies"].iloc[0])
     studies = "1 study" if count == 1 else f"{count} studies"
+    # Only independent proposals can be exchanged, so only random search averages over orders.
     order = "over all orders of its proposals, which are independent of each other"
     if curve["search"].iloc[0] != "random":
         order = "in the order of its proposals"
@@ -182,6 +189,7 @@ def anytime_picture(curves: pd.DataFrame, algorithms: Sequence[str] = ()) -> Pic
     title = "Accuracy as tuning goes on"
     if curves.empty:
         return nothing(title, "No algorithm has finished tuning studies here, so there is no search to draw.")
+    # FLOPs compare across machines; seconds only where some operation could not be counted.
     by_flops = bool(np.isfinite(curves["flops"].to_numpy(dtype=float)).all() and (curves["flops"] > 0).all())
     column, label = ("flops", "charged FLOPs per architecture") if by_flops else ("seconds", "charged seconds per architecture")
     with style({}):
@@ -241,6 +249,7 @@ def search_bands_picture(bands: pd.DataFrame) -> Picture:
         figure, blank = canvas(2.3 * columns + 0.6, 2.2 * lines + 0.5)
         blank.remove()
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        # One algorithm per figure, so the first colour of the palette.
         colour = looks([""])[""][0]
         for axes, (_, rows) in zip(panels.ravel(), shown, strict=False):
             axes.plot(rows["proposals"], rows["accuracy"], color=colour, marker="o", markevery=max(1, len(rows) // 8), ms=4)

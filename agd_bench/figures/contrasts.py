@@ -21,6 +21,7 @@ _WORDS = {
 }
 
 
+# Dolan and Moré 2002, "Benchmarking optimization software with performance profiles".
 def performance_profile_picture(profiles: pd.DataFrame, time: str = "flops", reference: str = "", quantile: float | None = None) -> Picture:
     """Share of the problems that each algorithm solves within a factor of the fastest one's time.
 
@@ -34,6 +35,7 @@ def performance_profile_picture(profiles: pd.DataFrame, time: str = "flops", ref
     if profiles.empty:
         return nothing(title, "No problem has an outcome under every algorithm, so there is no profile to draw.")
     there = sorted(profiles["quantile"].unique())
+    # Of an even number the lower middle one, the easier target.
     chosen = there[(len(there) - 1) // 2] if quantile is None else quantile
     table = profiles[profiles["quantile"] == chosen]
     with style({}):
@@ -74,6 +76,7 @@ AXIS = 3.4
 """Inches of the axis of ranks."""
 
 
+# Demšar 2006, "Statistical comparisons of classifiers over multiple data sets", figure 1.
 def critical_difference_picture(table: pd.DataFrame) -> Picture:
     """Mean ranks of the algorithms on one axis; a bar joins those whose difference is not shown.
 
@@ -90,6 +93,7 @@ def critical_difference_picture(table: pd.DataFrame) -> Picture:
     margin = 0.5 + 0.1 * max(len(name) + 5 for name in names)  # inches for the labels on either side
     with style({"axes.grid": False}):
         figure, axes = canvas(AXIS + 2 * margin, 1.5 + 0.32 * below + 0.16 * len(bars))
+        # The axis has ranks as its unit; `inch` is how many of them fill an inch.
         left, right, inch = 1.0, float(count), (count - 1) / AXIS
         axes.set(xlim=(left - margin * inch, right + margin * inch), ylim=(-1.2 - 0.45 * len(bars) - below, 2.1))
         axes.set_axis_off()
@@ -107,6 +111,7 @@ def critical_difference_picture(table: pd.DataFrame) -> Picture:
             words = f"{name}  {ranks[name]:.2f}" if best else f"{ranks[name]:.2f}  {name}"
             axes.text(end, height, f"{words} " if best else f" {words}", ha="right" if best else "left", va="center")
         row = table.iloc[0]
+        # Pairwise Wilcoxon tests have no common critical difference to draw.
         if row["test"] == "nemenyi":
             axes.plot([left, left + row["critical_difference"]], [1.7, 1.7], color=INK, lw=2, marker="|", ms=9)
             axes.text(left + row["critical_difference"], 1.7, f"  critical difference {row['critical_difference']:.2f}", va="center")
@@ -138,6 +143,7 @@ def cliques(names: list[str], table: pd.DataFrame) -> list[tuple[str, str]]:
     def together(first: int, last: int) -> bool:
         return all(frozenset(pair) not in differ for pair in itertools.combinations(names[first : last + 1], 2))
 
+    # Differences are not transitive, so every run starts its own search.
     runs = [(first, max(last for last in range(first, len(names)) if together(first, last))) for first in range(len(names))]
     # A run inside a longer one, which began earlier, says nothing new.
     longest = [run for place, run in enumerate(runs) if run[1] > run[0] and (place == 0 or run[1] > runs[place - 1][1])]

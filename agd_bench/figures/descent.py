@@ -50,6 +50,7 @@ def decreases_picture(table: pd.DataFrame, algorithms: tuple[str, ...] = ()) -> 
         above.yaxis.set_minor_formatter(NullFormatter())
         above.set(ylabel="decrease of the batch's loss")
         above.legend(handles=[Line2D([], [], color=INK, linestyle=dashes, label=name) for name, dashes in LINES.items()])
+        # A little below 0, so that marks at "none" are whole.
         below.set(xlabel="epoch", ylabel="steps that kept less", ylim=(-0.02 * (top := _top(table)), top))
         share_axis(below.yaxis)
         below.xaxis.set_major_locator(MaxNLocator(integer=True))

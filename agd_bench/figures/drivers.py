@@ -78,6 +78,7 @@ def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Pi
     title = f"What {challenger} favours, compared with {baseline}"
     if drivers.empty:
         return nothing(title, "No feature could be tried: it takes two seeds, twelve architectures and rankings that are not noise alone.")
+    # Chosen by p, before the correction: Holm's p has ties at 1.
     most = drivers.reindex(drivers["p"].sort_values(kind="stable").index[:_MOST_FEATURES])
     table = most.sort_values("spearman", ascending=False, kind="stable")
     colours = sns.color_palette("colorblind", 10)
@@ -93,6 +94,7 @@ def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Pi
                 columns = ("spearman", "spearman_low", "spearman_high")
                 _dots(axes, part, columns, list(places[chosen]), marker, colour, label)
         axes.set_yticks(places, [_said(str(name)) for name in table["feature"]])
+        # Reversed: the largest correlation is on top.
         axes.set(ylim=(len(table) - 0.4, -0.6), xlim=(-1.03, 1.03), xlabel="rank correlation with the gain in standardised score")
         axes.text(0.0, 1.01, "← placed worse", transform=axes.transAxes, fontsize=10)
         axes.text(1.0, 1.01, "placed better →", transform=axes.transAxes, fontsize=10, ha="right")

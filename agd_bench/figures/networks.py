@@ -30,7 +30,7 @@ class Step:
         start: node that it reads, numbered from 0, the image.
         end: node that it leads to, a larger number.
         kind: what happens on it, as the legend says; empty for nothing.
-        channels: it gives out; null where that is not known.
+        channels: it gives out; None where that is not known.
     """
 
     start: int
@@ -69,6 +69,7 @@ def draw_networks(panels: Sequence[tuple[str, Sequence[Step]]], title: str, capt
 def _colours(kinds: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """The usual layers have the same colours in every picture; others get the next ones, which repeat after ten."""
     palette = sns.color_palette("colorblind", 10)
+    # After the usual ones, so that their colours do not move from picture to picture.
     others = [kind for kind in kinds if kind not in USUAL]
     return {kind: palette[(USUAL.index(kind) if kind in USUAL else len(USUAL) + others.index(kind)) % 10] for kind in kinds}
 
@@ -78,6 +79,7 @@ def _draw_network(axes: Axes, steps: Sequence[Step], colours: dict[str, tuple[fl
     unit = max(1.0, last / 9)  # bars and arcs of a long network are drawn as large as those of a short one
     taken: set[tuple[int, int]] = set()
     highest = LARGEST * unit / 2
+    # Operations first: they take the line, and an identity between the same nodes becomes an arc.
     for step in sorted(steps, key=lambda step: not step.kind):
         colour = colours.get(step.kind, PLAIN)
         if step.end == step.start + 1 and (step.start, step.end) not in taken:

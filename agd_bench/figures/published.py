@@ -31,6 +31,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
         shown: dict[str, str] = {}
         for row in rows:
             label = str(row["algorithm"])
+            # Algorithms next to each other around the centre of the budget's row.
             place = names.index(str(row["name"])) + 0.14 * (algorithms.index(label) - (len(algorithms) - 1) / 2)
             colour, marker = look[label]
             axes.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.6)
@@ -38,6 +39,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
             axes.plot(row["ceiling"], place, marker="|", color=INK, ls="none", ms=13, mew=2, label=CEILING)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="Kendall's tau with the published ranking", ylim=(len(names) - 0.5, -0.5))
+        # By label, so that each entry is in the legend once.
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         handles[CEILING] = handles.pop(CEILING)  # the last one
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 3))
@@ -55,6 +57,7 @@ def _rows(agreement: pd.DataFrame) -> list[dict[str, Any]]:
         seeds, trainings = int(record["seeds_compared"]), int(record["trainings_compared"])
         name = f"{record['published_epochs']} epochs, {record['split']}:\n{seeds} of our seeds, {trainings} published"
         ceiling = record["noise_ceiling"]
+        # The interval of tau − ceiling, moved to the ceiling.
         ends = {"low": ceiling + record["gap_low"], "high": ceiling + record["gap_high"]}
         drawn.append(
             {"name": name, "tau": record["kendall_tau"], "algorithm": record["algorithm"], "ceiling": record["noise_ceiling"], **ends}

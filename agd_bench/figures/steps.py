@@ -65,9 +65,11 @@ def layer_updates(layers: pd.DataFrame, algorithm: str) -> Picture:
     with style({}):
         figure, axes = canvas()
         palette = sns.color_palette("viridis", as_cmap=True)
+        # A network of one layer would give a scale of no width.
         scale = Normalize(0, max(1, int(rows["place"].max())))
         for place, (_, own) in enumerate(rows.groupby("place")):
             axes.plot(own["epoch"], own["value"], color=palette(scale(place)), lw=1.2, marker="o" if own["epoch"].nunique() == 1 else None)
+        # Layers that never moved have 0 everywhere, which a logarithmic axis cannot show.
         if (rows["value"] > 0).any():
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -36,10 +36,12 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "figure.facecolor": "white",
     "font.family": ["sans-serif"],
+    # Comes with matplotlib, so figures are the same on every machine.
     "font.sans-serif": ["DejaVu Sans"],
     "grid.color": "#8c959f",
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    # Text stays text: it can be searched, and takes the page's colour.
     "svg.fonttype": "none",
     "text.color": INK,
     "text.parse_math": False,  # names of algorithms and architectures are not formulas
@@ -81,6 +83,7 @@ class Picture:
         return self._save(True)
 
     def _save(self, transparent: bool) -> str:
+        # Ids are random without a salt, and the date differs from run to run.
         with style({"svg.hashsalt": self.title}):
             buffer, about = io.StringIO(), {"Date": None, "Creator": None, "Title": self.title}
             self.figure.savefig(buffer, format="svg", metadata=about, transparent=transparent)
@@ -118,6 +121,7 @@ def style(more: dict[Any, Any]) -> Iterator[None]:
 
 def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
     """A figure of its own, outside pyplot."""
+    # pyplot would keep every figure alive, and is not safe in threads.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
@@ -134,8 +138,10 @@ def nothing(title: str, reason: str) -> Picture:
 
 def looks(algorithms: Sequence[str]) -> dict[str, tuple[tuple[float, float, float], str]]:
     """Colour and marker of each algorithm, by its place in the list; colours repeat after ten, with other markers."""
+    # Readable with any colour vision, and by the markers alone in print.
     palette = sns.color_palette("colorblind", 10)
     count = len(MARKERS)
+    # One marker further after each round, so that a repeated colour has another marker.
     return {label: (palette[i % 10], MARKERS[(i + i // count) % count]) for i, label in enumerate(algorithms)}
 
 
@@ -147,11 +153,14 @@ def legend_below(figure: Figure, entries: int) -> None:
     """The legend of all axes; a long one has no more columns than its names leave room for, and the figure grows by its rows."""
     names = [name for axes in figure.axes for name in axes.get_legend_handles_labels()[1]]
     wide = 0.5 + 0.085 * max(map(len, names), default=0)  # inches of an entry
+    # Four entries look better as 2 + 2 than as 3 + 1.
     columns = max(1, min(2 if entries == 4 else 3, entries, int(figure.get_figwidth() / wide)))
+    # Three rows fit; each further one takes 0.22 inches.
     figure.set_figheight(figure.get_figheight() + 0.22 * max(0, -(-entries // columns) - 3))
     figure.legend(loc="outside lower center", ncols=columns, columnspacing=1.2, handletextpad=0.4)
 
 
 def share_axis(axis: Axis) -> None:
     """Ticks of an axis of shares, written as per cent."""
+    # Rounded, or 7 % would read 7.000000000000001 %.
     axis.set_major_formatter(FuncFormatter(lambda value, position: f"{round(100 * value, 6):g} %"))

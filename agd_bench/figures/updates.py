@@ -30,6 +30,7 @@ def updates_per_layer(updates: pd.DataFrame, algorithm: str = "dsgd") -> Picture
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(5))
         share_axis(axes.xaxis)
+        # The extra 15 % hold the counts at the bars.
         axes.set(xlabel="share of all updates", ylabel="layer", xlim=(0, 1.15 * float((counts / total).max())))
     still = int((counts == 0).sum())
     caption = (

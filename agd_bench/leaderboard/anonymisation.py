@@ -40,8 +40,10 @@ def scrub_text(text: str, machines: frozenset[str] = frozenset()) -> str:
     >>> scrub_text("cannot reach http://ada:secret@db:80/x from /home/ada")
     'cannot reach http://…/x from …'
     """
+    # Before paths are cut, which would take the address apart.
     text = _CREDENTIALS.sub(r"\1…", text)
     text = _PATHS.sub(_shorten, text)
+    # Longest first: one name may be the beginning of another.
     for machine in sorted({platform.node(), *machines} - {""}, key=len, reverse=True):
         # Only names that could not be an ordinary word or number are replaced: "1" or "cpu" identify nobody.
         if len(machine) > 3:
@@ -64,7 +66,9 @@ def scrub_results(results: Results) -> Results:
     Args:
         results: as they were loaded.
     """
+    # Numbered in order of appearance, so that it stays visible which rows came from one node.
     nodes = {str(node): str(number) for number, node in enumerate(dict.fromkeys(results.attempts["node"].dropna()), 1)}
+    # Rows that were published before have numbers already, which occur in any text.
     machines = frozenset(node for node in nodes if not node.isdigit())
     attempts = results.attempts.copy()
     attempts["node"] = attempts["node"].map(nodes, na_action="ignore").astype("str")

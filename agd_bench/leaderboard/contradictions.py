@@ -45,6 +45,7 @@ def _ends(done: pd.DataFrame, curves: pd.DataFrame) -> Iterator[str]:
     own = done["representative"].isna().to_numpy()
     for name in AT_THE_END:
         stated, reached = done[name].to_numpy(dtype=np.float64), last[name].to_numpy(dtype=np.float64)
+        # Both come from one number, so only rounding may set them apart; NaN equals NaN.
         agree = np.isclose(stated, reached, rtol=1e-9, atol=0, equal_nan=True)
         apart = ~agree & ~np.isnan(last["epoch"].to_numpy(dtype=np.float64))
         if name == "train_seconds":
@@ -61,12 +62,16 @@ def _fractions(rows: pd.DataFrame, name: str, dataset: str) -> Iterator[str]:
     """Accuracies that are no multiple of one image, where nearly all others are."""
     shares = rows[name].dropna()
     different = shares.unique()[:MOST_SHARES]
+    # An accuracy is k / n: in lowest terms its denominator divides the n images.
     sizes = {Fraction(float(share)).limit_denominator(MOST_IMAGES).denominator for share in different}
+    # Too few different shares do not determine n.
     if len(different) < 10:
         return
     whole = {size: (np.abs(different * size - np.round(different * size)) < 1e-6).mean() for size in sizes}
+    # Of sizes that fit equally well the smallest: its multiples fit too.
     images = max(whole, key=lambda size: (whole[size], -size))
     odd = shares[np.abs(shares * images - np.round(shares * images)) >= 1e-6]
+    # More of them would mean that n was guessed wrongly, not that rows were edited.
     if 0 < len(odd) <= 0.1 * len(shares):
         yield (
             f"trials.csv: {name} of trial {rows.loc[odd.index[0], 'trial_id']} on {dataset} is {odd.iloc[0]}, which is no whole number of "

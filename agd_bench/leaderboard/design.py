@@ -19,14 +19,14 @@ CELL = ["search_space", "dataset", "profile"]
 def missing_parts(results: Results) -> list[str]:
     """Parts of the sweep's design without rows, and rows beyond it, one line each.
 
-    Numbers of architectures, seeds and proposals are the sweep's. How many architectures a search space has in all is not in the sweep, so
-    with `architectures = "all"` it is the most that any algorithm has rows of. Where rows of trials that were not begun are left out, the
-    stated numbers of planned trials are checked in their place.
+    Numbers of architectures, seeds and proposals are the sweep's. Where rows of trials that were not begun are left out, the stated
+    numbers of planned trials are checked in their place.
 
     Args:
         results: as they were loaded.
     """
     sweep, trials = results.sweep, results.trials
+    # The key is there where rows of trials that were not begun are left out.
     growing, counts = PLANNED in results.meta, planned_counts(results)
     rows_of = dict(list(trials.groupby([*CELL, "algorithm"], sort=False)))
     stated = counts.groupby([*CELL, "algorithm", "purpose"], sort=False)["planned"].sum().to_dict()
@@ -47,6 +47,7 @@ def missing_parts(results: Results) -> list[str]:
                 lines += _tuning_faults(rows, trials, choice, where)
     known = counts.groupby([*CELL, "algorithm", "purpose"], sort=False)["planned"].sum()
     begun = trials.groupby([*CELL, "algorithm", "purpose"], sort=False).size().reindex(known.index, fill_value=0)
+    # Rows that no plan has may be results that somebody added.
     beyond = known.index[begun.to_numpy() > known.to_numpy()]
     return lines + [f"trials.csv: {' / '.join(key)}: more rows than were planned" for key in beyond]
 
@@ -59,6 +60,7 @@ def _asked(space: SearchSpaceChoice, counts: pd.DataFrame, seeds: int) -> int:
         return space.architectures.count
     if isinstance(space.architectures, tuple):
         return len(space.architectures)
+    # "all": the sweep does not say how many these are, so the most that any algorithm has planned.
     own = counts[(counts["search_space"] == space.label) & (counts["purpose"] == "final")]
     return max(1, int(own["planned"].max()) // seeds if len(own) else 1)
 
@@ -82,6 +84,7 @@ def _listed_faults(rows: pd.DataFrame, space: SearchSpaceChoice, label: str, whe
 
 def _tuning_faults(rows: pd.DataFrame, trials: pd.DataFrame, choice: AlgorithmChoice, where: str) -> Iterator[str]:
     """Trained final trials without the proposals of their study, or with a study that tried fewer architectures than the sweep says."""
+    # Refused trials and those with an equal network's results need no study.
     trained = rows[(rows["purpose"] == "final") & (rows["status"] != "refused") & rows["representative"].isna()]
     if trained["study"].isna().any():
         yield f"trials.csv: {where}: final trials of {choice.label} name no study"
@@ -108,6 +111,7 @@ def _tries_too_few(tried: pd.DataFrame, rows: pd.DataFrame, choice: AlgorithmCho
     """Whether a study of several architectures left proxies out; a shallow network that stands for all of them is one of its own."""
     own = rows[(rows["purpose"] == "final") & (rows["status"] != "refused") & rows["representative"].isna()]
     sound, proxies = set(own["architecture"]), set(tried["architecture"])
+    # Its own rule may train one shallow network in place of all proxies.
     alone = len(proxies) == 1 and _has_study_rule(choice.name)
     return not alone and proxies <= sound and len(proxies) < min(choice.proxies, len(sound))
 
@@ -117,4 +121,5 @@ def _has_study_rule(algorithm: str) -> bool:
     try:
         return "STUDY" in plugins.locate("algorithms", algorithm, ()).path.read_text(encoding="utf-8")
     except (InputError, OSError):
+        # Without its source no fault can be claimed.
         return True

@@ -48,6 +48,7 @@ def _line(board: Path) -> list[str]:
     """The cells of one board; one whose manifest cannot be read says so instead of a finding."""
     try:
         about = Summary(**read_manifest(board)["summary"])
+    # One damaged board must not keep the others from being listed.
     except (InputError, KeyError, TypeError) as error:
         why = f"Cannot be read: {error}".replace(str(board), board.name)
         return [f"[{as_plain_markdown(board.name)}]({quote(board.name)}/{README})", as_plain_markdown(why), *["–"] * (len(HEAD) - 2)]

@@ -33,8 +33,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     definition). Pages and tables are not stored: `build_site` computes them from these files.
 
     Args:
-        results: whole or partial; partial ones are marked so, and leave out the rows of trials that nothing has happened to, so that the
-            folder of a large sweep grows with what was trained.
+        results: whole or partial; partial ones are marked so, and leave out the rows of trials that nothing has happened to.
         folder: a new one, or one that was published before and is to be replaced.
         name: what the leaderboard is called, letters, digits and `._-`; default: as the sweep.
         claims: what is claimed; default: the folder's own claims where somebody wrote some, else `propose_claims` of the sweep.
@@ -49,6 +48,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     undeclared = undeclared_code(results)
     if undeclared:
         raise RunChangedError(f"{'; '.join(undeclared[:4])}; merge the run into a new one with --allow-mixed-code, and publish that")
+    # Begun trials only: the folder of a large sweep grows with what was trained.
     results = scrub_results(begun_results(results))
     if name is not None:
         try:
@@ -58,16 +58,20 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
                 f"{name!r} cannot name a leaderboard; use letters, digits and . _ - and begin with a letter or digit"
             ) from None
         results = dataclasses.replace(results, sweep=sweep)
+    # Claims that somebody wrote survive publishing again; proposals are made anew.
     claims = claims or written_claims(folder) or propose_claims(results.sweep)
     tables = aggregates(results)
     evaluated = evaluate_claims(results, claims, tables)  # before anything of an earlier publication is taken away
     earlier = _earlier_files(folder)
+    # The manifest is moved last, so that `verify` notices an interruption.
     with written_beside(folder, last=MANIFEST) as beside:
         write_rows(results, beside, condensed=True)
         (beside / CLAIMS).write_text(format_claims(claims), encoding="utf-8", newline="\n")
         for file, text in derived_files(results, tables, evaluated).items():
             (beside / file).write_text(text, encoding="utf-8", newline="\n")
+        # Before the manifest is written, which cannot hold its own digest.
         files = digests(beside)
+        # Files that somebody added, such as notes, are listed too, or `verify` would report them.
         others = {name: digest for name, digest in digests(folder).items() if name not in earlier and not name.startswith(BESIDE)}
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -75,6 +79,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
             "claims": {claim.id: claim.digest for claim in claims.claims},
             "proposed_claims": claims == propose_claims(results.sweep),
             "summary": dataclasses.asdict(summarise(results, tables, evaluated)),
+            # Other versions draw the same numbers with other bytes.
             "matplotlib": matplotlib.__version__,
         }
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")

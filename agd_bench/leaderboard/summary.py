@@ -58,6 +58,7 @@ def summarise(results: Results, tables: dict[str, pd.DataFrame], claims: pd.Data
         architectures=str(len(final[["search_space", "architecture"]].drop_duplicates())),
         seeds=sweep.seed_count,
         trials=str(len(trials)),
+        # The day of an ISO 8601 time.
         date=results.meta.get("created_at", "–")[:10],
     )
 
@@ -70,6 +71,7 @@ def draw_board(results: Results, tables: dict[str, pd.DataFrame]) -> str:
         tables: `aggregates` of them.
     """
     own = next(iter(split_groups(tables).values()), tables)
+    # On a white ground: dark ink would vanish on a dark page, and a README has no styles.
     return accuracy_against_cost(own["standings"], results.sweep.baseline_label).svg(transparent=False)
 
 

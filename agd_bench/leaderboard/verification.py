@@ -72,7 +72,9 @@ def recompute(folder: Path) -> Recomputed:
     Raises:
         AgdBenchError: raw rows or claims that cannot be read.
     """
+    # Edited rows are read too: what they imply is reported next to their digests.
     results = read_results(folder, unchanged=False)
+    # Impossible values would make every number below meaningless.
     if faults := faults_of(results):
         raise StoreDamagedError("; ".join(faults))
     differences, tables = check_rows(results), aggregates(results)

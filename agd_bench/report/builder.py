@@ -17,6 +17,7 @@ from agd_bench.store import Results, mixed_code, planned_counts, written_beside
 from agd_bench.tables import aggregates, group_title
 from agd_bench.tables.dictionary import dictionary_of
 
+# Keeps the page readable; data/failures.csv has every row.
 SHOWN_FAILURES = 100
 
 
@@ -45,10 +46,12 @@ def build_report(
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
     published = tables if claims is None else tables | {"claims": claims}
     dictionary = dictionary_of(published)
+    # Moved into place as a whole: a reader never sees half a report.
     with written_beside(folder) as beside:
         for name in ("data", "figures"):
             (beside / name).mkdir()
         for name, table in (published | {"dictionary": dictionary}).items():
+            # "\n" on Windows too, so that equal reports are equal bytes everywhere.
             table.to_csv(beside / "data" / f"{name}.csv", index=False, lineterminator="\n")
         for drawing in [drawing for section in sections for drawing in section.drawings]:
             (beside / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
@@ -136,6 +139,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     counts = f"{planned.sum()} ({planned.get('final', 0)} final, {planned.get('tuning', 0)} for tuning)"
     facts = [
         ("Search spaces", ", ".join(choice.label for choice in sweep.search_spaces)),
+        # Tuning may train other networks, such as proxies; they are not compared.
         ("Architectures", str(final[["search_space", "architecture"]].drop_duplicates().shape[0])),
         ("Data sets", ", ".join(f"{choice.name} ({100 * choice.share:g} % of the training images)" for choice in sweep.datasets)),
         ("Algorithms", ", ".join(choice.label for choice in sweep.algorithms)),
@@ -154,6 +158,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 def _represented(results: Results) -> list[tuple[str, str]]:
     """Trials that were not trained because an equal network was; nothing where every trial was to be."""
+    # A pending trial may name a representative that has not been trained yet.
     ended = results.trials[results.trials["status"] != "pending"]
     taken = ended[ended["representative"].notna()]
     architectures = len(taken[["search_space", "architecture"]].drop_duplicates())
@@ -167,6 +172,7 @@ def _represented(results: Results) -> list[tuple[str, str]]:
 def _provenance(attempts: pd.DataFrame) -> list[tuple[str, str]]:
     """Every fact that attempts record about where they ran, with the values that occurred."""
     found: dict[str, dict[str, int]] = {}
+    # Parses each distinct text once: attempts are many, machines few.
     for text, count in attempts["provenance"].dropna().value_counts(sort=False).items():
         for key, value in json.loads(str(text)).items():
             if value not in ("", None):

@@ -63,6 +63,7 @@ def cell(value: Any, write: Callable[[Any], str] = str) -> Cell:
     """
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING, "")
+    # Six digits sort as well as all of them, in a much smaller page.
     return Cell(write(value), f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
@@ -77,6 +78,7 @@ def scientific(value: float) -> str:
     >>> scientific(1234567890.0), scientific(0.0)
     ('1.23e9', '0')
     """
+    # Python pads exponents to two digits: 1.23e+09.
     return "0" if value == 0 else f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
 
 
@@ -120,6 +122,7 @@ def p_value(p: float) -> str:
     >>> p_value(0.0002), p_value(0.0312), p_value(0.4567)
     ('< 0.001', '0.031', '0.46')
     """
+    # A third decimal only near the usual levels, where a decision can hang on it.
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 

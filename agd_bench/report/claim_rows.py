@@ -67,6 +67,7 @@ def describe_claims(claims: pd.DataFrame) -> list[str]:
     """
     lines = []
     for claim in present_claims(claims):
+        # 9: the length of the longest state, "undecided".
         lines.append(f"{claim.sign} {claim.state:<9}  {claim.sentence}")
         lines.append(f"             {claim.id}: {claim.numbers}; wanted {claim.rule}: {claim.reason}. SHA-256 {claim.digest[:16]}")
     return [*lines, count_states(claims)]
@@ -79,6 +80,7 @@ def number(value: float, unit: str, bare: bool = False) -> str:
     ('-2.1 points', '0.5 times', '-0.12')
     """
     text = f"{100 * value:.3g}" if unit == "share" else f"{value:.3g}"
+    # Below 0.05 points one decimal would read 0.0.
     text = f"{100 * value:.1f}" if unit == "share" and abs(value) >= 0.0005 else text
     words = {"share": "points", "tau": "in tau"}
     return text if bare else f"{text} {words.get(unit, unit)}"

@@ -50,6 +50,7 @@ class Comparison:
             rival: the challenger's label.
         """
         table = self.tables[name]
+        # An empty table may have no columns.
         return table[table["challenger"] == rival].reset_index(drop=True) if "challenger" in table else table
 
     def records(self, name: str) -> list[dict[str, Any]]:

@@ -74,6 +74,7 @@ def views(comparison: Comparison) -> Iterator[Shown]:
     for record in records:
         record["pair"] = f"{record['challenger']} against {record['baseline']}: {record['view']}"
         record["interval"] = None
+        # A t interval of fewer architectures is too wide to say anything.
         if known(record, "difference_low", "difference_high") and record["architectures"] >= FEWEST_FOR_MEAN:
             record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ("difference_low", "difference_high")))
     if not records:
@@ -154,6 +155,7 @@ def calibrations(comparison: Comparison) -> Iterator[Shown]:
 
 def _best_first(records: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
     own = [record for record in records if record["algorithm"] == label]
+    # A setting that diverged or failed anywhere has rank NaN, which has no place in a sort.
     return sorted(own, key=lambda record: (not known(record, "rank"), record["rank"], record["number"]))
 
 
@@ -211,6 +213,7 @@ def lanes(comparison: Comparison) -> Iterator[Shown]:
 def architectures(comparison: Comparison) -> Iterator[Shown]:
     """Rank and accuracy of every architecture under every algorithm."""
     wide = comparison.tables["ranks"].pivot(index="architecture", columns="algorithm", values=["rank", "accuracy"])
+    # A partial run may hold no rank by the baseline yet.
     order = ("rank", comparison.baseline if ("rank", comparison.baseline) in wide.columns else comparison.algorithms[0])
     wide = wide.sort_values(order, kind="stable") if order in wide.columns else wide
     shown = [label for label in comparison.algorithms if ("rank", label) in wide.columns]
@@ -235,6 +238,7 @@ def decreases(comparison: Comparison) -> Iterator[Shown]:
     table = total_decreases(comparison.tables["decreases"])
     records = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
     for record in records:
+        # A proof admits no exception beyond rounding, so a single shortfall is a finding of its own.
         if record["guarantee"] == "yes" and record["shortfalls"]:
             yield (
                 f"{record['algorithm']} guarantees the decrease of every step, but {record['shortfalls']} of {record['steps']} kept less: "

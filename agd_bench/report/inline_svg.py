@@ -15,14 +15,12 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 LINK, URL = re.compile(r"^#(.+)"), re.compile(r"url\(#([^)]+)\)")
 PLACES = ("d", "x", "y")
 
+# Else every tag gets the prefix ns0, which HTML parsers do not read as SVG.
 ET.register_namespace("", SVG[1:-1])
 
 
 def inline_svg(picture: Picture, prefix: str) -> Markup:
     """The picture as an `<svg>` element to be written into an HTML page.
-
-    Style attributes become presentation attributes, because the page's policy admits no inline style. Ids get a prefix, because
-    several figures share one page. The ink becomes the page's text colour, so that figures follow light and dark.
 
     Args:
         picture: what to draw.
@@ -34,12 +32,16 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
             root.remove(unused)
     _present(root)
     _leave_paint_to_shapes(root)
+    # Several figures share one page, where an id must be unique.
     _rename_ids(root, prefix)
+    # Last of all: only groups that lost their styles and ids have no attributes left.
     _flatten(root)
     width = float(root.attrib["viewBox"].split()[2])
+    # The style sheet sets the size; viewBox keeps the proportions.
     del root.attrib["width"], root.attrib["height"]
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-words", "data-width": f"{width:.0f}"}
     root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what matplotlib's style sheet says
+    # Safe for fonts alone: they are inherited, and shapes ignore them.
     for attribute in ("font-family", "font-size"):
         _inherit(root, attribute)
     for name, text in (("words", picture.caption), ("title", picture.title)):
@@ -52,14 +54,17 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
 def _present(root: ET.Element) -> None:
     """Styles as attributes, ink in the page's colour, and no blanks or digits that nobody sees."""
     for element in root.iter():
+        # The page's policy admits no inline style, but presentation attributes.
         for declaration in filter(None, element.attrib.pop("style", "").split(";")):
             name, _, value = declaration.partition(":")
+            # "currentColor" lets figures follow the page's light and dark.
             element.set(name.strip(), value.strip().replace(INK, "currentColor"))
         if element.get("fill") == INK:
             element.set("fill", "currentColor")
         for name in PLACES:
             if name in element.attrib:
                 element.set(name, _rounded(element.attrib[name]))
+        # matplotlib writes this no-op for every upright text.
         if element.get("transform", "").startswith("rotate(-0 "):
             del element.attrib["transform"]
         element.tail = None
@@ -70,6 +75,7 @@ def _present(root: ET.Element) -> None:
 def _leave_paint_to_shapes(root: ET.Element) -> None:
     """What a shape says of its own paint need not be said where it is used: the shape's word wins."""
     shapes = {element.attrib["id"]: element.attrib.keys() for element in root.iter() if "id" in element.attrib}
+    # In SVG a property of the shape overrides one inherited from its <use>.
     for use in root.iter(f"{SVG}use"):
         for attribute in shapes[use.attrib[HREF][1:]] & use.attrib.keys() - {"id"}:
             del use.attrib[attribute]
@@ -100,6 +106,7 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
                 element.set(attribute, value.replace(old, names.setdefault(old, f"{prefix}-{len(names)}")))
     for element in root.iter():
         if HREF in element.attrib:
+            # SVG 2 reads plain href; xlink would need its namespace declared.
             element.set("href", element.attrib.pop(HREF))
         old = element.attrib.pop("id", None)
         if old in names:

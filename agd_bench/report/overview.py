@@ -1,7 +1,4 @@
-"""What the first screen says of one comparison: the answer in a sentence, the algorithms by result, and what the budget leaves open.
-
-The page of a report, the README of a published folder and the terminal at the end of a run all show the same.
-"""
+"""What the first screen says of one comparison: the answer in a sentence, the algorithms by result, and what the budget leaves open."""
 
 from __future__ import annotations
 
@@ -23,6 +20,7 @@ LONG_EPOCHS = 100
 """Epochs of the whole training split from which on a training counts as long as those of the papers."""
 
 
+# Shown alike by a report's page, the README of a published folder, and the terminal at the end of a run.
 @dataclass(frozen=True)
 class Overview:
     """The first screen of one comparison.
@@ -81,6 +79,7 @@ def tiers_of(sweep: Sweep) -> dict[str, str]:
             tier = plugins.describe(plugins.locate("algorithms", choice.name)).get("TIER")
         except AgdBenchError:  # a plug-in from elsewhere, which whoever reads a published folder may not have
             continue
+        # Without tuning trials a tunable algorithm runs at its defaults.
         tiers[choice.label] = "fixed recipe" if tier == "externally tuned" else str(tier)
     return tiers
 
@@ -97,6 +96,7 @@ def budget_sentence(sweep: Sweep, dataset: str) -> str:
     said = (
         f"Each network was trained for {sweep.epochs} epoch{'' if sweep.epochs == 1 else 's'} at batch size {sweep.batch_size} on {images}."
     )
+    # In epochs of the whole split: on a share of the images each epoch has fewer steps.
     if sweep.epochs * share >= LONG_EPOCHS:
         return said
     return f"{said} Trainings this short do not show how the algorithms compare at the budgets of their papers, often hundreds of epochs."
@@ -136,6 +136,7 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
         cell(row["tier"]),
         cell(row["accuracy"], per_cent),
         difference,
+        # NaN where FLOPs could not be counted; `cell` writes a dash.
         cell(row["cost_ratio"], multiple),
         agrees,
         Cell(f"{row['bad']} of {row['trainings']}" if row["bad"] else "none", str(row["bad"])),

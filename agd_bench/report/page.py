@@ -1,7 +1,4 @@
-"""The one page writer: reports, leaderboards and reproductions fill its templates.
-
-Escaping is always on; one style sheet and one script are inlined, and the page's policy admits nothing else.
-"""
+"""The one page writer: reports, leaderboards and reproductions fill its templates."""
 
 from __future__ import annotations
 
@@ -25,9 +22,11 @@ def render(template: str, **context: object) -> str:
         context: what it is filled with; a missing name is an error.
     """
     loader = jinja2.FileSystemLoader(TEMPLATES)
+    # Always escape: labels and reasons come from plug-ins and submitted results.
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["inline_svg"] = inline_svg
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    # Style and script are admitted by hash, so markup that slips through escaping can still run nothing.
     policy = (
         f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; img-src data:; base-uri 'none'; form-action 'none'"
     )

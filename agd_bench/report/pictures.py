@@ -20,6 +20,7 @@ SHOWN_BANDS = 1
 def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
     """Ranks under the challengers against those under the baseline; of many challengers, those that shift most."""
     gaps = _gaps(comparison)
+    # Most negative gap first, unknown gaps last; the sort is stable, so ties keep the sweep's order.
     drawn = sorted(comparison.rivals, key=lambda rival: gaps.get(rival, float("inf")))[:SHOWN_SHIFTS]
     if len(drawn) < len(comparison.rivals):
         which = f"whose rankings are furthest below the noise ceiling with {comparison.baseline}" if gaps else "that the sweep lists first"
@@ -64,8 +65,10 @@ def crossovers(comparison: Comparison) -> Iterator[Shown]:
 def anytime(comparison: Comparison) -> Iterator[Shown]:
     """What searches have found so far, against what they were charged."""
     curves, bands = comparison.tables["anytime_curves"], comparison.tables["search_bands"]
+    # An empty table may have no columns; a single curve has nothing to be compared with.
     if curves["algorithm"].nunique() > 1 if len(curves) else False:
         yield Drawing(f"{comparison.anchor}-anytime", figures.anytime_picture(curves, comparison.algorithms), ("anytime_curves",))
+    # Proposals of an adaptive search depend on each other, so its studies have no band.
     independent = bands[bands["low"].notna()] if len(bands) else bands
     for label in list(dict.fromkeys(independent["algorithm"]))[:SHOWN_BANDS] if len(independent) else []:
         picture = figures.search_bands_picture(independent[independent["algorithm"] == label].reset_index(drop=True))
@@ -133,5 +136,6 @@ def steps(comparison: Comparison) -> Iterator[Shown]:
         if (own["quantity"] == "relative_update").any():
             yield Drawing(f"{comparison.anchor}-layers-{number}", figures.layer_updates(own, label), ("layer_steps",))
         if (own["quantity"] == "updates").any():
+            # `layer_steps` holds every quantity as a float.
             counts = own[own["quantity"] == "updates"].assign(updates=lambda rows: rows["value"].astype(int))
             yield Drawing(f"{comparison.anchor}-updates-{number}", figures.updates_per_layer(counts, label), ("layer_steps",))

@@ -28,6 +28,7 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
     if len(comparison.algorithms) < 2:
         return
     for name, who in (("kendall_tau", "all architectures"), ("kendall_tau_top_decile", "the tenth that is best by other seeds")):
+        # A ranking with itself is the noise ceiling, which has a column of its own.
         records = [record for record in comparison.records(name) if record["algorithm"] != record["other"]]
         if not any(known(record, "kendall_tau") for record in records):
             continue
@@ -100,6 +101,7 @@ def published(comparison: Comparison) -> Iterator[Shown]:
 
 def published_top(comparison: Comparison) -> Iterator[Shown]:
     """Agreement with the published ranking among its best architectures."""
+    # All architectures together are in the table above.
     records = [record for record in comparison.records("published_top") if record["top_share"] < 1]
     if not records:
         return
@@ -155,6 +157,7 @@ def transfer(comparison: Comparison) -> Iterator[Shown]:
     records = comparison.records("transfer_regret")
     for record in records:
         record["pair"] = f"chosen by {record['chosen_by']}, trained by {record['trained_by']}"
+        # Scored on the seed that chose, the trainer's own best profits from luck, which inflates the regret.
         record["fair"] = "other seeds" if record["disjoint"] else "the same seed (too high)"
         ends = ("regret_low", "regret_high")
         record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ends)) if known(record, *ends) else None
@@ -175,5 +178,6 @@ def _pairs(comparison: Comparison, records: list[dict[str, Any]], *sides: str) -
     """Those of the rows about two algorithms that the page shows, and what the caption says of it."""
     if len(records) <= SHOWN_PAIRS:
         return records, ""
+    # Without the baseline there are no rivals; the first algorithm takes its place.
     one = comparison.baseline if comparison.rivals else comparison.algorithms[0]
     return [record for record in records if one in [record[side] for side in sides]], f"; those with {one}"

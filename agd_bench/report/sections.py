@@ -26,6 +26,7 @@ def _shown_by(study: Study) -> Builder:
 
     def build(comparison: Comparison) -> Iterator[Shown]:
         for shown in study.show(comparison.tables):
+            # Comparisons share one page and one folder of figures, so names need the anchor.
             yield shown if isinstance(shown, str) else dataclasses.replace(shown, name=f"{comparison.anchor}-{shown.name}")
 
     return build
@@ -103,6 +104,7 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
     tiers = tiers_of(results.sweep)
     order = [choice.label for choice in results.sweep.algorithms]
     for number, (group, own) in enumerate(split_groups(tables).items(), 1):
+        # In a partial run some algorithms have no rows yet.
         present = set(own["accuracy"]["algorithm"])
         comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, tuple(label for label in order if label in present))
         findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals)
@@ -132,6 +134,7 @@ def _evidence(comparison: Comparison) -> tuple[str, ...]:
     """Sentences about each algorithm's agreement with the published budget that tells most."""
     agreement = comparison.records("published_agreement")
     telling = [
+        # Budgets with single published trainings first: only they give a noise ceiling. Then the longest.
         max((row for row in agreement if row["algorithm"] == label), key=lambda row: (known(row, "noise_ceiling"), row["published_epochs"]))
         for label in dict.fromkeys(row["algorithm"] for row in agreement)
     ]

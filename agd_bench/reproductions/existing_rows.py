@@ -48,6 +48,7 @@ def rows_at_hand(experiment: Reproduction, scale: str, places: Sequence[Path]) -
     for place in [one for given in places for one in _rows_of(given)]:
         results = load_results(place)
         differs = {name: _differing(sweep, results.sweep) for name, sweep in asked.items()}
+        # Sweeps are matched by content, as folders may have been renamed.
         nearest = min(differs, key=lambda name: len(differs[name]))
         if differs[nearest]:
             raise InputError(

@@ -44,6 +44,7 @@ def reproduce(
     Raises:
         AgdBenchError: as its kinds say; what was finished is kept.
     """
+    # The monotonic clock does not jump when the system's time is set.
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     results = {}
     for name, sweep in experiment.sweeps(scale).items():
@@ -51,6 +52,7 @@ def reproduce(
             results[name] = gather_evidence(taken[name])
             continue
         left = None if stop_at is None else stop_at - time.monotonic()
+        # Not `break`: later runs whose results are at hand need no time.
         if left is not None and left <= 0:
             continue
         with observing() as observer:

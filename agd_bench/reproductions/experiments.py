@@ -176,9 +176,11 @@ class Reproduction(Record):
 
     def _sweep(self, run: Run, scale: str, chosen: Scale) -> Sweep:
         if run.name in chosen.builtins:
+            # Exactly the built-in sweep, so that its published rows can be reused.
             return open_sweep(chosen.builtins[run.name])
         about = {"name": f"{self.name}-{run.name}", "description": self.title}
         try:
+            # Later ones win: what the runs vary is the experiment, so no scale may replace it.
             return Sweep.model_validate({**about, **self.sweep, **chosen.sweep, **run.sweep})
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]

@@ -95,6 +95,7 @@ def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Result
     """
     reduced = experiment.scale(scale)
     waiting = any(result.trials["status"].isin(["pending", "running"]).any() for result in results.values())
+    # Hundreds of rows, one for each architecture, are folded on the page.
     single = table["measure"] == EACH
     rows, each = (_rows(part, table) for part in (table[~single], table[single]))
     option, folder = ("", experiment.name) if scale == PAPER_SCALE else (f" --scale {scale}", f"{experiment.name}-{scale}")
@@ -163,6 +164,7 @@ def _written(value: float, measure: str) -> str:
     """An accuracy in per cent, a gain in points, tau with two decimals, r and a change with three."""
     if value != value:  # NaN alone differs from itself
         return MISSING
+    # Logarithms and singular values, so no per cent.
     if measure in SKIP_MEASURES:
         return f"{value:+.3f}"
     if measure == "accuracy_gain":

@@ -46,10 +46,12 @@ def publish_reproduction(
         raise InputError(f"reproduction {experiment.name!r}: no run has begun, so there is nothing to publish")
     own = folder / (experiment.name if scale == PAPER_SCALE else f"{experiment.name}-{scale}")
     own.mkdir(parents=True, exist_ok=True)
+    # The page is made from the scrubbed rows, so it follows from what is published.
     clean = {name: scrub_results(result) for name, result in results.items()}
     rows = {name: _rows_of(name, result, own, (places or {}).get(name)) for name, result in clean.items()}
     about = {"experiment": experiment.name, "scale": scale, "rows": rows}
     (own / PAGE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
+    # A copy, since the built-in definition may change after these rows.
     definition = builtin_reproductions()[experiment.name].read_text(encoding="utf-8")
     (own / "reproduction.toml").write_text(definition, encoding="utf-8", newline="\n")
     text = describe_page(experiment, scale, clean, rows, read_notes(own))
@@ -60,6 +62,7 @@ def publish_reproduction(
 
 def _rows_of(run: str, results: Results, page: Path, place: Path | None) -> str:
     """Where the rows of a run are, relative to the page; written there unless a leaderboard beside the pages holds them."""
+    # Named only where a relative link survives moving the leaderboards as a whole.
     if place is not None and (place / MANIFEST).is_file() and place.resolve().parent == page.resolve().parent.parent:
         return Path(os.path.relpath(place.resolve(), page.resolve())).as_posix()
     write_rows(results, page / "rows" / run)

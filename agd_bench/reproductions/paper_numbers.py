@@ -53,6 +53,7 @@ def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results
 def _row(value: Value, run: str, made: Mapping[str, Measurements]) -> dict[str, Any]:
     found = made[run].of(value) if run in made else NOTHING
     published = math.nan if value.published is None else value.published
+    # Else `inside` would be False where it is unknown.
     comparable = math.isfinite(found.low) and math.isfinite(published)
     return {
         "what": value.what,

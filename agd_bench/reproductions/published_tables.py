@@ -70,6 +70,7 @@ def _agreements(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[
 
 def _noises(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Seed noise of the published trainings beside that of ours, for each budget of which single trainings are published."""
+    # No resamples: the estimate alone is used.
     own_tau = float(kendall_tau(trials, resamples=0)["kendall_tau"].iloc[0])
     own_sd = float(accuracy_table(trials)["seed_sd"].iloc[0])
     tops = published_top(trials, published, resamples=0)
@@ -78,6 +79,7 @@ def _noises(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str,
         named = (published["epochs"] == row["published_epochs"]) & (published["split"] == row["split"])
         trainings = published[named & published["architecture"].isin(compared)].groupby("architecture")["accuracy"]
         counts = trainings.size()
+        # Pooled variance with n − 1 as weights; a single training has none.
         pooled = math.sqrt(np.average(trainings.var()[counts > 1], weights=counts[counts > 1] - 1))
         about = {"source": f"{row['published_epochs']} epochs, {row['split']}", "low": math.nan, "high": math.nan}
         about["n"] = int(row["architectures"])
@@ -98,6 +100,7 @@ def _accuracies(trials: pd.DataFrame, published: pd.DataFrame, listed: Listed) -
     if each.empty:
         raise InputError(f"the published table has no {listed.split} accuracies after {listed.epochs} epochs of these architectures")
     theirs, ours = (each[name].to_numpy(dtype=np.float64) for name in ("published_accuracy", "accuracy"))
+    # A t interval may reach beyond the shares that there are.
     low, high = np.clip(mean_interval(ours), 0, 1)
     counted = {"published": float(theirs.mean()), "ours": float(ours.mean()), "low": low, "high": high, "n": len(each)}
     yield {"what": "mean over architectures", **counted, "measure": MEAN}

@@ -66,6 +66,7 @@ class Measurements:
         skip = value.measure in SKIP_MEASURES
         other = "architecture" if skip else "algorithm"
         for column, name in (("algorithm", value.algorithm), ("architecture", value.architecture), (other, value.control)):
+            # "tuned" is a choice among the rates, no label of the sweep.
             tuned = skip and column == "algorithm" and name == TUNED
             if name is not None and not tuned and name not in set(self._results.trials[column]):
                 raise InputError(f"{value.what!r} is of {column} {name!r}, which run {self._results.sweep.name!r} does not hold")
@@ -76,8 +77,10 @@ class Measurements:
         own = trials[(trials["purpose"] == "final") & (trials["algorithm"] == value.algorithm)]
         if value.architecture is not None:
             own = own[own["architecture"] == value.architecture]
+        # Failed and refused trials have no accuracy at all; a diverged one was trained.
         ended = own[own["status"].isin(["done", "diverged"])]
         numbers = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0).to_numpy(dtype=np.float64)
+        # A t interval may reach beyond the shares that there are.
         low, high = np.clip(mean_interval(numbers), 0, 1)
         return Found(float(numbers.mean()) if numbers.size else math.nan, low, high, numbers.size)
 
@@ -112,6 +115,7 @@ class Measurements:
         if own.empty:
             return NOTHING
         pairs = skip_pairs(own, str(value.control), str(value.architecture))
+        # The window chose the rows already; the column has the same name in both.
         changes = pairs[value.measure.removeprefix("early_")].to_numpy(dtype=np.float64)
         if not changes.size:
             return NOTHING
@@ -119,5 +123,6 @@ class Measurements:
         cell = (tested["window"] == window) & (tested["learning_rate"] == value.algorithm)
         cell &= (tested["variant"] == value.architecture) & (tested["control"] == value.control)
         said = [f"{row['outcome']} (p = {row['p_holm']:.3f})" for row in tested[cell].to_dict("records")]
+        # The registered test is of the loss; singular values only predict it.
         outcome = "" if value.measure == "singular_value_difference" else "".join(said)
         return Found(float(np.median(changes)), *median_interval(changes), changes.size, outcome)

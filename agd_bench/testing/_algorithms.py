@@ -69,6 +69,7 @@ class _Training:
     @property
     def state(self) -> dict[str, Any]:
         scheduler = self.scheduler.state_dict() if self.scheduler is not None else {}
+        # state_dict() refers to the live tensors, which later steps change.
         return copy.deepcopy({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "scheduler": scheduler})
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -113,6 +114,7 @@ def middle(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             values[name] = item["choices"][0]
             continue
         low, high = item["low"], item["high"]
+        # The midpoint on the scale that a search draws from.
         value = math.sqrt(low * high) if item.get("log") else (low + high) / 2
         values[name] = round(value) if isinstance(low, int) and isinstance(high, int) else value
     return values
@@ -138,6 +140,7 @@ class _Algorithm:
         )
         generator = torch.Generator().manual_seed(1)
         labels = torch.arange(64) % 4
+        # One (1, 8, 8) prototype per class plus unit noise: learnable in a few steps, not at once.
         prototypes = torch.randn(4, 1, 8, 8, generator=generator)
         images = prototypes[labels] + torch.randn(64, 1, 8, 8, generator=generator)
         return _Training(network, optimizer, scheduler, self.module.loss, images, labels)

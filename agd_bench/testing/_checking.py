@@ -60,13 +60,16 @@ def run(checks: Mapping[str, Callable[[], str | None]]) -> list[Check]:
     done = []
     for name, check in checks.items():
         explanation = " ".join((inspect.getdoc(getattr(check, "func", check)) or "").split())
+        # Keeps the caller's random state; no devices, because checks run on the CPU.
         with torch.random.fork_rng(devices=[]):
+            # Each check draws the same numbers, whatever ran before it.
             torch.manual_seed(0)
             try:
                 remark = check() or ""
                 done.append(Check(name, True, remark, explanation, noted=isinstance(remark, Note)))
             except (Fault, AgdBenchError) as fault:
                 done.append(Check(name, False, str(fault), explanation))
+            # A plug-in may raise anything; the remaining checks still run.
             except Exception as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(frame.filename).name}:{frame.lineno}"

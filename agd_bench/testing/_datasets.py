@@ -73,6 +73,7 @@ class _Dataset:
         """MEAN and STD are within 0.1 of the values for the training pixels in [0, 1]. Initialisations assume inputs of mean 0 and
         variance 1.
         """
+        # (N, C, H, W); dividing by a Python number would take float64 and twice the memory.
         pixels = self.arrays["train"][0] / np.float32(255)
         for name, values in (("MEAN", pixels.mean((0, 2, 3))), ("STD", pixels.std((0, 2, 3)))):
             found = ", ".join(f"{value:.4f}" for value in values)
@@ -89,6 +90,7 @@ class _Dataset:
         for split in ("val", "test"):
             shared = sum(content in seen for content in contents[split])
             text = f"{shared} of {len(contents[split])} images of {split!r} also occur in an earlier split"
+            # 1 / 50 = 2 %.
             demand(shared <= len(contents[split]) / 50, f"{text}; partition the images instead of drawing each split independently")
             remarks += [text] if shared else []
             seen |= set(contents[split])

@@ -37,6 +37,7 @@ def refusals(module: ModuleType, networks: dict[str, nn.Module]) -> str:
     reasons: dict[str, list[str]] = {}
     surprising = False
     for name, source in plugins.find("algorithms").items():
+        # Optional packages are no fault of the search space.
         if plugins.missing_packages(source):
             continue
         algorithm = plugins.load_source(source)
@@ -69,6 +70,7 @@ def _reason(algorithm: ModuleType, network: nn.Module, graph: Callable[[], dict[
         for_prepare, for_build = (
             given if "graph" in inspect.signature(function).parameters else {} for function in (algorithm.prepare, algorithm.build)
         )
+        # prepare() changes weights in place, and every algorithm gets the same network.
         prepared = algorithm.prepare(copy.deepcopy(network), torch.Generator().manual_seed(0), **for_prepare)
         algorithm.build(prepared, STEPS, **for_build, **middle(algorithm.RANGES))
     except Refused as refusal:

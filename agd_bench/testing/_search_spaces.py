@@ -220,6 +220,7 @@ class _SearchSpace:
         """Logits depend on the image unless defect(architecture) gives a reason, and every parameter has a gradient in at least one of
         the sampled architectures.
         """
+        # Four times as many draws, since many architectures of a space may have a defect.
         sound = [architecture for architecture in self.drawn(count=4 * DRAWS) if not self.defect(architecture)][:DRAWS]
         demand(bool(sound), f"defect() rejects all {4 * DRAWS} sampled architectures")
         unreached = {}
@@ -260,6 +261,7 @@ class _SearchSpace:
         """architectures() lists each architecture once, SIZE in total, and sample() draws from that list: a sweep of "all" trains the
         whole space.
         """
+        # Some spaces are far too large to be listed as a whole.
         listed = list(itertools.islice(self.module.architectures(), 1_000_000))
         known = set(listed)
         demand(
@@ -308,6 +310,7 @@ class _SearchSpace:
                 network = self.module.build(architecture, channels, classes, **small)
                 flops = count_flops(network, torch.zeros(2, channels, pixels, pixels))
             demand(flops.forward is not None, f"the multiply-adds of {architecture!r} cannot be counted: {flops.reason}; leave size() out")
+            # A multiply-add is two FLOPs.
             built = sum(parameter.numel() for parameter in network.parameters()), (flops.forward or 0) // 2
             stated = self.module.size(architecture, channels, classes, pixels, **small)
             demand(
@@ -401,6 +404,7 @@ def _shown(got: object) -> str:
 
 
 def _cpu_seconds(work: Callable[[], object]) -> float:
+    # CPU time, so that other processes on the machine do not fail the check.
     started = time.process_time()
     work()
     return time.process_time() - started

@@ -16,6 +16,7 @@ IN_CHANNELS = 3
 NUM_CLASSES = 2
 IMAGE_SIZE = 16
 MEAN = (0.5, 0.5, 0.5)
+# 1 / √12 = 0.289, the standard deviation of uniform values in [0, 1].
 STD = (0.29, 0.29, 0.29)
 CROP_PADDING = 0
 FLIP = False

@@ -28,6 +28,7 @@ def accuracy_sentence(row: Row, difference: Row, waiting: int = 0) -> str:
     if not known(row, "difference"):
         return f"{prefix}{ours} and {theirs} have trained no architecture in common, so their accuracies cannot be compared."
     value = float(row["difference"])
+    # Compared as written, or it could say "0.0 points more".
     side = "as much as" if points(value) == "0.0" else f"{points(value)} points {'more' if value > 0 else 'less'} than"
     scope = count(int(row["architectures"]), "architecture")
     text = f"{prefix}{ours} reaches {100 * row['accuracy']:.1f} % test accuracy on average, {side} {theirs} ({scope}"
@@ -90,9 +91,11 @@ def regret_words(row: Row) -> str:
     lost = float(row["transfer_regret"])
     interval = ""
     if known(row, "regret_low", "regret_high"):
+        # A negative regret is written as a gain, so both ends change sign and order.
         ends = sorted((-row["regret_low"], -row["regret_high"]) if lost < 0 else (row["regret_low"], row["regret_high"]))
         interval = f", 95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
     fair = "chosen and scored on different seeds" if row["disjoint"] else "chosen and scored on the same seed, so too large"
+    # As above: a difference that is written as 0.0 has no direction.
     change = "changes nothing" if points(lost) == "0.0" else f"{'loses' if lost > 0 else 'gains'} {points(lost)} points"
     return (
         f"Choosing the best architecture by {row['chosen_by']} and training it by {row['trained_by']} {change} of test accuracy, compared "
@@ -109,6 +112,7 @@ def driver_words(rows: Sequence[Row], baseline: str, challenger: str, comparison
         challenger: label of the other.
         comparisons: how many challengers there are; p-values are corrected for them as well as for the features.
     """
+    # p_holm is corrected over features; the factor is Bonferroni's correction over challengers.
     clear = [row for row in rows if known(row, "p_holm", "spearman") and comparisons * row["p_holm"] <= ALPHA]
     if not clear:
         return ""
@@ -140,6 +144,7 @@ def crossover_sentence(row: Row) -> str:
     """
     tuned, other, tried = row["tuned"], row["self_tuning"], f"{row['trainings_tried']:.3g}"
     low, high = row["trainings_low"], row["trainings_high"]
+    # NaN: too few studies for an interval; infinite: beyond what was tried.
     if np.isnan(low):
         interval = "no interval from " + ("1 study" if row["studies"] == 1 else f"{row['studies']} studies")
     else:

@@ -60,7 +60,9 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     decided = first_row(tables["ranking_decisions"], baseline=baseline, challenger=challenger)
     place = first_row(tables["standings"], baseline=baseline, algorithm=challenger)
     flops, seconds = (cost_ratio(tables, baseline, challenger, column) for column in ("flops", "charged_seconds"))
+    # Trials without an end can still change the sentence, which then begins "So far".
     waiting = int(accuracy.loc[accuracy["algorithm"].isin([baseline, challenger]), "unfinished"].sum())
+    # The number of challengers that the decisions were corrected for, so that all sentences agree.
     comparisons = max(1, int(decided["comparisons"]) if decided else 1)
     said = (
         accuracy_sentence(place, first_row(tables["accuracy_difference"], baseline=baseline, challenger=challenger), waiting),

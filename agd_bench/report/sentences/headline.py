@@ -32,6 +32,7 @@ def headline_sentence(rows: Sequence[Row], baseline: str) -> str:
 
 def _only_pair(row: Row, baseline: str) -> str:
     value = float(row["difference"])
+    # Where the interval holds 0, the sign of the estimate decides nothing.
     if known(row, "difference_low", "difference_high") and row["difference_low"] <= 0 <= row["difference_high"]:
         return f"The data cannot tell whether {row['algorithm']} or {baseline} reaches the higher test accuracy ({100 * value:+.1f} points)"
     side = "more" if value > 0 else "less"
@@ -42,6 +43,7 @@ def _leaders(rows: Sequence[Row]) -> str:
     best = f"{rows[0]['algorithm']} reaches the highest test accuracy, {100 * rows[0]['accuracy']:.1f} %"
     if not known(rows[0], "place_low"):
         return f"{best}, but from {rows[0]['architectures']} architectures no order of the algorithms follows"
+    # Algorithms for which the first place cannot be excluded.
     equal = [row["algorithm"] for row in rows[1:] if row["place_low"] == 1]
     return f"{best}, ahead of all others" if not equal else f"{best}, not clearly ahead of {_named(equal)}"
 

@@ -33,6 +33,7 @@ show how much of that is seed noise.
     number, tau = row["architectures"], row["kendall_tau"]
     if not np.isfinite(tau):
         return f"{start}: all {number} architectures are tied under one of the two."
+    # The noise ceiling compares a ranking with itself over other seeds, so it takes two.
     if row["seeds"] == 1:
         return f"{start}: Kendall's tau is {tau:.2f} ({number} architectures), but one seed does not show how much of that is seed noise."
     if not known(row, "noise_ceiling"):
@@ -42,6 +43,7 @@ show how much of that is seed noise.
     text += f"{_details(row)})."
     if number < FEWEST_FOR_INTERVAL:
         text += f" Fewer than {FEWEST_FOR_INTERVAL} architectures are too few for an interval or a test."
+    # The fitted test takes one noise level for all architectures; alone it is too weak an argument to decide.
     if row["decision"] == "cannot tell" and row.get("p_fitted_holm", float("nan")) <= ALPHA and row["gap"] < 0:
         text += f" They would differ if all architectures were about equally noisy, but {count(int(row['seeds']), 'seed')} of each do not"
         text += " show how noisy each one is; more seeds can."
@@ -117,6 +119,7 @@ def published_sentence(row: Row) -> str:
     text += f"both alone gives {row['noise_ceiling']:.2f}"
     if not known(row, "shift_p"):
         return f"{text}."
+    # A comparison with NaN is False, so a missing p counts as no evidence.
     fitted = row.get("shift_p_fitted", float("nan")) <= ALPHA
     unclear = "so few seeds do not show whether they differ by more than noise" if fitted else "the data show no difference beyond noise"
     beyond = "the rankings differ by more than noise" if row["shift_p"] <= ALPHA else unclear
