@@ -70,7 +70,7 @@ def test_equal_rankings_differ_by_noise_alone_and_reversed_ones_by_more() -> Non
     assert same["shift_p"] > 0.05
     assert other["shift_p"] < 0.01
     assert other["tau_high"] < 0 < same["tau_low"] < same["tau_of_means"] < same["tau_high"]
-    for row, words in ((same, "beyond noise is not shown"), (other, "differ beyond noise")):
+    for row, words in ((same, "no difference beyond noise"), (other, "differ by more than noise")):
         assert words in published_sentence({str(key): value for key, value in row.items()})
 
 
