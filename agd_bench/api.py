@@ -137,7 +137,7 @@ def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, st
     """
     if sweep.precision != "auto":
         return sweep
-    from agd_bench.training.precision import suited_precision
+    from agd_bench.training.fit import suited_precision
 
     # A run that has begun keeps its precision, although another machine may suit another one better.
     begun = stored_sweep(location) or next((load_results(earlier).sweep for earlier in start_from), None)

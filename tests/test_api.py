@@ -12,7 +12,7 @@ from agd_bench.api import estimate, run
 from agd_bench.errors import InputError, StoreError, SweepError
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
-from agd_bench.training import precision
+from agd_bench.training import fit
 
 
 def sweep(**changes: Any) -> Sweep:
@@ -32,7 +32,7 @@ def test_auto_precision_is_settled_once_a_run(tmp_path: Path, monkeypatch: pytes
     """It becomes what the first machine is good at, for every trial; another machine goes on with it and trains nothing anew."""
     wanted = sweep(precision="auto")
     for suited in ("bfloat16", "float32"):
-        monkeypatch.setattr(precision, "suited_precision", lambda device, suited=suited: suited)
+        monkeypatch.setattr(fit, "suited_precision", lambda device, suited=suited: suited)
         results = run(wanted, tmp_path, executor="in-process", device="cpu")
         assert results.sweep.precision == "bfloat16"
         assert set(results.trials["precision"]) == {"bfloat16"}

@@ -38,8 +38,8 @@ recomputes the statistics of batch normalisation (`agd_bench.training.eval_weigh
 
 If a sweep sets `diagnostics = ["optimizer"]`, the optimizer's own `diagnostics()` returns 0-dim tensors by name once per epoch. An
 optimizer that bounds the decrease of each step may define `compare(before, after)`, which receives the loss of the step's batch before and
-after it (`agd_bench.training.descent_check`); its `diagnostics()` then reports the comparison under the names that `analysis.descent`
-reads.
+after it (`agd_bench.training.descent_check`); its `diagnostics()` then reports the comparison under the names that
+`analysis.training_curves` reads.
 
 An algorithm raises `agd_bench.errors.Refused` for a network that it cannot train. To add an algorithm, copy a similar module here or into
 a folder of your own; there is no registration. `presets.toml` lists algorithms with fixed hyperparameters (`agd_bench.presets`).

@@ -2,7 +2,6 @@
 
 from agd_bench.analysis.accuracy import accuracy_difference, accuracy_table
 from agd_bench.analysis.adaptive_seeds import next_seeds, order_decisions
-from agd_bench.analysis.costs.calibration import calibrations
 from agd_bench.analysis.costs.charges import charged_cost
 from agd_bench.analysis.costs.crossover import find_crossovers
 from agd_bench.analysis.costs.equal_budgets import cost_views
@@ -10,12 +9,9 @@ from agd_bench.analysis.costs.lanes import seconds_by_lane
 from agd_bench.analysis.costs.performance_profiles import profile_performance, speed_ups
 from agd_bench.analysis.costs.time_to_target import measure_time_to_target, reference_targets
 from agd_bench.analysis.costs.tuning_curves import anytime_curves, search_bands
-from agd_bench.analysis.costs.tuning_scopes import scope_bias
-from agd_bench.analysis.descent import decreases, total_decreases
+from agd_bench.analysis.costs.tuning_scopes import calibrations, scope_bias
 from agd_bench.analysis.features import architecture_features
 from agd_bench.analysis.interactions import interaction_drivers, interaction_explained
-from agd_bench.analysis.learning_curves import accuracy_by_epoch
-from agd_bench.analysis.optimizer_steps import layer_steps, step_summaries
 from agd_bench.analysis.partial_runs import UNDER_WAY, complete_cases, count_cases
 from agd_bench.analysis.places import standings
 from agd_bench.analysis.posthoc import critical_difference
@@ -27,6 +23,7 @@ from agd_bench.analysis.rankings.ranks import rank_architectures, rank_shift
 from agd_bench.analysis.rankings.regret import transfer_regret
 from agd_bench.analysis.rankings.top_k import top_k_overlap
 from agd_bench.analysis.scores import GROUP, METRICS, comparison_groups, trained_rows
+from agd_bench.analysis.training_curves import accuracy_by_epoch, decreases, layer_steps, step_summaries, total_decreases
 from agd_bench.analysis.variance import variance_components
 
 __all__ = [

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.inference import mean_interval
 from agd_bench.analysis.scores import GROUP, Scores, describe, paired_scores, trained_rows
 
 STATUSES = ("done", "diverged", "failed", "refused")

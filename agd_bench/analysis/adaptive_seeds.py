@@ -31,7 +31,7 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.moderated_variance import inverse_trigamma
+from agd_bench.analysis.inference import inverse_trigamma
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.errors import InputError
 from agd_bench.records import AdaptiveSeeds

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.analysis.bootstrap import simultaneous_band
-from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.inference import mean_interval
 from agd_bench.analysis.scores import GROUP, Floats, comparison_groups, trained_rows
 
 BAD = ("diverged", "failed", "refused")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.multiple_testing import holm
+from agd_bench.analysis.inference import holm
 from agd_bench.analysis.rankings.ranks import rank_best_first
 from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
 from agd_bench.errors import InputError

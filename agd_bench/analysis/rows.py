@@ -1,4 +1,4 @@
-"""Single rows of result tables, as dictionaries."""
+"""Rows of result tables: single ones as dictionaries, and those of one comparison group (search space, data set, profile)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agd_bench.analysis.scores import GROUP
+
 Row = Mapping[Any, Any]
 Tables = Mapping[str, pd.DataFrame]
+Group = tuple[str, str, str]
+"""Search space, data set, profile."""
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -50,3 +54,32 @@ def find_pair(table: pd.DataFrame, first: str, second: str) -> Row:
     labels = [first, second]
     rows = table[table["algorithm"].isin(labels) & table["other"].isin(labels) & (table["algorithm"] != table["other"])]
     return next(iter(rows_of(rows[:1])), {})
+
+
+def split_groups(tables: Mapping[str, pd.DataFrame]) -> dict[Group, dict[str, pd.DataFrame]]:
+    """Every group's rows of every table, groups in the order of the plan.
+
+    Args:
+        tables: `aggregates`.
+    """
+    groups = list(tables["accuracy"][GROUP].drop_duplicates().itertuples(index=False, name=None))
+    return {group: {name: group_rows(table, group) for name, table in tables.items()} for group in groups}
+
+
+def group_rows(table: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """The rows of one group.
+
+    Args:
+        table: with the group's columns.
+        group: search space, data set, profile.
+    """
+    chosen = pd.Series(True, index=table.index)
+    for column, value in zip(GROUP, group, strict=True):
+        chosen &= table[column] == value
+    return table[chosen].reset_index(drop=True)
+
+
+def group_title(group: Group) -> str:
+    """A comparison group in words."""
+    search_space, dataset, profile = group
+    return f"{search_space} on {dataset}, {profile} networks"

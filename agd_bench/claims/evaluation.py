@@ -7,12 +7,13 @@ import math
 import pandas as pd
 import scipy.stats
 
+from agd_bench.analysis.rows import Group, split_groups
 from agd_bench.claims.definitions import GROUP_ARGUMENTS, Claim, Claims
 from agd_bench.claims.queries import QUERIES, Estimate
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.records import canonical_json
 from agd_bench.store import Results
-from agd_bench.tables import Group, aggregates, split_groups
+from agd_bench.tables import aggregates
 
 STATES = ("holds", "fails", "undecided")
 COLUMNS = ["id", "sentence", "query", "arguments", "test", "threshold", "level", "digest"]

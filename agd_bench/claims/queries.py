@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from agd_bench.analysis.costs.ratios import cost_ratio
+from agd_bench.analysis.costs.charges import cost_ratio
 from agd_bench.analysis.rows import Row, Tables, find_pair, first_row
 from agd_bench.errors import UnknownNameError
 

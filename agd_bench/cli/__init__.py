@@ -7,15 +7,51 @@ trials, 130 stopped by Ctrl-C, 143 terminated (SIGTERM).
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
-from agd_bench.cli import extend, look, machine, papers, publish, train
-from agd_bench.cli.help_groups import Command, GroupedHelp
+from agd_bench.cli import extend, look, papers, publish, train
 from agd_bench.cli.printing import prepare_streams
 from agd_bench.errors import AgdBenchError
+
+
+class Command(NamedTuple):
+    """A command and the example that its own `--help` shows.
+
+    Attributes:
+        function: its signature declares the options; the first line of its docstring is its line in the list.
+        example: a command line that works as written.
+    """
+
+    function: Callable[..., None]
+    example: str
+
+
+class GroupedHelp(TyperGroup):
+    """Lists commands by `rich_help_panel` in plain text. Importing Rich for this would double the start-up time."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write one section per group; a line is never cut.
+
+        Args:
+            ctx: the context of the call.
+            formatter: where to write.
+        """
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                panel = str(getattr(command, "rich_help_panel", None) or "Commands")
+                groups.setdefault(panel, []).append((name, (command.help or "").partition("\n")[0]))
+        widest = max(len(name) for rows in groups.values() for name, _ in rows)
+        for panel, rows in groups.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(widest), line) for name, line in rows])
+
 
 app = typer.Typer(name="agd-bench", cls=GroupedHelp, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -33,7 +69,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "export": Command(look.export, "agd-bench export runs/quickstart --out tables"),
         "list": Command(look.list_, "agd-bench list algorithms"),
         "show": Command(look.show, "agd-bench show sgd_tuned"),
-        "doctor": Command(machine.doctor, "agd-bench doctor"),
+        "doctor": Command(look.doctor, "agd-bench doctor"),
     },
     "Publish": {
         "publish": Command(publish.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),

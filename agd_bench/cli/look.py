@@ -1,7 +1,8 @@
-"""Commands that look at things: `report`, `claims`, `export`, `list`, `show`."""
+"""Commands that look at things: `report`, `claims`, `export`, `list`, `show`, `doctor`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -173,3 +174,18 @@ def show(
     known = [*sweeps, *(other for sources in found.values() for other in sources)]
     if name not in known:
         raise UnknownNameError("name", name, known, advice="`agd-bench list` shows what there is.")
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Check devices, data sets, Ray and optional packages."""
+    from agd_bench.datasets import data_root
+    from agd_bench.doctor import examine
+
+    findings = examine(data_root())
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+        return
+    signs = {"ok": "ok     ", "missing": "–      ", "warning": "WARNING"}
+    for finding in findings:
+        advice = f"; {finding.advice}" if finding.advice else ""
+        print(f"{signs[finding.verdict]}  {finding.what}: {finding.detail}{advice}")

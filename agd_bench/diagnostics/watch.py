@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from agd_bench.diagnostics.blocks import find_blocks, head_function, inputs_of, submodule
-from agd_bench.diagnostics.convolutions import operator_spectrum
 from agd_bench.diagnostics.landscape import Loss, Slope, slope_of, steepness, turning
-from agd_bench.diagnostics.spectra import LARGEST_RANK, Spectrum, jacobian_spectrum
+from agd_bench.diagnostics.spectra import LARGEST_RANK, Spectrum, jacobian_spectrum, operator_spectrum
 from agd_bench.errors import Diverged, InputError
 
 Mode = Literal["train", "eval"]

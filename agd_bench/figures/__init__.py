@@ -4,16 +4,12 @@ Each function takes a table of `analysis` (rows of one comparison group) and ret
 that says what it shows, of how many, with which intervals. Where there is nothing to draw, the figure says why.
 """
 
-from agd_bench.figures.agreement import rank_shift_picture, tau_matrix
+from agd_bench.figures.agreement import published_agreement_picture, rank_shift_picture, tau_matrix
 from agd_bench.figures.charged_cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
-from agd_bench.figures.curves import learning_curves
-from agd_bench.figures.descent import decreases_picture
 from agd_bench.figures.drivers import drivers_picture, variance_components_picture
-from agd_bench.figures.published import published_agreement_picture
-from agd_bench.figures.steps import RATES, automatic_rates, layer_updates
 from agd_bench.figures.style import INK, STYLE, Drawing, Picture
-from agd_bench.figures.updates import updates_per_layer
+from agd_bench.figures.training_curves import RATES, automatic_rates, decreases_picture, layer_updates, learning_curves, updates_per_layer
 
 __all__ = [
     "INK",

@@ -1,9 +1,8 @@
 """Published results: folders of raw rows, their verification, the list of them, and the site that is built from them."""
 
 from agd_bench.leaderboard.anonymisation import scrub_results
-from agd_bench.leaderboard.index import write_index
 from agd_bench.leaderboard.publication import publish_results
-from agd_bench.leaderboard.site import build_site
+from agd_bench.leaderboard.site import build_site, write_index
 from agd_bench.leaderboard.verification import verify_folder
 
 __all__ = ["build_site", "publish_results", "scrub_results", "verify_folder", "write_index"]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from agd_bench.analysis.rows import split_groups
 from agd_bench.figures import accuracy_against_cost
-from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
 from agd_bench.report import count_states
+from agd_bench.report.page import as_plain_markdown, format_table
 from agd_bench.report.sections import Section, make_sections
-from agd_bench.report.sentences.numbers import count
+from agd_bench.report.sentences import count
 from agd_bench.store import Results, mixed_code
-from agd_bench.tables import split_groups
 
 FIGURE = "cost.svg"
 EVIDENCE_FILES = {

@@ -10,7 +10,7 @@ import pandas as pd
 
 from agd_bench import plugins
 from agd_bench.analysis import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
-from agd_bench.analysis.multiple_testing import ALPHA
+from agd_bench.analysis.inference import ALPHA
 from agd_bench.analysis.rankings.power import DEFAULT_RELIABILITY, SIMULATIONS, Shift
 from agd_bench.errors import InputError
 from agd_bench.planning.architectures import choose_architectures

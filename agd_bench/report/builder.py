@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from agd_bench.analysis.rows import group_title
 from agd_bench.report.cells import Column, Table, make_rows, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
 from agd_bench.report.page import write_page
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.store import Results, mixed_code, planned_counts, written_beside
-from agd_bench.tables import aggregates, group_title
+from agd_bench.tables import aggregates
 from agd_bench.tables.dictionary import dictionary_of
 
 # Keeps the page readable; data/failures.csv has every row.

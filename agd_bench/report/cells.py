@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.report.sentences.numbers import duration
+from agd_bench.report.sentences import duration
 
 MISSING = "–"
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis.rows import records
+from agd_bench.analysis.rows import Group, group_title, records
 from agd_bench.figures import Drawing
 from agd_bench.report.cells import Table
-from agd_bench.tables import Group, group_title
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agd_bench.analysis import GROUP, total_decreases
-from agd_bench.analysis.intervals import FEWEST_FOR_MEAN
+from agd_bench.analysis.inference import FEWEST_FOR_MEAN
 from agd_bench.analysis.rows import known
 from agd_bench.report.cells import (
     Cell,

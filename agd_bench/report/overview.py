@@ -13,7 +13,7 @@ from agd_bench.figures import Drawing, accuracy_against_cost
 from agd_bench.records import Sweep
 from agd_bench.report.cells import Cell, Column, Table, cell, interval, per_cent, points_lost
 from agd_bench.report.comparison import Comparison
-from agd_bench.report.sentences.headline import headline_sentence
+from agd_bench.report.findings import headline_sentence
 
 BADGES = {"differs": "differs", "same": "same", "cannot tell": "cannot tell"}
 LONG_EPOCHS = 100

@@ -1,15 +1,19 @@
-"""The one page writer: reports, leaderboards and reproductions fill its templates."""
+"""The one page writer: reports, leaderboards and reproductions fill its templates; SVG figures and Markdown are made safe for pages."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from agd_bench.report.inline_svg import inline_svg
+from agd_bench.figures import INK, Picture
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -44,3 +48,134 @@ def write_page(path: Path, template: str, **context: object) -> Path:
 def _source(text: str) -> str:
     """The source expression that admits exactly this inline text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+LINK, URL = re.compile(r"^#(.+)"), re.compile(r"url\(#([^)]+)\)")
+PLACES = ("d", "x", "y")
+
+# Else every tag gets the prefix ns0, which HTML parsers do not read as SVG.
+ET.register_namespace("", SVG[1:-1])
+
+
+def inline_svg(picture: Picture, prefix: str) -> Markup:
+    """The picture as an `<svg>` element to be written into an HTML page.
+
+    Args:
+        picture: what to draw.
+        prefix: letters and digits that no other figure of the page has.
+    """
+    root = ET.fromstring(picture.svg())
+    for unused in (root.find(f"{SVG}metadata"), root.find(f"{SVG}title"), root.find(f"{SVG}defs")):  # metadata, our title, a style sheet
+        if unused is not None:
+            root.remove(unused)
+    _present(root)
+    _leave_paint_to_shapes(root)
+    # Several figures share one page, where an id must be unique.
+    _rename_ids(root, prefix)
+    # Last of all: only groups that lost their styles and ids have no attributes left.
+    _flatten(root)
+    width = float(root.attrib["viewBox"].split()[2])
+    # The style sheet sets the size; viewBox keeps the proportions.
+    del root.attrib["width"], root.attrib["height"]
+    root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-words", "data-width": f"{width:.0f}"}
+    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what matplotlib's style sheet says
+    # Safe for fonts alone: they are inherited, and shapes ignore them.
+    for attribute in ("font-family", "font-size"):
+        _inherit(root, attribute)
+    for name, text in (("words", picture.caption), ("title", picture.title)):
+        label = ET.Element(SVG + ("title" if name == "title" else "desc"), id=f"{prefix}-{name}")
+        label.text = text
+        root.insert(0, label)
+    return Markup(ET.tostring(root, encoding="unicode"))
+
+
+def _present(root: ET.Element) -> None:
+    """Styles as attributes, ink in the page's colour, and no blanks or digits that nobody sees."""
+    for element in root.iter():
+        # The page's policy admits no inline style, but presentation attributes.
+        for declaration in filter(None, element.attrib.pop("style", "").split(";")):
+            name, _, value = declaration.partition(":")
+            # "currentColor" lets figures follow the page's light and dark.
+            element.set(name.strip(), value.strip().replace(INK, "currentColor"))
+        if element.get("fill") == INK:
+            element.set("fill", "currentColor")
+        for name in PLACES:
+            if name in element.attrib:
+                element.set(name, _rounded(element.attrib[name]))
+        # matplotlib writes this no-op for every upright text.
+        if element.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+        element.tail = None
+        if element.tag != SVG + "text" and element.text and not element.text.strip():
+            element.text = None
+
+
+def _leave_paint_to_shapes(root: ET.Element) -> None:
+    """What a shape says of its own paint need not be said where it is used: the shape's word wins."""
+    shapes = {element.attrib["id"]: element.attrib.keys() for element in root.iter() if "id" in element.attrib}
+    # In SVG a property of the shape overrides one inherited from its <use>.
+    for use in root.iter(f"{SVG}use"):
+        for attribute in shapes[use.attrib[HREF][1:]] & use.attrib.keys() - {"id"}:
+            del use.attrib[attribute]
+
+
+def _inherit(root: ET.Element, attribute: str) -> None:
+    """Say the most frequent value of an attribute once, at the root."""
+    counted = Counter(element.attrib[attribute] for element in root.iter() if attribute in element.attrib)
+    for value, _ in counted.most_common(1):
+        for element in root.iter():
+            if element.get(attribute) == value:
+                del element.attrib[attribute]
+        root.set(attribute, value)
+
+
+def _rounded(numbers: str) -> str:
+    """Coordinates in points with two decimals, and no blanks around the commands of a path."""
+    short = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
+    return re.sub(r"\s*([A-Za-z])\s*", r"\1", short)
+
+
+def _rename_ids(root: ET.Element, prefix: str) -> None:
+    """Ids that something refers to, short and with the prefix; the others are dropped."""
+    names: dict[str, str] = {}
+    for element in root.iter():
+        for attribute, value in element.attrib.items():
+            for old in (LINK if attribute == HREF else URL).findall(value):
+                element.set(attribute, value.replace(old, names.setdefault(old, f"{prefix}-{len(names)}")))
+    for element in root.iter():
+        if HREF in element.attrib:
+            # SVG 2 reads plain href; xlink would need its namespace declared.
+            element.set("href", element.attrib.pop(HREF))
+        old = element.attrib.pop("id", None)
+        if old in names:
+            element.set("id", names[old])
+
+
+def _flatten(parent: ET.Element) -> None:
+    """Replace groups without attributes by what is in them."""
+    children: list[ET.Element] = []
+    for child in parent:
+        _flatten(child)
+        children += list(child) if child.tag == f"{SVG}g" and not child.attrib else [child]
+    parent[:] = children
+
+
+def as_plain_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in one line: submitted results must not bring markup."""
+    line = " ".join(text.split())
+    return "".join(f"&#{ord(letter)};" if letter in "<>&|[]`*!" else letter for letter in line)
+
+
+def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; its cells are Markdown already.
+
+    >>> print(format_table(["a", "b"], [["1", "2"]]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = [head, *rows]
+    written = [f"| {' | '.join(cells)} |" for cells in lines]
+    return "\n".join([written[0], "|" + "---|" * len(head), *written[1:]])

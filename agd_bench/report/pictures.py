@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agd_bench import figures
-from agd_bench.analysis.multiple_testing import ALPHA
+from agd_bench.analysis.inference import ALPHA
 from agd_bench.analysis.rows import known
 from agd_bench.figures import Drawing
 from agd_bench.report.comparison import Comparison, Shown
-from agd_bench.report.sentences.accuracy import crossover_sentence
+from agd_bench.report.sentences import crossover_sentence
 
 SHOWN_SHIFTS = 4
 """Challengers whose rank shifts are drawn where there are more: a page of 27 algorithms would be mostly such pictures."""

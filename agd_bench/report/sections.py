@@ -8,17 +8,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agd_bench.analysis.rows import known
+from agd_bench.analysis.rows import group_title, known, split_groups
 from agd_bench.figures import Drawing
 from agd_bench.report import comparison_tables, pictures, ranking_tables
 from agd_bench.report.comparison import Builder, Comparison, Part, Shown, make_part
+from agd_bench.report.findings import Finding, finding
 from agd_bench.report.overview import Overview, make_overview, tiers_of
-from agd_bench.report.sentences import Finding, finding
-from agd_bench.report.sentences.numbers import count
-from agd_bench.report.sentences.rankings import published_sentence
+from agd_bench.report.sentences import count, published_sentence
 from agd_bench.store import Results
 from agd_bench.studies import STUDIES, Study
-from agd_bench.tables import group_title, split_groups
 
 
 def _shown_by(study: Study) -> Builder:

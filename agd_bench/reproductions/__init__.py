@@ -1,12 +1,10 @@
 """Experiments of papers run again: the paper's number, ours, n and the interval side by side."""
 
-from agd_bench.reproductions.existing_rows import edited_plugins, rows_at_hand
-from agd_bench.reproductions.experiment_runs import reproduce
+from agd_bench.reproductions.experiment_runs import edited_plugins, reproduce, rows_at_hand
 from agd_bench.reproductions.experiments import Reproduction, builtin_reproductions, open_reproduction
 from agd_bench.reproductions.page_content import shown
-from agd_bench.reproductions.page_folder import publish_reproduction
 from agd_bench.reproductions.paper_numbers import measured
-from agd_bench.reproductions.site import build_pages
+from agd_bench.reproductions.publication import build_pages, publish_reproduction
 
 __all__ = [
     "Reproduction",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.analysis import accuracy_table, kendall_tau, published_agreement, published_ranks, published_top
-from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.inference import mean_interval
 from agd_bench.errors import InputError
 from agd_bench.reproductions.experiments import Listed, Reproduction
 from agd_bench.store import Results

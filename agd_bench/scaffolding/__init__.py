@@ -16,7 +16,8 @@ from agd_bench.errors import InputError
 from agd_bench.sweeps import builtin_sweeps
 
 FILES = {"plugin.py": "{name}.py", "promises.py": "tests/test_{name}.py", "sweep.toml": "{name}.toml"}
-"""Target of each template. The test goes to a folder of its own, since every file next to a plug-in counts as a plug-in."""
+"""Target of each template; `algorithms_plugin.py` is the plug-in of algorithms. The test goes to its own folder:
+files next to a plug-in count as plug-ins."""
 
 
 def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
@@ -40,7 +41,7 @@ def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
         raise InputError(f"{name!r} is already the name of a {what}: {other.path} (from {other.origin}); choose another one")
     targets = {template: folder / target.format(name=name) for template, target in FILES.items()}
     words = {"TEMPLATE_NAME": name, "TEMPLATE_YEAR": str(datetime.date.today().year)}
-    return _write({path: Path(__file__).parent / kind / template for template, path in targets.items()}, words)
+    return _write({path: Path(__file__).with_name(f"{kind}_{template}") for template, path in targets.items()}, words)
 
 
 def scaffold_sweep(name: str, folder: Path) -> Path:

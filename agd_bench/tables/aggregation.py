@@ -11,13 +11,13 @@ import pandas as pd
 
 from agd_bench import analysis
 from agd_bench.analysis import GROUP, comparison_groups, trained_rows
-from agd_bench.analysis.costs.ratios import cost_ratio
+from agd_bench.analysis.costs.charges import cost_ratio
 from agd_bench.analysis.rankings.kernels import in_threads
+from agd_bench.analysis.rows import group_rows
 from agd_bench.analysis.scores import shared_work
 from agd_bench.records import AdaptiveSeeds
 from agd_bench.store import Results, planned_counts
 from agd_bench.studies import STUDIES
-from agd_bench.tables.groups import rows_of
 
 RESAMPLED = 4_000_000
 """Architectures drawn in all resamples of an interval together, at most."""
@@ -148,7 +148,7 @@ def _with_costs(tables: Mapping[str, pd.DataFrame], baseline: str) -> pd.DataFra
     """The standings with `cost_ratio`: charged FLOPs as a multiple of the baseline's on the same architectures, NaN where unknown."""
     ratios = []
     for group, rows in comparison_groups(tables["standings"]):
-        own = {name: rows_of(tables[name], group) for name in ("ranks", "cost_by_architecture")}
+        own = {name: group_rows(tables[name], group) for name in ("ranks", "cost_by_architecture")}
         ratios += [cost_ratio(own, baseline, str(label)).ratio for label in rows["algorithm"]]
     return tables["standings"].assign(cost_ratio=np.array(ratios, dtype=np.float64))
 

@@ -6,7 +6,7 @@ set, a plug-in that does not load, a full disk) is raised, and so is a lack of m
 
 from agd_bench.trial.attempt import run_trial
 from agd_bench.trial.build import build_network, make_fit
-from agd_bench.trial.flop_counts import blank_batch, charge_of
+from agd_bench.trial.measurements import blank_batch, charge_of
 from agd_bench.trial.workplace import Workplace
 
 __all__ = ["Workplace", "blank_batch", "build_network", "charge_of", "make_fit", "run_trial"]

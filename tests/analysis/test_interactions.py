@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agd_bench.analysis import interaction_drivers, interaction_explained
+from agd_bench.analysis.inference import holm
 from agd_bench.analysis.interactions import _interactions
-from agd_bench.analysis.multiple_testing import holm
 from agd_bench.errors import InputError, UnknownNameError
 from tests.analysis.synthetic import simulate_trials
 from tests.analysis.tables import number

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from agd_bench.analysis.costs.ratios import ratio_of
+from agd_bench.analysis.costs.charges import ratio_of
 from agd_bench.analysis.scores import Floats
 from agd_bench.claims import QUERIES, Claim, Claims, Estimate, evaluate_claims
 from agd_bench.claims.evaluation import judge, widen

@@ -24,8 +24,7 @@ from agd_bench.datasets import data_root
 from agd_bench.evidence import gather_evidence
 from agd_bench.optim.path_scaling import graph_of, initialise
 from agd_bench.store import load_results
-from agd_bench.studies.rate_prediction.correlation import prediction_correlation
-from agd_bench.studies.rate_prediction.rates import predicted_rates
+from agd_bench.studies.rate_prediction.rates import predicted_rates, prediction_correlation
 from agd_bench.training.data import batches, load_splits
 
 IMAGES, DRAWS = 256, 5

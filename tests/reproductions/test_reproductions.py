@@ -27,9 +27,8 @@ from agd_bench.reproductions import (
     reproduce,
     rows_at_hand,
 )
-from agd_bench.reproductions.contents import read_notes
 from agd_bench.reproductions.experiments import PAPER_SCALE, SKIP_MEASURES, Value
-from agd_bench.reproductions.page_folder import describe_page
+from agd_bench.reproductions.publication import describe_page, read_notes
 from agd_bench.reproductions.published_tables import _noises
 from agd_bench.store import load_results
 from agd_bench.studies.skip_connections.hypothesis import TUNED
@@ -136,8 +135,8 @@ def test_from_a_definition_to_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert f"| large &#91;2x16&#93; | 99.9 (a figure) | {100 * reached.mean():.1f} |" in text
     assert "It missed because of the weather." in text
     assert "Partial" not in text
-    monkeypatch.setattr("agd_bench.reproductions.site.open_reproduction", lambda name: asked)
-    monkeypatch.setattr("agd_bench.reproductions.contents.open_reproduction", lambda name: asked)
+    monkeypatch.setattr("agd_bench.reproductions.publication.open_reproduction", lambda name: asked)
+    monkeypatch.setattr("agd_bench.reproductions.publication.open_reproduction", lambda name: asked)
     site = build_pages(tmp_path / "pages", tmp_path / "site")
     for listed in (tmp_path / "pages" / "README.md", site):
         assert "It missed because of the weather." in listed.read_text()

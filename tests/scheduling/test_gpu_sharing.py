@@ -11,11 +11,10 @@ import pytest
 from agd_bench.errors import InputError
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.driver import Run
-from agd_bench.scheduling.executors.pool_size import workers_per_gpu
 from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
 from agd_bench.scheduling.executors.worker import perform
 from agd_bench.scheduling.gpu_sharing import CONTEXT_BYTES, Sharing, capacity
-from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.resources import Resources, workers_per_gpu
 from agd_bench.store import Results, Store, load_results
 from tests.scheduling import plans
 

@@ -19,7 +19,7 @@ from torch import nn
 from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.optim.agd import AGD
 from agd_bench.training import checkpoints
-from agd_bench.trial.faults import ending
+from agd_bench.trial.attempt import ending
 
 CPU = torch.device("cpu")
 

@@ -50,7 +50,7 @@ def test_what_an_image_costs_is_counted_once_for_seeds_of_a_network(workplace: W
         return count(*given)
 
     monkeypatch.setattr(cost, "count_flops", note)
-    monkeypatch.setattr("agd_bench.trial.flop_counts._COUNTED", {})
+    monkeypatch.setattr("agd_bench.trial.measurements._COUNTED", {})
     given: dict[str, Any] = {
         "search_space": "fcn",
         "architecture": "2x8",

@@ -23,7 +23,7 @@ import pandas as pd
 
 from agd_bench.analysis.costs.charges import charged_cost
 from agd_bench.analysis.costs.tuning_curves import Searches, searches
-from agd_bench.analysis.intervals import mean_interval
+from agd_bench.analysis.inference import mean_interval
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.errors import InputError
 

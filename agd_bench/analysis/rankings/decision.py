@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from agd_bench.analysis.multiple_testing import ALPHA, holm
+from agd_bench.analysis.inference import ALPHA, holm
 from agd_bench.analysis.rows import Row, known, rows_of
 from agd_bench.analysis.scores import GROUP, comparison_groups, describe
 

@@ -21,8 +21,7 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.moderated_variance import inverse_trigamma
-from agd_bench.analysis.multiple_testing import holm
+from agd_bench.analysis.inference import holm, inverse_trigamma
 from agd_bench.analysis.rankings.null_worlds import NullWorlds, smooth
 from agd_bench.analysis.rankings.seed_splits import halves, means_over
 from agd_bench.analysis.scores import Floats

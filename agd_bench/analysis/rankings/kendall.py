@@ -37,9 +37,9 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, integer_weights
-from agd_bench.analysis.rankings.attenuation import covariances, true_correlations, variances
 from agd_bench.analysis.rankings.kernels import orders, taus
 from agd_bench.analysis.rankings.null_test import covariance_gap, shift_test
+from agd_bench.analysis.rankings.reliability import covariances, true_correlations, variances
 from agd_bench.analysis.rankings.seed_splits import compared_seeds, halves, means_over, subset_size
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
 from agd_bench.analysis.variance import normal_scores

@@ -27,7 +27,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
-from agd_bench.analysis.multiple_testing import ALPHA
+from agd_bench.analysis.inference import ALPHA
 from agd_bench.analysis.rankings.reliability import correlation_of_tau, one_seed_reliability, spearman_brown, tau_of_correlation
 from agd_bench.analysis.scores import Floats, paired_scores, seed_splits
 from agd_bench.errors import InputError

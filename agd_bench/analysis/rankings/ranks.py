@@ -7,7 +7,7 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.multiple_testing import ALPHA
+from agd_bench.analysis.inference import ALPHA
 from agd_bench.analysis.rankings.displacement import moves
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores, seed_splits
 

@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import DeviceLostError, ExecutorError
 from agd_bench.records import Trial
-from agd_bench.scheduling.executors.pool_size import gpus_and_device, pool_size, room, workers_per_gpu
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.worker import code_here, keep_freed_memory, limit_threads, perform, prepare
-from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size, room, workers_per_gpu
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace

@@ -1,17 +1,30 @@
-"""Learning rates that are predicted from graphs, and those that a grid search found.
+"""Learning rates that are predicted from graphs, those that a grid search found, and how well they agree.
 
-Reference:
+The searched rate of an architecture is the largest one of a grid with the smallest training loss after one epoch, as a mean over seeds.
+The correlation that a perfect prediction would have with it is estimated from the search repeated on each seed alone: with r the mean
+correlation between two seeds' rates and S seeds, the mean over seeds has reliability R = S r / (1 + (S − 1) r), and the correlation of
+anything with it is at most sqrt(R).
+
+The logarithm of the searched rate is also regressed on that of the predicted rate and of the signal: the mean square of the
+classifier's input at the start.
+
+References:
     W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024, section 4.1.
+    C. Spearman, Correlation calculated from faulty data, British Journal of Psychology, 1910 (attenuation, and reliability of a mean).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
+import scipy.stats
 
-from agd_bench.analysis.scores import GROUP
+from agd_bench.analysis.scores import GROUP, Floats
+from agd_bench.errors import InputError
 from agd_bench.records import Sweep
 
 PAIR = ["predicted", "searched"]
@@ -82,3 +95,124 @@ def _chosen(rows: pd.DataFrame) -> pd.Series[float]:
     # Of equal losses the largest rate, as the paper chooses.
     done = rows[(rows["status"] == "done") & rows["train_loss"].notna()].sort_values(["train_loss", "base"], ascending=[True, False])
     return done.groupby("study")["base"].first()
+
+
+EXPONENTS = (("signal_slope", "signal_low", "signal_high"), ("beside_signal", "beside_low", "beside_high"))
+LEAST_SPREAD = 0.3
+"""Standard deviation of the signal's logarithm below which it is taken for equal in all networks."""
+FEWEST = 4
+"""Architectures below which no correlation is given."""
+_SHARED = ["architectures", "pearson", "pearson_low", "pearson_high"]
+_COLUMNS = [
+    *_SHARED, "noise_ceiling", "pearson_log", "spearman", "slope_log", "slope_low", "slope_high", "signal_pearson_log", "signal_slope",
+    "signal_low", "signal_high", "beside_signal", "beside_low", "beside_high", "median_ratio", "at_grid_end",
+    *(f"pooled_{name}" for name in _SHARED),
+]  # fmt: skip
+
+
+def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
+    """Correlation of predicted with searched learning rates over architectures.
+
+    Args:
+        rates: as of `predicted_rates`; rows that lack a rate are left out.
+
+    Returns:
+        One row per group and pair of algorithms with at least four architectures: `search_space`, `dataset`, `profile`, `predicted`,
+        `searched`; `architectures` (compared); `pearson` (of the rates, as published) with its 95 % interval `pearson_low`,
+        `pearson_high` (Fisher's z: it takes the rates as normal, which they are not quite); `noise_ceiling` (the largest correlation that a
+        perfect prediction could be expected to have, see above; NaN with one seed or fewer than 3 architectures of them all);
+        `pearson_log` (of their logarithms), `spearman`; `slope_log` with `slope_low`, `slope_high` (by how much the logarithm of the
+        searched rate rises with that of the predicted one, least squares, 95 % interval; the theory says 1); `signal_pearson_log`
+        (correlation with the signal, both in logarithms), and of the regression on both `signal_slope` (of the signal) and
+        `beside_signal` (of the predicted rate), with intervals likewise (NaN where the signal hardly differs); `median_ratio` (of predicted
+        to searched rate); `at_grid_end` (how many searches ended there); `pooled_architectures`, `pooled_pearson` and its interval (over
+        all search spaces of that data set, profile and pair together). Correlations are NaN where all predicted or all searched rates are
+        equal.
+
+    Raises:
+        InputError: a rate that is not above 0.
+
+    >>> rates = pd.DataFrame({"search_space": "s", "dataset": "d", "profile": "p", "predicted": "a", "searched": "b",
+    ...     "signal": 1.0,
+    ...     "predicted_rate": [0.1, 0.2, 0.4, 0.8], "searched_rate": [0.05, 0.1, 0.2, 0.4], "at_grid_end": [False, False, False, True]})
+    >>> prediction_correlation(rates)[["architectures", "at_grid_end", "pearson_log", "slope_log", "median_ratio"]].round(9).values.tolist()
+    [[4.0, 1.0, 1.0, 1.0, 2.0]]
+    """
+    whole = rates.dropna(subset=RATES)
+    if (whole[RATES] <= 0).to_numpy().any():
+        raise InputError("a learning rate of 0 or less stands among the predicted or searched ones; rates are above 0")
+    rows = []
+    for key, part in whole.groupby([*GROUP, *PAIR], sort=False):
+        if len(part) >= FEWEST:
+            named = dict(zip([*GROUP, *PAIR], key, strict=True))
+            alike = whole[(whole[[*GROUP[1:], *PAIR]] == [named[name] for name in (*GROUP[1:], *PAIR)]).all(axis=1)]
+            pooled = dict(_pearson(alike))
+            rows.append({**named, **_correlation(part), **{f"pooled_{name}": value for name, value in pooled.items()}})
+    return pd.DataFrame(rows, columns=[*GROUP, *PAIR, *_COLUMNS])
+
+
+def _pearson(part: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Pearson's r of the rates with its interval; NaN where there is none."""
+    predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
+    yield "architectures", len(part)
+    # A constant has no correlation; scipy would warn and return NaN.
+    if min(np.ptp(predicted), np.ptp(searched)) == 0:
+        yield from dict.fromkeys(_SHARED[1:], np.nan).items()
+        return
+    found = scipy.stats.pearsonr(predicted, searched)
+    interval = found.confidence_interval(0.95)
+    yield from zip(_SHARED[1:], (float(found.statistic), float(interval.low), float(interval.high)), strict=True)
+
+
+def _correlation(part: pd.DataFrame) -> dict[str, float]:
+    found: dict[str, float] = dict(_pearson(part))
+    predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
+    found |= {"median_ratio": float(np.median(predicted / searched)), "at_grid_end": int(part["at_grid_end"].sum())}
+    alone = part[rates_by_seed(part)].to_numpy(dtype=np.float64)
+    # The search is noisy and its grid coarse: even a perfect prediction would correlate with it to less than 1.
+    found["noise_ceiling"] = correlation_ceiling(alone)
+    if np.isnan(found["pearson"]):
+        return found
+    signal = np.log(part["signal"].to_numpy(dtype=np.float64))
+    predicted_log, searched_log = np.log(predicted), np.log(searched)
+    found |= dict(zip(("slope_log", "slope_low", "slope_high"), _exponents(searched_log, predicted_log)[0], strict=True))
+    found["pearson_log"] = float(np.corrcoef(predicted_log, searched_log)[0, 1])
+    # The rule supposes that weights keep the size of the signal, which identities past them break. Three coefficients: n > 4.
+    if signal.std() > LEAST_SPREAD and len(part) > 4:
+        found["signal_pearson_log"] = float(np.corrcoef(signal, searched_log)[0, 1])
+        for names, ends in zip(EXPONENTS, _exponents(searched_log, signal, predicted_log), strict=True):
+            found |= dict(zip(names, ends, strict=True))
+    return found | {"spearman": float(scipy.stats.spearmanr(predicted, searched).statistic)}
+
+
+def _exponents(searched: Floats, *causes: Floats) -> list[tuple[float, float, float]]:
+    """Coefficient of each cause with its 95 % interval, by least squares with a constant; (n,) each."""
+    design = np.column_stack([np.ones(len(searched)), *causes])
+    coefficients = np.linalg.lstsq(design, searched, rcond=None)[0]
+    left, free = searched - design @ coefficients, len(searched) - design.shape[1]
+    # Classical standard errors: residual variance times the diagonal of (X'X)⁻¹.
+    errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design)) * (left @ left) / free)
+    half = errors * scipy.stats.t.ppf(0.975, free)
+    return [(float(c), float(c - h), float(c + h)) for c, h in zip(coefficients[1:], half[1:], strict=True)]
+
+
+def correlation_ceiling(repeated: Floats) -> float:
+    """The largest correlation that anything can be expected to have with a mean of repeated measurements.
+
+    Args:
+        repeated: measurements, (n, S), of n things by S seeds; rows with a missing one are left out.
+
+    Returns:
+        sqrt(S r / (1 + (S − 1) r)) with r the mean correlation between two seeds, at least 0; NaN where there is none.
+
+    >>> round(correlation_ceiling(np.array([[1.0, 1.0], [2.0, 2.5], [3.0, 2.0], [4.0, 4.5]])), 3)
+    0.967
+    """
+    whole = repeated[~np.isnan(repeated).any(axis=1)]
+    seeds = whole.shape[1]
+    if seeds < 2 or len(whole) < 3 or (np.ptp(whole, axis=0) == 0).any():
+        return float("nan")
+    # A negative r means no reliability at all, and its ceiling would have no square root.
+    r = max(0.0, float(np.atleast_2d(np.corrcoef(whole.T))[np.triu_indices(seeds, 1)].mean()))
+    # Spearman and Brown's reliability of a mean; its root is the largest correlation with it.
+    return float(np.sqrt(seeds * r / (1 + (seeds - 1) * r)))

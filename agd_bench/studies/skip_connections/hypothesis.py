@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.multiple_testing import holm
+from agd_bench.analysis.inference import holm
 from agd_bench.analysis.scores import DECIMALS, Floats
 from agd_bench.errors import InputError
 

@@ -1,17 +1,95 @@
-"""The part of a report about the pre-registered test of skip connections, and its sentences."""
+"""The part of a report about the pre-registered test of skip connections: figures and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+import seaborn as sns
 
-from agd_bench.analysis.rows import Row, records
+from agd_bench.analysis.rows import Row, Tables, records
 from agd_bench.figures import Drawing
+from agd_bench.figures.style import INK, Picture, canvas, legend_below, looks, nothing, style
 from agd_bench.store import Results
-from agd_bench.studies.skip_connections.figures import dose_response_picture, skip_test_picture
 from agd_bench.studies.skip_connections.outcomes import dose_outcomes, skip_outcomes, sweep_skip_runs
-from agd_bench.studies.study import Study, Tables
+
+_OUTCOMES = {"predicted": ("o", 2), "reversed": ("s", 3), "undecided": ("D", 7), "too few pairs": ("X", 7)}
+
+
+def skip_test_picture(table: pd.DataFrame) -> Picture:
+    """Signed-rank statistic of every cell, and what its corrected test says.
+
+    Args:
+        table: `studies.skip_connections.skip_test`.
+    """
+    title = "Does the larger mean singular value train faster?"
+    if table.empty:
+        return nothing(title, "No two networks were trained from equal weights, so there is nothing to test.")
+    palette = sns.color_palette("colorblind", 10)
+    rows = table.to_dict("records")
+    labels = [f"{row['variant']} against {row['control']}\n{row['dataset']}, rate {row['learning_rate']}" for row in rows]
+    with style({"axes.grid.axis": "x"}):
+        figure, axes = canvas(6.8, 1.5 + 0.46 * len(table))
+        axes.axvline(0, color=INK, lw=1)
+        for outcome, (marker, colour) in _OUTCOMES.items():
+            places = np.flatnonzero((table["outcome"] == outcome).to_numpy())
+            if len(places):
+                values = table["statistic"].to_numpy(dtype=float)[places]
+                axes.scatter(values, places, marker=marker, s=64, color=palette[colour], label=outcome, zorder=3, clip_on=False)
+        for place, row in enumerate(rows):
+            axes.text(1.04, place, f"{round(row['predicted'] * (row['pairs'] - row['ties']))} of {row['pairs']}", va="center", fontsize=9)
+        axes.set_yticks(range(len(labels)), labels, fontsize=8)
+        # Downwards, in the order of the table.
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set(xlim=(-1.0, 1.0), xlabel="← reversed      signed ranks of the gains      as predicted →")
+        legend_below(figure, int(table["outcome"].nunique()))
+    counts = table["outcome"].value_counts()
+    least, most = int(table["pairs"].min()), int(table["pairs"].max())
+    caption = (
+        f"{len(table)} cells, each of {f'{least} to ' if least < most else ''}{most} pairs of trainings that are equal in "
+        "weights, data and order. Right of 0 the network with the larger mean singular value at the start had the smaller area under the "
+        "logarithm of its loss; 1: in every pair. At the margin: pairs as predicted. Outcomes by Wilcoxon's exact test, two-sided, "
+        "Holm-corrected: "
+        + ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if name in counts)
+        + f". Diverged runs count as slowest: {int(table['variant_diverged'].sum())} of variants, "
+        f"{int(table['control_diverged'].sum())} of controls."
+    )
+    return Picture(figure, title, caption)
+
+
+def dose_response_picture(runs: pd.DataFrame, doses: Mapping[str, float]) -> Picture:
+    """How far the loss falls with more or less of the fixed path, against the same network without it.
+
+    Args:
+        runs: as in `studies.skip_connections.skip_test`, of one data set.
+        doses: variants and their doses; one of them 0.
+    """
+    title = "Dose-response of the fixed path"
+    # An infinite area has no place on the axis; the caption counts what is not drawn.
+    areas = runs[~runs["diverged"].astype(bool)].pivot_table(index=["learning_rate", "seed"], columns="variant", values="area", sort=False)
+    order = sorted((name for name in doses if name in areas), key=doses.__getitem__)
+    if not order or doses[order[0]] != 0 or len(order) < 2:
+        return nothing(title, "It takes trainings without the fixed path, and with some of it, that did not diverge.")
+    # Paired by seed: weights and data order cancel.
+    changes = areas[order].sub(areas[order[0]], axis=0)
+    with style({}):
+        figure, axes = canvas()
+        axes.axhline(0, color=INK, lw=1, ls="--")
+        rates = list(dict.fromkeys(areas.index.get_level_values("learning_rate")))
+        for rate, (colour, marker) in looks(rates).items():
+            grouped = changes.xs(rate, level="learning_rate")
+            axes.plot([doses[name] for name in order], grouped.median(), color=colour, marker=marker, label=f"rate {rate}")
+            low, high = grouped.quantile(0.25), grouped.quantile(0.75)
+            axes.fill_between([doses[name] for name in order], low, high, color=colour, alpha=0.15, lw=0)
+        axes.set(xlabel="gain of the fixed path", ylabel="change of the log-loss area")
+        legend_below(figure, len(rates))
+    lost = int(runs.loc[runs["variant"].isin(order), "diverged"].sum())
+    caption = (
+        "Mean logarithm of the training loss, minus that of the network without the fixed path from the same weights, data and order; "
+        f"below 0 it trains faster. Medians and quartiles over {runs['seed'].nunique()} seeds; not drawn because they diverged: {lost}."
+    )
+    return Picture(figure, title, caption)
 
 
 def compute_tables(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
@@ -82,6 +160,3 @@ def dose_sentence(row: Row) -> str:
 
 def _words(window: str) -> str:
     return window if window.startswith("all") else f"the {window} of the epochs"
-
-
-SKIP_CONNECTIONS = Study("Do skips with larger singular values train faster?", compute_tables, conclude, show)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agd_bench.analysis import find_crossovers
 from agd_bench.analysis.costs.crossover import crossing_place
 from agd_bench.errors import InputError, UnknownNameError
-from agd_bench.report.sentences.accuracy import crossover_sentence
+from agd_bench.report.sentences import crossover_sentence
 from tests.analysis.studies import end_otherwise, simulate_studies
 
 

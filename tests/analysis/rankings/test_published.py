@@ -15,7 +15,7 @@ from agd_bench.analysis import (
     transfer_regret,
 )
 from agd_bench.analysis.scores import Floats
-from agd_bench.report.sentences.rankings import published_sentence
+from agd_bench.report.sentences import published_sentence
 from tests.analysis.tables import as_trials
 
 

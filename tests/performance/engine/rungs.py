@@ -9,7 +9,7 @@ import torch
 
 from agd_bench.cores import usable_cores
 from agd_bench.records import Precision
-from agd_bench.training.precision import suited_precision
+from agd_bench.training.fit import suited_precision
 
 IN_FLIGHT = 4
 """Trainings at a time in one process on a GPU."""

@@ -24,11 +24,10 @@ from agd_bench.identity import engine_identity
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
 from agd_bench.scheduling.executors import ray_pool
-from agd_bench.scheduling.executors.pool_size import gpus_and_device, pool_size
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.ray_pool import RayExecutor
 from agd_bench.scheduling.executors.worker import code_here
-from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size
 from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import load_results
 from tests.scheduling import plans

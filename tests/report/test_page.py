@@ -9,7 +9,7 @@ import pytest
 
 from agd_bench.analysis import accuracy_by_epoch, kendall_tau, rank_shift, standings
 from agd_bench.figures import INK, Picture, accuracy_against_cost, learning_curves, rank_shift_picture, tau_matrix
-from agd_bench.report.inline_svg import inline_svg
+from agd_bench.report.page import inline_svg
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 XLINK = "{http://www.w3.org/1999/xlink}href"

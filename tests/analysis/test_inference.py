@@ -1,4 +1,4 @@
-"""Intervals of a mean and of a median cover what they should."""
+"""Intervals of a mean and of a median cover what they should; Holm's correction."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from agd_bench.analysis.intervals import mean_interval, median_interval
+from agd_bench.analysis.inference import holm, mean_interval, median_interval
 
 
 def test_the_t_interval_of_a_textbook_sample() -> None:
@@ -36,3 +37,18 @@ def test_the_median_lies_between_order_statistics(count: int, places: tuple[int,
         assert math.isnan(high)
     else:
         assert (low, high) == (numbers[places[0]], numbers[places[1]])
+
+
+@pytest.mark.parametrize("p", [[], [0.3], [0.01, 0.2, 0.01, 0.6, 0.04, 0.9]])
+def test_it_is_statsmodels(p: list[float]) -> None:
+    """The correction of a library: with ties, of a single test and of none."""
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    expected = multitest.multipletests(p, method="holm")[1] if p else []
+    assert holm(np.array(p)) == pytest.approx(expected)
+
+
+def test_all_true_nulls_are_rarely_rejected() -> None:
+    """Of 400 families of ten true nulls about 5 % have a corrected p of at most 5 %: exactly 1 - 0.995 ** 10."""
+    rng = np.random.default_rng(0)
+    rejected = sum(bool((holm(rng.uniform(size=10)) <= 0.05).any()) for _ in range(400))
+    assert scipy.stats.binomtest(rejected, 400, 1 - 0.995**10).pvalue > 0.001

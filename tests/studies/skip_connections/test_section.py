@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from agd_bench.studies.skip_connections.figures import dose_response_picture, skip_test_picture
 from agd_bench.studies.skip_connections.hypothesis import RUN, skip_test
+from agd_bench.studies.skip_connections.section import dose_response_picture, skip_test_picture
 
 DOSES = {"projection": 0.0, "fixed-1": 1.0}
 

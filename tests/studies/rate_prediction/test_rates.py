@@ -8,8 +8,7 @@ import pytest
 
 from agd_bench.errors import InputError
 from agd_bench.records import Sweep
-from agd_bench.studies.rate_prediction.correlation import correlation_ceiling, prediction_correlation
-from agd_bench.studies.rate_prediction.rates import predicted_rates
+from agd_bench.studies.rate_prediction.rates import correlation_ceiling, predicted_rates, prediction_correlation
 from agd_bench.studies.rate_prediction.section import exponent_sentence, prediction_sentence
 
 PAIR = {"predicted": "scaled", "searched": "grid"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agd_bench.training.precision import suited_precision
+from agd_bench.training.fit import suited_precision
 
 
 @pytest.mark.parametrize(("avx", "amx", "expected"), [(True, False, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")])

@@ -1,22 +1,85 @@
-"""The page of a reproduction: a folder with the raw rows, the table, and what was found, written so that it is rebuilt from itself."""
+"""The folder of a published reproduction, which is rebuilt from its own raw rows; the list of all of them, and their pages."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import scrub_results
-from agd_bench.leaderboard.markdown import as_plain_markdown, format_table
-from agd_bench.reproductions.contents import index_pages, read_notes
-from agd_bench.reproductions.existing_rows import PAGE
-from agd_bench.reproductions.experiments import PAPER_SCALE, Reproduction, builtin_reproductions
+from agd_bench.report.page import as_plain_markdown, format_table, write_page
+from agd_bench.reproductions.experiment_runs import PAGE, rows_at_hand
+from agd_bench.reproductions.experiments import PAPER_SCALE, Reproduction, builtin_reproductions, open_reproduction
 from agd_bench.reproductions.page_content import Page, make_page
 from agd_bench.reproductions.paper_numbers import measured
 from agd_bench.store import Results, write_rows
 from agd_bench.store.manifest import MANIFEST
+
+ABOUT = (
+    "Experiments of papers, run again with `agd-bench reproduce NAME`: the paper's number, ours, n and the interval side by side. Misses "
+    "are published too, with the reason where one was found. A scale other than `paper` is smaller, and its page says first what cannot "
+    "be concluded from it."
+)
+NOTES = "notes.md"
+"""What somebody wrote about the outcome of an experiment, in its page's folder; its first paragraph stands in the list."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One page in the list: its folder's name, experiment, scale, and what was found in short (empty: nothing is written of it)."""
+
+    link: str
+    title: str
+    paper: str
+    scale: str
+    found: str
+
+
+def index_pages(folder: Path) -> None:
+    """Write `README.md` of a folder of pages, from the pages in it.
+
+    Args:
+        folder: each folder in it with a `page.json` is a page.
+    """
+    (folder / "README.md").write_text(_markdown(*list_pages(folder)), encoding="utf-8", newline="\n")
+
+
+def list_pages(folder: Path) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """The pages of a folder, and name and title of the experiments that have none.
+
+    Args:
+        folder: each folder in it with a `page.json` is a page.
+    """
+    told = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"*/{PAGE}"))}
+    known = builtin_reproductions()
+    entries = [_entry(page, about) for page, about in told.items() if about["experiment"] in known]
+    missing = [(name, open_reproduction(name).title) for name in known if name not in {about["experiment"] for about in told.values()}]
+    return entries, missing
+
+
+def read_notes(page: Path) -> str:
+    """What somebody wrote about the outcome; empty where nobody did."""
+    return (page / NOTES).read_text(encoding="utf-8") if (page / NOTES).is_file() else ""
+
+
+def _entry(page: Path, about: dict[str, str]) -> Entry:
+    experiment = open_reproduction(about["experiment"])
+    found = read_notes(page).strip().split("\n\n")[0]
+    return Entry(page.name, experiment.title, experiment.paper, about["scale"], " ".join(found.split()))
+
+
+def _markdown(entries: list[Entry], missing: list[tuple[str, str]]) -> str:
+    cells = [
+        [f"[{as_plain_markdown(entry.title)}]({entry.link}/README.md)", entry.scale, as_plain_markdown(entry.found)] for entry in entries
+    ]
+    parts = ["# Reproductions", ABOUT, format_table(["experiment", "scale", "what was found"], cells)]
+    if missing:
+        parts += ["Defined, and not run yet:", "\n".join(f"- `{name}`: {as_plain_markdown(title)}" for name, title in missing)]
+    return "\n\n".join(parts) + "\n"
 
 
 def publish_reproduction(
@@ -108,3 +171,34 @@ def _parts(page: Page, rows: Mapping[str, str]) -> Iterator[str]:
 
 def _format(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return format_table(head, [[as_plain_markdown(cell) for cell in cells] for cells in rows])
+
+
+def build_pages(folder: Path, to: Path) -> Path:
+    """Write a static site of all reproductions in a folder: each one's page, numbers and rows, and a page that lists them.
+
+    Args:
+        folder: each folder in it with a `page.json` is a reproduction.
+        to: where to; made if it is not there, files of the same names are replaced.
+
+    Returns:
+        The page that lists them.
+
+    Raises:
+        InputError: a reproduction whose rows cannot be read.
+    """
+    entries, missing = list_pages(folder)
+    for entry in entries:
+        _build_page(folder / entry.link, to / entry.link)
+    return write_page(to / "index.html", "reproductions.html.jinja", about=ABOUT, entries=entries, missing=missing)
+
+
+def _build_page(source: Path, to: Path) -> None:
+    about = json.loads((source / PAGE).read_text(encoding="utf-8"))
+    experiment = open_reproduction(about["experiment"])
+    results = {run: held.results for run, held in rows_at_hand(experiment, about["scale"], [source]).items()}
+    table = measured(experiment, about["scale"], results)
+    page = make_page(experiment, about["scale"], results, table, read_notes(source))
+    write_page(to / "index.html", "reproduction.html.jinja", page=page, rows=about["rows"])
+    table.to_csv(to / "values.csv", index=False, lineterminator="\n")
+    if (source / "rows").is_dir():
+        shutil.copytree(source / "rows", to / "rows", dirs_exist_ok=True)

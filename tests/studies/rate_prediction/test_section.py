@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from agd_bench.analysis.rows import rows_of
-from agd_bench.studies.rate_prediction.correlation import prediction_correlation
-from agd_bench.studies.rate_prediction.figures import rate_prediction_picture
+from agd_bench.studies.rate_prediction.rates import prediction_correlation
+from agd_bench.studies.rate_prediction.section import rate_prediction_picture
 
 
 def rates(*searched: float) -> pd.DataFrame:
