@@ -1,7 +1,12 @@
-"""Lock a run for one driver at a time: a row with the owner's token and heartbeat."""
+"""Lock a run for one driver at a time: a row with the owner's token and heartbeat.
+
+Clocks of different hosts are never compared. Whether a driver on another host is alive shows in whether its heartbeat changes while this
+process watches.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -18,6 +23,13 @@ from agd_bench.store.database import DRIVER, shown, translated
 # twelve heartbeats: a loaded machine or slow database may miss several
 STALE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
+ENDING_SECONDS = 15.0
+"""How long a driver that was told to stop may still send heartbeats, before it is taken to go on."""
+ABANDONED_SECONDS = 3600.0
+"""A heartbeat that is older by this host's clock is dead without watching: clocks of hosts do not differ by so much."""
+WATCH_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,50 +95,89 @@ def _process_lives(pid: int, started: str) -> bool:
     return True
 
 
-def is_alive(row: sa.Row[tuple[object, ...]], here: Driver, now: float) -> bool:
-    """Return whether the owner of the lock is alive.
+def _is_over(row: sa.Row[tuple[object, ...]], here: Driver) -> bool:
+    """Return whether nobody owns the lock, or a process that is known to have ended."""
+    # on the same machine the process itself is the evidence; from another one there is only the heartbeat
+    if not row.token or (row.place == here.place and not _process_lives(row.pid, row.pid_started)):
+        return True
+    return row.place != here.place and time.time() - float(row.heartbeat_at) > ABANDONED_SECONDS
+
+
+def _locked(row: sa.Row[tuple[object, ...]], location: Path | str) -> RunLockedError:
+    return RunLockedError(
+        f"{shown(location)}: process {row.pid} on {row.host} is running this run; wait for it, stop it, or use another --out"
+    )
+
+
+def watch(engine: sa.Engine, here: Driver, location: Path | str) -> float | None:
+    """Watch a driver on another host until it releases the lock or is known to be dead.
 
     Args:
-        row: of the table `driver`.
+        engine: of the database, whose tables may not exist yet.
         here: this process.
-        now: seconds since 1970-01-01 UTC.
+        location: of the run, for messages.
+
+    Returns:
+        The last heartbeat of a driver that sent none for `STALE_SECONDS`; None if the lock can be acquired without.
+
+    Raises:
+        RunLockedError: another driver is alive.
     """
-    if not row.token:
-        return False
-    # on the same machine the process itself is the evidence; from another one there is only the heartbeat
-    if row.place == here.place:
-        return _process_lives(row.pid, row.pid_started)
-    return now - float(row.heartbeat_at) < STALE_SECONDS
+    beat, began = None, time.monotonic()
+    changed = began
+    while True:
+        with engine.connect() as connection:
+            row = connection.execute(sa.select(DRIVER)).one_or_none() if sa.inspect(connection).has_table(DRIVER.name) else None
+        now = time.monotonic()
+        if row is None or _is_over(row, here):
+            return None
+        if row.place == here.place:
+            raise _locked(row, location)
+        if beat is None:
+            log.warning(
+                "%s: process %d on %s was running this run; waiting up to %.0f s to see whether it still does",
+                shown(location),
+                row.pid,
+                row.host,
+                STALE_SECONDS,
+            )
+        elif row.heartbeat_at != beat:
+            changed = now
+            # not at the first change: a driver that was told to stop releases the lock seconds later
+            if now - began > ENDING_SECONDS:
+                raise _locked(row, location)
+        elif now - changed > STALE_SECONDS:
+            return float(row.heartbeat_at)
+        beat = row.heartbeat_at
+        time.sleep(WATCH_SECONDS)
 
 
-def acquire(connection: sa.Connection, here: Driver, location: Path | str) -> float | None:
+def acquire(connection: sa.Connection, here: Driver, location: Path | str, dead: float | None = None) -> float | None:
     """Acquire the lock.
 
     Args:
         connection: in a transaction.
         here: this process.
         location: of the run, for messages.
+        dead: what `watch` returned.
 
     Returns:
-        Last heartbeat of the previous driver, seconds since 1970-01-01 UTC; None if there was none.
+        Last heartbeat of the previous driver, seconds since 1970-01-01 UTC by its own clock; None if there was none.
 
     Raises:
         RunLockedError: another driver is alive.
     """
-    now = time.time()
     row = connection.execute(sa.select(DRIVER)).one_or_none()
-    mine = {**vars(here), "heartbeat_at": now}
+    mine = {**vars(here), "heartbeat_at": time.time()}
     if row is None:
         connection.execute(DRIVER.insert().values(id=1, **mine))
         return None
-    if is_alive(row, here, now):
-        raise RunLockedError(
-            f"{shown(location)}: process {row.pid} on {row.host} is running this run (last heartbeat"
-            f" {max(0.0, now - row.heartbeat_at):.0f} s ago); wait for it, stop it, or use another --out"
-        )
+    # a heartbeat since `watch` looked is a sign of life, of that driver or of one that was faster than this
+    if row.heartbeat_at != dead and not _is_over(row, here):
+        raise _locked(row, location)
     # compare and swap: of two drivers that find a stale lock, one gets it
-    taken = connection.execute(DRIVER.update().where(DRIVER.c.token == row.token).values(**mine))
-    if taken.rowcount != 1:
+    stale = (DRIVER.c.token == row.token) & (DRIVER.c.heartbeat_at == row.heartbeat_at)
+    if connection.execute(DRIVER.update().where(stale).values(**mine)).rowcount != 1:
         raise RunLockedError(f"{shown(location)}: another driver started this run at the same moment; wait for it or use another --out")
     return float(row.heartbeat_at)
 
@@ -153,10 +204,10 @@ def require(connection: sa.Connection, here: Driver, location: Path | str) -> No
 class Heartbeat(threading.Thread):
     """Thread that renews the heartbeat every few seconds, also while the driver itself trains a trial."""
 
-    def __init__(self, engine: sa.Engine, here: Driver, seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(self, engine: sa.Engine, here: Driver, seconds: float | None = None) -> None:
         # daemon: a crashed main thread must not leave a process that keeps the lock alive
         super().__init__(name="agd-bench heartbeat", daemon=True)
-        self._engine, self._here, self._seconds = engine, here, seconds
+        self._engine, self._here, self._seconds = engine, here, seconds or HEARTBEAT_SECONDS
         self._over = threading.Event()
 
     def run(self) -> None:

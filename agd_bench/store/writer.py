@@ -145,8 +145,11 @@ class Store:
                 check_file(file)
         store = cls(location, connect(location, writing=True), lock.this_driver())
         try:
-            with translated(location), store._engine.begin() as connection:
-                store._create_or_reopen(connection, plan, allow_mixed_code, joined)
+            with translated(location):
+                # outside the transaction, in which SQLite would take no heartbeat
+                dead = lock.watch(store._engine, store._here, location)
+                with store._engine.begin() as connection:
+                    store._create_or_reopen(connection, plan, allow_mixed_code, joined, dead)
         # Ctrl-C too: the caller gets no store that it could close
         except BaseException:
             store._engine.dispose()
@@ -154,7 +157,14 @@ class Store:
         store._heartbeat.start()  # only now is the lock ours and committed
         return store
 
-    def _create_or_reopen(self, connection: sa.Connection, plan: Plan, allow_mixed_code: bool, joined: Sequence[Mapping[str, str]]) -> None:
+    def _create_or_reopen(
+        self,
+        connection: sa.Connection,
+        plan: Plan,
+        allow_mixed_code: bool,
+        joined: Sequence[Mapping[str, str]],
+        dead: float | None,
+    ) -> None:
         # within the transaction: a driver killed here leaves an empty database, not half of the tables
         METADATA.create_all(connection)
         add_late_columns(connection)
@@ -174,7 +184,7 @@ class Store:
                 f" use another --out, or undo the change to resume this run, or {MIXED_CODE_ADVICE}"
             )
         # in one transaction with the closing of orphans, so that no driver sees one without the other
-        last_sign = lock.acquire(connection, self._here, self.location)
+        last_sign = lock.acquire(connection, self._here, self.location, dead)
         code = code_meta([*([old] if old else []), *joined], plan)
         if old:
             # old rows without an identity were made by the first code; keep its digests before they are replaced

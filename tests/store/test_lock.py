@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -74,21 +75,76 @@ def test_a_stopped_driver_of_this_machine_keeps_its_run(tmp_path: Path, monkeypa
         process.communicate()
 
 
-def test_a_driver_elsewhere_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
-    """On another host a fresh heartbeat is respected, and one of a minute ago is not."""
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watch for a fraction of a second."""
+    monkeypatch.setattr(lock, "STALE_SECONDS", 0.5)
+    monkeypatch.setattr(lock, "WATCH_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("clock", [-600.0, 0.0, 600.0])
+def test_a_silent_driver_elsewhere_is_waited_out_whatever_its_clock_says(
+    tmp_path: Path, hasty: None, caplog: pytest.LogCaptureFixture, clock: float
+) -> None:
+    """Its successor says that it waits, takes over, and fences the predecessor off."""
     planned = plan()
     late = Store.open(tmp_path, planned)
-    change(late, place="another host", host="far", heartbeat_at=time.time() - 30)
-    with pytest.raises(RunLockedError, match="on far is running"):
-        Store.open(tmp_path, planned)
-    change(late, heartbeat_at=time.time() - 61)
+    late._heartbeat.stop()
+    change(late, place="another host", host="far", heartbeat_at=time.time() + clock)
     with Store.open(tmp_path, planned) as store:
+        assert "on far was running" in caplog.text
         with pytest.raises(RunLockedError, match="took over this run"):
             late.start(planned.trials[0], 1, "worker-0", 600.0)
         late.close()
         with pytest.raises(RunLockedError):
             Store.open(tmp_path, planned)
         assert store.standings()[planned.trials[0].id].status == "pending"
+
+
+@pytest.mark.parametrize("clock", [-600.0, 600.0])
+def test_a_driver_elsewhere_that_beats_keeps_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: float) -> None:
+    """However wrong its clock is; nothing is taken from it, and it is named."""
+    monkeypatch.setattr(lock, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "ENDING_SECONDS", 0.2)
+    planned = plan()
+    with Store.open(tmp_path, planned) as alive:
+        alive._heartbeat.stop()
+        change(alive, place="another host", host="far", heartbeat_at=time.time() + clock)
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(0.02):
+                change(alive, heartbeat_at=DRIVER.c.heartbeat_at + 1)
+
+        heart = threading.Thread(target=beat)
+        heart.start()
+        with pytest.raises(RunLockedError, match="on far is running"):
+            Store.open(tmp_path, planned)
+        over.set()
+        heart.join()
+        alive.start(planned.trials[0], 1, "worker-0", 600.0)
+
+
+def test_a_driver_elsewhere_that_releases_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was told to stop writes its last rows while the next one already waits."""
+    monkeypatch.setattr(lock, "WATCH_SECONDS", 0.05)
+    planned = plan()
+    ending = Store.open(tmp_path, planned)
+    change(ending, place="another host", host="far")
+    threading.Timer(0.5, ending.close).start()
+    with Store.open(tmp_path, planned) as store:
+        store.start(planned.trials[0], 1, "worker-0", 600.0)
+
+
+def test_a_lock_of_yesterday_is_not_waited_for(tmp_path: Path) -> None:
+    """Clocks do not differ by hours."""
+    left = Store.open(tmp_path, plan())
+    left._heartbeat.stop()
+    change(left, place="another host", host="far", heartbeat_at=time.time() - 7200)
+    begun = time.monotonic()
+    Store.open(tmp_path, plan()).close()
+    assert time.monotonic() - begun < lock.STALE_SECONDS
+    left._engine.dispose()
 
 
 def test_a_reused_pid_is_not_taken_for_the_driver() -> None:
