@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agd_bench.cores import usable_cores
-from agd_bench.errors import ExecutorError, InputError
+from agd_bench.errors import ExecutorError, InputError, RunChangedError
 from agd_bench.planning.planner import Folders, folders_of
 from agd_bench.planning.planner import plan as plan_sweep
+from agd_bench.planning.unions import unite_sweeps
 from agd_bench.records import TERMINAL, Plan, Sweep
 from agd_bench.scheduling.resources import Resources
-from agd_bench.store import Results, Store, check_same_sweep, declared_meta, ended_trials, join, load_results, merge_into, stored_sweep
+from agd_bench.store import (
+    Results,
+    Reusable,
+    Store,
+    declared_meta,
+    ended_trials,
+    join,
+    load_results,
+    merge_into,
+    reusable_rows,
+    stored_sweep,
+)
 from agd_bench.store.database import is_url, shown
 from agd_bench.store.manifest import require_manifest
+from agd_bench.store.plan_rows import MIXED_CODE_ADVICE
 from agd_bench.store.reader import is_published
 from agd_bench.sweeps import open_sweep
 
@@ -113,14 +127,19 @@ class Merged(NamedTuple):
     Attributes:
         taken: trials that ended in the target through it.
         repeated: trials that ended in more than one of the runs given, equally, and were kept once.
-        left: trials still to be done there.
         planned: all trials of the sweep.
+        missing: how many trials are still to be done there, by `(algorithm, search space, data set, profile)`.
     """
 
     taken: int
     repeated: int
-    left: int
     planned: int
+    missing: dict[tuple[str, str, str, str], int]
+
+    @property
+    def left(self) -> int:
+        """How many trials are still to be done."""
+        return sum(self.missing.values())
 
 
 def _workplace(folders: Folders, resources: Resources) -> Workplace:
@@ -158,6 +177,7 @@ def run(
     start_from: Sequence[Path | str] = (),
     allow_mixed_code: bool = False,
     retry: Collection[str] = (),
+    inform: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Results:
     """Train what a sweep asks and is not trained yet.
@@ -171,10 +191,12 @@ def run(
         observer: receives every event and the progress.
         time_limit_seconds: from now; what is not done by then is left to the next call.
         part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
-        start_from: runs, published folders or stores' URLs whose results are merged into this run first.
+        start_from: runs, published folders or stores' URLs, of this sweep or others, whose results of equal trials are reused. Rows of
+            plug-ins that were edited since are not; those trials are trained.
         allow_mixed_code: go on with rows of plug-ins that were edited since; every row, and the report, says which code made it.
         retry: how trials ended that are trained again: `failed`, `lost` (failed as attempts were lost or starved), `refused`,
             `diverged`. What they cost stays charged.
+        inform: receives a sentence about what is reused from each of `start_from`.
         options: fields of `Resources` to change, for example `executor="in-process"`, `num_workers=4` or `device="cpu"`.
 
     Returns:
@@ -198,7 +220,11 @@ def run(
     asked = _with_precision(asked, store_url or folder, workplace, start_from)
     made = plan(asked, folders)
     if start_from:
-        _merge(start_from, store_url or folder, made, allow_mixed_code)
+        reused = _reusable(start_from, made, allow_mixed_code)
+        if inform is not None:
+            for name, rows in reused.items():
+                inform(_said(name, rows))
+        _store(reused, store_url or folder, made, allow_mixed_code)
     elif allow_mixed_code:
         Store.open(store_url or folder, made, allow_mixed_code).close()
     run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own, retry=retry)
@@ -214,7 +240,7 @@ def _check_url(store_url: str | None) -> None:
 
 
 def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None = None, allow_mixed_code: bool = False) -> Merged:
-    """Join runs of one sweep, from several machines or slices, into one that can be continued, reported and published.
+    """Join runs into one that can be continued, reported and published: parts of one sweep, or sweeps that have a union.
 
     Of a trial that ended in several runs one row is kept, if all measured the same: status, hyperparameters, and every accuracy, loss,
     count and curve point to the last digit. Seconds, joules and memory may differ; those of the first run given are kept.
@@ -226,31 +252,55 @@ def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None
         allow_mixed_code: join rows of plug-ins that were edited in between; every row, and the report, says which code made it.
 
     Returns:
-        How many trials ended there through this, and what is still to be done.
+        How many trials ended there through this, and which are still to be done.
 
     Raises:
         InputError: no run, nothing to read, or a trial that ended differently in two runs; nothing is written then.
-        RunChangedError: runs of different sweeps, or of plug-ins that were edited since.
+        SweepError: sweeps that have no union; see `unite_sweeps`.
+        RunChangedError: rows that do not belong to the union, or of plug-ins that were edited since.
         StoreError: the target cannot be written.
     """
     if not runs:
         raise InputError("nothing to merge; give at least one run")
-    return _merge(runs, to, plan(load_results(runs[0]).sweep, folders), allow_mixed_code)
+    made = plan(unite_sweeps([load_results(run).sweep for run in runs], folders), folders)
+    reusable = _reusable(runs, made, allow_mixed_code)
+    for name, rows in reusable.items():
+        if rows.edited:
+            raise RunChangedError(
+                f"{name} was made with different code: the code of {', '.join(rows.edited[:4])} changed; merge runs of the same "
+                f"plug-ins, or {MIXED_CODE_ADVICE}"
+            )
+        if rows.omitted:
+            raise RunChangedError(
+                f"{name}: {rows.omitted} of its trials are none of the union of the runs given: a study that covers several "
+                "architectures or data sets proposes others in a larger sweep; leave this run out, or start a run of the union with --from"
+            )
+    return _store(reusable, to, made, allow_mixed_code)
 
 
-def _merge(runs: Sequence[Path | str], to: Path | str, made: Plan, allow_mixed_code: bool) -> Merged:
+def _reusable(runs: Sequence[Path | str], made: Plan, allow_mixed_code: bool) -> dict[str, Reusable]:
+    """The rows of each run that belong to a plan, by the run's name for messages."""
     for run in runs:
         if is_published(run):
             require_manifest(Path(run))
-    named = [(shown(run), load_results(run)) for run in runs]
+    return {shown(run): reusable_rows(shown(run), load_results(run), made, allow_mixed_code) for run in runs}
+
+
+def _said(name: str, rows: Reusable) -> str:
+    taken = int(rows.results.trials["status"].isin(TERMINAL).sum())
+    left = f"; rows of {', '.join(rows.edited)} are of other code and not reused" if rows.edited else ""
+    return f"{name}: {taken} trials reused{left}"
+
+
+def _store(reusable: dict[str, Reusable], to: Path | str, made: Plan, allow_mixed_code: bool) -> Merged:
     # All is checked and joined before the target is opened: a merge that fails writes nothing.
-    for name, results in named:
-        check_same_sweep(name, results, made, allow_mixed_code)
-    joined = join(named)
-    with Store.open(to, made, allow_mixed_code, [declared_meta(results) for _, results in named]) as store:
+    joined = join([(name, rows.results) for name, rows in reusable.items()])
+    with Store.open(to, made, allow_mixed_code, [declared_meta(rows.results) for rows in reusable.values()]) as store:
         taken = merge_into(store, made, joined)
-        left = sum(standing.status not in TERMINAL for standing in store.standings().values())
-    return Merged(taken, joined.repeated, left, len(made.all_trials))
+        standings = store.standings()
+    left = [trial for trial in made.all_trials if standings[trial.id].status not in TERMINAL]
+    cells: list[tuple[str, str, str, str]] = [(one.algorithm_label, one.search_space_label, one.dataset, one.profile) for one in left]
+    return Merged(taken, joined.repeated, len(made.all_trials), dict(Counter(cells)))
 
 
 def estimate(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import agd_bench
-from agd_bench.api import estimate, run
-from agd_bench.errors import InputError, StoreError, SweepError
+from agd_bench.api import estimate, merge, run
+from agd_bench.errors import InputError, RunChangedError, StoreError, SweepError
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
 from agd_bench.training import fit
@@ -78,3 +78,28 @@ def test_a_store_that_is_no_url_is_no_folder(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InputError, match="--store nonsense: no database's URL"):
         call(sweep(), store_url="nonsense", executor="in-process")
     assert not list(tmp_path.iterdir())
+
+
+def test_runs_of_different_sweeps_become_one(tmp_path: Path) -> None:
+    """Another algorithm and another architecture: joined, the missing corner is named, and a run of the union trains that alone."""
+    wide = [{"name": "fcn", "architectures": ["2x32", "3x32"], "options": {"size": 8}}]
+    run(sweep(), tmp_path / "a", executor="in-process", device="cpu")
+    second = run(
+        sweep(name="other", search_spaces=wide, algorithms=[{"name": "nadamw"}]), tmp_path / "b", executor="in-process", device="cpu"
+    )
+    joined = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "both")
+    assert (joined.taken, joined.planned, joined.left) == (4, 6, 2)
+    assert set(joined.missing) == {(name, "fcn", "digits", "matrix-only") for name in ("agd", "sgd")}
+    said: list[str] = []
+    united = agd_bench.load_results(tmp_path / "both").sweep
+    found = run(united, tmp_path / "next", start_from=[tmp_path / "both"], executor="in-process", device="cpu", inform=said.append)
+    assert said == [f"{tmp_path / 'both'}: 4 trials reused"]
+    assert set(found.trials["status"]) == {"done"}
+    taken = found.attempts.merge(second.attempts, on=["trial_id", "started_at", "provenance", "seconds"])
+    assert len(taken) == len(second.attempts)
+    run(sweep(epochs=2), tmp_path / "c", executor="in-process", device="cpu")
+    with pytest.raises(SweepError, match="epochs is 1 and 2"):
+        merge([tmp_path / "a", tmp_path / "c"], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(RunChangedError, match=r"none of its 2 trials can be reused: .*epochs"):
+        run(sweep(epochs=2, name="longer"), tmp_path / "d", start_from=[tmp_path / "a"], executor="in-process", device="cpu")

@@ -60,7 +60,9 @@ def run(
     datasets: DatasetsOption = None,
     start_from: Annotated[
         list[str] | None,
-        typer.Option("--from", metavar="RUN", help="Reuse results from this run or leaderboard; train only the rest. Repeatable."),
+        typer.Option(
+            "--from", metavar="RUN", help="Reuse equal trials of this run or leaderboard, of any sweep; train only the rest. Repeatable."
+        ),
     ] = None,
     share_gpus: Annotated[
         bool, typer.Option("--share-gpus", help="Let trials share each GPU, as many as measured memory and throughput allow (with ray).")
@@ -118,6 +120,7 @@ def run(
             allow_mixed_code=allow_mixed_code,
             start_from=[locate_run(one) for one in start_from or ()],
             retry=retry or (),
+            inform=print,
         )
     print()
     left = int(results.trials["status"].isin(["pending", "running"]).sum())
@@ -230,15 +233,17 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 def merge(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, leaderboards or database URLs.")],
-    to: Annotated[str, typer.Option("--to", metavar="RUN", help="Folder or database URL, new or of the same sweep.")],
+    to: Annotated[str, typer.Option("--to", metavar="RUN", help="Folder or database URL, new or of the merged sweep.")],
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
     allow_mixed_code: MixedCodeOption = False,
 ) -> None:
-    """Merge runs that were trained on separate machines.
+    """Merge runs: parts from separate machines, or sweeps that differ.
 
-    A trial that ended in several runs is kept once if all runs measured the same values; otherwise nothing is merged.
+    Runs of different sweeps give the run of their union: every algorithm on every architecture, data set and seed of any of them.
+    What the union is missing is listed, and `agd-bench run` trains it. A trial that ended in several runs is kept once if all runs
+    measured the same values; otherwise nothing is merged.
     """
     from agd_bench.api import merge as merge_runs
     from agd_bench.store import load_results, mixed_code
@@ -248,5 +253,7 @@ def merge(
     merged = merge_runs([locate_run(run) for run in runs], to, folders=folders, allow_mixed_code=allow_mixed_code)
     twice = f" ({merged.repeated} were trained more than once, with equal results)" if merged.repeated else ""
     print(f"{shown(to)}: {merged.taken} trials added{twice}; {merged.left} of {merged.planned} remain")
+    for (algorithm, space, dataset, profile), count in merged.missing.items():
+        print(f"  {count} of {algorithm} on {space}, {dataset}, {profile} networks")
     for line in mixed_code(load_results(to)):
         print(line)

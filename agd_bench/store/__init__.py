@@ -3,8 +3,9 @@
 from agd_bench.store.equal_networks import condense
 from agd_bench.store.failures import failed_algorithms, failed_trials
 from agd_bench.store.files import export, write_rows, written_beside
-from agd_bench.store.merge import Joined, check_same_sweep, join, merge_into
+from agd_bench.store.merge import Joined, join, merge_into
 from agd_bench.store.reader import Results, begun_results, ended_trials, load_results, planned_counts, status, stored_sweep, typed
+from agd_bench.store.reuse import Reusable, reusable_rows
 from agd_bench.store.row_code import declared_meta, executed_code, mixed_code, undeclared_code
 from agd_bench.store.schema import (
     COLUMNS,
@@ -30,10 +31,10 @@ __all__ = [
     "Column",
     "Joined",
     "Results",
+    "Reusable",
     "Standing",
     "Store",
     "begun_results",
-    "check_same_sweep",
     "columns_of",
     "condense",
     "declared_meta",
@@ -49,6 +50,7 @@ __all__ = [
     "merge_into",
     "mixed_code",
     "planned_counts",
+    "reusable_rows",
     "status",
     "stored_sweep",
     "typed",

@@ -1,4 +1,4 @@
-"""Merge the results of several runs of one sweep: slices from several machines, or a published folder that is continued."""
+"""Merge the results of several runs: slices from several machines, a published folder that is continued, rows of other sweeps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from agd_bench.errors import InputError, RunChangedError
+from agd_bench.errors import InputError
 from agd_bench.records import TERMINAL, Plan, canonical_json
-from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences
 from agd_bench.store.reader import Results, load_results, typed
-from agd_bench.store.row_code import state_code, undeclared_code
+from agd_bench.store.row_code import state_code
 from agd_bench.store.schema import LOST, OUT_OF_MEMORY, Table, columns_of
 from agd_bench.store.writer import MEASURED, Store
 
@@ -41,7 +40,7 @@ class Joined:
 
 
 def join(named: Sequence[tuple[str, Results]]) -> Joined:
-    """Merge the rows of several runs of one sweep.
+    """Merge the rows of several runs.
 
     A trial that ended in several runs is kept as the first of them measured it, with its attempts there. Lost attempts of all runs stay
     charged; an attempt that several runs contain, because one was continued from another, is charged once.
@@ -140,32 +139,6 @@ def _refusal(results: Results, names: Sequence[str], trial_id: str, table: str, 
     )
 
 
-def check_same_sweep(name: str, results: Results, plan: Plan, allow_mixed_code: bool = False) -> None:
-    """Check that results belong to a plan.
-
-    Args:
-        name: of the results, for messages.
-        results: of a run or a published folder.
-        plan: of the current sweep.
-        allow_mixed_code: whether the code of plug-ins may differ.
-
-    Raises:
-        RunChangedError: the results belong to another sweep, plug-ins were edited since, or rows were made by code that the run does not
-            declare.
-    """
-    old = {"plugin_digests": "{}", "plan_digest": "", **results.meta, "sweep": results.sweep.model_dump_json()}
-    changed = differences(old, plan, allow_mixed_code)
-    undeclared = [] if allow_mixed_code else undeclared_code(results)
-    # a changed sweep or plug-in explains undeclared code, so it is reported first
-    if undeclared and not changed:
-        raise RunChangedError(f"{name}: {'; '.join(undeclared[:4])}; leave this run out, or {MIXED_CODE_ADVICE}")
-    if changed:
-        raise RunChangedError(
-            f"{name} was made with a different sweep or code: {', '.join(changed[:4])} changed; give runs of the same sweep and plug-ins,"
-            f" or {MIXED_CODE_ADVICE}"
-        )
-
-
 def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
     """Merge results into an open run, in one transaction.
 
@@ -174,7 +147,7 @@ def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
     Args:
         store: open for the plan.
         plan: of all trials.
-        joined: results of the same sweep.
+        joined: results whose trials all belong to the plan; see `reusable_rows`.
 
     Returns:
         Number of trials that newly ended in this run.

@@ -33,7 +33,8 @@ def changed_code(meta: Mapping[str, str], plan: Plan) -> list[str]:
     then: dict[str, str] = json.loads(meta.get(DIGESTS, "{}"))
     both = sorted(then.keys() | plan.plugin_digests.keys())
     pairs = [(name, then.get(name, ""), plan.plugin_digests.get(name, "")) for name in both]
-    return [name for name, old, new in pairs if old != new and not gives_equal_results(name, old, new)]
+    # a plug-in that only one of them has is no former version of anything
+    return [name for name, old, new in pairs if old != new and not (old and new and gives_equal_results(name, old, new))]
 
 
 def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:

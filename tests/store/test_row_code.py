@@ -15,7 +15,7 @@ from agd_bench.leaderboard.verification import check_rows
 from agd_bench.records import Plan, TrialResult
 from agd_bench.scheduling.driver import Run
 from agd_bench.scheduling.partition import Part, part_of
-from agd_bench.store import Results, Store, check_same_sweep, executed_code, join, load_results, merge_into, mixed_code, undeclared_code
+from agd_bench.store import Results, Store, executed_code, join, load_results, merge_into, mixed_code, reusable_rows, undeclared_code
 from agd_bench.store.row_code import DIGESTS, EARLIER, FIRST, declared_meta
 from tests.scheduling import plans
 from tests.scheduling.scripted import Scripted, good
@@ -78,9 +78,9 @@ def test_a_merge_keeps_which_code_made_a_row(tmp_path: Path, monkeypatch: pytest
     """Rows that do not say it get what their own run declares; the target declares both."""
     parts = [train(tmp_path / "1", OLD, Part(1, 2)), train(tmp_path / "2", NEW, Part(2, 2), NEW)]
     with pytest.raises(RunChangedError, match=f"the code of {FREE} changed"):
-        check_same_sweep("run 1", parts[0], planned(NEW))
+        reusable_rows("run 1", parts[0], planned(NEW))
     monkeypatch.setattr(identity, "_equal", lambda: {FREE: [OLD]})
-    check_same_sweep("run 1", parts[0], planned(NEW))
+    reusable_rows("run 1", parts[0], planned(NEW))
     with Store.open(tmp_path / "both", planned(NEW), joined=[declared_meta(part) for part in parts]) as store:
         merge_into(store, planned(NEW), join([("1", parts[0]), ("2", parts[1])]))
     both = load_results(tmp_path / "both")
@@ -94,11 +94,11 @@ def test_rows_that_contradict_their_run_are_refused(tmp_path: Path) -> None:
     results = train(tmp_path / "run", NEW, Part(2, 2), OTHER)
     assert len(undeclared_code(results)) == 1
     with pytest.raises(RunChangedError, match=f"executed by code {OTHER} of {FREE}"):
-        check_same_sweep("run", results, planned(NEW))
+        reusable_rows("run", results, planned(NEW))
     with pytest.raises(RunChangedError, match=f"executed by code {OTHER} of {FREE}"):
         publish_results(results, tmp_path / "published")
     assert [line for line in check_rows(results) if OTHER in line]
-    check_same_sweep("run", results, planned(NEW), allow_mixed_code=True)
+    reusable_rows("run", results, planned(NEW), allow_mixed_code=True)
     declared = dataclasses.replace(results, meta=declared_meta(results))
     assert undeclared_code(declared) == []
     assert len(mixed_code(declared)) == 1
