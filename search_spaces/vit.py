@@ -93,6 +93,8 @@ class Tokens(nn.Module):
         super().__init__()
         self.patch = patch
         self.embedding = nn.Conv2d(in_channels, width, patch, stride=patch)
+        self.grid = (0, 0)
+        self.register_buffer("positions", torch.empty(0, width), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to tokens (N, T, width)."""
@@ -100,7 +102,10 @@ class Tokens(nn.Module):
         maps = self.embedding(nn.functional.pad(images, (0, right, 0, below)))
         rows, columns = maps.shape[2:]
         tokens: Tensor = maps.flatten(2).transpose(1, 2)
-        return tokens + positions(rows, columns, tokens.shape[2]).to(tokens)
+        if self.grid != (rows, columns):
+            # once, as a step that copies from the host cannot be captured as a CUDA graph
+            self.grid, self.positions = (rows, columns), positions(rows, columns, tokens.shape[2]).to(self.embedding.weight)
+        return tokens + self.positions.to(tokens)
 
 
 class Attention(nn.Module):

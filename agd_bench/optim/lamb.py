@@ -114,7 +114,11 @@ class LAMB(torch.optim.Optimizer):
         torch._foreach_div_(directions, shrinkage)
         # before the ratio, which is of the whole update including weight decay (Algorithm 2)
         torch._foreach_add_(directions, parameters, alpha=group["weight_decay"])
-        sizes = zip(torch._foreach_norm(parameters), torch._foreach_norm(directions), strict=True)
+        # _foreach_norm of torch 2.15 copies offsets from the host, which a captured step must not
+        sizes = (
+            (torch.linalg.vector_norm(weight), torch.linalg.vector_norm(direction))
+            for weight, direction in zip(parameters, directions, strict=True)
+        )
         # ratio 1 for weights of 0, such as biases at the start, which could never move otherwise
         ratios = [torch.where((weight > 0) & (length > 0), weight / length, 1.0) for weight, length in sizes]
         torch._foreach_mul_(directions, ratios)

@@ -57,7 +57,8 @@ def matrices_of(kernel: Tensor, tensor: Tensor, blocks: int) -> tuple[Tensor, ..
 class Muon(Optimizer):
     """Torch's Muon for `hidden_matrices`, and torch's AdamW for all other parameters.
 
-    Groups with `muon` True have parameters of `blocks` matrices each. All other groups are for AdamW.
+    Groups with `muon` True have parameters of `blocks` matrices each. All other groups are for AdamW. Steps can be captured in a CUDA graph:
+    if a group has `numbers`, 0-dim tensors on the device, they replace the values of `numbers()`.
 
     Args:
         network: to train.
@@ -69,6 +70,8 @@ class Muon(Optimizer):
     Raises:
         Refused: the network has no hidden matrices, or has lazy layers.
     """
+
+    capturable = True
 
     # defaults of Jordan et al.
     def __init__(
@@ -120,10 +123,20 @@ class Muon(Optimizer):
             if group["muon"]:
                 self._orthogonalised(group)
         # each step anew: loading a state or adding a group replaces lists
-        self._adamw.param_groups = [group for group in self.param_groups if not group["muon"]]
+        rest = [group for group in self.param_groups if not group["muon"]]
+        self._adamw.param_groups = [{**group, "lr": group["numbers"][0]} if "numbers" in group else group for group in rest]
         self._adamw.state = self.state
         self._adamw.step()
         return loss
+
+    def numbers(self, group: dict[str, Any], ahead: int = 0) -> tuple[float, ...]:
+        """Return the scalars that change with the step, for a captured step: the rate, and for Muon also the factor of weight decay.
+
+        Args:
+            group: with the current learning rate.
+            ahead: unused; only the schedule changes them.
+        """
+        return (group["lr"], 1 - group["lr"] * group["weight_decay"]) if group["muon"] else (group["lr"],)
 
     def _orthogonalised(self, group: dict[str, Any]) -> None:
         weights: list[Tensor] = []
@@ -138,9 +151,18 @@ class Muon(Optimizer):
                 state["momentum_buffer"] = torch.zeros_like(parameter)
             for tensors, tensor in ((weights, parameter), (gradients, parameter.grad), (momenta, state["momentum_buffer"])):
                 tensors += matrices_of(parameter, tensor, group["blocks"])
-        settings: dict[str, Any] = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
         # adjust_lr_fn None: the original factor, sqrt(max(1, rows / columns))
-        muon(weights, gradients, momenta, **settings, **ITERATION, nesterov=True, adjust_lr_fn=None, has_complex=False)
+        fixed: dict[str, Any] = {**ITERATION, "momentum": group["momentum"], "nesterov": True, "adjust_lr_fn": None, "has_complex": False}
+        if "numbers" not in group:
+            muon(weights, gradients, momenta, lr=group["lr"], weight_decay=group["weight_decay"], **fixed)
+            return
+        # torch's function reads its rate on the host, where a captured step would freeze it; from zeros, at rate 1, it gives the update
+        updates = [torch.zeros_like(weight) for weight in weights]
+        muon(updates, gradients, momenta, lr=1.0, weight_decay=0.0, **fixed)
+        rate, shrinkage = group["numbers"]
+        torch._foreach_mul_(weights, shrinkage)
+        torch._foreach_mul_(updates, rate)
+        torch._foreach_add_(weights, updates)
 
 
 def _check(parameter: Tensor) -> None:

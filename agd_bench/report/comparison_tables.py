@@ -187,18 +187,20 @@ def decisions(comparison: Comparison) -> Iterator[Shown]:
 
 
 def lanes(comparison: Comparison) -> Iterator[Shown]:
-    """Seconds of a training where some shared their device and others did not."""
+    """Seconds of a training where not all are of one lane."""
     records = comparison.records("lanes") if "lanes" in comparison.tables else []
     if not records:
         return
     yield (
-        "Some trainings shared their device and others had it to themselves, so their seconds are not added up here to be compared; "
-        "each lane compares on its own, and FLOPs compare throughout."
+        "Not all trainings ran on the same kind of device, shared it to the same degree and launched their steps the same way. Seconds are "
+        "compared within each of these lanes only; FLOPs are compared throughout."
     )
     columns = (
-        Column("Lane", "timing: the device was its own; shared: other trials ran on it too", numeric=False),
+        Column(
+            "Lane", "device; timing: the trial had it to itself, shared: other trials ran on it too; on a GPU, kind of step", numeric=False
+        ),
         Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Trials", "final ones that were done in the lane"),
+        Column("Trials", "tuning and final trials that ran in the lane"),
         Column("Cases", "architecture and seed that every algorithm has done in the lane"),
         Column("Time of one", "mean over those cases"),
         Column("× baseline", "the same of the baseline, on those cases"),

@@ -50,7 +50,7 @@ static thread_local cudaError_t LAST_ERROR = cudaSuccess;
 static thread_local int THREAD_MODE = cudaStreamCaptureModeGlobal;
 
 // In the order of COUNTERS in __init__.py.
-enum Counter { KERNELS, TO_DEVICE, TO_HOST, ON_DEVICE, STREAM_WAITS, DEVICE_WAITS, MALLOCS, FREES, CAPTURES, LAUNCHES, GRAPHS_ALIVE, COUNTERS };
+enum Counter { KERNELS, TO_DEVICE, TO_HOST, ON_DEVICE, STREAM_WAITS, DEVICE_WAITS, MALLOCS, FREES, CAPTURES, LAUNCHES, GRAPHS_ALIVE, HOST_COPIES_CAPTURED, COUNTERS };
 static std::atomic<long> COUNTS[COUNTERS];
 
 API void stub_counts(long *out) {
@@ -241,6 +241,7 @@ static cudaError_t copy(void *to, const void *from, size_t size, cudaStream_t st
   if (!stream_of(stream)->capture) {
     memmove(to, from, size);
   } else if (!(to_device && from_device)) {
+    COUNTS[HOST_COPIES_CAPTURED]++;
     say(to_device ? "a copy to the device is captured, with the host's address" : "a copy to the host is captured");
   }
   return cudaSuccess;

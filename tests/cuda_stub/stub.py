@@ -20,6 +20,7 @@ COUNTERS = (
     "captures",
     "launches",
     "graphs_alive",
+    "host_copies_captured",
 )
 """In the order of `enum Counter` in runtime.cpp."""
 OUT_OF_MEMORY, ECC, ILLEGAL_ADDRESS, ASSERT, LAUNCH_FAILURE = 2, 214, 700, 710, 719

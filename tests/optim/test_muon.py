@@ -180,3 +180,19 @@ def test_a_group_may_be_added() -> None:
         optimizer.step()
         assert optimizer.state[more].keys() == ({"momentum_buffer"} if hidden else {"step", "exp_avg", "exp_avg_sq"})
         assert more.detach().any()
+
+
+def test_a_step_reads_its_numbers_from_the_device() -> None:
+    """As a captured step does: the same update as with numbers from the host, to rounding."""
+    plain, captured = network(), network()
+    for made, with_numbers in ((plain, False), (captured, True)):
+        optimizer = Muon(made, lr=0.1, adamw_lr=0.01, weight_decay=0.1)
+        if with_numbers:
+            for group in optimizer.param_groups:
+                group["numbers"] = [torch.tensor(number) for number in optimizer.numbers(group)]
+                group["lr"] = float("nan")
+        train(made, optimizer, steps=1)
+    before = network()
+    for found, expected, old in zip(captured.parameters(), plain.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+        assert not torch.equal(found, old)

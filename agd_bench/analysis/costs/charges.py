@@ -11,9 +11,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from agd_bench.analysis.costs.lanes import mixed_groups
+from agd_bench.analysis.costs.lanes import comparable, lanes_of
 from agd_bench.analysis.inference import mean_interval
 from agd_bench.analysis.rows import Tables
 from agd_bench.analysis.scores import GROUP, Floats
@@ -49,7 +50,7 @@ def charged_cost(
         `seconds_refused`, `seconds_lost`, whose sum is `charged_seconds`; `flops_final` … `flops_lost` likewise; `lost_attempts`.
         With attempts `exclusive_share` (share of the charged seconds in which the trial had the device to itself, in [0, 1]; NaN where no
         attempt recorded it). With a baseline `seconds_ratio` and `flops_ratio` (algorithm / baseline; below 1: cheaper); with attempts, no
-        `seconds_ratio` (NaN) where some trials shared their device and others had it to themselves: see `seconds_by_lane`.
+        `seconds_ratio` (NaN) between algorithms whose seconds are not of one lane: see `seconds_by_lane`.
 
     Raises:
         UnknownNameError: no algorithm of the baseline's label.
@@ -85,10 +86,22 @@ def charged_cost(
     if baseline is None:
         return table
     table = _with_ratios(table, baseline, keys)
-    # Seconds on a shared device and seconds on an exclusive one measure different things.
-    mixed = set() if attempts is None else mixed_groups(trials, attempts)
-    table.loc[[group in mixed for group in table[GROUP].itertuples(index=False, name=None)], "seconds_ratio"] = np.nan
+    if attempts is not None:
+        table["seconds_ratio"] = table["seconds_ratio"].where(_of_one_lane(table, trials, attempts, baseline))
     return table
+
+
+def _of_one_lane(table: pd.DataFrame, trials: pd.DataFrame, attempts: pd.DataFrame, baseline: str) -> npt.NDArray[np.bool_]:
+    """For each row of `table`, whether seconds of its algorithm and of the baseline measure the same."""
+    rows = trials.assign(lane=lanes_of(trials, attempts)).dropna(subset="lane")
+    found = {group: set(lanes) for group, lanes in rows.groupby([*GROUP, "algorithm"], observed=True)["lane"]}
+    groups = zip(*(table[key] for key in GROUP), strict=True)
+    return np.array(
+        [
+            comparable(found.get((*group, algorithm), set()) | found.get((*group, baseline), set()))
+            for group, algorithm in zip(groups, table["algorithm"], strict=True)
+        ]
+    )
 
 
 def ledger(trials: pd.DataFrame) -> pd.DataFrame:
@@ -228,10 +241,10 @@ def cost_ratio(tables: Tables, baseline: str, challenger: str, column: str = "fl
         tables: one group's rows of `ranks`, `cost_by_architecture` and, where there is one, `lanes`.
         baseline: label of the algorithm compared with.
         challenger: label of the other.
-        column: `flops` or `charged_seconds`; seconds of shared and of own devices have no ratio.
+        column: `flops` or `charged_seconds`; seconds of different lanes have no ratio.
     """
-    # Rows of `lanes` mean that some seconds were measured on shared devices and others not.
-    if column == "charged_seconds" and len(tables.get("lanes", ())):
+    lanes = tables.get("lanes", pd.DataFrame(columns=["algorithm", "lane"]))
+    if column == "charged_seconds" and not comparable(lanes.loc[lanes["algorithm"].isin([baseline, challenger]), "lane"]):
         return CostRatio()
     ranks, cost = tables["ranks"], tables["cost_by_architecture"]
     charges = []

@@ -1,11 +1,12 @@
-"""Seconds by lane: of trials that had their device to themselves, and of trials that shared it.
+"""Seconds by lane: what a second means depends on the device, on whether a trial had it to itself, and on how steps were launched.
 
-The lane of an attempt is in its provenance (`exclusive`); attempts from before it was recorded, and lost ones, have none.
+A lane is known from the provenance of an attempt (`device`, `exclusive`, `step`). Lost attempts have none.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,18 @@ import pandas as pd
 from agd_bench.analysis.scores import GROUP, comparison_groups
 from agd_bench.errors import UnknownNameError
 
-LANES = {"yes": "timing", "no": "shared"}
+COMPANY = {"yes": "timing", "no": "shared"}
+SEVERAL = "several"
+"""Lane of a trial whose attempts ran in different lanes: its charged seconds belong to none of them."""
 KEYS = [*GROUP, "algorithm"]
+
+
+def lane(provenance: dict[str, str]) -> str | None:
+    """The lane of an attempt, for example `NVIDIA H200, timing, graph`; None if nothing is recorded."""
+    # Eager steps on a GPU wait for the host, so their seconds measure the harness as well. On a CPU there is one kind of step.
+    step = provenance.get("step", "") if provenance.get("device_type") == "cuda" else ""
+    parts = (provenance.get("device", ""), COMPANY.get(provenance.get("exclusive", ""), ""), step)
+    return ", ".join(part for part in parts if part) or None
 
 
 def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
@@ -25,40 +36,25 @@ def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
         attempts: the table of attempts.
 
     Returns:
-        By the index of `trials`: `timing`, `shared`, `mixed` (some of its attempts in each); missing where none is recorded.
+        By the index of `trials`: the lane, `several`, or missing where none is recorded.
     """
     texts = attempts["provenance"].dropna()
-    stated = _stated(attempts)
+    # Provenances repeat in thousands of rows: each text is parsed once.
+    stated = {text: lane(json.loads(text)) for text in texts.unique()}
     known = attempts.loc[texts.index, ["trial_id"]].assign(lane=texts.map(stated)).dropna().drop_duplicates()
     single = known.drop_duplicates("trial_id", keep=False).set_index("trial_id")["lane"]
     lanes = trials["trial_id"].map(single).astype(object)
-    # A trial in both lanes: its charged seconds belong to neither.
-    lanes[lanes.isna() & trials["trial_id"].isin(known["trial_id"])] = "mixed"
+    lanes[lanes.isna() & trials["trial_id"].isin(known["trial_id"])] = SEVERAL
     return lanes
 
 
-def _stated(attempts: pd.DataFrame) -> dict[str, str | None]:
-    """The lane that each provenance states."""
-    return {text: LANES.get(json.loads(text).get("exclusive", "")) for text in attempts["provenance"].dropna().unique()}
-
-
-def mixed_groups(trials: pd.DataFrame, attempts: pd.DataFrame) -> set[tuple[str, str, str]]:
-    """The comparison groups whose seconds are of more than one lane.
-
-    Args:
-        trials: the table of trials.
-        attempts: the table of attempts.
-    """
-    # The usual run has one lane; no need to look at each trial.
-    if len(set(_stated(attempts).values()) - {None}) < 2:
-        return set()
-    lanes = lanes_of(trials, attempts)
-    found = {group: set(lanes[rows.index].dropna()) for group, rows in comparison_groups(trials)}
-    return {group for group, lanes_there in found.items() if len(lanes_there) > 1 or "mixed" in lanes_there}
+def comparable(lanes: Iterable[str]) -> bool:
+    """Whether seconds of these lanes can be compared: all are of one, or none is recorded."""
+    return len(found := set(lanes)) < 2 and SEVERAL not in found
 
 
 def seconds_by_lane(trials: pd.DataFrame, attempts: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Seconds of a training by lane, for the groups that have both: compared within a lane, on the same architectures and seeds.
+    """Seconds of a training by lane, for the groups that have several: compared within a lane, on the same architectures and seeds.
 
     Args:
         trials: the table of trials.
@@ -66,10 +62,11 @@ def seconds_by_lane(trials: pd.DataFrame, attempts: pd.DataFrame, baseline: str)
         baseline: label of the algorithm that ratios refer to.
 
     Returns:
-        One row per group, lane and algorithm: `search_space`, `dataset`, `profile`, `algorithm`; `lane` (`timing`: the trial had the device
-        to itself; `shared`: it shared it); `trials` (final ones that were done in that lane), `cases` (architecture and seed that every
-        algorithm of the lane has done in it), `seconds_per_trial` (mean over those cases, of the attempt that ended), `seconds_ratio`
-        (algorithm / baseline on those cases; below 1: faster; NaN without the baseline in the lane). No rows where a group has one lane.
+        One row per group, lane and algorithm: `search_space`, `dataset`, `profile`, `algorithm`; `lane` (device, `timing` if the trial had
+        it to itself or `shared`, and on a GPU `graph` or `eager` steps; `several` if its attempts differ); `trials` (of either purpose),
+        `cases` (architecture and seed that every algorithm of the lane has done in it), `seconds_per_trial` (mean over those cases, of the
+        attempt that ended), `seconds_ratio` (algorithm / baseline on those cases; below 1: faster; NaN without the baseline in the lane).
+        No rows where a group has one lane.
 
     Raises:
         UnknownNameError: no algorithm of the baseline's label.
@@ -77,25 +74,23 @@ def seconds_by_lane(trials: pd.DataFrame, attempts: pd.DataFrame, baseline: str)
     if baseline not in set(trials["algorithm"]):
         raise UnknownNameError("algorithm", baseline, set(trials["algorithm"]))
     columns = [*KEYS, "lane", "trials", "cases", "seconds_per_trial", "seconds_ratio"]
-    mixed = mixed_groups(trials, attempts)
-    done = trials[(trials["purpose"] == "final") & (trials["status"] == "done")]
-    done = done.assign(lane=lanes_of(trials, attempts)[done.index])
+    rows = trials.assign(lane=lanes_of(trials, attempts)).dropna(subset="lane")
     tables = [
-        _within(rows[rows["lane"] == lane], baseline).assign(lane=lane)
-        for group, rows in comparison_groups(done)
-        if group in mixed
-        for lane in LANES.values()
+        _within(own, baseline).assign(lane=name)
+        for _, group in comparison_groups(rows)
+        if not comparable(group["lane"])
+        for name, own in group.groupby("lane", sort=True)
     ]
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def _within(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Seconds of one lane of one group, on the cases that all its algorithms have."""
-    sizes = rows.groupby(["architecture", "seed"], sort=False)["algorithm"].transform("size")
-    # Only cases that all algorithms of the lane have done: which trials met an exclusive device is chance.
-    common = rows[sizes == rows["algorithm"].nunique()]
     table = rows.groupby(KEYS, sort=False, observed=True).size().rename("trials").reset_index()
+    done = rows[(rows["purpose"] == "final") & (rows["status"] == "done")]
+    sizes = done.groupby(["architecture", "seed"], sort=False)["algorithm"].transform("size")
+    # Only cases that all algorithms of the lane have done: which trials met an exclusive device is chance.
+    common = done[sizes == rows["algorithm"].nunique()]
     by_algorithm = common.groupby("algorithm", sort=False, observed=True)["total_seconds"]
     counts, means = by_algorithm.size(), by_algorithm.mean()
     table["cases"] = table["algorithm"].astype(object).map(counts).fillna(0).astype("int64")

@@ -1,7 +1,8 @@
-"""Seconds of two lanes: never mixed without a word."""
+"""Seconds of different lanes are never compared silently."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from agd_bench.analysis import charged_cost, seconds_by_lane
+from agd_bench.analysis.costs.charges import cost_ratio
 from agd_bench.analysis.costs.lanes import lanes_of
 from agd_bench.claims.queries import QUERIES
 from agd_bench.store import Results
@@ -35,8 +37,8 @@ def test_each_lane_compares_on_its_own() -> None:
     results = in_lanes(timed=3)
     table = seconds_by_lane(results.trials, results.attempts, "sgd").set_index(["lane", "algorithm"])
     assert table["cases"].to_dict() == {("timing", "sgd"): 3, ("timing", "agd"): 3, ("shared", "sgd"): 17, ("shared", "agd"): 17}
-    assert table["seconds_per_trial"].tolist() == [10.0, 5.0, 40.0, 20.0]
-    assert table["seconds_ratio"].tolist() == [1.0, 0.5, 1.0, 0.5]
+    assert table.loc[["timing", "shared"], "seconds_per_trial"].tolist() == [10.0, 5.0, 40.0, 20.0]
+    assert table.loc[["timing", "shared"], "seconds_ratio"].tolist() == [1.0, 0.5, 1.0, 0.5]
     for by_architecture in (False, True):
         cost = charged_cost(results.trials, "sgd", by_architecture, results.attempts)
         assert cost["seconds_ratio"].isna().all()
@@ -59,7 +61,24 @@ def test_a_trial_of_both_lanes_is_in_neither() -> None:
     name = results.trials.loc[own[0], "trial_id"]
     again = results.attempts[results.attempts["trial_id"] == name].assign(attempt=2, provenance=json.dumps({"exclusive": "no"}))
     lanes = lanes_of(results.trials, pd.concat([results.attempts, again], ignore_index=True))
-    assert lanes[own].tolist() == ["mixed", "timing"]
+    assert lanes[own].tolist() == ["several", "timing"]
+
+
+def test_seconds_of_two_devices_or_kinds_of_step_have_no_ratio() -> None:
+    """An A100 against an H100, and an eager step against a graph; algorithms within one lane still compare."""
+    trials = simulate_trials(6, 2, ("sgd", "agd", "muon"))
+    results = simulate_results(trials.assign(total_seconds=2.0, charged_seconds=2.0))
+    h100 = {"device": "NVIDIA H100", "device_type": "cuda", "exclusive": "yes", "step": "graph"}
+    algorithms = results.attempts["trial_id"].map(trials.set_index("trial_id")["algorithm"])
+    for changed in ({"device": "NVIDIA A100"}, {"step": "eager"}):
+        texts = {name: json.dumps(h100 | (changed if name == "muon" else {})) for name in ("sgd", "agd", "muon")}
+        attempts = results.attempts.assign(provenance=algorithms.map(texts))
+        ratios = charged_cost(trials, "sgd", attempts=attempts).set_index("algorithm")["seconds_ratio"]
+        assert ratios["agd"] == 1.0
+        assert np.isnan(ratios["muon"])
+        tables = aggregates(dataclasses.replace(results, attempts=attempts))
+        assert np.isfinite(cost_ratio(tables, "sgd", "agd", "charged_seconds").ratio)
+        assert np.isnan(cost_ratio(tables, "sgd", "muon", "charged_seconds").ratio)
 
 
 def test_the_report_and_the_claims_respect_lanes(few_resamples: None) -> None:
