@@ -57,7 +57,7 @@ def matrices_of(kernel: Tensor, tensor: Tensor, blocks: int) -> tuple[Tensor, ..
 class Muon(Optimizer):
     """Torch's Muon for `hidden_matrices`, and torch's AdamW for all other parameters.
 
-    Groups with `muon` True have parameters of `blocks` matrices each. All other groups are for AdamW. Steps can be captured in a CUDA graph:
+    Groups with `muon` True have parameters of `blocks` matrices each. All others are for AdamW. Steps can be captured in a CUDA graph:
     if a group has `numbers`, 0-dim tensors on the device, they replace the values of `numbers()`.
 
     Args:
