@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from agd_bench.cli import extend, look, papers, publish, train
+from agd_bench.cli import boards, extend, look, papers, train
 from agd_bench.cli.printing import prepare_streams
 from agd_bench.errors import AgdBenchError
 
@@ -72,9 +72,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "doctor": Command(look.doctor, "agd-bench doctor"),
     },
     "Publish": {
-        "publish": Command(publish.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),
-        "verify": Command(publish.verify, "agd-bench verify leaderboards/quickstart"),
-        "site": Command(publish.site, "agd-bench site --to public"),
+        "publish": Command(boards.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),
+        "verify": Command(boards.verify, "agd-bench verify leaderboards/quickstart"),
+        "site": Command(boards.site, "agd-bench site --to public"),
     },
     "Extend": {
         "new": Command(extend.new, "agd-bench new search-space my_space"),

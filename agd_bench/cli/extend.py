@@ -69,7 +69,7 @@ def draw(
 
     Uses the architecture strings, their graphs or their layers, whichever the space provides.
     """
-    from agd_bench.drawing import sketch
+    from agd_bench.sketches import sketch
 
     file = to or Path(f"{name}.svg")
     if file.suffix not in (".svg", ".png"):

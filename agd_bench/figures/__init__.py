@@ -5,10 +5,10 @@ that says what it shows, of how many, with which intervals. Where there is nothi
 """
 
 from agd_bench.figures.agreement import published_agreement_picture, rank_shift_picture, tau_matrix
+from agd_bench.figures.appearance import INK, STYLE, Drawing, Picture
 from agd_bench.figures.charged_cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
 from agd_bench.figures.drivers import drivers_picture, variance_components_picture
-from agd_bench.figures.style import INK, STYLE, Drawing, Picture
 from agd_bench.figures.training_curves import RATES, automatic_rates, decreases_picture, layer_updates, learning_curves, updates_per_layer
 
 __all__ = [

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from agd_bench.figures.style import CELL_INK, INK, Picture, canvas, count_seeds, legend_below, looks, nothing, style
+from agd_bench.figures.appearance import CELL_INK, INK, Picture, canvas, count_seeds, legend_below, looks, nothing, style
 
 MANY = 12
 """Rankings from which on the matrix has small cells: 27 would fill four screens."""

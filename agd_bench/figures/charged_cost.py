@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from agd_bench.figures.style import Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
+from agd_bench.figures.appearance import Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
 
 MOST_NAMED = 8
 """Algorithms that the figure names: the best ones and the baseline. The others are grey marks, named in the table beside it."""

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from agd_bench.figures.style import INK, Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
+from agd_bench.figures.appearance import INK, Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
 
 _WORDS = {
     "epochs": "epochs",

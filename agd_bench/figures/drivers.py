@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from agd_bench.figures.style import INK, Picture, canvas, count_seeds, legend_below, nothing, share_axis, style
+from agd_bench.figures.appearance import INK, Picture, canvas, count_seeds, legend_below, nothing, share_axis, style
 
 _SOURCES = {
     "architecture": "architecture\n(alike under all)",

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Patch, Rectangle
 
-from agd_bench.figures.style import INK, Picture, style
+from agd_bench.figures.appearance import INK, Picture, style
 
 PLAIN = "#8c959f"
 """Colour of edges without weights."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from agd_bench.figures.style import INK, Picture, canvas, legend_below, looks, nothing, share_axis, style
+from agd_bench.figures.appearance import INK, Picture, canvas, legend_below, looks, nothing, share_axis, style
 
 
 def learning_curves(table: pd.DataFrame) -> Picture:

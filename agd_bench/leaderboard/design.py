@@ -11,7 +11,7 @@ from agd_bench import plugins
 from agd_bench.errors import InputError
 from agd_bench.records import AlgorithmChoice, IndexRange, SearchSpaceChoice
 from agd_bench.store import Results, planned_counts
-from agd_bench.store.reader import PLANNED
+from agd_bench.store.results import PLANNED
 
 CELL = ["search_space", "dataset", "profile"]
 

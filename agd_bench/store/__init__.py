@@ -4,7 +4,8 @@ from agd_bench.store.equal_networks import condense
 from agd_bench.store.failures import failed_algorithms, failed_trials
 from agd_bench.store.files import export, write_rows, written_beside
 from agd_bench.store.merge import Joined, join, merge_into
-from agd_bench.store.reader import Results, begun_results, ended_trials, load_results, planned_counts, status, stored_sweep, typed
+from agd_bench.store.reader import ended_trials, load_results, status, stored_sweep
+from agd_bench.store.results import Results, begun_results, planned_counts, typed
 from agd_bench.store.reuse import Reusable, reusable_rows
 from agd_bench.store.row_code import declared_meta, executed_code, mixed_code, undeclared_code
 from agd_bench.store.schema import (

@@ -11,7 +11,7 @@ from agd_bench.errors import InputError
 from agd_bench.records import Trial
 from agd_bench.store.database import ATTEMPTS, CURVES, DIAGNOSTICS, TRIALS
 from agd_bench.store.plan_rows import planned_row
-from agd_bench.store.reader import Results
+from agd_bench.store.results import Results
 
 Ending = Literal["failed", "lost", "refused", "diverged"]
 """How trials ended that can be repeated; `lost`: failed, as its last attempt was lost with its worker or had too little memory."""

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 
 from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.store.equal_networks import condense
-from agd_bench.store.reader import ROWS, Results
+from agd_bench.store.reader import ROWS
+from agd_bench.store.results import Results
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Table, dictionary, dictionary_markdown
 
 BESIDE = ".writing-"

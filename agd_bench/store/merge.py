@@ -11,7 +11,8 @@ import pandas as pd
 
 from agd_bench.errors import InputError
 from agd_bench.records import TERMINAL, Plan, canonical_json
-from agd_bench.store.reader import Results, load_results, typed
+from agd_bench.store.reader import load_results
+from agd_bench.store.results import Results, typed
 from agd_bench.store.row_code import state_code
 from agd_bench.store.schema import LOST, OUT_OF_MEMORY, Table, columns_of
 from agd_bench.store.writer import MEASURED, Store

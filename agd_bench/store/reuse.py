@@ -11,7 +11,7 @@ import pandas as pd
 from agd_bench.errors import RunChangedError
 from agd_bench.records import TERMINAL, Plan, canonical_json
 from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences
-from agd_bench.store.reader import Results
+from agd_bench.store.results import Results
 from agd_bench.store.row_code import DIGESTS, EARLIER, FIRST, changed_code, undeclared_code
 
 

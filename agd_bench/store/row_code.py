@@ -11,7 +11,7 @@ import pandas as pd
 
 from agd_bench.identity import gives_equal_results
 from agd_bench.records import Plan, canonical_json
-from agd_bench.store.reader import Results
+from agd_bench.store.results import Results
 
 # keys of the meta data: the code of the plug-ins now, of earlier rows by name, and of attempts without an identity
 DIGESTS, EARLIER, FIRST = "plugin_digests", "earlier_digests", "first_digests"

@@ -391,18 +391,7 @@ class Store:
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
 
     def retry(self, trials: Sequence[Trial], endings: Collection[str]) -> int:
-        """ended → pending, for those of some trials that ended so; see `failures.reopen`.
-
-        Args:
-            trials: which may be repeated.
-            endings: `failed`, `lost`, `refused`, `diverged`.
-
-        Returns:
-            How many are to be trained again.
-
-        Raises:
-            InputError: an ending that is none.
-        """
+        """Set ended trials to pending, and return how many; arguments and errors as `failures.reopen`."""
         with self._transaction() as connection:
             return reopen(connection, trials, endings)
 

@@ -22,7 +22,7 @@ from agd_bench.training.profiles import apply_profile
 STEPS = 10
 
 
-def refusals(module: ModuleType, networks: dict[str, nn.Module]) -> str:
+def find_refusals(module: ModuleType, networks: dict[str, nn.Module]) -> str:
     """Offer networks to every built-in algorithm in the profile matrix-only, and collect the reasons of refusals.
 
     Args:

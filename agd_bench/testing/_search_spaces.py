@@ -22,7 +22,7 @@ from agd_bench.plugins import Kind
 from agd_bench.records import Profile, Trial
 from agd_bench.testing import noise
 from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, misspelt, run
-from agd_bench.testing._refusals import refusals
+from agd_bench.testing._refusals import find_refusals
 from agd_bench.training.profiles import apply_profile
 from agd_bench.trial import Workplace, run_trial
 
@@ -243,7 +243,7 @@ class _SearchSpace:
         report with refused rows; a note says which one, and what to change.
         """
         sound = [architecture for architecture in self.drawn() if not self.defect(architecture)][:TRIED]
-        return refusals(self.module, {architecture: self.network(architecture) for architecture in sound})
+        return find_refusals(self.module, {architecture: self.network(architecture) for architecture in sound})
 
     def trial(self) -> str:
         """One epoch of SGD succeeds in both profiles; otherwise sweeps would store failed rows. A remark lists measurements that are not

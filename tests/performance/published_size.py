@@ -25,7 +25,7 @@ from agd_bench.records import Plan, Trial
 from agd_bench.store import EVIDENCE, TABLES, Results, begun_results, condense
 from agd_bench.store.equal_networks import expand
 from agd_bench.store.plan_rows import meta_of, planned_row
-from agd_bench.store.reader import typed, without_rows
+from agd_bench.store.results import typed, without_rows
 from agd_bench.store.schema import Table
 from agd_bench.sweeps import open_sweep
 

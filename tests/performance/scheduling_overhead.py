@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agd_bench.scheduling.driver import Run
-from agd_bench.scheduling.executors import ray_pool
+from agd_bench.scheduling.executors import ray_cluster, ray_pool
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Store, load_results
@@ -79,7 +79,7 @@ def time_tune(trials: int, reuse: bool) -> float:
 def main() -> None:
     """Time both sides in alternating rounds and print medians and ratios."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    ray_pool.connect("local")
+    ray_cluster.connect("local")
     ours, reused = [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""A small sweep of real training, and ways to be killed in the middle of it. Run as a module by `test_kill`."""
+"""A small sweep of real training, and ways to be killed in the middle of it. Run as a module by `test_runs_killed`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from agd_bench.store.reader import read_results
 from agd_bench.store.schema import Table
 from tests.scheduling.plans import result_of
 from tests.scheduling.scripted import Scripted, drive
-from tests.scheduling.test_representatives import shared_plan
+from tests.scheduling.test_driver_representatives import shared_plan
 
 
 def measured(task: Task) -> Outcome:

@@ -1,4 +1,4 @@
-"""A pool of long-lived Ray actors, on this machine or on a cluster. The only module that knows Ray.
+"""A pool of long-lived Ray actors, on this machine or on a cluster. Only this module and `ray_cluster` know Ray.
 
 Ray is asked for little: to keep processes on nodes and to say when one is gone.
 
@@ -7,24 +7,20 @@ On a cluster, every node needs this version of agd-bench and the same paths of d
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
-import secrets
-import socket
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import DeviceLostError, ExecutorError
 from agd_bench.records import Trial
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
+from agd_bench.scheduling.executors.ray_cluster import connect, import_ray
 from agd_bench.scheduling.executors.worker import code_here, keep_freed_memory, limit_threads, perform, prepare
 from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size, room, workers_per_gpu
 
@@ -33,24 +29,10 @@ if TYPE_CHECKING:
 
 START_SECONDS = 300.0
 """Longest time for a worker to come up: it imports torch, perhaps from a slow shared disk."""
-CONNECT_SECONDS = 5.0
 START_FAILURES = 3
 """Workers that may die one after the other while coming up on a node, before it is used no more."""
 FOLLOW_SECONDS = 10.0
 """How often the pool looks which nodes there are."""
-OBJECT_STORE_BYTES = 200 * 2**20
-"""Only trials and results travel; Ray's default takes a third of the memory."""
-ENVIRONMENT = {
-    # Ray listens on all interfaces: without a token anybody who reaches it can run code.
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_SCHEDULER_EVENTS": "0",
-    # Under `uv run` Ray would zip the working folder and build an environment from it for each worker.
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-}
-JOINING = {"RAY_py_gcs_connect_timeout_s": "5", "RAY_gcs_rpc_server_connect_timeout_s": "3", "RAY_NUM_REDIS_GET_RETRIES": "2"}
-"""A port where something other than Ray listens would hold Ray's defaults for many minutes; with these, half a minute."""
-
 log = logging.getLogger(__name__)
 
 
@@ -85,107 +67,6 @@ def _gpu() -> dict[str, str]:
     # Ray shows a worker no GPU but its own, which is number 0 there.
     properties = torch.cuda.get_device_properties(0)
     return {"GPU": str(properties.uuid), "memory": str(properties.total_memory)}
-
-
-def _import_ray() -> Any:
-    """Ray, once its environment is set: it reads some of it when it is imported."""
-    import ray
-
-    return ray
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself would wait long for a head that is not there.
-
-    Raises:
-        ExecutorError: not HOST:PORT, or nothing listens.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in address:
-        raise ExecutorError(f"Ray address {address!r}: give HOST:PORT of the head node (as `ray start --head` says), or 'local'")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise ExecutorError(f"Ray address {address!r}: nothing answers there ({error}); start a head with `ray start --head`") from None
-
-
-def _protect_token() -> None:
-    """Make Ray's token, readable for its owner alone: whoever has it can run code as this user."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return
-    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(given) if given else Path.home() / ".ray" / "auth_token"
-    try:
-        # Ray would write it with the default mode, which lets everybody on the machine read it.
-        if not path.exists() and not given:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=path.parent) as own:  # with mode 0600
-                own.write(secrets.token_hex(32))
-                # Linked into place complete: no other process reads half a token.
-                own.flush()
-                with contextlib.suppress(FileExistsError):  # another driver was first
-                    os.link(own.name, path)
-        if path.is_file() and path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-    except OSError as error:
-        log.warning("%s: Ray's token cannot be kept from others: %s", path, error)
-
-
-STARTING = {
-    "AF_UNIX path length": "Ray's temporary folder has too long a path for its sockets; set RAY_TMPDIR to a short one, such as /tmp",
-    "timed out during startup": "this machine was too slow to start Ray; try again when it has less work, or use --executor in-process",
-    "No space left": "the disk or /dev/shm is full; free some, or set RAY_TMPDIR to a folder on another disk",
-    "Permission denied": "Ray writes to its temporary folder and to ~/.ray; make both writable, or set RAY_TMPDIR and HOME to others",
-    "Read-only file system": "Ray writes to its temporary folder and to ~/.ray; set RAY_TMPDIR and HOME to folders that are writable",
-    "determine home directory": "Ray keeps its token in the home folder; set HOME, or the token itself in RAY_AUTH_TOKEN",
-}
-"""What to do when Ray does not start, by words of the errors of Ray and the system."""
-
-
-def _advice(error: str, address: str) -> str:
-    """What to do about an error of `ray.init`, to follow it; empty where the error is not known."""
-    known = next((advice for words, advice in STARTING.items() if words in error), "")
-    if not known and address != "local":
-        known = "check that RAY_AUTH_TOKEN and the versions of Ray and Python are the cluster's"
-    return f"; {known}" if known else ""
-
-
-def connect(address: str) -> bool:
-    """Connect this process to Ray, or start a Ray of its own.
-
-    Args:
-        address: `local`, or HOST:PORT of a head.
-
-    Returns:
-        Whether this call connected; False if the process was connected already.
-
-    Raises:
-        ExecutorError: not reachable, no right token, another version.
-    """
-    for name, value in (ENVIRONMENT | ({} if address == "local" else JOINING)).items():
-        os.environ.setdefault(name, value)
-    ray = _import_ray()
-    if ray.is_initialized():
-        return False
-    # Ray has no public switch against its remarks on dead workers; they are in its logs, and ours say what we make of them.
-    ray._private.worker._worker_logs_enabled = False
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        _protect_token()
-        if address == "local":
-            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-        else:
-            _check_reachable(address)
-            ray.init(address=address, **quiet)
-    except ExecutorError:
-        raise
-    except Exception as error:
-        # Half a connection would pass for a whole one at the next call.
-        ray.shutdown()
-        first = " ".join(str(error).split())[:300]
-        raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}{_advice(first, address)}") from None
-    log.info("Ray's own logs: %s", Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs")
-    return True
 
 
 @dataclass
@@ -243,7 +124,7 @@ class RayExecutor:
         warm_up: Sequence[Trial] = (),
     ) -> None:
         self._disconnects = connect(resources.ray_address or "local")
-        self._ray = _import_ray()
+        self._ray = import_ray()
         self._members: dict[str, _Member] = {}
         self._pending: dict[Any, _Member] = {}
         self._orphans: list[Outcome] = []

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from agd_bench.analysis.rows import Row, Tables, known, records
 from agd_bench.figures import Drawing
-from agd_bench.figures.style import INK, Picture, canvas, legend_below, nothing, style
+from agd_bench.figures.appearance import INK, Picture, canvas, legend_below, nothing, style
 from agd_bench.store import Results
 from agd_bench.studies.rate_prediction.rates import EXPONENTS, PAIR, predicted_rates, prediction_correlation
 

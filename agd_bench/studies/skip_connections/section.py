@@ -10,7 +10,7 @@ import seaborn as sns
 
 from agd_bench.analysis.rows import Row, Tables, records
 from agd_bench.figures import Drawing
-from agd_bench.figures.style import INK, Picture, canvas, legend_below, looks, nothing, style
+from agd_bench.figures.appearance import INK, Picture, canvas, legend_below, looks, nothing, style
 from agd_bench.store import Results
 from agd_bench.studies.skip_connections.outcomes import dose_outcomes, skip_outcomes, sweep_skip_runs
 

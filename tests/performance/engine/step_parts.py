@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agd_bench.figures.style import Picture, legend_below, style
+from agd_bench.figures.appearance import Picture, legend_below, style
 
 
 def step_parts_picture(parts: pd.DataFrame, unit: str, measured_on: str) -> Picture:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import shutil
 import signal
 import socket
@@ -23,11 +21,11 @@ from agd_bench.errors import DatasetError, ExecutorError
 from agd_bench.identity import engine_identity
 from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling.deadlines import Deadlines
-from agd_bench.scheduling.executors import ray_pool
+from agd_bench.scheduling.executors import ray_cluster, ray_pool
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.ray_pool import RayExecutor
 from agd_bench.scheduling.executors.worker import code_here
-from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size
+from agd_bench.scheduling.resources import Resources
 from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import load_results
 from tests.scheduling import plans
@@ -40,7 +38,7 @@ pytestmark = pytest.mark.timeout(1800)
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One Ray for the module's tests: an executor that finds the process connected leaves it so."""
-    assert ray_pool.connect("local")
+    assert ray_cluster.connect("local")
     import ray
 
     yield
@@ -187,33 +185,6 @@ def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -
     assert again.reason != first.reason
 
 
-@pytest.mark.parametrize(
-    ("raised", "setting"),
-    [
-        (OSError("AF_UNIX path length cannot exceed 107 bytes: '/a'"), "RAY_TMPDIR"),
-        (Exception("The current node timed out during startup. This could happen because"), "--executor in-process"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "/dev/shm"),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/tmp/ray"), "HOME"),
-        (RuntimeError("Could not determine home directory."), "RAY_AUTH_TOKEN"),
-    ],
-)
-def test_a_ray_that_does_not_start_says_what_to_do_about_its_cause(
-    monkeypatch: pytest.MonkeyPatch, raised: Exception, setting: str
-) -> None:
-    """Each cause has its own advice; an unknown one gets no guess."""
-    import ray
-
-    def fail(**settings: object) -> None:
-        raise raised
-
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "shutdown", lambda: None)
-    monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(ExecutorError, match=re.escape(setting)):
-        ray_pool.connect("local")
-    assert ray_pool._advice("something else", "local") == ""
-
-
 def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> None:
     """One thread a trial, whatever the machine has."""
     results = run_on_ray(tmp_path, plans.plan(architectures=2, seeds=1, rounds=0), report_threads)
@@ -252,26 +223,6 @@ def test_a_plugin_that_is_not_on_a_node_is_named(tmp_path: Path) -> None:
     assert stated["code of search space 'nowhere'"].startswith("missing (unknown search space 'nowhere'")
 
 
-def test_the_token_is_private_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made with mode 0600 whatever the umask, once; one that others can read is mended."""
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    path = tmp_path / ".ray" / "auth_token"
-    before = os.umask(0)
-    try:
-        ray_pool._protect_token()
-    finally:
-        os.umask(before)
-    token = path.read_text()
-    assert re.fullmatch("[0-9a-f]{64}", token)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o644)
-    ray_pool._protect_token()
-    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (token, 0o600)
-    assert [one.name for one in path.parent.iterdir()] == ["auth_token"]
-
-
 def test_more_than_there_is_is_refused_at_once(tmp_path: Path, local_ray: None) -> None:
     """Ray would wait for ever for workers that do not fit."""
     with pytest.raises(ExecutorError, match=r"1000 workers of 1 core do not fit: Ray has \d+ cores"):
@@ -284,66 +235,6 @@ def test_the_token_is_readable_for_its_owner_alone(local_ray: None) -> None:
     """Whoever has the token can run code as this user."""
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize(
-    ("workers", "cpus", "gpus", "threads", "share", "size"),
-    [
-        (None, 8, 0, 1, 0.0, 8),
-        (3, 8, 0, 2, 0.0, 3),
-        (None, 8, 0, 3, 0.0, 2),
-        (None, 64, 4, 1, 1.0, 4),
-        (None, 64, 4, 1, 0.3, 12),
-        (None, 64, 5, 1, 2.0, 2),
-        (None, 4, 8, 1, 0.5, 4),
-    ],
-)
-def test_as_many_workers_as_fit(workers: int | None, cpus: float, gpus: float, threads: int, share: float, size: int) -> None:
-    """Cores and GPUs both limit the pool; a share of a GPU never spans two."""
-    assert pool_size(workers, cpus, gpus, threads, share) == size
-
-
-@pytest.mark.parametrize(
-    ("workers", "cpus", "gpus", "threads", "share"), [(9, 8, 0, 1, 0.0), (None, 2, 0, 4, 0.0), (0, 8, 0, 1, 0.0), (3, 8, 2, 1, 1.0)]
-)
-def test_workers_that_do_not_fit_are_refused(workers: int | None, cpus: float, gpus: float, threads: int, share: float) -> None:
-    """Fewer than asked for, or none at all, is an error and no smaller pool."""
-    with pytest.raises(ExecutorError):
-        pool_size(workers, cpus, gpus, threads, share)
-
-
-@pytest.mark.parametrize(
-    ("device", "asked", "available", "expected"),
-    [
-        ("auto", None, 0, (0.0, "cpu")),
-        ("auto", None, 4, (1.0, "cuda")),
-        ("cuda", None, 1, (1.0, "cuda")),
-        ("cpu", None, 4, (0.0, "cpu")),
-        ("auto", 0.25, 1, (0.25, "cuda")),
-        ("auto", 0, 4, (0.0, "cpu")),
-    ],
-)
-def test_gpus_follow_the_device(device: str, asked: float | None, available: float, expected: tuple[float, str]) -> None:
-    """A worker without a share of a GPU is told to use the CPU, because Ray does not hide the GPUs from it."""
-    assert gpus_and_device(device, asked, available) == expected
-
-
-@pytest.mark.parametrize(
-    ("device", "asked", "available"), [("cuda", None, 0), ("cuda", 0, 4), ("cpu", 1, 4), ("auto", 1.5, 4), ("auto", -1, 4), ("auto", 2, 1)]
-)
-def test_wishes_that_contradict_are_refused(device: str, asked: float | None, available: float) -> None:
-    """Nothing is quietly trained elsewhere than asked."""
-    with pytest.raises(ExecutorError):
-        gpus_and_device(device, asked, available)
-
-
-@pytest.mark.parametrize("address", ["auto", "ray://host:10001", "host", "127.0.0.1:1", "127.0.0.1:99999"])
-def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) -> None:
-    """Neither a bare word nor a closed port makes the driver hang."""
-    begun = time.monotonic()
-    with pytest.raises(ExecutorError, match=re.escape(address)):
-        ray_pool._check_reachable(address)
-    assert time.monotonic() - begun < 10
 
 
 HEAD = """

@@ -10,7 +10,7 @@ import pytest
 from agd_bench import plugins
 from agd_bench.identity import gives_equal_results
 
-BOARDS = Path(__file__).parents[1] / "leaderboards"
+BOARDS = Path(__file__).parents[2] / "leaderboards"
 CONTINUED = ("cnn_dag-digits-rate_prediction", "competition")
 """Folders whose rows `agd-bench run --from` takes without asking. If a change of code makes this fail: are the results the same to the
 last digit, then add the digests before it to agd_bench/equal_code.toml, else take the folder out here and say so in CHANGELOG.md."""

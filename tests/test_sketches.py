@@ -10,9 +10,9 @@ import pytest
 import search_spaces
 from agd_bench import plugins
 from agd_bench.cli import main
-from agd_bench.drawing import _network, _panels, sketch
 from agd_bench.errors import PluginError
 from agd_bench.figures.networks import Step, draw_networks
+from agd_bench.sketches import _network, _panels, sketch
 
 HERE = Path(search_spaces.__path__[0]) / "pictures"
 

@@ -18,13 +18,13 @@ from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
 from agd_bench.report import build_report
 from agd_bench.store import Results, load_results, reusable_rows
-from agd_bench.store.reader import PLANNED
+from agd_bench.store.results import PLANNED
 from agd_bench.sweeps import open_sweep
 from agd_bench.trial import Workplace, run_trial
 from search_spaces import nas_bench_201
 from tests.planning.test_architectures import CROSSED, EQUAL, NO_PATH, OTHER
 
-LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
+LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 SECONDS = ["train_seconds", "total_seconds", "charged_seconds"]
 
 

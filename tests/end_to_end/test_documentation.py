@@ -9,7 +9,7 @@ import pytest
 
 from agd_bench.cli import GROUPS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("agd_bench", "search_spaces", "tests")
 PAGES = [*sorted(ROOT.glob("*.md")), *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.md")))]
 

@@ -286,7 +286,7 @@ def test_check_tells_a_good_plug_in_from_a_bad_one(shell: Shell) -> None:
 
 def test_a_reproduction_is_told_from_the_rows_of_its_page(shell: Shell) -> None:
     """Nothing is trained: the numbers, what was reduced, and the page; rows of another experiment are refused in one line."""
-    page = str(Path(__file__).parents[1] / "leaderboards" / "reproductions" / "agd_defaults-cpu")
+    page = str(Path(__file__).parents[2] / "leaderboards" / "reproductions" / "agd_defaults-cpu")
     assert shell("reproduce") == 0
     assert "skip_connections" in shell.out
     assert shell("reproduce", "agd_defaults", "--scale", "cpu", "--from", page, "--to", "pages") == 0

@@ -9,7 +9,7 @@ from agd_bench.planning.planner import plan
 from agd_bench.records import read_sweep
 from agd_bench.testing import check_file
 
-HERE = Path(__file__).parent / "foreign_space"
+HERE = Path(__file__).parents[1] / "foreign_space"
 
 
 def test_a_foreign_space_keeps_its_promises_in_sixty_lines() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "agd_bench"
+PACKAGE = Path(__file__).parents[2] / "agd_bench"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

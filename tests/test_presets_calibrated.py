@@ -14,7 +14,7 @@ from agd_bench import algorithms, plugins
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.presets import read_presets
 
-LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
+LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
 PRESETS = read_presets(Path(algorithms.__file__).parent)
 
 

@@ -1,0 +1,74 @@
+"""The connection to Ray: its token, its address, and what is said when it does not start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from agd_bench.errors import ExecutorError
+from agd_bench.scheduling.executors import ray_cluster
+
+pytestmark = pytest.mark.timeout(1800)
+"""Workers import torch, which takes minutes where every core has other work."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "setting"),
+    [
+        (OSError("AF_UNIX path length cannot exceed 107 bytes: '/a'"), "RAY_TMPDIR"),
+        (Exception("The current node timed out during startup. This could happen because"), "--executor in-process"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "/dev/shm"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/tmp/ray"), "HOME"),
+        (RuntimeError("Could not determine home directory."), "RAY_AUTH_TOKEN"),
+    ],
+)
+def test_a_ray_that_does_not_start_says_what_to_do_about_its_cause(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, setting: str
+) -> None:
+    """Each cause has its own advice; an unknown one gets no guess."""
+    import ray
+
+    def fail(**settings: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ExecutorError, match=re.escape(setting)):
+        ray_cluster.connect("local")
+    assert ray_cluster._advice("something else", "local") == ""
+
+
+def test_the_token_is_private_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made with mode 0600 whatever the umask, once; one that others can read is mended."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / ".ray" / "auth_token"
+    before = os.umask(0)
+    try:
+        ray_cluster._protect_token()
+    finally:
+        os.umask(before)
+    token = path.read_text()
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    ray_cluster._protect_token()
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (token, 0o600)
+    assert [one.name for one in path.parent.iterdir()] == ["auth_token"]
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://host:10001", "host", "127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) -> None:
+    """Neither a bare word nor a closed port makes the driver hang."""
+    begun = time.monotonic()
+    with pytest.raises(ExecutorError, match=re.escape(address)):
+        ray_cluster._check_reachable(address)
+    assert time.monotonic() - begun < 10
