@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agd_bench.optim.agd import AGD
     from agd_bench.records import Sweep
     from agd_bench.store import load_results
+    from agd_bench.tabular import table
 
 _HOMES = {
     "AGD": "optim.agd",
@@ -33,6 +34,7 @@ _HOMES = {
     "rank_architectures": "analysis",
     "read_sweep": "api",
     "run": "api",
+    "table": "tabular",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "rank_shift",
     "read_sweep",
     "run",
+    "table",
 ]
 
 

@@ -87,6 +87,11 @@ FACTS: dict[str, dict[str, Fact]] = {
         **dict.fromkeys(("PAPER", "SOURCE", "LICENCE"), _TEXT),
         "FLIP": _FLAG,
     },
+    "searchers": {
+        **dict.fromkeys(("PAPER", "EXTRA"), _TEXT),
+        "PACKAGES": Fact(_texts, 'a tuple of strings, such as ("one",)'),
+        "SETTINGS": _SCALARS,
+    },
 }
 """Facts by kind of plug-in. `fault_of_ranges` checks RANGES and CALIBRATION, and `planning` checks STUDY."""
 

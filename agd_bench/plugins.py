@@ -4,9 +4,9 @@ A plug-in is a module. Its file name is the plug-in's name, its functions are th
 There is no registration and no base class. Plug-ins come from
 
 1. a folder (`folders`, or an option of the command line): every `NAME.py` whose name has no leading underscore;
-2. an entry point of an installed package, in the group `agd_bench.search_spaces`, `agd_bench.algorithms` or `agd_bench.datasets`. If it
-   names a package, every module of it is a plug-in; if it names a module, that module is, under the entry point's name. The built-in
-   plug-ins are found this way.
+2. an entry point of an installed package, in the group `agd_bench.search_spaces`, `agd_bench.algorithms`, `agd_bench.datasets` or
+   `agd_bench.searchers`. If it names a package, every module of it is a plug-in; if it names a module, that module is, under the entry
+   point's name. The built-in plug-ins are found this way.
 
 Finding a plug-in does not import it. The fact `PACKAGES` lists optional packages that a plug-in imports, and `EXTRA` names the extra of
 its distribution that installs them; `load` reports missing ones instead of importing the plug-in.
@@ -35,7 +35,7 @@ from agd_bench.facts import fault_in
 from agd_bench.identity import code_identity
 from agd_bench.presets import FILE, Preset, read_presets
 
-Kind = Literal["search_spaces", "algorithms", "datasets"]
+Kind = Literal["search_spaces", "algorithms", "datasets", "searchers"]
 
 REQUIRED: dict[Kind, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
     "search_spaces": ({"sample": ("rng",), "build": ("architecture", "in_channels", "num_classes")}, ()),
@@ -44,6 +44,14 @@ REQUIRED: dict[Kind, tuple[dict[str, tuple[str, ...]], tuple[str, ...]]] = {
         ("RANGES",),
     ),
     "datasets": ({"load": ("root",)}, ("IN_CHANNELS", "NUM_CLASSES", "IMAGE_SIZE")),
+    "searchers": (
+        {
+            "start": ("space", "budget_seconds", "rng"),
+            "ask": ("search",),
+            "tell": ("search", "architecture", "epochs", "accuracy", "seconds"),
+        },
+        (),
+    ),
 }
 """What a plug-in of each kind must define: functions with their positional arguments, and facts."""
 

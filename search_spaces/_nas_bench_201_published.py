@@ -36,6 +36,10 @@ COLUMNS = ["architecture", "epochs", "split", "training", "trainings", "accuracy
 SPLITS = {"val": "validation", "test": "test", "valtest": "validation and test"}
 PREFIXES = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16_120": "in16"}
 """Prefix of the table's columns for each data set."""
+TRAINING_IMAGES = {"cifar10": 25_000, "cifar100": 50_000, "imagenet16_120": 151_700}
+"""Images that the trainings behind the validation accuracies used (Dong & Yang 2020, section 2.3)."""
+ZERO_COST = ("synflow", "nwot", "jacov", "snip", "grasp", "fisher", "grad_norm", "l2_norm", "plain", "epe_nas")
+"""Scores in tables of zero-cost scores."""
 NATS_SETS = {
     "cifar10": {("cifar10-valid", "x-valid"): "validation", ("cifar10", "ori-test"): "test"},
     **{
@@ -71,6 +75,68 @@ def published(dataset: str, path: Path | str | None = None, architectures: Colle
     rows = list(_from_folder(source, dataset, wanted) if source.is_dir() else _from_table(source, dataset, wanted))
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"training": "Int64"})
     return table.sort_values(["epochs", "split", "architecture", "training"], ignore_index=True)
+
+
+def published_costs(dataset: str, path: Path | str | None = None) -> pd.DataFrame:
+    """Return what one training of each architecture costs, from the table of all architectures.
+
+    Args:
+        dataset: `cifar10`, `cifar100` or `imagenet16_120`.
+        path: as in `published`.
+
+    Returns:
+        One row per architecture: `architecture`; `seconds_per_epoch` (of training; for CIFAR-10 on 25,000 images); `flops_per_epoch`
+        (training, 2 per multiply-add, the backward pass as two forward passes); `parameters`.
+
+    Raises:
+        LookupError: the benchmark does not have the data set.
+        FileNotFoundError: no path is given, or only the benchmark's folder, from which costs are not read.
+        ValueError: the table has no columns of costs.
+    """
+    table, file = _whole_table(dataset, path)
+    prefix = PREFIXES[dataset]
+    seconds = f"train_s_200_{prefix}{'valid' if dataset == 'cifar10' else ''}"
+    columns = [seconds, f"flops_M_{prefix}", f"params_M_{prefix}"]
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(f"{file}: has no column {', '.join(missing)}; give a table with the cost of each architecture")
+    # flops_M counts multiply-adds in millions: times 2 for FLOPs, times 3 for forward and backward.
+    flops = 6e6 * TRAINING_IMAGES[dataset] * table[columns[1]]
+    costs = {"seconds_per_epoch": table[seconds] / 200, "flops_per_epoch": flops, "parameters": 1e6 * table[columns[2]]}
+    return pd.DataFrame({"architecture": table["arch_str"], **costs})
+
+
+def published_scores(dataset: str, path: Path | str | None = None) -> pd.DataFrame:
+    """Return stored zero-cost scores, from a table `NAME_zero_cost_N.csv` next to the table of all architectures.
+
+    Args:
+        dataset: `cifar10`, `cifar100` or `imagenet16_120`.
+        path: as in `published`.
+
+    Returns:
+        One row per scored architecture: `architecture`, and one column per score; larger is better. Empty without such a table.
+
+    Raises:
+        LookupError, FileNotFoundError, ValueError: as `published_costs`.
+    """
+    table, file = _whole_table(dataset, path)
+    files = sorted(file.parent.glob(f"{file.name.split('_tss')[0]}_zero_cost_*.csv*"))
+    if not files:
+        return pd.DataFrame({"architecture": []})
+    scores = _read_csv(files[0])
+    scores = scores[scores["dataset"] == {"imagenet16_120": "ImageNet16-120"}.get(dataset, dataset)]
+    architectures = scores["index"].map(table["arch_str"])
+    return scores[[name for name in ZERO_COST if name in scores]].assign(architecture=architectures)
+
+
+def _whole_table(dataset: str, path: Path | str | None) -> tuple[pd.DataFrame, Path]:
+    """Return the table of all architectures, and its file."""
+    if dataset not in PREFIXES:
+        raise LookupError(f"NAS-Bench-201 has no results for {dataset!r}; it has {', '.join(PREFIXES)}")
+    file = _find(path)
+    if file.is_dir():
+        raise FileNotFoundError(f"{file}: costs are read from a table of all architectures (nb201_tss.csv.gz) only; give its path")
+    return _read_csv(file), file
 
 
 def _find(path: Path | str | None) -> Path:

@@ -44,6 +44,8 @@ from torch import Tensor, nn
 from search_spaces import _cell_classes as cell_classes
 from search_spaces import _cell_graphs as cell_graphs
 from search_spaces._nas_bench_201_published import published as published
+from search_spaces._nas_bench_201_published import published_costs as published_costs
+from search_spaces._nas_bench_201_published import published_scores as published_scores
 
 VARIES = "operations on the six edges of a cell"
 SIZE = 15_625

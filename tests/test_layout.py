@@ -15,7 +15,7 @@ ONE_IDEA = {
     "training_curves": "a table and its figures",
     "section": "each paper's part of the report",
     "publication": "of a run, and of a reproduction",
-    **dict.fromkeys(("algorithms", "datasets", "search_spaces"), "plug-ins, and their conformance tests"),
+    **dict.fromkeys(("algorithms", "datasets", "search_spaces", "searchers"), "plug-ins, and their conformance tests"),
 }
 """Names that several modules have, and why."""
 OWN_FOLDERS = {

@@ -18,6 +18,7 @@ from agd_bench.sweeps import open_sweep
 from agd_bench.testing import check_file
 
 KINDS: tuple[plugins.Kind, ...] = ("search_spaces", "algorithms", "datasets")
+"""Kinds that come with a sweep."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,6 +43,15 @@ def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> No
     made = plan(read_sweep(sweep))
     assert len(made.all_trials) >= 96
     assert f"{kind}/fresh_one" in made.plugin_digests
+
+
+def test_a_search_method_is_written_without_a_sweep(tmp_path: Path) -> None:
+    """It passes the checks, and so do the functions of its test."""
+    plugin, test = scaffold("searchers", "fresh_one", tmp_path)
+    assert [check.message for check in check_file(plugin) if not check.passed] == []
+    for name, check in runpy.run_path(str(test)).items():
+        if name.startswith("test_"):
+            check()
 
 
 def test_the_written_test_finds_a_fault(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def new(
     kind: Annotated[
-        Literal["search-space", "algorithm", "dataset", "sweep"],
-        typer.Argument(metavar="KIND", help="search-space, algorithm, dataset or sweep."),
+        Literal["search-space", "algorithm", "dataset", "searcher", "sweep"],
+        typer.Argument(metavar="KIND", help="search-space, algorithm, dataset, searcher or sweep."),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: lower-case letters, digits and _.")],
     to: Annotated[
@@ -28,7 +28,7 @@ def new(
 ) -> None:
     """Create a plug-in or a sweep from a template.
 
-    A plug-in comes with its test and a sweep that uses it. It needs no class and no import from agd_bench.
+    A plug-in comes with its test and, unless it is a search method, a sweep that uses it. It needs no class and no import from agd_bench.
     """
     from agd_bench.scaffolding import scaffold, scaffold_sweep
 
@@ -37,10 +37,13 @@ def new(
         print(f"Wrote {sweep}. Edit it, then:\n")
         commands = [f"agd-bench plan {sweep}", f"agd-bench run {sweep}"]
     else:
-        kinds: dict[str, Kind] = {"search-space": "search_spaces", "algorithm": "algorithms", "dataset": "datasets"}
-        plugin, test, sweep = scaffold(kinds[kind], name, to or Path(f"my_{kinds[kind]}"))
-        print(f"Wrote {plugin}, {test} and {sweep}. Edit the first, then:\n")
-        commands = [f"agd-bench check {plugin}", f"pytest {test}", f"agd-bench plan {sweep}", f"agd-bench run {sweep}"]
+        kinds: dict[str, Kind] = {
+            "search-space": "search_spaces", "algorithm": "algorithms", "dataset": "datasets", "searcher": "searchers"
+        }  # fmt: skip
+        plugin, test, *sweeps = scaffold(kinds[kind], name, to or Path(f"my_{kinds[kind]}"))
+        print(f"Wrote {', '.join(map(str, [plugin, *sweeps]))} and {test}. Edit the first, then:\n")
+        commands = [f"agd-bench check {plugin}", f"pytest {test}"]
+        commands += [f"agd-bench {command} {sweep}" for sweep in sweeps for command in ("plan", "run")]
     for command in commands:
         print(f"    {command}")
 
@@ -81,7 +84,7 @@ def draw(
 
 
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A plug-in: a search space, a training algorithm or a data set.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A search space, a training algorithm, a data set or a search method.")],
     as_json: JsonOption = False,
 ) -> None:
     """Run the conformance tests on a plug-in.

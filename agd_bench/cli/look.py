@@ -16,6 +16,7 @@ from agd_bench.cli.options import (
     JsonOption,
     PublishedOption,
     RunArgument,
+    SearchersOption,
     SpacesOption,
     folder_of,
     locate_run,
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from agd_bench.plugins import Kind
     from agd_bench.store import Results
 
-KINDS: dict[str, Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets"}
+KINDS: dict[str, Kind] = {"search-spaces": "search_spaces", "algorithms": "algorithms", "datasets": "datasets", "searchers": "searchers"}
 FACTS: dict[Kind, list[str]] = {
     "search_spaces": ["VARIES", "SIZE", "NETWORKS", "PAPER", "IDENTITY"],
     "algorithms": ["TIER", "LICENCE", "PAPER"],
     "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"],
+    "searchers": ["SETTINGS", "PAPER"],
 }
 """The facts that `list` shows of each kind of plug-in."""
 
@@ -110,14 +112,15 @@ def claims_(run: RunArgument, claims: ClaimsOption = None, as_json: JsonOption =
 
 
 def list_(
-    what: Annotated[Literal["search-spaces", "algorithms", "datasets", "sweeps"], typer.Argument(help="What to list.")],
+    what: Annotated[Literal["search-spaces", "algorithms", "datasets", "searchers", "sweeps"], typer.Argument(help="What to list.")],
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
+    searchers: SearchersOption = None,
     as_json: JsonOption = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """List search spaces, algorithms, data sets or sweeps."""
+    """List search spaces, algorithms, data sets, search methods or sweeps."""
     import pandas as pd
 
     from agd_bench.sweeps import builtin_sweeps, open_sweep
@@ -125,7 +128,7 @@ def list_(
     if what == "sweeps":
         table = pd.DataFrame([{"name": name, "summary": open_sweep(name).description} for name in builtin_sweeps()])
     else:
-        table = _plugin_table(KINDS[what], plugin_folders(search_spaces, algorithms, datasets)[KINDS[what]])
+        table = _plugin_table(KINDS[what], plugin_folders(search_spaces, algorithms, datasets, searchers)[KINDS[what]])
     if as_markdown:
         print_markdown(table)
     else:
@@ -142,7 +145,7 @@ def _plugin_table(kind: Kind, folders: Sequence[Path]) -> pd.DataFrame:
     for name, source in plugins.find(kind, folders).items():
         facts = plugins.describe(source)
         row: dict[str, object] = {"name": name, "summary": facts["summary"], **{fact.lower(): facts.get(fact) for fact in FACTS[kind]}}
-        if kind == "algorithms":
+        if kind in ("algorithms", "searchers"):
             missing = plugins.missing_packages(source)
             row["ready"] = f"no: {missing}" if missing else "yes"
         rows.append(row | {"from": source.origin})
@@ -153,17 +156,18 @@ def _plugin_table(kind: Kind, folders: Sequence[Path]) -> pd.DataFrame:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A built-in sweep, a search space, an algorithm or a data set.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A built-in sweep, or a plug-in of any kind.")],
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
+    searchers: SearchersOption = None,
 ) -> None:
     """Show a sweep's TOML or what a plug-in declares."""
     from agd_bench import plugins
     from agd_bench.sweeps import builtin_sweeps
 
     sweeps = builtin_sweeps()
-    folders = plugin_folders(search_spaces, algorithms, datasets)
+    folders = plugin_folders(search_spaces, algorithms, datasets, searchers)
     found = {kind: plugins.find(kind, folders[kind]) for kind in KINDS.values()}
     if name in sweeps:
         print(sweeps[name].read_text(encoding="utf-8"), end="")

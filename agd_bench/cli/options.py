@@ -32,6 +32,9 @@ AlgorithmsOption = Annotated[
     list[Path] | None, typer.Option("--algorithms", metavar="DIR", help="Folder with more training algorithms. Repeatable.")
 ]
 DatasetsOption = Annotated[list[Path] | None, typer.Option("--datasets", metavar="DIR", help="Folder with more data sets. Repeatable.")]
+SearchersOption = Annotated[
+    list[Path] | None, typer.Option("--searchers", metavar="DIR", help="Folder with more search methods. Repeatable.")
+]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train; auto uses a GPU if there is one.")]
 WorkersOption = Annotated[
     int | None, typer.Option("--num-workers", min=1, help="Trials that run at once. Default: usable cores, or GPUs / --gpus-per-trial.")
@@ -65,9 +68,12 @@ PublishedOption = Annotated[
 ]
 
 
-def plugin_folders(spaces: list[Path] | None, algorithms: list[Path] | None, datasets: list[Path] | None) -> Folders:
+def plugin_folders(
+    spaces: list[Path] | None, algorithms: list[Path] | None, datasets: list[Path] | None, searchers: list[Path] | None = None
+) -> Folders:
     """The folders of further plug-ins, by kind."""
-    return {"search_spaces": tuple(spaces or ()), "algorithms": tuple(algorithms or ()), "datasets": tuple(datasets or ())}
+    named = {"search_spaces": spaces, "algorithms": algorithms, "datasets": datasets, "searchers": searchers}
+    return {kind: tuple(folders or ()) for kind, folders in named.items()}  # type: ignore[misc]
 
 
 def locate_run(given: str) -> Path | str:

@@ -36,7 +36,8 @@ Folders = Mapping[plugins.Kind, Sequence[Path]]
 def folders_of(sweep: Sweep, more: Folders | None = None) -> Folders:
     """Return the folders of plug-ins of a sweep, and those of `more`, by kind."""
     kinds: tuple[plugins.Kind, ...] = get_args(plugins.Kind)
-    return {kind: (*getattr(sweep.folders, kind), *(more or {}).get(kind, ())) for kind in kinds}
+    # A sweep trains; it names no search methods.
+    return {kind: (*getattr(sweep.folders, kind, ()), *(more or {}).get(kind, ())) for kind in kinds}
 
 
 def _check_options(module: ModuleType, choice: SearchSpaceChoice) -> None:

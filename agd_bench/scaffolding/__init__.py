@@ -21,7 +21,7 @@ files next to a plug-in count as plug-ins."""
 
 
 def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
-    """Write a plug-in, its test and a sweep that uses it.
+    """Write a plug-in, its test and, unless it is a search method, a sweep that uses it.
 
     Args:
         kind: the kind of plug-in.
@@ -29,19 +29,20 @@ def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
         folder: where to write; created if it does not exist.
 
     Returns:
-        Paths of the plug-in, its test and the sweep.
+        Paths of the plug-in, its test and the sweep, if there is one.
 
     Raises:
         InputError: the name is invalid or taken, or a file exists.
     """
-    what = kind.replace("_", " ").removesuffix("s")
+    what = "search method" if kind == "searchers" else kind.replace("_", " ").removesuffix("s")
     _check_name(what, name)
     other = plugins.find(kind).get(name)
     if other is not None:
         raise InputError(f"{name!r} is already the name of a {what}: {other.path} (from {other.origin}); choose another one")
-    targets = {template: folder / target.format(name=name) for template, target in FILES.items()}
+    templates = {template: Path(__file__).with_name(f"{kind}_{template}") for template in FILES}
+    targets = {template: folder / target.format(name=name) for template, target in FILES.items() if templates[template].exists()}
     words = {"TEMPLATE_NAME": name, "TEMPLATE_YEAR": str(datetime.date.today().year)}
-    return _write({path: Path(__file__).with_name(f"{kind}_{template}") for template, path in targets.items()}, words)
+    return _write({path: templates[template] for template, path in targets.items()}, words)
 
 
 def scaffold_sweep(name: str, folder: Path) -> Path:

@@ -14,10 +14,11 @@ from agd_bench.testing._algorithms import check_algorithm
 from agd_bench.testing._checking import Check
 from agd_bench.testing._datasets import check_dataset
 from agd_bench.testing._search_spaces import check_search_space
+from agd_bench.testing._searchers import check_searcher
 
 LOADS = "The file can be imported and defines the functions and facts of its kind. The file name is the plug-in's name."
 
-__all__ = ["Check", "check_algorithm", "check_dataset", "check_file", "check_search_space"]
+__all__ = ["Check", "check_algorithm", "check_dataset", "check_file", "check_search_space", "check_searcher"]
 
 
 def check_file(path: Path, kind: plugins.Kind | None = None) -> list[Check]:
@@ -39,14 +40,20 @@ def check_file(path: Path, kind: plugins.Kind | None = None) -> list[Check]:
     loads = [Check("it can be loaded and defines its protocol", True, f"kind: {what}", LOADS)]
     if kind == "datasets":
         return loads + check_dataset(module, data_root())
-    return loads + (check_search_space(module) if kind == "search_spaces" else check_algorithm(module))
+    checks = {"search_spaces": check_search_space, "algorithms": check_algorithm, "searchers": check_searcher}
+    return loads + checks[kind](module)
 
 
 def _kind_of(path: Path) -> plugins.Kind:
     """Infer the kind from the names that the file defines at its top level."""
     names = plugins.names_defined(path)
-    distinctive: dict[str, plugins.Kind] = {"sample": "search_spaces", "prepare": "algorithms", "RANGES": "algorithms", "load": "datasets"}
+    distinctive: dict[str, plugins.Kind] = {
+        "sample": "search_spaces", "prepare": "algorithms", "RANGES": "algorithms", "load": "datasets", "ask": "searchers"
+    }  # fmt: skip
     for name, kind in distinctive.items():
         if name in names:
             return kind
-    raise PluginError(f"{path}: not a plug-in: define sample() for a search space, prepare() for an algorithm or load() for a data set")
+    raise PluginError(
+        f"{path}: not a plug-in: define sample() for a search space, prepare() for an algorithm, load() for a data set or ask() for a"
+        " search method"
+    )

@@ -20,6 +20,7 @@ from agd_bench.cost import count_flops
 from agd_bench.optim.path_scaling import path_counts, read_edges
 from agd_bench.plugins import Kind
 from agd_bench.records import Profile, Trial
+from agd_bench.tabular import Domain
 from agd_bench.testing import noise
 from agd_bench.testing._checking import PROFILES, Check, Fault, cites, demand, equal, keywords, misspelt, run
 from agd_bench.testing._refusals import find_refusals
@@ -54,6 +55,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "build() rejects invalid architectures": space.malformed,
         "networks return finite logits of the right shape": space.logits,
         "networks work in both profiles": space.profiles,
+        "strings have words to vary": space.words,
         "build() is reproducible": space.repeats,
         "sample() and build() are fast": space.speed,
         "logits depend on the image, and every parameter has a gradient": space.gradient,
@@ -61,7 +63,7 @@ def check_search_space(module: ModuleType) -> list[Check]:
         "a short trial succeeds": space.trial,
     }
     optional = {"architectures": space.enumeration, "canonical": space.canonical, "defect": space.defects, "features": space.features}
-    optional["size"] = space.size
+    optional |= {"size": space.size, "neighbours": space.neighbours}
     for name, check in optional.items():
         if hasattr(module, name):
             checks[f"{name}() is consistent"] = check
@@ -180,6 +182,22 @@ class _SearchSpace:
             if profile == "matrix-only":
                 left |= {name for name, parameter in network.named_parameters() if parameter.ndim < 2}
         return f"{', '.join(sorted(left))} remain in matrix-only: algorithms for matrices only will refuse" if left else ""
+
+    def words(self) -> str:
+        """Search methods mutate an architecture by changing one word of its string: a name such as conv_3x3, or a number. Strings without
+        common words leave them random search; a function neighbours(architecture) helps where words are not what should change.
+        """
+        counts = [len(choices) for choices in Domain(sorted(set(self.drawn() + self.drawn(1)))).variables]
+        demand(bool(counts), "the strings of several draws do not differ in any word; separate names and numbers by punctuation")
+        return f"{len(counts)} variables with up to {max(counts)} choices"
+
+    def neighbours(self) -> None:
+        """neighbours(architecture) returns other architectures of the space, the same ones at every call."""
+        for architecture in self.drawn(count=BUILT):
+            near = list(self.module.neighbours(architecture))
+            demand(near == list(self.module.neighbours(architecture)), f"two calls of neighbours({architecture!r}) differ")
+            demand(bool(near) and architecture not in near, f"neighbours({architecture!r}) must be other architectures, at least one")
+            self.network(near[0])  # raises for what is no architecture
 
     def repeats(self) -> None:
         """Two builds under the same torch seed have equal weights: algorithms are compared from equal starts, and trials can be
