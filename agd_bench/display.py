@@ -85,11 +85,7 @@ def trouble(event: Event) -> str | None:
 
 
 class Display:
-    """Observer of a run. Use it as a context manager, and call it with an event (or None) and a snapshot.
-
-    Args:
-        quiet: whether to print nothing.
-    """
+    """Observer of a run. Use it as a context manager, and call it with an event (or None) and a snapshot."""
 
     def __init__(self, quiet: bool = False) -> None:
         # Standard output is left to results, which may be piped.

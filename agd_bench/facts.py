@@ -97,12 +97,7 @@ FACTS: dict[str, dict[str, Fact]] = {
 
 
 def fault_in(kind: str, module: ModuleType) -> str:
-    """Return what is wrong with the first invalid fact of a plug-in, or an empty string.
-
-    Args:
-        kind: of the plug-in.
-        module: the plug-in.
-    """
+    """Return what is wrong with the first invalid fact of a plug-in, or an empty string."""
     for name, fact in FACTS[kind].items():
         value = getattr(module, name, None)
         # A misread fact would train under a setting that its author did not write.

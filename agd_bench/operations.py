@@ -109,13 +109,7 @@ _WITHOUT = frozenset(f"{_NORMALISATIONS} {_ACTIVATIONS} {_POOLINGS} {_REDUCTIONS
 
 
 def flops_of_operation(operation: OpOverload, given: Sequence[Any], result: Any) -> int | None:
-    """FLOPs of one call; None if the operation is not known to have or to lack multiply-adds.
-
-    Args:
-        operation: what is called.
-        given: its positional arguments.
-        result: what it returned.
-    """
+    """FLOPs of one call; None if the operation is not known to have or to lack multiply-adds."""
     count = _rule_of(operation)
     if count is None or not all(_is_plain(value) for value in given if isinstance(value, Tensor)):
         # An operation without multiply-adds has none in any layout.

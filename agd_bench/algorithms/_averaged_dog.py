@@ -26,9 +26,9 @@ def build_averaged(network: nn.Module, kind: Literal["dog", "ldog"], weight_deca
         gamma: of the polynomial-decay average; a larger value averages over fewer of the last iterates.
     """
     normalised = any(isinstance(module, _BatchNorm) for module in network.modules())
-    # relative initial distance as the authors recommend: larger with batch normalisation
+    # as the package recommends: with batch normalisation, steps that begin at 1e-6 hardly grow
     base = (DoG if kind == "dog" else LDoG)(network.parameters(), reps_rel=1e-4 if normalised else 1e-6, weight_decay=weight_decay)
-    # the authors evaluate the average: without a schedule, the last iterate is noisy
+    # the package calls the average crucial, because nothing decays the step size
     return Averaged(base, network, PolynomialDecayAverager(network, gamma=gamma))
 
 

@@ -1,8 +1,8 @@
 """Distance over gradients (DoG): SGD whose learning rate is the distance from the start over the root of the summed squared gradients.
 
 Settings follow the authors: no schedule; the polynomial-decay average of the iterates is evaluated, with recomputed statistics of batch
-normalisation; the initial distance, relative to the norm of the weights, is 1e-4 with batch normalisation and 1e-6 without. Weight decay
-is 0 by default. Cross-entropy loss.
+normalisation; the initial distance is 1e-4 (with batch normalisation) or 1e-6 (without) times 1 + the norm of the weights. Weight decay is
+0 by default. Cross-entropy loss.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def build(
     """
     betas = (1 - one_minus_beta1, 0.999)
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints that weight decay is decoupled
-        # safeguard as the authors advise: small rates of a warm-up would inflate the estimate d
+        # as the package advises: slow progress at the small rates of a warm-up makes it overestimate d
         optimizer = Prodigy(network.parameters(), lr=1.0, betas=betas, weight_decay=weight_decay, safeguard_warmup=warm_up > 0)
     return optimizer, cosine(optimizer, steps, warm_up=warm_up)
 

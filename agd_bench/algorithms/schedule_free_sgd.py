@@ -60,7 +60,7 @@ def build(
         lr=learning_rate,
         momentum=1 - one_minus_momentum,
         weight_decay=weight_decay,
-        warmup_steps=math.ceil(0.05 * steps),  # a warm-up of its own, as a schedule would disturb the average
+        warmup_steps=math.ceil(0.05 * steps),  # the package's own: it weights the average by the rates
     )
     # the package raises if step() is called without it
     optimizer.train()

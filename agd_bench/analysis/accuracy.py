@@ -18,10 +18,6 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
 
     The means are over `done` trials only; diverged, failed and refused ones are counted in columns of their own.
 
-    Args:
-        trials: the table of trials.
-        metric: which accuracy.
-
     Returns:
         One row per group and algorithm: `search_space`, `dataset`, `profile`, `algorithm`;
         `mean_accuracy` (mean over architectures of their means over seeds, in [0, 1]) with `mean_low`, `mean_high` (95 % t interval

@@ -57,11 +57,7 @@ def find_pair(table: pd.DataFrame, first: str, second: str) -> Row:
 
 
 def split_groups(tables: Mapping[str, pd.DataFrame]) -> dict[Group, dict[str, pd.DataFrame]]:
-    """Every group's rows of every table, groups in the order of the plan.
-
-    Args:
-        tables: `aggregates`.
-    """
+    """Every group's rows of every table, groups in the order of the plan."""
     groups = list(tables["accuracy"][GROUP].drop_duplicates().itertuples(index=False, name=None))
     return {group: {name: group_rows(table, group) for name, table in tables.items()} for group in groups}
 

@@ -235,9 +235,6 @@ def _scores_of(group: tuple[str, str, str], rows: pd.DataFrame, metric: str, equ
 def seed_splits(count: int) -> list[Split]:
     """Pairs of disjoint halves of the seeds, each of floor(count / 2), both orders of every pair.
 
-    Args:
-        count: how many seeds.
-
     Returns:
         At most `MAX_SPLITS` pairs of positions, a fixed draw where there are more; none for fewer than two seeds.
 

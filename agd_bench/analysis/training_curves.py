@@ -22,10 +22,6 @@ def accuracy_by_epoch(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFram
 
     A trial that diverged counts up to its last epoch.
 
-    Args:
-        trials: the table of trials.
-        curves: the table of curves.
-
     Returns:
         One row per group, algorithm and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `epoch`; `low`, `median`, `high` (10th,
         50th and 90th percentile of the trials' validation accuracies, in [0, 1]); `trials` (how many reached that epoch).
@@ -57,10 +53,6 @@ _SUMMARIES = ("last", "mean", "min", "max")
 def step_summaries(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     """What the optimizers of the final trials say of their steps in each epoch, over the trials of an algorithm.
 
-    Args:
-        trials: the table of trials.
-        diagnostics: the table of diagnostics.
-
     Returns:
         One row per group, algorithm, name and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `name` (without those of single
         layers), `epoch`; `low`, `median`, `high` (10th, 50th and 90th percentile over trials); `trials` (how many).
@@ -81,10 +73,6 @@ def step_summaries(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFr
 
 def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     """What each algorithm says of the layers of one network: of its final trial with the most layers that it speaks of, the first of them.
-
-    Args:
-        trials: the table of trials.
-        diagnostics: the table of diagnostics.
 
     Returns:
         One row per group, algorithm, quantity, layer and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `architecture`, `seed`,

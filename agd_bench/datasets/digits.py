@@ -27,9 +27,6 @@ SOURCE = "UCI Machine Learning Repository, Optical Recognition of Handwritten Di
 def load(root: Path) -> Arrays:
     """Return fixed splits of the 1,797 digits: 1,257 for training, 180 for validation and 360 for testing.
 
-    Args:
-        root: unused.
-
     Returns:
         Images, uint8 (N, 1, 8, 8), with the source's 0..16 scaled to 0..255, and labels, int64 (N,).
     """

@@ -38,9 +38,6 @@ class Layer:
 def read_chain(network: nn.Module) -> tuple[Layer, ...]:
     """Return the layers of a network from input to output.
 
-    Args:
-        network: any module.
-
     Raises:
         Refused: the network is not such a chain; the message names the first part without a guarantee.
     """

@@ -102,11 +102,6 @@ def read_edges(given: Iterable[Sequence[object]]) -> tuple[Edge, ...]:
 def graph_of(space: ModuleType, architecture: str, options: Mapping[str, Any]) -> Graph:
     """Return the graph of an architecture, from the search space's `graph`, `SHALLOW`, `SHALLOW_OPTIONS`, `cell` and `CELL_OFFSET`.
 
-    Args:
-        space: the search space's module.
-        architecture: one of its architectures.
-        options: of the network.
-
     Raises:
         Refused: the space does not define `graph` and `SHALLOW`.
         PluginError: an edge is malformed.

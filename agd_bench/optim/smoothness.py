@@ -116,10 +116,6 @@ Loss = CrossEntropy | Square
 def loss_named(name: str, classes: int) -> Loss:
     """Return the bounds of a loss of `agd_bench.optim.losses` by name, `"cross-entropy"` or `"square"`.
 
-    Args:
-        name: of the loss.
-        classes: number of outputs.
-
     Raises:
         UnknownNameError: no bounds are known for the name.
     """

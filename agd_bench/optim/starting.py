@@ -7,11 +7,6 @@ from torch import nn
 
 
 def as_built(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Return the network unchanged, for training algorithms without an initialisation of their own (`prepare = as_built`).
-
-    Args:
-        network: to train.
-        generator: unused.
-    """
+    """Return the network unchanged, for training algorithms without an initialisation of their own (`prepare = as_built`)."""
     # reproducible: the harness seeds torch's generator when it builds the network
     return network

@@ -301,7 +301,7 @@ class Sweep(Record):
             if twice:
                 raise ValueError(f"{field}: {', '.join(twice)} appears twice; give each entry its own label")
         names = [choice.name for choice in self.datasets]
-        # unlike search spaces, data sets have no label that would tell two shares apart
+        # results group by a data set's name, which would pool two shares; search spaces have labels for that
         if len(set(names)) != len(names):
             raise ValueError("datasets: a data set appears twice; a sweep trains on one share of each")
         labels = [choice.label for choice in self.algorithms]
@@ -321,10 +321,10 @@ class Sweep(Record):
 
 
 def _without_replicas(data: dict[str, Any]) -> dict[str, Any]:
-    """A sweep of version 0.1, which stored `replicas = 1` in every run and leaderboard."""
+    """A sweep without `replicas`, which version 0.1 stored in every run."""
     if data.get("replicas", 1) != 1:
         raise ValueError(f"replicas = {data['replicas']!r}: replicas was removed in 0.2; delete the line")
-    # 1 meant what is now the only behaviour, so old runs stay readable
+    # 1 trained every trial by itself, as all sweeps do now: runs of 0.1 stay readable
     return {key: value for key, value in data.items() if key != "replicas"}
 
 

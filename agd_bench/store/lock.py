@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from agd_bench.errors import RunLockedError, StoreError
 from agd_bench.store.database import DRIVER, shown, translated
 
-# twelve heartbeats: a loaded machine or slow database may miss several
 STALE_SECONDS = 60.0
+"""A driver of another host whose heartbeat does not change for so long, while another one watches, is taken for dead. Twelve heartbeats:
+the thread that sends them waits for the database, and for the interpreter while a trial trains in its process."""
 HEARTBEAT_SECONDS = 5.0
 ENDING_SECONDS = 15.0
 """How long a driver that was told to stop may still send heartbeats, before it is taken to go on."""

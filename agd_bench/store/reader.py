@@ -303,9 +303,6 @@ def ended_trials(location: Path | str) -> tuple[str, ...]:
 def stored_sweep(location: Path | str) -> Sweep | None:
     """Return the sweep of a run, or None if it has not started.
 
-    Args:
-        location: as for `ended_trials`.
-
     Raises:
         StoreDamagedError: the database is damaged.
         StoreError: the database cannot be reached.
@@ -325,9 +322,6 @@ def stored_sweep(location: Path | str) -> Sweep | None:
 
 def status(location: Path | str) -> pd.DataFrame:
     """Count the trials of a run by algorithm and status.
-
-    Args:
-        location: as for `load_results`.
 
     Returns:
         One row per algorithm label (the index, in plan order); columns `done`, `running`, `diverged`, `failed`, `refused`, `pruned`,

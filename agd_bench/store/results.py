@@ -89,9 +89,6 @@ def without_rows(table: Table) -> pd.DataFrame:
 def planned_counts(results: Results) -> pd.DataFrame:
     """Count the planned trials, including those that a published folder has no rows of.
 
-    Args:
-        results: as loaded.
-
     Returns:
         One row per `search_space`, `dataset`, `profile`, `algorithm` and `purpose`, in plan order; `planned` (trials).
     """

@@ -19,7 +19,7 @@ DIGESTS, EARLIER, FIRST = "plugin_digests", "earlier_digests", "first_digests"
 EQUAL, MIXED = "equal", "mixed"
 PARTS = {"search_spaces": "search_space_digest", "datasets": "dataset_digest", "algorithms": "algorithm_digest"}
 """Key of the provenance by kind of plug-in."""
-# stated by each attempt; the meta data of a run declare plug-ins only
+# only the provenance of attempts states these: several versions of them may meet in one run, and reports say so
 PLATFORM = {"engine_digest": "agd-bench's training code", "torch": "torch"}
 
 
@@ -60,11 +60,7 @@ def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:
 
 
 def state_code(results: Results) -> Results:
-    """Add the identity of the code to each attempt's provenance that has none, as the run declares it.
-
-    Args:
-        results: of one run.
-    """
+    """Add the identity of the code to each attempt's provenance that has none, as the run declares it."""
     attempts = results.attempts
     known = attempts["provenance"].notna()
     named = _plugins_of(results, attempts[known])
@@ -85,9 +81,6 @@ def state_code(results: Results) -> Results:
 
 def executed_code(results: Results) -> pd.DataFrame:
     """Count the trials by the code that made them.
-
-    Args:
-        results: as loaded.
 
     Returns:
         One row per part and identity: `part` (`KIND/NAME`, `engine_digest` or `torch`), `code` (its identity or version), `trials` (whose
@@ -112,11 +105,7 @@ def executed_code(results: Results) -> pd.DataFrame:
 
 
 def mixed_code(results: Results) -> list[str]:
-    """Return one sentence per part of which results of several versions are mixed.
-
-    Args:
-        results: as loaded.
-    """
+    """Return one sentence per part of which results of several versions are mixed."""
     lines = []
     for part, rows in executed_code(results).groupby("part"):
         if len(rows) > 1:
@@ -127,11 +116,7 @@ def mixed_code(results: Results) -> list[str]:
 
 
 def undeclared_code(results: Results) -> list[str]:
-    """Return one line per code that made rows but is not declared by the run.
-
-    Args:
-        results: as loaded.
-    """
+    """Return one line per code that made rows but is not declared by the run."""
     present: dict[str, str] = json.loads(results.meta.get(DIGESTS, "{}"))
     return [
         f"{row.trials} trials were executed by code {row.code} of {row.part}, but the run declares {present[str(row.part)]}"
@@ -140,11 +125,7 @@ def undeclared_code(results: Results) -> list[str]:
 
 
 def declared_meta(results: Results) -> dict[str, str]:
-    """Return the meta data of a run with all the code declared that made its rows.
-
-    Args:
-        results: as loaded.
-    """
+    """Return the meta data of a run with all the code declared that made its rows."""
     earlier: dict[str, dict[str, str]] = json.loads(results.meta.get(EARLIER, "{}"))
     for row in _undeclared(results).itertuples():
         earlier.setdefault(str(row.part), {})[str(row.code)] = MIXED

@@ -326,13 +326,7 @@ class Store:
             self._end(connection, result, "running", {name: getattr(result, name) for name in MEASURED})
 
     def settle(self, trial_id: str, status: Status, reason: str) -> None:
-        """Set a trial from pending to a terminal status without executing it (again).
-
-        Args:
-            trial_id: the trial.
-            status: its terminal status.
-            reason: why.
-        """
+        """Set a trial from pending to a terminal status without executing it (again)."""
         with self._transaction() as connection:
             self._end(connection, TrialResult(trial_id=trial_id, status=status, reason=reason), "pending", {})
 

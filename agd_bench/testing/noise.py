@@ -27,9 +27,6 @@ SOURCE = "drawn by numpy"
 def load(root: Path) -> Arrays:
     """Return 64 training, 16 validation and 16 test images.
 
-    Args:
-        root: unused.
-
     Returns:
         Images, uint8 (N, 3, 16, 16), and labels, int64 (N,).
     """

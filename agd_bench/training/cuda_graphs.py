@@ -55,11 +55,7 @@ class Recorder(Protocol):
 
 
 class GraphRecorder:
-    """CUDA graphs on this thread's own stream.
-
-    Args:
-        device: a GPU.
-    """
+    """CUDA graphs on this thread's own stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = own_stream(device)

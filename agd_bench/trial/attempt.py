@@ -28,10 +28,6 @@ from agd_bench.trial.workplace import Workplace
 def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     """Do the work of a trial; return the status and the reason with which it ends: `done` and no reason if it succeeds.
 
-    Args:
-        work: what to do.
-        device: where it computes.
-
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.

@@ -21,14 +21,7 @@ _MOST_COUNTED = 20_000
 
 
 def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: torch.device) -> cost.Flops:
-    """FLOPs per image, counted once in a process for each architecture as its algorithm prepares it, whatever the seed.
-
-    Args:
-        trial: what is trained.
-        workplace: where its plug-ins are.
-        network: the trial's.
-        device: where the network is.
-    """
+    """FLOPs per image, counted once in a process for each architecture as its algorithm prepares it, whatever the seed."""
     plugged = (workplace.load("search_spaces", trial.search_space), workplace.load("algorithms", trial.algorithm))
     options = tuple(sorted(trial.search_space_options.items()))
     # Modules, not names: folders may hold other code under a name. Batch size: a batch shares the work on weights alone.

@@ -64,12 +64,7 @@ def surroundings(device: torch.device) -> dict[str, str]:
 
 
 def plugin_code(trial: Trial, workplace: Workplace) -> dict[str, str]:
-    """The identities of the code of a trial's plug-ins.
-
-    Args:
-        trial: what was trained.
-        workplace: where.
-    """
+    """The identities of the code of a trial's plug-ins."""
     digest = workplace.executed_digest
     return {
         "search_space_digest": digest("search_spaces", trial.search_space),

@@ -31,10 +31,6 @@ def lane(provenance: dict[str, str]) -> str | None:
 def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
     """In which lane each trial's attempts ran.
 
-    Args:
-        trials: the table of trials.
-        attempts: the table of attempts.
-
     Returns:
         By the index of `trials`: the lane, `several`, or missing where none is recorded.
     """

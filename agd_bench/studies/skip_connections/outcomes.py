@@ -28,9 +28,6 @@ _MEANS = ("mean", "mean_by_quadrature")
 def network_readings(diagnostics: pd.DataFrame) -> pd.DataFrame:
     """The readings of networks in a table of diagnostics; what optimizers say is left out.
 
-    Args:
-        diagnostics: the table of diagnostics.
-
     Returns:
         One row per number: `trial_id`, `step` (training steps done, from 0), `mode` (`train`, `eval`, or empty where it does not
         matter), `part` (`block`, `head`, `operator`, `slope`, `charge`), `place` (the module's name), `quantity`, `value`.
@@ -50,9 +47,6 @@ def initial_singular_values(diagnostics: pd.DataFrame) -> pd.Series[float]:
     """The mean singular value of each trial's blocks at the start: of every block's Jacobian, then over blocks.
 
     With batch statistics (`train`) where the network has some; exact or by quadrature, as each block's size allowed.
-
-    Args:
-        diagnostics: the table of diagnostics.
 
     Returns:
         By `trial_id`, for the trials that have such readings.
@@ -110,11 +104,6 @@ WINDOWS = {"all epochs": 1.0, "first fifth": 0.2}
 def sweep_skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     """The runs of the skip test in every comparison group of a sweep, those at tuned rates among them.
 
-    Args:
-        trials: the table of trials.
-        curves: the table of curves.
-        diagnostics: the table of diagnostics.
-
     Returns:
         `search_space`, `profile`, `window` (of `WINDOWS`), `dataset`, `learning_rate` (the algorithm's label, or `tuned`), `variant`,
         `seed`, `mean_singular_value`, `area`, `diverged`, `dose` (the fixed path's gain, 0 for a projection; missing for a matched one).
@@ -162,9 +151,6 @@ def _groups(runs: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, 
 def skip_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     """What the registered test says of a sweep.
 
-    Args:
-        runs: `sweep_skip_runs`.
-
     Returns:
         `search_space`, `profile`, `window`, `family` (`hypothesis` or `control`) and the columns of `skip_test`, corrected within each
         group, window and family.
@@ -187,9 +173,6 @@ def skip_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
 
 def dose_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     """Whether training gets faster with every increase of the fixed path's gain.
-
-    Args:
-        runs: `sweep_skip_runs`.
 
     Returns:
         `search_space`, `profile`, `window` and the columns of `dose_trend`; no rows of groups with fewer than three doses.

@@ -146,11 +146,7 @@ def skip_sentence(rows: Sequence[Row], window: str) -> str:
 
 
 def dose_sentence(row: Row) -> str:
-    """What more of the fixed path does, in one cell.
-
-    Args:
-        row: of `dose_outcomes`.
-    """
+    """What more of the fixed path does, in one cell."""
     return (
         f"More of the fixed path, {row['learning_rate']}, losses of {_words(str(row['window']))}: rank correlation of its gain with the "
         f"log-loss area {row['area_trend']:+.2f} (below 0: faster; {row['doses']} gains, {row['seeds']} seeds, corrected p = "
