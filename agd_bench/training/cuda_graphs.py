@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from agd_bench.training.concurrency import own_stream
-from agd_bench.training.data import Drawn, ImageSet, bounds
+from agd_bench.training.data import Drawn, ImageSet, bounds, draw
 from agd_bench.training.device_faults import describe, is_out_of_memory
 from agd_bench.training.eval_weights import averages
 from agd_bench.training.fit import Fit
@@ -60,6 +60,8 @@ class GraphRecorder:
     def __init__(self, device: torch.device) -> None:
         self._stream = own_stream(device)
         self._nothing = torch.zeros((), device=device)
+        # One pool for the graphs of a training, which never run at the same time; another training's may, so it has its own.
+        self._pool: Any = torch.cuda.graph_pool_handle()
 
     @contextmanager
     def side(self) -> Iterator[None]:
@@ -83,7 +85,7 @@ class GraphRecorder:
         graph = torch.cuda.CUDAGraph()
         shortage = ""
         try:
-            with self._capturing(graph):
+            with self._capturing(graph, self._pool):
                 try:
                     work()
                 except Exception as error:
@@ -104,10 +106,15 @@ class GraphRecorder:
         return replay
 
     @contextmanager
-    def _capturing(self, graph: torch.cuda.CUDAGraph) -> Iterator[None]:
-        # thread_local: by default ("global") an allocation in another training's thread would end the capture.
-        with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            yield
+    def _capturing(self, graph: torch.cuda.CUDAGraph, pool: Any = None) -> Iterator[None]:
+        # Not torch.cuda.graph(), which waits for the whole device: other trainings run on it.
+        with DEFAULT_GENERATORS, ONE_AT_A_TIME, torch.cuda.stream(self._stream):
+            # thread_local: by default ("global") an allocation in another training's thread would end the capture.
+            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            try:
+                yield
+            finally:
+                graph.capture_end()
 
     def _recover(self) -> None:
         """End what a failed capture leaves behind: torch 2.11's generator stays in capture mode until a capture succeeds."""
@@ -200,8 +207,11 @@ class Capture:
         # a reference cycle would keep a trained network and its graph on the device until Python's collector runs
         self._fit: Fit = weakref.proxy(fit)
         self._recorder = recorder
-        self._replay: Callable[[], None] | None = None
-        self._warmed = 0
+        # A graph has fixed shapes: one for each size of a batch, the usual one and that of the last batch.
+        self._graphs: dict[int, Callable[[], None]] = {}
+        self._written: dict[int, list[Any]] = {}
+        self._eager_steps, self._eager_sizes = 0, set[int]()
+        self._evaluation: _Evaluation | None = None
         self._images: ImageSet | None = None
         self._batch_size: int
         self._drawn: Drawn
@@ -224,14 +234,11 @@ class Capture:
         limits = bounds(len(drawn.order), batch_size)
         with self._recorder.side():
             self._begin(images, batch_size, drawn, len(limits) - 1)
-            replayed = False
+            replayed = 0
             try:
                 for start, end in pairwise(limits):
                     self._fit.check_deadline()
-                    # A graph has fixed shapes, so a last batch of another size runs eagerly.
-                    replayed = end - start == batch_size and self._whole_step()
-                    if end - start != batch_size:
-                        self._learn(self._drawn.part(slice(start, end)))
+                    replayed = end - start if self._one_step(end - start) else 0
                     self._fit.steps += 1
             finally:
                 self._settle(replayed)
@@ -251,8 +258,10 @@ class Capture:
         else:
             device = images.labels.device
             self._images, self._batch_size, self._drawn = images, batch_size, drawn.on(device)
-            self._replay, self._warmed = None, 0
-            self._range = torch.arange(batch_size, device=device)
+            self._graphs.clear()
+            self._eager_steps, self._eager_sizes = 0, set()
+            # One image more than the usual batch: a single one left over joins the last batch.
+            self._range = torch.arange(batch_size + 1, device=device)
             # The step within the epoch; on the device, because a replay repeats all host values as they were captured.
             self._counter = torch.zeros(1, dtype=torch.int64, device=device)
             self._loss, self._correct = torch.zeros((), device=device), torch.zeros((), device=device)
@@ -288,36 +297,34 @@ class Capture:
             elif own:
                 group["numbers"] = own
 
-    def _settle(self, replayed: bool) -> None:
-        """Leave the optimizer as eager steps would, with the rate of the last step."""
+    def _settle(self, replayed: int) -> None:
+        """Leave the optimizer as eager steps would, with the rate of the last step; `replayed` is its size, 0 if it was eager."""
         optimizer = self._fit.optimizer
         for number, group in enumerate(optimizer.param_groups):
             if group.pop("numbers", None) is not None or type(optimizer) in (SGD, Adam, AdamW):
                 group["lr"] = self._after[number]
             # The tensor that the graph writes the automatic rate to; an eager step has put another one in its place.
             elif replayed:
-                group["lr"] = self._written[number]
+                group["lr"] = self._written[replayed][number]
 
-    def _whole_step(self) -> bool:
-        """One step on a batch of the usual size; whether it was replayed."""
+    def _one_step(self, size: int) -> bool:
+        """One step on a batch; whether it was replayed."""
         # Eager steps create what a capture must find: optimizer states, cuDNN's plans, cuBLAS's workspaces.
-        if self._replay is None and (self._warmed < WARM_UP_STEPS or self.reason):
-            self._warmed += 1
-            with Witness() if self._warmed == 2 else nullcontext() as witness:
-                self._step()
+        warm = self._eager_steps >= WARM_UP_STEPS and size in self._eager_sizes
+        if size not in self._graphs and not (warm and not self.reason and self._capture(size)):
+            self._eager_steps += 1
+            self._eager_sizes.add(size)
+            with Witness() if self._eager_steps == 2 else nullcontext() as witness:
+                self._step(size)
             self.reason = self.reason or ("" if witness is None else witness.reason)
             return False
-        if self._replay is None and not self._capture():
-            self._step()
-            return False
-        assert self._replay is not None
-        self._replay()
+        self._graphs[size]()
         self.replays += 1
         self._note_replays(1)
         return True
 
-    def _capture(self) -> bool:
-        """Capture a step without doing it; whether that was possible.
+    def _capture(self, size: int) -> bool:
+        """Capture a step on so many images without doing it; whether that was possible.
 
         Raises:
             torch.OutOfMemoryError: memory ran out.
@@ -327,7 +334,7 @@ class Capture:
         before = _host_state(optimizer)
         try:
             with _promised(optimizer):
-                self._replay = self._recorder.capture(self._step)
+                self._graphs[size] = self._recorder.capture(lambda: self._step(size))
         except Exception as error:
             # Says nothing about the step: the scheduler decides whether the trial is tried again alone.
             if is_out_of_memory(error):
@@ -335,7 +342,7 @@ class Capture:
             _restore_host_state(optimizer, before)
             self.reason = f"a step cannot be captured ({describe(error)})"
             return False
-        self._written = self._rates()
+        self._written[size] = self._rates()
         self._note_replays(-1)  # the optimizer counted a step that was not done
         return True
 
@@ -345,19 +352,78 @@ class Capture:
         if replayed is not None:
             replayed(count)
 
-    def _step(self) -> None:
-        rows = self._counter * self._batch_size + self._range
-        self._learn(self._drawn.part(rows))
-
-    def _learn(self, drawn: Drawn) -> None:
-        """One update, with the numbers of the step that the counter points to."""
+    def _step(self, size: int) -> None:
+        """One update, with the images and the numbers of the step that the counter points to."""
         assert self._images is not None
         # In place, (1, numbers): the optimizer's groups hold views of it.
         self._now.copy_(self._course.index_select(0, self._counter))
-        loss, correct = self._fit.update(*drawn.batch(self._images))
+        rows = self._counter * self._batch_size + self._range[:size]
+        loss, correct = self._fit.update(*self._drawn.part(rows).batch(self._images))
         self._loss.add_(loss)
         self._correct.add_(correct)
         self._counter.add_(1)
+
+    def evaluate(self, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor]:
+        """One pass over a split without training: eager the first time, then replayed.
+
+        Args:
+            images: the split.
+            batch_size: images per batch.
+
+        Returns:
+            Summed cross-entropy and number of correct answers, 0-dim, on the device.
+        """
+        if self._evaluation is None or self._evaluation.images is not images:
+            self._evaluation = _Evaluation(self._fit, images, batch_size, None if self.reason else self._recorder)
+        with self._recorder.side():
+            return self._evaluation()
+
+
+class _Evaluation:
+    """Passes over one split without training."""
+
+    def __init__(self, fit: Fit, images: ImageSet, batch_size: int, recorder: Recorder | None) -> None:
+        self.images = images
+        self._fit, self._recorder = fit, recorder
+        device, count = images.labels.device, len(images.labels)
+        self._limits = bounds(count, batch_size)
+        self._drawn = draw(images, torch.arange(count)).on(device)
+        self._range = torch.arange(batch_size + 1, device=device)
+        self._start, self._correct = torch.zeros(1, dtype=torch.int64, device=device), torch.zeros((), device=device)
+        self._loss = torch.zeros((), device=device)
+        self._graphs: dict[int, Callable[[], None]] | None = None
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        for total in (self._start, self._loss, self._correct):
+            total.zero_()
+        # The first pass warms up.
+        for start, end in pairwise(self._limits):
+            if not self._replayed(end - start):
+                self._score(end - start)
+        self._graphs = {} if self._graphs is None else self._graphs
+        return self._loss.clone(), self._correct.clone()
+
+    def _replayed(self, size: int) -> bool:
+        if self._graphs is None or self._recorder is None:
+            return False
+        if size not in self._graphs:
+            try:
+                self._graphs[size] = self._recorder.capture(lambda: self._score(size))
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                # What cannot be captured in evaluation alone says nothing about the steps of the training.
+                self._recorder = None
+                return False
+        self._graphs[size]()
+        return True
+
+    def _score(self, size: int) -> None:
+        rows = self._start + self._range[:size]
+        loss, correct = self._fit.score(*self._drawn.part(rows).batch(self.images))
+        self._loss.add_(loss)
+        self._correct.add_(correct)
+        self._start.add_(size)
 
 
 HostState = tuple[list[dict[str, Any]], dict[Tensor, dict[str, Any]]]

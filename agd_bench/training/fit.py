@@ -51,6 +51,9 @@ class CapturedSteps(Protocol):
     def train_epoch(self, images: ImageSet, batch_size: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
         """One pass over a split; its summed loss and number of correct answers, 0-dim, on the device."""
 
+    def evaluate(self, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor]:
+        """The same without training; the loss is cross-entropy."""
+
 
 @dataclass
 class Fit:
@@ -129,6 +132,13 @@ class Fit:
             self.replay(images, labels, loss)
         # The loss is a mean: as a sum, a shorter last batch counts by its images.
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
+
+    def score(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy and number of correct answers of a batch, on the device; the network is in evaluation mode."""
+        with torch.inference_mode(), self.arithmetic(images.device):
+            logits = self.network(images).float()
+            # Cross-entropy whatever loss the algorithm trains with, so that curves can be compared.
+            return nn.functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(1) == labels).sum()
 
     def check_deadline(self) -> None:
         """Raise `DeadlineExceeded` if the trial's time is up, or its executor gave it up."""

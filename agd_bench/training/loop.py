@@ -6,11 +6,11 @@ A training resumed after an epoch equals one that was never interrupted, bit for
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from agd_bench.errors import Diverged
 from agd_bench.records import CurvePoint
@@ -20,6 +20,8 @@ from agd_bench.training.fit import Fit
 from agd_bench.training.turns import own_seconds
 
 EVALUATION_BATCH = 512
+Sums = tuple[Tensor, Tensor]
+"""Summed loss and number of correct answers, 0-dim, on the device."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,18 @@ def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
         Diverged: logits that are not finite.
     """
     fit.network.eval()
-    order = torch.arange(len(images.labels))
-    # Sums on the device: the host waits once for a split, not once for a batch.
-    loss = torch.zeros((), device=images.labels.device)
-    correct = torch.zeros((), device=images.labels.device)
-    with answer_of(fit.optimizer), torch.inference_mode(), fit.arithmetic(images.labels.device):
-        for pixels, labels in batches(images, EVALUATION_BATCH, order):
-            logits = fit.network(pixels).float()
-            # Cross-entropy whatever loss the algorithm trains with, so that curves can be compared.
-            loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
+    count = len(images.labels)
+    if fit.capture is not None:
+        loss, correct = fit.capture.evaluate(images, EVALUATION_BATCH)
+    else:
+        with answer_of(fit.optimizer):
+            # Sums on the device: the host waits once for a split, not once for a batch.
+            loss, correct = _summed(fit.score, images, batches(images, EVALUATION_BATCH, torch.arange(count)))
     fit.network.train()
-    mean = float(loss) / len(order)
+    mean = float(loss) / count
     if not math.isfinite(mean):
         raise Diverged("logits on the validation or test split are not finite")
-    return Evaluation(mean, float(correct) / len(order))
+    return Evaluation(mean, float(correct) / count)
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:
@@ -84,19 +83,20 @@ def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment:
     if fit.capture is not None:
         loss, correct = fit.capture.train_epoch(images, batch_size, draw(images, order, generator, augment))
     else:
-        loss, correct = _eager_epoch(fit, images, batches(images, batch_size, order, generator, augment))
+        loss, correct = _summed(fit.step, images, batches(images, batch_size, order, generator, augment))
     mean = float(loss) / len(order)
     if not math.isfinite(mean):
         raise Diverged("the training loss is not finite")
     return mean, float(correct) / len(order)
 
 
-def _eager_epoch(fit: Fit, images: ImageSet, drawn: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed loss and number of correct answers of steps on the batches, on the device."""
-    loss = torch.zeros((), device=images.labels.device)
-    correct = torch.zeros((), device=images.labels.device)
+def _summed(
+    work: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], images: ImageSet, drawn: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Sums over the batches of the loss and of the number of correct answers, on the device."""
+    loss, correct = (torch.zeros((), device=images.labels.device) for _ in range(2))
     for pixels, labels in drawn:
-        batch_loss, batch_correct = fit.step(pixels, labels)
+        batch_loss, batch_correct = work(pixels, labels)
         loss += batch_loss
         correct += batch_correct
     return loss, correct

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from agd_bench.records import TrialResult
-from agd_bench.training.data import load_splits
+from agd_bench.training.data import bounds, load_splits
+from agd_bench.training.loop import EVALUATION_BATCH
 from agd_bench.trial import run_trial
 from tests.cuda_stub.stub import NEEDS_STUB, counts
 from tests.cuda_stub.trials import WORKPLACE, trial
@@ -42,15 +44,17 @@ def test_a_failed_capture_counts_no_step(algorithm: str) -> None:
 
 
 def test_replayed_steps_launch_one_graph_and_wait_for_nothing() -> None:
-    """An epoch more costs one launch per whole batch, and the waits of reading its sums and of its evaluation."""
+    """One more epoch costs one launch per batch, in training and in evaluation, and no wait for the whole device."""
     run_trial(trial(), WORKPLACE)
     spent = []
     for epochs in (3, 4):
         before = counts()
         assert step_of(run_trial(trial(epochs=epochs), WORKPLACE)) == "graph"
         spent.append({name: value - before[name] for name, value in counts().items()})
-    images = len(load_splits("digits", WORKPLACE.data_root, (), 1.0, "cuda").train.labels)
-    assert spent[1]["launches"] - spent[0]["launches"] == images // trial().batch_size
-    assert spent[1]["captures"] == spent[0]["captures"] == 1
+    splits = load_splits("digits", WORKPLACE.data_root, (), 1.0, "cuda")
+    steps = np.diff(bounds(len(splits.train.labels), trial().batch_size))
+    evaluated = np.diff(bounds(len(splits.val.labels), EVALUATION_BATCH))
+    assert spent[1]["launches"] - spent[0]["launches"] == len(steps) + len(evaluated)
+    assert spent[1]["captures"] == spent[0]["captures"] == len(set(steps)) + len(set(evaluated))
     assert spent[1]["device_waits"] == spent[0]["device_waits"]
-    assert spent[1]["graphs_alive"] == 0, "a trained network's graph is let go of"
+    assert spent[1]["graphs_alive"] == 0, "a trained network's graphs are let go of"

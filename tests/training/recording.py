@@ -89,7 +89,7 @@ class TapeRecorder:
             work()
         done = [True]
 
-        @torch.no_grad()
+        @torch.inference_mode()  # evaluation makes tensors that cannot be written to otherwise
         def replay() -> None:
             if done:
                 done.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gc
 import weakref
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def cell() -> nn.Module:
 
 def dropping() -> nn.Module:
     """A network that draws in training."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 4))
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
 
 
 def fit(algorithm: Any, build: Callable[[], nn.Module] = cell, device: torch.device = CPU, **settings: Any) -> Fit:
@@ -94,8 +95,8 @@ class GoneRecorder(TapeRecorder):
 class NeverCaptures(Capture):
     """Its steps read their numbers as captured ones do, and stay eager."""
 
-    def _whole_step(self) -> bool:
-        self._step()
+    def _one_step(self, size: int) -> bool:
+        self._step(size)
         return False
 
 
@@ -124,7 +125,7 @@ def test_replayed_steps_train_what_eager_steps_train(name: str, precision: Liter
     assert replayed == eager
     assert_same(one, other)
     assert one.capture is not None
-    assert one.capture.replays == EPOCHS * (STEPS - 1) - WARM_UP_STEPS
+    assert one.capture.replays == EPOCHS * STEPS - WARM_UP_STEPS - 1  # the last batch warms up once
 
 
 # Muon's bfloat16 iteration amplifies the rounding of a rate; tests/optim/test_muon.py compares one step.
@@ -309,6 +310,25 @@ def test_what_cannot_be_captured_is_known_beforehand() -> None:
     assert (on_cpu.capture, on_cpu.eager_reason) == (None, "not on a GPU")
 
 
+@pytest.mark.parametrize("fault", [None, RuntimeError("operation not permitted")])
+@pytest.mark.parametrize("count", [1030, 512, 90])
+def test_a_replayed_evaluation_is_an_eager_one(count: int, fault: Exception | None) -> None:
+    """At the weights after each epoch, with a last batch of any size; where evaluation alone cannot be captured, it stays eager."""
+    split, val, made = images(), images(count=count), []
+    for captured in (True, False):
+        one, recorder = fit(adamw), TapeRecorder()
+        one.capture = (Capture if captured else NeverCaptures)(one, recorder)
+        evaluated = []
+        for epoch in range(4):
+            train(one, split, first=epoch + 1, last=epoch + 1)
+            recorder._fault = fault if epoch else None
+            evaluated.append(loop.evaluate(one, val) if captured else loop.evaluate(dataclasses.replace(one, capture=None), val))
+        made.append(evaluated)
+        assert recorder.captures >= (2 if captured else 0)
+    assert made[0] == made[1]
+    assert len({one.loss for one in made[0]}) == 4
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("build", [cell, dropping], ids=["convolutions", "dropout"])
@@ -330,7 +350,7 @@ def test_a_graph_trains_what_eager_steps_train_on_a_gpu(name: str, build: Callab
     (replayed, one), (eager, other) = made
     assert one.capture is not None
     assert one.capture.reason == ""
-    assert one.capture.replays == EPOCHS * (STEPS - 1) - WARM_UP_STEPS
+    assert one.capture.replays == EPOCHS * STEPS - WARM_UP_STEPS - 1  # the last batch warms up once
     # Pooling and indexing add gradients with atomics, whose order may differ: rounding, not the graph.
     for found, expected in zip(replayed, eager, strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=0.03)
