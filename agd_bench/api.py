@@ -28,7 +28,7 @@ from agd_bench.store import (
     reusable_rows,
     stored_sweep,
 )
-from agd_bench.store.database import is_url, shown
+from agd_bench.store.database import file_of, is_url, shown
 from agd_bench.store.manifest import require_manifest
 from agd_bench.store.plan_rows import MIXED_CODE_ADVICE
 from agd_bench.store.reader import is_published
@@ -147,7 +147,7 @@ def _workplace(folders: Folders, resources: Resources) -> Workplace:
     from agd_bench.datasets import data_root
     from agd_bench.trial import Workplace
 
-    return Workplace(data_root=data_root(), folders=folders, device=resources.device)
+    return Workplace(data_root=data_root(), folders=folders, device=resources.device, checkpoints=resources.checkpoints)
 
 
 def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, start_from: Sequence[Path | str] = ()) -> Sweep:
@@ -216,6 +216,7 @@ def run(
     chosen = replace(resources or Resources(), **options)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
     folder = Path(out) if out is not None else Path("runs") / asked.name
+    _refuse_package_cache(store_url or folder)
     workplace = _workplace(folders_of(asked, folders), chosen)
     asked = _with_precision(asked, store_url or folder, workplace, start_from)
     made = plan(asked, folders)
@@ -236,6 +237,15 @@ def _check_url(store_url: str | None) -> None:
         raise InputError(
             f"--store {store_url}: no database's URL; give one such as postgresql+psycopg://user@host/run or sqlite:///run.db, "
             "or --out for a folder"
+        )
+
+
+def _refuse_package_cache(location: Path | str) -> None:
+    file = file_of(location)
+    if file is not None and "/runtime_resources/working_dir_files/" in file.absolute().as_posix():
+        raise InputError(
+            f"{file.absolute()}: this is Ray's copy of --working-dir, which Ray removes and which moves when any file changes; "
+            "give an absolute --out on a disk that stays, or a database with --store"
         )
 
 

@@ -103,3 +103,14 @@ def test_runs_of_different_sweeps_become_one(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
     with pytest.raises(RunChangedError, match=r"none of its 2 trials can be reused: .*epochs"):
         run(sweep(epochs=2, name="longer"), tmp_path / "d", start_from=[tmp_path / "a"], executor="in-process", device="cpu")
+
+
+@pytest.mark.parametrize("location", ["run", "sqlite:///run.db"])
+def test_a_run_in_rays_package_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
+    """`ray job submit --working-dir` runs in a copy that Ray removes; nothing is written there."""
+    copy = tmp_path / "ray" / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123456789abcdef"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(InputError, match="absolute --out"):
+        agd_bench.run("quickstart", location, store_url=location if "://" in location else None)
+    assert not list(copy.iterdir())

@@ -80,6 +80,12 @@ def run(
             help="Let each worker on a GPU train up to K trials at a time, as many as measurements allow.",
         ),
     ] = 1,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoints", metavar="DIR", help="Keep checkpoints here, on a disk that all nodes share. Default: on each node's own."
+        ),
+    ] = None,
     time_limit: TimeLimitOption = None,
     part: Annotated[
         str | None,
@@ -106,7 +112,7 @@ def run(
     folders = plugin_folders(search_spaces, algorithms, datasets)
     asked = open_sweep(sweep, changes or ())
     folder = out or Path("runs") / asked.name
-    resources = Resources(executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed)
+    resources = Resources(executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed, checkpoints)
     with resumable(), Display(quiet) as display:
         results = run_sweep(
             asked,

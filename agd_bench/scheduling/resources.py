@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from agd_bench.errors import ExecutorError, InputError
@@ -25,6 +26,8 @@ class Resources:
         gpus_per_trial: GPUs of a trial, fractions allowed; None: one where there are any; 0: none.
         share_gpus: let trials share each GPU, as many as measured memory and throughput allow, instead of `gpus_per_trial`.
         in_flight: trials that each worker trains at a time, at most, each with a stream and a graph of its own; how many is measured.
+        checkpoints: folder of this run's checkpoints, on a file system that all nodes share; None: in the run folder, and on a cluster in
+            each node's own temporary folder.
         timed: architectures of each comparison whose first trials have a shared GPU to themselves, so that their seconds compare.
 
     Raises:
@@ -39,6 +42,7 @@ class Resources:
     share_gpus: bool = False
     in_flight: int = 1
     timed: int = TIMED_ARCHITECTURES
+    checkpoints: Path | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("executor", get_args(ExecutorName)), ("device", get_args(DeviceName))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -22,13 +23,46 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41474442
 """Marks an SQLite file as an agd-bench store: `AGDB` in ASCII."""
 BUSY_SECONDS = 30
-# WAL needs shared memory, which these do not provide across hosts (sqlite.org/wal.html)
-NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "9p", "afs", "orangefs", "fuse.sshfs")
-"""Prefixes of types of network file systems."""
+# WAL needs memory that all its processes share, which no file system provides across hosts (sqlite.org/wal.html)
+LOCAL_FILE_SYSTEMS = frozenset(
+    [
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "zfs",
+        "bcachefs",
+        "f2fs",
+        "jfs",
+        "nilfs2",
+        "reiserfs",
+        "tmpfs",
+        "ramfs",
+        "overlay",
+        "aufs",
+        "squashfs",
+        "erofs",
+        "iso9660",
+        "vfat",
+        "exfat",
+        "ntfs",
+        "ntfs3",
+        "fuseblk",
+        "fuse.fuse-overlayfs",
+        "hfs",
+        "hfsplus",
+        "apfs",
+        "ufs",
+    ]
+)
+"""Types of file systems that one machine has for itself. Any other may be a network's, and is treated as one."""
 
 # 64 bits on every database: PostgreSQL's INTEGER has 32, too few for FLOPs and bytes
 TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {"text": sa.Text, "integer": sa.BigInteger, "real": sa.Double}
 METADATA = sa.MetaData()
+
+log = logging.getLogger(__name__)
 
 
 def _table(name: Table) -> sa.Table:
@@ -99,21 +133,32 @@ def shown(location: Path | str) -> str:
 
 def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
     """Return the type of the file system of `path`, for example `ext4`; empty without /proc/mounts."""
+    whole = str(path.resolve())  # a link may lead to another file system
+    with suppress(OSError):
+        os.listdir(path)  # an automounter mounts at the first look
     try:
         lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
-    whole = str(path.resolve())  # a link may lead to another file system
-    fitting = [
-        (point, kind) for _, point, kind, *_ in lines if whole == point or whole.startswith(point if point.endswith("/") else point + "/")
-    ]
-    # mounts nest: the longest mount point that contains the path is the one in effect
-    return max(fitting, key=lambda pair: len(pair[0]))[1] if fitting else ""
+    # spaces and the like are written as octal escapes, such as \\040
+    points = [(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line[1]), line[2]) for line in lines if len(line) > 2]
+    fitting = [(point, kind) for point, kind in points if whole == point or whole.startswith(point.rstrip("/") + "/")]
+    # mounts nest: the longest mount point is the one in effect, and of several on one point the last
+    return max(reversed(fitting), key=lambda pair: len(pair[0]))[1] if fitting else ""
 
 
 def journal_mode(path: Path) -> str:
-    """Return the journal mode for a folder: `wal`, or `delete` on a network file system."""
-    return "delete" if file_system_type(path).startswith(NETWORK_FILE_SYSTEMS) else "wal"
+    """Return the journal mode for a folder: `wal`, or `delete` where several hosts may see it."""
+    kind = file_system_type(path)
+    if not kind or kind in LOCAL_FILE_SYSTEMS:
+        return "wal"
+    log.warning(
+        "%s is on a file system of type %r, which may be a network's: the results are written without a write-ahead log, which is slower; "
+        "keep the run on a local disk, or in PostgreSQL with --store",
+        path,
+        kind,
+    )
+    return "delete"
 
 
 def connect_to_file(path: Path, writing: bool) -> sa.Engine:

@@ -36,10 +36,8 @@ def _write_durably(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFullError(f"{path.parent}: no space left for a checkpoint; free some and run the same command again") from None
-        raise StoreError(
-            f"{path.parent}: a checkpoint cannot be written: {error.strerror or error}; mend the disk and run the same command again"
-        ) from None
+            raise StorageFullError(f"{path.parent}: no space left for a checkpoint") from None
+        raise StoreError(f"{path.parent}: a checkpoint cannot be written: {error.strerror or error}") from None
 
 
 def to_bytes(state: dict[str, Any]) -> bytes:

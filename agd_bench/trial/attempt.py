@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Callable
@@ -31,7 +32,6 @@ def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
-        StoreError: the disk does not take a checkpoint, or has no space left for it.
         ExecutorError: the device asked for does not exist, or is lost.
         EnvironmentFault: files, the accelerator or a package failed; another node may not have that fault.
     """
@@ -64,6 +64,9 @@ def _where(error: Exception) -> str:
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
+log = logging.getLogger(__name__)
+
+
 def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
     """Run one attempt at a trial, from its newest sound checkpoint if there is one.
 
@@ -79,7 +82,6 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
-        StorageFullError: no space is left for a checkpoint.
         ExecutorError: the device asked for does not exist, or is lost.
     """
     stop_at = None if seconds_left is None else own_seconds() + seconds_left
@@ -192,5 +194,10 @@ class Attempt:
         if self._folder is not None and time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
             curve = [point.model_dump() for point in self._measured.curve]
             # With the curve, so that the result of a resumed trial has all epochs.
-            checkpoints.save(self._folder, self._number, epoch, {**fit.state_dict(), "curve": curve})
+            try:
+                checkpoints.save(self._folder, self._number, epoch, {**fit.state_dict(), "curve": curve})
+            except StoreError as error:
+                # Costs the checkpoint alone: an attempt that is repeated starts from an older one.
+                log.warning("%s; the training goes on without it", error)
+            # Also after a failure, which would otherwise be met again after every epoch.
             self._saved = time.monotonic()

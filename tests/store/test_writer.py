@@ -272,16 +272,54 @@ def test_a_url_holds_a_run_as_a_folder_does(tmp_path: Path) -> None:
     assert list(load_results(url).attempts["outcome"]) == ["lost", "done"]
 
 
-def test_network_file_systems_get_no_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """WAL needs shared memory, which NFS and its like do not have between hosts."""
+MOUNTS = """\
+/dev/a / ext4 rw 0 0
+server:/x {0}/far nfs4 rw 0 0
+b {0}/far/near xfs rw 0 0
+systemd-1 {0}/auto autofs rw 0 0
+server:/y {0}/auto nfs rw 0 0
+c {0}/a\\040b fuse.glusterfs rw 0 0
+"""
+
+
+def test_the_last_and_longest_mount_point_counts(tmp_path: Path) -> None:
+    """Also under an automounter, and with a space in its name."""
     mounts = tmp_path / "mounts"
-    mounts.write_text(f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far nfs4 rw 0 0\nb {tmp_path}/far/near xfs rw 0 0\n")
-    assert database.file_system_type(tmp_path / "far" / "run", mounts) == "nfs4"
-    assert database.file_system_type(tmp_path / "far" / "near" / "run", mounts) == "xfs"
-    assert database.file_system_type(tmp_path / "farther", mounts) == "ext4"
-    monkeypatch.setattr(database, "file_system_type", lambda path: "nfs4")
+    mounts.write_text(MOUNTS.format(tmp_path))
+    kinds = {"far/run": "nfs4", "far/near/run": "xfs", "farther": "ext4", "auto/run": "nfs", "a b/run": "fuse.glusterfs"}
+    assert {name: database.file_system_type(tmp_path / name, mounts) for name in kinds} == kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [(kind, "wal") for kind in ("ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "")]
+    + [
+        (kind, "delete")
+        for kind in [
+            "nfs4",
+            "autofs",
+            "fuse.glusterfs",
+            "fuse.ceph-fuse",
+            "wekafs",
+            "fuse.juicefs",
+            "virtiofs",
+            "9p",
+            "lustre",
+            "gpfs",
+            "fhgfs",
+            "new",
+        ]
+    ],
+)
+def test_file_systems_that_may_be_a_networks_get_no_write_ahead_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str, mode: str
+) -> None:
+    """WAL needs shared memory, which hosts do not have between them; the doubt is said."""
+    monkeypatch.setattr(database, "file_system_type", lambda path: kind)
+    assert database.journal_mode(tmp_path) == mode
+    assert (repr(kind) in caplog.text) == (mode == "delete")
     with Store.open(tmp_path / "run", plan()) as store, store._engine.connect() as connection:
-        assert connection.exec_driver_sql("pragma journal_mode").scalar_one() == "delete"
+        assert connection.exec_driver_sql("pragma journal_mode").scalar_one() == mode
 
 
 def test_commits_are_flushed_to_the_disk(tmp_path: Path) -> None:

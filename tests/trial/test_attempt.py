@@ -41,6 +41,17 @@ def trial(**changes: Any) -> Trial:
     return Trial.model_validate({**asked, **changes})
 
 
+def test_a_checkpoint_that_cannot_be_written_costs_the_checkpoint_alone(
+    workplace: Workplace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The training ends as if nothing had been, and the reason is logged."""
+    (tmp_path / "checkpoints").write_text("a file where a folder should be")
+    ended = run_trial(trial(), dataclasses.replace(workplace, checkpoint_seconds=0.0))
+    undisturbed = run_trial(trial(), dataclasses.replace(workplace, checkpoints=None))
+    assert (ended.status, ended.test_accuracy) == ("done", undisturbed.test_accuracy)
+    assert "checkpoint cannot be written" in caplog.text
+
+
 def test_what_an_image_costs_is_counted_once_for_seeds_of_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one process, whatever the seed; other architectures and algorithms are counted for themselves."""
     counted, count = [], cost.count_flops

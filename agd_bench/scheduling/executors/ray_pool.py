@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agd_bench.errors import DeviceLostError, ExecutorError
 from agd_bench.records import Trial
+from agd_bench.scheduling.executors import scratch
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.ray_cluster import connect, import_ray
 from agd_bench.scheduling.executors.worker import code_here, keep_freed_memory, limit_threads, perform, prepare
@@ -39,8 +41,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """What an actor does: hold torch to its threads and freed memory to the process, and run one trial after the other."""
 
-    def __init__(self, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> None:
-        self._workplace, self._run_trial, self._warm_up = workplace, run_trial, warm_up
+    def __init__(self, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial], own_scratch: str = "") -> None:
+        if own_scratch:
+            workplace = replace(workplace, checkpoints=scratch.open_scratch(own_scratch))
+        self._workplace, self._run_trial, self._warm_up, self._cleans = workplace, run_trial, warm_up, bool(own_scratch)
         keep_freed_memory()
         prepare(workplace, run_trial, warm_up)
 
@@ -57,6 +61,9 @@ class Worker:
         if isinstance(outcome.error, DeviceLostError):
             print(outcome.message, file=sys.stderr, flush=True)
             os._exit(1)  # a lost GPU comes back with a new process only
+        if self._cleans and outcome.result is not None and self._workplace.checkpoints is not None:
+            # The driver does not see this node's disk.
+            shutil.rmtree(self._workplace.checkpoints / task.trial.id, ignore_errors=True)
         return outcome
 
 
@@ -145,7 +152,10 @@ class RayExecutor:
             pool_size(resources.num_workers, cpus, gpus, threads, share)
             self._wanted, self._each = resources.num_workers, (threads, share)
             own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
-            self._arguments = (own, run_trial, tuple(warm_up))
+            # The run folder of the driver may not exist on other nodes, or not be writable.
+            away = resources.ray_address is not None and resources.checkpoints is None
+            own_scratch = scratch.name_of(own.checkpoints) if away and own.checkpoints is not None else ""
+            self._arguments = (own, run_trial, tuple(warm_up), own_scratch)
             self._code = code_here(own, warm_up)
             # Ray repeats nothing: what to repeat, and what it is charged, is for `driver` to decide.
             options = {"num_cpus": threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}

@@ -191,6 +191,23 @@ def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> N
     assert set(results.trials["reason"]) == {"1 1"}
 
 
+def look_at_checkpoints(one: Trial, place: Any, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
+    """Leave a checkpoint, and say where."""
+    (place.checkpoints / one.id).mkdir(exist_ok=True)
+    return TrialResult(trial_id=one.id, status="failed", reason=str(place.checkpoints))
+
+
+def test_a_worker_keeps_checkpoints_on_its_nodes_disk_and_removes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's run folder need not exist there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = plans.workplace(tmp_path, checkpoints=Path("/nowhere/checkpoints"))
+    worker = ray_pool.Worker(place, look_at_checkpoints, (), own_scratch="abc")
+    outcome = worker.perform(Task(plans.trial("cell", 0), 1, 60.0))
+    assert outcome.result is not None
+    assert Path(outcome.result.reason) == tmp_path / f"agd-bench-{os.getuid()}" / "abc"
+    assert not list(Path(outcome.result.reason).iterdir())
+
+
 class StrangeWorker(ray_pool.Worker):
     """A worker with an edited copy of the package."""
 
