@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from agd_bench.analysis.scores import Floats
+from agd_bench.analysis.scores import LEVEL, Floats
 
 FEWEST_FOR_INTERVAL = 8
 """Architectures below which no bootstrap interval is given: a resample of fewer holds too few different ones."""
@@ -79,28 +79,27 @@ def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) ->
     return np.concatenate(blocks).reshape(-1, *values.shape[1:])
 
 
-def percentile_interval(drawn: Floats, level: float = 0.95) -> tuple[float, float]:
-    """The middle `level` of resampled values, which may be infinite; ends are values that were drawn, never interpolated.
+def percentile_interval(drawn: Floats) -> tuple[float, float]:
+    """The middle 95 % of resampled values, which may be infinite; ends are values that were drawn, never interpolated.
 
-    >>> percentile_interval(np.array([1.0, 2.0, 3.0, np.inf]), 0.5)
+    >>> percentile_interval(np.array([1.0, 2.0, 3.0, np.inf]))
     (1.0, inf)
     """
     # Interpolating between a finite value and infinity would give NaN or infinity.
-    low = np.quantile(drawn, (1 - level) / 2, method="lower")
-    high = np.quantile(drawn, (1 + level) / 2, method="higher")
+    low = np.quantile(drawn, (1 - LEVEL) / 2, method="lower")
+    high = np.quantile(drawn, (1 + LEVEL) / 2, method="higher")
     return float(low), float(high)
 
 
-def simultaneous_band(curves: Floats, rng: np.random.Generator, level: float = 0.95, resamples: int = 1000) -> tuple[Floats, Floats]:
+def simultaneous_band(curves: Floats, rng: np.random.Generator, resamples: int = 1000) -> tuple[Floats, Floats]:
     """A band around the mean of independent curves that holds at all points at once.
 
-    The half-width is the standard error times the `level` quantile of the largest studentised deviation of the resamples' means
+    The half-width is the standard error times the 95 % quantile of the largest studentised deviation of the resamples' means
     (bootstrap-t).
 
     Args:
         curves: one curve per architecture, (count, points), none missing.
         rng: what draws.
-        level: chance that the whole true mean curve lies in the band, in (0, 1).
         resamples: bootstrap resamples.
 
     Returns:
@@ -120,7 +119,7 @@ def simultaneous_band(curves: Floats, rng: np.random.Generator, level: float = 0
         ratios = np.divide(np.abs(moved), spread, out=np.where(np.abs(moved) > 1e-12, np.inf, 0.0), where=spread > 1e-12)
         # The maximum over the points makes the band hold at all of them at once, however a curve depends on itself.
         largest.append(ratios.max(axis=1))
-    factor = float(np.quantile(np.concatenate(largest), level, method="higher"))
+    factor = float(np.quantile(np.concatenate(largest), LEVEL, method="higher"))
     error = curves.std(axis=0, ddof=1) / np.sqrt(count)
     half = np.where(error > 0, factor * error, 0.0)
     return mean - half, mean + half

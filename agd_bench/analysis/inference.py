@@ -15,19 +15,18 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
-from agd_bench.analysis.scores import Floats
+from agd_bench.analysis.scores import LEVEL, Floats
 
 FEWEST_FOR_MEAN = 4
 """Architectures below which the t interval of a mean is not shown: with two it extends 9 standard deviations to either side, with
 three 2.5."""
 
 
-def mean_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of a mean; (NaN, NaN) for fewer than two values.
+def mean_interval(values: Floats) -> tuple[float, float]:
+    """Student's 95 % interval of a mean; (NaN, NaN) for fewer than two values.
 
     Args:
         values: independent values, usually one per architecture, (A,), none missing.
-        level: coverage, in (0, 1).
 
     >>> low, high = mean_interval(np.array([0.1, 0.2, 0.3]))
     >>> round(low, 3), round(high, 3)
@@ -35,19 +34,18 @@ def mean_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     """
     if len(values) < 2:
         return math.nan, math.nan
-    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     mean = float(values.mean())
     return mean - half, mean + half
 
 
-def median_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """The narrowest pair of order statistics that covers the median with at least `level`; NaN where no pair does (n < 6 at 95 %).
+def median_interval(values: Floats) -> tuple[float, float]:
+    """The narrowest pair of order statistics that covers the median with at least 95 %; NaN where no pair does (n < 6).
 
     The values may be infinite.
 
     Args:
         values: independent values, (n,), none missing.
-        level: coverage, in (0, 1).
 
     References:
         W. R. Thompson, On confidence ranges for the median and other expectation distributions for populations of unknown distribution
@@ -57,7 +55,7 @@ def median_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     (2.0, 8.0)
     """
     # How many values fall below the median is Binomial(n, 1/2), whatever the distribution.
-    rank = int(scipy.stats.binom.ppf((1 - level) / 2, len(values), 0.5)) if len(values) else 0  # counted from either end
+    rank = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5)) if len(values) else 0  # counted from either end
     if rank < 1:
         return math.nan, math.nan
     ordered = np.sort(values)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from agd_bench.analysis.features import architecture_features
 from agd_bench.analysis.inference import holm
-from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, once, paired_scores
-from agd_bench.analysis.variance import LEVEL, normal_scores
+from agd_bench.analysis.scores import GROUP, LEVEL, Floats, Scores, describe, once, paired_scores
+from agd_bench.analysis.variance import normal_scores
 from agd_bench.errors import InputError
 
 FEWEST_ARCHITECTURES = 12

@@ -29,7 +29,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy", resamples: int = 1000) -> pd.DataFrame:
     """Places, accuracies and differences to the baseline, every failure counted as accuracy 0.
 
     Args:
@@ -37,7 +37,6 @@ def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy"
         baseline: label of the algorithm that the others are compared with.
         metric: which accuracy.
         resamples: bootstrap resamples of architectures for the places.
-        seed: of the resampling.
 
     Returns:
         One row per group and algorithm, the best first: `search_space`, `dataset`, `profile`, `baseline`, `algorithm`; `place` (by the
@@ -56,20 +55,20 @@ def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy"
     """
     final = trained_rows(trials[trials["purpose"] == "final"])
     tables = [
-        _standings_of(rows, baseline, metric, resamples, seed).assign(baseline=baseline, **dict(zip(GROUP, group, strict=True)))
+        _standings_of(rows, baseline, metric, resamples).assign(baseline=baseline, **dict(zip(GROUP, group, strict=True)))
         for group, rows in comparison_groups(final)
     ]
     columns = [*GROUP, "baseline", "algorithm", *_COLUMNS]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int, seed: int) -> pd.DataFrame:
+def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int) -> pd.DataFrame:
     algorithms = [str(label) for label in rows["algorithm"].unique()]
     ended = rows[rows["status"].isin(["done", *BAD])]
     # What every algorithm refuses cannot be trained at all, which says nothing about any of them.
     ended = ended[~(ended["status"] == "refused").groupby(ended["architecture"].astype(str)).transform("all")]
     means = _means(ended, algorithms, metric)
-    place_low, place_high = _places(means, resamples, seed)
+    place_low, place_high = _places(means, resamples)
     # Two argsorts give ranks; equal means keep the order of the sweep.
     places = (-means.sum(axis=1)).argsort(kind="stable").argsort(kind="stable") + 1
     own = means[algorithms.index(baseline)] if baseline in algorithms else np.full(means.shape[1], np.nan)
@@ -98,7 +97,7 @@ def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
     return wide.to_numpy(dtype=np.float64).round(9)
 
 
-def _places(means: Floats, resamples: int, seed: int) -> tuple[Floats, Floats]:
+def _places(means: Floats, resamples: int) -> tuple[Floats, Floats]:
     """First and last possible place of every algorithm, (M,) each; NaN where there are too few architectures to tell."""
     count = len(means)
     better = np.zeros(count), np.zeros(count)
@@ -107,7 +106,7 @@ def _places(means: Floats, resamples: int, seed: int) -> tuple[Floats, Floats]:
         return np.full(count, np.nan), np.full(count, np.nan)
     differences = np.stack([means[first] - means[second] for first, second in pairs], axis=1)
     # Simultaneous over all pairs: places follow from every difference at once (Mogstad et al.).
-    low, high = simultaneous_band(differences, np.random.default_rng(seed), resamples=resamples)
+    low, high = simultaneous_band(differences, np.random.default_rng(0), resamples=resamples)
     if np.isnan(low).any():
         return np.full(count, np.nan), np.full(count, np.nan)
     for (first, second), bottom, top in zip(pairs, low, high, strict=True):

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from agd_bench.analysis.inference import holm
+from agd_bench.analysis.inference import ALPHA, holm
 from agd_bench.analysis.rankings.ranks import rank_best_first
 from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
 from agd_bench.errors import InputError
@@ -28,7 +28,7 @@ _PAIR = ["algorithm", "other", "mean_rank", "other_mean_rank", "p_value", "diffe
 
 
 def critical_difference(
-    trials: pd.DataFrame, metric: str = "test_accuracy", test: Literal["wilcoxon-holm", "nemenyi"] = "wilcoxon-holm", level: float = 0.95
+    trials: pd.DataFrame, metric: str = "test_accuracy", test: Literal["wilcoxon-holm", "nemenyi"] = "wilcoxon-holm"
 ) -> pd.DataFrame:
     """Mean ranks of the algorithms over architectures, and which of them differ.
 
@@ -40,11 +40,10 @@ def critical_difference(
         metric: which accuracy.
         test: `wilcoxon-holm`: signed ranks of each pair alone, Holm's correction over the pairs of a group; `nemenyi`: mean ranks
             against the studentised range, which depends on which other algorithms are there.
-        level: 1 − the familywise error of calling a pair different.
 
     Returns:
         One row per group and unordered pair: `search_space`, `dataset`, `profile`, `algorithm`, `other`; `mean_rank`,
-        `other_mean_rank` (1 = best); `p_value` (corrected for all pairs of the group); `different` (p below 1 − level); `friedman_p`
+        `other_mean_rank` (1 = best); `p_value` (corrected for all pairs of the group); `different` (p below 0.05); `friedman_p`
         (that all are equal; NaN for fewer than three algorithms); `critical_difference` (of mean ranks, by Nemenyi; what a diagram
         shows as its ruler); `architectures`, `seeds`, `test`. No rows for fewer than two algorithms or architectures.
 
@@ -73,28 +72,27 @@ def critical_difference(
         pairs = list(itertools.combinations(range(treatments), 2))
         # Mean ranks make a pair depend on the other algorithms (Benavoli et al.), so Wilcoxon is the default.
         p_values = _wilcoxon_holm(means, pairs) if test == TESTS[0] else _nemenyi(ranks, blocks, pairs)
-        shared: dict[str, Any] = {"friedman_p": _friedman(means), "critical_difference": nemenyi_difference(treatments, blocks, level)}
+        shared: dict[str, Any] = {"friedman_p": _friedman(means), "critical_difference": nemenyi_difference(treatments, blocks)}
         shared |= {"architectures": blocks, "seeds": len(group.seeds), "test": test}
         for (first, second), p_value in zip(pairs, p_values, strict=True):
             row: dict[str, Any] = {**describe(group.group), "algorithm": group.algorithms[first], "other": group.algorithms[second]}
-            row |= {"mean_rank": ranks[first], "other_mean_rank": ranks[second], "p_value": p_value, "different": p_value < 1 - level}
+            row |= {"mean_rank": ranks[first], "other_mean_rank": ranks[second], "p_value": p_value, "different": p_value < ALPHA}
             rows.append(row | shared)
     return pd.DataFrame(rows, columns=[*GROUP, *_PAIR, "architectures", "seeds", "test"])
 
 
-def nemenyi_difference(algorithms: int, architectures: int, level: float = 0.95) -> float:
+def nemenyi_difference(algorithms: int, architectures: int) -> float:
     """Nemenyi's critical difference of two mean ranks (Demšar, section 3.2.2).
 
     Args:
         algorithms: how many are ranked.
         architectures: how many rankings.
-        level: 1 − the familywise error.
 
     >>> round(nemenyi_difference(4, 14), 2)
     1.25
     """
     # Demšar divides the studentized range by sqrt(2); infinite degrees of freedom, since ranks have known variance.
-    quantile = scipy.stats.studentized_range.ppf(level, algorithms, np.inf) / np.sqrt(2)
+    quantile = scipy.stats.studentized_range.ppf(1 - ALPHA, algorithms, np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(algorithms * (algorithms + 1) / (6 * architectures)))
 
 

@@ -36,6 +36,8 @@ Floats = NDArray[np.float64]
 Split = tuple[tuple[int, ...], tuple[int, ...]]
 Made = TypeVar("Made")
 
+LEVEL = 0.95
+"""Coverage of every interval."""
 GROUP = ["search_space", "dataset", "profile"]
 FEWEST_REPLICATED = 8
 """Architectures with several seeds from which on rankings are compared with their noise; from so few on there are intervals."""

@@ -37,11 +37,10 @@ import pandas as pd
 import scipy.stats
 from scipy.special import ndtri
 
-from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
+from agd_bench.analysis.scores import GROUP, LEVEL, Floats, describe, paired_scores
 
 FEWEST_ARCHITECTURES = 3
 """Architectures that every two algorithms must share; fewer have no variance worth the name."""
-LEVEL = 0.95
 _ORDER = ("algorithm", "architecture", "interaction", "seed", "seed_interaction", "interaction_scale", "interaction_order")
 _SHOWN = ("algorithm", "architecture", "interaction", "interaction_scale", "interaction_order", "seed", "seed_interaction")
 _COLUMNS = ["scale", "component", "variance", "low", "high", "share", "share_low", "share_high", "architectures", "algorithms", "seeds"]

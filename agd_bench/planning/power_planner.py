@@ -94,7 +94,7 @@ def design(
     keys = [*group, "challenger"]
     return Design(
         # `iloc[0]` above turned a row of integers and floats into floats.
-        pd.DataFrame(own).drop(columns=["trials", "cost"]).astype({"architectures": int, "seeds": int, "seeds_compared": int}),
+        pd.DataFrame(own).drop(columns="trials").astype({"architectures": int, "seeds": int, "seeds_compared": int}),
         rows[[*keys, *(column for column in rows if column not in keys)]],
         "the pilot run"
         if known

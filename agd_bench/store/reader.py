@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,25 +125,31 @@ def _read_published(folder: Path, unchanged: bool = True) -> Results:
     return Results(sweep=sweep, **tables, meta=texts)
 
 
-def _read_database(location: Path | str) -> Results:
+@contextmanager
+def _reading(location: Path | str) -> Iterator[sa.Connection]:
     engine = connect(location, writing=False)
     try:
         with translated(location), engine.connect() as connection:
-            meta = _read_meta(connection, location)
-            frames = {}
-            for table in TABLES:
-                stored = METADATA.tables[table]
-                # a run of an older version that was never resumed: readers add no tables
-                if table in OPTIONAL and not sa.inspect(connection).has_table(table):
-                    frames[table] = without_rows(table)
-                    continue
-                present = present_columns(connection, table)
-                # readers do not alter the table, as they may not be allowed to write
-                wanted = [column.name for column in columns_of(table) if not column.late or column.name in present]
-                rows = connection.execute(sa.select(*(stored.c[name] for name in wanted)))
-                frames[table] = pd.DataFrame.from_records(rows.all(), columns=list(rows.keys()))
+            yield connection
     finally:
         engine.dispose()
+
+
+def _read_database(location: Path | str) -> Results:
+    with _reading(location) as connection:
+        meta = _read_meta(connection, location)
+        frames = {}
+        for table in TABLES:
+            stored = METADATA.tables[table]
+            # a run of an older version that was never resumed: readers add no tables
+            if table in OPTIONAL and not sa.inspect(connection).has_table(table):
+                frames[table] = without_rows(table)
+                continue
+            present = present_columns(connection, table)
+            # readers do not alter the table, as they may not be allowed to write
+            wanted = [column.name for column in columns_of(table) if not column.late or column.name in present]
+            rows = connection.execute(sa.select(*(stored.c[name] for name in wanted)))
+            frames[table] = pd.DataFrame.from_records(rows.all(), columns=list(rows.keys()))
     tables = {table: typed(table, frames[table]) for table in TABLES}
     return Results(sweep=_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
 
@@ -289,15 +297,11 @@ def ended_trials(location: Path | str) -> tuple[str, ...]:
     """
     if _is_untouched(location):
         return ()
-    engine = connect(location, writing=False)
-    try:
-        with translated(location), engine.connect() as connection:
-            if not sa.inspect(connection).has_table(TRIALS.name):
-                return ()
-            ended = sa.select(TRIALS.c.trial_id).where(TRIALS.c.status.in_(TERMINAL)).order_by(TRIALS.c.position)
-            return tuple(connection.execute(ended).scalars())
-    finally:
-        engine.dispose()
+    with _reading(location) as connection:
+        if not sa.inspect(connection).has_table(TRIALS.name):
+            return ()
+        ended = sa.select(TRIALS.c.trial_id).where(TRIALS.c.status.in_(TERMINAL)).order_by(TRIALS.c.position)
+        return tuple(connection.execute(ended).scalars())
 
 
 def stored_sweep(location: Path | str) -> Sweep | None:
@@ -309,15 +313,11 @@ def stored_sweep(location: Path | str) -> Sweep | None:
     """
     if _is_untouched(location):
         return None
-    engine = connect(location, writing=False)
-    try:
-        with translated(location), engine.connect() as connection:
-            if not sa.inspect(connection).has_table(META.name):
-                return None
-            meta = {row.key: row.value for row in connection.execute(sa.select(META))}
-            return _parse_sweep(location, meta) if meta else None
-    finally:
-        engine.dispose()
+    with _reading(location) as connection:
+        if not sa.inspect(connection).has_table(META.name):
+            return None
+        meta = {row.key: row.value for row in connection.execute(sa.select(META))}
+        return _parse_sweep(location, meta) if meta else None
 
 
 def status(location: Path | str) -> pd.DataFrame:
@@ -336,12 +336,8 @@ def status(location: Path | str) -> pd.DataFrame:
         trials, planned = results.trials, planned_counts(results).groupby("algorithm", sort=False)["planned"].sum()
     else:
         _find(location)
-        engine = connect(location, writing=False)
-        try:
-            with translated(location), engine.connect() as connection:
-                rows = connection.execute(sa.select(TRIALS.c.algorithm, TRIALS.c.status, TRIALS.c.position)).all()
-        finally:
-            engine.dispose()
+        with _reading(location) as connection:
+            rows = connection.execute(sa.select(TRIALS.c.algorithm, TRIALS.c.status, TRIALS.c.position)).all()
         trials = pd.DataFrame(rows, columns=["algorithm", "status", "position"]).sort_values("position")
         planned = trials["algorithm"].value_counts(sort=False)
     counts = pd.crosstab(trials["algorithm"], trials["status"].replace("pending", "missing"))

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, resample_weights
 from agd_bench.analysis.costs.tuning_curves import Searches, searches
-from agd_bench.analysis.scores import DECIMALS, GROUP, Floats, Scores, describe, paired_scores
+from agd_bench.analysis.scores import DECIMALS, GROUP, LEVEL, Floats, Scores, describe, paired_scores
 from agd_bench.errors import InputError, UnknownNameError
 
 STATES = ("overtakes", "ahead from the start", "not within the budget")
@@ -45,9 +45,7 @@ def find_crossovers(
     self_tuning: str,
     metric: str = "test_accuracy",
     random_algorithms: Collection[str] = (),
-    level: float = 0.95,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """The charged compute per architecture after which tuning overtakes a self-tuning algorithm.
 
@@ -62,9 +60,7 @@ def find_crossovers(
         self_tuning: label of the algorithm that it is to overtake.
         metric: which accuracy is compared; the validation accuracy chooses.
         random_algorithms: labels of the algorithms whose sampler is random.
-        level: coverage of the intervals, in (0, 1).
         resamples: bootstrap resamples.
-        seed: seed of the resampling.
 
     Returns:
         One row per group in which both occur: `search_space`, `dataset`, `profile`, `tuned`, `self_tuning`; `state` (`overtakes`,
@@ -92,9 +88,8 @@ def find_crossovers(
             continue
         outcomes, kept = _outcomes(search, group, self_tuning)
         if len(kept):
-            rng = np.random.default_rng(seed)
             row = {**describe(search.group), "tuned": tuned, "self_tuning": self_tuning}
-            rows.append(row | _row(search, kept, outcomes, rng, level, resamples))
+            rows.append(row | _row(search, kept, outcomes, resamples))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -127,9 +122,7 @@ def _outcomes(search: Searches, group: Scores, algorithm: str) -> tuple[Floats, 
     return means[kept], kept
 
 
-def _row(
-    search: Searches, kept: np.ndarray[Any, np.dtype[np.intp]], outcomes: Floats, rng: np.random.Generator, level: float, resamples: int
-) -> dict[str, Any]:
+def _row(search: Searches, kept: np.ndarray[Any, np.dtype[np.intp]], outcomes: Floats, resamples: int) -> dict[str, Any]:
     curves = search.best_so_far()[kept]
     proposals = np.arange(1, curves.shape[1] + 1)
     costs = {unit: search.charged(unit)[kept].mean(axis=0) for unit in ("trainings", "flops", "seconds")}
@@ -138,8 +131,10 @@ def _row(
     place = float(crossing_place(middle[None], np.array([target]))[0])
     row: dict[str, Any] = {"state": _state(place), "accuracy": target, "first_accuracy": middle[0], "last_accuracy": middle[-1]}
     enough = len(kept) >= FEWEST_FOR_INTERVAL and resamples > 0
-    moved, targets = _resampled(curves, outcomes, rng, resamples) if enough else (np.empty((0, len(middle))), np.empty(0))
-    half = _half_widths(np.column_stack([moved, targets]), len(kept), level)
+    moved, targets = (
+        _resampled(curves, outcomes, np.random.default_rng(0), resamples) if enough else (np.empty((0, len(middle))), np.empty(0))
+    )
+    half = _half_widths(np.column_stack([moved, targets]), len(kept))
     row["accuracy_low"], row["accuracy_high"] = target - half[-1], target + half[-1]
     # Limits of the difference (Fieller), not resampled crossings: those are lopsided where the curve is flat.
     limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]])
@@ -202,12 +197,12 @@ def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resam
     return np.concatenate(moved), np.concatenate(targets)
 
 
-def _half_widths(drawn: Floats, count: int, level: float) -> Floats:
+def _half_widths(drawn: Floats, count: int) -> Floats:
     """Half the width of the interval of each column's mean; NaN without resamples."""
     if not len(drawn):
         return np.full(drawn.shape[1], np.nan)
     # The factor mends the (n − 1) / n that drawing from n studies takes off the variance.
-    quantile = scipy.stats.t.ppf((1 + level) / 2, count - 1)
+    quantile = scipy.stats.t.ppf((1 + LEVEL) / 2, count - 1)
     return np.asarray(quantile * drawn.std(axis=0, ddof=1) * np.sqrt(count / (count - 1)), dtype=np.float64)
 
 

@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, percentile_interval, resampled_means
 from agd_bench.analysis.costs.time_to_target import TIMES
-from agd_bench.analysis.scores import GROUP, Floats
+from agd_bench.analysis.scores import GROUP, LEVEL, Floats
 from agd_bench.errors import InputError, UnknownNameError
 
 FACTORS = 64
 """Points of a profile, evenly spaced in the logarithm."""
 
 
-def profile_performance(
-    times: pd.DataFrame, time: str = "flops", factors: Sequence[float] = (), level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def profile_performance(times: pd.DataFrame, time: str = "flops", factors: Sequence[float] = (), resamples: int = 1000) -> pd.DataFrame:
     """Share of the problems that each algorithm solves within a factor of the fastest algorithm's time.
 
     A target that was never reached has an infinite time; a problem that nobody solves counts as unsolved by all.
@@ -36,9 +34,7 @@ def profile_performance(
         times: as `time_to_target` gives them.
         time: which column to compare: `epochs`, `flops`, `seconds`, `flops_with_tuning` or `seconds_with_tuning`.
         factors: at which factors, from 1; default: 64 from 1 to the largest that occurs.
-        level: coverage of the intervals, pointwise.
         resamples: bootstrap resamples.
-        seed: seed of the resampling.
 
     Returns:
         One row per group, quantile, algorithm and factor: `search_space`, `dataset`, `profile`, `quantile`, `algorithm`, `factor`;
@@ -61,7 +57,7 @@ def profile_performance(
         grid = np.array(factors) if len(factors) else np.geomspace(1.0, max(largest, 1.01), FACTORS)
         # The margin lets a ratio that equals a factor up to rounding count as solved within it.
         solved = _solved(ratios, architecture, grid * (1 + 1e-12))
-        low, high = _shares(solved, np.bincount(architecture), np.random.default_rng(seed), level, resamples)
+        low, high = _shares(solved, np.bincount(architecture), resamples)
         counts = {"problems": len(values), "architectures": len(np.unique(architecture)), "unsolved": int(np.isinf(best).sum())}
         for place, algorithm in enumerate(algorithms):
             columns = {"factor": grid, "share": solved[:, place].sum(axis=0) / len(values), "low": low[place], "high": high[place]}
@@ -115,21 +111,19 @@ def _solved(ratios: Floats, architecture: NDArray[np.intp], grid: Floats) -> Flo
     return solved
 
 
-def _shares(solved: Floats, sizes: NDArray[np.intp], rng: np.random.Generator, level: float, resamples: int) -> tuple[Floats, Floats]:
+def _shares(solved: Floats, sizes: NDArray[np.intp], resamples: int) -> tuple[Floats, Floats]:
     """Ends of the intervals of the shares, (algorithms, factors) each, from problems solved (A, …) of so many of each architecture."""
     count, *shape = solved.shape
     if count < FEWEST_FOR_INTERVAL or not resamples:
         return np.full(shape, np.nan), np.full(shape, np.nan)
-    drawn = resampled_means(np.column_stack([solved.reshape(count, -1), sizes]), resamples, rng)
+    drawn = resampled_means(np.column_stack([solved.reshape(count, -1), sizes]), resamples, np.random.default_rng(0))
     # A ratio of resampled sums, because architectures may have unequal numbers of seeds.
     shares = drawn[:, :-1] / drawn[:, -1:]
-    low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low.reshape(shape), high.reshape(shape)
 
 
-def speed_ups(
-    times: pd.DataFrame, baseline: str, time: str = "flops", level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def speed_ups(times: pd.DataFrame, baseline: str, time: str = "flops", resamples: int = 1000) -> pd.DataFrame:
     """Geometric mean of the baseline's time over each other algorithm's, on the problems that both solve.
 
     The counts say how many problems either of them does not solve.
@@ -138,9 +132,7 @@ def speed_ups(
         times: as `time_to_target` gives them.
         baseline: label of the algorithm compared with.
         time: which column to compare.
-        level: coverage of the intervals.
         resamples: bootstrap resamples.
-        seed: seed of the resampling.
 
     Returns:
         One row per group, quantile and other algorithm: `search_space`, `dataset`, `profile`, `quantile`, `baseline`, `algorithm`;
@@ -164,7 +156,7 @@ def speed_ups(
             # A problem that either does not solve has no ratio: the mean flatters whoever gives up on hard ones.
             both = solved & other
             logs = np.log(reference[both]) - np.log(own[both])
-            low, high = _mean_interval(logs, architecture[both], np.random.default_rng(seed), level, resamples)
+            low, high = _mean_interval(logs, architecture[both], resamples)
             row = {**names, "baseline": baseline, "algorithm": algorithm, "speed_up": np.exp(logs.mean()) if len(logs) else np.nan}
             row |= {"low": np.exp(low), "high": np.exp(high), "both": int(both.sum()), "only_algorithm": int((solved & ~other).sum())}
             rows.append(row | {"only_baseline": int((other & ~solved).sum()), "neither": int((~other & ~solved).sum())})
@@ -172,13 +164,11 @@ def speed_ups(
     return pd.DataFrame(rows, columns=[*GROUP, *columns])
 
 
-def _mean_interval(
-    logs: Floats, architecture: NDArray[np.intp], rng: np.random.Generator, level: float, resamples: int
-) -> tuple[float, float]:
+def _mean_interval(logs: Floats, architecture: NDArray[np.intp], resamples: int) -> tuple[float, float]:
     used = np.unique(architecture, return_inverse=True)[1] if len(logs) else architecture
     if len(logs) == 0 or used.max() + 1 < FEWEST_FOR_INTERVAL or not resamples:
         return np.nan, np.nan
     # Sums and counts by architecture: it is drawn with all its seeds.
     sums = np.column_stack([np.bincount(used, weights=logs), np.bincount(used).astype(np.float64)])
-    drawn = resampled_means(sums, resamples, rng)
-    return percentile_interval(drawn[:, 0] / drawn[:, 1], level)
+    drawn = resampled_means(sums, resamples, np.random.default_rng(0))
+    return percentile_interval(drawn[:, 0] / drawn[:, 1])

@@ -28,7 +28,7 @@ from opda.nonparametric import EmpiricalDistribution
 from scipy.special import gammaln
 
 from agd_bench.analysis.bootstrap import simultaneous_band
-from agd_bench.analysis.scores import GROUP, METRICS, Floats, comparison_groups, describe
+from agd_bench.analysis.scores import GROUP, LEVEL, METRICS, Floats, comparison_groups, describe
 from agd_bench.errors import UnknownNameError
 
 ENDED = ("done", "diverged", "failed", "pruned")
@@ -214,9 +214,7 @@ def anytime_curves(
     trials: pd.DataFrame,
     metric: str = "test_accuracy",
     random_algorithms: Collection[str] = (),
-    level: float = 0.95,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Expected best-so-far accuracy of every tuned algorithm against what it was charged, mean over its studies.
 
@@ -227,9 +225,7 @@ def anytime_curves(
         trials: the table of trials.
         metric: which accuracy is reported; the validation accuracy chooses.
         random_algorithms: labels of the algorithms whose sampler is random; the others' proposals count in their order.
-        level: chance that the true mean curve lies in the band as a whole.
         resamples: bootstrap resamples.
-        seed: seed of the resampling.
 
     Returns:
         One row per group, tuned algorithm and number of proposals: `search_space`, `dataset`, `profile`, `algorithm`;
@@ -242,10 +238,10 @@ def anytime_curves(
     tables = []
     for search in _all_searches(trials, metric, random_algorithms):
         curves = search.best_so_far()
-        low, high = simultaneous_band(curves, np.random.default_rng(seed), level, resamples)
+        low, high = simultaneous_band(curves, np.random.default_rng(0), resamples)
         known = bool(np.isfinite(low).all())
         table = _curve_rows(search, curves.mean(axis=0), low.clip(0, 1), high.clip(0, 1)).assign(studies=len(search.studies))
-        words = f"{100 * level:g} % simultaneous, bootstrap over studies" if known else TOO_FEW_BAND
+        words = f"{100 * LEVEL:g} % simultaneous, bootstrap over studies" if known else TOO_FEW_BAND
         tables.append(table.assign(left_out=search.left_out, search="random" if search.random else "adaptive", band=words))
     columns = [*GROUP, "algorithm", "proposals", "accuracy", "low", "high", *_COSTS, "studies", "left_out", "search", "band"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
@@ -263,7 +259,7 @@ def _curve_rows(search: Searches, accuracy: Floats, low: Floats, high: Floats) -
     return pd.DataFrame({**row, "low": low, "high": high, **costs})
 
 
-def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = (), level: float = 0.95) -> pd.DataFrame:
+def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = ()) -> pd.DataFrame:
     """Expected best validation accuracy of every single study, with a band from its own proposals alone.
 
     Of n independent proposals the band around their distribution function holds at every accuracy at once, whatever the
@@ -274,7 +270,6 @@ def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = (), 
     Args:
         trials: the table of trials.
         random_algorithms: labels of the algorithms whose sampler is random.
-        level: chance that a study's true curve lies in its band as a whole, in (0, 1).
 
     Returns:
         One row per group, algorithm, study and number of proposals: `search_space`, `dataset`, `profile`, `algorithm`, `study`,
@@ -283,18 +278,18 @@ def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = (), 
         `anytime_curves`) with `low`, `high`; `flops`, `seconds` (charged per architecture that uses the choice); `band` (what
         it is, or why there is none).
     """
-    tables = [_study_rows(search, level) for search in _all_searches(trials, "val_accuracy", random_algorithms)]
+    tables = [_study_rows(search) for search in _all_searches(trials, "val_accuracy", random_algorithms)]
     names = ["algorithm", "study", "architecture", "proposals", "accuracy", "low", "high", "flops", "seconds", "band"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*GROUP, *names])
 
 
-def _study_rows(search: Searches, level: float) -> pd.DataFrame:
+def _study_rows(search: Searches) -> pd.DataFrame:
     studies, count = search.validation.shape
     if search.random:
         ascending = np.sort(np.nan_to_num(search.validation), axis=1)
         padded = np.hstack([np.zeros((studies, 1)), ascending, np.ones((studies, 1))])
-        low, middle, high = (padded @ _best_of(steps) for steps in band_steps(count, level))
-        words = f"{100 * level:g} % simultaneous, distribution-free (opda)"
+        low, middle, high = (padded @ _best_of(steps) for steps in band_steps(count, LEVEL))
+        words = f"{100 * LEVEL:g} % simultaneous, distribution-free (opda)"
     else:
         middle, words = search.best_so_far(), ADAPTIVE_BAND
         low = high = np.full(middle.shape, np.nan)

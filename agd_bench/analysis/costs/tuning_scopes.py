@@ -21,7 +21,7 @@ _COST = ["seconds_ratio", "flops_ratio"]
 
 
 def scope_bias(
-    trials: pd.DataFrame, scopes: Sweep | Mapping[str, str], metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0
+    trials: pd.DataFrame, scopes: Sweep | Mapping[str, str], metric: str = "test_accuracy", resamples: int = 1000
 ) -> pd.DataFrame:
     """Entries of one training algorithm under cheaper tuning scopes, against the same algorithm tuned per architecture.
 
@@ -35,7 +35,6 @@ def scope_bias(
             label of one plug-in. Without an entry of scope `architecture` there is nothing to compare with.
         metric: which accuracy.
         resamples: bootstrap resamples of the gap's interval; 0: none.
-        seed: seed of the resampling.
 
     Returns:
         One row per group and entry of another scope: `search_space`, `dataset`, `profile`, `algorithm` (its label), `reference` (label of
@@ -53,7 +52,7 @@ def scope_bias(
     rows: list[pd.DataFrame] = []
     for reference, others in _families(scopes):
         own = trials[trials["algorithm"].isin([reference, *others])]
-        agreement = _towards(kendall_tau(own, metric, resamples, seed), reference)
+        agreement = _towards(kendall_tau(own, metric, resamples), reference)
         regret = transfer_regret(own, metric).rename(columns={"chosen_by": "algorithm"})
         regret = regret.loc[regret["trained_by"] == reference, [*GROUP, "algorithm", "transfer_regret"]]
         cost = charged_cost(own, baseline=reference)[[*GROUP, "algorithm", *_COST]]

@@ -45,7 +45,7 @@ SEEDS = (2, 3, 4, 6, 8)
 SIMULATIONS = 1000
 _CHUNK = 4_000_000
 """Comparisons of two architectures held at a time."""
-_COLUMNS = ["architectures", "seeds", "seeds_compared", "expected_gap", "power", "power_error", "trials", "cost"]
+_COLUMNS = ["architectures", "seeds", "seeds_compared", "expected_gap", "power", "power_error", "trials"]
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,6 @@ def power_table(
     shift: Shift,
     architectures: Sequence[int] = ARCHITECTURES,
     seeds: Sequence[int] = SEEDS,
-    cost: DesignCost | None = None,
     level: float = ALPHA,
     simulations: int = SIMULATIONS,
     seed: int = 0,
@@ -219,7 +218,6 @@ def power_table(
         shift: the shift to be seen, see `shift_of_gap`.
         architectures: numbers of architectures; above 400, the power is that at 400: it is at least so high.
         seeds: numbers of final seeds of every architecture and algorithm.
-        cost: what a design costs; default: `cost` is NaN.
         level: of the one-sided test; divide it by the number of comparisons if the report corrects for them.
         simulations: simulated runs of each design.
         seed: of the simulation.
@@ -227,7 +225,7 @@ def power_table(
     Returns:
         One row per design: `architectures`, `seeds`; `seeds_compared` (floor(S / 2) on each side); `expected_gap` (as a report would
         show it on average; NaN with one seed); `power` (share of runs in which the shift is called, in [0, 1]) with its Monte-Carlo
-        `power_error` (standard error); `trials` (architectures × seeds, of one algorithm); `cost`.
+        `power_error` (standard error); `trials` (architectures × seeds, of one algorithm).
 
     Raises:
         InputError: numbers below 1, or a level outside (0, 1).
@@ -240,21 +238,18 @@ def power_table(
         raise InputError("architectures, seeds and simulations: give numbers from 1")
     if not 0 < level < 1:
         raise InputError(f"level {level:g}: give a probability in (0, 1), for example {ALPHA:g}")
-    rows = [_design(shift, count, number, cost, level, simulations, seed) for number in seeds for count in architectures]
+    rows = [_design(shift, count, number, level, simulations, seed) for number in seeds for count in architectures]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _design(
-    shift: Shift, architectures: int, seeds: int, cost: DesignCost | None, level: float, simulations: int, seed: int
-) -> dict[str, object]:
+def _design(shift: Shift, architectures: int, seeds: int, level: float, simulations: int, seed: int) -> dict[str, object]:
     simulated, half = min(architectures, MOST_ARCHITECTURES), seeds // 2
     # Seeded by the design: its power does not depend on which others are in the table.
     called = shifts_detected(shift, simulated, seeds, level, simulations, np.random.default_rng([seed, simulated, seeds]))
     near = (called + 2) / (simulations + 4)  # so that no error is 0 (Agresti and Coull)
     row: dict[str, object] = {"architectures": architectures, "seeds": seeds, "seeds_compared": half}
     row |= {"expected_gap": shift.gap(half) if half else float("nan"), "power": called / simulations}
-    row |= {"power_error": float(np.sqrt(near * (1 - near) / (simulations + 4))), "trials": architectures * seeds}
-    return row | {"cost": cost.of(architectures, seeds) if cost else float("nan")}
+    return row | {"power_error": float(np.sqrt(near * (1 - near) / (simulations + 4))), "trials": architectures * seeds}
 
 
 def sufficient_designs(
@@ -264,7 +259,6 @@ def sufficient_designs(
     cost: DesignCost | None = None,
     level: float = ALPHA,
     simulations: int = SIMULATIONS,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """For each number of seeds the fewest architectures with that power, the cheapest design first.
 
@@ -275,33 +269,31 @@ def sufficient_designs(
         cost: what a design costs; default: designs are ordered by `trials`.
         level: of the one-sided test.
         simulations: simulated runs of each design tried.
-        seed: of the simulation.
 
     Returns:
-        Rows as of `power_table`, each with at least the wanted power (as estimated); none for a number of seeds with which 400
-        architectures do not suffice.
+        Rows as of `power_table` and their `cost` (NaN without one), each with at least the wanted power (as estimated); none for a
+        number of seeds with which 400 architectures do not suffice.
 
     Raises:
         InputError: a power outside (0, 1).
     """
     if not 0 < power < 1:
         raise InputError(f"power {power:g}: give a probability in (0, 1), for example 0.8")
-    found = [_fewest(shift, power, number, cost, level, simulations, seed) for number in seeds]
+    found = [_fewest(shift, power, number, level, simulations) for number in seeds]
     table = pd.DataFrame([row for row in found if row], columns=_COLUMNS)
+    table["cost"] = [cost.of(*design) if cost else np.nan for design in zip(table["architectures"], table["seeds"], strict=True)]
     return table.sort_values("cost" if cost else "trials", kind="stable", ignore_index=True)
 
 
-def _fewest(
-    shift: Shift, power: float, seeds: int, cost: DesignCost | None, level: float, simulations: int, seed: int
-) -> dict[str, object] | None:
+def _fewest(shift: Shift, power: float, seeds: int, level: float, simulations: int) -> dict[str, object] | None:
     tried: dict[int, dict[str, Any]] = {}
 
     def suffices(architectures: int) -> bool:
         if architectures not in tried:
-            tried[architectures] = _design(shift, architectures, seeds, cost, level, simulations, seed)
+            tried[architectures] = _design(shift, architectures, seeds, level, simulations, seed=0)
         return bool(tried[architectures]["power"] >= power)
 
-    guess = _approximate(shift, power, seeds, level, np.random.default_rng([seed, seeds]))
+    guess = _approximate(shift, power, seeds, level, np.random.default_rng([0, seeds]))
     # Far from sufficient even if the approximation is off by a factor of two; saves the slowest simulations.
     if guess > 2 * MOST_ARCHITECTURES:
         return None

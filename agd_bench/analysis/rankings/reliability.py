@@ -29,8 +29,8 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.scores import Floats
-from agd_bench.analysis.variance import LEVEL, normal_scores
+from agd_bench.analysis.scores import LEVEL, Floats
+from agd_bench.analysis.variance import normal_scores
 
 
 def spearman_brown(reliability: Floats | float, seeds: Floats | float) -> Floats:
