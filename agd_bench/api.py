@@ -203,7 +203,7 @@ def run(
         What is stored in the end.
 
     Raises:
-        AgdBenchError: as its kinds say; what was finished is kept.
+        AgdBenchError: a run failed; finished trials are kept.
         KeyboardInterrupt: as it came; the same call goes on from there.
     """
     from agd_bench.scheduling.partition import Part

@@ -1,4 +1,4 @@
-"""Results in, answers out: accuracy, charged cost, ranks and their shifts against seed noise. DataFrames in, DataFrames out."""
+"""Analysis of results: accuracy, charged cost, ranks and their shifts against seed noise. Takes and returns DataFrames."""
 
 from agd_bench.analysis.accuracy import accuracy_difference, accuracy_table
 from agd_bench.analysis.adaptive_seeds import next_seeds, order_decisions

@@ -1,4 +1,4 @@
-"""Accuracy per algorithm, with what did not end well shown apart, and differences paired by architecture and seed."""
+"""Accuracy per algorithm, with unsuccessful trials counted separately, and differences paired by architecture and seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATUSES = ("done", "diverged", "failed", "refused")
 def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
     """Accuracy of every algorithm in every comparison group.
 
-    The means are over `done` trials only; diverged, failed and refused ones are counted in columns of their own.
+    The means are over `done` trials only; diverged, failed and refused trials are counted in separate columns.
 
     Returns:
         One row per group and algorithm: `search_space`, `dataset`, `profile`, `algorithm`;
@@ -24,7 +24,7 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
         over architectures); `best_accuracy` (highest of the architectures' means);
         `architecture_sd` (standard deviation over architectures); `seed_sd` (pooled standard deviation over the seeds of one
         architecture); `architectures` and `seeds` (with at least one done trial); `done`, `diverged`, `failed`, `refused` and
-        `unfinished` (final trials by status). NaN where nothing was measured.
+        `unfinished` (final trials by status). NaN if nothing was measured.
 
     >>> rows = [("a", 0, 0.5), ("a", 1, 0.7), ("b", 0, 0.8), ("b", 1, 0.8)]
     >>> trials = pd.DataFrame(rows, columns=["architecture", "seed", "test_accuracy"]).assign(
@@ -36,7 +36,7 @@ def accuracy_table(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.Da
     final = trained_rows(trials[(trials["purpose"] == "final") & (trials["status"] != "unneeded")])
     keys = [*GROUP, "algorithm"]
     counts = final.groupby(keys, sort=False)["status"].value_counts().unstack(fill_value=0)
-    # Every status that is not an outcome, whatever its name: a new one must not vanish from the counts.
+    # Every status that is not an outcome, so a new status is not lost from the counts.
     counts["unfinished"] = counts.drop(columns=list(STATUSES), errors="ignore").sum(axis=1)
     counts = counts.reindex(columns=[*STATUSES, "unfinished"], fill_value=0).astype(int).reset_index()
     if measured.empty:
@@ -48,14 +48,14 @@ _MEASURED = ["mean_accuracy", "mean_low", "mean_high", "best_accuracy", "archite
 
 
 def _rows(group: Scores) -> list[dict[str, object]]:
-    # `Scores` holds diverged trials as 0, which would look like a very low accuracy here.
+    # `Scores` stores diverged trials as 0, which would look like a very low accuracy here.
     values = np.where(group.diverged, np.nan, group.values)
     rows: list[dict[str, object]] = []
     for position, algorithm in enumerate(group.algorithms):
         done = values[position]
         # Seeds of each architecture, (A,).
         counts = (~np.isnan(done)).sum(axis=1)
-        with warnings.catch_warnings():  # numpy warns of empty slices; a missing value is the answer there
+        with warnings.catch_warnings():  # numpy warns about empty slices; the result is then a missing value
             warnings.simplefilter("ignore", RuntimeWarning)
             means = np.nanmean(done, axis=1)[counts > 0]
             variances = np.nanvar(done[counts > 1], axis=1, ddof=1)
@@ -73,13 +73,13 @@ def _rows(group: Scores) -> list[dict[str, object]]:
 
 
 def accuracy_difference(trials: pd.DataFrame, baseline: str, challenger: str, metric: str = "test_accuracy") -> pd.DataFrame:
-    """Challenger's accuracy minus the baseline's, paired by architecture and seed.
+    """The challenger's accuracy minus the baseline's, paired by architecture and seed.
 
     Args:
         trials: the table of trials.
         baseline: label of the algorithm to compare with.
         challenger: label of the other.
-        metric: which accuracy.
+        metric: the accuracy to use.
 
     Returns:
         One row per group: `search_space`, `dataset`, `profile`; `difference` (mean over architectures of the mean over seeds that
@@ -88,16 +88,16 @@ def accuracy_difference(trials: pd.DataFrame, baseline: str, challenger: str, me
         (architecture-seed pairs used).
 
     Raises:
-        UnknownNameError: a label that a group does not hold.
+        UnknownNameError: a label that does not occur in a group.
     """
     rows: list[dict[str, object]] = []
     for group in paired_scores(trials, metric, every_seed=True):
         values = np.where(group.diverged, np.nan, group.values)
         pair = values[[group.position(baseline), group.position(challenger)]]
-        # Only seeds that both finished, (A, S): else the harder seeds of one side would count for that side alone.
+        # Only seeds completed by both, (A, S); otherwise the harder seeds of one side would count only for that side.
         both = ~np.isnan(pair).any(axis=0)
         counts = both.sum(axis=1)
-        # Seeds first, then architectures: every architecture weighs the same however many seeds it has.
+        # Seeds first, then architectures, so every architecture has the same weight regardless of its number of seeds.
         means = np.where(both, pair, 0.0).sum(axis=2)[:, counts > 0] / counts[counts > 0]
         differences = means[1] - means[0]
         low, high = mean_interval(differences)

@@ -1,16 +1,16 @@
-"""Adaptive seeds: which architectures get another one, as a function of the rows so far.
+"""Adaptive seeds: which architectures get further seeds, as a function of the rows so far.
 
-Seeds go where the order of two architectures is still open. Every architecture gets the first few; then, look by look, those
-that take part in an open pair under any algorithm get more, for all algorithms alike, so that every algorithm goes on meeting the
-same pairs of architecture and seed. At a look with n seeds each, a pair under one algorithm is
+Seeds are given where the order of two architectures is still open. Every architecture gets the first few; then, at each interim look,
+architectures in an open pair under any algorithm get more, for all algorithms, so every algorithm trains the same pairs of architecture
+and seed. At a look with n seeds each, a pair under one algorithm is
 
 - decided, if |difference of means| > t(family) · s / sqrt(n),
-- close, if t(pair) · s / sqrt(n) is at most the rule's half-width: the difference is known well enough to leave the order open,
-- open otherwise. What a look has settled, later ones do not open again.
+- close, if t(pair) · s / sqrt(n) is at most the rule's half-width: the difference is known accurately enough to leave the order open,
+- open otherwise. A pair settled at one look is not reopened at later ones.
 
-s² is the sum of both architectures' variances over seeds, each drawn towards the mean variance (Smyth's moderated t). t(family) is the
-two-sided quantile of Student's distribution at (1 − level) / (algorithms · pairs · looks), t(pair) that at (1 − level) / looks. The
-probability that any order is decided wrongly is at most 1 − level; `tests/performance/adaptive_seeds.py` measures it.
+s² is the sum of both architectures' variances over seeds, each shrunk towards the mean variance (Smyth's moderated t). t(family) is the
+two-sided quantile of Student's distribution at (1 − level) / (algorithms · pairs · looks), and t(pair) the one at (1 − level) / looks. The
+probability of any wrong decision is at most 1 − level; `tests/performance/adaptive_seeds.py` measures it.
 
 References:
     S. J. Pocock, Group sequential methods in the design and analysis of clinical trials, Biometrika, 1977 (equal levels at the looks).
@@ -36,31 +36,31 @@ from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_sc
 from agd_bench.errors import InputError
 from agd_bench.records import AdaptiveSeeds
 
-# Never the test split: it must have no part in any choice.
+# Never the test split, which must not affect any choice.
 METRIC = "val_accuracy"
 WAITING = ("pending", "running", "unneeded")
 LEAST_VARIANCE = 1e-3
-"""Share of the mean variance below which one counts as this: equal accuracies of a few seeds are no proof of no noise."""
+"""Lower bound of a variance as a share of the mean variance: equal accuracies of a few seeds do not prove that there is no noise."""
 CHUNK = 4_000_000
-"""Pairs looked at together: all pairs of 15,625 architectures at once would not fit into memory."""
+"""Number of pairs processed together: all pairs of 15,625 architectures at once would not fit into memory."""
 
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 
 def next_seeds(trials: pd.DataFrame, rule: AdaptiveSeeds) -> dict[str, int]:
-    """How many seeds each architecture of a comparison group is to have, by all that is known.
+    """Number of seeds that each architecture of a comparison group should have, given the results so far.
 
-    A function of its arguments alone: it goes through the looks from the first one, and stops at one whose trials have not all ended
-    or which leaves nothing open. Rows beyond what it asks for do not change it.
+    Depends only on its arguments: it goes through the looks from the first one, and stops at one with unfinished trials or without open
+    pairs. Rows beyond the requested seeds do not change the result.
 
     Args:
-        trials: the planned trials of one search space, data set and profile, ended or not.
-        rule: the sweep's.
+        trials: the planned trials of one search space, data set and profile, whether or not they have ended.
+        rule: the rule of the sweep.
 
     Returns:
-        Seeds (the first so many of the group's, ascending) by architecture, in the order of the table. Those with the most are still in
-        question; the others have all that they will need.
+        Number of seeds (a prefix of the group's seeds, ascending) by architecture, in the order of the table. Architectures with the most
+        seeds may still need more; the others do not.
 
     Raises:
         InputError: trials of several groups, or fewer planned seeds than the rule's `most`.
@@ -75,16 +75,18 @@ def next_seeds(trials: pd.DataFrame, rule: AdaptiveSeeds) -> dict[str, int]:
     """
     groups = list(paired_scores(trials, METRIC, every_seed=True))
     if len(groups) != 1:
-        raise InputError(f"trials of {len(groups)} comparison groups were given; seeds are allotted within one")
+        raise InputError(
+            f"got trials of {len(groups)} comparison groups; pass the trials of one, because seeds are assigned within a group"
+        )
     group = groups[0]
     if len(group.seeds) < rule.most:
-        raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, adaptive seeds may need {rule.most}")
+        raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, but adaptive seeds may need {rule.most}")
     counts = allot(group, reached_seeds(trials, group), rule)
     return dict(zip(group.architectures, counts.tolist(), strict=True))
 
 
 def reached_seeds(trials: pd.DataFrame, group: Scores) -> Counts:
-    """How many of its seeds, from the first one on, each architecture is through with under all algorithms, (A,).
+    """Number of consecutive seeds, from the first one, that each architecture has completed under all algorithms, (A,).
 
     Args:
         trials: the table of trials.
@@ -95,24 +97,24 @@ def reached_seeds(trials: pd.DataFrame, group: Scores) -> Counts:
     ended = (~final["status"].isin(WAITING)).groupby([final["architecture"], final["seed"]]).all().unstack(fill_value=False)
     # A seed that was never planned counts as not ended.
     ended = ended.reindex(index=list(group.architectures), columns=list(group.seeds), fill_value=False)
-    # The cumulative product stops at the first seed that has not ended: later ones do not count yet.
+    # The cumulative product stops at the first seed that has not ended; later seeds do not count yet.
     return np.asarray(np.cumprod(ended.to_numpy(dtype=np.int64), axis=1).sum(axis=1), dtype=np.int64)
 
 
 def allot(group: Scores, reached: Counts, rule: AdaptiveSeeds) -> Counts:
-    """Seeds of each architecture, (A,), as `next_seeds`.
+    """Number of seeds of each architecture, (A,), for `next_seeds`.
 
     Args:
         group: accuracies with every seed, (M, A, S).
-        reached: seeds that each architecture is through with, (A,).
-        rule: the sweep's.
+        reached: number of seeds that each architecture has completed, (A,).
+        rule: the rule of the sweep.
     """
     counts = np.full(len(group.architectures), rule.first, dtype=np.int64)
     for look, size in enumerate(rule.looks[:-1]):
-        # An open pair was open at every look before, so both of its architectures have exactly this many seeds: each decision
-        # is made at a size that the rule fixed beforehand, which is what lets Bonferroni over the looks bound the error.
+        # An open pair was open at every earlier look, so both of its architectures have exactly this many seeds: each decision
+        # is made at a size fixed in advance, so Bonferroni's correction over the looks bounds the error.
         active = counts == size
-        # All or none: a look at part of the trials would let the order in which they end sway the decision.
+        # All or none: with only some of the trials, the order in which they end would affect the decision.
         if (reached[active] < size).any():
             break
         still_open = _in_open_pair(group, counts, rule, active)
@@ -123,10 +125,10 @@ def allot(group: Scores, reached: Counts, rule: AdaptiveSeeds) -> Counts:
 
 
 def _in_open_pair(group: Scores, sizes: Counts, rule: AdaptiveSeeds, active: Bools) -> Bools:
-    """Whether each architecture takes part in an open pair of active ones, (A,)."""
+    """Whether each architecture is in an open pair of active architectures, (A,)."""
     found = np.zeros(len(group.architectures), dtype=bool)
     for position in range(len(group.algorithms)):
-        # One open pair under one algorithm is enough: whoever has one is not asked again.
+        # One open pair under one algorithm is enough, so skip architectures that already have one.
         for rows, columns, decided, close in judge(group, position, sizes, rule, active, active & ~found):
             is_open = ~decided & ~close & (rows[:, None] != columns[None, :])
             found[rows] |= is_open.any(axis=1)
@@ -142,15 +144,15 @@ def judge(
     active: Bools | None = None,
     asked: Bools | None = None,
 ) -> Iterator[tuple[Counts, Counts, Bools, Bools]]:
-    """The verdicts on all pairs of architectures under one algorithm, some rows of the matrix at a time.
+    """Decisions on all pairs of architectures under one algorithm, in blocks of rows of the matrix.
 
     Args:
         group: accuracies with every seed, (M, A, S).
-        position: of the algorithm.
-        sizes: seeds of each architecture, (A,); one with none is left out.
-        rule: the sweep's.
-        active: the architectures whose pairs with each other count, (A,); None: all.
-        asked: those of them that are to be the rows, (A,); None: all.
+        position: position of the algorithm.
+        sizes: seeds of each architecture, (A,); architectures without seeds are left out.
+        rule: the rule of the sweep.
+        active: the architectures whose pairs are considered, (A,); None: all.
+        asked: the active architectures to use as rows, (A,); None: all.
 
     Yields:
         Positions of the rows' architectures (R,) and of the columns' (C,); whether each pair is decided, and whether it is close, (R, C).
@@ -158,7 +160,7 @@ def judge(
     values = group.values[position]
     # Seeds before the first one that diverged or is missing.
     sound = np.cumprod(~(np.isnan(values) | group.diverged[position]), axis=1, dtype=np.int64).sum(axis=1)
-    # A diverged architecture ranks last by rule and a missing one has no rank: neither needs more seeds under this algorithm.
+    # A diverged architecture ranks last by definition and a missing one has no rank, so neither needs more seeds under this algorithm.
     ranked = (sizes >= rule.first) & (sound >= sizes)
     kept = np.flatnonzero(ranked if active is None else ranked & active)
     wanted = kept if asked is None else kept[asked[kept]]
@@ -170,11 +172,11 @@ def judge(
     for begin in range(0, len(wanted), step):
         rows = wanted[begin : begin + step]
         decided, close = np.zeros((2, len(rows), len(kept)), dtype=bool)
-        # A pair is judged at the looks that both have reached, (R, C).
+        # A pair is evaluated at the looks that both have reached, (R, C).
         smaller = np.minimum.outer(sizes[rows], sizes[kept])
         for size, look in zip(been, looks, strict=True):
             error = np.sqrt(look.squares[rows, None] + look.squares[None, kept])
-            # What an earlier look has settled stays settled, or the levels of the looks would not add up.
+            # Pairs settled at an earlier look stay settled; otherwise the levels of the looks would not add up.
             waiting = (smaller >= size) & ~decided & ~close
             decided |= waiting & (np.abs(look.means[rows, None] - look.means[None, kept]) > look.family * error)
             close |= waiting & ~decided & (look.pair * error <= rule.half_width)
@@ -182,7 +184,7 @@ def judge(
 
 
 class _Look(NamedTuple):
-    """What is known at one look: means and their squared standard errors, (A,), NaN where not reached; the two quantiles."""
+    """Statistics at one look: means and their squared standard errors, (A,), NaN where not reached, and the two quantiles."""
 
     means: Floats
     squares: Floats
@@ -191,35 +193,35 @@ class _Look(NamedTuple):
 
 
 def _look(values: Floats, there: Bools, size: int, family: float, rule: AdaptiveSeeds) -> _Look:
-    """The look with `size` seeds, from all architectures that have been there: whoever asks later sees it alike."""
+    """The look with `size` seeds, from all architectures that have reached it, so it is the same whenever it is computed."""
     means, squares = np.full((2, len(values)), np.nan)
     if not there.any():
         return _Look(means, squares, np.nan, np.nan)
     seen = values[there, :size]
-    # Two to eight seeds say little about one variance, and one pooled variance would judge noisy architectures by quiet ones.
+    # Two to eight seeds give a poor estimate of one variance, and a pooled variance would be too small for noisy architectures.
     variances, freedom = moderate(seen.var(axis=1, ddof=1), size - 1)
     means[there], squares[there] = seen.mean(axis=1), variances / size
-    # Equal levels at the looks (Pocock), half to each side.
+    # Equal levels at the looks (Pocock), two-sided.
     wrong = (1 - rule.level) / len(rule.looks) / 2
     return _Look(means, squares, float(scipy.stats.t.isf(wrong / family, freedom)), float(scipy.stats.t.isf(wrong, freedom)))
 
 
 def _family(group: Scores) -> float:
-    """Decisions at one look: pairs of all planned architectures, under all algorithms."""
+    """Number of decisions at one look: pairs of all planned architectures, under all algorithms."""
     count = len(group.architectures)
-    # All planned pairs, not those still open: the family must not depend on the results.
+    # All planned pairs, not only the open ones, because the family must not depend on the results.
     return max(1.0, len(group.algorithms) * count * (count - 1) / 2)
 
 
 def moderate(variances: Floats, freedom: int) -> tuple[Floats, float]:
-    """Variances drawn towards their mean as far as they look alike, and the degrees of freedom that they then have.
+    """Shrink variances towards their mean according to their similarity, and return the resulting degrees of freedom.
 
-    If variances are themselves drawn from a scaled inverse chi-squared distribution with d degrees of freedom, their logarithms vary by
+    If the variances follow a scaled inverse chi-squared distribution with d degrees of freedom, their logarithms have the variance
     trigamma(freedom / 2) + trigamma(d / 2), which is solved for d.
 
     Args:
-        variances: of each architecture over seeds, (A,), A at least 1.
-        freedom: degrees of freedom of each.
+        variances: variance of each architecture over seeds, (A,), A at least 1.
+        freedom: degrees of freedom of each variance.
 
     Returns:
         The moderated variances, (A,), and `freedom` + d; with one architecture d is 0.
@@ -231,29 +233,29 @@ def moderate(variances: Floats, freedom: int) -> tuple[Floats, float]:
     mean = float(variances.mean())
     if len(variances) < 2 or mean == 0:
         return variances, float(freedom)
-    # Without the floor the logarithm of a zero variance would make all of them look unlike.
+    # Without the lower bound, the logarithm of a zero variance would make all variances look dissimilar.
     logs = np.log(np.maximum(variances, LEAST_VARIANCE * mean))
     # Variance and fourth cumulant of the logarithm of a chi-squared variable: trigamma and its second derivative.
     by_chance, fourth = (float(scipy.special.polygamma(order, freedom / 2)) for order in (1, 3))
     # Standard error of a sample variance from the fourth cumulant.
     error = np.sqrt((fourth + 2 * by_chance**2) / len(logs))
-    # One standard error more variation gives a smaller d: rather too little sharing than too much.
+    # Add one standard error to the variation, which gives a smaller d and thus rather too little shrinkage than too much.
     prior = 2 * inverse_trigamma(max(float(logs.var(ddof=1)) - by_chance, 0.0) + error)
     return (prior * mean + freedom * variances) / (prior + freedom), prior + freedom
 
 
 def order_decisions(trials: pd.DataFrame, rule: AdaptiveSeeds) -> pd.DataFrame:
-    """What adaptive seeds decided, and what they took.
+    """Decisions of adaptive seeds, and the number of seeds used.
 
     Args:
         trials: the table of trials of an adaptive sweep.
-        rule: the sweep's.
+        rule: the rule of the sweep.
 
     Returns:
-        One row per group and algorithm: `search_space`, `dataset`, `profile`, `algorithm`; `pairs` (of architectures that have a rank
-        otherwise than last: neither diverged nor missing), of them `decided` (the order is known; all such orders of a group are right
-        together with probability `level`), `close` (known to differ by less than twice the half-width) and `undecided`; `seeds_mean`,
-        `seeds_most` (seeds that architectures are through with); `unneeded` (final trials that were planned and not trained).
+        One row per group and algorithm: `search_space`, `dataset`, `profile`, `algorithm`; `pairs` (of architectures that are neither
+        diverged nor missing), of them `decided` (the order is known; all such orders of a group are correct with probability `level`),
+        `close` (known to differ by less than twice the half-width) and `undecided`; `seeds_mean`, `seeds_most` (completed seeds per
+        architecture); `unneeded` (planned final trials that were not trained).
 
     Raises:
         InputError: fewer planned seeds than the rule's `most`.
@@ -261,9 +263,9 @@ def order_decisions(trials: pd.DataFrame, rule: AdaptiveSeeds) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for group in paired_scores(trials, METRIC, every_seed=True):
         if len(group.seeds) < rule.most:
-            raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, adaptive seeds may need {rule.most}")
+            raise InputError(f"{' / '.join(group.group)}: {len(group.seeds)} seeds are planned, but adaptive seeds may need {rule.most}")
         reached = reached_seeds(trials, group)
-        # The last look that each architecture has completed; 0 before the first.
+        # The last look completed by each architecture; 0 before the first.
         sizes = np.array([max((size for size in rule.looks if size <= count), default=0) for count in reached], dtype=np.int64)
         place = np.logical_and.reduce([trials[column] == value for column, value in describe(group.group).items()])
         for position, algorithm in enumerate(group.algorithms):
@@ -277,10 +279,10 @@ def order_decisions(trials: pd.DataFrame, rule: AdaptiveSeeds) -> pd.DataFrame:
 
 
 def _tally(group: Scores, position: int, sizes: Counts, rule: AdaptiveSeeds) -> tuple[int, int, int]:
-    """Pairs, decided ones and close ones under one algorithm."""
+    """Numbers of pairs, decided pairs and close pairs under one algorithm."""
     pairs = decided = close = 0
     for rows, columns, is_decided, is_close in judge(group, position, sizes, rule):
-        # The matrix holds each pair twice, and the diagonal.
+        # The matrix contains each pair twice, and the diagonal.
         once = rows[:, None] < columns[None, :]
         pairs += int(once.sum())
         decided += int((is_decided & once).sum())

@@ -1,4 +1,4 @@
-"""Bootstrap over architectures: weights of many resamples at once, percentile intervals, and bands that hold for a whole curve.
+"""Bootstrap over architectures: weights of many resamples at once, percentile intervals, and simultaneous bands for curves.
 
 References:
     B. Efron, R. Tibshirani, An introduction to the bootstrap, 1993 (percentile and bootstrap-t intervals).
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from agd_bench.analysis.scores import LEVEL, Floats
 
 FEWEST_FOR_INTERVAL = 8
-"""Architectures below which no bootstrap interval is given: a resample of fewer holds too few different ones."""
+"""Smallest number of architectures for a bootstrap interval: resamples of fewer contain too few distinct ones."""
 _AT_ONCE = 4_000_000
-"""Weights held in memory at once."""
+"""Largest number of weights in memory."""
 
 
 def resample_weights(count: int, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """How often each of `count` things is drawn, in blocks of resamples.
+    """Yield how often each of `count` items is drawn, in blocks of resamples.
 
     Args:
-        count: things drawn from, and draws of each resample.
-        resamples: how many in all.
-        rng: what draws.
+        count: number of items, and of draws per resample.
+        resamples: total number of resamples.
+        rng: generator for the draws.
 
     Yields:
         Weights of a block of resamples, (block, count); every row sums to `count`.
@@ -39,18 +39,18 @@ def resample_weights(count: int, resamples: int, rng: np.random.Generator) -> It
     block = max(1, _AT_ONCE // max(count, 1))
     for begin in range(0, resamples, block):
         size = min(block, resamples - begin)
-        # Each resample counts in bins of its own, so that one bincount serves the whole block.
+        # Each resample has separate bins, so one bincount serves the whole block.
         drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
 
 
 def integer_weights(count: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """The sample itself, then `resample_weights` of it, as the integers that the compiled rank statistics count with.
+    """Weights of the sample itself, followed by `resample_weights`, as the integers used by the compiled rank statistics.
 
     Args:
-        count: things drawn from.
-        resamples: how many resamples.
-        rng: what draws.
+        count: number of items.
+        resamples: number of resamples.
+        rng: generator for the draws.
 
     Returns:
         (1 + resamples, count); the first row is all ones.
@@ -62,19 +62,19 @@ def integer_weights(count: int, resamples: int, rng: np.random.Generator) -> NDA
 
 
 def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """Means over the first axis of resamples of it.
+    """Means over the first axis for resamples of that axis.
 
     Args:
-        values: (count, …), none missing.
-        resamples: how many.
-        rng: what draws.
+        values: (count, …), without missing values.
+        resamples: number of resamples.
+        rng: generator for the draws.
 
     Returns:
         (resamples, …).
     """
     count = len(values)
     flat = values.reshape(count, -1)
-    # A row is one architecture with all its seeds and tuning trials, so a resample carries their noise too.
+    # A row is one architecture with all its seeds and tuning trials, so a resample includes their noise.
     blocks = [weights @ flat / count for weights in resample_weights(count, resamples, rng)]
     return np.concatenate(blocks).reshape(-1, *values.shape[1:])
 
@@ -115,9 +115,9 @@ def simultaneous_band(curves: Floats, rng: np.random.Generator, resamples: int =
         moved = weights @ centred / count
         # Standard error of each resampled mean; a difference of two squares can fall below 0 by rounding.
         spread = np.sqrt(np.maximum(weights @ centred**2 / count - moved**2, 0.0) / (count - 1))
-        # A resample of one architecture alone has no spread; it counts as far off wherever it moved.
+        # A resample of a single architecture has no spread, so any deviation counts as infinitely large.
         ratios = np.divide(np.abs(moved), spread, out=np.where(np.abs(moved) > 1e-12, np.inf, 0.0), where=spread > 1e-12)
-        # The maximum over the points makes the band hold at all of them at once, however a curve depends on itself.
+        # The maximum over the points makes the band simultaneous, whatever the dependence between points.
         largest.append(ratios.max(axis=1))
     factor = float(np.quantile(np.concatenate(largest), LEVEL, method="higher"))
     error = curves.std(axis=0, ddof=1) / np.sqrt(count)

@@ -1,8 +1,8 @@
-"""What can be told of an architecture from its row and its string alone, as numbers: the features that may drive a rank shift.
+"""Numeric features of an architecture from its row and its string, as possible drivers of a rank shift.
 
-Three sources, none of which builds a network: `parameters` and `forward_flops` of the trials; how often each word stands in the
-string (`words: nor_conv_3x3`), for any search space whose strings name operations; and, for cells written node by node
-as NAS-Bench-201 writes them (`|op~from|op~from|+|op~from|`), the paths of the graph.
+There are three sources, none of which builds a network: `parameters` and `forward_flops` of the trials; the number of occurrences of each
+word in the string (`words: nor_conv_3x3`), for search spaces whose strings name operations; and the paths of the graph, for cells written
+node by node as in NAS-Bench-201 (`|op~from|op~from|+|op~from|`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 FEWEST_DIFFERENT = 3
-"""Architectures whose value must differ from the most common one; a feature that fewer have is their name, not their kind."""
+"""Number of architectures whose value must differ from the most common one; rarer features identify individual architectures."""
 _WORD = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z][A-Za-z0-9_]*")
-# One group of edges for each node after the input, as NAS-Bench-201 writes cells.
+# One group of edges for each node after the input, as in NAS-Bench-201.
 _CELL = re.compile(r"\|([^|~]+~\d+\|)+(\+\|([^|~]+~\d+\|)+)*")
 _EDGE = re.compile(r"([^|~+]+)~(\d+)")
 _NOTHING = {"none", "zero", "zeroize"}
@@ -29,15 +29,15 @@ def architecture_features(trials: pd.DataFrame, more: pd.DataFrame | None = None
     """Features of all architectures of a table of trials.
 
     Args:
-        trials: the table of trials; without `parameters` and `forward_flops` those two are left out.
-        more: further features, indexed by architecture, for example of a search space's own function `features`.
+        trials: the table of trials; `parameters` and `forward_flops` are left out if they are missing.
+        more: further features, indexed by architecture, for example from a search space's function `features`.
 
     Returns:
-        One row per architecture, in the table's order, indexed by it. Columns: those of `more`; `paths` and what else `cell_features`
-        gives, where every string is a cell; `words: WORD` for each word, its number of times; `parameters`, `forward_flops`.
-        A feature that differs from its most common value in fewer than 3 architectures is left out. NaN where a row has no value.
+        One row per architecture, in the table's order, indexed by it. Columns: those of `more`; those of `cell_features` if every string is
+        a cell; the number of occurrences `words: WORD` of each word; `parameters`, `forward_flops`. A feature that differs from its most
+        common value in fewer than 3 architectures is left out. NaN if a row has no value.
     """
-    # Grouped by number below: comparing a million long strings takes far longer.
+    # Group by number below, because comparing a million long strings is much slower.
     place, found = pd.factorize(trials["architecture"])
     names = [str(name) for name in found]
     tables = [] if more is None else [more.reindex(names).astype(float)]
@@ -55,9 +55,9 @@ def architecture_features(trials: pd.DataFrame, more: pd.DataFrame | None = None
 
 @functools.lru_cache(maxsize=2)
 def _told_by_names(names: tuple[str, ...]) -> pd.DataFrame:
-    """What the strings alone say. Remembered, because a report asks for every pair of algorithms; nobody may change it.
+    """Features from the strings alone. Cached, because a report needs them for every pair of algorithms; must not be modified.
 
-    Without the words of fewer than 3 architectures: where each has a name of its own, they would be as many columns as rows.
+    Words that occur in fewer than 3 architectures are left out; if every architecture had its own word, there would be a column per row.
     """
     words = word_counts(names, FEWEST_DIFFERENT)
     if not names or not all(_is_cell(name) for name in names):
@@ -66,7 +66,7 @@ def _told_by_names(names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _is_cell(architecture: str) -> bool:
-    """Whether a string is a cell written node by node, every edge from an earlier node."""
+    """Whether a string is a cell written node by node, with every edge from an earlier node."""
     if not _CELL.fullmatch(architecture):
         return False
     return all(int(start) < end for end, node in enumerate(architecture.split("+"), 1) for _, start in _EDGE.findall(node))
@@ -78,11 +78,11 @@ def _varies(values: pd.Series[float]) -> bool:
 
 
 def word_counts(architectures: Iterable[str], fewest: int = 1) -> pd.DataFrame:
-    """How often each word stands in each string; a word is letters, digits and underscores that begin with a letter.
+    """Count the words in each string; a word consists of letters, digits and underscores and begins with a letter.
 
     Args:
         architectures: the strings.
-        fewest: strings that hold a word, at least; rarer words are left out.
+        fewest: smallest number of strings that contain a word; rarer words are left out.
 
     >>> word_counts(["conv_3x3-skip~0", "conv_3x3-conv_3x3-16"]).to_dict("list")
     {'words: conv_3x3': [1, 2], 'words: skip': [1, 0]}
@@ -95,10 +95,9 @@ def word_counts(architectures: Iterable[str], fewest: int = 1) -> pd.DataFrame:
 
 
 def cell_features(architecture: str) -> dict[str, int]:
-    """Paths of a cell that is written node by node, each edge as `operation~from`; node 0 is the input, the last one the output.
+    """Paths of a cell written node by node, with edges `operation~from`; node 0 is the input, the last node the output.
 
-    Edges whose operation is called none, zero or zeroize carry nothing. A convolution has `conv` in its name, an identity `skip` or
-    `identity`.
+    Edges with the operation none, zero or zeroize are ignored. A convolution has `conv` in its name, an identity `skip` or `identity`.
 
     Args:
         architecture: for example `|nor_conv_3x3~0|+|none~0|skip_connect~1|`.
@@ -122,7 +121,7 @@ def cell_features(architecture: str) -> dict[str, int]:
     nodes[2:, 0] = 1
     for start, end, operation in sorted(edges, key=lambda edge: edge[1]):
         deep, shallow, paths, skips = nodes[:, start]
-        # Nodes are handled in the order of their numbers, so the paths to `start` are all counted before they are extended.
+        # Nodes are processed in order, so all paths to `start` are counted before they are extended.
         step = int("conv" in operation)
         identity = any(word in operation for word in _IDENTITY)
         nodes[0, end], nodes[1, end] = max(nodes[0, end], deep + step), min(nodes[1, end], shallow + step)
@@ -131,9 +130,9 @@ def cell_features(architecture: str) -> dict[str, int]:
     if paths == 0:
         return {"depth": 0, "shallowest": 0, "paths": 0, "skip_paths": 0, "live_edges": 0}
     reaching = {last}
-    # Backwards from the output: `end` is known to reach it or not before its edges are looked at.
+    # Backwards from the output, so it is known whether `end` reaches it before its edges are processed.
     for start, end, _ in sorted(edges, key=lambda edge: -edge[1]):
         reaching |= {start} if end in reaching else set()
-    # An edge is live if the input reaches its start and its end reaches the output.
+    # An edge is live if its start is reachable from the input and the output is reachable from its end.
     live = sum(nodes[2, start] > 0 and end in reaching for start, end, _ in edges)
     return {"depth": int(deep), "shallowest": int(shallow), "paths": int(paths), "skip_paths": int(skips), "live_edges": live}

@@ -1,4 +1,4 @@
-"""Confidence intervals, the correction for several tests at once, and what moderated variances are computed with.
+"""Confidence intervals, correction for multiple tests, and functions for moderated variances.
 
 References:
     S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
@@ -18,8 +18,8 @@ import scipy.stats
 from agd_bench.analysis.scores import LEVEL, Floats
 
 FEWEST_FOR_MEAN = 4
-"""Architectures below which the t interval of a mean is not shown: with two it extends 9 standard deviations to either side, with
-three 2.5."""
+"""Smallest number of architectures for the t interval of a mean: with two it extends 9 standard deviations to either side, with three
+2.5."""
 
 
 def mean_interval(values: Floats) -> tuple[float, float]:
@@ -63,7 +63,7 @@ def median_interval(values: Floats) -> tuple[float, float]:
 
 
 ALPHA = 0.05
-"""Probability, over all tests of a family, of calling any difference real that is not."""
+"""Familywise error rate: probability of any false positive over all tests of a family."""
 
 
 # scipy has no Holm correction, and importing statsmodels for it takes as long as importing scipy.stats.
@@ -78,13 +78,13 @@ def holm(p: Floats) -> Floats:
     """
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
-    # The running maximum keeps adjusted p-values in the order of the raw ones (step-down).
+    # The running maximum keeps adjusted p-values in the order of the raw p-values (step-down).
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(0, 1)
     return adjusted
 
 
 LARGEST = 1e6
-"""Prior degrees of freedom beyond which variances are equal for every practical purpose."""
+"""Prior degrees of freedom above which variances are practically equal."""
 
 
 def inverse_trigamma(value: float) -> float:
@@ -94,7 +94,7 @@ def inverse_trigamma(value: float) -> float:
     2.5
     """
     lowest, highest = (float(scipy.special.polygamma(1, end)) for end in (LARGEST, 1 / LARGEST))
-    if not lowest < value < highest:  # trigamma falls
+    if not lowest < value < highest:  # trigamma is decreasing
         return LARGEST if value <= lowest else 1 / LARGEST
     # In the logarithm, because x spans twelve orders of magnitude.
     log = float(np.log(LARGEST))

@@ -1,7 +1,7 @@
-"""Which architectures a change of training algorithm favours: the interaction of algorithm and architecture, explained by features.
+"""Which architectures a training algorithm favours: the interaction of algorithm and architecture, explained by features.
 
 The interaction of an architecture is d = u(challenger) − u(baseline), where u is the algorithm's mean normal score over seeds, divided
-by the standard deviation of its noise-free scores. A positive d: the challenger places the architecture better.
+by the standard deviation of its noise-free scores. A positive d means that the challenger ranks the architecture better.
 
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
@@ -29,12 +29,12 @@ from agd_bench.analysis.variance import normal_scores
 from agd_bench.errors import InputError
 
 FEWEST_ARCHITECTURES = 12
-"""Architectures below which no feature is tried: the least p-value and a slope of two features both need about as many."""
+"""Smallest number of architectures for testing features, required for a small p-value and for the slopes of two features."""
 ARCHITECTURES_PER_SLOPE = 5
 INFLATION = 5.0
-"""Greatest variance inflation factor with which a feature enters the joint model; above, earlier features say what it says."""
+"""Largest variance inflation factor for a feature in the joint model; above it, earlier features are almost equivalent."""
 _CHUNK = 2_000_000
-"""Numbers drawn at a time."""
+"""Number of values drawn at a time."""
 _TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 _DRIVER = ["spearman", "spearman_low", "spearman_high", "p", "p_holm", "slope", "slope_low", "slope_high"]
 _EXPLAINED = ["variance", "noise_variance", "interaction_variance", "reliability", "features", "r_squared_cv", "share_explained"]
@@ -46,8 +46,8 @@ class _Interaction:
 
     Attributes:
         values: d in standard deviations of noise-free scores, (A,).
-        noise_variance: the part of their variance that seeds alone give.
-        features: one row per architecture, those that vary and are complete, in the order of the joint model.
+        noise_variance: the part of their variance due to seeds alone.
+        features: one row per architecture; columns that vary and are complete, in the order of the joint model.
     """
 
     group: tuple[str, str, str]
@@ -61,13 +61,13 @@ class _Interaction:
         return {**describe(self.group), "architectures": len(self.values), "seeds": self.seeds}
 
     def joint(self) -> list[int]:
-        """Positions of the features of the joint model: in their order, none that those before it almost imply."""
+        """Positions of the features of the joint model in order, without features that are almost implied by earlier ones."""
         table = _standardise(self.features.to_numpy(dtype=np.float64))
         kept: list[int] = []
         for position in range(table.shape[1]):
             if len(kept) >= len(table) // ARCHITECTURES_PER_SLOPE:
                 break
-            # Standardised columns: the mean square of what is left is 1 / the variance inflation factor.
+            # For standardised columns, the mean square of the residual is 1 / the variance inflation factor.
             others, column = table[:, kept], table[:, position]
             left = column - others @ (np.linalg.pinv(others) @ column) if kept else column
             if float(left @ left) / len(left) >= 1 / INFLATION:
@@ -83,8 +83,8 @@ def _interactions(
     trials: pd.DataFrame, baseline: str, challenger: str, features: pd.DataFrame | None, metric: str
 ) -> Iterator[_Interaction]:
     if baseline == challenger:
-        raise InputError(f"baseline and challenger are both {baseline!r}; an algorithm has no interaction with itself")
-    # `features` cannot be hashed; its identity is enough while the caller holds it.
+        raise InputError(f"baseline and challenger are both {baseline!r}; choose two different algorithms")
+    # `features` is not hashable; its identity is sufficient while the caller holds it.
     what = ("interactions", baseline, challenger, id(features), metric)
     yield from once(trials, what, lambda: _all_interactions(trials, baseline, challenger, features, metric))
 
@@ -102,9 +102,9 @@ def _all_interactions(
             inside &= trials[column] == name
         rows = trials[inside]
         table = architecture_features(rows, _of_space(features, group.group[0])).reindex(names) if names else pd.DataFrame()
-        # Every feature is tested on the same architectures, or their p-values would not form one family.
+        # Test every feature on the same architectures, so the p-values form one family.
         table = table.dropna(axis="columns")
-        # Words for nothing go last: counts of all operations sum to the number of edges, and that of `none` is the one to leave out.
+        # Words for no operation go last: counts of all operations sum to the number of edges, so the count of `none` is redundant.
         order = sorted(table.columns, key=lambda name: (not name.startswith("words: "), name.endswith((": none", ": zero", ": zeroize"))))
         yield _Interaction(group.group, len(group.seeds), values, noise, _different(table[order]))
 
@@ -116,20 +116,20 @@ def _of_space(features: pd.DataFrame | None, space: str) -> pd.DataFrame | None:
 
 
 def _different(features: pd.DataFrame) -> pd.DataFrame:
-    """Without the features that order the architectures just as an earlier one does, or just the other way round."""
+    """Drop features that order the architectures in the same or the reverse order as an earlier feature."""
     ranked = scipy.stats.rankdata(features.to_numpy(dtype=np.float64), axis=0)
     seen, kept = set(), []
     for position, name in enumerate(features.columns):
         column = ranked[:, position]
         if column.tobytes() not in seen:
             kept.append(name)
-        # Ranks n + 1 − r are those of the reversed feature, which says the same with the other sign.
+        # Ranks n + 1 − r belong to the reversed feature, which is equivalent up to the sign.
         seen |= {column.tobytes(), (len(column) + 1 - column).tobytes()}
     return features[kept]
 
 
 def _standardised_difference(group: Scores, pair: list[int], kept: NDArray[np.bool_]) -> tuple[Floats, float]:
-    """d of each architecture and its noise variance; NaN where one seed, too few architectures or noise alone forbids it."""
+    """d of each architecture and its noise variance; NaN with one seed, too few architectures or pure noise."""
     values = group.values[pair][:, kept]
     count, seeds = values.shape[1:]
     if count < FEWEST_ARCHITECTURES or seeds < 2:
@@ -140,10 +140,10 @@ def _standardised_difference(group: Scores, pair: list[int], kept: NDArray[np.bo
     residuals = (scored - means[:, :, None]).reshape(2, -1)
     noise = residuals @ residuals.T / (count * (seeds - 1) * seeds)  # covariance of the means' seed noise
     true = means.var(axis=1, ddof=1) - np.diag(noise)
-    # A ranking that is noise alone has no noise-free deviation to divide by.
+    # A ranking of pure noise has no noise-free standard deviation to divide by.
     if bool((true <= 0).any()):
         return np.full(count, np.nan), float("nan")
-    # Raw scores of the noisier algorithm shrink towards the middle: every mark of a good architecture would seem to drive a shift.
+    # Raw scores of the noisier algorithm shrink towards the middle, so every feature of good architectures would seem to drive a shift.
     scaled = np.array([-1.0, 1.0]) / np.sqrt(true)
     return np.asarray(scaled @ means, dtype=np.float64), float(scaled @ noise @ scaled)
 
@@ -157,7 +157,7 @@ def interaction_drivers(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Which features of architectures the challenger favours, compared with the baseline, beyond seed noise.
+    """Which architecture features the challenger favours over the baseline, beyond seed noise.
 
     Args:
         trials: the table of trials.
@@ -166,7 +166,7 @@ def interaction_drivers(
         features: more features than those of `architecture_features`, indexed by architecture, or by search space and architecture.
         metric: which accuracy.
         resamples: bootstrap resamples of architectures for the intervals, and permutations of them for the p-values.
-        seed: of both.
+        seed: seed of both.
 
     Returns:
         One row per group and feature: `search_space`, `dataset`, `profile`, `feature`; `spearman` (of feature and d, in [-1, 1];
@@ -193,7 +193,7 @@ def interaction_drivers(
     for found in _interactions(trials, baseline, challenger, features, metric):
         if len(found.features.columns) == 0 or not np.isfinite(found.noise_variance):
             continue
-        # Standardised ranks: Spearman's correlation is then a mean product.
+        # With standardised ranks, Spearman's correlation is a mean product.
         ranked = _standardise(scipy.stats.rankdata(found.features.to_numpy(dtype=np.float64), axis=0))
         own = _standardise(scipy.stats.rankdata(found.values))
         spearman = own @ ranked / len(own)
@@ -214,7 +214,7 @@ def interaction_drivers(
 # All pairs of a report use the same draws.
 @functools.lru_cache(maxsize=1)
 def _drawn(count: int, resamples: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """How often each bootstrap sample holds each architecture, and as many permutations of them, (R, A) each.
+    """Weights of the architectures in each bootstrap sample, and the same number of permutations, (R, A) each.
 
     Arrays are read-only.
     """
@@ -238,7 +238,7 @@ def _permutation_p(ranked: Floats, own: Floats, spearman: Floats, permutations: 
     for rows in _chunks(len(own), len(permutations)):
         # The margin counts ties that rounding would split.
         exceeded += (np.abs(own[permutations[rows]] @ ranked / len(own)) >= np.abs(spearman) - 1e-12).sum(axis=0)
-    # The order at hand is one of the permutations, so p is never 0 (Phipson and Smyth).
+    # The observed order is one of the permutations, so p is never 0 (Phipson and Smyth).
     return np.asarray((1 + exceeded) / (1 + len(permutations)), dtype=np.float64)
 
 
@@ -252,7 +252,7 @@ def _resampled(kept: Floats, values: Floats, ranked: Floats, own: Floats, drawn:
         squares = (weights @ ranked**2 / count - mean**2) * ((weights @ own**2 / count)[:, None] - mean_own**2)
         spread = np.sqrt(np.maximum(squares, 0))
         product = weights @ (ranked * own[:, None]) / count - mean * mean_own
-        # A resample in which a feature is constant has no correlation with it.
+        # In a resample with a constant feature, the correlation is undefined.
         correlations.append(np.divide(product, spread, out=np.zeros_like(product), where=spread > 1e-9))
     return np.concatenate(lines), np.concatenate(correlations)
 
@@ -264,14 +264,14 @@ def _slopes(kept: Floats, values: Floats, weights: Floats) -> Floats:
     # All resamples in one matrix product, (R, A) by (A, K²), where K includes the intercept.
     gram = (weights @ (design[:, :, None] * design[:, None, :]).reshape(len(values), -1)).reshape(-1, width, width)
     moment = weights @ (design * values[:, None])
-    # The pseudo-inverse, because a resample may hold too few kinds of architectures to tell all features apart.
+    # The pseudo-inverse, because a resample may contain too few distinct architectures to separate all features.
     return np.asarray((np.linalg.pinv(gram, hermitian=True) @ moment[:, :, None])[:, 1:, 0], dtype=np.float64)
 
 
 def interaction_explained(
     trials: pd.DataFrame, baseline: str, challenger: str, features: pd.DataFrame | None = None, metric: str = "test_accuracy"
 ) -> pd.DataFrame:
-    """How much of the interaction the features of `interaction_drivers` explain together, on architectures left out of the fit.
+    """Share of the interaction explained by all features of `interaction_drivers`, on architectures left out of the fit.
 
     Args:
         trials: the table of trials.
@@ -315,5 +315,5 @@ def _left_out_r_squared(kept: Floats, values: Floats) -> float:
     basis = np.linalg.qr(design)[0]
     # Leave-one-out residual = residual / (1 − leverage): no refits; the floor is for a row that alone sets a coefficient.
     errors = (values - basis @ (basis.T @ values)) / np.maximum(1 - (basis**2).sum(axis=1), 1e-9)
-    # The mean of the others misses a value by n / (n − 1) times its deviation from the mean of all.
+    # The error of the mean of the others is n / (n − 1) times the deviation from the mean of all.
     return 1 - float(errors @ errors) / float((((values - values.mean()) * count / (count - 1)) ** 2).sum())

@@ -1,4 +1,4 @@
-"""Which trials of a run that has not ended may be compared: those that every algorithm has ended alike."""
+"""Which trials of an unfinished run can be compared: those that have ended under every algorithm."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ UNDER_WAY = ("pending", "running")
 
 
 def complete_cases(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials that can be compared fairly by now; of a run that has ended, all.
+    """The trials that can be compared fairly so far; for a finished run, all.
 
-    A case is one architecture and one seed. It is complete when the final trials of all algorithms have ended, however. An
-    algorithm of which no final trial has ended yet keeps its rows. Of tuning trials those stay whose study a kept final trial uses.
+    A case is one architecture and one seed. It is complete when the final trials of all algorithms have ended, with any outcome. Algorithms
+    without an ended final trial keep their rows. Tuning trials are kept if a kept final trial uses their study.
 
     Args:
-        trials: the table of trials; rows of trials that were not begun may be left out, as in a published folder.
+        trials: the table of trials; rows of trials that have not started may be left out, as in a published folder.
 
     Returns:
         The same rows in the same order, without those of incomplete cases; a group without a complete case keeps its rows.
@@ -27,7 +27,7 @@ def complete_cases(trials: pd.DataFrame) -> pd.DataFrame:
     >>> complete_cases(trials)["architecture"].tolist()
     ['a', 'a']
     """
-    # A published folder may leave out trials that were not begun: no status shows it, unequal cases do.
+    # A published folder may leave out trials that have not started, which shows only in unequal cases.
     if not trials["status"].isin(UNDER_WAY).any() and _is_balanced(trials):
         return trials
     trials = trials.reset_index(drop=True)
@@ -36,10 +36,10 @@ def complete_cases(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_cases(rows: pd.DataFrame) -> dict[str, int]:
-    """How many complete cases one group has.
+    """Count the complete cases of one group.
 
     Args:
-        rows: of the table of trials, of one group.
+        rows: rows of one group from the table of trials.
 
     Returns:
         `algorithms` (with a final trial), `ahead` (those of which one has ended), `architectures` (with a
@@ -64,10 +64,10 @@ def _is_balanced(trials: pd.DataFrame) -> bool:
 
 
 def _complete_finals(final: pd.DataFrame) -> pd.DataFrame:
-    """Of final trials those whose counterparts have all ended."""
+    """The final trials whose counterparts have all ended."""
     ended = final[~final["status"].isin(UNDER_WAY)]
     cases = ended.groupby(["architecture", "seed"], sort=False)["algorithm"].transform("size")
-    # An algorithm that is ahead would else be judged, and charged, on other cases than the others.
+    # Otherwise an algorithm that is ahead would be evaluated and charged on different cases.
     return ended[cases == ended["algorithm"].nunique()]
 
 
@@ -76,8 +76,8 @@ def _complete_of(rows: pd.DataFrame) -> list[int]:
     complete = _complete_finals(final)
     if complete.empty:
         return list(rows.index)
-    # An algorithm without any ended trial must not hold up the rest.
+    # An algorithm without any ended trial must not block the others.
     waiting = final[~final["algorithm"].isin(complete["algorithm"].unique())]
-    # Tuning is charged only as far as a kept final trial used its choice.
+    # Tuning is charged only if a kept final trial used its choice.
     used = rows[(rows["purpose"] == "tuning") & rows["study"].isin([*complete["study"].dropna(), *waiting["study"].dropna()])]
     return [*complete.index, *waiting.index, *used.index]

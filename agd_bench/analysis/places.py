@@ -1,9 +1,9 @@
-"""The algorithms in the order of their results: places with their uncertainty, failures included.
+"""The algorithms by result: places with their uncertainty, including failures.
 
-A training that diverged, failed or was refused counts as accuracy 0 in every mean here; an architecture that every algorithm refuses is
-left out. An algorithm's place is 1 plus the number of algorithms that are better beyond doubt, its last possible place the number of
-algorithms minus those that are worse beyond doubt. 'Beyond doubt' is read off simultaneous 95 % intervals of all pairwise differences, so
-that with that probability no place lies outside its interval.
+A training that diverged, failed or was refused counts as accuracy 0 in every mean; an architecture refused by every algorithm is left
+out. An algorithm's first possible place is 1 plus the number of significantly better algorithms, its last possible place the number of
+algorithms minus the significantly worse ones. Significance is based on simultaneous 95 % intervals of all pairwise differences, so with
+that probability no place lies outside its interval.
 
 References:
     M. Mogstad, J. P. Romano, A. M. Shaikh, D. Wilhelm, Inference for ranks with applications to mobility across neighbourhoods and
@@ -65,7 +65,7 @@ def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy"
 def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int) -> pd.DataFrame:
     algorithms = [str(label) for label in rows["algorithm"].unique()]
     ended = rows[rows["status"].isin(["done", *BAD])]
-    # What every algorithm refuses cannot be trained at all, which says nothing about any of them.
+    # An architecture refused by every algorithm gives no information about any of them.
     ended = ended[~(ended["status"] == "refused").groupby(ended["architecture"].astype(str)).transform("all")]
     means = _means(ended, algorithms, metric)
     place_low, place_high = _places(means, resamples)
@@ -81,19 +81,19 @@ def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int
         table["accuracy"] = table["difference"] = np.nan
     table[["accuracy_low", "accuracy_high"]] = [mean_interval(row) for row in means]
     table[["difference_low", "difference_high"]] = [mean_interval(row - own) for row in means]
-    table.loc[table["algorithm"] == baseline, ["difference_low", "difference_high"]] = np.nan  # of itself there is nothing to tell
+    table.loc[table["algorithm"] == baseline, ["difference_low", "difference_high"]] = np.nan  # no difference from itself
     table = table.assign(**{status: counts[status].to_numpy() for status in BAD}, architectures=means.shape[1])
     table = table.assign(bad=counts[list(BAD)].sum(axis=1).to_numpy(), trainings=counts.sum(axis=1).to_numpy())
     return table.sort_values("place", kind="stable")
 
 
 def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
-    """Mean accuracy over the seeds of every architecture that all algorithms have an outcome for, (M, A)."""
-    # Left out of the means instead, failing on hard architectures would raise them.
+    """Mean accuracy over seeds for every architecture with an outcome under all algorithms, (M, A)."""
+    # If failures were left out, failing on hard architectures would raise the mean.
     accuracy = pd.to_numeric(ended[metric]).astype("float64").mask(ended["status"] != "done", 0.0)
     keyed = accuracy.groupby([ended["algorithm"].astype(str), ended["architecture"].astype(str)], sort=False).mean()
     wide = keyed.unstack("architecture").reindex(index=algorithms).dropna(axis="columns")
-    # Sums in another order must not split ties.
+    # A different order of summation must not break ties.
     return wide.to_numpy(dtype=np.float64).round(9)
 
 
@@ -112,7 +112,7 @@ def _places(means: Floats, resamples: int) -> tuple[Floats, Floats]:
     for (first, second), bottom, top in zip(pairs, low, high, strict=True):
         if bottom > 0 or top < 0:
             winner, loser = (first, second) if bottom > 0 else (second, first)
-            # Row 0 counts those surely better than an algorithm, row 1 those surely worse.
+            # Row 0 counts significantly better algorithms, row 1 significantly worse ones.
             better[0][loser] += 1
             better[1][winner] += 1
     return 1 + better[0], count - better[1]

@@ -1,4 +1,4 @@
-"""Which algorithms differ, ranked within each architecture: Friedman's test, and corrected comparisons of every two.
+"""Which algorithms differ when ranked within each architecture: Friedman's test and corrected pairwise comparisons.
 
 The architectures are the blocks; within each the algorithms are ranked by mean accuracy over seeds (1 = best, ties share their mean rank).
 
@@ -32,8 +32,8 @@ def critical_difference(
 ) -> pd.DataFrame:
     """Mean ranks of the algorithms over architectures, and which of them differ.
 
-    Used are the architectures that have an outcome for every seed under every algorithm; a diverged seed puts an algorithm last there.
-    The test sees how algorithms differ from one architecture to the next; a difference is a statement about architectures like these.
+    Uses the architectures with an outcome for every seed under every algorithm; an algorithm with a diverged seed ranks last there. The
+    test is based on the variation between architectures, so a difference is a statement about similar architectures.
 
     Args:
         trials: the table of trials.
@@ -60,7 +60,7 @@ def critical_difference(
     [0.0059, 0.0059, 0.0059]
     """
     if test not in TESTS:
-        raise InputError(f"test = {test!r}: no such test; allowed are {' and '.join(repr(name) for name in TESTS)}")
+        raise InputError(f"test = {test!r}: unknown test; allowed are {' and '.join(repr(name) for name in TESTS)}")
     rows: list[dict[str, Any]] = []
     for group in paired_scores(trials, metric, every_seed=True):
         kept = group.complete().all(axis=0)
@@ -70,7 +70,7 @@ def critical_difference(
             continue
         ranks = rank_best_first(means).mean(axis=0)
         pairs = list(itertools.combinations(range(treatments), 2))
-        # Mean ranks make a pair depend on the other algorithms (Benavoli et al.), so Wilcoxon is the default.
+        # With mean ranks, a pair depends on the other algorithms (Benavoli et al.), so Wilcoxon is the default.
         p_values = _wilcoxon_holm(means, pairs) if test == TESTS[0] else _nemenyi(ranks, blocks, pairs)
         shared: dict[str, Any] = {"friedman_p": _friedman(means), "critical_difference": nemenyi_difference(treatments, blocks)}
         shared |= {"architectures": blocks, "seeds": len(group.seeds), "test": test}
@@ -97,10 +97,10 @@ def nemenyi_difference(algorithms: int, architectures: int) -> float:
 
 
 def _friedman(means: Floats) -> float:
-    # scipy requires three treatments; two are left to the test of the pair.
+    # scipy requires three treatments; two are handled by the pairwise test.
     if means.shape[1] < 3:
         return float("nan")
-    # All ties: the correction for ties would divide 0 by 0.
+    # If all are tied, the correction for ties would divide 0 by 0.
     if (means == means[:, :1]).all():
         return 1.0
     return float(scipy.stats.friedmanchisquare(*means.T).pvalue)
@@ -114,10 +114,10 @@ def _nemenyi(ranks: Floats, blocks: int, pairs: list[tuple[int, int]]) -> list[f
 
 
 def _wilcoxon_holm(means: Floats, pairs: list[tuple[int, int]]) -> list[float]:
-    """Wilcoxon's signed-rank test of every pair (architectures in which both are equal drop out), by Holm's correction."""
+    """Wilcoxon's signed-rank test of every pair, with Holm's correction; architectures on which both are equal are dropped."""
     raw = []
     for first, second in pairs:
-        # Rounded, or the last digits of sums would make differences out of ties.
+        # Rounded; otherwise the last digits of sums would turn ties into differences.
         differences = (means[:, first] - means[:, second]).round(9)
         changed = differences[differences != 0]
         raw.append(float(scipy.stats.wilcoxon(changed).pvalue) if len(changed) else 1.0)

@@ -1,4 +1,4 @@
-"""Rows of result tables: single ones as dictionaries, and those of one comparison group (search space, data set, profile)."""
+"""Rows of result tables: single rows as dictionaries, and the rows of one comparison group (search space, data set, profile)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def records(tables: Tables, name: str) -> list[dict[str, Any]]:
-    """The rows of one of several tables; none of one that was left out."""
+    """The rows of one of several tables; empty if the table was left out."""
     return rows_of(tables[name]) if name in tables else []
 
 
@@ -36,7 +36,7 @@ def known(row: Row, *keys: str) -> bool:
 
 
 def first_row(table: pd.DataFrame, **wanted: str) -> Row:
-    """The first row whose columns hold these labels; empty where there is none."""
+    """The first row with these labels; empty if there is none."""
     if table.empty:
         return {}
     chosen = np.logical_and.reduce([(table[column] == label).to_numpy(dtype=bool) for column, label in wanted.items()])
@@ -44,10 +44,10 @@ def first_row(table: pd.DataFrame, **wanted: str) -> Row:
 
 
 def find_pair(table: pd.DataFrame, first: str, second: str) -> Row:
-    """The row of an unordered pair of different algorithms; empty where there is none.
+    """The row of an unordered pair of different algorithms; empty if there is none.
 
     Args:
-        table: with the columns `algorithm` and `other`, of one comparison group.
+        table: table of one comparison group with the columns `algorithm` and `other`.
         first: label of one of them.
         second: label of the other.
     """
@@ -57,7 +57,7 @@ def find_pair(table: pd.DataFrame, first: str, second: str) -> Row:
 
 
 def split_groups(tables: Mapping[str, pd.DataFrame]) -> dict[Group, dict[str, pd.DataFrame]]:
-    """Every group's rows of every table, groups in the order of the plan."""
+    """Each group's rows of every table, with groups in the order of the plan."""
     groups = list(tables["accuracy"][GROUP].drop_duplicates().itertuples(index=False, name=None))
     return {group: {name: group_rows(table, group) for name, table in tables.items()} for group in groups}
 
@@ -76,6 +76,6 @@ def group_rows(table: pd.DataFrame, group: Group) -> pd.DataFrame:
 
 
 def group_title(group: Group) -> str:
-    """A comparison group in words."""
+    """Description of a comparison group."""
     search_space, dataset, profile = group
     return f"{search_space} on {dataset}, {profile} networks"

@@ -1,6 +1,6 @@
-"""How trainings went, epoch by epoch: validation accuracy, the optimizers' steps, and decreases of the loss against those promised.
+"""Training curves by epoch: validation accuracy, the optimizers' steps, and promised and realised decreases of the loss.
 
-Steps and decreases are recorded by a sweep with `diagnostics = ["optimizer"]`: numbers by name, a layer's after a slash. An optimizer
+A sweep with `diagnostics = ["optimizer"]` records steps and decreases as numbers by name, with a layer's name after a slash. An optimizer
 that guarantees a decrease (duality structure gradient descent) states it for each step, and the loss of the batch is evaluated again
 after the step.
 """
@@ -20,7 +20,7 @@ QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 def accuracy_by_epoch(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Validation accuracy of every algorithm's final trials after each epoch.
 
-    A trial that diverged counts up to its last epoch.
+    A diverged trial counts up to its last epoch.
 
     Returns:
         One row per group, algorithm and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `epoch`; `low`, `median`, `high` (10th,
@@ -36,7 +36,7 @@ def accuracy_by_epoch(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFram
     final = trials.loc[trials["purpose"] == "final", ["trial_id", *keys]]
     places = final.groupby(keys, sort=False).ngroup()
     labels = final[keys].drop_duplicates().reset_index(drop=True)
-    # Joined by a number, not by four texts: the texts of a million rows would take longer than all the rest.
+    # Joined by a number, not by four texts, which would take longer than everything else for a million rows.
     place = curves["trial_id"].map(pd.Series(places.to_numpy(), index=final["trial_id"]))
     known = place.notna()
     grouped = curves.loc[known, "val_accuracy"].groupby([place[known].astype(int).rename("place"), curves.loc[known, "epoch"]])
@@ -51,7 +51,7 @@ _SUMMARIES = ("last", "mean", "min", "max")
 
 
 def step_summaries(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """What the optimizers of the final trials say of their steps in each epoch, over the trials of an algorithm.
+    """Quantities that optimizers record about the steps of each epoch, summarised over the final trials of an algorithm.
 
     Returns:
         One row per group, algorithm, name and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `name` (without those of single
@@ -72,7 +72,7 @@ def step_summaries(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFr
 
 
 def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """What each algorithm says of the layers of one network: of its final trial with the most layers that it speaks of, the first of them.
+    """Quantities that each algorithm records for the layers of one network, from its first final trial with the most layers.
 
     Returns:
         One row per group, algorithm, quantity, layer and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `architecture`, `seed`,
@@ -91,7 +91,7 @@ def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
         quantity=diagnostics["name"].map(lambda name: str(name).split("/", 1)[0]), layer=layers[layers.notna()].astype(object)
     )
     rows = _of_finals(trials, rows, "architecture", "seed")
-    # Layers of different architectures are not the same layers, so they are not averaged.
+    # Layers of different architectures do not correspond, so they are not averaged.
     rows = rows[rows["trial_id"].isin(_deepest(rows))]
     rows = rows.sort_values("layer", key=lambda names: names.map(lambda name: _natural(str(name))), kind="stable")
     rows = rows.assign(number=rows.groupby(_KEYS, sort=False).ngroup())
@@ -101,13 +101,13 @@ def layer_steps(trials: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
 
 
 def _deepest(rows: pd.DataFrame) -> pd.Series[str]:
-    """For each group and algorithm the trial with the most layers, the first of equal ones."""
+    """For each group and algorithm, the first trial with the most layers."""
     counts = rows.groupby([*_KEYS, "trial_id"], sort=False)["layer"].nunique().reset_index()
     return counts.sort_values("layer", ascending=False, kind="stable").drop_duplicates(_KEYS)["trial_id"]
 
 
 def _layer(name: str) -> str | None:
-    """The layer that a number is about; None: it is about all of them."""
+    """The layer of a recorded number; None if it concerns all layers."""
     _, slash, rest = name.partition("/")
     return rest if slash and rest not in _SUMMARIES else None
 
@@ -120,7 +120,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _of_finals(trials: pd.DataFrame, rows: pd.DataFrame, *more: str) -> pd.DataFrame:
     """The rows of final trials, with the columns of the trial, in the order of the trials."""
     final = trials.loc[trials["purpose"] == "final", ["trial_id", *_KEYS, *more]]
-    # A name with a step in it is a network's reading (`watching.network_readings`), not what an optimizer says.
+    # A name that contains a step is a reading of a network (`network_readings`), not a record of an optimizer.
     return final.merge(rows[~rows["name"].astype(str).str.contains("@", regex=False)], on="trial_id")
 
 
@@ -133,7 +133,7 @@ def decreases(trials: pd.DataFrame, diagnostics: pd.DataFrame, attempts: pd.Data
     Args:
         trials: the table of trials.
         diagnostics: the table of diagnostics.
-        attempts: the table of attempts, whose provenance says whether the algorithm guarantees descent.
+        attempts: the table of attempts; the provenance states whether the algorithm guarantees descent.
 
     Returns:
         One row per group, algorithm and epoch with a compared step: `search_space`, `dataset`, `profile`, `algorithm`; `guarantee`
@@ -161,30 +161,30 @@ def decreases(trials: pd.DataFrame, diagnostics: pd.DataFrame, attempts: pd.Data
 
 
 def _guarantees(attempts: pd.DataFrame) -> pd.Series[str]:
-    """What each trial's attempts recorded of a guarantee, by trial; trials without such a record are not in it."""
+    """The recorded guarantee by trial; trials without a record are omitted."""
     texts = attempts.set_index("trial_id")["provenance"].dropna()
-    # Provenances repeat in thousands of rows: each text is parsed once.
+    # Provenances repeat in thousands of rows, so parse each text once.
     said = {text: json.loads(text).get("descent_guarantee") for text in texts.unique()}
     stated: pd.Series[str] = texts.map(said).dropna()
-    # A trial that was repeated counts with the last attempt that recorded it.
+    # For a repeated trial, use the last attempt that recorded it.
     return stated[~stated.index.duplicated(keep="last")]
 
 
 def total_decreases(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `decreases` over all epochs.
+    """Aggregate the rows of `decreases` over all epochs.
 
     Args:
-        table: as `decreases` gives it.
+        table: as returned by `decreases`.
 
     Returns:
-        One row per group and algorithm: the columns of `decreases` without `epoch`; `trials` is the most of any epoch.
+        One row per group and algorithm: the columns of `decreases` without `epoch`; `trials` is the maximum over epochs.
 
     >>> rows = pd.DataFrame({"search_space": "s", "dataset": "d", "profile": "p", "algorithm": "a", "guarantee": "no", "epoch": [1, 2],
     ...     "trials": 1, "steps": [3, 1], "promised": [0.2, 0.6], "realised": [0.3, 0.3], "shortfalls": [0, 1]})
     >>> total_decreases(rows)[["steps", "promised", "realised", "ratio", "shortfall_share"]].round(3).values.tolist()
     [[4.0, 0.3, 0.3, 1.0, 0.25]]
     """
-    # `promised` and `realised` are means per step: back to sums before epochs are added up.
+    # `promised` and `realised` are means per step, so convert to sums before adding up epochs.
     weighted = table.assign(promised=table["promised"] * table["steps"], realised=table["realised"] * table["steps"])
     grouped = weighted.groupby([*_KEYS, "guarantee"], sort=False)
     sums = grouped[["steps", "promised", "realised", "shortfalls"]].sum()
@@ -199,9 +199,9 @@ def _per_step(sums: pd.DataFrame) -> pd.DataFrame:
             "steps": sums["steps"].astype("int64"),
             "promised": sums["promised"] / sums["steps"],
             "realised": sums["realised"] / sums["steps"],
-            # Sums over sums: a mean of ratios would be ruled by steps that promised next to nothing.
+            # A ratio of sums, because a mean of ratios would be dominated by steps with tiny promises.
             "ratio": sums["realised"] / sums["promised"].where(sums["promised"] > 0),
-            # With guaranteed descent any shortfall breaks the theorem or its code; with a guess it says how good the guess is.
+            # With guaranteed descent, any shortfall contradicts the theorem or its implementation; for an estimate, it shows the quality.
             "shortfalls": sums["shortfalls"].astype("int64"),
             "shortfall_share": sums["shortfalls"] / sums["steps"],
         }

@@ -1,22 +1,23 @@
-"""Where the variance of accuracies comes from: algorithm, architecture, their interaction, and the seed.
+"""Variance components of accuracies: algorithm, architecture, their interaction, and the seed.
 
-The model of a final trial of algorithm m on architecture a with seed s is
+The model for a final trial of algorithm m on architecture a with seed s is
 
     y_mas = mean + algorithm_m + architecture_a + interaction_ma + seed_as + seed_interaction_mas,
 
 a split-plot: algorithms are fixed, architectures are random, and seeds are nested in architectures but paired between algorithms.
-What one seed does to all algorithms alike is `seed`, what
-it does to one alone `seed_interaction`. A seed that lifts all architectures of an algorithm at once is in there too.
+The effect of a seed common to all algorithms is `seed`, its effect on a single algorithm `seed_interaction`, which includes a seed that
+raises all architectures of an algorithm.
 
 Components are averages of moments, over algorithms and over pairs of them: the covariance of two algorithms' means over architectures
 less that of their seed noise is `architecture`; the mean variance of an algorithm's means, less noise and `architecture`, is
-`interaction`. On balanced data these are the estimates of the analysis of variance (so of REML, where none is negative); with missing
-trials every pair uses what it shares. They are unbiased and may be negative: then the component is too small to be told from 0.
+`interaction`. For balanced data, these are the estimates of the analysis of variance (and of REML, if none is negative); with missing
+trials, every pair uses its common trials. The estimates are unbiased and may be negative, which means that the component cannot be
+distinguished from 0.
 
-There are two scales. Following Robertson, `interaction` is split into `interaction_scale`, half the mean squared difference of the
-algorithms' standard deviations, and `interaction_order`, what comes of imperfect correlation: only this one changes a ranking.
-On the scale `rank-normal` each algorithm's accuracies are replaced by normal scores of their ranks, so that location, spread and shape
-are gone, all but the ranking; the algorithms' own effect vanishes there by construction.
+Following Robertson, `interaction` is split into `interaction_scale`, half the mean squared difference of the algorithms' standard
+deviations, and `interaction_order`, the part due to imperfect correlation; only the latter changes a ranking. There are two scales. On the
+scale `rank-normal`, each algorithm's accuracies are replaced by normal scores of their ranks, which removes location, spread and shape and
+keeps only the ranking; the effect of the algorithms is 0 there by construction.
 
 References:
     R. A. Fisher, Statistical Methods for Research Workers, 1925 (analysis of variance); F. Yates, Complex experiments, Supplement
@@ -49,7 +50,7 @@ _COLUMNS = ["scale", "component", "variance", "low", "high", "share", "share_low
 def variance_components(
     trials: pd.DataFrame, metric: str = "test_accuracy", algorithms: tuple[str, ...] | None = None, draws: int = 4000, seed: int = 0
 ) -> pd.DataFrame:
-    """Variance of accuracies by its source, on accuracies and on their normal scores.
+    """Variance by source, for accuracies and for their normal scores.
 
     The intervals of the four random components and of their shares are generalised confidence intervals: each mean square is divided
     by chi-square draws of its degrees of freedom, which are the nominal ones or, if fewer, those that its jackknife over architectures
@@ -98,7 +99,7 @@ def variance_components(
         kept = observed[used].sum(axis=0) >= 2
         values = group.values[used][:, kept]
         common = {"architectures": int(kept.sum()), "algorithms": len(used), "seeds": len(group.seeds)}
-        # On accuracies an algorithm that spreads the architectures more widely interacts with them even if it ranks them alike.
+        # For accuracies, an algorithm that spreads the architectures more widely has an interaction even if it ranks them the same way.
         for scale, scaled in (("accuracy", values), ("rank-normal", normal_scores(values))):
             table = _decompose(scaled, scale, draws, np.random.default_rng(seed))
             tables.append(table.assign(**describe(group.group), **common))
@@ -122,23 +123,23 @@ def normal_scores(values: Floats) -> Floats:
     flat = values.reshape(len(values), -1)
     count = (~np.isnan(flat)).sum(axis=1, keepdims=True)
     ranks = scipy.stats.rankdata(flat, axis=1, nan_policy="omit" if np.isnan(flat).any() else "propagate")  # much faster
-    # Blom's constants 3/8 and 1/4; the offset keeps the scores of the first and last rank finite.
+    # Blom's constants 3/8 and 1/4; the offset keeps the scores of the first and the last rank finite.
     return np.asarray(ndtri((ranks - 0.375) / (count + 0.25)), dtype=np.float64).reshape(values.shape)
 
 
 class _Moments:
-    """Sums over architectures, from which every component follows; so leaving one architecture out costs a subtraction.
+    """Sums over architectures that determine every component, so leaving out one architecture is a subtraction.
 
     Attributes:
-        terms: for each architecture and pair of algorithms (each with itself included) eight numbers, (A, P, 8).
-        same: which pairs are of an algorithm with itself, (P,).
+        terms: eight numbers for each architecture and pair of algorithms, including each with itself, (A, P, 8).
+        same: whether a pair is an algorithm with itself, (P,).
         seeds: harmonic mean of the numbers of seeds.
     """
 
     def __init__(self, values: Floats) -> None:
         mask = ~np.isnan(values)
         count = mask.sum(axis=2)
-        # The overall mean goes first, so that squares of accuracies near 1 keep their digits.
+        # Subtract the overall mean first, so squares of accuracies near 1 keep their digits.
         centred = np.where(mask, values - np.nanmean(values), 0.0)
         means = centred.sum(axis=2) / np.maximum(count, 1)
         residuals = np.where(mask, centred - means[:, :, None], 0.0)
@@ -158,7 +159,7 @@ class _Moments:
     def components(self, sums: Floats) -> Floats:
         """Variances in the order of `_ORDER`, (..., P, 8) to (..., 7)."""
         count, first, second, product, squares, within, freedom, overlap = np.moveaxis(sums, -1, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):  # nothing shared, or one seed: the answer is missing
+        with np.errstate(divide="ignore", invalid="ignore"):  # nothing shared, or one seed: the result is missing
             noise = within / freedom
             # Covariance of two algorithms' means over architectures, less that of their seed noise.
             effects = (product - first * second / count) / (count - 1) - noise * overlap / count
@@ -189,11 +190,11 @@ def _decompose(values: Floats, scale: str, draws: int, rng: np.random.Generator)
     drawn = np.column_stack([algorithm, _draw(estimate[1:5], left_out[:, 1:5], values.shape, moments.seeds, draws, rng)])
     half = error[5:] * scipy.stats.t.ppf((1 + LEVEL) / 2, freedom)
     low, high = _ends(drawn)
-    # The two parts of the interaction are no linear functions of mean squares, so they have jackknife t intervals.
+    # The two parts of the interaction are not linear functions of mean squares, so they have jackknife t intervals.
     low, high = np.r_[low, estimate[5:] - half], np.r_[high, estimate[5:] + half]
     table = pd.DataFrame({"scale": scale, "component": _ORDER, "variance": estimate, "low": low.clip(0), "high": high.clip(0)})
     random, total = drawn[:, 1:].clip(0), estimate[1:5].clip(0).sum()
-    with np.errstate(divide="ignore", invalid="ignore"):  # nothing varies at all
+    with np.errstate(divide="ignore", invalid="ignore"):  # no variation at all
         of_all, of_random = drawn[:, :1].clip(0), random.sum(axis=1, keepdims=True)
         share_low, share_high = _ends(np.column_stack([of_all / (of_all + of_random), random / of_random]))
         algorithm = estimate[:1].clip(0) / (estimate[:1].clip(0) + total)
@@ -214,7 +215,7 @@ def _jackknife_error(left_out: Floats) -> Floats:
 def _draw(estimate: Floats, left_out: Floats, shape: tuple[int, ...], seeds: float, draws: int, rng: np.random.Generator) -> Floats:
     """Draws of the four random components from their generalised fiducial distribution, (draws, 4).
 
-    Mean squares of the split-plot follow from components by a matrix, are drawn independently, and are carried back by its inverse.
+    Mean squares of the split-plot are linear in the components; they are drawn independently and converted back by the inverse matrix.
     """
     algorithms, architectures, _ = shape
     m, s = algorithms, seeds

@@ -1,4 +1,4 @@
-"""Claims as code: sentences with a query, a test and a threshold, which results make hold, fail, or leave undecided."""
+"""Claims as code: sentences with a query, a test and a threshold that hold, fail or are undecided given the results."""
 
 from agd_bench.claims.definitions import Claim, Claims, format_claims, parse_claims, read_claims
 from agd_bench.claims.evaluation import STATES, evaluate_claims

@@ -1,6 +1,6 @@
-"""The claims file: TOML in, validated claims with their digests out, and back to TOML.
+"""The claims file: read validated claims with digests from TOML, and write them back.
 
-    level = 0.95                        # probability that none of the file's intervals misses its truth
+    level = 0.95                        # probability that all intervals of the file cover the true values
 
     [[claims]]
     id = "agd-accuracy"
@@ -11,7 +11,8 @@
     threshold = -0.02
     level = 0.975                       # of this claim's interval
 
-Each claim has its own level; the chances to miss, 1 − level, add up over a file, and their sum must leave the level of the file.
+Each claim has its own level. The probabilities of a miss, 1 − level, add up over a file, and their sum must not exceed 1 − the level of
+the file.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ FILE = "claims.toml"
 
 
 class Claim(Record):
-    """One sentence that results can make true or false.
+    """One sentence that results can confirm or refute.
 
     Attributes:
-        id: names the claim within its file.
-        sentence: the claim in words, for a reader.
-        query: which estimate it is about, a name of `QUERIES`.
-        arguments: of the query; also `search_space`, `dataset`, `profile` where the results hold several groups.
+        id: identifier of the claim within its file.
+        sentence: the claim in words.
+        query: name of the estimate in `QUERIES`.
+        arguments: arguments of the query; also `search_space`, `dataset`, `profile` if the results hold several groups.
         test: where the interval must lie: `above` or `below` the threshold, or `within` two of them.
-        threshold: in the query's unit; two for `within`, the lower first.
-        level: of the interval, in [0.5, 1).
+        threshold: in the query's unit; two values for `within`, lower first.
+        level: level of the interval, in [0.5, 1).
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=200)]
@@ -54,7 +55,7 @@ class Claim(Record):
     arguments: dict[str, str] = Field(default_factory=dict)
     test: Test
     threshold: float | tuple[float, float]
-    # Of each claim, not of the file alone, so that its digest covers all that decides its state.
+    # Part of each claim, not only of the file, so its digest covers everything that decides its state.
     level: Level
 
     @cached_property
@@ -64,10 +65,10 @@ class Claim(Record):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Between which two numbers the interval must lie."""
+        """The bounds between which the interval must lie."""
         if isinstance(self.threshold, tuple):
             return self.threshold
-        # A one-sided test is an interval with an infinite end.
+        # A one-sided test has one infinite bound.
         return (self.threshold, math.inf) if self.test == "above" else (-math.inf, self.threshold)
 
     @model_validator(mode="after")
@@ -97,8 +98,8 @@ class Claims(Record):
     """The claims of a file.
 
     Attributes:
-        level: probability that none of the intervals misses its truth, at least; in [0.5, 1).
-        claims: with ids of their own.
+        level: lower bound on the probability that all intervals cover the true values; in [0.5, 1).
+        claims: claims with unique ids.
     """
 
     level: Level = 0.95
@@ -109,34 +110,34 @@ class Claims(Record):
         ids = [claim.id for claim in self.claims]
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
-            raise ValueError(f"claims: {', '.join(twice)} is used twice; give each claim its own id")
-        # Bonferroni's inequality: the chances to miss add up, whatever the claims have in common.
+            raise ValueError(f"claims: duplicate id {', '.join(twice)}; give each claim its own id")
+        # Bonferroni's inequality: the probabilities of a miss add up, whatever the dependence between the claims.
         missed = sum(1 - claim.level for claim in self.claims)
         # 1e-9: sums of decimals are not exact in binary.
         if missed > 1 - self.level + 1e-9:
             needed = share_level(self.level, len(self.claims))
             raise ValueError(
-                f"level: the claims' chances to miss add up to {missed:.4g}, the file's level of {self.level:g} leaves "
-                f"{1 - self.level:.4g}; level = {needed} in each of the {len(ids)} claims would do"
+                f"level: the claims' probabilities of a miss (1 - level) add up to {missed:.4g}, but the file's level of {self.level:g} "
+                f"allows {1 - self.level:.4g}; set level = {needed} in each of the {len(ids)} claims"
             )
         return self
 
 
 def share_level(level: float, count: int) -> float:
-    """The level that each of several claims needs for all of them together, rounded up to six decimals."""
-    # Up, or the chances would add up to too much; 1e-6 keeps rounding from adding a whole step.
+    """The level each claim needs so that all claims together reach a level, rounded up to six decimals."""
+    # Round up, or the sum would be too large; 1e-6 keeps rounding errors from adding a whole step.
     return math.ceil((1 - (1 - level) / max(count, 1)) * 1e6 - 1e-6) / 1e6
 
 
 def parse_claims(text: str, source: str) -> Claims:
-    """Claims from TOML.
+    """Parse claims from TOML.
 
     Args:
-        text: the file's content.
-        source: what messages call the file.
+        text: content of the file.
+        source: name of the file in error messages.
 
     Raises:
-        InputError: malformed text, an unknown key, query or argument, a missing threshold, levels that do not add up; with the line.
+        InputError: malformed text, an unknown key, query or argument, a missing threshold, or levels that do not add up; states the line.
     """
     try:
         data = tomllib.loads(text)
@@ -146,10 +147,10 @@ def parse_claims(text: str, source: str) -> Claims:
         return Claims.model_validate(data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        # pydantic adds the member of a union that failed, which is no key of the file.
+        # pydantic adds the failed member of a union, which is not a key of the file.
         place = [part for part in fault["loc"] if part not in ("float", "tuple[float, float]")]
         message = fault["msg"].removeprefix("Value error, ")
-        words = {"missing": "is missing", "extra_forbidden": f"no such key; allowed are {', '.join(Claim.model_fields)}"}
+        words = {"missing": "is missing", "extra_forbidden": f"unknown key; allowed keys are {', '.join(Claim.model_fields)}"}
         key = next((str(part) for part in reversed(place) if isinstance(part, str) and part != "claims"), message.split(":")[0])
         named = ".".join(str(part + 1) if isinstance(part, int) else str(part) for part in place)
         line = _line(text, next((part for part in place if isinstance(part, int)), None), key)
@@ -157,8 +158,8 @@ def parse_claims(text: str, source: str) -> Claims:
 
 
 def _line(text: str, number: int | None, key: str) -> str:
-    """`, line N` of a claim's key, or of its beginning where it has no such key; empty for a file that is written otherwise."""
-    # tomllib says no lines of what it read, so the key is searched in the text.
+    """`, line N` of a claim's key, or of the claim's first line if the key is missing; empty if the layout is not recognised."""
+    # tomllib does not report line numbers, so search for the key in the text.
     lines = text.splitlines()
     starts = [place for place, line in enumerate(lines) if re.match(r"\s*\[\[\s*claims\s*\]\]", line)]
     if number is None:
@@ -172,23 +173,23 @@ def _line(text: str, number: int | None, key: str) -> str:
 
 
 def read_claims(path: Path) -> Claims:
-    """The claims in the file `path`.
+    """Read the claims in the file `path`.
 
     Raises:
-        InputError: as `parse_claims`, or a file that cannot be read.
+        InputError: as for `parse_claims`, or the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a file of claims: {error}") from None
+        raise InputError(f"{path}: cannot read claims: {error}") from None
     return parse_claims(text, path.name)
 
 
 def format_claims(claims: Claims) -> str:
-    """The claims as TOML that `parse_claims` reads back to the same.
+    """Format claims as TOML that `parse_claims` reads back unchanged.
 
     Args:
-        claims: what to write.
+        claims: the claims to write.
     """
     lines = [HEADER, f"level = {claims.level!r}"]
     for claim in claims.claims:
@@ -199,13 +200,14 @@ def format_claims(claims: Claims) -> str:
 
 
 HEADER = """\
-# What these results are claimed to show. `agd-bench claims` with this file's folder says what holds, what fails, and what is undecided.
-# An interval of the query's estimate must lie above or below the threshold, or within two. The chances to miss, 1 - level,
-# add up over the file and must leave its level. The digest of each definition is published: `agd-bench verify` sees an edited claim."""
+# Claims about these results. `agd-bench claims FOLDER` states which of them hold, fail or are undecided.
+# The interval of the query's estimate must lie above or below the threshold, or within two thresholds. The values of 1 - level add up
+# over the claims and must not exceed 1 - level of the file. The digest of each definition is published, so `agd-bench verify` detects an
+# edited claim."""
 
 
 def _value(value: Any) -> str:
-    """A value as TOML; a JSON string is a TOML string but for the one control character that JSON leaves as it is."""
+    """Format a value as TOML; a JSON string is a TOML string except for the one control character that JSON does not escape."""
     if isinstance(value, tuple):
         return f"[{', '.join(_value(part) for part in value)}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)

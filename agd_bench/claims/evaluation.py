@@ -1,4 +1,4 @@
-"""Whether claims hold: their interval lies on the claim's side, on the other side, or on both."""
+"""Evaluation of claims: whether the interval lies on the claim's side of the threshold, on the other side, or on both."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ FOUND = ["state", "estimate", "low", "high", "unit", "n", "reason"]
 
 
 def evaluate_claims(results: Results, claims: Claims, tables: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
-    """Ask every claim's query and judge the answer.
+    """Evaluate the query of every claim and decide the claim's state.
 
-    A claim `holds` if its interval lies wholly on its side of the threshold, `fails` if wholly on the other, and is `undecided` if the
-    interval lies on both or there is none. With probability at least the file's level no claim holds or fails wrongly, if every
-    interval covers its truth as often as its level says.
+    A claim `holds` if its interval lies entirely on its side of the threshold, `fails` if it lies entirely on the other side, and is
+    `undecided` if it lies on both sides or does not exist. If every interval has its nominal coverage, then with probability at least the
+    file's level no claim holds or fails wrongly.
 
     Args:
         results: the raw rows.
-        claims: what is claimed.
-        tables: `aggregates` of the results, where they are at hand.
+        claims: the claims.
+        tables: `aggregates` of the results, if already computed.
 
     Returns:
         One row per claim: `id`, `sentence`, `query`, `arguments` (JSON), `test`, `threshold` (JSON), `level` (of the interval),
@@ -38,7 +38,7 @@ def evaluate_claims(results: Results, claims: Claims, tables: dict[str, pd.DataF
         `n` (architectures), `reason` (of the state). NaN where nothing can be estimated.
 
     Raises:
-        InputError: a claim about an algorithm or group that the results do not hold.
+        InputError: a claim is about an algorithm or group that is not in the results.
     """
     groups = split_groups(aggregates(results) if tables is None else tables)
     rows = []
@@ -47,9 +47,9 @@ def evaluate_claims(results: Results, claims: Claims, tables: dict[str, pd.DataF
             found = QUERIES[claim.query].ask(groups[_group(claim, list(groups))], claim.arguments)
         except InputError as error:
             raise InputError(f"claim {claim.id!r}: {error}") from None
-        # One rule for every statement about a ranking, so that claims and report cannot disagree.
+        # The same rule as for every statement about a ranking, so claims and report cannot disagree.
         if found.state:
-            state, reason = found.state, "by the rule that decides every statement about this ranking"
+            state, reason = found.state, "decided by the rule for all statements about this ranking"
         else:
             found = widen(found, claim.level)
             state, reason = judge(claim, found)
@@ -70,28 +70,28 @@ def _group(claim: Claim, groups: list[Group]) -> Group:
                 raise UnknownNameError(name, wanted, known)
             fitting = [group for group in fitting if group[place] == wanted]
     if len(fitting) != 1:
-        what = "no comparison group fits" if not fitting else f"{len(fitting)} comparison groups fit"
+        what = "no comparison group matches" if not fitting else f"{len(fitting)} comparison groups match"
         shown = "; ".join(" / ".join(group) for group in groups)
-        raise InputError(f"{what}; name one by the arguments {', '.join(GROUP_ARGUMENTS)} (there are: {shown})")
+        raise InputError(f"{what}; select one with the arguments {', '.join(GROUP_ARGUMENTS)} (available: {shown})")
     return fitting[0]
 
 
 def widen(found: Estimate, level: float) -> Estimate:
-    """The estimate with its 95 % interval carried to another level.
+    """Convert the 95 % interval of an estimate to another level.
 
     Each half is scaled by the ratio of Student's t quantiles at n − 1 degrees of freedom.
 
     Args:
         found: with a 95 % interval, or none.
-        level: of the interval that is wanted, in (0, 1).
+        level: level of the requested interval, in (0, 1).
     """
-    # From an estimate that is infinite ('never') a half of the interval cannot be scaled.
+    # If the estimate is infinite ('never'), a half of the interval cannot be scaled.
     if found.n < 2 or math.isnan(found.low) or math.isnan(found.high) or (math.isinf(found.estimate) and level > 0.95):
         return Estimate(found.estimate, n=found.n)
-    # At 95 % or less the interval as it is covers often enough.
+    # At 95 % or less, the unchanged interval has sufficient coverage.
     if math.isinf(found.estimate):
         return found
-    # Exact for t intervals of means; bootstrap intervals are given the same tails, heavier than normal ones.
+    # Exact for t intervals of means; bootstrap intervals get the same tails, which are heavier than normal.
     quantile = scipy.stats.t(found.n - 1).ppf
     factor = float(quantile((1 + level) / 2) / quantile(0.975))
     low, high = (found.estimate + factor * (end - found.estimate) for end in (found.low, found.high))
@@ -102,17 +102,17 @@ def judge(claim: Claim, found: Estimate) -> tuple[str, str]:
     """State of a claim, and the reason for it.
 
     Args:
-        claim: its test and thresholds are used.
+        claim: the claim with its test and thresholds.
         found: with an interval at the claim's level.
     """
     low, high = claim.bounds
     if math.isnan(found.estimate):
-        return "undecided", "nothing can be estimated: the trials that it needs did not end well"
+        return "undecided", "no estimate: the required trials were unsuccessful"
     if math.isnan(found.low) or math.isnan(found.high):
-        return "undecided", f"no interval at that level can be given from {found.n} architecture{'' if found.n == 1 else 's'}"
-    # An infinite end of the interval may touch the infinite bound of a one-sided test.
+        return "undecided", f"no interval at this level can be computed from {found.n} architecture{'' if found.n == 1 else 's'}"
+    # An infinite end of the interval may coincide with the infinite bound of a one-sided test.
     if (low < found.low or math.isinf(low)) and (found.high < high or math.isinf(high)):
-        return "holds", "all of the interval lies there"
+        return "holds", "the whole interval satisfies it"
     if found.high < low or found.low > high:
-        return "fails", "no part of the interval lies there"
-    return "undecided", "only a part of the interval lies there"
+        return "fails", "no part of the interval satisfies it"
+    return "undecided", "only part of the interval satisfies it"

@@ -1,4 +1,4 @@
-"""The claims that a leaderboard makes if nobody writes others: the same for every sweep, before anything is known of its results."""
+"""Default claims of a leaderboard: the same for every sweep, and fixed before any results are known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from agd_bench.claims.definitions import FILE, Claim, Claims, read_claims, share_level
 from agd_bench.records import AlgorithmChoice, Sweep
 
-# Shares in [0, 1], but for the last, a ratio; fixed before any results, for every sweep.
+# Shares in [0, 1], except the last, which is a ratio; fixed for every sweep before any results.
 LEVEL = 0.95
 POINTS_LOST = 0.02
 POINTS_OF_REGRET = 0.01
@@ -17,18 +17,18 @@ COST_SAVED = 0.5
 
 
 def propose_claims(sweep: Sweep) -> Claims:
-    """Of the primary challenger in every comparison group: that it loses little accuracy, changes the ranking, and chooses well.
+    """Propose claims in every comparison group: the primary challenger loses little accuracy, changes the ranking, and chooses well.
 
-    The primary challenger is the first algorithm of the sweep that is not the baseline. Where the baseline is tuned and
-    the challenger is not, a claim about charged cost is added.
+    The primary challenger is the first algorithm of the sweep that is not the baseline. If the baseline is tuned and the challenger is
+    not, a claim about charged cost is added.
 
     Args:
         sweep: what was asked.
     """
-    # The sweep alone, no results: a claim must not be chosen by what came out.
+    # Only the sweep, no results: a claim must not be chosen by the outcome.
     groups = list(itertools.product([space.label for space in sweep.search_spaces], [data.name for data in sweep.datasets], sweep.profiles))
     baseline = next(choice for choice in sweep.algorithms if choice.label == sweep.baseline_label)
-    # One challenger: each further claim would widen all intervals (Bonferroni).
+    # Only one challenger, because each further claim would widen all intervals (Bonferroni).
     primary = [choice for choice in sweep.algorithms if choice.label != baseline.label][:1]
     drafts = [draft for group in groups for choice in primary for draft in _about(choice, baseline, group if len(groups) > 1 else None)]
     level = share_level(LEVEL, len(drafts))
@@ -36,25 +36,25 @@ def propose_claims(sweep: Sweep) -> Claims:
 
 
 def find_claims(given: Path | None, located: Path | str, sweep: Sweep) -> Claims:
-    """The claims about a run: those of a file that is given, else of the folder's `claims.toml`, else those proposed.
+    """The claims about a run: from a given file, else from the folder's `claims.toml`, else the proposed ones.
 
     Args:
-        given: a file of claims, or none.
-        located: the run's folder, a published one, or a database's URL.
+        given: a file of claims, or None.
+        located: the run's folder, a published folder, or a database URL.
         sweep: what was asked.
 
     Raises:
-        InputError: a file that cannot be read or used.
+        InputError: the file cannot be read or is invalid.
     """
     beside = located / FILE if isinstance(located, Path) else None
     if given is None and beside is not None and beside.is_file():
-        # Claims that somebody wrote about this run are preferred to proposals.
+        # Hand-written claims about this run take precedence over proposals.
         given = beside
     return propose_claims(sweep) if given is None else read_claims(given)
 
 
 def _about(choice: AlgorithmChoice, baseline: AlgorithmChoice, group: tuple[str, str, str] | None) -> list[dict[str, object]]:
-    """Claims on one challenger; with a group, they name it."""
+    """Claims about one challenger; if a group is given, they name it."""
     ours, theirs = choice.label, baseline.label
     arguments = dict(zip(("search_space", "dataset", "profile"), group, strict=True)) if group else {}
     where = f" ({group[0]} on {group[1]}, {group[2]} networks)" if group else ""
@@ -68,7 +68,7 @@ def _about(choice: AlgorithmChoice, baseline: AlgorithmChoice, group: tuple[str,
         ("choice", f"choosing the best architecture by {ours} and training it by {theirs} loses at most {100 * POINTS_OF_REGRET:g} point "
          "of test accuracy", "transfer_regret", {"chosen_by": ours, "trained_by": theirs}, "below", POINTS_OF_REGRET),
     ]  # fmt: skip
-    if baseline.tuning_trials and not choice.tuning_trials:  # else what it costs follows from the sweep
+    if baseline.tuning_trials and not choice.tuning_trials:  # otherwise its cost follows from the sweep
         said = f"{ours} is charged at most {COST_SAVED:g} times the floating-point operations of {theirs}, tuning included"
         drafts.append(("cost", said, "flops_ratio", pair, "below", COST_SAVED))
     return [

@@ -1,4 +1,4 @@
-"""The named queries that a claim can ask: each reads an estimate and its 95 % interval from the published tables."""
+"""The named queries for claims; each reads an estimate and its 95 % interval from the published tables."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Arguments = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a query found.
+    """The result of a query.
 
     Attributes:
-        estimate: in the query's unit; NaN: nothing to estimate from.
-        low: lower end of the 95 % interval; NaN: no interval can be given.
+        estimate: in the query's unit; NaN if there is no data.
+        low: lower end of the 95 % interval; NaN if no interval can be computed.
         high: its upper end.
-        n: architectures that it is estimated from.
-        state: of the claim, where the report's own rule decides it; empty: the interval does.
+        n: number of architectures.
+        state: state of the claim if the report's rule decides it; empty if the interval decides it.
     """
 
     estimate: float = math.nan
@@ -39,10 +39,10 @@ class Query:
     """A named estimate.
 
     Attributes:
-        summary: what it estimates, and its sign.
-        unit: of estimate and threshold.
-        arguments: names of the arguments that it needs.
-        ask: from the tables of one comparison group and the arguments to the estimate.
+        summary: what is estimated, and its sign.
+        unit: unit of estimate and threshold.
+        arguments: names of the required arguments.
+        ask: computes the estimate from the tables of one comparison group and the arguments.
     """
 
     summary: str
@@ -52,7 +52,7 @@ class Query:
 
 
 def _check_labels(tables: Tables, arguments: Arguments, names: tuple[str, ...]) -> None:
-    """Algorithms of the group: one of which nothing was trained to its end is known, though other tables have no row of it."""
+    """Algorithms of the group, including those without a completed training, which have no rows in other tables."""
     known = {str(label) for label in tables["accuracy"]["algorithm"]}
     for name in names:
         if arguments[name] not in known:
@@ -60,7 +60,7 @@ def _check_labels(tables: Tables, arguments: Arguments, names: tuple[str, ...]) 
 
 
 def _row(tables: Tables, table: pd.DataFrame, arguments: Arguments, columns: tuple[str, ...]) -> Row:
-    """The row with these labels; empty where known labels have none."""
+    """The row with these labels; empty if the labels are known but have no row."""
     _check_labels(tables, arguments, columns)
     return first_row(table, **{column: arguments[column] for column in columns})
 
@@ -73,12 +73,12 @@ def _estimate(row: Row, estimate: str, low: str, high: str) -> Estimate:
 
 
 def _look_up(table: str, columns: tuple[str, ...], estimate: str, low: str, high: str) -> Callable[[Tables, Arguments], Estimate]:
-    """A query that one row of a table answers."""
+    """A query answered by one row of a table."""
     return lambda tables, arguments: _estimate(_row(tables, tables[table], arguments, columns), estimate, low, high)
 
 
 def _look_up_pair(table: str, estimate: str, low: str, high: str) -> Callable[[Tables, Arguments], Estimate]:
-    """A query that the row of an unordered pair of algorithms answers."""
+    """A query answered by the row of an unordered pair of algorithms."""
 
     def ask(tables: Tables, arguments: Arguments) -> Estimate:
         _check_labels(tables, arguments, ("first", "second"))
@@ -100,7 +100,7 @@ def _charged_ratio(column: str) -> Callable[[Tables, Arguments], Estimate]:
 
 def _difference(tables: Tables, arguments: Arguments) -> Estimate:
     _check_labels(tables, arguments, PAIR)
-    # `standings` counts failures as accuracy 0; `accuracy_difference` leaves them out.
+    # `standings` counts failures as accuracy 0; `accuracy_difference` excludes them.
     row = first_row(tables["standings"], baseline=arguments["baseline"], algorithm=arguments["challenger"])
     return _estimate(row, "difference", "difference_low", "difference_high")
 
@@ -112,7 +112,7 @@ def _ranking_decision(tables: Tables, arguments: Arguments) -> Estimate:
 
 
 def _crossover(tables: Tables, arguments: Arguments) -> Estimate:
-    """Trainings after which tuning overtakes: 1 where it is ahead from the start, infinite where it never does."""
+    """Number of trainings after which tuning overtakes: 1 if it is ahead from the start, infinite if it never does."""
     row = _row(tables, tables["crossover"], arguments, ("tuned", "self_tuning"))
     found = _estimate(row, "crossover_trainings", "trainings_low", "trainings_high")
     ends = {"ahead from the start": 1.0, "not within the budget": math.inf}
@@ -142,32 +142,32 @@ QUERIES: dict[str, Query] = {
         _difference,
     ),
     "ranking_decision": Query(
-        "tau minus its noise ceiling; the claim that it is below 0 holds if the report's rule says that the rankings differ, and fails if "
-        "it says that they are the same",
+        "tau minus its noise ceiling; a claim that it is below 0 holds if the report's rule decides that the rankings differ, and fails if "
+        "it decides that they are the same",
         "tau",
         PAIR,
         _ranking_decision,
     ),
     "kendall_gap": Query(
-        "Kendall's tau of two rankings minus its noise ceiling; below 0: they differ more than seed noise explains",
+        "Kendall's tau of two rankings minus its noise ceiling; below 0: they differ by more than seed noise explains",
         "tau",
         ("first", "second"),
         _look_up_pair("kendall_tau", "gap", "gap_low", "gap_high"),
     ),
     "kendall_gap_top_decile": Query(
-        "the same among the tenth of the architectures that is best by other seeds",
+        "the same among the best tenth of the architectures, chosen by other seeds",
         "tau",
         ("first", "second"),
         _look_up_pair("kendall_tau_top_decile", "gap", "gap_low", "gap_high"),
     ),
     "crossover": Query(
-        "charged trainings per architecture after which tuning `tuned` overtakes `self_tuning`; infinite: not as far as was tried",
+        "charged trainings per architecture after which tuning `tuned` overtakes `self_tuning`; infinite: not within the budget tried",
         "trainings",
         ("tuned", "self_tuning"),
         _crossover,
     ),
     "equal_compute_difference": Query(
-        "test accuracy of a self-tuning challenger minus that of a tuned baseline that may spend no more than it",
+        "test accuracy of a self-tuning challenger minus that of a tuned baseline with at most the same budget",
         "share",
         PAIR,
         _equal_compute,
@@ -185,10 +185,10 @@ QUERIES: dict[str, Query] = {
         _charged_ratio("charged_seconds"),
     ),
     "transfer_regret": Query(
-        "test accuracy lost by `trained_by` when `chosen_by`'s ranking chooses its architecture",
+        "test accuracy lost by `trained_by` if `chosen_by`'s ranking chooses its architecture",
         "share",
         ("chosen_by", "trained_by"),
         _look_up("transfer_regret", ("chosen_by", "trained_by"), "transfer_regret", "regret_low", "regret_high"),
     ),
 }
-"""By name. A new one reads a table of `agd_bench.tables.aggregates`, so that whoever verifies the table verifies the claim."""
+"""Queries by name. A new query must read a table of `agd_bench.tables.aggregates`, so verifying the table verifies the claim."""

@@ -216,7 +216,7 @@ def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timin
         print(f"\nNo design of up to 400 architectures and 8 seeds has power {level:g}.")
         return
     print(f"\nDesigns with power {level:g}, the cheapest first, for the challenger that is hardest to see:\n")
-    # NaN alone differs from itself.
+    # Only NaN differs from itself.
     times = [duration(seconds) if seconds == seconds else "not known" for seconds in made.sufficient["device_seconds"]]
     print_table(made.sufficient.drop(columns="device_seconds").assign(device_time=times), False)
 

@@ -1,7 +1,7 @@
 """The figures: accuracy against charged cost, rank shifts against seed noise, agreement of rankings, learning curves.
 
-Each function takes a table of `analysis` (rows of one comparison group) and returns a `Picture`: a matplotlib figure, and a caption
-that says what it shows, of how many, with which intervals. Where there is nothing to draw, the figure says why.
+Each function takes a table of `analysis` (rows of one comparison group) and returns a `Picture`: a matplotlib figure and a caption
+that states what is shown, the sample size and the kind of interval. If there is nothing to draw, the figure says why.
 """
 
 from agd_bench.figures.agreement import published_agreement_picture, rank_shift_picture, tau_matrix

@@ -1,4 +1,4 @@
-"""Rank shifts against seed noise, and the agreement of rankings with each other and with a published benchmark."""
+"""Rank shifts against seed noise, and agreement of rankings with each other and with a published benchmark."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from matplotlib.ticker import MaxNLocator
 from agd_bench.figures.appearance import CELL_INK, INK, Picture, canvas, count_seeds, legend_below, looks, nothing, style
 
 MANY = 12
-"""Rankings from which on the matrix has small cells: 27 would fill four screens."""
+"""Number of rankings above which the matrix uses small cells; 27 rankings in large cells would fill four screens."""
 
 
 def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> Picture:
-    """Ranks under the challenger against ranks under the baseline, with the band that seed noise alone would fill.
+    """Plot ranks under the challenger against ranks under the baseline, with a band for seed noise.
 
     Args:
         shift: `analysis.rank_shift` of one group.
@@ -31,10 +31,10 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
     count, seeds, noise = len(shift), int(shift["seeds"].iloc[0]), float(shift["noise_sd"].iloc[0])
     # A diverged training counts as accuracy 0.
     dead = (shift["baseline_accuracy"] == 0) | (shift["challenger_accuracy"] == 0)
-    # 1.96: 95 % of a normal distribution lie within so many standard deviations.
+    # 95 % of a normal distribution lies within 1.96 standard deviations.
     beyond = shift["rank_shift"].abs() > 1.96 * noise if np.isfinite(noise) else pd.Series(False, index=shift.index)
     colours = sns.color_palette("colorblind", 10)
-    # Area of a mark in points², smaller the more there are.
+    # Marker area in points²; more markers are drawn smaller.
     size = float(np.clip(2400 / count, 4, 64))
     with style({}):
         figure, axes = canvas(6.0, 5.6)
@@ -49,7 +49,7 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
         ):
             points = shift[chosen]
             if len(points):
-                # Thousands of marks are one image inside the SVG, or the page would weigh megabytes.
+                # Thousands of marks become one image inside the SVG; as vectors they would take megabytes.
                 axes.scatter(
                     points["baseline_rank"], points["challenger_rank"], s=size, color=colour, marker=marker, label=label,
                     alpha=0.85 if count <= 200 else 0.5, linewidths=1 if marker == "x" else 0, rasterized=count > 1000,
@@ -70,44 +70,50 @@ def rank_shift_picture(shift: pd.DataFrame, baseline: str, challenger: str) -> P
 
 
 def _shift_caption(count: int, seeds: int, noise: float, beyond: int, moved: int | None) -> str:
-    text = f"Each mark is one of {count} architectures; ranks of its mean accuracy over {count_seeds(seeds)}, best at the top right. "
+    text = f"Each mark is one of {count} architectures, ranked by mean accuracy over {count_seeds(seeds)}; the best are at the top right. "
     if not np.isfinite(noise):
-        return text + "One seed does not show how large seed noise is, so no band is drawn."
+        return text + "Seed noise cannot be estimated from one seed, so no band is drawn."
     return text + (
-        f"In the band (± {1.96 * noise:.1f} ranks) lie 95 % of the shifts that seed noise alone would cause, estimated from disjoint "
-        f"halves of the seeds; {beyond} of them {'lies' if beyond == 1 else 'lie'} outside it, where noise alone would put about "
-        f"{0.05 * count:.0f}."
-        + ("" if moved is None else f" Tested one by one and corrected for all {count}, {moved} {'moves' if moved == 1 else 'move'}.")
+        f"The band (± {1.96 * noise:.1f} ranks) contains 95 % of the shifts that seed noise alone would cause, estimated from disjoint "
+        f"halves of the seeds. {beyond} {'architecture lies' if beyond == 1 else 'architectures lie'} outside it; noise alone would put "
+        f"about {0.05 * count:.0f}."
+        + (
+            ""
+            if moved is None
+            else f" When each is tested and all {count} tests are corrected for, {moved} {'moves' if moved == 1 else 'move'}."
+        )
     )
 
 
 def tau_matrix(agreement: pd.DataFrame) -> Picture:
-    """Kendall's tau between the rankings of all algorithms; on the diagonal each one's noise ceiling.
+    """Plot Kendall's tau between all rankings as a matrix, with each ranking's noise ceiling on the diagonal.
 
     Args:
         agreement: `analysis.kendall_tau` of one group.
     """
     title = "Agreement of the rankings"
     labels = list(dict.fromkeys([*agreement["algorithm"], *agreement["other"]]))
-    # The table has each pair once; the matrix needs both halves.
+    # The table lists each pair once; the matrix needs both halves.
     mirrored = agreement.rename(columns={"algorithm": "other", "other": "algorithm"})
     both = pd.concat([agreement, mirrored]).drop_duplicates(["algorithm", "other"])
     matrix = both.pivot(index="algorithm", columns="other", values="kendall_tau").reindex(index=labels, columns=labels).astype(float)
     if not np.isfinite(matrix.to_numpy()).any():
-        return nothing(title, "No two rankings can be compared: fewer than two architectures, one algorithm with one seed, or all tied.")
+        return nothing(
+            title, "No rankings can be compared: there are fewer than two architectures, one algorithm with one seed, or only ties."
+        )
     many = len(labels) > MANY
     side = 0.42 * len(labels) + 2.4 if many else max(3.6, 0.75 * len(labels) + 2.4)
     with style({"axes.grid": False}):
         figure, axes = canvas(side + 0.6 + 0.09 * max(0, max(map(len, labels)) - 15), side)  # longer names than usual need the width
         values = matrix.to_numpy(dtype=float)
         edges = np.arange(len(labels) + 1) - 0.5
-        # Unknown and negative values look like 0; the text of the cell tells them apart.
+        # Unknown and negative values get the colour of 0; the text in the cell distinguishes them.
         axes.pcolormesh(edges, edges, np.nan_to_num(values), vmin=0, vmax=1, cmap="YlGnBu")
         axes.set(aspect="equal")
         axes.invert_yaxis()
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
-            # The palette is too dark for dark text from about here on.
+            # Above this value the palette is too dark for dark text.
             colour = "white" if value > 0.6 else CELL_INK
             axes.text(
                 column,
@@ -127,20 +133,21 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     count, seeds, used = int(agreement["architectures"].max()), int(agreement["seeds"].max()), int(agreement["seeds_compared"].max())
-    caption = f"Kendall's tau-b between rankings of up to {count} architectures, 1 = equal rankings, 0 = unrelated. " + (
-        f"All values compare disjoint sets of the {seeds} seeds, {used} against {used}. Outlined on the diagonal: each ranking's agreement "
-        "with itself over seeds, the noise ceiling; a value below both of its ceilings is a change of the ranking, if its interval agrees."
+    caption = f"Kendall's tau-b between rankings of up to {count} architectures; 1 = equal rankings, 0 = unrelated. " + (
+        f"All values compare disjoint sets of the {seeds} seeds, {used} against {used}. The outlined diagonal shows each ranking's "
+        "agreement with itself across seeds, its noise ceiling. A value below both ceilings indicates a change of ranking if its interval "
+        "agrees."
         if seeds > 1
-        else "With one seed the diagonal, the noise ceiling, is missing: no value can be separated from noise."
+        else "With one seed there is no noise ceiling on the diagonal, so no value can be distinguished from noise."
     )
     return Picture(figure, title, caption)
 
 
-CEILING = "as far as seed noise allows"
+CEILING = "upper bound from seed noise"
 
 
 def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[str]) -> Picture:
-    """Kendall's tau of each algorithm's ranking with the published one, by published budget, beside what seed noise allows.
+    """Plot Kendall's tau of each algorithm's ranking with the published one, by published budget, with its noise ceiling.
 
     Args:
         agreement: `analysis.published_agreement` of one group.
@@ -149,7 +156,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
     title = "Agreement with the published ranking"
     rows = [row for row in _rows(agreement) if np.isfinite(row["tau"])]
     if not rows:
-        return nothing(title, "No ranking can be compared with the published one: fewer than two architectures, or all tied.")
+        return nothing(title, "No ranking can be compared with the published one: there are fewer than two architectures, or only ties.")
     names = list(dict.fromkeys(str(row["name"]) for row in rows))
     look = looks(algorithms)
     with style({}):
@@ -157,7 +164,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
         shown: dict[str, str] = {}
         for row in rows:
             label = str(row["algorithm"])
-            # Algorithms next to each other around the centre of the budget's row.
+            # Algorithms are spread around the centre of the budget's row.
             place = names.index(str(row["name"])) + 0.14 * (algorithms.index(label) - (len(algorithms) - 1) / 2)
             colour, marker = look[label]
             axes.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.6)
@@ -165,7 +172,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
             axes.plot(row["ceiling"], place, marker="|", color=INK, ls="none", ms=13, mew=2, label=CEILING)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="Kendall's tau with the published ranking", ylim=(len(names) - 0.5, -0.5))
-        # By label, so that each entry is in the legend once.
+        # By label, so each entry appears once in the legend.
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         handles[CEILING] = handles.pop(CEILING)  # the last one
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 3))
@@ -173,7 +180,7 @@ def published_agreement_picture(agreement: pd.DataFrame, algorithms: Sequence[st
 
 
 def _rows(agreement: pd.DataFrame) -> list[dict[str, Any]]:
-    """What is drawn: means against means for every budget, and equal seeds where single trainings are published."""
+    """Rows to draw: means against means for every budget, and equal numbers of seeds where single trainings are published."""
     drawn: list[dict[str, Any]] = []
     for record in agreement.to_dict("records"):
         budget = f"{record['published_epochs']} epochs, {record['split']}"
@@ -183,7 +190,7 @@ def _rows(agreement: pd.DataFrame) -> list[dict[str, Any]]:
         seeds, trainings = int(record["seeds_compared"]), int(record["trainings_compared"])
         name = f"{record['published_epochs']} epochs, {record['split']}:\n{seeds} of our seeds, {trainings} published"
         ceiling = record["noise_ceiling"]
-        # The interval of tau − ceiling, moved to the ceiling.
+        # The interval of tau − ceiling, shifted by the ceiling.
         ends = {"low": ceiling + record["gap_low"], "high": ceiling + record["gap_high"]}
         drawn.append(
             {"name": name, "tau": record["kendall_tau"], "algorithm": record["algorithm"], "ceiling": record["noise_ceiling"], **ends}
@@ -197,8 +204,8 @@ def _caption(agreement: pd.DataFrame) -> str:
     ours = f"{int(agreement['epochs'].max())} epochs and {count_seeds(int(agreement['seeds'].max()))}"
     return (
         f"Kendall's tau-b between our ranking of {count} architectures, by test accuracy after {ours}, and the published one, by mean "
-        "accuracy over its trainings; 95 % bootstrap intervals over architectures. The upright bar is the tau that could at most be "
-        "seen if both were equal but for the noise of our seeds (means) or of both (where numbers of seeds are given; there the "
-        "interval is that of the distance to the bar). A mark left of its bar by more than its interval is a difference beyond seed "
-        "noise: of recipe, images, network size or epochs, which cannot be told apart here."
+        "accuracy over its trainings; 95 % bootstrap intervals over architectures. The vertical bar is the highest tau to be expected "
+        "if the rankings differed only by the noise of our seeds (means) or of both sides (where numbers of seeds are given; there the "
+        "interval is that of the distance to the bar). A mark further left of its bar than its interval reaches is a difference beyond "
+        "seed noise, due to recipe, images, network size or epochs; these causes cannot be separated here."
     )

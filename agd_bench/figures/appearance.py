@@ -1,4 +1,4 @@
-"""What all figures have in common: the picture with its caption, the style, the canvas, colours and markers."""
+"""Shared parts of all figures: the picture with its caption, style, canvas, colours and markers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 INK = "#24292f"
-"""Colour of text and axes; a page may replace it in the SVG by its own."""
+"""Colour of text and axes; a page may replace it in the SVG."""
 CELL_INK = "#1b1f24"
 """Colour of text on a light cell of the heat map, on any page."""
 MOST_DOTS = 2000
-"""Dots of a PNG in a row or a column, at most."""
+"""Largest width or height of a PNG in pixels."""
 WIDE_INCHES = 9.0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 STYLE: dict[Any, Any] = {
@@ -36,12 +36,12 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "figure.facecolor": "white",
     "font.family": ["sans-serif"],
-    # Comes with matplotlib, so figures are the same on every machine.
+    # Ships with matplotlib, so figures look the same on every machine.
     "font.sans-serif": ["DejaVu Sans"],
     "grid.color": "#8c959f",
     "grid.alpha": 0.25,
     "legend.frameon": False,
-    # Text stays text: it can be searched, and takes the page's colour.
+    # Keep text as text, so it can be searched and takes the page's colour.
     "svg.fonttype": "none",
     "text.color": INK,
     "text.parse_math": False,  # names of algorithms and architectures are not formulas
@@ -52,12 +52,12 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and the words that go with it.
+    """A figure with its title and caption.
 
     Attributes:
         figure: the matplotlib figure.
-        title: what it shows, in a few words.
-        caption: what it shows, of how many architectures and seeds, and what its intervals are.
+        title: a few words on what it shows.
+        caption: what it shows, the numbers of architectures and seeds, and the kind of intervals.
     """
 
     figure: Figure
@@ -66,31 +66,31 @@ class Picture:
 
     @property
     def wide(self) -> bool:
-        """Whether its words would be too small in half of a page's width."""
+        """Whether its text would be too small at half the page's width."""
         return float(self.figure.get_size_inches()[0]) > WIDE_INCHES
 
     def svg(self, transparent: bool = True) -> str:
-        """The figure as SVG: equal figures give equal text on every run.
+        """The figure as SVG; equal figures give equal bytes on every run.
 
         Args:
-            transparent: whether the ground is left out, so that a page's own shows; else it is white.
+            transparent: whether the background is transparent; otherwise it is white.
         """
         return self._drawn if transparent else self._save(transparent)
 
     @cached_property
     def _drawn(self) -> str:
-        # A page asks twice, for the file and for itself, and drawing takes longer than all the words.
+        # A page needs it twice, for the file and inline, and drawing is the slowest part of a report.
         return self._save(True)
 
     def _save(self, transparent: bool) -> str:
-        # Ids are random without a salt, and the date differs from run to run.
+        # Without a salt, ids are random; the date would differ from run to run.
         with style({"svg.hashsalt": self.title}):
             buffer, about = io.StringIO(), {"Date": None, "Creator": None, "Title": self.title}
             self.figure.savefig(buffer, format="svg", metadata=about, transparent=transparent)
         return buffer.getvalue()
 
     def png(self, dots_per_inch: int = 200) -> bytes:
-        """The figure as PNG on white; a large one has fewer dots per inch, so that neither side is longer than `MOST_DOTS`."""
+        """The figure as PNG on white; large figures get fewer dots per inch to keep both sides within `MOST_DOTS`."""
         longer = float(max(self.figure.get_size_inches()))
         with style({}):
             buffer = io.BytesIO()
@@ -103,8 +103,8 @@ class Drawing:
     """A picture of a report.
 
     Attributes:
-        name: of its files, without the ending.
-        picture: what is drawn.
+        name: of its files, without the extension.
+        picture: the figure and its caption.
         data: names of the tables of `aggregates` that hold its data.
     """
 
@@ -120,7 +120,7 @@ def style(more: dict[Any, Any]) -> Iterator[None]:
 
 
 def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
-    """A figure of its own, outside pyplot."""
+    """A new figure with one axes, created without pyplot."""
     # pyplot would keep every figure alive, and is not safe in threads.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -128,7 +128,7 @@ def canvas(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
 
 
 def nothing(title: str, reason: str) -> Picture:
-    """A figure that says why there is nothing to draw."""
+    """A figure that states why there is nothing to draw."""
     with style({}):
         figure, axes = canvas(height=1.8)
         axes.set_axis_off()
@@ -137,11 +137,11 @@ def nothing(title: str, reason: str) -> Picture:
 
 
 def looks(algorithms: Sequence[str]) -> dict[str, tuple[tuple[float, float, float], str]]:
-    """Colour and marker of each algorithm, by its place in the list; colours repeat after ten, with other markers."""
-    # Readable with any colour vision, and by the markers alone in print.
+    """Colour and marker of each algorithm by its position in the list; colours repeat after ten with other markers."""
+    # Readable with colour-vision deficiency, and in print by the markers alone.
     palette = sns.color_palette("colorblind", 10)
     count = len(MARKERS)
-    # One marker further after each round, so that a repeated colour has another marker.
+    # Shift the markers by one after each round, so a repeated colour gets another marker.
     return {label: (palette[i % 10], MARKERS[(i + i // count) % count]) for i, label in enumerate(algorithms)}
 
 
@@ -150,7 +150,7 @@ def count_seeds(count: int) -> str:
 
 
 def legend_below(figure: Figure, entries: int) -> None:
-    """The legend of all axes; a long one has no more columns than its names leave room for, and the figure grows by its rows."""
+    """Add one legend for all axes; the number of columns follows from the width of the names, and the figure grows with the rows."""
     names = [name for axes in figure.axes for name in axes.get_legend_handles_labels()[1]]
     wide = 0.5 + 0.085 * max(map(len, names), default=0)  # inches of an entry
     # Four entries look better as 2 + 2 than as 3 + 1.
@@ -161,6 +161,6 @@ def legend_below(figure: Figure, entries: int) -> None:
 
 
 def share_axis(axis: Axis) -> None:
-    """Ticks of an axis of shares, written as per cent."""
-    # Rounded, or 7 % would read 7.000000000000001 %.
+    """Format the ticks of an axis of shares as per cent."""
+    # Rounded; otherwise 7 % would read 7.000000000000001 %.
     axis.set_major_formatter(FuncFormatter(lambda value, position: f"{round(100 * value, 6):g} %"))

@@ -1,4 +1,4 @@
-"""Accuracy against what was charged for it: of every algorithm, of a search as it goes on, and where tuning overtakes."""
+"""Accuracy against charged cost: for every algorithm, during a search, and at the crossover with tuning."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from agd_bench.figures.appearance import Picture, canvas, count_seeds, legend_below, looks, nothing, share_axis, style
 
 MOST_NAMED = 8
-"""Algorithms that the figure names: the best ones and the baseline. The others are grey marks, named in the table beside it."""
+"""Number of algorithms named in the figure: the best ones and the baseline. The others are grey; the table next to it names them."""
 
 
 def accuracy_against_cost(standings: pd.DataFrame, baseline: str) -> Picture:
-    """Mean accuracy of every algorithm against what it was charged, as a multiple of the baseline's cost.
+    """Plot the mean accuracy of every algorithm against its charged cost, as a multiple of the baseline's cost.
 
     Args:
-        standings: `aggregates`' table of that name, of one group.
+        standings: the `standings` table of `aggregates`, for one group.
         baseline: label of the algorithm whose cost is 1.
     """
     title = "Accuracy against charged cost"
     if not np.isfinite(standings["accuracy"].astype(float)).any():
-        return nothing(title, "No architecture has an outcome under every algorithm, so there is no accuracy to draw.")
-    # A logarithmic axis has no place for 0.
+        return nothing(title, "No architecture has an outcome under every algorithm, so accuracies cannot be compared.")
+    # A logarithmic axis cannot show 0.
     table = standings[(standings["cost_ratio"] > 0) & np.isfinite(standings["accuracy"].astype(float))]
     if table.empty:
-        return nothing(title, "The charged cost is not known, so there is nothing to draw accuracy against.")
+        return nothing(title, "The charged cost is unknown, so accuracy cannot be plotted against it.")
     others = [label for label in table["algorithm"] if label != baseline]
-    # `standings` has the best first.
+    # `standings` lists the best algorithm first.
     named = [baseline, *others[: MOST_NAMED - 1]]
     appearance = looks(named)
     with style({}):
@@ -55,22 +55,23 @@ def accuracy_against_cost(standings: pd.DataFrame, baseline: str) -> Picture:
 def _cost_caption(table: pd.DataFrame, grey: int) -> str:
     count = int(table["architectures"].iloc[0])
     text = (
-        f"Mean test accuracy over {count} architecture{'' if count == 1 else 's'} against charged cost (log scale). Left and up is better. "
+        f"Mean test accuracy over {count} architecture{'' if count == 1 else 's'} against charged cost (log scale). Up and to the left is "
+        "better. "
     )
     text += "Bars: 95 % t interval of the mean over architectures. " if count > 1 else "One architecture: no intervals. "
     if table["bad"].any():
-        text += "Hollow marks: some trainings ended badly and count as accuracy 0. "
+        text += "Hollow marks: some trainings were unsuccessful and count as accuracy 0. "
     if grey:
         text += f"Grey: {grey} more algorithms, named in the table. "
     return text.strip()
 
 
 def _multiples_axis(axes: Axes, ratios: pd.Series[float]) -> None:
-    """A logarithmic axis of multiples; every tick has a label of its own."""
+    """A logarithmic axis of multiples with a label at every tick."""
     axes.set_xscale("log")
     # The baseline's 1× is always on the axis.
     low, high = min(float(ratios.min()), 1.0), max(float(ratios.max()), 1.0)
-    # At least a factor of 1.6: equal costs would leave an axis of no width.
+    # At least a factor of 1.6; otherwise equal costs would give an axis of zero width.
     pad = max((high / low) ** 0.12, 1.6)
     axes.set_xlim(low / pad, high * pad)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 50 else (1.0,)))
@@ -90,7 +91,7 @@ def _log_axis(axes: Axes, values: pd.Series[float]) -> None:
 
 
 def crossover_picture(curve: pd.DataFrame, crossing: pd.DataFrame, algorithms: Sequence[str] = ()) -> Picture:
-    """The tuned algorithm's accuracy as its tuning goes on, against what self-tuning algorithms reach with one training.
+    """Plot a tuned algorithm's accuracy during tuning against self-tuning algorithms trained once.
 
     Args:
         curve: `analysis.anytime_curves` of one group and one tuned algorithm.
@@ -99,14 +100,16 @@ def crossover_picture(curve: pd.DataFrame, crossing: pd.DataFrame, algorithms: S
     """
     title = "When tuning pays"
     if curve.empty or crossing.empty:
-        return nothing(title, "No tuned algorithm with finished studies meets another algorithm here, so there is no crossover to draw.")
+        return nothing(
+            title, "No tuned algorithm with finished studies can be compared with a self-tuning one, so there is no crossover to draw."
+        )
     tuned = str(curve["algorithm"].iloc[0])
     appearance = looks(list(dict.fromkeys([*algorithms, tuned, *crossing["self_tuning"]])))
     with style({}):
         figure, axes = canvas()
         x = curve["trainings"].to_numpy(dtype=float)
         colour, marker = appearance[tuned]
-        # About twelve marks along the curve tell it apart without its colour.
+        # About twelve markers make the curve recognisable without its colour.
         every = max(1, len(x) // 12)
         axes.plot(x, curve["accuracy"], color=colour, marker=marker, markevery=every, ms=6, label=f"{tuned}, tuned so far", zorder=3)
         axes.fill_between(x, curve["low"], curve["high"], color=colour, alpha=0.18, lw=0)
@@ -122,7 +125,7 @@ def crossover_picture(curve: pd.DataFrame, crossing: pd.DataFrame, algorithms: S
 
 
 def _overtaken(axes: Axes, row: dict[Any, Any], appearance: tuple[tuple[float, float, float], str], end: float) -> None:
-    """One self-tuning algorithm: its level with a band, and where it is overtaken with the interval of that."""
+    """Draw one self-tuning algorithm: its level with a band, and the point where it is overtaken with an interval."""
     colour, marker = appearance
     level = row["accuracy"]
     axes.axhline(level, color=colour, lw=1.5, ls="--")
@@ -132,7 +135,7 @@ def _overtaken(axes: Axes, row: dict[Any, Any], appearance: tuple[tuple[float, f
     if np.isfinite(row["accuracy_low"]):
         axes.axhspan(row["accuracy_low"], row["accuracy_high"], color=colour, alpha=0.12, lw=0)
     low, high = row["trainings_low"], row["trainings_high"]
-    # `high` may be infinite; the line then ends with the axis.
+    # `high` may be infinite; the line then ends at the axis limit.
     if np.isfinite(low) and high > low:
         axes.plot([low, min(high, end)], [level, level], color=colour, lw=5, alpha=0.5, solid_capstyle="butt", zorder=2)
     if row["state"] == "overtakes":
@@ -141,7 +144,7 @@ def _overtaken(axes: Axes, row: dict[Any, Any], appearance: tuple[tuple[float, f
 
 
 def _down_to(axes: Axes) -> Any:
-    """Data coordinates; the axis keeps the limits that the curves gave it, so a line to 0 ends at the frame."""
+    """Data coordinates of the axis limits; the curves have set them, so a line to 0 ends at the frame."""
     axes.autoscale(False)
     return axes.transData
 
@@ -163,33 +166,33 @@ def _flops_above(axes: Axes, curve: pd.DataFrame) -> None:
 def _crossover_caption(curve: pd.DataFrame, crossing: pd.DataFrame, tuned: str) -> str:
     count = int(curve["studies"].iloc[0])
     studies = "1 study" if count == 1 else f"{count} studies"
-    # Only independent proposals can be exchanged, so only random search averages over orders.
-    order = "over all orders of its proposals, which are independent of each other"
+    # Only independent proposals are exchangeable, so only random search is averaged over orders.
+    order = "over all orders of its independent proposals"
     if curve["search"].iloc[0] != "random":
-        order = "in the order of its proposals"
+        order = "in the order in which proposals were made"
     shared, seeds = int(crossing["architectures"].max()), int(crossing["seeds"].max())
     text = (
-        f"Mean test accuracy that {tuned} has reached after so many charged trainings, chosen by validation accuracy, mean over "
-        f"{studies} {order}; dashed: the mean of one training of each other algorithm over up to {shared} architectures and "
-        f"{count_seeds(seeds)}. A star marks where tuning overtakes, and the thick part of a line its 95 % interval. "
+        f"Mean test accuracy of {tuned} after the given number of charged trainings, selected by validation accuracy and averaged over "
+        f"{studies} {order}. Dashed: the mean of one training of each other algorithm over up to {shared} architectures and "
+        f"{count_seeds(seeds)}. A star marks the crossover, and the thick part of the line its 95 % interval. "
     )
     known = np.isfinite(curve["low"].to_numpy(dtype=float)).all()
     return text + (
-        "Bands: 95 %, simultaneous along the curve, by bootstrap over architectures." if known else "Too few architectures for intervals."
+        "Bands: 95 %, simultaneous along the curve, bootstrap over architectures." if known else "Too few architectures for intervals."
     )
 
 
 def anytime_picture(curves: pd.DataFrame, algorithms: Sequence[str] = ()) -> Picture:
-    """Expected best-so-far accuracy of every tuned algorithm against what its search was charged.
+    """Plot the expected best-so-far accuracy of every tuned algorithm against the charged cost of its search.
 
     Args:
         curves: `analysis.anytime_curves` of one group.
         algorithms: labels of all algorithms of the sweep in order, so that each has the same colour in every figure.
     """
-    title = "Accuracy as tuning goes on"
+    title = "Accuracy during tuning"
     if curves.empty:
-        return nothing(title, "No algorithm has finished tuning studies here, so there is no search to draw.")
-    # FLOPs compare across machines; seconds only where some operation could not be counted.
+        return nothing(title, "No algorithm has a finished tuning study, so there is no search to draw.")
+    # FLOPs are comparable across machines; seconds are used only where an operation could not be counted.
     by_flops = bool(np.isfinite(curves["flops"].to_numpy(dtype=float)).all() and (curves["flops"] > 0).all())
     column, label = ("flops", "charged FLOPs per architecture") if by_flops else ("seconds", "charged seconds per architecture")
     with style({}):
@@ -211,36 +214,38 @@ def anytime_picture(curves: pd.DataFrame, algorithms: Sequence[str] = ()) -> Pic
 def _anytime_caption(curves: pd.DataFrame, label: str) -> str:
     first = curves.drop_duplicates("algorithm")
     studies = f"{int(first['studies'].min())}" + (f" to {int(first['studies'].max())}" if first["studies"].nunique() > 1 else "")
-    text = f"Mean test accuracy of the choice by validation accuracy so far, over {studies} studies, against {label} of their proposals. "
+    text = (
+        f"Mean test accuracy of the best setting so far by validation accuracy, over {studies} studies, against {label} of the proposals. "
+    )
     adaptive = list(first.loc[first["search"] != "random", "algorithm"])
     if len(adaptive) < len(first):
-        text += "For random searches the expectation over all orders of their proposals. "
+        text += "For random search this is the expectation over all orders of the proposals. "
     if adaptive:
-        text += f"{', '.join(adaptive)}: adaptive, so in the order in which the proposals were made. "
+        text += f"{', '.join(adaptive)}: adaptive search, so proposals are in the order in which they were made. "
     known = np.isfinite(curves["low"].to_numpy(dtype=float))
     if not known.any():
         return text + "Too few studies for bands."
     return (
         text
         + "Bands"
-        + ("" if known.all() else ", of 8 studies or more")
-        + ": 95 %, simultaneous along a curve, by bootstrap over studies."
+        + ("" if known.all() else ", where there are at least 8 studies")
+        + ": 95 %, simultaneous along a curve, bootstrap over studies."
     )
 
 
 PANELS = 6
-"""Studies that one figure shows."""
+"""Largest number of studies in one figure."""
 
 
 def search_bands_picture(bands: pd.DataFrame) -> Picture:
-    """The tuning curve of single studies, each with a band from its own proposals alone.
+    """Plot tuning curves of individual studies, each with a band from its own proposals.
 
     Args:
         bands: `analysis.search_bands` of one group and one algorithm; the first six studies are drawn.
     """
-    title = "Tuning curves of single studies"
+    title = "Tuning curves of individual studies"
     if bands.empty:
-        return nothing(title, "No algorithm has finished tuning studies here, so there is no study to draw.")
+        return nothing(title, "No algorithm has a finished tuning study, so there is no study to draw.")
     studies = list(bands.groupby("study", sort=False))
     shown = studies[:PANELS]
     columns = min(3, len(shown))
@@ -249,7 +254,7 @@ def search_bands_picture(bands: pd.DataFrame) -> Picture:
         figure, blank = canvas(2.3 * columns + 0.6, 2.2 * lines + 0.5)
         blank.remove()
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        # One algorithm per figure, so the first colour of the palette.
+        # There is one algorithm per figure, so use the first colour of the palette.
         colour = looks([""])[""][0]
         for axes, (_, rows) in zip(panels.ravel(), shown, strict=False):
             axes.plot(rows["proposals"], rows["accuracy"], color=colour, marker="o", markevery=max(1, len(rows) // 8), ms=4)
@@ -264,9 +269,9 @@ def search_bands_picture(bands: pd.DataFrame) -> Picture:
         figure.supylabel("best validation accuracy", fontsize="medium")
     algorithm, count = bands["algorithm"].iloc[0], len(rows_of_one := shown[0][1])
     which = f"the first {len(shown)} of {len(studies)} studies" if len(studies) > len(shown) else f"{len(studies)} studies"
-    text = f"Best validation accuracy of {algorithm} by its number of proposals, in {which} of {count} proposals each. "
+    text = f"Best validation accuracy of {algorithm} by number of proposals, for {which} of {count} proposals each. "
     if np.isfinite(rows_of_one["low"].to_numpy(dtype=float)).all():
-        text += "Expectation under each study's own distribution; bands: 95 %, simultaneous and free of assumptions about the distribution."
+        text += "Expectation under each study's own distribution. Bands: 95 %, simultaneous, distribution-free."
     else:
-        text += "As it was reached, in the order of the proposals; no band, because proposals of an adaptive search are not independent."
+        text += "In the order in which proposals were made. No band, because proposals of an adaptive search are not independent."
     return Picture(figure, title, text)

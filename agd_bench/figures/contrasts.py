@@ -1,4 +1,4 @@
-"""Algorithms against each other: performance profiles and critical differences."""
+"""Comparison of algorithms: performance profiles and critical differences."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _WORDS = {
 
 # Dolan and Moré 2002, "Benchmarking optimization software with performance profiles".
 def performance_profile_picture(profiles: pd.DataFrame, time: str = "flops", reference: str = "", quantile: float | None = None) -> Picture:
-    """Share of the problems that each algorithm solves within a factor of the fastest one's time.
+    """Plot the share of problems that each algorithm solves within a factor of the fastest algorithm's time.
 
     Args:
         profiles: `analysis.profile_performance` of one group.
-        time: what times were measured in, as it was given there.
+        time: the unit of time, as given to that function.
         reference: label of the algorithm that set the targets.
-        quantile: which targets; default: the middle one of those there are.
+        quantile: which targets; default: the middle one of those available.
     """
     title = "Performance profiles"
     if profiles.empty:
-        return nothing(title, "No problem has an outcome under every algorithm, so there is no profile to draw.")
+        return nothing(title, "No problem has an outcome under every algorithm, so there is no performance profile to draw.")
     there = sorted(profiles["quantile"].unique())
-    # Of an even number the lower middle one, the easier target.
+    # For an even number, take the lower of the two middle ones, which is the easier target.
     chosen = there[(len(there) - 1) // 2] if quantile is None else quantile
     table = profiles[profiles["quantile"] == chosen]
     with style({}):
@@ -58,34 +58,36 @@ def performance_profile_picture(profiles: pd.DataFrame, time: str = "flops", ref
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(0, 1.02)
         share_axis(axes.yaxis)
-        axes.set(xlabel=f"factor of the fastest one's {_WORDS[time]} (log scale)", ylabel="problems solved")
+        axes.set(xlabel=f"factor of the fastest algorithm's {_WORDS[time]} (log scale)", ylabel="problems solved")
         legend_below(figure, len(algorithms))
     row = table.iloc[0]
     known = np.isfinite(table["low"].to_numpy(dtype=float)).all()
     caption = (
-        f"Share of {int(row['problems'])} problems (one of {int(row['architectures'])} architectures with one seed each) that reach their "
-        f"target within a factor of the {_WORDS[time]} that the fastest algorithm needs. Target: the {chosen:g} quantile of the "
-        f"validation accuracies of {reference or 'the reference'} on that architecture; {int(row['unsolved'])} problems are solved by "
-        "nobody and count as unsolved. Left: how often an algorithm is fastest; right: how often it gets there at all. "
-        + ("Bands: 95 %, at each factor, by bootstrap over architectures." if known else "Too few architectures for bands.")
+        f"Share of {int(row['problems'])} problems (pairs of one of {int(row['architectures'])} architectures and a seed) solved, that "
+        f"is, whose target is reached within a factor of the fastest algorithm's {_WORDS[time]}. Target: the {chosen:g} quantile of the "
+        f"validation accuracies of {reference or 'the reference'} on that architecture. {int(row['unsolved'])} problems are solved by no "
+        "algorithm and count as unsolved. Left end: how often an algorithm is the fastest; right end: how often it reaches the target at "
+        "all. " + ("Bands: 95 %, at each factor, bootstrap over architectures." if known else "Too few architectures for bands.")
     )
     return Picture(figure, title, caption)
 
 
 AXIS = 3.4
-"""Inches of the axis of ranks."""
+"""Length of the rank axis in inches."""
 
 
 # Demšar 2006, "Statistical comparisons of classifiers over multiple data sets", figure 1.
 def critical_difference_picture(table: pd.DataFrame) -> Picture:
-    """Mean ranks of the algorithms on one axis; a bar joins those whose difference is not shown.
+    """Plot mean ranks of the algorithms on one axis; a bar joins algorithms that do not differ significantly.
 
     Args:
         table: `analysis.critical_difference` of one group.
     """
     title = "Critical differences"
     if table.empty:
-        return nothing(title, "Fewer than two algorithms or architectures have outcomes for every seed, so there is nothing to rank.")
+        return nothing(
+            title, "Fewer than two algorithms or architectures have outcomes for every seed, so the algorithms cannot be ranked."
+        )
     ranks = _ranks(table)
     names = sorted(ranks, key=lambda name: ranks[name])
     bars = cliques(names, table)
@@ -93,7 +95,7 @@ def critical_difference_picture(table: pd.DataFrame) -> Picture:
     margin = 0.5 + 0.1 * max(len(name) + 5 for name in names)  # inches for the labels on either side
     with style({"axes.grid": False}):
         figure, axes = canvas(AXIS + 2 * margin, 1.5 + 0.32 * below + 0.16 * len(bars))
-        # The axis has ranks as its unit; `inch` is how many of them fill an inch.
+        # The unit of the axis is ranks; `inch` is the number of ranks per inch.
         left, right, inch = 1.0, float(count), (count - 1) / AXIS
         axes.set(xlim=(left - margin * inch, right + margin * inch), ylim=(-1.2 - 0.45 * len(bars) - below, 2.1))
         axes.set_axis_off()
@@ -111,7 +113,7 @@ def critical_difference_picture(table: pd.DataFrame) -> Picture:
             words = f"{name}  {ranks[name]:.2f}" if best else f"{ranks[name]:.2f}  {name}"
             axes.text(end, height, f"{words} " if best else f" {words}", ha="right" if best else "left", va="center")
         row = table.iloc[0]
-        # Pairwise Wilcoxon tests have no common critical difference to draw.
+        # Pairwise Wilcoxon tests have no common critical difference.
         if row["test"] == "nemenyi":
             axes.plot([left, left + row["critical_difference"]], [1.7, 1.7], color=INK, lw=2, marker="|", ms=9)
             axes.text(left + row["critical_difference"], 1.7, f"  critical difference {row['critical_difference']:.2f}", va="center")
@@ -132,7 +134,7 @@ def _rank_axis(axes: Axes, count: int) -> None:
 
 
 def cliques(names: list[str], table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Longest runs of algorithms, neighbours by mean rank, of which no two are shown to differ: first and last of each.
+    """First and last of each longest run of algorithms, adjacent by mean rank, of which no two differ significantly.
 
     Args:
         names: by ascending mean rank.
@@ -143,9 +145,9 @@ def cliques(names: list[str], table: pd.DataFrame) -> list[tuple[str, str]]:
     def together(first: int, last: int) -> bool:
         return all(frozenset(pair) not in differ for pair in itertools.combinations(names[first : last + 1], 2))
 
-    # Differences are not transitive, so every run starts its own search.
+    # Significance is not transitive, so search from every start.
     runs = [(first, max(last for last in range(first, len(names)) if together(first, last))) for first in range(len(names))]
-    # A run inside a longer one, which began earlier, says nothing new.
+    # Skip a run that lies inside a longer one found earlier.
     longest = [run for place, run in enumerate(runs) if run[1] > run[0] and (place == 0 or run[1] > runs[place - 1][1])]
     return [(names[first], names[last]) for first, last in longest]
 
@@ -153,13 +155,13 @@ def cliques(names: list[str], table: pd.DataFrame) -> list[tuple[str, str]]:
 def _difference_caption(table: pd.DataFrame, bars: list[tuple[str, str]]) -> str:
     row: pd.Series[Any] = table.iloc[0]
     tests = {
-        "wilcoxon-holm": "Wilcoxon's signed-rank tests of every two with Holm's correction, 95 %",
-        "nemenyi": "Nemenyi's test of mean ranks, 95 %",
+        "wilcoxon-holm": "pairwise Wilcoxon signed-rank tests with Holm's correction, 5 %",
+        "nemenyi": "Nemenyi's test of mean ranks, 5 %",
     }
-    friedman = f" Friedman's test that all are equal: p = {row['friedman_p']:.2g}." if np.isfinite(row["friedman_p"]) else ""
+    friedman = f" Friedman's test of equality: p = {row['friedman_p']:.2g}." if np.isfinite(row["friedman_p"]) else ""
     return (
-        f"Mean rank of each algorithm within {int(row['architectures'])} architectures (means over {count_seeds(int(row['seeds']))}), "
-        "1 = best. "
-        + ("A bar joins algorithms whose difference is not shown" if bars else "All differences are shown")
+        f"Mean rank of each algorithm over {int(row['architectures'])} architectures (accuracies averaged over "
+        f"{count_seeds(int(row['seeds']))}), 1 = best. "
+        + ("A bar joins algorithms that do not differ significantly" if bars else "All differences are significant")
         + f" ({tests[str(row['test'])]}).{friedman}"
     )

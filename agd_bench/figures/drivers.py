@@ -1,4 +1,4 @@
-"""What the shift consists of: variance by its source, and the features of architectures that the challenger favours."""
+"""Sources of the rank shift: variance components, and the architecture features that the challenger favours."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from agd_bench.figures.appearance import INK, Picture, canvas, count_seeds, legend_below, nothing, share_axis, style
 
 _SOURCES = {
-    "architecture": "architecture\n(alike under all)",
+    "architecture": "architecture\n(the same for all)",
     "interaction": "architecture × algorithm\n(the shift)",
-    "seed": "seed\n(alike under all)",
+    "seed": "seed\n(the same for all)",
     "seed_interaction": "seed × algorithm",
 }
 _MOST_FEATURES = 14
 
 
 def variance_components_picture(components: pd.DataFrame) -> Picture:
-    """Share of the variance by its source, on normal scores of ranks and, beside it, on accuracies.
+    """Plot the share of the variance by source, for normal scores of ranks and for accuracies.
 
     Args:
         components: `analysis.variance_components` of one group.
@@ -27,7 +27,9 @@ def variance_components_picture(components: pd.DataFrame) -> Picture:
     title = "Where the variance comes from"
     shown = components[components["component"].isin(_SOURCES)]
     if shown.empty or not np.isfinite(shown["variance"].astype(float)).any():
-        return nothing(title, "Sources of variance cannot be separated: that needs two algorithms, three architectures and two seeds.")
+        return nothing(
+            title, "Sources of variance cannot be separated: this requires at least two algorithms, three architectures and two seeds."
+        )
     row = shown.iloc[0]
     colours = sns.color_palette("colorblind", 10)
     places = {name: place for place, name in enumerate(_SOURCES)}
@@ -45,9 +47,9 @@ def variance_components_picture(components: pd.DataFrame) -> Picture:
         legend_below(figure, 2)
     caption = (
         f"Sources of the variance of {row['architectures']} architectures under {row['algorithms']} algorithms with "
-        f"{count_seeds(int(row['seeds']))} each, the algorithms' own means left out; bars: 95 % intervals. Of ranks, the interaction of "
-        "architecture and algorithm is a change of the ranking beyond seed noise. Of accuracies it is also what an algorithm gains by "
-        "spreading the same ranking more widely."
+        f"{count_seeds(int(row['seeds']))} each, after removing the algorithms' means; bars: 95 % intervals. For ranks, the interaction of "
+        "architecture and algorithm is a change of the ranking beyond seed noise. For accuracies it also includes the effect of an "
+        "algorithm that spreads the same ranking more widely."
     )
     return Picture(figure, title, caption)
 
@@ -61,14 +63,14 @@ def _dots(
     colour: tuple[float, float, float],
     label: str,
 ) -> None:
-    """Marks with horizontal intervals."""
+    """Draw markers with horizontal intervals."""
     middle, low, high = (part[column].to_numpy(dtype=float) for column in columns)
-    error = np.maximum([middle - low, high - middle], 0)  # the interval of a share that is cut at 0 may begin above it
+    error = np.maximum([middle - low, high - middle], 0)  # the interval of a share clipped at 0 may start above it
     axes.errorbar(middle, heights, xerr=error, fmt=marker, color=colour, ms=7, capsize=3, label=label)
 
 
 def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Picture:
-    """Rank correlation of each feature with what the challenger favours, and which of them are beyond chance.
+    """Plot the rank correlation of each feature with the challenger's advantage, and mark those beyond chance.
 
     Args:
         drivers: `analysis.interaction_drivers` of one group.
@@ -77,8 +79,11 @@ def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Pi
     """
     title = f"What {challenger} favours, compared with {baseline}"
     if drivers.empty:
-        return nothing(title, "No feature could be tried: it takes two seeds, twelve architectures and rankings that are not noise alone.")
-    # Chosen by p, before the correction: Holm's p has ties at 1.
+        return nothing(
+            title,
+            "No feature could be tested: this requires at least two seeds, twelve architectures and rankings that are not pure noise.",
+        )
+    # Selected by the uncorrected p, because Holm's p has ties at 1.
     most = drivers.reindex(drivers["p"].sort_values(kind="stable").index[:_MOST_FEATURES])
     table = most.sort_values("spearman", ascending=False, kind="stable")
     colours = sns.color_palette("colorblind", 10)
@@ -94,7 +99,7 @@ def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Pi
                 columns = ("spearman", "spearman_low", "spearman_high")
                 _dots(axes, part, columns, list(places[chosen]), marker, colour, label)
         axes.set_yticks(places, [_said(str(name)) for name in table["feature"]])
-        # Reversed: the largest correlation is on top.
+        # Reversed, so the largest correlation is at the top.
         axes.set(ylim=(len(table) - 0.4, -0.6), xlim=(-1.03, 1.03), xlabel="rank correlation with the gain in standardised score")
         axes.text(0.0, 1.01, "← placed worse", transform=axes.transAxes, fontsize=10)
         axes.text(1.0, 1.01, "placed better →", transform=axes.transAxes, fontsize=10, ha="right")
@@ -104,16 +109,16 @@ def drivers_picture(drivers: pd.DataFrame, baseline: str, challenger: str) -> Pi
 
 def _drivers_caption(table: pd.DataFrame, tried: int, challenger: str, baseline: str) -> str:
     row = table.iloc[0]
-    more = "" if tried == len(table) else f" The {len(table)} of smallest p among {tried} features are drawn."
-    corrected = f", corrected for all {tried} features. Features go together, so one may stand in for another." if tried > 1 else "."
+    more = "" if tried == len(table) else f" The {len(table)} of {tried} features with the smallest p are shown."
+    corrected = f", corrected for all {tried} features. Features are correlated, so one may be a proxy for another." if tried > 1 else "."
     return (
-        f"Spearman correlation, over {row['architectures']} architectures with {count_seeds(int(row['seeds']))} each, of a feature with "
-        f"how much better {challenger} places an architecture than {baseline} does; right of 0: it favours architectures with more of the "
+        f"Spearman's correlation, over {row['architectures']} architectures with {count_seeds(int(row['seeds']))} each, of a feature with "
+        f"how much better {challenger} places an architecture than {baseline} does. Right of 0: it favours architectures with more of the "
         "feature. Bars: 95 % bootstrap intervals over architectures, one feature at a time. Beyond chance: permutation "
         f"test{corrected}{more}"
     )
 
 
 def _said(feature: str) -> str:
-    """A feature as an axis names it."""
+    """Label of a feature on an axis."""
     return feature.removeprefix("words: ") if feature.startswith("words: ") else feature.replace("_", " ")

@@ -1,4 +1,4 @@
-"""Networks drawn as what leads where: layers as bars on a line, what goes round them as arcs above."""
+"""Drawings of networks: layers are bars on a line, and connections that bypass them are arcs above it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN = "#8c959f"
 """Colour of edges without weights."""
 USUAL = ("1 × 1 convolution", "3 × 3 convolution", "linear layer")
 LARGEST = 0.9
-"""Height of the bar of the most channels, in distances between nodes of a short network."""
+"""Height of the bar with the most channels, in units of the distance between nodes of a short network."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Step:
     """One edge of a drawn network.
 
     Attributes:
-        start: node that it reads, numbered from 0, the image.
-        end: node that it leads to, a larger number.
-        kind: what happens on it, as the legend says; empty for nothing.
-        channels: it gives out; None where that is not known.
+        start: the node it reads; node 0 is the image.
+        end: the node it leads to, a larger number.
+        kind: the operation, as named in the legend; empty if there is none.
+        channels: number of output channels; None if unknown.
     """
 
     start: int
@@ -40,13 +40,13 @@ class Step:
 
 
 def draw_networks(panels: Sequence[tuple[str, Sequence[Step]]], title: str, caption: str) -> Picture:
-    """Several networks below each other.
+    """Draw several networks, one below the other.
 
-    Between neighbouring nodes an edge with an operation is a bar, the taller the more channels it gives out, and one without is a thin
-    line; an edge that passes a node, or a second one between neighbours, is an arc. Equal colours are equal kinds.
+    Between adjacent nodes, an edge with an operation is a bar whose height grows with its output channels, and an edge without one is a
+    thin line. An edge that skips a node, or a second one between adjacent nodes, is an arc. Equal colours mean equal kinds.
 
     Args:
-        panels: for each network what it is called and its edges.
+        panels: name and edges of each network.
         title: of the picture.
         caption: what it shows.
     """
@@ -67,23 +67,23 @@ def draw_networks(panels: Sequence[tuple[str, Sequence[Step]]], title: str, capt
 
 
 def _colours(kinds: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """The usual layers have the same colours in every picture; others get the next ones, which repeat after ten."""
+    """Common layers have the same colour in every picture; others get the next colours, which repeat after ten."""
     palette = sns.color_palette("colorblind", 10)
-    # After the usual ones, so that their colours do not move from picture to picture.
+    # After the common ones, whose colours must be the same in every picture.
     others = [kind for kind in kinds if kind not in USUAL]
     return {kind: palette[(USUAL.index(kind) if kind in USUAL else len(USUAL) + others.index(kind)) % 10] for kind in kinds}
 
 
 def _draw_network(axes: Axes, steps: Sequence[Step], colours: dict[str, tuple[float, float, float]], most: int) -> None:
     last = max((step.end for step in steps), default=0)
-    unit = max(1.0, last / 9)  # bars and arcs of a long network are drawn as large as those of a short one
+    unit = max(1.0, last / 9)  # bars and arcs of a long network are as large as those of a short one
     taken: set[tuple[int, int]] = set()
     highest = LARGEST * unit / 2
-    # Operations first: they take the line, and an identity between the same nodes becomes an arc.
+    # Operations first: they occupy the line, and an identity between the same nodes becomes an arc.
     for step in sorted(steps, key=lambda step: not step.kind):
         colour = colours.get(step.kind, PLAIN)
         if step.end == step.start + 1 and (step.start, step.end) not in taken:
-            # Logarithmic, so that 8 channels can be seen beside 512.
+            # Logarithmic, so 8 channels stay visible next to 512.
             share = math.log2(2 + (step.channels or most)) / math.log2(2 + most)
             height = LARGEST * unit * share if step.kind else 0.03 * unit
             axes.add_patch(Rectangle((step.start + 0.18, -height / 2), 0.64, height, color=colour, linewidth=0))

@@ -1,4 +1,4 @@
-"""Published results: folders of raw rows, their verification, the list of them, and the site that is built from them."""
+"""Published results: folders of raw rows, their verification, the list of folders, and the site built from them."""
 
 from agd_bench.leaderboard.anonymisation import scrub_results
 from agd_bench.leaderboard.publication import publish_results

@@ -1,4 +1,4 @@
-"""Take names of machines, users and folders out of results before they are published."""
+"""Remove names of machines, users and folders from results before publication."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRIVATE_KEYS = frozenset(
 _CREDENTIALS = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s/@'\"]+@[^\s/'\"]+")
 _WORD = r"[^\s/\\\"'<>|:*?,;~]+"
 _PART = rf"{_WORD}(?:[ ]{_WORD}){{0,3}}"
-"""A folder's name with up to three spaces; the last part of a path has none, or a sentence would belong to it."""
+"""A folder's name with up to three spaces; the last part of a path has none, otherwise it would include the following sentence."""
 _PATHS = re.compile(
     rf"""(?P<quote>["'])(?:~|file:/*|/|[A-Za-z]:[\\/]|\\\\)(?P<quoted>[^"'\n]*[/\\][^"'\n]*)(?P=quote)  # to the closing quote
     |(?<![\w.:/])(?:~|file:/{{2,3}})?/(?:{_PART}/)+(?:{_WORD})?|(?<![\w.:/])~\w*/{_WORD}             # POSIX
@@ -25,11 +25,11 @@ _PATHS = re.compile(
     re.VERBOSE,
 )
 _HOMES = frozenset({"home", "users", "documents and settings"})
-"""Folders whose direct children are named after people."""
+"""Folders with children named after people."""
 
 
 def scrub_text(text: str, machines: frozenset[str] = frozenset()) -> str:
-    """The text with absolute paths cut to their last part, and without credentials and names of machines.
+    """Shorten absolute paths to their last part, and remove credentials and names of machines.
 
     Args:
         text: any text, JSON included.
@@ -40,19 +40,19 @@ def scrub_text(text: str, machines: frozenset[str] = frozenset()) -> str:
     >>> scrub_text("cannot reach http://ada:secret@db:80/x from /home/ada")
     'cannot reach http://…/x from …'
     """
-    # Before paths are cut, which would take the address apart.
+    # Before paths are shortened, because that would split the URL.
     text = _CREDENTIALS.sub(r"\1…", text)
     text = _PATHS.sub(_shorten, text)
-    # Longest first: one name may be the beginning of another.
+    # Longest first, because one name may be a prefix of another.
     for machine in sorted({platform.node(), *machines} - {""}, key=len, reverse=True):
-        # Only names that could not be an ordinary word or number are replaced: "1" or "cpu" identify nobody.
+        # Short names are kept because they may be ordinary words or numbers: "1" or "cpu" identify nobody.
         if len(machine) > 3:
             text = re.sub(rf"(?<![\w-]){re.escape(machine)}(?![\w-])", "host", text)
     return text
 
 
 def _shorten(match: re.Match[str]) -> str:
-    """The last part of a path; nothing of one that ends with somebody's home folder or a share."""
+    """The last part of a path; empty if it is a home folder or a network share."""
     quote = match["quote"] or ""
     path = match[0].strip(quote)
     parts = [part for part in re.split(r"[/\\]", path.removeprefix("file:")) if part]
@@ -61,14 +61,14 @@ def _shorten(match: re.Match[str]) -> str:
 
 
 def scrub_results(results: Results) -> Results:
-    """The results as they may be published: nodes numbered, reasons, provenance and meta data without private names.
+    """Remove private names from reasons, provenance and metadata, and number the nodes.
 
     Args:
         results: as they were loaded.
     """
-    # Numbered in order of appearance, so that it stays visible which rows came from one node.
+    # Numbered in order of appearance, so rows from the same node can still be recognised.
     nodes = {str(node): str(number) for number, node in enumerate(dict.fromkeys(results.attempts["node"].dropna()), 1)}
-    # Rows that were published before have numbers already, which occur in any text.
+    # Rows that were published before already have numbers, which may occur in any text.
     machines = frozenset(node for node in nodes if not node.isdigit())
     attempts = results.attempts.copy()
     attempts["node"] = attempts["node"].map(nodes, na_action="ignore").astype("str")

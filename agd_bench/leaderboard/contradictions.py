@@ -1,4 +1,4 @@
-"""What raw rows contradict although every value is possible: signs of edited or invented numbers."""
+"""Contradictions among raw rows with possible values: signs of edited or invented numbers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pandas as pd
 from agd_bench.store import Results
 
 AT_THE_END = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds")
-"""Values that a finished trial has from the last point of its curve."""
+"""Values that a finished trial takes from the last point of its curve."""
 MOST_IMAGES = 100_000
 MOST_SHARES = 200
-"""Different accuracies from which the number of images of a split is found."""
+"""Number of distinct accuracies needed to infer the number of images of a split."""
 
 
 def find_contradictions(results: Results) -> list[str]:
-    """Rows that cannot all be true, one line for each kind.
+    """Find rows that cannot all be true, one line per kind.
 
-    Checked are: that a finished trial has one point per epoch and the values of the last one; that seconds of training only grow; that
-    accuracies are whole numbers of images; that different seeds gave different results.
+    Checks that a finished trial has one point per epoch and the values of the last one, that training seconds never decrease, that
+    accuracies are whole numbers of images, and that different seeds gave different results.
 
     Args:
         results: as they were loaded.
@@ -30,10 +30,10 @@ def find_contradictions(results: Results) -> list[str]:
     done = trials[trials["status"] == "done"]
     points = curves["trial_id"].value_counts()
     short = done[done["trial_id"].map(points).fillna(0) != done["epochs"]]
-    lines = [f"curves.csv: trial {name} is done, but has not one point per epoch" for name in short["trial_id"]]
+    lines = [f"curves.csv: trial {name} is done but does not have one point per epoch" for name in short["trial_id"]]
     lines += _ends(done, curves)
     slower = curves.groupby("trial_id")["train_seconds"].diff() < 0
-    lines += [f"curves.csv: train_seconds of trial {name} decrease" for name in curves.loc[slower, "trial_id"].unique()[:3]]
+    lines += [f"curves.csv: train_seconds of trial {name} decreases" for name in curves.loc[slower, "trial_id"].unique()[:3]]
     for dataset, rows in done.groupby("dataset"):
         for name in ("val_accuracy", "test_accuracy"):
             lines += _fractions(rows, name, str(dataset))
@@ -45,11 +45,11 @@ def _ends(done: pd.DataFrame, curves: pd.DataFrame) -> Iterator[str]:
     own = done["representative"].isna().to_numpy()
     for name in AT_THE_END:
         stated, reached = done[name].to_numpy(dtype=np.float64), last[name].to_numpy(dtype=np.float64)
-        # Both come from one number, so only rounding may set them apart; NaN equals NaN.
+        # Both come from one number, so they may differ only by rounding; NaN equals NaN.
         agree = np.isclose(stated, reached, rtol=1e-9, atol=0, equal_nan=True)
         apart = ~agree & ~np.isnan(last["epoch"].to_numpy(dtype=np.float64))
         if name == "train_seconds":
-            apart &= own  # an equal network's trial takes another's results, but not its seconds
+            apart &= own  # a trial of an equal network takes the other's results, but not its seconds
         if apart.any():
             row = int(apart.argmax())
             yield (
@@ -59,30 +59,30 @@ def _ends(done: pd.DataFrame, curves: pd.DataFrame) -> Iterator[str]:
 
 
 def _fractions(rows: pd.DataFrame, name: str, dataset: str) -> Iterator[str]:
-    """Accuracies that are no multiple of one image, where nearly all others are."""
+    """Accuracies that are not a multiple of one image although nearly all others are."""
     shares = rows[name].dropna()
     different = shares.unique()[:MOST_SHARES]
-    # An accuracy is k / n: in lowest terms its denominator divides the n images.
+    # An accuracy is k / n, so its denominator in lowest terms divides the n images.
     sizes = {Fraction(float(share)).limit_denominator(MOST_IMAGES).denominator for share in different}
-    # Too few different shares do not determine n.
+    # Too few distinct shares do not determine n.
     if len(different) < 10:
         return
     whole = {size: (np.abs(different * size - np.round(different * size)) < 1e-6).mean() for size in sizes}
-    # Of sizes that fit equally well the smallest: its multiples fit too.
+    # Among sizes that fit equally well take the smallest, because its multiples fit too.
     images = max(whole, key=lambda size: (whole[size], -size))
     odd = shares[np.abs(shares * images - np.round(shares * images)) >= 1e-6]
-    # More of them would mean that n was guessed wrongly, not that rows were edited.
+    # More of them would mean that n was inferred wrongly, not that rows were edited.
     if 0 < len(odd) <= 0.1 * len(shares):
         yield (
-            f"trials.csv: {name} of trial {rows.loc[odd.index[0], 'trial_id']} on {dataset} is {odd.iloc[0]}, which is no whole number of "
-            f"its {images} images, as others are ({len(odd)} such trials)"
+            f"trials.csv: {name} of trial {rows.loc[odd.index[0], 'trial_id']} on {dataset} is {odd.iloc[0]}, which is not a whole number "
+            f"of its {images} images, unlike the others ({len(odd)} such trials)"
         )
 
 
 def _equal_seeds(done: pd.DataFrame) -> Iterator[str]:
     own = done[done["representative"].isna() & (done["purpose"] == "final")]
     same = ["search_space", "dataset", "dataset_share", "architecture", "algorithm", "profile", "epochs", "train_loss", "val_loss"]
-    # Dead networks have equal losses from every seed, but count different images right.
+    # Dead networks have equal losses from every seed but classify different images correctly.
     alike = own[own.duplicated([*same, "train_accuracy", "val_accuracy", "test_accuracy"], keep=False)]
     if len(alike):
-        yield f"trials.csv: seeds of one training measured the same to the last digit, for example trial {alike['trial_id'].iloc[0]}"
+        yield f"trials.csv: different seeds gave identical results to the last digit, for example trial {alike['trial_id'].iloc[0]}"

@@ -1,4 +1,4 @@
-"""The list of published leaderboards in Markdown, and their pages: everything that a folder of raw rows leaves out."""
+"""The list of published leaderboards in Markdown, and their pages, built from the folders of raw rows."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ def board_folders(folder: Path) -> list[Path]:
 
 
 def write_index(folder: Path) -> Path:
-    """Write `README.md` of a folder of leaderboards from their manifests; nothing is recomputed.
+    """Write `README.md` of a folder of leaderboards from their manifests, without recomputing anything.
 
     Args:
-        folder: made if it is not there; each folder in it with a manifest is a leaderboard.
+        folder: created if it does not exist; each folder in it with a manifest is a leaderboard.
 
     Returns:
         The file.
     """
     lines = [_line(board) for board in board_folders(folder)]
-    listed = format_table(HEAD, lines) if lines else "Nothing is published here yet."
+    listed = format_table(HEAD, lines) if lines else "No leaderboards have been published yet."
     if (folder / REPRODUCTIONS / README).is_file():
-        listed += f"\n\nExperiments of papers, run again, with their numbers next to ours: [reproductions]({REPRODUCTIONS}/{README})."
+        listed += (
+            f"\n\nExperiments from papers, repeated here, with the papers' numbers next to ours: [reproductions]({REPRODUCTIONS}/{README})."
+        )
     text = (HERE / "explanation.md").read_text(encoding="utf-8").replace("{{ entries }}", listed)
     with written_beside(folder) as beside:
         (beside / README).write_text(text, encoding="utf-8", newline="\n")
@@ -50,10 +52,10 @@ def write_index(folder: Path) -> Path:
 
 
 def _line(board: Path) -> list[str]:
-    """The cells of one board; one whose manifest cannot be read says so instead of a finding."""
+    """The cells of one leaderboard; if its manifest cannot be read, the finding states the reason."""
     try:
         about = Summary(**read_manifest(board)["summary"])
-    # One damaged board must not keep the others from being listed.
+    # One damaged folder must not prevent the others from being listed.
     except (InputError, KeyError, TypeError) as error:
         why = f"Cannot be read: {error}".replace(str(board), board.name)
         return [f"[{as_plain_markdown(board.name)}]({quote(board.name)}/{README})", as_plain_markdown(why), *["–"] * (len(HEAD) - 2)]
@@ -63,7 +65,7 @@ def _line(board: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One board on the page that lists them; `link` is its folder's name, quoted for an address."""
+    """One leaderboard in the list; `link` is its folder's name, quoted for a URL."""
 
     link: str
     about: Summary
@@ -71,40 +73,40 @@ class Entry:
 
 
 def build_site(boards: Path, to: Path) -> Path:
-    """Write a static site of all boards in a folder: a page for each with its figures, tables and raw rows, and a page that lists them.
+    """Write a static site of all leaderboards in a folder: a page for each with figures, tables and raw rows, and a page that lists them.
 
     A board's state is `recomputed` if `verify_folder` finds no difference, else `self-reported` with the number of differences.
 
     Args:
-        boards: a folder of published folders.
-        to: where to; made if it is not there, files of the same names are replaced.
+        boards: folder that contains published folders.
+        to: target folder; created if it does not exist; files of the same names are replaced.
 
     Returns:
         The page that lists them.
 
     Raises:
-        InputError: a target that holds, or lies among, the published folders.
+        InputError: the target contains the published folders or lies inside them.
     """
     if to.resolve() == boards.resolve() or to.resolve().is_relative_to(boards.resolve()):
-        raise InputError(f"--to {to}: lies in {boards}, whose files must stay as they were published; give another folder")
+        raise InputError(f"--to {to} is inside {boards}, which must stay as published; choose another folder")
     entries = [_build_board(board, to / board.name) for board in board_folders(boards)]
     reproductions = f"{REPRODUCTIONS}/index.html" if (boards / REPRODUCTIONS / README).is_file() else ""
     return write_page(to / "index.html", "boards.html.jinja", entries=entries, reproductions=reproductions)
 
 
 def _build_board(board: Path, to: Path) -> Entry:
-    """Write one board's page; one that cannot be read has none, and says why instead of a finding."""
+    """Write one leaderboard's page; for a folder that cannot be read, return an entry with the reason and no page."""
     try:
         differences, found = verify_digests(board), recompute(board)
         about = summarise(found.results, found.tables, found.claims)
         to.mkdir(parents=True, exist_ok=True)
         for name in sorted(read_manifest(board)["files"]):
             source = board / name
-            if source.is_file() and "/" not in name:  # a manifest from elsewhere must not reach outside its folder
+            if source.is_file() and "/" not in name:  # a manifest of unknown origin must not reach outside its folder
                 shutil.copyfile(source, to / name)
         shutil.copyfile(board / MANIFEST, to / MANIFEST)
         build_report(found.results, to, found.tables, found.claims, index="../index.html")
-    except Exception as error:  # whatever is wrong with one folder must not keep the others from being listed
+    except Exception as error:  # a fault in one folder must not prevent the others from being listed
         said = error if isinstance(error, AgdBenchError) else f"{type(error).__name__}: {error}"
         why = f"Cannot be read: {said}".replace(str(board), board.name)
         blank = dict.fromkeys((field.name for field in dataclasses.fields(Summary)), "–")

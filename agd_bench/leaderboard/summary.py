@@ -1,4 +1,4 @@
-"""What is said of a board in few words: its README, its figure, and its line in a list."""
+"""Short descriptions of a leaderboard: its README, its figure, and its line in the list."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from agd_bench.store import Results, mixed_code
 
 FIGURE = "cost.svg"
 EVIDENCE_FILES = {
-    "published": "what the authors of the search space published of its architectures",
-    "rate_factors": "by what a base learning rate is multiplied for each architecture",
-    "features": "numbers that the search space's plug-in states of each architecture, such as its depth",
+    "published": "accuracies that the authors of the search space published",
+    "rate_factors": "factor on the base learning rate for each architecture",
+    "features": "properties of each architecture from the search space's plug-in, such as its depth",
 }
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A published folder in a list of them, every entry a text."""
+    """One line in the list of published folders; all entries are text."""
 
     name: str
     finding: str
@@ -58,7 +58,7 @@ def summarise(results: Results, tables: dict[str, pd.DataFrame], claims: pd.Data
         architectures=str(len(final[["search_space", "architecture"]].drop_duplicates())),
         seeds=sweep.seed_count,
         trials=str(len(trials)),
-        # The day of an ISO 8601 time.
+        # The date of an ISO 8601 time.
         date=results.meta.get("created_at", "–")[:10],
     )
 
@@ -71,12 +71,12 @@ def draw_board(results: Results, tables: dict[str, pd.DataFrame]) -> str:
         tables: `aggregates` of them.
     """
     own = next(iter(split_groups(tables).values()), tables)
-    # On a white ground: dark ink would vanish on a dark page, and a README has no styles.
+    # White background: dark ink would be invisible on a dark page, and a README has no styles.
     return accuracy_against_cost(own["standings"], results.sweep.baseline_label).svg(transparent=False)
 
 
 def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> str:
-    """The folder's README: for each comparison the first screen of its page, then the claims, and where everything is.
+    """The folder's README: the first screen of each comparison's page, then the claims, then the list of files.
 
     Args:
         results: the raw rows.
@@ -94,14 +94,14 @@ def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd
     claimed = [f"- {state}: {as_plain_markdown(sentence)} (`{digest[:16]}`)" for state, sentence, digest in rows]
     parts += ["## Claims", count_states(claims) + ".", "\n".join(claimed), "## Files", _files(results)]
     parts.append(
-        "`agd-bench verify` with this folder recomputes this page and its figure from the raw rows. `agd-bench report` with this folder "
-        "and `--out` writes the whole report: figures, tables, failures, provenance."
+        "`agd-bench verify FOLDER` recomputes this page and its figure from the raw rows. `agd-bench report FOLDER --out DIR` writes "
+        "the full report with figures, tables, failures and provenance."
     )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _first_screen(section: Section) -> list[str]:
-    """Headline, caveat and standings of one comparison, each a paragraph of Markdown."""
+    """Headline, caveat and standings of one comparison as paragraphs of Markdown."""
     table = section.overview.standings
     cells = [[as_plain_markdown(cell.text) for cell in row] for row in table.rows]
     head = [as_plain_markdown(column.label) for column in table.columns]
@@ -111,23 +111,23 @@ def _first_screen(section: Section) -> list[str]:
 
 
 def _files(results: Results) -> str:
-    """What the folder holds."""
+    """The list of the folder's files."""
     lines = [
         [f"`{FIGURE}`", "the figure above"],
-        ["`trials.csv`, `curves.csv`, `attempts.csv`", "the raw rows: one per trial, per epoch, per execution"],
+        ["`trials.csv`, `curves.csv`, `attempts.csv`", "the raw rows: one per trial, per epoch and per attempt"],
         *([f"`{table}.csv`", text] for table, text in EVIDENCE_FILES.items() if len(getattr(results, table))),
-        ["`sweep.json`", "the sweep; `agd-bench run sweep.json` runs it again"],
+        ["`sweep.json`", "the sweep; `agd-bench run sweep.json` repeats it"],
         ["`meta.json`", "versions, devices, digests of the plug-ins"],
-        ["`claims.toml`", "the claims: query, test and threshold of each; `agd-bench claims` with this folder evaluates them again"],
-        ["`manifest.json`", "SHA-256 of each file and of each claim's definition"],
+        ["`claims.toml`", "the claims with their queries, tests and thresholds; `agd-bench claims FOLDER` evaluates them again"],
+        ["`manifest.json`", "SHA-256 of each file and each claim definition"],
     ]
     if (results.trials["representative"].notna() & (results.trials["status"] != "pending")).any():
-        lines.insert(2, ["`equals.csv`", "trials that were not trained: each has the results of an equal network's trial"])
+        lines.insert(2, ["`equals.csv`", "trials that were not trained because they reuse the results of an equal network"])
     return format_table(["file", "content"], lines)
 
 
 def _short(sections: list[Section]) -> str:
-    """What the first comparison found in one sentence, and how many more there are."""
+    """The finding of the first comparison in one sentence, and the number of further comparisons."""
     if not sections:
         return "No trials."
     partial = "Partial results. " if any(section.partial for section in sections) else ""

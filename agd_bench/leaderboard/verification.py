@@ -24,13 +24,13 @@ from agd_bench.tables import aggregates
 
 @dataclass(frozen=True)
 class Recomputed:
-    """A published folder as it follows from its raw rows.
+    """A published folder recomputed from its raw rows.
 
     Attributes:
-        differences: one line for each thing that is published otherwise.
+        differences: one line for each difference from the published files.
         results: the raw rows.
-        tables: `aggregates` of them.
-        claims: evaluated.
+        tables: `aggregates` of the raw rows.
+        claims: the evaluated claims.
     """
 
     differences: list[str]
@@ -42,19 +42,19 @@ class Recomputed:
 def verify_folder(folder: Path) -> list[str]:
     """Recompute a published leaderboard from its raw rows.
 
-    Checked are: the digest of every file; what `load_results` checks of the rows; that no part of the sweep's design is missing
-    (`missing_parts`); that the rows do not contradict each other (`find_contradictions`); that no trial was executed by code that the run
-    does not declare; that the claims are those whose digests were published; the text of `README.md`, with every claim's state, and the
-    figure. Digests show integrity, not honesty: only running the sweep again shows that.
+    Checks the digest of every file; the rows, as `load_results` does; that no part of the sweep's design is missing (`missing_parts`);
+    that the rows do not contradict each other (`find_contradictions`); that no trial was executed by code that the run does not declare;
+    that the claims have the published digests; and the text of `README.md`, including every claim's state, and the figure. Digests show
+    integrity, not honesty; only running the sweep again shows that.
 
     Args:
-        folder: as `publish_results` wrote it.
+        folder: written by `publish_results`.
 
     Returns:
-        One line per difference; empty: all agrees.
+        One line per difference; empty if everything agrees.
 
     Raises:
-        InputError: no published folder, or one of another schema version.
+        InputError: not a published folder, or one of another schema version.
     """
     differences = verify_digests(folder)
     try:
@@ -64,15 +64,15 @@ def verify_folder(folder: Path) -> list[str]:
 
 
 def recompute(folder: Path) -> Recomputed:
-    """What follows from a published folder's raw rows and claims, and how what is published differs from it.
+    """Recompute a published folder from its raw rows and claims, and compare.
 
     Args:
-        folder: as `publish_results` wrote it; the digests of its files are not looked at.
+        folder: written by `publish_results`; the digests of its files are not checked.
 
     Raises:
-        AgdBenchError: raw rows or claims that cannot be read.
+        AgdBenchError: raw rows or claims cannot be read.
     """
-    # Edited rows are read too: what they imply is reported next to their digests.
+    # Read edited rows too, so their consequences are reported in addition to their digests.
     results = read_results(folder, unchanged=False)
     # Impossible values would make every number below meaningless.
     if faults := faults_of(results):
@@ -84,17 +84,17 @@ def recompute(folder: Path) -> Recomputed:
     evaluated = evaluate_claims(results, claims, tables)
     for name, text in derived_files(results, tables, evaluated).items():
         if name == FIGURE and manifest.get("matplotlib") != matplotlib.__version__:
-            continue  # another version draws the same numbers otherwise; the digest is checked all the same
+            continue  # another version draws the same numbers differently; the digest is still checked
         path = folder / name
         if path.is_file() and path.read_text(encoding="utf-8") != text:
-            differences.append(f"{name}: not what follows from the raw rows")
+            differences.append(f"{name}: does not follow from the raw rows")
     if manifest.get("summary") != dataclasses.asdict(summarise(results, tables, evaluated)):
-        differences.append(f"{MANIFEST}: its summary is not what follows from the raw rows")
+        differences.append(f"{MANIFEST}: the summary does not follow from the raw rows")
     return Recomputed(differences, results, tables, evaluated)
 
 
 def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
-    """Claims that were edited, added or withdrawn since their digests were published, one line each.
+    """List claims that were edited, added or removed since their digests were published, one line each.
 
     Args:
         stated: the published digests, by id.
@@ -104,9 +104,9 @@ def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
     lines = []
     for name in sorted({*stated, *found}):
         if name not in found:
-            lines.append(f"{CLAIMS}: claim {name} was published, but is not in the file")
+            lines.append(f"{CLAIMS}: claim {name} was published but is not in the file")
         elif name not in stated:
-            lines.append(f"{CLAIMS}: claim {name} is in the file, but was not published")
+            lines.append(f"{CLAIMS}: claim {name} is in the file but was not published")
         elif stated[name] != found[name]:
             lines.append(
                 f"{CLAIMS}: the definition of claim {name} was edited (digest {found[name][:12]}…, published {stated[name][:12]}…)"
@@ -115,28 +115,28 @@ def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
 
 
 def verify_digests(folder: Path) -> list[str]:
-    """Files that are not those of the manifest, one line each.
+    """List files that differ from the manifest, one line each.
 
     Args:
-        folder: a published one.
+        folder: a published folder.
 
     Raises:
-        InputError: no manifest that can be read.
+        InputError: the manifest is missing or cannot be read.
     """
     stated, found = read_manifest(folder)["files"], digests(folder)
     lines = []
     for name in sorted({*stated, *found}):
         if name not in found:
-            lines.append(f"{name}: in {MANIFEST}, but not in the folder")
+            lines.append(f"{name}: in {MANIFEST} but not in the folder")
         elif name not in stated:
-            lines.append(f"{name}: in the folder, but not in {MANIFEST}")
+            lines.append(f"{name}: in the folder but not in {MANIFEST}")
         elif stated[name] != found[name]:
-            lines.append(f"{name}: changed since it was published (SHA-256 {found[name][:12]}…, stated {stated[name][:12]}…)")
+            lines.append(f"{name}: changed since publication (SHA-256 {found[name][:12]}…, manifest {stated[name][:12]}…)")
     return lines
 
 
 def check_rows(results: Results) -> list[str]:
-    """What of the design is missing in possible rows, and what they contradict, one line each.
+    """List missing parts of the design, contradictions and undeclared code, one line each.
 
     Args:
         results: as they were loaded.

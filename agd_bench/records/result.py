@@ -34,7 +34,7 @@ class TrialResult(Record):
 
     Attributes:
         status: how the trial ended.
-        reason: why, for every status but `done`.
+        reason: why, for every status except `done`.
         test_accuracy: on the test split after the last epoch; never used for any choice.
         train_seconds: seconds of training steps in this attempt.
         total_seconds: seconds of the whole attempt: building, training, evaluating.

@@ -27,7 +27,7 @@ class IndexRange(Record):
 
     Attributes:
         first: index of the first one, from 0.
-        count: how many.
+        count: number of architectures.
     """
 
     first: Annotated[int, Field(strict=True, ge=0)] = 0

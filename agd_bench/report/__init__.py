@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML page, its figures and its data. Neither torch nor Ray nor Optuna is imported."""
+"""The report of a run: a self-contained HTML page, its figures and its data. Does not import torch, Ray or Optuna."""
 
 from agd_bench.report.builder import build_report, first_screen
 from agd_bench.report.claim_rows import count_states, describe_claims

@@ -1,4 +1,4 @@
-"""Write the report: the page, its figures as SVG and PNG, its data as CSV."""
+"""Write the report: the page, its figures as SVG and PNG, and its data as CSV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agd_bench.store import Results, mixed_code, planned_counts, written_beside
 from agd_bench.tables import aggregates
 from agd_bench.tables.dictionary import dictionary_of
 
-# Keeps the page readable; data/failures.csv has every row.
+# Keeps the page readable; data/failures.csv holds every row.
 SHOWN_FAILURES = 100
 
 
@@ -29,30 +29,30 @@ def build_report(
     claims: pd.DataFrame | None = None,
     index: str = "",
 ) -> Path:
-    """Write the report of a run, whole or partial, into a folder.
+    """Write the report of a complete or partial run into a folder.
 
     Args:
         results: the raw rows.
-        folder: made if it is not there; files of the same names are replaced.
-        tables: `aggregates` of the results, where they are at hand.
+        folder: created if it does not exist; files of the same names are replaced.
+        tables: `aggregates` of the results, if already computed.
         claims: evaluated claims to show (`agd_bench.claims.evaluate_claims`); default: none.
-        index: address of a page that lists this one among others; default: there is none.
+        index: address of a page that lists this report among others; default: none.
 
     Returns:
-        `folder / "index.html"`: one page that asks nothing of any other host. Next to it `figures/` (SVG and PNG), `data/` (every table of
-        `aggregates` as CSV, the claims, and the dictionary of all columns) and `sweep.json` (what to run again).
+        `folder / "index.html"`, a page that loads nothing from other hosts. Next to it are `figures/` (SVG and PNG), `data/` (every table
+        of `aggregates` as CSV, the claims, and the dictionary of all columns) and `sweep.json` (the sweep, to run again).
     """
     tables = aggregates(results) if tables is None else tables
     sections = make_sections(results, tables)
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
     published = tables if claims is None else tables | {"claims": claims}
     dictionary = dictionary_of(published)
-    # Moved into place as a whole: a reader never sees half a report.
+    # Move the finished folder into place, so a reader never sees half a report.
     with written_beside(folder) as beside:
         for name in ("data", "figures"):
             (beside / name).mkdir()
         for name, table in (published | {"dictionary": dictionary}).items():
-            # "\n" on Windows too, so that equal reports are equal bytes everywhere.
+            # "\n" on Windows too, so equal reports are equal bytes everywhere.
             table.to_csv(beside / "data" / f"{name}.csv", index=False, lineterminator="\n")
         for drawing in [drawing for section in sections for drawing in section.drawings]:
             (beside / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
@@ -63,11 +63,11 @@ def build_report(
 
 
 def first_screen(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> Iterator[str | pd.DataFrame]:
-    """The first screen of every comparison, for a terminal: sentences, and the algorithms by result as a table of texts.
+    """The first screen of every comparison for a terminal: sentences, and the algorithms by result as a table of texts.
 
     Args:
         results: the raw rows.
-        tables: `aggregates` of the results, where they are at hand.
+        tables: `aggregates` of the results, if already computed.
     """
     sections = make_sections(results, aggregates(results) if tables is None else tables, draw=False)
     for section in sections:
@@ -115,13 +115,13 @@ def _failures(table: pd.DataFrame) -> Table:
         record["where"] = group_title((record["search_space"], record["dataset"], record["profile"]))
     columns = (
         Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Purpose", "final: compared; tuning: a proposal was tried", numeric=False),
-        Column("Outcome", "how it ended", numeric=False),
-        Column("Reason", "in the words of the error", numeric=False, prose=True),
-        Column("Trials", "how many ended so"),
-        Column("Architectures", "how many different ones"),
-        Column("Charged time", "their attempts, all charged"),
-        Column("For example", "the first one's architecture", numeric=False),
+        Column("Purpose", "final: compared; tuning: tries a proposal", numeric=False),
+        Column("Outcome", "how the trial ended", numeric=False),
+        Column("Reason", "the error message", numeric=False, prose=True),
+        Column("Trials", "how many ended this way"),
+        Column("Architectures", "how many different architectures"),
+        Column("Charged time", "time of all their attempts"),
+        Column("Example", "architecture of the first trial", numeric=False),
         Column("Where", "search space, data set, profile", numeric=False, prose=True),
     )
     writers = (
@@ -129,18 +129,18 @@ def _failures(table: pd.DataFrame) -> Table:
         ("charged_seconds", seconds), ("example", str), ("where", str),
     )  # fmt: skip
     rows = make_rows(records[:SHOWN_FAILURES], writers)
-    return Table("failures-table", "Trials that did not end well, equal reasons together", columns, rows, len(records), "data/failures.csv")
+    return Table("failures-table", "Unsuccessful trials, grouped by reason", columns, rows, len(records), "data/failures.csv")
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
-    """What was run, for a reader who has not seen the sweep."""
+    """The settings of the run, for a reader who has not seen the sweep."""
     sweep, trials = results.sweep, results.trials
     final = trials[trials["purpose"] == "final"]
     planned = planned_counts(results).groupby("purpose")["planned"].sum()
     counts = f"{planned.sum()} ({planned.get('final', 0)} final, {planned.get('tuning', 0)} for tuning)"
     facts = [
         ("Search spaces", ", ".join(choice.label for choice in sweep.search_spaces)),
-        # Tuning may train other networks, such as proxies; they are not compared.
+        # Tuning may train other networks, such as proxies, which are not compared.
         ("Architectures", str(final[["search_space", "architecture"]].drop_duplicates().shape[0])),
         ("Data sets", ", ".join(f"{choice.name} ({100 * choice.share:g} % of the training images)" for choice in sweep.datasets)),
         ("Algorithms", ", ".join(choice.label for choice in sweep.algorithms)),
@@ -151,29 +151,29 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Arithmetic", sweep.precision),
         ("Trials planned", counts),
         *_represented(results),
-        ("Attempts lost and charged", str(int((results.attempts["outcome"] == "lost").sum()))),
+        ("Lost attempts, charged", str(int((results.attempts["outcome"] == "lost").sum()))),
         ("Started", results.meta.get("created_at", "not recorded")),
     ]
     return facts
 
 
 def _represented(results: Results) -> list[tuple[str, str]]:
-    """Trials that were not trained because an equal network was; nothing where every trial was to be."""
-    # A pending trial may name a representative that has not been trained yet.
+    """Trials that were not trained because an equal network was; empty if every trial was trained."""
+    # A pending trial may refer to a representative that has not been trained yet.
     ended = results.trials[results.trials["status"] != "pending"]
     taken = ended[ended["representative"].notna()]
     architectures = len(taken[["search_space", "architecture"]].drop_duplicates())
     said = (
-        f"{architectures} architectures have the results of an equal one that was trained, in {len(taken)} final trials, uncharged; "
-        "a network counts once, however many architectures name it"
+        f"{architectures} architectures reuse the results of an equal architecture that was trained ({len(taken)} final trials, not "
+        "charged); each network counts once, no matter how many architectures describe it"
     )
     return [("Equal networks", said)] if len(taken) else []
 
 
 def _provenance(attempts: pd.DataFrame) -> list[tuple[str, str]]:
-    """Every fact that attempts record about where they ran, with the values that occurred."""
+    """Every fact that attempts record about their environment, with the values that occurred."""
     found: dict[str, dict[str, int]] = {}
-    # Parses each distinct text once: attempts are many, machines few.
+    # Parse each distinct text once: there are many attempts but few machines.
     for text, count in attempts["provenance"].dropna().value_counts(sort=False).items():
         for key, value in json.loads(str(text)).items():
             if value not in ("", None):

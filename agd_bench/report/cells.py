@@ -1,4 +1,4 @@
-"""Tables as the page shows them: cells with their text and the value that they sort by."""
+"""Tables of the page: cells with their text and the value they sort by."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is read, and what it sorts by (a number of six digits as text, or the text itself)."""
+    """One cell: the displayed text, and the value it sorts by (a number with six digits as text, or the text itself)."""
 
     text: str
     value: str
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, what it says, whether it holds numbers, and whether it holds prose that needs width."""
+    """One column: its heading, its meaning, whether it holds numbers, and whether it holds prose that needs width."""
 
     label: str
     meaning: str
@@ -37,13 +37,13 @@ class Table:
     """A table of the page.
 
     Attributes:
-        id: its anchor in the page.
-        caption: what it shows, and the order of its rows.
-        columns: headings; the first column heads its rows.
-        rows: cells, as many as columns.
-        total: rows that there are; more than are shown for long tables.
-        data: path of the CSV file with all of it, relative to the page.
-        filterable: whether a box filters the rows.
+        id: anchor in the page.
+        caption: the content and the order of the rows.
+        columns: headings; the cells of the first column are row headings.
+        rows: cells, one per column.
+        total: number of rows; long tables show fewer.
+        data: path of the CSV file with all rows, relative to the page.
+        filterable: whether a search box filters the rows.
     """
 
     id: str
@@ -56,14 +56,14 @@ class Table:
 
 
 def cell(value: Any, write: Callable[[Any], str] = str) -> Cell:
-    """A cell; a missing value shows as a dash and sorts last.
+    """A cell; a missing value is shown as a dash and sorts last.
 
     >>> cell(0.25, per_cent), cell(float("nan"), per_cent)
     (Cell(text='25.0', value='0.25'), Cell(text='–', value=''))
     """
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING, "")
-    # Six digits sort as well as all of them, in a much smaller page.
+    # Six digits are enough for sorting and keep the page small.
     return Cell(write(value), f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
@@ -92,12 +92,12 @@ def significant(value: float) -> str:
 
 
 def place(rank: float) -> str:
-    """A rank; tied ones can end in a half."""
+    """A rank; tied ranks can end in a half."""
     return f"{rank:g}"
 
 
 def make_rows(records: Sequence[dict[str, Any]], writers: Sequence[tuple[str, Callable[[Any], str]]]) -> tuple[tuple[Cell, ...], ...]:
-    """Rows of cells: for each record the given keys, each with its own way of writing."""
+    """Rows of cells: the given keys of each record, each with its formatter."""
     return tuple(tuple(cell(record[key], write) for key, write in writers) for record in records)
 
 
@@ -122,15 +122,15 @@ def p_value(p: float) -> str:
     >>> p_value(0.0002), p_value(0.0312), p_value(0.4567)
     ('< 0.001', '0.031', '0.46')
     """
-    # A third decimal only near the usual levels, where a decision can hang on it.
+    # A third decimal only near the usual levels, where it can matter for a decision.
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def seconds(value: float) -> str:
-    """Seconds in a unit that reads well."""
+    """Seconds in a readable unit."""
     return duration(value)
 
 
 def interval(low: str, high: str) -> str:
-    """Two bounds in one cell, not to be broken over lines."""
+    """Two bounds in one cell, without line breaks."""
     return f"{low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high}"

@@ -1,4 +1,4 @@
-"""Evaluated claims as the page shows them: sentence, state in a word and a sign, numbers with their unit, digest."""
+"""Evaluated claims for the page: sentence, state as a word and a sign, numbers with their unit, digest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?"}
-"""Beside the word, so that a state is never told by colour alone."""
+"""Shown next to the word, so a state is never indicated by colour alone."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class ShownClaim:
 
 
 def present_claims(claims: pd.DataFrame) -> list[ShownClaim]:
-    """The claims in words.
+    """Format the claims for the page.
 
     Args:
-        claims: of `agd_bench.claims.evaluate_claims`.
+        claims: as returned by `agd_bench.claims.evaluate_claims`.
     """
     shown = []
     for row in claims.to_dict("records"):
@@ -60,16 +60,16 @@ def present_claims(claims: pd.DataFrame) -> list[ShownClaim]:
 
 
 def describe_claims(claims: pd.DataFrame) -> list[str]:
-    """The claims as lines for a terminal: two for each, then how many are in which state.
+    """The claims as lines for a terminal: two per claim, then the number in each state.
 
     Args:
-        claims: of `agd_bench.claims.evaluate_claims`.
+        claims: as returned by `agd_bench.claims.evaluate_claims`.
     """
     lines = []
     for claim in present_claims(claims):
         # 9: the length of the longest state, "undecided".
         lines.append(f"{claim.sign} {claim.state:<9}  {claim.sentence}")
-        lines.append(f"             {claim.id}: {claim.numbers}; wanted {claim.rule}: {claim.reason}. SHA-256 {claim.digest[:16]}")
+        lines.append(f"             {claim.id}: {claim.numbers}; required {claim.rule}: {claim.reason}. SHA-256 {claim.digest[:16]}")
     return [*lines, count_states(claims)]
 
 
@@ -80,17 +80,17 @@ def number(value: float, unit: str, bare: bool = False) -> str:
     ('-2.1 points', '0.5 times', '-0.12')
     """
     text = f"{100 * value:.3g}" if unit == "share" else f"{value:.3g}"
-    # Below 0.05 points one decimal would read 0.0.
+    # Below 0.05 points, one decimal would show 0.0.
     text = f"{100 * value:.1f}" if unit == "share" and abs(value) >= 0.0005 else text
     words = {"share": "points", "tau": "in tau"}
     return text if bare else f"{text} {words.get(unit, unit)}"
 
 
 def count_states(claims: pd.DataFrame) -> str:
-    """How many claims are in which state, in words; `no claims` for none.
+    """The number of claims in each state, in words; `no claims` if there are none.
 
     Args:
-        claims: of `agd_bench.claims.evaluate_claims`.
+        claims: as returned by `agd_bench.claims.evaluate_claims`.
     """
     if claims.empty:
         return "no claims"

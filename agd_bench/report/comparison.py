@@ -1,4 +1,4 @@
-"""What the parts of a report are made from and made of: one comparison group, and the pictures and tables shown of it."""
+"""Input and output of the parts of a report: one comparison group, and the pictures and tables that show it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from agd_bench.report.cells import Table
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison group with its rows of every table.
+    """One comparison group with its rows from every table.
 
     Attributes:
         group: search space, data set, profile.
-        anchor: begins the names of its figures and tables.
+        anchor: prefix of the names of its figures and tables.
         tables: the group's rows of every table of `aggregates`, by name.
         baseline: label of the algorithm that the others are compared with.
         algorithms: labels, in the order of the sweep.
@@ -33,12 +33,12 @@ class Comparison:
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """The algorithms that are compared with the baseline; none where the baseline is not there."""
+        """The algorithms compared with the baseline; empty if the baseline is missing."""
         return tuple(label for label in self.algorithms if label != self.baseline) if self.baseline in self.algorithms else ()
 
     @property
     def title(self) -> str:
-        """The group in words."""
+        """Description of the group."""
         return group_title(self.group)
 
     def against(self, name: str, rival: str) -> pd.DataFrame:
@@ -53,7 +53,7 @@ class Comparison:
         return table[table["challenger"] == rival].reset_index(drop=True) if "challenger" in table else table
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """Rows of a table as dictionaries; none of a table that was left out.
+        """Rows of a table as dictionaries; empty if the table was left out.
 
         Args:
             name: of the table.
@@ -63,14 +63,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a section: what is shown under one heading.
+    """A part of a section: the content under one heading.
 
     Attributes:
         title: the heading.
         drawings: its pictures.
         tables: its tables.
-        notes: a sentence for each thing that the data does not allow.
-        folded: whether it is closed until a reader opens it.
+        notes: a sentence for each thing that cannot be shown from the data.
+        folded: whether it is collapsed at first.
     """
 
     title: str
@@ -81,23 +81,23 @@ class Part:
 
     @property
     def shown(self) -> bool:
-        """Whether there is anything in it."""
+        """Whether the part has content."""
         return bool(self.drawings or self.tables or self.notes)
 
 
 Shown = Drawing | Table | str
 Builder = Callable[[Comparison], Iterator[Shown]]
-"""Yields what it shows of a comparison; a sentence says why something is not shown, nothing that it does not apply."""
+"""Yields the content for a comparison; a sentence says why something cannot be shown, and no output means it does not apply."""
 
 
 def make_part(comparison: Comparison, title: str, builders: tuple[Builder, ...], folded: bool = False) -> Part:
-    """What these builders show of a comparison, under one heading.
+    """Build the part of a section with the output of these builders under one heading.
 
     Args:
         comparison: the group.
         title: the heading.
         builders: in the order of the page.
-        folded: whether the part is closed until a reader opens it.
+        folded: whether the part is collapsed at first.
     """
     shown = [item for build in builders for item in build(comparison)]
     return Part(

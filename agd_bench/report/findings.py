@@ -1,4 +1,4 @@
-"""The answer of one comparison in a sentence, and what is found about each challenger. They say no more than the published tables."""
+"""The result of one comparison in a sentence, and the finding about each challenger; neither states more than the published tables."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.report.sentences import (
     accuracy_sentence,
     cost_sentence,
+    count,
     crossover_sentence,
     decile_words,
     driver_words,
@@ -25,14 +26,14 @@ from agd_bench.report.sentences import (
 )
 
 MOST_NAMED = 3
-"""Algorithms that a sentence names before it counts them."""
+"""Largest number of algorithms named in a sentence; more are counted."""
 
 
 def headline_sentence(rows: Sequence[Row], baseline: str) -> str:
-    """Who is best, and which algorithms rank the architectures like the baseline.
+    """State which algorithm is best, and which ones rank the architectures like the baseline.
 
     Args:
-        rows: of `standings`, the best first, with `decision`: the row of `ranking_decisions` about the algorithm, or an empty one.
+        rows: of `standings`, best first, each with `decision`: the algorithm's row of `ranking_decisions`, or an empty one.
         baseline: label of the algorithm compared with.
     """
     others = [row for row in rows if row["algorithm"] != baseline]
@@ -40,16 +41,16 @@ def headline_sentence(rows: Sequence[Row], baseline: str) -> str:
         return "No architecture has an outcome under every algorithm yet, so nothing can be compared."
     if not others or len(others) == len(rows):
         reached = f"{rows[0]['algorithm']} reaches {100 * rows[0]['accuracy']:.1f} % test accuracy on average"
-        return f"{reached}; there is nothing to compare it with."
+        return f"{reached}; there is no other algorithm to compare it with."
     first = _only_pair(others[0], baseline) if len(others) == 1 else _leaders(rows)
     failing = [row for row in rows if row["bad"]]
-    failed = f"; trainings that ended badly count as accuracy 0 ({_failures(failing)})" if failing else ""
+    failed = f"; unsuccessful trainings count as accuracy 0 ({_failures(failing)})" if failing else ""
     return f"{first}; {_rankings(others, baseline)}{failed}."
 
 
 def _only_pair(row: Row, baseline: str) -> str:
     value = float(row["difference"])
-    # Where the interval holds 0, the sign of the estimate decides nothing.
+    # If the interval contains 0, the sign of the estimate is not conclusive.
     if known(row, "difference_low", "difference_high") and row["difference_low"] <= 0 <= row["difference_high"]:
         return f"The data cannot tell whether {row['algorithm']} or {baseline} reaches the higher test accuracy ({100 * value:+.1f} points)"
     side = "more" if value > 0 else "less"
@@ -59,14 +60,15 @@ def _only_pair(row: Row, baseline: str) -> str:
 def _leaders(rows: Sequence[Row]) -> str:
     best = f"{rows[0]['algorithm']} reaches the highest test accuracy, {100 * rows[0]['accuracy']:.1f} %"
     if not known(rows[0], "place_low"):
-        return f"{best}, but from {rows[0]['architectures']} architectures no order of the algorithms follows"
-    # Algorithms for which the first place cannot be excluded.
+        number = int(rows[0]["architectures"])
+        return f"{best}, but {count(number, 'architecture')} {'is' if number == 1 else 'are'} too few to order the algorithms"
+    # Algorithms that may also be in first place.
     equal = [row["algorithm"] for row in rows[1:] if row["place_low"] == 1]
     return f"{best}, ahead of all others" if not equal else f"{best}, not clearly ahead of {_named(equal)}"
 
 
 def _rankings(others: Sequence[Row], baseline: str) -> str:
-    """Which algorithms rank the architectures differently or alike, and for which the data cannot tell."""
+    """State which algorithms rank the architectures differently, which the same way, and for which the data cannot tell."""
     by: dict[str, list[str]] = {"differs": [], "same": [], _CANNOT_TELL: []}
     for row in others:
         by[row["decision"].get("decision", _CANNOT_TELL)].append(row["algorithm"])
@@ -75,7 +77,7 @@ def _rankings(others: Sequence[Row], baseline: str) -> str:
         return f"the data cannot tell whether {whose} ranks the architectures like {baseline}"
     parts = [f"{_named(by[decision])} {_SAID[decision][len(by[decision]) > 1]} {baseline}" for decision in _SAID if by[decision]]
     if by[_CANNOT_TELL]:
-        parts.append(f"for {_named(by[_CANNOT_TELL])} the data cannot tell")
+        parts.append(f"the data cannot tell for {_named(by[_CANNOT_TELL])}")
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
@@ -87,7 +89,7 @@ _SAID = {
 
 
 def _named(labels: Sequence[str]) -> str:
-    """A few labels by name, more of them by number."""
+    """Labels by name if they are few, otherwise their number."""
     if len(labels) > MOST_NAMED:
         return f"{len(labels)} of the algorithms"
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
@@ -101,14 +103,14 @@ def _failures(rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one challenger does against the baseline in one comparison group.
+    """How one challenger compares with the baseline in one comparison group.
 
     Attributes:
         group: search space, data set, profile.
         baseline: label of the algorithm compared with.
         challenger: label of the other.
-        sentences: accuracy, charged cost, ranking, how many architectures move, the ranking among the best, regret, crossover, what
-            drives the shift; those that there is something to say in.
+        sentences: on accuracy, charged cost, ranking, how many architectures move, the ranking among the best, regret, crossover, and what
+            drives the shift; sentences without content are left out.
         decision: whether the challenger ranks the architectures like the baseline.
     """
 
@@ -120,7 +122,7 @@ class Finding:
 
 
 def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
-    """The finding of one comparison group about one challenger.
+    """Describe one challenger in one comparison group.
 
     Args:
         tables: the group's rows of `aggregates`; of those, `standings`, `ranking_decisions`, `accuracy`, `accuracy_difference`, `ranks`,
@@ -136,7 +138,7 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     groups = list(accuracy[GROUP].drop_duplicates().itertuples(index=False, name=None))
     if len(groups) != 1:
         raise InputError(
-            f"a finding is about one comparison group, not {len(groups)}; give the rows of one search space, data set and profile"
+            f"a finding needs exactly one comparison group, got {len(groups)}; pass the rows of one search space, data set and profile"
         )
     for label in (baseline, challenger):
         if label not in set(accuracy["algorithm"]):
@@ -144,7 +146,7 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     decided = first_row(tables["ranking_decisions"], baseline=baseline, challenger=challenger)
     place = first_row(tables["standings"], baseline=baseline, algorithm=challenger)
     flops, seconds = (cost_ratio(tables, baseline, challenger, column) for column in ("flops", "charged_seconds"))
-    # Trials without an end can still change the sentence, which then begins "So far".
+    # Trials that have not ended can still change the sentence, so it begins with "So far".
     waiting = int(accuracy.loc[accuracy["algorithm"].isin([baseline, challenger]), "unfinished"].sum())
     # The number of challengers that the decisions were corrected for, so that all sentences agree.
     comparisons = max(1, int(decided["comparisons"]) if decided else 1)
@@ -163,7 +165,7 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
 
 
 def _crossover(tables: Tables, baseline: str, challenger: str) -> str:
-    """After how much compute the one that is tuned overtakes the one that is not; empty for two of a kind."""
+    """The compute after which the tuned algorithm overtakes the self-tuning one; empty if both are of the same kind."""
     table = tables.get("crossover")
     if table is None or table.empty:
         return ""
@@ -172,7 +174,7 @@ def _crossover(tables: Tables, baseline: str, challenger: str) -> str:
 
 
 def _about(tables: Tables, name: str, baseline: str, challenger: str) -> pd.DataFrame:
-    """Rows of a table about this challenger; none where the table is not at hand."""
+    """Rows of a table about this challenger; empty if the table is missing."""
     table = tables.get(name)
     if table is None or table.empty:
         return pd.DataFrame()

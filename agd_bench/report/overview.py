@@ -1,4 +1,4 @@
-"""What the first screen says of one comparison: the answer in a sentence, the algorithms by result, and what the budget leaves open."""
+"""The first screen of one comparison: the result in a sentence, the algorithms by result, and the limits set by the budget."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from agd_bench.report.findings import headline_sentence
 
 BADGES = {"differs": "differs", "same": "same", "cannot tell": "cannot tell"}
 LONG_EPOCHS = 100
-"""Epochs of the whole training split from which on a training counts as long as those of the papers."""
+"""Epochs of the whole training split from which a training is considered as long as those of the papers."""
 
 
-# Shown alike by a report's page, the README of a published folder, and the terminal at the end of a run.
+# Shown by a report's page, the README of a published folder, and the terminal at the end of a run.
 @dataclass(frozen=True)
 class Overview:
     """The first screen of one comparison.
 
     Attributes:
-        headline: the answer in one sentence.
-        caveat: how long the trainings were, and what so short ones cannot say.
-        standings: the algorithms, the best first.
+        headline: the result in one sentence.
+        caveat: how long the trainings were, and what short trainings cannot show.
+        standings: the algorithms, best first.
         notes: how to read the table.
-        drawing: accuracy against charged cost; None where only words are asked for.
+        drawing: accuracy against charged cost; None if only text is requested.
     """
 
     headline: str
@@ -45,9 +45,9 @@ def make_overview(comparison: Comparison, sweep: Sweep, tiers: Mapping[str, str]
 
     Args:
         comparison: the group.
-        sweep: what was asked.
-        tiers: what each algorithm is, by label.
-        draw: whether with the figure.
+        sweep: the sweep.
+        tiers: how each algorithm is tuned, by label.
+        draw: whether to include the figure.
     """
     rows = [dict(row) for row in records(comparison.tables, "standings")]
     decided = {row["challenger"]: row for row in records(comparison.tables, "ranking_decisions")}
@@ -65,7 +65,7 @@ def make_overview(comparison: Comparison, sweep: Sweep, tiers: Mapping[str, str]
 
 
 def tiers_of(sweep: Sweep) -> dict[str, str]:
-    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its plug-in says; unknown ones are left out.
+    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its plug-in states; unknown plug-ins are left out.
 
     Args:
         sweep: what was asked.
@@ -77,15 +77,15 @@ def tiers_of(sweep: Sweep) -> dict[str, str]:
             continue
         try:
             tier = plugins.describe(plugins.locate("algorithms", choice.name)).get("TIER")
-        except AgdBenchError:  # a plug-in from elsewhere, which whoever reads a published folder may not have
+        except AgdBenchError:  # a third-party plug-in that the reader of a published folder may not have
             continue
-        # Without tuning trials a tunable algorithm runs at its defaults.
+        # Without tuning trials, a tunable algorithm runs at its defaults.
         tiers[choice.label] = "fixed recipe" if tier == "externally tuned" else str(tier)
     return tiers
 
 
 def budget_sentence(sweep: Sweep, dataset: str) -> str:
-    """How long the trainings were, and what so short ones cannot say.
+    """How long the trainings were, and what short trainings cannot show.
 
     Args:
         sweep: what was asked.
@@ -96,27 +96,27 @@ def budget_sentence(sweep: Sweep, dataset: str) -> str:
     said = (
         f"Each network was trained for {sweep.epochs} epoch{'' if sweep.epochs == 1 else 's'} at batch size {sweep.batch_size} on {images}."
     )
-    # In epochs of the whole split: on a share of the images each epoch has fewer steps.
+    # In epochs of the whole split: with a share of the images, each epoch has fewer steps.
     if sweep.epochs * share >= LONG_EPOCHS:
         return said
-    return f"{said} Trainings this short do not show how the algorithms compare at the budgets of their papers, often hundreds of epochs."
+    return f"{said} Such short trainings do not show how the algorithms compare at the budgets of their papers, often hundreds of epochs."
 
 
 def _table(comparison: Comparison, rows: Sequence[Row]) -> Table:
     columns = (
-        Column("Place", "by mean test accuracy: the places that cannot be excluded (95 %, for all algorithms at once)", numeric=False),
+        Column("Place", "possible places by mean test accuracy (95 %, simultaneous for all algorithms)", numeric=False),
         Column("Algorithm", "label in the sweep", numeric=False),
         Column("Tier", "how its hyperparameters are found", numeric=False),
-        Column("Accuracy, %", "mean test accuracy over architectures; a training that ended badly counts as 0"),
-        Column("Difference, points", f"to {comparison.baseline}, with its 95 % interval, paired by architecture", numeric=False),
-        Column("Charged cost", f"FLOPs, tuning included, as a multiple of what {comparison.baseline} takes on the same architectures"),
+        Column("Accuracy, %", "mean test accuracy over architectures; unsuccessful trainings count as 0"),
+        Column("Difference, points", f"from {comparison.baseline}, with its 95 % interval, paired by architecture", numeric=False),
+        Column("Charged cost", f"FLOPs, tuning included, as a multiple of those of {comparison.baseline} on the same architectures"),
         Column(
             "Same ranking?",
-            f"whether the ranking of the architectures is the one of {comparison.baseline}, with Kendall's tau and the tau that seed noise "
-            f"alone would give; 'same' needs a noise-free tau above {EQUIVALENT_TAU:g}",
+            f"whether the architectures are ranked as by {comparison.baseline}, with Kendall's tau and the tau that seed noise "
+            f"alone would give; 'same' requires a noise-free tau above {EQUIVALENT_TAU:g}",
             numeric=False,
         ),
-        Column("Ended badly", "final trainings that diverged, failed or were refused, of those that ended", numeric=False),
+        Column("Unsuccessful", "final trainings that diverged, failed or were refused, of those that ended", numeric=False),
     )  # fmt: skip
     cells = tuple(_cells(row, comparison.baseline) for row in rows)
     return Table(f"{comparison.anchor}-standings", "The algorithms by result", columns, cells, len(cells), "data/standings.csv")
@@ -136,7 +136,7 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
         cell(row["tier"]),
         cell(row["accuracy"], per_cent),
         difference,
-        # NaN where FLOPs could not be counted; `cell` writes a dash.
+        # NaN if FLOPs could not be counted; `cell` shows a dash.
         cell(row["cost_ratio"], multiple),
         agrees,
         Cell(f"{row['bad']} of {row['trainings']}" if row["bad"] else "none", str(row["bad"])),
@@ -144,7 +144,7 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
 
 
 def place_words(row: Row) -> str:
-    """A place with the places that cannot be excluded.
+    """The range of possible places.
 
     >>> place_words({"place": 2, "place_low": 1.0, "place_high": 3.0}), place_words({"place": 2, "place_low": 2.0, "place_high": 2.0})
     ('1 to 3', '2')
@@ -165,7 +165,7 @@ def multiple(ratio: float) -> str:
 
 
 def decision_words(row: Row) -> str:
-    """A ranking decision in three words or fewer, with tau and its ceiling."""
+    """A ranking decision in at most three words, with tau and its ceiling."""
     if not row:
         return "cannot tell"
     numbers = f" (tau {row['kendall_tau']:.2f} of {row['noise_ceiling']:.2f})" if known(row, "kendall_tau", "noise_ceiling") else ""
@@ -173,12 +173,12 @@ def decision_words(row: Row) -> str:
 
 
 def _notes(rows: Sequence[Row], baseline: str) -> tuple[str, ...]:
-    """What a reader needs to know about this table beyond its headings."""
+    """Notes that a reader needs in addition to the table's headings."""
     notes = []
     if not all(known(row, "place_low") for row in rows) and len(rows) > 1:
         notes.append(
-            "With fewer than 8 architectures that all algorithms trained, places are not shown; the rows are in order of accuracy."
+            "Places require at least 8 architectures trained by all algorithms, so they are not shown; rows are in order of accuracy."
         )
     if any(row["bad"] for row in rows):
-        notes.append("A training that diverged, failed or was refused counts as accuracy 0.")
+        notes.append("Trainings that diverged, failed or were refused count as accuracy 0.")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""The one page writer: reports, leaderboards and reproductions fill its templates; SVG figures and Markdown are made safe for pages."""
+"""The page writer: fills the templates of reports, leaderboards and reproductions, and makes SVG figures and Markdown safe for pages."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def render(template: str, **context: object) -> str:
 
     Args:
         template: the file's name.
-        context: what it is filled with; a missing name is an error.
+        context: values for the template; a missing name is an error.
     """
     loader = jinja2.FileSystemLoader(TEMPLATES)
-    # Always escape: labels and reasons come from plug-ins and submitted results.
+    # Always escape, because labels and reasons come from plug-ins and submitted results.
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["inline_svg"] = inline_svg
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    # Style and script are admitted by hash, so markup that slips through escaping can still run nothing.
+    # Style and script are allowed by hash, so markup that escapes escaping still cannot run anything.
     policy = (
         f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
@@ -39,14 +39,14 @@ def render(template: str, **context: object) -> str:
 
 
 def write_page(path: Path, template: str, **context: object) -> Path:
-    """Write a filled template to a file, whose folder is made; the file's path."""
+    """Write a filled template to a file, create its folder, and return the file's path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(template, **context), encoding="utf-8", newline="\n")
     return path
 
 
 def _source(text: str) -> str:
-    """The source expression that admits exactly this inline text."""
+    """The source expression that allows exactly this inline text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -55,16 +55,16 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 LINK, URL = re.compile(r"^#(.+)"), re.compile(r"url\(#([^)]+)\)")
 PLACES = ("d", "x", "y")
 
-# Else every tag gets the prefix ns0, which HTML parsers do not read as SVG.
+# Otherwise every tag gets the prefix ns0, which HTML parsers do not recognise as SVG.
 ET.register_namespace("", SVG[1:-1])
 
 
 def inline_svg(picture: Picture, prefix: str) -> Markup:
-    """The picture as an `<svg>` element to be written into an HTML page.
+    """The picture as an `<svg>` element for an HTML page.
 
     Args:
         picture: what to draw.
-        prefix: letters and digits that no other figure of the page has.
+        prefix: letters and digits, unique among the figures of the page.
     """
     root = ET.fromstring(picture.svg())
     for unused in (root.find(f"{SVG}metadata"), root.find(f"{SVG}title"), root.find(f"{SVG}defs")):  # metadata, our title, a style sheet
@@ -74,14 +74,14 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
     _leave_paint_to_shapes(root)
     # Several figures share one page, where an id must be unique.
     _rename_ids(root, prefix)
-    # Last of all: only groups that lost their styles and ids have no attributes left.
+    # Last, because groups have no attributes left only after losing their styles and ids.
     _flatten(root)
     width = float(root.attrib["viewBox"].split()[2])
     # The style sheet sets the size; viewBox keeps the proportions.
     del root.attrib["width"], root.attrib["height"]
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-words", "data-width": f"{width:.0f}"}
-    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what matplotlib's style sheet says
-    # Safe for fonts alone: they are inherited, and shapes ignore them.
+    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # from matplotlib's style sheet
+    # Safe only for fonts: they are inherited, and shapes ignore them.
     for attribute in ("font-family", "font-size"):
         _inherit(root, attribute)
     for name, text in (("words", picture.caption), ("title", picture.title)):
@@ -92,19 +92,19 @@ def inline_svg(picture: Picture, prefix: str) -> Markup:
 
 
 def _present(root: ET.Element) -> None:
-    """Styles as attributes, ink in the page's colour, and no blanks or digits that nobody sees."""
+    """Turn styles into attributes, draw ink in the page's colour, and remove invisible blanks and digits."""
     for element in root.iter():
-        # The page's policy admits no inline style, but presentation attributes.
+        # The page's policy forbids inline styles but allows presentation attributes.
         for declaration in filter(None, element.attrib.pop("style", "").split(";")):
             name, _, value = declaration.partition(":")
-            # "currentColor" lets figures follow the page's light and dark.
+            # "currentColor" follows the page's light or dark theme.
             element.set(name.strip(), value.strip().replace(INK, "currentColor"))
         if element.get("fill") == INK:
             element.set("fill", "currentColor")
         for name in PLACES:
             if name in element.attrib:
                 element.set(name, _rounded(element.attrib[name]))
-        # matplotlib writes this no-op for every upright text.
+        # matplotlib writes this no-op for every unrotated text.
         if element.get("transform", "").startswith("rotate(-0 "):
             del element.attrib["transform"]
         element.tail = None
@@ -113,7 +113,7 @@ def _present(root: ET.Element) -> None:
 
 
 def _leave_paint_to_shapes(root: ET.Element) -> None:
-    """What a shape says of its own paint need not be said where it is used: the shape's word wins."""
+    """Remove paint attributes from uses of a shape that defines its own, because the shape's attributes win."""
     shapes = {element.attrib["id"]: element.attrib.keys() for element in root.iter() if "id" in element.attrib}
     # In SVG a property of the shape overrides one inherited from its <use>.
     for use in root.iter(f"{SVG}use"):
@@ -122,7 +122,7 @@ def _leave_paint_to_shapes(root: ET.Element) -> None:
 
 
 def _inherit(root: ET.Element, attribute: str) -> None:
-    """Say the most frequent value of an attribute once, at the root."""
+    """Set the most frequent value of an attribute once, at the root."""
     counted = Counter(element.attrib[attribute] for element in root.iter() if attribute in element.attrib)
     for value, _ in counted.most_common(1):
         for element in root.iter():
@@ -132,13 +132,13 @@ def _inherit(root: ET.Element, attribute: str) -> None:
 
 
 def _rounded(numbers: str) -> str:
-    """Coordinates in points with two decimals, and no blanks around the commands of a path."""
+    """Round coordinates in points to two decimals and remove blanks around path commands."""
     short = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
     return re.sub(r"\s*([A-Za-z])\s*", r"\1", short)
 
 
 def _rename_ids(root: ET.Element, prefix: str) -> None:
-    """Ids that something refers to, short and with the prefix; the others are dropped."""
+    """Shorten and prefix the ids that are referenced; drop the others."""
     names: dict[str, str] = {}
     for element in root.iter():
         for attribute, value in element.attrib.items():
@@ -146,7 +146,7 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
                 element.set(attribute, value.replace(old, names.setdefault(old, f"{prefix}-{len(names)}")))
     for element in root.iter():
         if HREF in element.attrib:
-            # SVG 2 reads plain href; xlink would need its namespace declared.
+            # SVG 2 accepts plain href; xlink would need a namespace declaration.
             element.set("href", element.attrib.pop(HREF))
         old = element.attrib.pop("id", None)
         if old in names:
@@ -154,7 +154,7 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
 
 
 def _flatten(parent: ET.Element) -> None:
-    """Replace groups without attributes by what is in them."""
+    """Replace groups without attributes by their contents."""
     children: list[ET.Element] = []
     for child in parent:
         _flatten(child)
@@ -163,13 +163,13 @@ def _flatten(parent: ET.Element) -> None:
 
 
 def as_plain_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, in one line: submitted results must not bring markup."""
+    """Escape text for one line of Markdown, so submitted results cannot inject markup."""
     line = " ".join(text.split())
     return "".join(f"&#{ord(letter)};" if letter in "<>&|[]`*!" else letter for letter in line)
 
 
 def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; its cells are Markdown already.
+    """Format a table whose cells are already Markdown.
 
     >>> print(format_table(["a", "b"], [["1", "2"]]))
     | a | b |

@@ -1,4 +1,4 @@
-"""The pictures of a report, each from tables that are published beside it."""
+"""The pictures of a report, each derived from tables published with it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from agd_bench.report.comparison import Comparison, Shown
 from agd_bench.report.sentences import crossover_sentence
 
 SHOWN_SHIFTS = 4
-"""Challengers whose rank shifts are drawn where there are more: a page of 27 algorithms would be mostly such pictures."""
+"""Largest number of challengers with a rank-shift picture; otherwise a page with 27 algorithms would be mostly such pictures."""
 SHOWN_BANDS = 1
-"""Tuned algorithms of which single studies are drawn; all of them are in the table."""
+"""Largest number of tuned algorithms whose individual studies are drawn; the table holds all of them."""
 
 
 def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
-    """Ranks under the challengers against those under the baseline; of many challengers, those that shift most."""
+    """Ranks under the challengers against those under the baseline; if there are many challengers, those that shift most."""
     gaps = _gaps(comparison)
-    # Most negative gap first, unknown gaps last; the sort is stable, so ties keep the sweep's order.
+    # Most negative gap first, unknown gaps last; the sort is stable, so ties stay in the sweep's order.
     drawn = sorted(comparison.rivals, key=lambda rival: gaps.get(rival, float("inf")))[:SHOWN_SHIFTS]
     if len(drawn) < len(comparison.rivals):
         which = f"whose rankings are furthest below the noise ceiling with {comparison.baseline}" if gaps else "that the sweep lists first"
         yield (
-            f"Drawn are the {len(drawn)} of {len(comparison.rivals)} algorithms {which}; "
+            f"The figures show the {len(drawn)} of {len(comparison.rivals)} algorithms {which}; "
             "the others are in the matrix, in the tables and in data/rank_shift.csv."
         )
     for number, rival in enumerate(comparison.rivals, 1):
@@ -35,7 +35,7 @@ def rank_shifts(comparison: Comparison) -> Iterator[Shown]:
 
 
 def _gaps(comparison: Comparison) -> dict[str, float]:
-    """How far each challenger's agreement with the baseline is above its noise ceiling, where that is known."""
+    """How far each challenger's agreement with the baseline is above its noise ceiling, where known."""
     pairs = [(row, {row["algorithm"], row["other"]}) for row in comparison.records("kendall_tau") if known(row, "gap")]
     return {label: row["gap"] for row, pair in pairs if comparison.baseline in pair for label in pair - {comparison.baseline}}
 
@@ -46,10 +46,10 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
 
 
 def crossovers(comparison: Comparison) -> Iterator[Shown]:
-    """When tuning pays: each tuned algorithm against those that tune themselves."""
+    """When tuning pays: each tuned algorithm against the self-tuning ones."""
     curves, crossing = comparison.tables["anytime_curves"], comparison.tables["crossover"]
     if curves.empty or crossing.empty:
-        yield "This comparison has no tuned and self-tuning algorithm to compare, so there is no crossover to show."
+        yield "This comparison does not have both a tuned and a self-tuning algorithm, so there is no crossover to show."
         return
     yield from (crossover_sentence(record) for record in comparison.records("crossover"))
     for number, label in enumerate(dict.fromkeys(crossing["tuned"]), 1):
@@ -63,12 +63,12 @@ def crossovers(comparison: Comparison) -> Iterator[Shown]:
 
 
 def anytime(comparison: Comparison) -> Iterator[Shown]:
-    """What searches have found so far, against what they were charged."""
+    """Accuracy found by searches so far, against their charged cost."""
     curves, bands = comparison.tables["anytime_curves"], comparison.tables["search_bands"]
-    # An empty table may have no columns; a single curve has nothing to be compared with.
+    # An empty table may have no columns; a single curve cannot be compared.
     if curves["algorithm"].nunique() > 1 if len(curves) else False:
         yield Drawing(f"{comparison.anchor}-anytime", figures.anytime_picture(curves, comparison.algorithms), ("anytime_curves",))
-    # Proposals of an adaptive search depend on each other, so its studies have no band.
+    # Proposals of an adaptive search are not independent, so its studies have no band.
     independent = bands[bands["low"].notna()] if len(bands) else bands
     for label in list(dict.fromkeys(independent["algorithm"]))[:SHOWN_BANDS] if len(independent) else []:
         picture = figures.search_bands_picture(independent[independent["algorithm"] == label].reset_index(drop=True))
@@ -76,7 +76,7 @@ def anytime(comparison: Comparison) -> Iterator[Shown]:
 
 
 def contrasts(comparison: Comparison) -> Iterator[Shown]:
-    """Which algorithms differ, and how soon each reaches what the baseline reaches."""
+    """Which algorithms differ, and how soon each reaches the baseline's accuracy."""
     if len(comparison.algorithms) < 2:
         return
     ranked, profiles = comparison.tables["critical_difference"], comparison.tables.get("performance_profiles")
@@ -86,14 +86,14 @@ def contrasts(comparison: Comparison) -> Iterator[Shown]:
         picture = figures.critical_difference_picture(ranked)
         yield Drawing(f"{comparison.anchor}-critical-difference", picture, ("critical_difference",))
     if profiles is None or profiles.empty:
-        yield "The baseline set no target accuracies, so there is no performance profile."
+        yield "The baseline sets no target accuracies, so there is no performance profile."
     else:
         picture = figures.performance_profile_picture(profiles, str(profiles["time"].iloc[0]), comparison.baseline)
         yield Drawing(f"{comparison.anchor}-profiles", picture, ("performance_profiles", "speed_ups", "reference_targets"))
 
 
 def drivers(comparison: Comparison) -> Iterator[Shown]:
-    """Where the variance comes from, and which features of architectures the challengers favour."""
+    """Sources of variance, and architecture features that the challengers favour."""
     if len(comparison.algorithms) < 2:
         return
     components = comparison.tables["variance_components"]
@@ -111,7 +111,7 @@ def drivers(comparison: Comparison) -> Iterator[Shown]:
 
 
 def published(comparison: Comparison) -> Iterator[Shown]:
-    """The ranking against that of a published benchmark, where its table is at hand."""
+    """The ranking against that of a published benchmark, if its table is available."""
     if comparison.records("published_agreement"):
         picture = figures.published_agreement_picture(comparison.tables["published_agreement"], comparison.algorithms)
         yield Drawing(f"{comparison.anchor}-published", picture, ("published_agreement", "published_ranks"))
@@ -123,7 +123,7 @@ def curves(comparison: Comparison) -> Iterator[Shown]:
 
 
 def steps(comparison: Comparison) -> Iterator[Shown]:
-    """What optimizers said of their steps, where the sweep asked for it."""
+    """What optimizers recorded about their steps, if the sweep requests it."""
     summaries, layers = comparison.tables["step_summaries"], comparison.tables["layer_steps"]
     if summaries["name"].isin(list(figures.RATES)).any():
         picture = figures.automatic_rates(summaries, comparison.algorithms)

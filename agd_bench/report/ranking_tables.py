@@ -1,4 +1,4 @@
-"""The tables about two rankings each, from tables that are published beside them."""
+"""The tables that compare two rankings, derived from tables published with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agd_bench.report.cells import (
 from agd_bench.report.comparison import Comparison, Shown
 
 SHOWN_PAIRS = 120
-"""Rows about two algorithms each that the page holds; where there are more, those with the baseline. All of them are in the CSV file."""
+"""Largest number of rows about pairs on the page; if there are more, those with the baseline. The CSV file holds all rows."""
 
 
 def agreement(comparison: Comparison) -> Iterator[Shown]:
@@ -28,7 +28,7 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
     if len(comparison.algorithms) < 2:
         return
     for name, who in (("kendall_tau", "all architectures"), ("kendall_tau_top_decile", "the tenth that is best by other seeds")):
-        # A ranking with itself is the noise ceiling, which has a column of its own.
+        # The agreement of a ranking with itself is the noise ceiling, which has its own column.
         records = [record for record in comparison.records(name) if record["algorithm"] != record["other"]]
         if not any(known(record, "kendall_tau") for record in records):
             continue
@@ -39,20 +39,22 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
         columns = (
             Column("Rankings of", "two algorithms", numeric=False),
             Column("Kendall's tau", "agreement of the two rankings: 1 equal, 0 unrelated"),
-            Column("Noise ceiling", "what it would be if only seed noise set the rankings apart"),
+            Column("Noise ceiling", "tau if the rankings differed only by seed noise"),
             Column("Gap", "tau − ceiling; below 0: the rankings differ more than seed noise explains"),
             Column("95 % interval of the gap", "bootstrap, one pair at a time", numeric=False),
             Column("p", "test of no shift beyond seed noise, one pair at a time"),
-            Column("True tau", "estimate for the rankings without seed noise, by Spearman's correction for attenuation"),
+            Column("True tau", "estimated tau between the noise-free rankings, by Spearman's correction for attenuation"),
             Column("Spearman's rho", "rank correlation of the two rankings"),
-            Column("Tau with ties", "architectures that seed noise cannot tell apart count as tied"),
-            Column("Architectures", "compared: with an outcome for every seed under both"),
+            Column("Tau with ties", "architectures that cannot be separated from seed noise count as tied"),
+            Column("Architectures", "architectures with an outcome for every seed under both"),
         )
         writers = (
             ("pair", str), ("kendall_tau", times), ("noise_ceiling", times), ("gap", signed), ("interval", str), ("shift_p", p_value),
             ("corrected_tau", times), ("spearman", times), ("kendall_tau_noise_ties", times), ("architectures", str),
         )  # fmt: skip
-        caption = f"Agreement of the rankings over {who}, at half the seeds against the other half (at one seed: the same one)"
+        caption = (
+            f"Agreement of the rankings over {who}, comparing half of the seeds with the other half (or the same seed if there is only one)"
+        )
         shown, which = _pairs(comparison, records, "algorithm", "other")
         table = Table(
             f"{comparison.anchor}-{name.replace('_', '-')}",
@@ -66,7 +68,7 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
 
 
 def published(comparison: Comparison) -> Iterator[Shown]:
-    """Agreement with the published ranking, and what choosing by it costs."""
+    """Agreement with the published ranking, and the cost of choosing by it."""
     records = comparison.records("published_agreement")
     if not records:
         return
@@ -80,13 +82,13 @@ def published(comparison: Comparison) -> Iterator[Shown]:
         Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", numeric=False),
         Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings"),
         Column("95 % interval", "bootstrap over architectures", numeric=False),
-        Column("At most", "what it could be if the published ranking were free of noise and equal to ours"),
-        Column("Tau at equal seeds", "where single trainings are published: at equal numbers of seeds on both sides"),
-        Column("Noise ceiling", "what it would be if only seed noise set the rankings apart"),
+        Column("At most", "expected tau if the published ranking were noise-free and equal to ours"),
+        Column("Tau at equal seeds", "with equal numbers of seeds on both sides, if individual trainings are published"),
+        Column("Noise ceiling", "tau if the rankings differed only by seed noise"),
         Column("95 % interval of the gap", "bootstrap; below 0: the rankings differ more than seed noise explains", numeric=False),
         Column("p", "test of no difference beyond seed noise, one at a time"),
-        Column("True tau", "estimate for the rankings without seed noise"),
-        Column("Regret, points", "accuracy lost if the published ranking chooses what this algorithm trains"),
+        Column("True tau", "estimated tau between the noise-free rankings"),
+        Column("Regret, points", "accuracy lost if the published ranking chooses the architecture that this algorithm trains"),
         Column("Architectures", "compared"),
     )
     writers = (
@@ -101,7 +103,7 @@ def published(comparison: Comparison) -> Iterator[Shown]:
 
 def published_top(comparison: Comparison) -> Iterator[Shown]:
     """Agreement with the published ranking among its best architectures."""
-    # All architectures together are in the table above.
+    # The table above covers all architectures.
     records = [record for record in comparison.records("published_top") if record["top_share"] < 1]
     if not records:
         return
@@ -110,10 +112,10 @@ def published_top(comparison: Comparison) -> Iterator[Shown]:
         record["interval"] = interval(*map(signed, (record["tau_low"], record["tau_high"]))) if known(record, "tau_low") else None
     columns = (
         Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", numeric=False),
-        Column("Best, %", "share of the architectures, the best by the published ranking"),
+        Column("Best, %", "share of the architectures, best by the published ranking"),
         Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings"),
         Column("95 % interval", "bootstrap over architectures", numeric=False),
-        Column("Published with itself", "mean tau between two single published trainings of the same architectures"),
+        Column("Published with itself", "mean tau between two individual published trainings of the same architectures"),
         Column("Architectures", "compared"),
     )
     writers = (
@@ -121,12 +123,14 @@ def published_top(comparison: Comparison) -> Iterator[Shown]:
         ("architectures", str),
     )  # fmt: skip
     rows = make_rows(records, writers)
-    caption = "Our rankings against the published one, among its best; the fewer, the less any ranking agrees with itself"
+    caption = (
+        "Our rankings against the published one among its best architectures; the fewer there are, the less any ranking agrees with itself"
+    )
     yield Table(f"{comparison.anchor}-published-top", caption, columns, rows, len(rows), "data/published_top.csv")
 
 
 def overlap(comparison: Comparison) -> Iterator[Shown]:
-    """How much the best of every two rankings have in common."""
+    """How many of the best architectures every two rankings have in common."""
     records = [record for record in comparison.records("top_k_overlap") if record["algorithm"] != record["other"]]
     if not records:
         return
@@ -136,48 +140,48 @@ def overlap(comparison: Comparison) -> Iterator[Shown]:
         Column("Rankings of", "two algorithms", numeric=False),
         Column("k", "how many of the best architectures are compared"),
         Column("Shared, %", "share of the k best that both have in common"),
-        Column("Noise ceiling, %", "the same of a ranking with itself over other seeds"),
-        Column("By chance, %", "the same of two unrelated rankings"),
-        Column("p", "chance that unrelated rankings share as much or more"),
-        Column("Architectures", "with an outcome for every seed under both"),
+        Column("Noise ceiling, %", "the same for a ranking and itself over other seeds"),
+        Column("By chance, %", "the same for two unrelated rankings"),
+        Column("p", "probability that unrelated rankings share as many or more"),
+        Column("Architectures", "number of architectures with an outcome for every seed under both"),
     )
     writers = (
         ("pair", str), ("k", str), ("overlap", per_cent), ("noise_ceiling", per_cent), ("chance", per_cent), ("chance_p", p_value),
         ("architectures", str),
     )  # fmt: skip
     shown, which = _pairs(comparison, records, "algorithm", "other")
-    caption = f"What the best architectures of two rankings have in common, at half the seeds against the other half{which}"
+    caption = f"Overlap of the best architectures of two rankings, comparing half of the seeds with the other half{which}"
     yield Table(f"{comparison.anchor}-overlap", caption, columns, make_rows(shown, writers), len(records), "data/top_k_overlap.csv")
 
 
 def transfer(comparison: Comparison) -> Iterator[Shown]:
-    """What choosing by another ranking loses."""
+    """Accuracy lost by choosing by another algorithm's ranking."""
     if len(comparison.algorithms) < 2:
         return
     records = comparison.records("transfer_regret")
     for record in records:
         record["pair"] = f"chosen by {record['chosen_by']}, trained by {record['trained_by']}"
-        # Scored on the seed that chose, the trainer's own best profits from luck, which inflates the regret.
+        # If scored on the seed used for the choice, the trainer's own best profits from luck, which inflates the regret.
         record["fair"] = "other seeds" if record["disjoint"] else "the same seed (too high)"
         ends = ("regret_low", "regret_high")
         record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ends)) if known(record, *ends) else None
     columns = (
-        Column("Architecture", "whose ranking chooses it, and who trains it", numeric=False),
-        Column("Accuracy lost, points", "against what the trainer reaches with its own choice"),
-        Column("95 % interval", "bootstrap over architectures; too narrow where hardly anything is lost", numeric=False),
+        Column("Architecture", "which algorithm's ranking chooses it, and which algorithm trains it", numeric=False),
+        Column("Accuracy lost, points", "compared with the trainer's own choice; below 0: gained"),
+        Column("95 % interval", "bootstrap over architectures; too narrow if the loss is close to 0", numeric=False),
         Column("Own best, %", "accuracy of the trainer with its own choice"),
-        Column("Scored on", "whether other seeds than those that the choice was made from", numeric=False),
+        Column("Scored on", "whether the seeds differ from those used for the choice", numeric=False),
     )
     writers = (("pair", str), ("transfer_regret", points_lost), ("interval", str), ("own_best_accuracy", per_cent), ("fair", str))
     shown, which = _pairs(comparison, records, "chosen_by", "trained_by")
-    caption = f"What choosing by one algorithm's ranking costs another; a diverged trial counts as accuracy 0{which}"
+    caption = f"Cost of choosing by another algorithm's ranking; a diverged trial counts as accuracy 0{which}"
     yield Table(f"{comparison.anchor}-transfer", caption, columns, make_rows(shown, writers), len(records), "data/transfer_regret.csv")
 
 
 def _pairs(comparison: Comparison, records: list[dict[str, Any]], *sides: str) -> tuple[list[dict[str, Any]], str]:
-    """Those of the rows about two algorithms that the page shows, and what the caption says of it."""
+    """The rows about pairs of algorithms to show on the page, and the addition to the caption."""
     if len(records) <= SHOWN_PAIRS:
         return records, ""
-    # Without the baseline there are no rivals; the first algorithm takes its place.
+    # Without the baseline there are no challengers, so the first algorithm takes its place.
     one = comparison.baseline if comparison.rivals else comparison.algorithms[0]
     return [record for record in records if one in [record[side] for side in sides]], f"; those with {one}"

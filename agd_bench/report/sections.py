@@ -1,4 +1,4 @@
-"""What the page says of one comparison group: findings first, then the parts in the order of the questions."""
+"""The content of the page for one comparison group: findings first, then the parts in the order of the questions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from agd_bench.studies import STUDIES, Study
 
 
 def _shown_by(study: Study) -> Builder:
-    """Builds what a study shows of a comparison."""
+    """Builder for the output of a study."""
 
     def build(comparison: Comparison) -> Iterator[Shown]:
         for shown in study.show(comparison.tables):
-            # Comparisons share one page and one folder of figures, so names need the anchor.
+            # Comparisons share a page and a folder of figures, so names need the anchor.
             yield shown if isinstance(shown, str) else dataclasses.replace(shown, name=f"{comparison.anchor}-{shown.name}")
 
     return build
@@ -56,7 +56,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     ("More tables", (ranking_tables.overlap, comparison_tables.scopes, comparison_tables.decisions), True),
     ("How the trainings went", (pictures.curves, pictures.steps, comparison_tables.decreases), True),
 )
-"""Heading, builders, whether folded. A new figure or table is one more builder here, and its table one more in `aggregates`."""
+"""Heading, builders, whether collapsed. To add a figure or table, add a builder here and its table to `aggregates`."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Section:
 
     Attributes:
         id: its anchor.
-        title: search space, data set and profile in words.
+        title: description of search space, data set and profile.
         overview: the first screen.
         findings: one per challenger.
-        conclusions: what the experiments of single papers that the sweep belongs to say.
-        evidence: a sentence for each algorithm whose ranking is held against a published one.
-        partial: what is missing, of a run that has not ended; else empty.
-        parts: pictures and tables by heading; none where only words are asked for.
+        conclusions: sentences of the studies that the sweep belongs to.
+        evidence: a sentence for each algorithm whose ranking is compared with a published one.
+        partial: what is missing from an unfinished run; otherwise empty.
+        parts: pictures and tables by heading; empty if only text is requested.
     """
 
     id: str
@@ -85,24 +85,24 @@ class Section:
 
     @property
     def drawings(self) -> tuple[Drawing, ...]:
-        """All figures, in the order of the page."""
+        """All figures in the order of the page."""
         first = () if self.overview.drawing is None else (self.overview.drawing,)
         return (*first, *(drawing for part in self.parts for drawing in part.drawings))
 
 
 def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool = True) -> list[Section]:
-    """The sections of a report, in the order of the plan.
+    """Build the sections of a report in the order of the plan.
 
     Args:
         results: the raw rows.
         tables: `aggregates` of them.
-        draw: whether with pictures and tables; else with words alone, which is quick.
+        draw: whether to include pictures and tables; text alone is fast.
     """
     sections = []
     tiers = tiers_of(results.sweep)
     order = [choice.label for choice in results.sweep.algorithms]
     for number, (group, own) in enumerate(split_groups(tables).items(), 1):
-        # In a partial run some algorithms have no rows yet.
+        # In a partial run, some algorithms have no rows yet.
         present = set(own["accuracy"]["algorithm"])
         comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, tuple(label for label in order if label in present))
         findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals)
@@ -129,10 +129,10 @@ def _conclusions(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _evidence(comparison: Comparison) -> tuple[str, ...]:
-    """Sentences about each algorithm's agreement with the published budget that tells most."""
+    """Sentences about each algorithm's agreement with the most informative published budget."""
     agreement = comparison.records("published_agreement")
     telling = [
-        # Budgets with single published trainings first: only they give a noise ceiling. Then the longest.
+        # Prefer budgets with individual published trainings, because only they give a noise ceiling; then the longest.
         max((row for row in agreement if row["algorithm"] == label), key=lambda row: (known(row, "noise_ceiling"), row["published_epochs"]))
         for label in dict.fromkeys(row["algorithm"] for row in agreement)
     ]
@@ -140,18 +140,18 @@ def _evidence(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _partial(progress: pd.DataFrame | None) -> str:
-    """How far a group is, and what is compared of it; empty where it has ended."""
+    """The progress of a group and the part of it that is compared; empty if it has ended."""
     if progress is None or (row := progress.iloc[0])["ended"] == row["planned"]:
         return ""
     said = f"Partial results: {row['ended']} of {row['planned']} planned trials have ended."
     if not row["cases"]:
-        return f"{said} No architecture has been trained by every algorithm from one seed yet, so nothing here compares like with like."
+        return f"{said} No architecture has been trained by every algorithm from the same seed yet, so the algorithms cannot be compared."
     waiting = row["ended"] - row["compared"]
-    left = f"; {count(waiting, 'more ended trial')} without all counterparts" if waiting else ""
+    left = f"; {count(waiting, 'more ended trial')} not compared because counterparts are missing" if waiting else ""
     everyone = row["ahead"] == row["algorithms"]
     whose = "every algorithm has trained" if everyone else f"{row['ahead']} of {row['algorithms']} algorithms have trained so far"
     those = count(row["architectures"], "architecture")
     if row["named"] > row["architectures"]:
-        those = f"{count(row['architectures'], 'different network')}, which {row['named']} architectures name,"
+        those = f"{count(row['architectures'], 'different network')} ({row['named']} architectures)"
     compared = f"Compared: {those} that {whose} ({count(row['cases'], 'training')} of each{left})."
-    return f"{said} {compared} Every number here can still change."
+    return f"{said} {compared} All numbers here can still change."

@@ -1,4 +1,4 @@
-"""Sentences of the report: numbers in words, accuracy and its cost, rankings, and the loss from choosing an architecture."""
+"""Sentences of the report: numbers, accuracy and its cost, rankings, and the loss from choosing an architecture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def points(share: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things.
+    """A count with its noun.
 
     >>> count(1, "seed"), count(3, "seed")
     ('1 seed', '3 seeds')
@@ -35,7 +35,7 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a unit that reads well.
+    """Seconds in a readable unit.
 
     >>> duration(42.0), duration(90.0), duration(7200.0)
     ('42 s', '1.5 min', '2.0 h')
@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 
 def accuracy_sentence(row: Row, difference: Row, waiting: int = 0) -> str:
-    """How much accuracy the challenger reached, against the baseline, failures counted as accuracy 0.
+    """The challenger's accuracy compared with the baseline's; failures count as accuracy 0.
 
     Args:
         row: of `standings`, about the challenger.
@@ -58,21 +58,21 @@ def accuracy_sentence(row: Row, difference: Row, waiting: int = 0) -> str:
     if not known(row, "difference"):
         return f"{prefix}{ours} and {theirs} have trained no architecture in common, so their accuracies cannot be compared."
     value = float(row["difference"])
-    # Compared as written, or it could say "0.0 points more".
+    # Compare the rounded value; otherwise the sentence could say "0.0 points more".
     side = "as much as" if points(value) == "0.0" else f"{points(value)} points {'more' if value > 0 else 'less'} than"
     scope = count(int(row["architectures"]), "architecture")
     text = f"{prefix}{ours} reaches {100 * row['accuracy']:.1f} % test accuracy on average, {side} {theirs} ({scope}"
     if row["architectures"] < FEWEST_FOR_MEAN:
-        text += "; too few for an interval, so which is better is open)."
+        text += "; too few for an interval, so it is unclear which is better)."
     else:
         ends = f"{100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f} points"
         unsure = row["difference_low"] <= 0 <= row["difference_high"]
-        text += f"; 95 % interval {ends}{', so which is better is open' if unsure else ''})."
+        text += f"; 95 % interval {ends}{', so it is unclear which is better' if unsure else ''})."
     return text + _failed_words(row, difference)
 
 
 def _failed_words(row: Row, difference: Row) -> str:
-    """How many trainings ended badly, and what the difference would be without them."""
+    """How many trainings were unsuccessful, and the difference without them."""
     parts = [f"{row[status]} {word}" for status, word in _OUTCOMES.items() if row[status]]
     if not parts:
         return ""
@@ -86,7 +86,7 @@ _OUTCOMES = {"diverged": "diverged", "failed": "failed", "refused": "were refuse
 
 
 def cost_sentence(flops: CostRatio, seconds: CostRatio, baseline: str, challenger: str) -> str:
-    """What the challenger was charged against the baseline; empty where neither FLOPs nor seconds are known.
+    """The challenger's charged cost compared with the baseline's; empty if neither FLOPs nor seconds are known.
 
     Args:
         flops: the two algorithms' floating-point operations.
@@ -109,9 +109,9 @@ def _times(ratio: float, what: str) -> str:
 
 
 def regret_words(row: Row) -> str:
-    """What it loses to choose the best architecture by the challenger's ranking and train it by the baseline.
+    """Accuracy lost by choosing the best architecture by the challenger's ranking and training it with the baseline.
 
-    Empty where that is unknown, and where there is nothing to choose from.
+    Empty if unknown, or if there is nothing to choose from.
 
     Args:
         row: of `transfer_regret`; empty if there is none.
@@ -121,26 +121,26 @@ def regret_words(row: Row) -> str:
     lost = float(row["transfer_regret"])
     interval = ""
     if known(row, "regret_low", "regret_high"):
-        # A negative regret is written as a gain, so both ends change sign and order.
+        # A negative regret is reported as a gain, so both ends change sign and order.
         ends = sorted((-row["regret_low"], -row["regret_high"]) if lost < 0 else (row["regret_low"], row["regret_high"]))
         interval = f", 95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
-    fair = "chosen and scored on different seeds" if row["disjoint"] else "chosen and scored on the same seed, so too large"
-    # As above: a difference that is written as 0.0 has no direction.
+    fair = "chosen and scored on different seeds" if row["disjoint"] else "chosen and scored on the same seed, so overestimated"
+    # As above: a difference that rounds to 0.0 has no direction.
     change = "changes nothing" if points(lost) == "0.0" else f"{'loses' if lost > 0 else 'gains'} {points(lost)} points"
     return (
-        f"Choosing the best architecture by {row['chosen_by']} and training it by {row['trained_by']} {change} of test accuracy, compared "
-        f"with choosing by {row['trained_by']} ({fair}{interval})."
+        f"Choosing the best architecture by {row['chosen_by']} and training it with {row['trained_by']} {change} of test accuracy, "
+        f"compared with choosing it by {row['trained_by']} ({fair}{interval})."
     )
 
 
 def driver_words(rows: Sequence[Row], baseline: str, challenger: str, comparisons: int) -> str:
-    """The feature that the challenger favours or avoids most clearly, compared with the baseline; empty where none is beyond chance.
+    """The feature that the challenger favours or avoids most clearly, compared with the baseline; empty if none is beyond chance.
 
     Args:
         rows: of `interaction_drivers`.
         baseline: label of the algorithm compared with.
         challenger: label of the other.
-        comparisons: how many challengers there are; p-values are corrected for them as well as for the features.
+        comparisons: number of challengers; p-values are corrected for them as well as for the features.
     """
     # p_holm is corrected over features; the factor is Bonferroni's correction over challengers.
     clear = [row for row in rows if known(row, "p_holm", "spearman") and comparisons * row["p_holm"] <= ALPHA]
@@ -161,7 +161,7 @@ def driver_words(rows: Sequence[Row], baseline: str, challenger: str, comparison
 
 
 def crossover_sentence(row: Row) -> str:
-    """A row of `find_crossovers` in words.
+    """Describe a row of `find_crossovers`.
 
     Args:
         row: with the columns of `find_crossovers`.
@@ -174,7 +174,7 @@ def crossover_sentence(row: Row) -> str:
     """
     tuned, other, tried = row["tuned"], row["self_tuning"], f"{row['trainings_tried']:.3g}"
     low, high = row["trainings_low"], row["trainings_high"]
-    # NaN: too few studies for an interval; infinite: beyond what was tried.
+    # NaN: too few studies for an interval; infinite: beyond the trainings tried.
     if np.isnan(low):
         interval = "no interval from " + ("1 study" if row["studies"] == 1 else f"{row['studies']} studies")
     else:
@@ -185,21 +185,21 @@ def crossover_sentence(row: Row) -> str:
         after = f"{row['crossover_trainings']:.1f} charged trainings per architecture ({interval})"
         return f"Tuning {tuned} overtakes {other} after {after}{flops or ','} {row['crossover_hours']:.2g} device-hours."
     if row["state"] == STATES[1]:
-        sure = "" if np.isnan(high) or high == low else f", though not beyond doubt ({interval})"
-        return f"{tuned} is ahead of {other} from its first proposal on: there is no crossover{sure}."
+        sure = "" if np.isnan(high) or high == low else f", though this is uncertain ({interval})"
+        return f"{tuned} is ahead of {other} from its first proposal, so there is no crossover{sure}."
     sure = "" if np.isnan(low) or np.isinf(low) else f", though it may ({interval})"
-    return f"Tuning {tuned} does not overtake {other} within the {tried} trainings per architecture that were tried{sure}."
+    return f"Tuning {tuned} does not overtake {other} within the {tried} trainings per architecture tried{sure}."
 
 
 LOW_CEILING = 0.3
-"""A ranking that agrees with itself less than this over seeds is mostly noise, and the sentence says so."""
+"""Noise ceiling below which a ranking is mostly noise, and the sentence says so."""
 
 
 def ranking_sentence(row: Row) -> str:
-    """What the decision about one ranking says, and what it rests on.
+    """Describe the decision about one ranking and its evidence.
 
     Args:
-        row: of `ranking_decisions`; empty if the pair has none.
+        row: of `ranking_decisions`; empty if the pair has no decision.
 
     >>> row = {"architectures": 20, "seeds": 1, "kendall_tau": 0.61, "noise_ceiling": float("nan"), "gap": float("nan"),
     ...     "decision": "cannot tell", "baseline": "sgd", "challenger": "agd"}
@@ -208,27 +208,29 @@ def ranking_sentence(row: Row) -> str:
 show how much of that is seed noise.
     """
     if not row or row["architectures"] < 2:
-        return "Fewer than two architectures have an outcome for every seed under both algorithms, so there are no rankings to compare."
+        return "Fewer than two architectures have an outcome for every seed under both algorithms, so the rankings cannot be compared."
     start = _DECIDED[row["decision"]].format(**row)
     number, tau = row["architectures"], row["kendall_tau"]
     if not np.isfinite(tau):
         return f"{start}: all {number} architectures are tied under one of the two."
-    # The noise ceiling compares a ranking with itself over other seeds, so it takes two.
+    # The noise ceiling compares a ranking with itself over other seeds, so it requires two seeds.
     if row["seeds"] == 1:
         return f"{start}: Kendall's tau is {tau:.2f} ({number} architectures), but one seed does not show how much of that is seed noise."
     if not known(row, "noise_ceiling"):
         return f"{start}: Kendall's tau is {tau:.2f} ({number} architectures), but its noise ceiling could not be estimated."
     ceiling = row["noise_ceiling"]
-    text = f"{start}: Kendall's tau is {tau:.2f}, and seed noise alone would make it about {ceiling:.2f} ({number} architectures"
+    text = f"{start}: Kendall's tau is {tau:.2f}; with seed noise alone it would be about {ceiling:.2f} ({number} architectures"
     text += f"{_details(row)})."
     if number < FEWEST_FOR_INTERVAL:
-        text += f" Fewer than {FEWEST_FOR_INTERVAL} architectures are too few for an interval or a test."
-    # The fitted test takes one noise level for all architectures; alone it is too weak an argument to decide.
+        text += f" An interval or a test requires at least {FEWEST_FOR_INTERVAL} architectures."
+    # The fitted test assumes one noise level for all architectures, so it cannot decide on its own.
     if row["decision"] == "cannot tell" and row.get("p_fitted_holm", float("nan")) <= ALPHA and row["gap"] < 0:
-        text += f" They would differ if all architectures were about equally noisy, but {count(int(row['seeds']), 'seed')} of each do not"
-        text += " show how noisy each one is; more seeds can."
+        text += (
+            f" They would differ if all architectures were about equally noisy, but {count(int(row['seeds']), 'seed')} per architecture do"
+        )
+        text += " not show how noisy each one is; more seeds would."
     if ceiling < LOW_CEILING:
-        text += " The ceiling is low: with so few seeds the ranking is mostly noise."
+        text += " The noise ceiling is low: with so few seeds the ranking is mostly noise."
     return text
 
 
@@ -240,7 +242,7 @@ _DECIDED = {
 
 
 def _details(row: Row) -> str:
-    """Gap, p-value and noise-free tau, as far as they are known."""
+    """Gap, p-value and noise-free tau, where known."""
     parts = []
     if known(row, "gap_low", "gap_high"):
         parts.append(f"gap {row['gap']:+.2f}, 95 % interval {row['gap_low']:+.2f} to {row['gap_high']:+.2f}")
@@ -255,22 +257,22 @@ def _details(row: Row) -> str:
 
 
 def decile_words(row: Row) -> str:
-    """The agreement of the two rankings among the best architectures, a tenth of them and never fewer than a floor; empty where unknown.
+    """Agreement of the two rankings among the best tenth of the architectures (at least a minimum number); empty if unknown.
 
     Args:
         row: of `kendall_tau` over the top decile; empty if there is none.
     """
     if not known(row, "kendall_tau", "noise_ceiling", "gap"):
         return ""
-    numbers = f"Kendall's tau is {row['kendall_tau']:.2f} where seed noise alone would make it about {row['noise_ceiling']:.2f}"
-    text = f"Among the {row['architectures']} best architectures (chosen by other seeds) {numbers}"
+    numbers = f"Kendall's tau is {row['kendall_tau']:.2f}; with seed noise alone it would be about {row['noise_ceiling']:.2f}"
+    text = f"Among the {row['architectures']} best architectures (chosen by other seeds), {numbers}"
     if not known(row, "gap_low", "gap_high"):
-        return f"{text}; they are too few for an interval."
+        return f"{text}; there are too few for an interval."
     return f"{text} (gap {row['gap']:+.2f}, 95 % interval {row['gap_low']:+.2f} to {row['gap_high']:+.2f})."
 
 
 def moved_words(shift: pd.DataFrame) -> str:
-    """How many architectures move beyond noise; empty where that was not tested.
+    """Number of architectures that move beyond noise; empty if not tested.
 
     Args:
         shift: `rank_shift` of one pair.
@@ -279,29 +281,29 @@ def moved_words(shift: pd.DataFrame) -> str:
         return ""
     moved = int(shift["beyond_noise"].sum())
     verb = "moves" if moved == 1 else "move"
-    return f"{moved or 'None'} of the {len(shift)} architectures {verb} by more ranks than seed noise explains (corrected for testing all)."
+    return f"{moved or 'None'} of the {len(shift)} architectures {verb} by more ranks than seed noise explains (corrected for all tests)."
 
 
 def published_sentence(row: Row) -> str:
-    """What a row of `published_agreement` says, in words."""
+    """Describe a row of `published_agreement`."""
     budget = f"{row['published_epochs']} epochs ({row['split']} accuracy)"
     start = f"Against the published ranking after {budget}, {row['algorithm']} ranks {row['architectures']} architectures with"
     if not known(row, "tau_of_means"):
-        return f"{start} no tau: all are tied in one of the two."
+        return f"{start} no tau, because all are tied in one of the two rankings."
     text = f"{start} Kendall's tau {row['tau_of_means']:.2f}"
     if known(row, "tau_low"):
         text += f" (95 % interval {row['tau_low']:.2f} to {row['tau_high']:.2f})"
     if not known(row, "kendall_tau", "noise_ceiling"):
         bound = f", at most {row['ceiling_at_most']:.2f} by the noise of our seeds" if known(row, "ceiling_at_most") else ""
-        return f"{text}{bound}; without single published trainings, seed noise cannot be separated."
+        return f"{text}{bound}; without individual published trainings, seed noise cannot be separated."
     seeds, trainings = int(row["seeds_compared"]), int(row["trainings_compared"])
-    text += f"; {seeds} of its seeds against {count(trainings, 'published training')}: {row['kendall_tau']:.2f}, where seed noise of "
-    text += f"both alone gives {row['noise_ceiling']:.2f}"
+    text += f"; with {seeds} of its seeds and {count(trainings, 'published training')} it is {row['kendall_tau']:.2f}, and seed noise of "
+    text += f"both alone would give {row['noise_ceiling']:.2f}"
     if not known(row, "shift_p"):
         return f"{text}."
     # A comparison with NaN is False, so a missing p counts as no evidence.
     fitted = row.get("shift_p_fitted", float("nan")) <= ALPHA
-    unclear = "so few seeds do not show whether they differ by more than noise" if fitted else "the data show no difference beyond noise"
+    unclear = "there are too few seeds to tell whether they differ by more than noise" if fitted else "no difference beyond noise was found"
     beyond = "the rankings differ by more than noise" if row["shift_p"] <= ALPHA else unclear
     p = "< 0.001" if row["shift_p"] < 0.001 else f"= {row['shift_p']:.3f}"
     return f"{text}: {beyond} (p {p})."

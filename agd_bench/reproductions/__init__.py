@@ -1,4 +1,4 @@
-"""Experiments of papers run again: the paper's number, ours, n and the interval side by side."""
+"""Reproductions of experiments from papers: the paper's number next to ours, with n and the interval."""
 
 from agd_bench.reproductions.experiment_runs import edited_plugins, reproduce, rows_at_hand
 from agd_bench.reproductions.experiments import Reproduction, builtin_reproductions, open_reproduction

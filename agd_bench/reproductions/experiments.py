@@ -1,8 +1,8 @@
-"""What an experiment of a paper is, as data: its sweep, the runs that differ in something, the paper's numbers, smaller scales.
+"""Definition of a paper's experiment as data: its sweep, its runs, the paper's numbers, and smaller scales.
 
-One TOML file each, beside this module. `[sweep]` is the experiment as its paper has it, in the form of a sweep file; each of
-`[[runs]]` is one sweep, with other values for some of its keys. A scale replaces keys of the sweep by smaller ones and says what was
-reduced, and what can therefore not be concluded.
+Each experiment is a TOML file next to this module. `[sweep]` is the experiment as in the paper, in the format of a sweep file. Each entry
+of `[[runs]]` is one sweep with different values for some keys. A scale replaces values of the sweep with smaller ones and states what is
+reduced and what can therefore not be concluded.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ Measure = Literal[
     "area_difference",
     "early_area_difference",
 ]
-"""What is compared:
+"""Quantities that can be compared:
 
-- an accuracy of final trials after their last epoch, averaged, where a diverged trial counts as 0;
+- `test_accuracy`, `train_accuracy`: mean accuracy of final trials after the last epoch; a diverged trial counts as 0;
 - `accuracy_gain`: the mean difference of test accuracies between two algorithms, paired by architecture and seed;
-- `prediction_r`: the correlation of predicted with searched learning rates over all architectures of the run;
-- what a skip changes, the median over pairs of trainings from equal weights: of the mean singular value of the blocks' Jacobians at the
-  start, and of the mean logarithm of the training loss over all epochs (`area_difference`) or the first fifth of them.
+- `prediction_r`: the correlation between predicted and searched learning rates over all architectures of the run;
+- the effect of a skip, as the median over pairs of trainings from equal weights: on the mean singular value of the blocks' Jacobians at
+  the start (`singular_value_difference`), and on the mean logarithm of the training loss over all epochs (`area_difference`) or the first
+  fifth of them (`early_area_difference`).
 """
 SKIP_MEASURES = frozenset({"singular_value_difference", "area_difference", "early_area_difference"})
 
@@ -42,16 +43,16 @@ class Value(Record):
     """One number of the paper.
 
     Attributes:
-        what: in a few words; distinct within the experiment.
-        run: name of the run that it is measured in; null: the only one.
-        algorithm: label in the sweep; of a correlation, the one that predicts; of a loss, that of a learning rate, or `tuned`: the best
-            one for each architecture, chosen on the other seeds.
-        architecture: the network; null: all of the run's.
-        control: what a difference is taken from: another algorithm's label, or of what a skip changes another architecture.
-        measure: what the number is.
-        published: the paper's number, an accuracy as a share in [0, 1]; null: the paper gives none for this one.
-        statement: what the paper says where it gives no number.
-        source: where it stands, if not in the text: for example "read off figure 4".
+        what: short description; unique within the experiment.
+        run: name of the run in which it is measured; None: the only one.
+        algorithm: label in the sweep; for a correlation, the predicting algorithm; for a loss, the label of a learning rate, or `tuned` for
+            the best one for each architecture, chosen on the other seeds.
+        architecture: the network; None: all networks of the run.
+        control: reference of a difference: another algorithm's label, or, for the effect of a skip, another architecture.
+        measure: kind of the number.
+        published: the paper's number, an accuracy as a share in [0, 1]; None: not given by the paper.
+        statement: what the paper states if it gives no number.
+        source: where the number is from, if not the text; for example "read off figure 4".
     """
 
     what: str
@@ -68,20 +69,20 @@ class Value(Record):
     def _consistent(self) -> Self:
         differs = self.measure == "accuracy_gain" or self.measure in SKIP_MEASURES
         if differs != (self.control is not None):
-            raise ValueError(f"{self.what!r}: a control belongs to a difference, and {self.measure} is {'one' if differs else 'none'}")
+            raise ValueError(f"{self.what!r}: {self.measure} {'requires a' if differs else 'does not take a'} control")
         if self.measure in SKIP_MEASURES and self.architecture is None:
-            raise ValueError(f"{self.what!r}: {self.measure} is of one architecture; name it")
+            raise ValueError(f"{self.what!r}: {self.measure} requires an architecture")
         return self
 
 
 class Listed(Record):
-    """A published table of a search space that a run is held against, architecture by architecture and as a ranking.
+    """A published table of a search space to compare with a run, architecture by architecture and as a ranking.
 
     Attributes:
-        run: name of the run; null: the only one.
+        run: name of the run; None: the only one.
         algorithm: label in the sweep.
-        epochs: the published budget whose accuracies are compared one by one; null: rankings alone are compared.
-        split: which published accuracies: of the `validation` or the `test` split, as the table has it.
+        epochs: the published budget whose accuracies are compared one by one; None: only rankings are compared.
+        split: split of the published accuracies, `validation` or `test`, as named in the table.
     """
 
     run: str | None = None
@@ -94,8 +95,8 @@ class Run(Record):
     """One sweep of the experiment.
 
     Attributes:
-        name: distinct within the experiment.
-        sweep: keys of the sweep with their values in this run.
+        name: unique within the experiment.
+        sweep: keys of the sweep and their values in this run.
     """
 
     name: Name
@@ -106,13 +107,13 @@ class Scale(Record):
     """A smaller version of the experiment.
 
     Attributes:
-        reduced: what is smaller than in the paper, in a sentence.
-        cannot_conclude: what can therefore not be concluded, in a sentence.
-        sweep: keys of the sweep with their values at this scale; they stand over those of the experiment, and a run's stand over them.
-        architectures: by an architecture of the paper the one that stands for it here.
-        builtins: by run the built-in sweep that it is at this scale, as it stands; no other keys are laid over it.
-        runs: names of the runs that this scale has; null: all.
-        values: the numbers that are compared at this scale; null: those of the experiment.
+        reduced: a sentence on what is smaller than in the paper.
+        cannot_conclude: a sentence on what can therefore not be concluded.
+        sweep: keys of the sweep and their values at this scale; they override those of the experiment and are overridden by a run's.
+        architectures: replacement at this scale for each architecture of the paper.
+        builtins: built-in sweep used for a run at this scale, without overrides.
+        runs: names of the runs at this scale; None: all.
+        values: the numbers to compare at this scale; None: those of the experiment.
     """
 
     reduced: str
@@ -125,18 +126,18 @@ class Scale(Record):
 
 
 class Reproduction(Record):
-    """An experiment of a paper.
+    """An experiment from a paper.
 
     Attributes:
-        name: of the file.
-        title: what the experiment is, in a few words.
+        name: name of the file.
+        title: short description of the experiment.
         paper: authors, title, venue, year.
-        differs: what is different from the paper at every scale, as far as it is known.
-        unknown: what the paper does not say, and what was taken instead.
+        differs: known differences from the paper at every scale.
+        unknown: what the paper does not state, and what was assumed instead.
         sweep: the experiment at the paper's scale, without a name.
-        runs: sweeps that differ in something; one where nothing does.
+        runs: the sweeps of the experiment; one if nothing varies.
         values: the paper's numbers.
-        listed: published tables that hold the rest of them, by algorithm.
+        listed: published tables with further numbers, by algorithm.
         scales: smaller versions by name.
     """
 
@@ -152,10 +153,10 @@ class Reproduction(Record):
     scales: dict[str, Scale] = Field(default_factory=dict)
 
     def scale(self, name: str) -> Scale:
-        """The scale called `name`; that of the paper reduces nothing.
+        """The scale called `name`; the paper's scale reduces nothing.
 
         Raises:
-            UnknownNameError: another name.
+            UnknownNameError: no such scale.
         """
         if name == PAPER_SCALE:
             return Scale(reduced="", cannot_conclude="")
@@ -164,11 +165,11 @@ class Reproduction(Record):
         return self.scales[name]
 
     def sweeps(self, scale: str) -> dict[str, Sweep]:
-        """The sweeps to run at a scale, by the name of the run.
+        """The sweeps to run at a scale by the name of the run.
 
         Raises:
             UnknownNameError: no such scale.
-            InputError: keys or values that make no sweep.
+            InputError: the keys or values do not define a valid sweep.
         """
         chosen = self.scale(scale)
         names = [run.name for run in self.runs] if chosen.runs is None else chosen.runs
@@ -176,11 +177,11 @@ class Reproduction(Record):
 
     def _sweep(self, run: Run, scale: str, chosen: Scale) -> Sweep:
         if run.name in chosen.builtins:
-            # Exactly the built-in sweep, so that its published rows can be reused.
+            # Exactly the built-in sweep, so its published rows can be reused.
             return open_sweep(chosen.builtins[run.name])
         about = {"name": f"{self.name}-{run.name}", "description": self.title}
         try:
-            # Later ones win: what the runs vary is the experiment, so no scale may replace it.
+            # Later ones win: the runs vary the subject of the experiment, so a scale must not override them.
             return Sweep.model_validate({**about, **self.sweep, **chosen.sweep, **run.sweep})
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
@@ -188,7 +189,7 @@ class Reproduction(Record):
             raise InputError(f"reproduction {self.name!r}, run {run.name!r}, scale {scale!r}: {place}: {fault['msg']}") from None
 
     def values_at(self, scale: str) -> tuple[Value, ...]:
-        """The numbers that are compared at a scale: of its runs, with the architectures that stand for the paper's.
+        """The numbers to compare at a scale, for its runs and with its replacement architectures.
 
         Raises:
             UnknownNameError: no such scale.
@@ -208,7 +209,7 @@ class Reproduction(Record):
 
 
 def builtin_reproductions() -> dict[str, Path]:
-    """The built-in experiments' files by name."""
+    """Files of the built-in experiments by name."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
 
 

@@ -1,4 +1,4 @@
-"""What the page of a reproduction says, in words and cells; `publishing` writes it as Markdown and as HTML."""
+"""The content of a reproduction page; `publication` writes it as Markdown and as HTML."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ NUMERIC = ("ours", "95 % interval", "n", "difference")
 EXPLAINED = (
     (
         {"test_accuracy", "train_accuracy", "mean_accuracy", EACH},
-        "Accuracies are in per cent after the last epoch, on the test split unless it says otherwise, differences in points; the interval "
-        "is a t interval of the mean over n trainings (of one network from different seeds, or of different networks).",
+        "Accuracies are in per cent after the last epoch, on the test split unless stated otherwise; differences are in points. The "
+        "interval is a t interval of the mean over n trainings (of one network from different seeds, or of different networks).",
     ),
     (
         {"accuracy_gain"},
-        "A gain is in points of test accuracy, paired by architecture and seed; its t interval is over n architectures.",
+        "Gains are in points of test accuracy, paired by architecture and seed; the t interval is over n architectures.",
     ),
     ({"prediction_r"}, "r is Pearson's correlation over n architectures, with Fisher's interval."),
     ({TAU}, "Kendall's tau is 1 for equal rankings and 0 for unrelated ones; its interval is a bootstrap over n architectures."),
     ({SPREAD}, "Standard deviations are in points, pooled over n architectures."),
     (
         SKIP_MEASURES,
-        "Changes are medians over n pairs of trainings from equal weights, data and order, with an interval of order statistics. The loss "
-        "is the mean of its natural logarithm over the epochs: below 0 the variant trains faster. The test is the registered one: signed "
-        "ranks, two-sided, p by Holm's correction over the rates; `predicted`: the network with the larger mean singular value is the "
-        "faster one.",
+        "Changes are medians over n pairs of trainings with equal weights, data and order, with an interval from order statistics. The "
+        "loss is the mean of its natural logarithm over the epochs; below 0, the variant trains faster. The test is the pre-registered "
+        "one: signed ranks, two-sided, with Holm's correction over the rates; `predicted` means that the network with the larger mean "
+        "singular value is the faster one.",
     ),
 )
-"""What a reader has to know of the numbers, by their measures."""
+"""Explanations of the numbers by their measures."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page's content, in its order.
+    """Content of a page, in the order in which it appears.
 
     Attributes:
-        title: of the experiment.
+        title: title of the experiment.
         paper: authors, title, venue, year.
         scale: name of the scale.
-        partial: whether some trials have not ended, or some runs not begun.
-        reduced: what is smaller than in the paper; empty at its scale.
+        partial: whether some trials have not ended or some runs have not started.
+        reduced: what is smaller than in the paper; empty at the paper's scale.
         cannot_conclude: what can therefore not be concluded.
-        head: names of the columns.
-        numeric: those of numbers.
-        rows: the numbers, a tuple of cells each.
-        each: rows of single architectures, told apart because they are many.
+        head: column names.
+        numeric: names of the columns with numbers.
+        rows: the numbers, one tuple of cells per row.
+        each: rows of individual architectures, separate because there are many.
         explained: how to read the numbers.
-        found: what somebody wrote about the outcome, a paragraph each.
-        differs: from the paper at every scale.
+        found: hand-written notes about the outcome, by paragraph.
+        differs: differences from the paper at every scale.
         unknown: what the paper does not state.
-        work: trials and time.
-        command: that runs it again.
-        needs: what that command needs beside itself; empty: nothing.
-        rewriting: the command that writes the page again from its rows.
+        work: number of trials and charged time.
+        command: command that repeats the experiment.
+        needs: requirements of that command; empty if there are none.
+        rewriting: command that rebuilds the page from its rows.
     """
 
     title: str
@@ -84,18 +84,18 @@ class Page:
 
 
 def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Results], table: pd.DataFrame, notes: str) -> Page:
-    """What the page says.
+    """Build the content of the page.
 
     Args:
-        experiment: what was run.
-        scale: at which.
-        results: by the name of the run.
-        table: `measured` of them.
-        notes: what was written about the outcome, in paragraphs.
+        experiment: the experiment.
+        scale: name of the scale.
+        results: results by the name of the run.
+        table: `measured` of the results.
+        notes: hand-written notes about the outcome.
     """
     reduced = experiment.scale(scale)
     waiting = any(result.trials["status"].isin(["pending", "running"]).any() for result in results.values())
-    # Hundreds of rows, one for each architecture, are folded on the page.
+    # Hundreds of rows, one for each architecture, are collapsed on the page.
     single = table["measure"] == EACH
     rows, each = (_rows(part, table) for part in (table[~single], table[single]))
     option, folder = ("", experiment.name) if scale == PAPER_SCALE else (f" --scale {scale}", f"{experiment.name}-{scale}")
@@ -117,25 +117,25 @@ def make_page(experiment: Reproduction, scale: str, results: Mapping[str, Result
         unknown=experiment.unknown,
         work=_work(results),
         command=command,
-        needs="`AGD_BENCH_PUBLISHED` has to name the published table." if experiment.listed else "",
+        needs="Set `AGD_BENCH_PUBLISHED` to the published table." if experiment.listed else "",
         rewriting=f"{command} --from leaderboards/reproductions/{folder} --to leaderboards/reproductions",
     )
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table `measured` as it stands on the page: the same columns and cells, as texts."""
+    """The table `measured` with the columns and cells of the page, as text."""
     return pd.DataFrame(_rows(table, table), columns=["what", *_head(table)[1:]])
 
 
 def _head(table: pd.DataFrame) -> tuple[str, ...]:
-    """Names of the columns; differences and tests have one only where there are some."""
+    """Column names; differences and tests get a column only if there are any."""
     difference = ("difference",) if table["difference"].notna().any() else ()
     tested = ("registered test",) if (table["outcome"] != "").any() else ()
     return "", "paper", *NUMERIC[:3], *difference, *tested
 
 
 def _rows(part: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The cells of some of the rows, in the columns of the whole table."""
+    """The cells of some rows, in the columns of the whole table."""
     head = _head(whole)
     return [tuple(_cells(row)[name] for name in head) for row in part.to_dict("records")]
 
@@ -144,7 +144,7 @@ def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
     numbers = ("published", "ours", "low", "high", "difference")
     paper, ours, low, high, difference = (_written(row[name], row["measure"]) for name in numbers)
     if row["measure"] in ("test_accuracy", "train_accuracy") and paper != MISSING:
-        paper = f"{100 * row['published']:.2f}".removesuffix("0")  # as the paper gives it, to one digit or two
+        paper = f"{100 * row['published']:.2f}".removesuffix("0")  # one or two decimals, as in the paper
     elif paper == MISSING and row["statement"]:
         paper = str(row["statement"])
     network = f" [{row['architecture']}]" if row["architecture"] and row["measure"] not in (EACH, *SKIP_MEASURES) else ""
@@ -161,10 +161,10 @@ def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _written(value: float, measure: str) -> str:
-    """An accuracy in per cent, a gain in points, tau with two decimals, r and a change with three."""
-    if value != value:  # NaN alone differs from itself
+    """Format an accuracy in per cent, a gain in points, tau with two decimals, and r or a change with three."""
+    if value != value:  # only NaN differs from itself
         return MISSING
-    # Logarithms and singular values, so no per cent.
+    # Logarithms and singular values are not in per cent.
     if measure in SKIP_MEASURES:
         return f"{value:+.3f}"
     if measure == "accuracy_gain":
@@ -177,4 +177,4 @@ def _written(value: float, measure: str) -> str:
 def _work(results: Mapping[str, Results]) -> str:
     trials = pd.concat([result.trials for result in results.values()])
     seconds = float(pd.to_numeric(trials["charged_seconds"]).sum())
-    return f"{len(trials)} trials, {seconds / 60:.0f} minutes of one device (a core or a GPU; see `attempts.csv`) charged."
+    return f"{len(trials)} trials, charged {seconds / 60:.0f} device minutes (a device is a core or a GPU; see `attempts.csv`)."

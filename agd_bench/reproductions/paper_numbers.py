@@ -1,4 +1,4 @@
-"""Our number for each number of a paper: the mean over trainings, its interval, and how many there are."""
+"""Our number for each number of a paper, with its interval and n."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from agd_bench.studies.skip_connections.hypothesis import TUNED, skip_pairs
 from agd_bench.studies.skip_connections.outcomes import skip_outcomes, sweep_skip_runs
 
 WINDOWS = {"singular_value_difference": "all epochs", "area_difference": "all epochs", "early_area_difference": "first fifth"}
-"""Which of the skip test's windows a measure is read in; the singular values are those of the start in both."""
+"""Window of the skip test for each measure; the singular values at the start are the same in both windows."""
 
 
 class Found(NamedTuple):
-    """A number of ours, the ends of its interval, how many it is of, and what a test says of it (empty: none was made)."""
+    """One of our numbers, the ends of its interval, n, and the outcome of a test (empty if there is none)."""
 
     ours: float
     low: float
@@ -38,23 +38,23 @@ NOTHING = Found(math.nan, math.nan, math.nan, 0)
 
 
 class Measurements:
-    """What a run measured; tables that several numbers are read from are computed once.
+    """The measurements of a run; tables used by several numbers are computed once.
 
     Args:
-        results: the run.
+        results: results of the run.
     """
 
     def __init__(self, results: Results) -> None:
         self._results = results
 
     def of(self, value: Value) -> Found:
-        """Our number for one of the paper's; NaN, of 0, where nothing that it needs has ended.
+        """Our number for one of the paper's numbers; NaN with n = 0 if no trial it needs has ended.
 
         Args:
-            value: what is asked, with the architecture as the run has it.
+            value: the number, with the architecture as named in the run.
 
         Raises:
-            InputError: an algorithm or an architecture that the run does not hold.
+            InputError: the run does not contain the algorithm or the architecture.
         """
         self._check_held(value)
         if value.measure == "prediction_r":
@@ -67,26 +67,26 @@ class Measurements:
         skip = value.measure in SKIP_MEASURES
         other = "architecture" if skip else "algorithm"
         for column, name in (("algorithm", value.algorithm), ("architecture", value.architecture), (other, value.control)):
-            # "tuned" is a choice among the rates, no label of the sweep.
+            # "tuned" is a choice among the rates, not a label of the sweep.
             tuned = skip and column == "algorithm" and name == TUNED
             if name is not None and not tuned and name not in set(self._results.trials[column]):
-                raise InputError(f"{value.what!r} is of {column} {name!r}, which run {self._results.sweep.name!r} does not hold")
+                raise InputError(f"{value.what!r}: run {self._results.sweep.name!r} has no {column} {name!r}")
 
     def _accuracy(self, value: Value) -> Found:
-        """The mean over the final trials that ended, a diverged one as 0."""
+        """The mean over the final trials that ended; a diverged trial counts as 0."""
         trials = self._results.trials
         own = trials[(trials["purpose"] == "final") & (trials["algorithm"] == value.algorithm)]
         if value.architecture is not None:
             own = own[own["architecture"] == value.architecture]
-        # Failed and refused trials have no accuracy at all; a diverged one was trained.
+        # Failed and refused trials have no accuracy; a diverged trial was trained.
         ended = own[own["status"].isin(["done", "diverged"])]
         numbers = pd.to_numeric(ended[value.measure]).where(ended["status"] == "done", 0.0).to_numpy(dtype=np.float64)
-        # A t interval may reach beyond the shares that there are.
+        # A t interval may extend beyond [0, 1].
         low, high = np.clip(mean_interval(numbers), 0, 1)
         return Found(float(numbers.mean()) if numbers.size else math.nan, low, high, numbers.size)
 
     def _correlation(self, value: Value) -> Found:
-        """Pearson's r of predicted with searched learning rates, over the architectures of all search spaces of the run."""
+        """Pearson's r between predicted and searched learning rates, over the architectures of all search spaces of the run."""
         held = self._results
         table = prediction_correlation(predicted_rates(held.trials, held.rate_factors, held.sweep))
         for row in table[table["predicted"] == value.algorithm].to_dict("records"):
@@ -109,14 +109,14 @@ class Measurements:
         return skip_outcomes(self._skip_runs)
 
     def _skip_change(self, value: Value) -> Found:
-        """The median over pairs of what a skip changes, and what the registered test says of it, corrected for the cells of its family."""
+        """The median effect of a skip over pairs, and the outcome of the registered test, corrected for the cells of its family."""
         window = WINDOWS[value.measure]
         runs = self._skip_runs
         own = runs[(runs["window"] == window) & (runs["learning_rate"] == value.algorithm)]
         if own.empty:
             return NOTHING
         pairs = skip_pairs(own, str(value.control), str(value.architecture))
-        # The window chose the rows already; the column has the same name in both.
+        # The rows are already selected by window; the column has the same name in both.
         changes = pairs[value.measure.removeprefix("early_")].to_numpy(dtype=np.float64)
         if not changes.size:
             return NOTHING
@@ -124,7 +124,7 @@ class Measurements:
         cell = (tested["window"] == window) & (tested["learning_rate"] == value.algorithm)
         cell &= (tested["variant"] == value.architecture) & (tested["control"] == value.control)
         said = [f"{row['outcome']} (p = {row['p_holm']:.3f})" for row in tested[cell].to_dict("records")]
-        # The registered test is of the loss; singular values only predict it.
+        # The registered test is about the loss; singular values only predict it.
         outcome = "" if value.measure == "singular_value_difference" else "".join(said)
         return Found(float(np.median(changes)), *median_interval(changes), changes.size, outcome)
 
@@ -136,29 +136,31 @@ COLUMNS = [
 
 
 def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results]) -> pd.DataFrame:
-    """The paper's numbers with ours.
+    """Compare the paper's numbers with ours.
 
     Args:
-        experiment: what was run.
-        scale: at which it was run.
-        results: by the name of the run; what is missing or has not ended has no number of ours.
+        experiment: the experiment.
+        scale: name of the scale.
+        results: results by the name of the run; missing or unfinished runs give no number of ours.
 
     Returns:
-        One row per number of the paper, in its order: `what`, `published` (accuracy as a share; NaN: the paper gives none), `statement`
-        (what it says in words instead), `source`; `ours` (NaN: nothing ended), `low`, `high` (95 % interval; NaN where there is none), `n`,
-        `difference` (ours − published), `inside` (whether the paper's number lies in the interval; null where either is missing),
-        `outcome` (of the registered test, with its corrected p; empty: there is none), `architecture` (trained; empty: several),
-        `algorithm`, `control` (what a difference is taken from; empty: the number is none), `measure`, `run`.
+        One row per number of the paper, in its order: `what`, `published` (accuracy as a share; NaN: not given by the paper), `statement`
+        (what the paper states instead), `source`; `ours` (NaN: no trial has ended), `low`, `high` (95 % interval; NaN if there is none),
+        `n`, `difference` (ours − published), `inside` (whether the paper's number lies in the interval; missing if either is missing),
+        `outcome` (of the registered test, with its corrected p; empty if there is none), `architecture` (trained; empty: several),
+        `algorithm`, `control` (reference of a difference; empty if the number is not a difference), `measure`, `run`.
 
-        By measure, `ours` with its interval and `n` is: of an accuracy the mean over the final trials that ended, a diverged one as 0, its
-        t interval over trainings, of one network from different seeds or of different networks, and the trainings; of an `accuracy_gain`
-        the mean of paired differences, its t interval over architectures, and these; of a `prediction_r` Pearson's correlation, Fisher's
-        interval, and the architectures; of what a skip changes the median over pairs, an interval of order statistics, and the pairs.
+        The meaning of `ours`, its interval and `n` depends on the measure. For an accuracy: the mean over the final trials that ended (a
+        diverged trial counts as 0), the t interval over trainings (of one network from different seeds, or of different networks), and the
+        number
+        of trainings. For `accuracy_gain`: the mean paired difference, its t interval over architectures, and their number. For
+        `prediction_r`: Pearson's correlation, Fisher's interval, and the number of architectures. For the effect of a skip: the median over
+        pairs, an interval from order statistics, and the number of pairs.
 
-        An experiment that is held against published tables has then what `listed_rows` says of them.
+        For an experiment with published tables, the rows of `listed_rows` follow.
 
     Raises:
-        InputError: an algorithm or an architecture that the run does not hold, or no published table at hand.
+        InputError: the run does not contain an algorithm or architecture, or the published table is missing.
     """
     made = {name: Measurements(held) for name, held in results.items()}
     rows = [_row(value, experiment.run_of(value), made) for value in experiment.values_at(scale)] + listed_rows(experiment, results)
@@ -169,7 +171,7 @@ def measured(experiment: Reproduction, scale: str, results: Mapping[str, Results
 def _row(value: Value, run: str, made: Mapping[str, Measurements]) -> dict[str, Any]:
     found = made[run].of(value) if run in made else NOTHING
     published = math.nan if value.published is None else value.published
-    # Else `inside` would be False where it is unknown.
+    # Otherwise `inside` would be False where it is unknown.
     comparable = math.isfinite(found.low) and math.isfinite(published)
     return {
         "what": value.what,

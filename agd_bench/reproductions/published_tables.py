@@ -1,4 +1,4 @@
-"""A run held against a published table of its search space: as a ranking, and architecture by architecture, beside the noise of both."""
+"""Comparison of a run with a published table of its search space: ranking, accuracy per architecture, and noise of both."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from agd_bench.reproductions.experiments import Listed, Reproduction
 from agd_bench.store import Results
 
 TAU, SPREAD, MEAN, EACH = "kendall_tau", "accuracy_sd", "mean_accuracy", "accuracy"
-"""What the rows measure: agreement of rankings, noise over seeds, accuracy of all architectures, and of each."""
-OWN_NOISE = "the most that the noise of our seeds allows"
+"""Measures of the rows: agreement of rankings, noise over seeds, mean accuracy of all architectures, and accuracy of each."""
+OWN_NOISE = "upper bound from the noise of our seeds"
 
 
 def listed_rows(experiment: Reproduction, results: Mapping[str, Results]) -> list[dict[str, Any]]:
-    """The rows of `measured` that come from published tables; none where there is no such table or its run has not begun.
+    """The rows of `measured` that come from published tables; none if there is no table or its run has not started.
 
     Args:
-        experiment: what was run.
-        results: by the name of the run, with published accuracies.
+        experiment: the experiment.
+        results: results by the name of the run, with published accuracies.
 
     Returns:
-        For each table and published budget the agreement of the two rankings (`kendall_tau`; published: what seed noise would leave of
-        it, NaN where it cannot be told; a bootstrap interval over architectures, which n counts). Then the noise, ours beside the
-        published: `kendall_tau` of one training's ranking with another's, and `accuracy_sd`, the standard deviation over the trainings of
-        one architecture, a share. Where accuracies are compared one by one, their mean over the architectures with its t interval
-        (`mean_accuracy`), and each of them (`accuracy`, in plan order; n counts seeds).
+        For each table and published budget: the agreement of the two rankings (`kendall_tau`; `published` is the tau that seed noise would
+        allow, NaN if unknown; a bootstrap interval over n architectures). Then the noise, ours and the published: `kendall_tau` of one
+        training's ranking with another's, and `accuracy_sd`, the standard deviation over the trainings of one architecture, a share. If
+        accuracies are compared one by one: their mean over the architectures with its t interval (`mean_accuracy`), and each accuracy
+        (`accuracy`, in plan order; n is the number of seeds).
 
     Raises:
-        InputError: no published table at hand, or none of the budget and split that are compared.
+        InputError: the published table is missing or lacks the compared budget and split.
     """
     rows: list[dict[str, Any]] = []
     for listed in experiment.listed:
@@ -44,7 +44,7 @@ def listed_rows(experiment: Reproduction, results: Mapping[str, Results]) -> lis
             continue
         held = results[run]
         if held.published.empty:
-            raise InputError(f"reproduction {experiment.name!r} needs the published table; AGD_BENCH_PUBLISHED names the file or folder")
+            raise InputError(f"reproduction {experiment.name!r} needs the published table; set AGD_BENCH_PUBLISHED to its file or folder")
         own = held.trials[held.trials["algorithm"] == listed.algorithm]
         found = [*_agreements(own, held.published), *_noises(own, held.published), *_accuracies(own, held.published, listed)]
         about = {"algorithm": listed.algorithm, "run": run}
@@ -54,7 +54,7 @@ def listed_rows(experiment: Reproduction, results: Mapping[str, Results]) -> lis
 
 
 def _agreements(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Tau with each published budget's ranking, beside the most that seed noise would leave of equal ones."""
+    """Tau with the ranking of each published budget, and the tau that seed noise would leave for equal rankings."""
     for _, row in published_agreement(trials, published).iterrows():
         yield {
             "what": f"Kendall's tau with the ranking after {row['published_epochs']} published epochs ({row['split']})",
@@ -69,8 +69,8 @@ def _agreements(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[
 
 
 def _noises(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Seed noise of the published trainings beside that of ours, for each budget of which single trainings are published."""
-    # No resamples: the estimate alone is used.
+    """Seed noise of the published trainings and of ours, for each budget with individual published trainings."""
+    # No resamples, because only the estimate is used.
     own_tau = float(kendall_tau(trials, resamples=0)["kendall_tau"].iloc[0])
     own_sd = float(accuracy_table(trials)["seed_sd"].iloc[0])
     tops = published_top(trials, published, resamples=0)
@@ -79,7 +79,7 @@ def _noises(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str,
         named = (published["epochs"] == row["published_epochs"]) & (published["split"] == row["split"])
         trainings = published[named & published["architecture"].isin(compared)].groupby("architecture")["accuracy"]
         counts = trainings.size()
-        # Pooled variance with n − 1 as weights; a single training has none.
+        # Pooled variance with weights n − 1; a single training has no variance.
         pooled = math.sqrt(np.average(trainings.var()[counts > 1], weights=counts[counts > 1] - 1))
         about = {"source": f"{row['published_epochs']} epochs, {row['split']}", "low": math.nan, "high": math.nan}
         about["n"] = int(row["architectures"])
@@ -92,7 +92,7 @@ def _noises(trials: pd.DataFrame, published: pd.DataFrame) -> Iterator[dict[str,
 
 
 def _accuracies(trials: pd.DataFrame, published: pd.DataFrame, listed: Listed) -> Iterator[dict[str, Any]]:
-    """Their mean over the architectures, and each of them."""
+    """The mean accuracy over the architectures, and the accuracy of each."""
     if listed.epochs is None:
         return
     ranks = published_ranks(trials, published)
@@ -100,7 +100,7 @@ def _accuracies(trials: pd.DataFrame, published: pd.DataFrame, listed: Listed) -
     if each.empty:
         raise InputError(f"the published table has no {listed.split} accuracies after {listed.epochs} epochs of these architectures")
     theirs, ours = (each[name].to_numpy(dtype=np.float64) for name in ("published_accuracy", "accuracy"))
-    # A t interval may reach beyond the shares that there are.
+    # A t interval may extend beyond [0, 1].
     low, high = np.clip(mean_interval(ours), 0, 1)
     counted = {"published": float(theirs.mean()), "ours": float(ours.mean()), "low": low, "high": high, "n": len(each)}
     yield {"what": "mean over architectures", **counted, "measure": MEAN}

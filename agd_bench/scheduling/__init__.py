@@ -1,5 +1,5 @@
 """Running a plan: the queue, the policy, the executors.
 
-`runs.run` does what is still to be done of a plan. Nothing is imported here, because every worker imports this
-package: `queue` brings Optuna, `executors.ray_pool` Ray, `estimate` torch.
+`runs.run` executes the remaining trials of a plan. Nothing is imported here, because every worker imports this package, and `queue`
+imports Optuna, `executors.ray_pool` Ray, and `estimate` torch.
 """

@@ -1,6 +1,6 @@
-"""The loop that drives a run: send what is ready, note what comes back, retry what was lost, end what hangs.
+"""The driver of a run: send ready trials, record results, retry lost attempts, and end attempts that hang.
 
-Retries are decided here and nowhere else.
+All decisions about retries are made here.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from agd_bench.store import OUT_OF_MEMORY, Store
 
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 30.0
-"""A worker ends a trial at its deadline by itself; only one that has not reported so long after it is taken to hang."""
+"""A worker ends a trial at its deadline by itself; it is considered hung if it has not reported this long afterwards."""
 OUT_OF_TIME = "the time limit of the run was reached while it ran"
-UNNEEDED = "adaptive seeds did without it: no order that its architecture takes part in was open any more"
+UNNEEDED = "not needed by adaptive seeds: the order of its architecture relative to all others was already decided"
 
 log = logging.getLogger(__name__)
 
 
 class Run:
-    """One run under way. Call `drive` once, and close the executor afterwards.
+    """One run in progress. Call `drive` once, and close the executor afterwards.
 
     Args:
         plan: all trials.
-        store: open for this plan.
+        store: store opened for this plan.
         executor: runs the attempts.
         tuner: proposes hyperparameters.
-        observer: receives every event, and the progress about twice a second.
-        checkpoints: folder of the trials' checkpoints, cleared of those of ended trials; None: none.
-        grace_seconds: how long after its deadline a silent attempt is ended by force.
-        stop_at: `time.monotonic()` at which the run ends, whatever is left to do; None: when nothing is.
-        timed: architectures whose first trials have a shared device to themselves.
+        observer: receives every event, and the progress about twice per second.
+        checkpoints: folder of the trials' checkpoints; those of ended trials are removed. None: no checkpoints.
+        grace_seconds: time after its deadline at which an attempt without a report is ended by force.
+        stop_at: `time.monotonic()` at which the run ends even if trials remain; None: no limit.
+        timed: number of architectures whose first trials use a shared device exclusively.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Run:
     ) -> None:
         standings = store.standings()
         pruned = [study for study in plan.studies if study.pruner != "none"]
-        # Only pruners read curves, and those of a large run take long to load.
+        # Only pruners read curves, and loading the curves of a large run takes long.
         curves = store.curves(trial.id for study in pruned for part in study.rounds for trial in part)
         self._plan, self._store, self._executor, self._observer = plan, store, executor, observer
         self._checkpoints, self._grace = checkpoints, grace_seconds
@@ -84,13 +84,14 @@ class Run:
         self._events: list[Event] = []
 
     def drive(self) -> None:
-        """Drive until every trial has ended, or the time is up.
+        """Drive until every trial has ended or the time is up.
 
-        Near its end no attempt is begun that would neither end in time nor leave a checkpoint. Attempts under way at the end are lost.
+        Near the end, no attempt is started that would neither finish in time nor leave a checkpoint. Attempts still running at the end are
+        lost.
 
         Raises:
-            KeyboardInterrupt: as it came; attempts under way are noted as lost and will be begun again.
-            AgdBenchError: what stops a run: a store that cannot be written, no workers, a broken installation.
+            KeyboardInterrupt: passed on; running attempts are recorded as lost and will be repeated.
+            AgdBenchError: the run cannot continue: the store cannot be written, there are no workers, or the installation is broken.
         """
         outcomes: list[Outcome] = []
         try:
@@ -101,7 +102,7 @@ class Run:
                 if over:
                     self._finish(outcomes)
                     break
-        # Ctrl-C too, or the store would show attempts as running that nothing runs.
+        # Ctrl-C too; otherwise the store would list attempts as running that no longer are.
         except BaseException as error:
             self._abandon(
                 "the driver was interrupted" if isinstance(error, KeyboardInterrupt) else f"the driver stopped ({type(error).__name__})"
@@ -109,16 +110,16 @@ class Run:
             raise
 
     def _step(self, outcomes: Sequence[Outcome]) -> None:
-        """Note what came back and what is to be sent, in one commit; only then tell and send."""
-        # One transaction: after a crash, all of a step is on the disk or none of it.
+        """Record returned results and trials to send in one commit; only then notify the observer and send."""
+        # One transaction: after a crash, either the whole step is on disk or none of it.
         with self._store.together():
             for outcome in outcomes:
                 self._note(outcome)
             self._end_overdue()
-            # Before anything is assigned, as what it ends can make other trials ready.
+            # Before anything is assigned, because trials that end here can make others ready.
             self._settle()
             sendings = [] if self._stop else self._assign()
-        # After the commit and before the sending: a crash leaves no event, and no attempt, that the store does not know.
+        # After the commit and before sending: a crash leaves no event and no attempt unknown to the store.
         self._publish()
         if self._stop:
             raise self._stop
@@ -126,16 +127,16 @@ class Run:
             self._executor.submit(worker, task)
 
     def _finish(self, outcomes: Sequence[Outcome]) -> None:
-        """The time is up: keep what came back at the last moment, and end the rest."""
-        # First, so that the step below sends nothing more.
+        """End the run at its time limit: keep results that just arrived, and end the rest."""
+        # First, so the step below sends nothing more.
         self._closing = True
         self._step(outcomes)
-        # Without blame: the trials did nothing wrong, and the next run begins them again.
+        # Not held against the trials, which the next run repeats.
         self._abandon(OUT_OF_TIME)
         self._publish()
 
     def _is_over(self) -> bool:
-        """Whether the time is up, or too short for anything that could still be begun."""
+        """Whether the time is up, or too short to start any remaining trial."""
         if self._stop_at is None:
             return False
         return time.monotonic() >= self._stop_at or (self._closing and not self._running)
@@ -143,39 +144,39 @@ class Run:
     # -------------------------------------------------------------------------------------------------- send
 
     def _assign(self) -> list[tuple[str, Task]]:
-        """Give idle workers something to do; a trial that needs the executor, or its device, for itself waits until it is empty."""
+        """Assign trials to idle workers; a trial that needs exclusive use of the executor or its device waits until it is empty."""
         sendings: list[tuple[str, Task]] = []
         for worker in self._executor.idle:
-            # An attempt that is repeated for lack of memory has the whole executor to itself.
+            # An attempt repeated after running out of memory uses the whole executor exclusively.
             if self._closing or self._running.is_reserved():
                 break
             device = self._executor.device_of(worker)
             if not self._has_room(device):
                 continue
             if self._held:
-                # Held until a device was empty, which `_has_room` has just found.
+                # Held until a device was empty, which `_has_room` has just confirmed.
                 sendings.append((worker, self._start(self._held.pop(0), worker)))
                 continue
             trial = self._next(worker)
             if trial is not None and self._sharing.is_timed(trial, device) and self._running.on(device):
-                # Its seconds are to compare, and others still compute here: no device takes more until it has one to itself.
+                # Its seconds must be comparable, but others still run here: no device accepts more until it has one to itself.
                 self._held.append(trial)
             elif trial is not None:
                 sendings.append((worker, self._start(trial, worker)))
-            # Nothing for this worker means nothing for any, unless what waits only avoids its node.
+            # No trial for this worker means none for any worker, unless the waiting trials only avoid its node.
             elif not self._elsewhere:
                 break
         return sendings + self._assign_alone() if self._alone else sendings
 
     def _next(self, worker: str) -> Trial | None:
-        """The next trial for a worker; None: there is none for it now."""
+        """The next trial for a worker; None if there is none for it now."""
         node, nodes = self._executor.node_of(worker), self._executor.nodes
-        # Before the queue: it failed on another node, and would otherwise wait until the queue is empty.
+        # Before the queue, because it failed on another node and would otherwise wait until the queue is empty.
         for trial in self._elsewhere:
             if not self._health.avoids(trial, node, nodes):
                 self._elsewhere.remove(trial)
                 return trial
-        # While a trial waits to run alone nothing new is taken, or the executor would never be empty.
+        # While a trial waits to run alone, take nothing new; otherwise the executor would never be empty.
         while not self._alone and not self._closing and (taken := self._queue.take()) is not None:
             if not self._would_end_in_time(taken):
                 self._queue.put_back(taken)
@@ -187,23 +188,23 @@ class Run:
         return None
 
     def _has_room(self, device: Device) -> bool:
-        """Whether another attempt may begin on the device; one of the timing lane that waits needs it empty."""
+        """Whether another attempt may start on the device; a waiting trial of the timing lane needs it empty."""
         at_work = self._running.on(device)
         if self._held or any(running.exclusive for running in at_work):
             return not at_work
         return len(at_work) < self._sharing.number(device)
 
     def _slots(self) -> int:
-        """Attempts at a time, for the estimate of the time left: on shared devices as many as there are now."""
-        # Devices of a run are shared all or none, so the first attempt speaks for all.
+        """Number of concurrent attempts, for the estimate of the remaining time; on shared devices, the current number."""
+        # Either all devices of a run are shared or none, so the first attempt is representative.
         shared = any(running.device.slots > 1 for running in itertools.islice(self._running, 1))
         return max(1, len(self._running)) if shared else self._executor.slots
 
     def _assign_alone(self) -> list[tuple[str, Task]]:
-        """The first trial that memory did not suffice for, on fresh workers, once nothing else runs."""
+        """The first trial that ran out of memory, on fresh workers, once nothing else runs."""
         if self._running:
             return []
-        # Only once: fresh workers take several ticks to come up, and another refresh would end them.
+        # Only once: fresh workers take several ticks to start, and another refresh would end them.
         if not self._refreshed:
             self._executor.refresh()
             self._refreshed = True
@@ -214,14 +215,14 @@ class Run:
         return [(worker, self._start(self._alone.pop(0), worker))]
 
     def _is_to_be_sent(self, trial: Trial) -> bool:
-        """Whether the trial is to be sent now; else it is given up, or kept until it can run alone."""
+        """Whether to send the trial now; otherwise it is given up, or kept until it can run alone."""
         standing = self._queue.standings[trial.id]
-        # It had a second attempt, alone on fresh workers: it does not fit.
+        # It ran out of memory again, alone on fresh workers, so it does not fit.
         if standing.out_of_memory > 1:
-            self._give_up(trial, "out of memory, also when it had the executor for itself")
+            self._give_up(trial, "out of memory, even when running alone")
         elif standing.losses >= self._plan.sweep.max_attempts:
-            self._give_up(trial, f"lost {standing.losses} times with the worker that ran it; see its attempts for the reasons")
-        # A fault of the environment is tried on other nodes until `health` says that it is the trial's own.
+            self._give_up(trial, f"lost {standing.losses} times together with its worker; its attempts state the reasons")
+        # After a fault of the environment, try other nodes until `health` decides that the trial is at fault.
         elif (fault := self._faults.get(trial.id)) is not None and self._health.is_own(trial, self._executor.nodes):
             self._give_up(trial, fault)
         elif standing.out_of_memory:
@@ -231,11 +232,11 @@ class Run:
         return False
 
     def _would_end_in_time(self, trial: Trial) -> bool:
-        """Whether an attempt that is begun now is likely to end, or to leave a checkpoint, before the run does."""
+        """Whether an attempt started now is likely to finish, or to leave a checkpoint, before the run ends."""
         if self._stop_at is None:
             return True
         left, typical = self._stop_at - time.monotonic(), self._deadlines.typical(trial)
-        # A long one leaves a checkpoint, from which the next run goes on; an unknown one gets its chance.
+        # A long attempt leaves a checkpoint for the next run; one of unknown length gets a chance.
         if typical is None or typical > self._plan.sweep.checkpoint_seconds:
             return left > 0
         return left >= typical
@@ -245,24 +246,24 @@ class Run:
         device = self._executor.device_of(worker)
         number = self._sharing.number(device)
         attempt = standing.attempts + 1
-        deadline = number * self._deadlines.seconds(trial)  # each that shares the device may take so many times as long as alone
+        deadline = number * self._deadlines.seconds(trial)  # with `number` sharing the device, each may take that many times longer
         self._store.start(trial, attempt, worker, deadline)
         self._queue.standings[trial.id] = standing._replace(attempts=attempt)
         full = len(self._running.on(device)) + 1 >= number
         exclusive = device.slots > 1 and (number == 1 or self._sharing.is_timed(trial, device) or standing.out_of_memory > 0)
-        judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts have it easier than their number says
+        judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts share it with fewer than `number`
         node, alone = self._executor.node_of(worker), standing.out_of_memory > 0
         self._running.add(Running(trial, attempt, time.monotonic(), deadline, node, device, judged, exclusive, number, alone))
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
-        # On a device that is not shared, the workplace of the executor knows whether all of it is the trial's.
+        # On a device that is not shared, the executor's workplace knows whether the trial owns all of it.
         return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)
 
     # ------------------------------------------------------------------------------------------------ what came back
 
     def _note(self, outcome: Outcome) -> None:
         running = self._running.get(outcome.trial_id)
-        # A late report must not be taken for that of the attempt that runs now.
+        # A late report must not be mistaken for that of the current attempt.
         if running is None or running.attempt != outcome.attempt:
             log.warning("trial %s: attempt %d reported after it was given up", outcome.trial_id, outcome.attempt)
             return
@@ -271,15 +272,15 @@ class Run:
             return
         if outcome.result is None:
             self._lose(running, running.ended_because or outcome.message, out_of_memory=outcome.kind == "out of memory")
-            # With one node there is nothing to compare with, and what was ended by force says nothing against its node.
+            # With one node there is no comparison, and an attempt ended by force is no evidence against its node.
             others = len(self._executor.nodes) > 1
             if outcome.kind == "lost" and others and not running.ended_because and self._health.note_failure(running.trial, running.node):
                 self._set_aside(running.node, running.trial, outcome)
             return
-        # Stored, it would be a wrong row that nobody notices.
+        # If stored, the wrong row would go unnoticed.
         if outcome.result.trial_id != outcome.trial_id:
             raise ExecutorError(f"trial {outcome.trial_id}: its worker returned a result of trial {outcome.result.trial_id}")
-        # An exception or a divergence of the algorithm is a result too, and is never repeated.
+        # An exception or divergence of the algorithm is a result too, and is never repeated.
         self._store.finish(self._with_sampler(running.trial, outcome.result), running.attempt, outcome.result.total_seconds)
         self._running.remove(running)
         self._meter.stopped(running.trial)
@@ -290,27 +291,27 @@ class Run:
         self._ended(running.trial, running.attempt, outcome.result)
 
     def _with_sampler(self, trial: Trial, result: TrialResult) -> TrialResult:
-        """A tuning trial's result, with who proposed its values in its provenance."""
+        """A tuning trial's result with the tuner in its provenance."""
         if trial.purpose == "final" or not result.provenance:
             return result
         return result.model_copy(update={"provenance": {**result.provenance, "sampler": self._samplers[str(trial.study)]}})
 
     def _blame(self, running: Running, outcome: Outcome) -> None:
-        """A fault of the environment is no result: the trial is begun again elsewhere, and a node that fails again and again is left."""
+        """Handle a fault of the environment: the trial is repeated on another node, and a node that fails repeatedly is no longer used."""
         trial, node = running.trial, running.node
         if not isinstance(outcome.error, EnvironmentFault) and len(self._executor.nodes) == 1:
-            # What is missing here is missing for every other trial, and there is no other node.
+            # Whatever is missing here is missing for every trial, and there is no other node.
             self._stop = outcome.error or ExecutorError(outcome.message)
             return
-        # Kept, as it becomes the reason of the trial if the fault turns out to be its own.
+        # Kept, because it becomes the reason of the trial if the trial turns out to be at fault.
         self._faults[trial.id] = outcome.message
-        # Not blamed, as `health` counts faults by itself.
+        # Not counted as a loss, because `health` counts faults itself.
         self._lose(running, outcome.message, blamed=False)
         if self._health.note_failure(trial, node):
             self._set_aside(node, trial, outcome)
 
     def _set_aside(self, node: str, trial: Trial, outcome: Outcome) -> None:
-        said = f"{node} is used no more, as {MOST_IN_A_ROW} trials failed on it in a row; the last said: {outcome.message}"
+        said = f"{node} is no longer used, because {MOST_IN_A_ROW} trials in a row failed on it; last error: {outcome.message}"
         self._tell(Event("set aside", trial, outcome.attempt, message=said))
         self._executor.set_aside(node)
         self._health.forget(node)
@@ -328,27 +329,27 @@ class Run:
         self._meter.stopped(trial)
         standing = self._queue.standings[trial.id]
         self._queue.standings[trial.id] = standing._replace(
-            # Out of memory has a limit of its own.
+            # Out of memory has its own limit.
             losses=standing.losses + (blamed and not out_of_memory),
             out_of_memory=standing.out_of_memory + out_of_memory,
-            # Repeated with the same values: a round has one proposal.
+            # Repeated with the same values, because a round has one proposal.
             proposal=trial.proposal,
         )
         self._tell(Event("lost", trial, running.attempt, message=reason))
         self._queue.put_back(trial)
 
     def _end_overdue(self) -> None:
-        """End attempts that outlived their deadline, by what is known of their kind by now, and do not answer."""
+        """End attempts that do not report after their deadline, which is recomputed from current knowledge of their kind."""
         now = time.monotonic()
         if now < self._looked_at + TICK_SECONDS:
             return
         self._looked_at = now
         for running in self._running:
-            # By what is known now: an attempt begun with the deadline of a day may be known to take minutes.
+            # Recomputed: an attempt started with the default of a day may by now be known to take minutes.
             allowed = min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
             if not running.ended_because and now - running.since > allowed + self._grace:
-                # It is lost when the executor says so: one that cannot be ended must not be begun again beside itself.
-                running.ended_because = f"no answer {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force"
+                # It is lost only when the executor reports it: an attempt that cannot be ended must not run twice at once.
+                running.ended_because = f"no report {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force"
                 self._executor.kill(running.trial.id)
 
     # ------------------------------------------------------------------------------------------------------- endings
@@ -363,8 +364,8 @@ class Run:
         self._tell(Event("ended", trial, attempt, result, result.reason))
 
     def _settle(self) -> None:
-        """End what cannot be trained, and what need not be; the former can make a round of adaptive seeds end."""
-        # A loop, as giving up one trial can end a round of adaptive seeds and make others unneeded.
+        """Settle trials that cannot or need not be trained; the former can complete a round of adaptive seeds."""
+        # A loop, because giving up one trial can complete a round of adaptive seeds and make others unneeded.
         while self._queue.hopeless or self._queue.unneeded or self._queue.represented:
             if self._queue.hopeless:
                 trial = self._queue.hopeless.popleft()
@@ -377,14 +378,14 @@ class Run:
                 self._ended(trial, 0, self._store.pass_on(trial))
 
     def _abandon(self, reason: str) -> None:
-        """Note what still runs as lost, charged, and not held against the trial; closing the executor ends it."""
+        """Record running attempts as lost and charged, without counting against the trials; closing the executor ends them."""
         now = time.monotonic()
         try:
             with self._store.together():
                 for running in self._running:
                     self._store.lose(running.trial.id, running.attempt, now - running.since, reason, blamed=False)
         except Exception as error:
-            # The store may be what failed. Opening the run again closes these attempts all the same.
+            # The store itself may have failed. Opening the run again also closes these attempts.
             log.warning("%d attempts could not be closed: %s", len(self._running), error)
         for running in list(self._running):
             self._meter.stopped(running.trial)
@@ -393,11 +394,11 @@ class Run:
     # ----------------------------------------------------------------------------------------------------- telling
 
     def _tell(self, event: Event) -> None:
-        """Note an event, to be made known once what it says is on the disk."""
+        """Record an event, to be announced once it is on disk."""
         self._events.append(event)
 
     def _publish(self) -> None:
-        """After a commit: log and tell what happened, and remove the checkpoints of what ended."""
+        """After a commit, log events, notify the observer, and remove the checkpoints of ended trials."""
         events, self._events = self._events, []
         snapshot = None if self._observer is None else self._meter.snapshot(self._slots())
         for event in events:
@@ -405,9 +406,9 @@ class Run:
             status = event.result.status if event.result else ""
             log.log(level, "%s %s attempt %d %s %s", event.kind, event.trial.id, event.attempt, status, event.message)
             if event.kind == "ended" and self._checkpoints is not None:
-                # Only now: until the commit the checkpoint is all that there is of the training.
+                # Only now: until the commit, the checkpoint is the only record of the training.
                 shutil.rmtree(self._checkpoints / event.trial.id, ignore_errors=True)
         if self._observer is not None and snapshot is not None:
-            # None: a call without an event, so that the time left moves on between events.
+            # None: a call without an event, so the remaining time is updated between events.
             for told in (*events, None):
                 self._observer(told, snapshot)

@@ -1,4 +1,4 @@
-"""The attempts under way, found by trial and by device in constant time, however many there are."""
+"""The running attempts, with lookup by trial and by device in constant time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from agd_bench.scheduling.executors.protocol import Device
 
 @dataclass
 class Running:
-    """An attempt under way.
+    """A running attempt.
 
     Attributes:
-        trial: with its proposal.
-        attempt: its number.
+        trial: the trial with its proposal.
+        attempt: number of the attempt.
         since: `time.monotonic()` when it was sent.
-        deadline_seconds: from then.
-        node: where its worker is.
-        device: what it computes on.
-        number: attempts that share the device from its start; 0: the device was filling up.
-        exclusive: whether it has the device to itself.
+        deadline_seconds: deadline, counted from `since`.
+        node: node of its worker.
+        device: device it computes on.
+        number: attempts that share the device since its start; 0: the device was filling up.
+        exclusive: whether it uses the device exclusively.
         sharers: attempts that may share the device.
-        alone: whether it has the executor to itself.
-        ended_because: why it was ended by force; empty if it was not.
+        alone: whether it uses the executor exclusively.
+        ended_because: reason for ending it by force; empty otherwise.
     """
 
     trial: Trial
@@ -41,7 +41,7 @@ class Running:
 
 
 class InFlight:
-    """The attempts under way."""
+    """The running attempts."""
 
     def __init__(self) -> None:
         self._by_trial: dict[str, Running] = {}
@@ -54,7 +54,7 @@ class InFlight:
         return iter(self._by_trial.values())
 
     def add(self, running: Running) -> None:
-        """An attempt was begun."""
+        """Add an attempt."""
         self._by_trial[running.trial.id] = running
         self._by_device.setdefault(running.device.name, {})[running.trial.id] = running
 
@@ -64,13 +64,13 @@ class InFlight:
         del self._by_device[running.device.name][running.trial.id]
 
     def get(self, trial_id: str) -> Running | None:
-        """The attempt at a trial; None: there is none."""
+        """The attempt at a trial, or None."""
         return self._by_trial.get(trial_id)
 
     def on(self, device: Device) -> list[Running]:
-        """The attempts on a device, which are at most as many as it has slots."""
+        """The attempts on a device, at most one per slot."""
         return list(self._by_device.get(device.name, {}).values())
 
     def is_reserved(self) -> bool:
-        """Whether one attempt has the executor to itself."""
+        """Whether an attempt uses the executor exclusively."""
         return len(self) == 1 and next(iter(self)).alone

@@ -1,4 +1,4 @@
-"""What kind of trial a trial is: the one answer behind deadlines, the time left, timed trials and parts of a plan."""
+"""Kinds of trials, the common basis of deadlines, remaining time, timed trials and parts of a plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agd_bench.records import Trial
 
 
 class Comparison(NamedTuple):
-    """What trials are compared within: their algorithms and architectures are ranked against each other."""
+    """The group within which trials are compared: their algorithms and architectures are ranked together."""
 
     search_space: str
     dataset: str
@@ -17,7 +17,7 @@ class Comparison(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a trial does, its architecture and seed apart: trials of a kind take about equally long per FLOP."""
+    """Everything about a trial except its architecture and seed: trials of a kind take about the same time per FLOP."""
 
     comparison: Comparison
     algorithm: str
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
 def comparison_of(trial: Trial) -> Comparison:
     """The comparison that the trial belongs to."""
-    # By label: one search space may take part twice, with other options.
+    # By label, because a search space may occur twice with different options.
     return Comparison(trial.search_space_label, trial.dataset, trial.profile)
 
 
@@ -37,7 +37,7 @@ def kind_of(trial: Trial) -> Kind:
 
 
 def one_of_each(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """One trial for each search space, data set and algorithm: what a worker needs to see before it is ready for all of them."""
+    """One trial for each search space, data set and algorithm, with which a worker prepares for all of them."""
     found: dict[tuple[object, ...], Trial] = {}
     for trial in trials:
         found.setdefault((trial.search_space, trial.dataset, trial.dataset_share, trial.algorithm), trial)

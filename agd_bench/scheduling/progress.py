@@ -1,4 +1,4 @@
-"""What happens in a run and how far it is: events, snapshots and the estimate of the time left."""
+"""Progress of a run: events, snapshots and an estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Event:
     """Something that happened to a trial.
 
     Attributes:
-        kind: an attempt started; it ended with a result; it was lost; a lost or memory-starved trial is begun again; its node is used
-            no more.
-        trial: whose.
+        kind: an attempt started, ended with a result, or was lost; a trial that was lost or ran out of memory is retried; a node is no
+            longer used.
+        trial: the trial.
         attempt: number of the attempt (of the new one, if retried).
-        result: how it ended, if it did.
-        message: what to tell a person; empty for the ordinary.
+        result: its result, if it ended.
+        message: message for the user; empty for ordinary events.
     """
 
     kind: Literal["started", "ended", "lost", "retried", "set aside"]
@@ -38,16 +38,15 @@ class Event:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
-        total: trials of the plan.
-        counts: trials by status, `running` and `pending` included.
-        running: what is being executed; of many, those that were begun first.
-        elapsed_seconds: since this driver began.
-        remaining_seconds: until the end, from the mean seconds of trials so far, at most (adaptive seeds may need fewer trials);
-            None: nothing to judge by.
-        best: by algorithm's label the best validation accuracy of a finished trial and its architecture.
+        total: number of trials in the plan.
+        counts: number of trials by status, including `running` and `pending`.
+        running: running trials; if there are many, those that started first.
+        elapsed_seconds: time since this driver started.
+        remaining_seconds: upper estimate from the mean seconds of trials so far (adaptive seeds may need fewer trials); None: no data yet.
+        best: by algorithm label, the best validation accuracy of a finished trial and its architecture.
     """
 
     total: int
@@ -58,7 +57,7 @@ class Snapshot:
     best: dict[str, tuple[float, str]]
 
 
-# A display has room for few, and a snapshot is made twice a second.
+# A display shows only a few, and a snapshot is taken twice per second.
 MOST_SHOWN = 8
 
 Observer = Callable[[Event | None, Snapshot], None]
@@ -69,8 +68,8 @@ class Meter:
 
     Args:
         plan: all trials.
-        standings: where they stand at the beginning.
-        clock: seconds that only go forward.
+        standings: their state at the start.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, plan: Plan, standings: Mapping[str, Standing], clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,7 +93,7 @@ class Meter:
                 self._note(trial, standing.status, standing.val_accuracy, standing.total_seconds)
 
     def _note(self, trial: Trial, status: str, val_accuracy: float | None, total_seconds: float | None) -> None:
-        # Refused and given-up trials took none, and would pull the mean down.
+        # Refused and given-up trials took no time and would lower the mean.
         if total_seconds:
             self._seconds[kind_of(trial)] += total_seconds  # type: ignore[assignment]
             self._timed[kind_of(trial)] += 1
@@ -109,7 +108,7 @@ class Meter:
         now, kind = self._clock(), kind_of(trial)
         self._running[trial.id] = (trial, now)
         self._at_work[kind] += 1
-        # A sum of start times: with the count it gives the elapsed seconds of all, without a walk over them.
+        # A sum of start times: with the count it gives the total elapsed seconds without iterating.
         self._since[kind] += now  # type: ignore[assignment]
 
     def stopped(self, trial: Trial) -> None:
@@ -122,17 +121,17 @@ class Meter:
         self._counts["pending"] += 1
 
     def ended(self, trial: Trial, result: TrialResult) -> None:
-        """pending (or running, after `stopped`) → how it ended."""
+        """Move a trial from pending (or running, after `stopped`) to its final status."""
         self._counts["pending"] -= 1
         self._counts[result.status] += 1
         self._left[kind_of(trial)] -= trial.representative is None
         self._note(trial, result.status, result.val_accuracy, result.total_seconds)
 
     def snapshot(self, slots: int) -> Snapshot:
-        """How far the run is now.
+        """The current progress.
 
         Args:
-            slots: trials that can run at a time.
+            slots: number of trials that can run at the same time.
         """
         now = self._clock()
         return Snapshot(
@@ -150,13 +149,13 @@ class Meter:
         if not self._timed:
             return None
         work = sum(count * self._mean(kind) for kind, count in self._left.items())
-        # By kind, not by trial, so that thousands of them cost nothing.
-        # At most the mean each: one that takes longer must not make the others look done.
+        # By kind, not by trial, so thousands of trials cost nothing.
+        # At most the mean each, so a long trial does not make the others look finished.
         under_way = sum(min(count * now - self._since[kind], count * self._mean(kind)) for kind, count in self._at_work.items() if count)
         return max(0.0, work - under_way) / max(1, slots)
 
     def _mean(self, kind: Kind) -> float:
-        """Mean seconds of the kind; none are known: by epochs, of its algorithm in the comparison, of the algorithm, of all."""
+        """Mean seconds of the kind; if unknown, scaled by epochs from the algorithm in the comparison, the algorithm, or all trials."""
         if self._timed[kind]:
             return self._seconds[kind] / self._timed[kind]
         near = [other for other in self._timed if other.algorithm == kind.algorithm]

@@ -1,8 +1,8 @@
-"""Which trial is next: a pure policy, without a clock, a disk or Ray.
+"""Which trial is next: a pure policy without access to clock, disk or Ray.
 
-Finals of self-tuning algorithms are ready from the start; a study's rounds follow one after the other, or are ready together where
-its sampler's proposals do not depend on results; its finals when all rounds ended. With adaptive seeds, finals wait for their release
-as well.
+Final trials of self-tuning algorithms are ready from the start. A study's rounds become ready one after the other, or all at once if its
+sampler does not depend on results; its final trials become ready when all rounds have ended. With adaptive seeds, final trials also wait
+for their release.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ HOPELESS = "no proposal of its study finished, so there are no hyperparameters t
 
 
 class Tuner(Protocol):
-    """What the queue asks about a study; every answer is a function of the arguments alone."""
+    """Tuner of the queue; every method is a function of its arguments alone."""
 
     def propose(self, study: Study, told: Sequence[tuning.Observation]) -> Scalars:
-        """The values of the next round."""
+        """The hyperparameters of the next round."""
 
     def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
-        """The values for the finals; None: no round finished."""
+        """The hyperparameters for the final trials; None if no round finished."""
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
-        """The validation accuracy under which a trial of the next round stops, by epoch."""
+        """The validation accuracy by epoch below which a trial of the next round stops."""
 
     def sampler(self, study: Study) -> str:
-        """Who proposes, with version and settings, for the provenance of the study's tuning trials."""
+        """The sampler with version and settings, for the provenance of the study's tuning trials."""
 
 
 class OptunaTuner:
     """The tuner of sweeps: `agd_bench.tuning` over the RANGES of the algorithms' plug-ins.
 
     Args:
-        folders: further plug-ins' folders by kind.
+        folders: folders of further plug-ins by kind.
     """
 
     def __init__(self, folders: Mapping[Kind, Sequence[Any]]) -> None:
         self._folders = folders
 
     def propose(self, study: Study, told: Sequence[tuning.Observation]) -> Scalars:
-        """The values of the next round."""
+        """The hyperparameters of the next round."""
         ranges = ranges_of(load("algorithms", study.algorithm, self._folders.get("algorithms", ())))
         return tuning.propose(study, ranges, told)
 
     def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
-        """The values for the finals; None: no round finished."""
+        """The hyperparameters for the final trials; None if no round finished."""
         return tuning.choose(told)
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
-        """The validation accuracy under which a trial of the next round stops, by epoch."""
+        """The validation accuracy by epoch below which a trial of the next round stops."""
         return tuning.stop_below(study, curves)
 
     def sampler(self, study: Study) -> str:
-        """Who proposes, with version and settings, for the provenance of the study's tuning trials."""
+        """The sampler with version and settings, for the provenance of the study's tuning trials."""
         return tuning.SAMPLERS[study.sampler]
 
 
 class _Walk:
-    """One study on its way through its rounds to its finals."""
+    """Progress of one study through its rounds to its final trials."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _Walk:
     ) -> None:
         self.study, self._tuner, self._seeding, self._standings, self._curves = study, tuner, seeding, standings, curves
         numbers = range(len(study.rounds))
-        # Rounds whose proposals do not depend on results are ready together.
+        # Rounds with proposals that do not depend on results are ready together.
         self._stages = [numbers] if study.sampler in tuning.INDEPENDENT else [range(number, number + 1) for number in numbers]
         self._stage = 0
         self._told: list[tuning.Observation] = []
@@ -87,31 +87,31 @@ class _Walk:
         self.hopeless: tuple[Trial, ...] = ()
 
     def advance(self) -> list[Trial]:
-        """The trials of the next rounds that have any left to do, with their proposals, or the finals when the rounds are over."""
+        """The remaining trials of the next unfinished rounds with their proposals, or the final trials when the rounds are over."""
         while self._stage < len(self._stages):
             opened = [trial for number in self._stages[self._stage] for trial in self._round(number)]
             if opened:
                 self._left = len(opened)
                 return opened
-            # All of it ended in an earlier run: the sampler learns its outcome, as it did then.
+            # The whole round ended in an earlier run; the sampler sees its outcome as it did then.
             self._tell()
         return self.release(self.study.final)
 
     def _round(self, number: int) -> list[Trial]:
-        """What is left to do of a round, with its proposal."""
+        """The remaining trials of a round with its proposal."""
         trials = self.study.rounds[number]
         left = [trial for trial in trials if self._standings[trial.id].status not in TERMINAL]
         return self._with_proposal(trials, left, number) if left else []
 
     def release(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Those of its finals that are left to do and may be sent, with the chosen values; none before the rounds are over."""
+        """The remaining final trials that may be sent, with the chosen values; none before the rounds are over."""
         if self._stage < len(self._stages):
             return []
         left = [trial for trial in trials if _is_to_train(trial, self._standings) and self._seeding.allows(trial)]
         return self._with_proposal(self.study.final, left) if left else []
 
     def ended(self, trial: Trial) -> list[Trial]:
-        """One trial of the study ended; the next stage's trials if it was its stage's last one."""
+        """Record that a trial ended; return the next stage's trials if it was the last one of its stage."""
         if trial.purpose == "final":
             return []
         self._left -= 1
@@ -121,7 +121,7 @@ class _Walk:
         return self.advance()
 
     def _tell(self) -> None:
-        """The rounds of this stage have ended."""
+        """Record that the rounds of this stage have ended."""
         self._told += [self._outcome(number) for number in self._stages[self._stage]]
         self._stage += 1
 
@@ -130,7 +130,7 @@ class _Walk:
         standings = [self._standings[trial.id] for trial in trials]
         found = [getattr(standing, self.study.metric) for standing in standings if standing.status == "done"]
         measured = [value for value in found if value is not None]
-        # A mean over some of the networks or seeds would not compare with those of other rounds.
+        # A mean over some of the networks or seeds would not be comparable with those of other rounds.
         value = statistics.fmean(measured) if len(measured) == len(trials) else None
         if value is not None and self.study.metric == "train_loss":
             # The tuner maximises.
@@ -139,8 +139,8 @@ class _Walk:
         return tuning.Observation(number, values, value)
 
     def _with_proposal(self, trials: Sequence[Trial], left: Sequence[Trial], number: int | None = None) -> list[Trial]:
-        """Trials with the values of a round, or those chosen for the finals."""
-        # What was sent before a crash stays valid, should another version of the tuner propose differently by now.
+        """Trials with the values of a round, or with those chosen for the final trials."""
+        # Values sent before a crash stay valid even if another version of the tuner would now propose different ones.
         values = next((p for trial in trials if (p := self._standings[trial.id].proposal) is not None), None)
         if values is None:
             values = self._tuner.choose(self._told) if number is None else self._tuner.propose(self.study, self._told_before(number))
@@ -151,8 +151,8 @@ class _Walk:
         return [trial.model_copy(update={"proposal": values, "stop_below": thresholds}) for trial in left]
 
     def _told_before(self, number: int) -> list[tuning.Observation]:
-        """What a round's proposal follows from; of rounds that are ready together, that they come before it."""
-        # Samplers that do not depend on results only count them.
+        """The earlier rounds on which a proposal depends; for rounds that are ready together, only their number matters."""
+        # Samplers that do not depend on results only count earlier rounds.
         return [*self._told, *(tuning.Observation(earlier, {}, None) for earlier in range(len(self._told), number))]
 
     def _thresholds(self, number: int) -> dict[int, float]:
@@ -163,34 +163,34 @@ class _Walk:
 
 
 class Queue:
-    """The trials of a plan that are still to be done.
+    """The remaining trials of a plan.
 
     Attributes:
-        standings: where every trial stands, kept up to date.
-        hopeless: trials that can only be settled: finals of studies of which nothing finished. The driver empties it.
-        unneeded: trials that adaptive seeds can do without. The driver settles them too.
-        represented: trials that take the results of an equal network's, which has ended. The driver passes them on.
+        standings: state of every trial, kept up to date.
+        hopeless: final trials of studies in which no proposal finished, to be settled by the driver.
+        unneeded: trials that adaptive seeds do not need, also to be settled by the driver.
+        represented: trials that reuse the results of an equal network, which has ended, to be settled by the driver.
     """
 
     def __init__(
         self, plan: Plan, tuner: Tuner, standings: Mapping[str, Standing], curves: Mapping[str, Sequence[CurvePoint]] | None = None
     ) -> None:
-        """Set up from what the store knows.
+        """Initialise from the stored state.
 
         Args:
             plan: all trials.
-            tuner: proposes and chooses.
-            standings: of every trial, and perhaps of others; none of them running.
-            curves: of ended tuning trials of studies that prune.
+            tuner: proposes and selects hyperparameters.
+            standings: state of every trial, possibly of others too; none is running.
+            curves: learning curves of ended tuning trials of studies with a pruner.
         """
         self.standings = dict(standings)
         self.hopeless: deque[Trial] = deque()
         self.unneeded: deque[Trial] = deque()
         self.represented: deque[Trial] = deque()
-        # The same dict, not a copy: it sees every result that `end` notes.
+        # The same dict, not a copy, so it reflects every result recorded by `end`.
         self._seeding = Seeding(plan, self.standings)
         self._curves = dict(curves or {})
-        # Distinct, so that the heaps never compare the trials themselves.
+        # Distinct, so the heaps never compare the trials themselves.
         self._positions = {trial.id: position for position, trial in enumerate(plan.all_trials)}
         self._labels = list(dict.fromkeys(trial.algorithm_label for trial in plan.all_trials))
         self._totals = dict.fromkeys(self._labels, 0)
@@ -202,7 +202,7 @@ class Queue:
             self._totals[trial.algorithm_label] += 1
             self._begun[trial.algorithm_label] += ended
         self.unfinished = sum(self.standings[trial.id].status not in TERMINAL for trial in plan.all_trials)
-        # Before anything is released: which seeds may be sent follows from the rows.
+        # Before anything is released, because the seeds that may be sent follow from the rows.
         self._spare(self._seeding.begin())
         self._equals: dict[str, list[Trial]] = {}
         for trial in plan.all_trials:
@@ -221,7 +221,7 @@ class Queue:
             heapq.heappush(self._ready[trial.algorithm_label], (self._positions[trial.id], trial))
 
     def _release(self, trials: Sequence[Trial]) -> None:
-        """Finals that may be sent, or will be once their study chose for them."""
+        """Final trials that may be sent, or will be once their study has chosen values."""
         by_walk: dict[_Walk | None, list[Trial]] = {}
         for trial in trials:
             by_walk.setdefault(self._walks.get(trial.id), []).append(trial)
@@ -234,7 +234,7 @@ class Queue:
     def _spare(self, trials: Sequence[Trial]) -> None:
         self.unneeded.extend(trials)
         for trial in trials:
-            # Counts as begun, or its algorithm would seem behind and be preferred.
+            # Counts as started; otherwise its algorithm would seem behind and be preferred.
             self._begun[trial.algorithm_label] += 1
 
     def _pass_on(self, trained: str) -> None:
@@ -251,40 +251,40 @@ class Queue:
         walk.hopeless = ()
 
     def fate(self, trial: Trial) -> tuple[Status, str]:
-        """How one of the `hopeless` ends, and why: refused, if all that its study tried was."""
+        """Status and reason of one of the `hopeless` trials: refused if all trials of its study were refused."""
         standings = [self.standings[tried.id] for part in self._walks[trial.id].study.rounds for tried in part]
         if standings and all(standing.status == "refused" for standing in standings):
             return "refused", f"its study was refused: {standings[0].reason}"
         return "failed", HOPELESS
 
     def take(self) -> Trial | None:
-        """The next trial to be sent, no longer in the queue; None: nothing is ready now."""
+        """Take the next trial out of the queue; None if nothing is ready."""
         waiting = [label for label in self._labels if self._ready[label]]
         if not waiting:
             return None
-        # All algorithms get on evenly, and the long chains of the studies start early.
+        # All algorithms advance evenly, and the long chains of studies start early.
         label = min(waiting, key=lambda label: self._begun[label] / self._totals[label])
         trial = heapq.heappop(self._ready[label])[1]
         self._begun[label] += 1
         return trial
 
     def put_back(self, trial: Trial) -> None:
-        """A trial that was taken and came to nothing: it is ready again, before others of its algorithm."""
+        """Put back a trial whose attempt gave no result, ahead of others of its algorithm."""
         self._begun[trial.algorithm_label] -= 1
         self._add([trial])
 
     def end(self, trial: Trial, result: TrialResult) -> None:
-        """A trial ended, for good; what waited for it becomes ready.
+        """Record the final result of a trial; trials that waited for it become ready.
 
         Args:
-            trial: as it was taken, or one of `hopeless`, `unneeded` or `represented`.
+            trial: a trial returned by `take`, or one of `hopeless`, `unneeded` or `represented`.
             result: how it ended.
         """
         before = self.standings[trial.id]
         if before.status in TERMINAL:
-            # `unfinished` would reach 0 too early, and the run end with trials left.
+            # `unfinished` would reach 0 too early, and the run would end with trials left.
             raise ValueError(f"trial {trial.id} ended twice, as {before.status} and as {result.status}")
-        # Before what follows: studies and adaptive seeds decide by the standings.
+        # First, because studies and adaptive seeds decide by the standings.
         self.standings[trial.id] = before._replace(
             status=result.status,
             proposal=trial.proposal,
@@ -296,7 +296,7 @@ class Queue:
         self.unfinished -= 1
         walk = self._walks.get(trial.id)
         if walk is not None:
-            # Other curves are never read, and would fill the memory in a large run.
+            # Other curves are never read and would fill the memory in a large run.
             if walk.study.pruner != "none" and trial.purpose == "tuning" and result.curve:
                 self._curves[trial.id] = result.curve
             self._open(walk, walk.ended(trial))

@@ -1,4 +1,4 @@
-"""Run a plan, or go on with it: the same call, which does what is still to be done."""
+"""Run or resume a plan; the same call executes the remaining trials."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def fetch_datasets(plan: Plan, workplace: Workplace) -> None:
-    """Load each data set once, so that a missing one is noticed now, and a download happens once.
+    """Load each data set once, so a missing one is noticed early and a download happens only once.
 
     Raises:
-        DatasetError: one is not here and cannot be fetched.
-        InputError: its plug-in is not found or broken.
+        DatasetError: a data set is missing and cannot be downloaded.
+        InputError: a plug-in is missing or broken.
     """
     folders = workplace.folders.get("datasets", ())
     for name in dict.fromkeys(trial.dataset for trial in plan.all_trials):
@@ -44,24 +44,24 @@ def fetch_datasets(plan: Plan, workplace: Workplace) -> None:
         except Exception as error:
             raise DatasetError(
                 f"data set {name!r} cannot be loaded from {workplace.data_root}: {type(error).__name__}: {error}; "
-                "put its files there, or set AGD_BENCH_DATA to the folder that has them"
+                "put its files there, or set AGD_BENCH_DATA to the folder that contains them"
             ) from error
 
 
 @contextmanager
 def _log_to(folder: Path) -> Iterator[None]:
-    """Write what the scheduling says to `driver.log`."""
+    """Log the scheduling to `driver.log`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(folder / "driver.log", encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {error.strerror}; give another --out") from None
+        raise StoreError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("agd_bench.scheduling")
     level, propagates = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # the observer speaks to the person; the log is for afterwards
+    logger.propagate = False  # the observer informs the user; the log is for later
     try:
         yield
     finally:
@@ -72,7 +72,7 @@ def _log_to(folder: Path) -> Iterator[None]:
 
 
 def _at_home(workplace: Workplace, plan: Plan, out: Path) -> Workplace:
-    """The workplace with whole paths, as other processes need them, and with this run's checkpoints."""
+    """The workplace with absolute paths, which other processes need, and with this run's checkpoints."""
     return replace(
         workplace,
         data_root=workplace.data_root.absolute(),
@@ -83,7 +83,7 @@ def _at_home(workplace: Workplace, plan: Plan, out: Path) -> Workplace:
 
 
 def _clear_checkpoints(checkpoints: Path, standings: Mapping[str, Standing]) -> None:
-    """Remove what a driver left that was killed between storing a result and removing its checkpoints."""
+    """Remove checkpoints left by a driver that was killed after storing a result."""
     for folder in checkpoints.iterdir() if checkpoints.is_dir() else ():
         if folder.name in standings and standings[folder.name].status in TERMINAL:
             shutil.rmtree(folder, ignore_errors=True)
@@ -93,14 +93,14 @@ def _clear_checkpoints(checkpoints: Path, standings: Mapping[str, Standing]) -> 
 def _executor(resources: Resources, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial]) -> Iterator[Executor]:
     executor: Executor
     if resources.executor == "ray":
-        # Here, as the other executors need not wait for the import of Ray.
+        # Here, so the other executors do not wait for the import of Ray.
         from agd_bench.scheduling.executors.ray_pool import RayExecutor
 
         executor = RayExecutor(workplace, resources, run_trial, warm_up)
     elif resources.in_flight > 1:
         executor = ThreadExecutor(workplace, resources.in_flight, run_trial, warm_up)
     else:
-        # One attempt at a time has its device to itself, so its seconds compare.
+        # A single attempt at a time uses its device exclusively, so its seconds are comparable.
         executor = InProcessExecutor(replace(workplace, exclusive=True), run_trial, warm_up)
     try:
         yield executor
@@ -123,49 +123,49 @@ def run_plan(
     tuner: Tuner | None = None,
     grace_seconds: float = GRACE_SECONDS,
 ) -> Path:
-    """Do what is still to be done of a plan. Interrupt it at any moment and call it again: it goes on where it was.
+    """Execute the remaining trials of a plan. It can be interrupted at any time; the next call resumes it.
 
     Args:
         plan: all trials.
         out: the run folder: results.sqlite, checkpoints, logs.
         workplace: data, plug-ins and device; on a cluster, paths that every node has. Its checkpoints default to those of the
             run folder, its `checkpoint_seconds` are the sweep's.
-        resources: what to run trials on.
-        observer: receives every event, and the progress about twice a second.
-        store_url: a database that holds this run instead of the SQLite file in `out`.
-        stop_at: `time.monotonic()` at which the run ends cleanly, whatever is left; the in-process executor overruns it by what is left
-            of its trial. None: no limit.
-        part: which part of the plan to do; the store keeps all of it. None: all.
-        retry: how trials ended that are trained again (`failed`, `lost`, `refused`, `diverged`); what they cost stays charged.
-        run_trial: what executes an attempt; None: `agd_bench.trial.run_trial`.
-        tuner: what proposes hyperparameters; None: Optuna over the algorithms' RANGES.
-        grace_seconds: how long after its deadline a worker that does not answer is ended by force.
+        resources: resources for the trials.
+        observer: receives every event, and the progress about twice per second.
+        store_url: URL of a database for this run instead of the SQLite file in `out`.
+        stop_at: `time.monotonic()` at which the run ends cleanly even if trials remain; the in-process executor first finishes its current
+            trial. None: no limit.
+        part: part of the plan to execute; the store holds the whole plan. None: all.
+        retry: outcomes of trials to train again (`failed`, `lost`, `refused`, `diverged`); their cost stays charged.
+        run_trial: function that executes an attempt; None: `agd_bench.trial.run_trial`.
+        tuner: proposes hyperparameters; None: Optuna over the algorithms' RANGES.
+        grace_seconds: time after its deadline at which a worker without a report is ended by force.
 
     Returns:
         The run folder.
 
     Raises:
-        KeyboardInterrupt: as it came, with everything put in order.
-        StoreError: the run is locked, changed, damaged, or its disk full.
-        ExecutorError: nothing can run the trials.
+        KeyboardInterrupt: passed on after cleaning up.
+        StoreError: the run is locked, changed or damaged, or the disk is full.
+        ExecutorError: the trials cannot be executed.
         InputError: a plug-in or a data set cannot be loaded.
     """
-    # The lock of the store first: two drivers must not write one log.
+    # Lock the store first: two drivers must not write the same log.
     with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
         here = _at_home(workplace, plan, out)
         own = plan if part is None else part_of(plan, part)
         if retry:
-            # Before the standings are read, as it changes them.
+            # Before the standings are read, because it changes them.
             store.retry(own.all_trials, retry)
         standings = store.standings()
         _clear_checkpoints(here.checkpoints or out / "checkpoints", standings)
         left = [trial for trial in own.all_trials if standings[trial.id].status not in TERMINAL]
-        # Before data sets and workers are asked for: a finished run needs neither.
+        # Before loading data sets and starting workers: a finished run needs neither.
         if not left:
             if observer is not None:
                 observer(None, Meter(own, standings).snapshot(1))
             return out
-        # Before the workers start, which would all download at the same time.
+        # Before the workers start, because they would all download at the same time.
         fetch_datasets(own, workplace)
         with _executor(resources, here, run_trial, one_of_each(left)) as pool:
             tunes = tuner or OptunaTuner(here.folders)

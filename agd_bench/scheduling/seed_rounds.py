@@ -1,8 +1,8 @@
-"""Which final trials may be sent: all, or round by round as adaptive seeds ask for them.
+"""Which final trials may be sent: all, or round by round with adaptive seeds.
 
-A round of a comparison group is the seeds that its architectures are to have by now, for all algorithms. When all its
-trials have ended, a function of their rows says which architectures get more (`analysis.adaptive_seeds`); what it passes over is not
-needed any more.
+A round of a comparison group consists of the seeds that its architectures should have so far, for all algorithms. When all trials of a
+round have ended, a function of their rows decides which architectures get more seeds (`analysis.adaptive_seeds`); the seeds of the others
+are no longer needed.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Group:
         return number < self._counts[architecture]
 
     def look(self, rule: AdaptiveSeeds, standings: Mapping[str, Standing]) -> tuple[list[Trial], list[Trial]]:
-        """Begin the round that the rows ask for.
+        """Start the next round determined by the rows.
 
         Returns:
-            The trials that it releases, and those that are not needed any more; ended ones left out.
+            The trials that it releases, and those that are no longer needed; ended trials are left out.
         """
         told = [standings[trial.id] for trial in self._trials]
         accuracies = [math.nan if row.val_accuracy is None else row.val_accuracy for row in told]
@@ -62,21 +62,21 @@ class _Group:
         rows[METRIC] = accuracies
         left = [trial for trial, row in zip(self._trials, told, strict=True) if row.status not in TERMINAL]
         before = {trial.id for trial in left if self.allows(trial.id)}
-        # From the rows alone, so that a run that was killed releases what an undisturbed one would.
+        # From the rows alone, so a killed run releases the same trials as an uninterrupted one.
         self._counts = next_seeds(rows, rule)
         self.waiting = {trial.id for trial in left if self.allows(trial.id)}
         most = max(self._counts.values())
-        # Fewer seeds than the most: passed over for good. Nothing waits: the group is done, and the rest is not needed.
+        # Fewer seeds than the largest number: no more needed. If nothing waits, the group is done and the rest is not needed.
         passed = [trial for trial in left if trial.id not in self.waiting and (not self.waiting or self._counts[trial.architecture] < most)]
         return [trial for trial in left if trial.id in self.waiting - before], passed
 
 
 class Seeding:
-    """The gate that final trials pass.
+    """The gate for final trials.
 
     Args:
         plan: all trials.
-        standings: where every trial stands; kept up to date by the caller.
+        standings: state of every trial, kept up to date by the caller.
     """
 
     def __init__(self, plan: Plan, standings: Mapping[str, Standing]) -> None:
@@ -92,10 +92,10 @@ class Seeding:
             self._groups |= dict.fromkeys((trial.id for trial in trials), _Group(trials))
 
     def begin(self) -> list[Trial]:
-        """Begin the rounds that the rows ask for; the trials that are not needed any more."""
+        """Start the rounds determined by the rows; return the trials that are no longer needed."""
         if self._rule is None:
             return []
-        # Each group once: it is listed under every trial.
+        # Each group once, because it is listed under every trial.
         groups = dict.fromkeys(self._groups.values())
         return [trial for group in groups for trial in group.look(self._rule, self._standings)[1]]
 
@@ -105,9 +105,9 @@ class Seeding:
         return group is None or group.allows(trial.id)
 
     def ended(self, trial: Trial) -> tuple[list[Trial], list[Trial]]:
-        """A trial ended; the trials that this releases, and those that are not needed any more."""
+        """Record that a trial ended; return the trials this releases, and those that are no longer needed."""
         group = self._groups.get(trial.id)
-        # An unneeded trial ends too, and must not begin a round.
+        # An unneeded trial ends too, but must not start a round.
         if self._rule is None or group is None or trial.id not in group.waiting:
             return [], []
         group.waiting.remove(trial.id)

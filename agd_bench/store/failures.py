@@ -1,4 +1,4 @@
-"""Trials that failed: how many there are, and what repeats them."""
+"""Failed trials: count and repeat them."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from agd_bench.store.plan_rows import planned_row
 from agd_bench.store.results import Results
 
 Ending = Literal["failed", "lost", "refused", "diverged"]
-"""How trials ended that can be repeated; `lost`: failed, as its last attempt was lost with its worker or had too little memory."""
+"""Outcomes of trials that can be repeated; `lost`: failed because the last attempt was lost with its worker or ran out of memory."""
 LOST_ENDINGS = ("lost", "out of memory")
 
 
 def reopen(connection: sa.Connection, trials: Sequence[Trial], endings: Collection[str]) -> int:
-    """ended → pending, for trials that ended in one of some ways: what they measured goes, what they cost stays charged.
+    """Set ended trials with given outcomes back to pending; their measurements are removed, their cost stays charged.
 
     Args:
-        connection: in the driver's transaction.
-        trials: which may be repeated.
-        endings: of `Ending`.
+        connection: connection in the driver's transaction.
+        trials: trials that may be repeated.
+        endings: values of `Ending`.
 
     Returns:
-        How many are to be trained again.
+        Number of trials to train again.
 
     Raises:
-        InputError: an ending that is none.
+        InputError: an unknown outcome.
     """
     unknown = sorted(set(endings) - set(get_args(Ending)))
     if unknown:
-        raise InputError(f"--retry {unknown[0]}: allowed are {', '.join(get_args(Ending))}")
-    # attempts count from 1, so the last one has the number of attempts; outer, as a trial may end without any
+        raise InputError(f"--retry {unknown[0]}: unknown outcome; allowed are {', '.join(get_args(Ending))}")
+    # attempts count from 1, so the last one has the number of attempts; outer, because a trial may end without any
     last = (ATTEMPTS.c.trial_id == TRIALS.c.trial_id) & (ATTEMPTS.c.attempt == TRIALS.c.attempts)
     rows = connection.execute(sa.select(TRIALS.c.trial_id, TRIALS.c.status, ATTEMPTS.c.outcome).join(ATTEMPTS, last, isouter=True)).all()
-    # once its attempts are used up, a lost trial is stored as failed: only its last attempt tells why
+    # once its attempts are used up, a lost trial is stored as failed: only its last attempt states why
     lost = {row.trial_id for row in rows if row.status == "failed" and row.outcome in LOST_ENDINGS and "lost" in endings}
     again = lost | {row.trial_id for row in rows if row.status in endings}
-    # What was told to a tuner, or chosen by one, stands: a repeated trial has the values that it had.
+    # Values reported to a tuner, or chosen by one, are kept: a repeated trial keeps its hyperparameters.
     kept = {"trial_id", "position", "attempts", "charged_seconds", "hyperparameters", "proposal"}
     chosen = [trial for trial in trials if trial.id in again]
     for trial in chosen:
@@ -61,16 +61,16 @@ def reopen(connection: sa.Connection, trials: Sequence[Trial], endings: Collecti
 
 
 def failed_trials(results: Results) -> str:
-    """One line on the trials that failed, by algorithm; empty if none did."""
+    """One line about failed trials by algorithm; empty if there are none."""
     failed = results.trials[results.trials["status"] == "failed"]
     if failed.empty:
         return ""
     counts = ", ".join(f"{label} {count}" for label, count in failed["algorithm"].value_counts(sort=False).items())
-    return f"{len(failed)} of {len(results.trials)} trials failed ({counts}); --retry failed repeats them"
+    return f"{len(failed)} of {len(results.trials)} trials failed ({counts}); repeat them with --retry failed"
 
 
 def failed_algorithms(results: Results) -> list[str]:
-    """Algorithms of which every trial that was to be trained failed."""
-    # seeds that were never asked for say nothing about the algorithm
+    """Algorithms for which every trial to be trained failed."""
+    # unneeded seeds are no evidence about the algorithm
     asked = results.trials[results.trials["status"] != "unneeded"]
     return [str(label) for label, rows in asked.groupby("algorithm", sort=False) if (rows["status"] == "failed").all()]

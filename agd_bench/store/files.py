@@ -17,16 +17,16 @@ from agd_bench.store.results import Results
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Table, dictionary, dictionary_markdown
 
 BESIDE = ".writing-"
-"""Beginning of the name of a folder that is being written."""
+"""Prefix of the name of a folder that is being written."""
 
 
 def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[Path]:
-    """Write the sweep, the meta data, and the tables as CSV. Empty optional tables are omitted.
+    """Write the sweep, the metadata, and the tables as CSV. Empty optional tables are omitted.
 
     `load_results` reads the folder; floating-point numbers round-trip exactly.
 
     Args:
-        results: what to write.
+        results: results to write.
         folder: created if it does not exist; existing files are replaced.
         condensed: whether to omit rows that follow from an equal network's; `load_results` restores them.
 
@@ -60,7 +60,7 @@ def export(results: Results, folder: Path) -> list[Path]:
     """Write the files of `write_rows`, the tables as Parquet, and the data dictionary.
 
     Args:
-        results: what to write.
+        results: results to write.
         folder: created if it does not exist; existing files are replaced.
 
     Returns:
@@ -88,36 +88,36 @@ def _tables(results: Results) -> list[Table]:
 
 @contextmanager
 def written_beside(folder: Path, last: str = "") -> Iterator[Path]:
-    """A folder to write into, whose files take the places of those of the same names in `folder` once all are written.
+    """Context with a temporary folder; its files replace those of the same names in `folder` once all are written.
 
     Args:
-        folder: made if it is not there; its other files stay.
-        last: name of the file that is put into its place after all others.
+        folder: created if it does not exist; its other files stay.
+        last: name of the file that is moved into place after all others.
 
     Raises:
-        StorageFullError: no space.
+        StorageFullError: no space is left.
         StoreError: the folder cannot be written.
     """
     with _reporting_faults(folder):
-        # a folder that this call made must not stay behind empty if writing fails
+        # a folder created by this call must not remain empty if writing fails
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{BESIDE}*"):  # by a writer that was killed
+        for left in folder.glob(f"{BESIDE}*"):  # left by a killed writer
             shutil.rmtree(left, ignore_errors=True)
         try:
-            # inside `folder`, as replacing a file is atomic only within one file system
+            # inside `folder`, because replacing a file is atomic only within one file system
             with TemporaryDirectory(prefix=BESIDE, dir=folder) as name:
                 beside = Path(name)
-                # a full disk or any other fault inside the block leaves the files of `folder` as they were
+                # a full disk or any other fault inside the block leaves the files of `folder` unchanged
                 yield beside
-                # `last` vouches for the other files (a manifest), so it must not arrive before them
+                # `last` (a manifest) describes the other files, so it must not arrive before them
                 for path in sorted(beside.rglob("*"), key=lambda path: (path.name == last, path)):
                     if path.is_file():
                         (folder / path.relative_to(beside)).parent.mkdir(parents=True, exist_ok=True)
                         path.replace(folder / path.relative_to(beside))
         finally:
             if made:
-                with suppress(OSError):  # it holds something, as it should
+                with suppress(OSError):  # it is not empty, as expected
                     folder.rmdir()
 
 
@@ -128,5 +128,5 @@ def _reporting_faults(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # EDQUOT: the quota of the user
-            raise StorageFullError(f"{folder}: no space left; free some and run the same command again") from None
-        raise StoreError(f"{folder}: cannot be written: {error.strerror or error}; give another folder") from None
+            raise StorageFullError(f"{folder}: no space left; free some space and run the same command again") from None
+        raise StoreError(f"{folder}: cannot be written: {error.strerror or error}; choose another folder") from None

@@ -13,41 +13,41 @@ MANIFEST = "manifest.json"
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the folder but the manifest, by path relative to it; links are left out."""
-    # a link may lead out of the folder, to files that are not published with it
+    """SHA-256 of every file of the folder except the manifest, by relative path; links are left out."""
+    # a link may lead outside the folder, to files that are not published
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     named = {path.relative_to(folder).as_posix(): path for path in files}
     return {name: file_digest(path) for name, path in named.items() if name != MANIFEST}
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of one file, as `digests` has it."""
+    """SHA-256 of one file, as in `digests`."""
     return hashlib.sha256(_with_plain_ends(path.read_bytes())).hexdigest()
 
 
 def _with_plain_ends(content: bytes) -> bytes:
-    """A text with `\\n` at the ends of its lines; a binary file, which git too knows by its zero bytes, as it is."""
-    # a checkout or a mail program may have changed the line ends, which is no change of the results
+    """Normalise line ends to `\\n`; leave binary files, recognised by zero bytes as in git, unchanged."""
+    # a checkout or a mail program may change line ends, which does not change the results
     return content if b"\0" in content else content.replace(b"\r\n", b"\n")
 
 
 def check_digests(folder: Path, names: Iterable[str]) -> None:
-    """Make sure that files are those of the folder's manifest; a folder without one says nothing of its files.
+    """Check that files match the folder's manifest, if it has one.
 
     Args:
         folder: a published folder, or an export.
-        names: files in it, by path relative to it.
+        names: files in it, by relative path.
 
     Raises:
-        StoreDamagedError: a file that was changed or added since, or a manifest that cannot be read.
+        StoreDamagedError: a file was changed or added since, or the manifest cannot be read.
     """
     if not (folder / MANIFEST).exists():
         return
     try:
         stated = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
-        # a file that the manifest does not list was added later, and counts as changed
+        # a file missing from the manifest was added later and counts as changed
         changed = [name for name in names if stated.get(name) != file_digest(folder / name)]
-    # deeply nested JSON raises RecursionError; the file comes from others
+    # deeply nested JSON raises RecursionError; the file may come from a third party
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreDamagedError(f"{folder}: {MANIFEST} cannot be read ({type(error).__name__}); restore the folder") from None
     if changed:
@@ -57,13 +57,13 @@ def check_digests(folder: Path, names: Iterable[str]) -> None:
 
 
 def require_manifest(folder: Path) -> None:
-    """Make sure that a folder says what its files have to be, before its results become part of a run.
+    """Check that a folder has a manifest before its results become part of a run.
 
     Raises:
         StoreDamagedError: it has no manifest.
     """
     if not (folder / MANIFEST).is_file():
         raise StoreDamagedError(
-            f"{folder}: no {MANIFEST}, so nothing shows that its rows are those that were published; "
-            "give the run's own folder, or one that `agd-bench publish` wrote"
+            f"{folder}: no {MANIFEST}, so it cannot be checked that its rows are the published ones; "
+            "pass the run's folder, or one written by `agd-bench publish`"
         )

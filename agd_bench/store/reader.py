@@ -39,7 +39,7 @@ from agd_bench.store.validation import find_faults
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
 ROWS = "rows"
-"""Key of `meta.json` with the number of rows of each table beside it, so that a file that was cut off is found."""
+"""Key of `meta.json` with the number of rows of each table, which reveals a truncated file."""
 SHOWN_FAULTS = 3
 STATUSES = ("done", "running", "diverged", "failed", "refused", "pruned", "unneeded", "missing")
 
@@ -84,10 +84,10 @@ def read_csv(table: Table, path: Path) -> pd.DataFrame:
 
 
 def _check_last_line(path: Path) -> None:
-    """Make sure that the last line of a file ends."""
+    """Check that the last line of a file is complete."""
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
-        # a number that was cut off is still a number, so the parser would accept it
+        # a truncated number is still a number, so the parser would accept it
         if file.read(1) not in b"\r\n":
             raise ValueError("its last line is cut off")
 
@@ -238,15 +238,15 @@ def load_results(location: Path | str) -> Results:
 
 
 def read_results(location: Path | str, unchanged: bool = True) -> Results:
-    """The results as they stand there, whether or not they can be true.
+    """Read results without checking whether they can be true.
 
     Args:
-        location: as `load_results`.
-        unchanged: whether files of a published folder have to be those of its manifest.
+        location: as for `load_results`.
+        unchanged: whether files of a published folder must match its manifest.
 
     Raises:
-        InputError: as `load_results`.
-        StoreDamagedError: as `load_results`.
+        InputError: as for `load_results`.
+        StoreDamagedError: as for `load_results`.
     """
     if not is_url(location):
         location = Path(location).expanduser()
@@ -260,12 +260,12 @@ def _checked(location: Path | str, results: Results) -> Results:
     faults = faults_of(results)
     if faults:
         more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
-        raise StoreDamagedError(f"{shown(location)}: {'; '.join(faults[:SHOWN_FAULTS])}{more}; restore it, or train it again")
+        raise StoreDamagedError(f"{shown(location)}: {'; '.join(faults[:SHOWN_FAULTS])}{more}; restore the results, or train them again")
     return results
 
 
 def faults_of(results: Results) -> list[str]:
-    """What in results cannot be true; see `find_faults`."""
+    """Faults in results that cannot be true; see `find_faults`."""
     return find_faults(results.sweep, {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}, results.meta)
 
 

@@ -67,7 +67,7 @@ def state_code(results: Results) -> Results:
     if named.empty:
         return results
     first = _first(results.meta)
-    # by distinct row: attempts are many, different provenances few, and parsing JSON is what costs
+    # once per distinct value: there are many attempts but few provenances, and parsing JSON is slow
     texts = {}
     for row in named.drop_duplicates().itertuples(index=False):
         said = json.loads(str(row.provenance))

@@ -27,7 +27,7 @@ SORTING: dict[Table, list[str]] = {
 UNTAKEN = ("train_seconds", "total_seconds", "peak_memory_bytes")
 """Measurements that a trial does not take from an equal network's trial."""
 TAKEN_AS_ZERO = ("flops", "energy_joules")
-"""Measurements that it takes as 0, so that each cost is summed once; values that were not measured stay missing."""
+"""Measurements that it takes as 0, so each cost is summed once; values that were not measured stay missing."""
 LOST = "lost"
 """Outcome of an attempt that a crash ended."""
 OUT_OF_MEMORY = "out of memory"

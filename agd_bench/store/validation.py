@@ -1,4 +1,4 @@
-"""One check of what results say, for everybody who reads them: ids, names, ranges, references and sums."""
+"""Validate results on reading: ids, names, ranges, references and sums."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("trials", "loss"): get_args(LossName),
     ("attempts", "outcome"): (*TERMINAL, LOST, OUT_OF_MEMORY, "running"),
 }
-"""What a column may say, where it is not free."""
-# 5e-324: the smallest positive float64, so that a share is more than 0
+"""Allowed values of columns with a fixed set of values."""
+# 5e-324: the smallest positive float64, so a share is more than 0
 LEAST = {"epoch": 1, "epochs": 1, "attempt": 1, "batch_size": 1, "trainings": 1, "dataset_share": 5e-324}
-"""The least value of columns that cannot be 0."""
+"""Smallest value of columns that cannot be 0."""
 # far beyond any count, within int64, and exact as the float64 in which values are compared
 LARGEST_COUNT = 2**62
 # statuses that only training leads to; failed and refused trials may have cost nothing
 TRAINED = ("done", "diverged", "pruned")
 # sums in another order differ in the last digits
 RELATIVE_TOLERANCE = 1e-9
-"""Of a sum of charged seconds."""
+"""Tolerance of a sum of charged seconds."""
 
 Mask = NDArray[np.bool_]
 Tables = Mapping[Table, pd.DataFrame]
 
 
 def find_faults(sweep: Sweep, tables: Tables, meta: Mapping[str, str]) -> list[str]:
-    """What in results cannot be true, one line for each kind of fault.
+    """Find values that cannot be true, one line per kind of fault.
 
     Args:
-        sweep: what was asked.
-        tables: every table by its name, with the columns and types of `columns_of`.
+        sweep: the sweep.
+        tables: tables by name, with the columns and types of `columns_of`.
         meta: as `Results.meta`.
 
     Returns:
-        Lines such as `trials: test_accuracy of trial 0a…9f is 1.7, allowed is 0 to 1`; empty: nothing is wrong.
+        Lines such as `trials: test_accuracy of trial 0a…9f is 1.7, allowed is 0 to 1`; empty if there are no faults.
     """
     faults = [*_meta_faults(meta), *(fault for table, frame in tables.items() for fault in _value_faults(table, frame))]
     faults += [fault for table, frame in tables.items() for fault in _repeated(table, frame)]
     faults += _name_faults(sweep, tables)
-    # Sums and curves are compared by trial, which needs ids that are sound.
+    # Sums and curves are compared by trial, which requires valid ids.
     return faults or [*_reference_faults(tables), *_attempt_faults(tables), *_curve_faults(tables)]
 
 
 def _line(table: str, frame: pd.DataFrame, wrong: Mask, what: str) -> Iterator[str]:
-    """One line about the first wrong row, whose values fill in `what`, with the number of the others."""
+    """One line about the first faulty row, with its values filled into `what`, and the number of other faulty rows."""
     if wrong.any():
         row = {str(name): value for name, value in frame.iloc[int(wrong.argmax())].items()}
         more = int(wrong.sum()) - 1
@@ -66,7 +66,7 @@ def _line(table: str, frame: pd.DataFrame, wrong: Mask, what: str) -> Iterator[s
 
 
 def _range(column: Column) -> tuple[float, float]:
-    """The least and the largest value of a column of numbers."""
+    """Smallest and largest allowed value of a numeric column."""
     if column.unit == "share":
         return LEAST.get(column.name, 0), 1
     if column.type == "integer":
@@ -77,7 +77,7 @@ def _range(column: Column) -> tuple[float, float]:
 
 
 def _value_faults(table: Table, frame: pd.DataFrame) -> Iterator[str]:
-    """Numbers outside their range, words that are none, and texts that are not the JSON that they should be."""
+    """Numbers out of range, unknown words, and texts that are not valid JSON."""
     for column in columns_of(table):
         name, values = column.name, frame[column.name]
         needed = values.notna() | (not column.nullable)
@@ -90,7 +90,7 @@ def _value_faults(table: Table, frame: pd.DataFrame) -> Iterator[str]:
         elif (table, name) in WORDS:
             wrong, allowed = (~values.isin(WORDS[table, name]) & needed).to_numpy(), ", ".join(WORDS[table, name])
         elif name in ("hyperparameters", "provenance"):
-            # each text is parsed once: many rows share one provenance
+            # parse each text once, because many rows share one provenance
             odd = [text for text in values.dropna().unique() if not _is_settings(text)]
             wrong, allowed = values.isin(odd).to_numpy(), "a JSON object of settings"
         elif name in ("trial_id", "representative"):
@@ -122,33 +122,33 @@ def _meta_faults(meta: Mapping[str, str]) -> Iterator[str]:
         except (ValueError, RecursionError):
             sound = False
         if not sound:
-            yield f"meta: {key} is {meta[key][:60]!r}, which is not what agd-bench writes there"
+            yield f"meta: {key} is {meta[key][:60]!r}, which is not a valid value"
 
 
 def _is_texts(read: Any) -> bool:
-    """Whether it is texts by name."""
+    """Whether a value maps names to strings."""
     return isinstance(read, dict) and all(isinstance(value, str) for value in read.values())
 
 
 def _is_count_of_trials(row: Any) -> bool:
-    """Whether it is the five names of `planned_counts` and a number of trials."""
+    """Whether a value consists of the five names of `planned_counts` and a number of trials."""
     return (
-        # `type` rather than `isinstance`, as True is an int too
+        # `type` rather than `isinstance`, because True is an int too
         isinstance(row, list) and len(row) == 6 and all(isinstance(name, str) for name in row[:5]) and type(row[5]) is int and row[5] >= 0
     )
 
 
 def _repeated(table: Table, frame: pd.DataFrame) -> Iterator[str]:
-    """Rows that stand there twice by the key of their table."""
-    # evidence has no primary key; its sorting columns identify a row
+    """Duplicate rows by the key of their table."""
+    # these tables have no primary key; their sorting columns identify a row
     key = [column.name for column in columns_of(table) if column.key] or SORTING[table]
-    # two trials at one place would have no defined order
+    # two trials at one position would have no defined order
     for names in (key, ["position"]) if table == "trials" else (key,):
         yield from _line(table, frame, frame.duplicated(names).to_numpy(), ", ".join(f"{name} {{{name}}}" for name in names) + " twice")
 
 
 def _name_faults(sweep: Sweep, tables: Tables) -> Iterator[str]:
-    """Rows of what the sweep does not ask for."""
+    """Rows that are not in the sweep."""
     asked: dict[str, set[str]] = {
         "search_space": {choice.label for choice in sweep.search_spaces},
         "dataset": {choice.name for choice in sweep.datasets},
@@ -163,11 +163,11 @@ def _name_faults(sweep: Sweep, tables: Tables) -> Iterator[str]:
 
 
 def _reference_faults(tables: Tables) -> Iterator[str]:
-    """Rows about trials of which there is no row."""
+    """Rows about trials that do not exist."""
     trials = tables["trials"]
     known = pd.Index(trials["trial_id"])
     for table in ("curves", "attempts", "diagnostics"):
-        yield from _line(table, tables[table], ~tables[table]["trial_id"].isin(known).to_numpy(), "trials have no such row")
+        yield from _line(table, tables[table], ~tables[table]["trial_id"].isin(known).to_numpy(), "there is no such trial")
     lacking = _took_results(trials) & ~trials["representative"].isin(known).to_numpy()
     yield from _line("trials", trials, lacking, "representative {representative} has no row")
 
@@ -177,7 +177,7 @@ def _took_results(trials: pd.DataFrame) -> Mask:
 
 
 def _attempt_faults(tables: Tables) -> Iterator[str]:
-    """Attempts that are not as many, or not as long, as their trial says."""
+    """Attempts that contradict the number or the charged seconds of their trial."""
     trials, attempts = tables["trials"], tables["attempts"]
     of_trial = pd.Index(trials["trial_id"]).get_indexer(attempts["trial_id"])
     # -1: no such trial, which _reference_faults reports
@@ -186,10 +186,10 @@ def _attempt_faults(tables: Tables) -> Iterator[str]:
     seconds = np.bincount(of_trial[own], weights=attempts["seconds"].fillna(0.0).to_numpy()[own], minlength=len(trials))
     charged = trials["charged_seconds"].to_numpy()
     miscounted = counts != trials["attempts"].to_numpy()
-    yield from _line("trials", trials, miscounted, "attempts is {attempts}, which is not the number of its rows in attempts")
+    yield from _line("trials", trials, miscounted, "attempts is {attempts}, but the table attempts has a different number of rows for it")
     # the absolute tolerance of a microsecond covers sums near 0
     unlike = ~np.isclose(charged, seconds, rtol=RELATIVE_TOLERANCE, atol=1e-6)
-    yield from _line("trials", trials, unlike, "charged_seconds is {charged_seconds}, which is not the sum of its attempts")
+    yield from _line("trials", trials, unlike, "charged_seconds is {charged_seconds}, but its attempts have a different sum")
     free = trials["status"].isin(TRAINED).to_numpy() & ~_took_results(trials) & (charged <= 0)
     yield from _line("trials", trials, free, "charged_seconds is {charged_seconds}, but it was trained")
     timeless = ((attempts["outcome"] == "running") != attempts["seconds"].isna()).to_numpy()
@@ -197,10 +197,10 @@ def _attempt_faults(tables: Tables) -> Iterator[str]:
 
 
 def _curve_faults(tables: Tables) -> Iterator[str]:
-    """Points of epochs that their trial does not have."""
+    """Curve points of epochs beyond those of their trial."""
     trials, curves = tables["trials"], tables["curves"]
     if len(trials):
         of_trial = pd.Index(trials["trial_id"]).get_indexer(curves["trial_id"])
         # unmatched curves index trial -1, the last one; the mask discards that comparison
         beyond = (of_trial >= 0) & (curves["epoch"].to_numpy() > trials["epochs"].to_numpy()[of_trial])
-        yield from _line("curves", curves, beyond, "epoch {epoch} is more than its trial has")
+        yield from _line("curves", curves, beyond, "epoch {epoch} is beyond the epochs of its trial")

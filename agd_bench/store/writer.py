@@ -50,7 +50,7 @@ from agd_bench.store.schema import LOST, OUT_OF_MEMORY, TAKEN_AS_ZERO, UNTAKEN
 
 # people copy the database file alone; what only the log holds would be missing there
 LOG_SECONDS = 60.0
-"""Seconds between two copies of SQLite's log to the database."""
+"""Interval in seconds at which SQLite's log is copied to the database."""
 DRIVER_ENDED = "the driver ended during this attempt"
 DRIVERS_OWN = ("in-process", "thread-")
 """Prefixes of the names of workers in the driver's process."""
@@ -316,7 +316,7 @@ class Store:
 
         Args:
             result: of the attempt.
-            attempt: its number.
+            attempt: number of the attempt.
             seconds: to charge. None: the attempt's `total_seconds`.
         """
         with self._transaction() as connection:
@@ -372,7 +372,7 @@ class Store:
         """Set a trial from running back to pending after its attempt was lost, and charge the attempt.
 
         Args:
-            trial_id: the trial.
+            trial_id: id of the trial.
             attempt: its attempt.
             seconds: from its start until the loss was noticed.
             reason: what happened.
@@ -385,7 +385,7 @@ class Store:
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
 
     def retry(self, trials: Sequence[Trial], endings: Collection[str]) -> int:
-        """Set ended trials to pending, and return how many; arguments and errors as `failures.reopen`."""
+        """Set ended trials with given outcomes back to pending and return their number; arguments and errors as for `failures.reopen`."""
         with self._transaction() as connection:
             return reopen(connection, trials, endings)
 

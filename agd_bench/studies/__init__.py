@@ -1,6 +1,6 @@
-"""Experiments of single papers: the analysis, figures and report section of each in a folder of its own.
+"""Experiments of individual papers: analysis, figures and report section, one folder each.
 
-`STUDIES` joins them to the tables and the report. Nothing else of the package knows them, except the reproductions of their papers.
+`STUDIES` connects them to the tables and the report. Only the reproductions of their papers import them otherwise.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from agd_bench.studies.skip_connections import section as skip_connections
 
 @dataclass(frozen=True)
 class Study:
-    """One paper's experiment, as far as a report shows it.
+    """One paper's experiment in a report.
 
     Attributes:
         question: the heading of its part of the report.
-        tables: computes its tables from the compared trials and the raw rows, by name; those without rows are left out.
-        conclusions: sentences about one comparison group, from its rows of all tables; they head the group's findings.
-        show: notes and figures of one comparison group; the report prefixes the figures' names.
+        tables: computes its tables by name from the compared trials and the raw rows; empty tables are left out.
+        conclusions: sentences about one comparison group, from its rows of all tables; shown above the group's findings.
+        show: notes and figures of one comparison group; the report adds a prefix to the figures' names.
     """
 
     question: str

@@ -1,4 +1,4 @@
-"""Everything that is computed from the raw rows: the tables that the report shows, publishes and is verified by."""
+"""All tables computed from the raw rows, for reports, publication and verification."""
 
 from agd_bench.tables.aggregation import aggregates
 

@@ -1,4 +1,4 @@
-"""Everything that is computed from the raw rows: the tables that the report shows, publishes and is verified by."""
+"""All tables computed from the raw rows, for reports, publication and verification."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from agd_bench.store import Results, planned_counts
 from agd_bench.studies import STUDIES
 
 RESAMPLED = 4_000_000
-"""Architectures drawn in all resamples of an interval together, at most."""
+"""Largest total number of architectures drawn over all resamples of an interval."""
 FEWEST_RESAMPLES, MOST_RESAMPLES = 200, 1000
 Compute = Callable[[pd.DataFrame, Results], pd.DataFrame]
 Compare = Callable[..., pd.DataFrame]
-"""Takes the trials of two algorithms, the baseline's label and the other's."""
+"""Function of the trials of two algorithms, the baseline's label and the challenger's label."""
 WHOLE: dict[str, Compute] = {
     "accuracy": lambda trials, results: analysis.accuracy_table(trials),
     "standings": lambda trials, results: analysis.standings(trials, results.sweep.baseline_label, resamples=resamples_of(trials)),
@@ -39,7 +39,7 @@ WHOLE: dict[str, Compute] = {
         trials, [choice.label for choice in results.sweep.algorithms if choice.tuning_scope == "sweep"]
     ),
     "ranks": lambda trials, results: analysis.rank_architectures(trials),
-    # The test of a shift keeps 1,000 worlds, or its p-values could not survive a correction.
+    # The shift test always uses 1,000 simulations; with fewer, its p-values could not survive a correction.
     "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
     "top_k_overlap": lambda trials, results: analysis.top_k_overlap(trials),
     "transfer_regret": lambda trials, results: analysis.transfer_regret(trials, resamples=resamples_of(trials)),
@@ -50,16 +50,16 @@ WHOLE: dict[str, Compute] = {
     "order_decisions": lambda trials, results: _order_decisions(trials, results),
     "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
 }
-"""What is computed from all trials, by the name of its table. A new table is one more line here or below."""
+"""Tables computed from all trials, by name. To add a table, add a line here or below."""
 IF_ANY = ("calibrations", "lanes", "decreases", "order_decisions")
-"""Tables that are left out where they have no rows, since few sweeps ask for what they hold."""
+"""Tables that are left out if they are empty, because few sweeps produce them."""
 OF_PUBLISHED: dict[str, Compute] = {
     "published_agreement": lambda trials, results: analysis.published_agreement(trials, results.published, resamples=resamples_of(trials)),
     "published_top": lambda trials, results: analysis.published_top(trials, results.published, resamples=resamples_of(trials)),
     "published_ranks": lambda trials, results: analysis.published_ranks(trials, results.published),
     "published_regret": lambda trials, results: analysis.published_regret(trials, results.published, resamples=resamples_of(trials)),
 }
-"""What is computed where the authors of a search space published accuracies of its architectures."""
+"""Tables computed if the authors of a search space published accuracies of its architectures."""
 BY_CHALLENGER: dict[str, Compare] = {
     "accuracy_difference": lambda trials, baseline, challenger: analysis.accuracy_difference(trials, baseline, challenger),
     "rank_shift": lambda trials, baseline, challenger: analysis.rank_shift(trials, baseline, challenger),
@@ -67,9 +67,9 @@ BY_CHALLENGER: dict[str, Compare] = {
         analysis.kendall_tau(trials, resamples=resamples_of(trials), subset="top-decile")
     ),
 }
-"""What is computed for each challenger against the baseline, from the trials of the two."""
+"""Tables computed for each challenger and the baseline from the trials of the two."""
 BY_FEATURES: dict[str, Compare] = {
-    # Twice as many: its permutation p-values go through Holm's correction over all features.
+    # Twice as many, because its permutation p-values are corrected (Holm) over all features.
     "interaction_drivers": lambda trials, baseline, challenger, features: analysis.interaction_drivers(
         trials, baseline, challenger, features, resamples=2 * resamples_of(trials)
     ),
@@ -77,30 +77,29 @@ BY_FEATURES: dict[str, Compare] = {
         trials, baseline, challenger, features
     ),
 }
-"""The same, where the features that the search spaces' plug-ins state count too."""
+"""The same, for tables that also use the features provided by the search spaces' plug-ins."""
 BY_TUNED: dict[str, Compare] = {"crossover": analysis.find_crossovers, "cost_views": analysis.cost_views}
-"""What is computed for each tuned algorithm against each that is not, from the trials of the two."""
+"""Tables computed for each pair of a tuned and a self-tuning algorithm from the trials of the two."""
 CODED = (*GROUP, "algorithm")
-"""Columns whose few texts are handled as numbers while the tables are computed."""
+"""Columns with few distinct texts, handled as categories while the tables are computed."""
 MOST_CODED = 127
-"""Different texts of such a column at most: codes of one byte. pandas 3.1 cannot align indices whose codes differ in width."""
+"""Largest number of distinct texts in such a column, for one-byte codes; pandas 3.1 cannot align indices with codes of other widths."""
 
 
 def aggregates(results: Results) -> dict[str, pd.DataFrame]:
-    """The tables of `analysis` for all comparison groups, algorithms in the sweep's order.
+    """Compute the tables of `analysis` for all comparison groups, with algorithms in the sweep's order.
 
-    Of a run that has not ended they are of its complete cases (`analysis.complete_cases`), what did not end well apart.
+    For an unfinished run, the tables cover its complete cases (`analysis.complete_cases`), except the table of failures.
 
     Args:
         results: the raw rows.
 
     Returns:
-        By name: those of `WHOLE` as their functions give them; those of `OF_PUBLISHED` where there is something
-        published; those of `STUDIES` that have rows; those of `BY_CHALLENGER` and `BY_FEATURES` with the columns `baseline` and
-        `challenger` after the group's; `crossover` and `cost_views` of every tuned against every self-tuning algorithm;
-        `reference_targets` (the quartiles that the baseline sets), and `performance_profiles` and `speed_ups` of the times to reach
-        them, their column `time` telling in what;
-        `progress` of a run that has not ended.
+        Tables by name: those of `WHOLE`; those of `OF_PUBLISHED` if there are published accuracies; those of `STUDIES` that have rows;
+        those of `BY_CHALLENGER` and `BY_FEATURES` with the columns `baseline` and `challenger` after the group's columns; `crossover` and
+        `cost_views` of every tuned against every self-tuning algorithm; `reference_targets` (the quartiles set by the baseline), and
+        `performance_profiles` and `speed_ups` of the times to reach them, with the unit in the column `time`; `progress` for an unfinished
+        run.
     """
     begun = _coded(in_sweep_order(results))
     complete = analysis.complete_cases(begun)
@@ -108,7 +107,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     rows = {str(label): places for label, places in trials.groupby("algorithm", sort=False).indices.items()}
 
     def of(*labels: str) -> pd.DataFrame:
-        # In the order of the plan, or the architectures would be found in another one.
+        # Keep the order of the plan; otherwise the architectures would appear in a different order.
         return trials.iloc[np.sort(np.concatenate([rows[label] for label in labels]))]
 
     baseline = results.sweep.baseline_label
@@ -120,7 +119,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         tables["ranking_decisions"] = analysis.ranking_decisions(tables["kendall_tau"], results.sweep.baseline_label)
         for study in STUDIES:
             tables |= {name: table for name, table in study.tables(trials, results).items() if len(table)}
-        # Of all that was begun, not of complete cases: a failure is to be seen at once.
+        # From all trials that have started, not only complete cases, so failures are visible at once.
         tables["failures"] = failures(trained_rows(begun))
         times = _times(trials, results)
     if (~begun["status"].isin(analysis.UNDER_WAY)).sum() < planned_counts(results)["planned"].sum():
@@ -130,7 +129,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     compared = BY_CHALLENGER | {name: functools.partial(compare, features=stated) for name, compare in BY_FEATURES.items()}
     tables |= _by_pair({name: _naming(compare) for name, compare in compared.items()}, pairs, of)
     tuned = [label for label in rows if (of(label)["purpose"] == "tuning").any()]
-    # A crossover is between an algorithm that tunes and one that does not.
+    # A crossover is between a tuned and a self-tuning algorithm.
     paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
@@ -138,14 +137,14 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def _stated_features(results: Results) -> pd.DataFrame | None:
-    """One row per search space and architecture, one column per feature; None where no plug-in states any."""
+    """One row per search space and architecture, one column per feature; None if no plug-in provides features."""
     if results.features.empty:
         return None
     return results.features.pivot(index=["search_space", "architecture"], columns="feature", values="value")
 
 
 def _with_costs(tables: Mapping[str, pd.DataFrame], baseline: str) -> pd.DataFrame:
-    """The standings with `cost_ratio`: charged FLOPs as a multiple of the baseline's on the same architectures, NaN where unknown."""
+    """The standings with `cost_ratio`: charged FLOPs as a multiple of the baseline's on the same architectures, NaN if unknown."""
     ratios = []
     for group, rows in comparison_groups(tables["standings"]):
         own = {name: group_rows(tables[name], group) for name in ("ranks", "cost_by_architecture")}
@@ -154,7 +153,7 @@ def _with_costs(tables: Mapping[str, pd.DataFrame], baseline: str) -> pd.DataFra
 
 
 def _order_decisions(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Of adaptive sweeps; no rows where every architecture gets every seed."""
+    """Decisions of adaptive sweeps; empty if every architecture gets every seed."""
     rule = results.sweep.adaptive_seeds
     return analysis.order_decisions(trials.iloc[:0] if rule is None else trials, rule or AdaptiveSeeds())
 
@@ -165,46 +164,46 @@ def _by_pair(computed: Mapping[str, Compare], pairs: list[tuple[str, str]], of: 
     def compute(pair: tuple[str, str]) -> dict[str, pd.DataFrame]:
         trials = of(*pair)
         with shared_work():
-            # Within one pair only: what its tables share is freed before the next pair.
+            # Shared only within one pair, and freed before the next pair.
             return {name: compare(trials, *pair) for name, compare in computed.items()}
 
-    # pandas sets filters of warnings and sets them back, which in threads does not nest: here the state before is restored.
+    # pandas sets and resets warning filters, which is not safe in threads; restore the previous state here.
     with warnings.catch_warnings():
-        # Threads: numpy and the compiled kernels release the interpreter.
+        # Threads are effective because numpy and the compiled kernels release the GIL.
         found = in_threads(lambda place: compute(pairs[place]), len(pairs)) if pairs else []
     return {name: _stack([tables[name] for tables in found]) for name in computed}
 
 
 def _coded(trials: pd.DataFrame) -> pd.DataFrame:
-    """Names that occur in thousands of rows as numbers with their texts."""
-    # Grouping a million texts takes far longer. Categories are in text order, so sorting by them is sorting by text.
+    """Convert names that occur in thousands of rows to categories."""
+    # Grouping a million texts takes far longer. Categories are in text order, so sorting by category is sorting by text.
     return trials.astype({column: "category" for column in CODED if trials[column].nunique() <= MOST_CODED})
 
 
 def _decoded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its names as texts again; where it was merged with texts they have become objects."""
+    """Convert categories back to text; in tables merged with text they have become objects."""
     merged = [name for name in CODED if name in table and len(table)]
     coded = [name for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)]
     return table.astype(dict.fromkeys([*merged, *coded], "str"))
 
 
 def resamples_of(trials: pd.DataFrame) -> int:
-    """How many resamples intervals come from: 1,000, and fewer for large comparisons, whose intervals are narrow.
+    """Number of resamples for intervals: 1,000, and fewer for large comparisons, which have narrow intervals.
 
     Args:
         trials: the table of trials.
     """
-    # 256 at 15,625 architectures bounds a report of a million rows; an interval from so many covers 93 to 97 % by chance alone.
+    # 256 for 15,625 architectures bounds the time of a report of a million rows; with 256, coverage varies between 93 and 97 % by chance.
     return int(np.clip(RESAMPLED // max(1, trials["architecture"].nunique()), FEWEST_RESAMPLES, MOST_RESAMPLES))
 
 
 def random_algorithms(results: Results) -> tuple[str, ...]:
-    """Labels of the algorithms whose proposals are independent draws."""
+    """Labels of the algorithms with independent proposals."""
     return tuple(choice.label for choice in results.sweep.algorithms if choice.sampler == "random")
 
 
 def _naming(compare: Compare) -> Compare:
-    """The same computation, its table with the labels of the pair after the group's columns."""
+    """The same computation, with the labels of the pair after the group's columns."""
 
     def compare_and_name(trials: pd.DataFrame, *pair: str) -> pd.DataFrame:
         table = compare(trials, *pair)
@@ -216,18 +215,18 @@ def _naming(compare: Compare) -> Compare:
 
 
 def _between(agreement: pd.DataFrame) -> pd.DataFrame:
-    """Without the agreement of algorithms with themselves, which stands in the pair's ceiling."""
+    """Drop the agreement of algorithms with themselves, which is already in the pair's noise ceiling."""
     return agreement[agreement["algorithm"] != agreement["other"]].reset_index(drop=True)
 
 
 def _stack(found: list[pd.DataFrame]) -> pd.DataFrame:
-    """The tables below each other; none of them: an empty one, which has no columns but the group's."""
+    """Concatenate tables; without any, return an empty table with only the group's columns."""
     filled = [table for table in found if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else found[0] if found else pd.DataFrame(columns=GROUP)
 
 
 def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
-    """How soon the baseline's accuracies are reached, in FLOPs where every trial has them, else in seconds."""
+    """Time to reach the baseline's accuracies, in FLOPs if every trial has them, otherwise in seconds."""
     baseline = results.sweep.baseline_label
     if baseline not in set(trials["algorithm"]):
         return {}
@@ -235,7 +234,7 @@ def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
     if targets.empty:
         return {"reference_targets": targets}
     times = analysis.measure_time_to_target(trials, results.curves, targets)
-    # One unit for all: a profile cannot compare FLOPs with seconds.
+    # One unit for all, because a profile cannot compare FLOPs with seconds.
     time = "seconds" if times["flops"].isna().any() else "flops"
     return {
         "reference_targets": targets,
@@ -245,25 +244,25 @@ def _times(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
 
 
 def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
-    """How far every comparison group of a run that has not ended is, and what of it can be compared by now.
+    """Progress of every comparison group of an unfinished run, and the part that can be compared.
 
     Args:
         results: the raw rows.
-        begun: their table of trials.
-        compared: its complete cases.
+        begun: their table of trials that have started.
+        compared: the complete cases of that table.
 
     Returns:
-        One row per group: `search_space`, `dataset`, `profile`; `planned` and `ended` (trials), `compared` (those of them that ended and
-        are in the tables), `algorithms` and `ahead` (those of which a final trial has ended), `architectures` (that all of the latter have
-        trained from at least one seed), `cases` (pairs of architecture and seed that they have trained) and `named` (the architectures,
-        and those that have the results of an equal one of them).
+        One row per group: `search_space`, `dataset`, `profile`; `planned` and `ended` (numbers of trials), `compared` (ended trials that
+        are in the tables), `algorithms` and `ahead` (algorithms with an ended final trial), `architectures` (trained by all of the latter
+        from at least one seed), `cases` (pairs of architecture and seed that they have trained) and `named` (these architectures and those
+        that reuse their results).
     """
     planned = planned_counts(results).groupby(GROUP, sort=False)["planned"].sum()
 
     def ended(trials: pd.DataFrame) -> pd.Series[int]:
         return trials[~trials["status"].isin(analysis.UNDER_WAY)].groupby(GROUP, sort=False, observed=True).size()
 
-    # A group without a complete case keeps its rows, which are then of fewer algorithms than have begun.
+    # A group without a complete case keeps its rows, which then cover fewer algorithms than have started.
     groups = list(comparison_groups(compared))
     counts = [{**analysis.count_cases(trained_rows(rows)), "named": analysis.count_cases(rows)["architectures"]} for _, rows in groups]
     cases = pd.DataFrame(counts, index=pd.MultiIndex.from_tuples([group for group, _ in groups], names=GROUP))
@@ -272,10 +271,10 @@ def progress(results: Results, begun: pd.DataFrame, compared: pd.DataFrame) -> p
 
 
 def in_sweep_order(results: Results) -> pd.DataFrame:
-    """The trials, those of the sweep's first algorithm first; within an algorithm in plan order."""
+    """Sort the trials by algorithm in the sweep's order; within an algorithm, in plan order."""
     trials = results.trials
     places = {choice.label: place for place, choice in enumerate(results.sweep.algorithms)}
-    # A key first and a stable sort after: equal places keep the order of the plan.
+    # Sort by key with a stable sort, so ties keep the order of the plan.
     order = trials["algorithm"].map(places).fillna(len(places)).argsort(kind="stable")
     groups = {key: place for place, (key, _) in enumerate(comparison_groups(trials))}
     ordered = trials.iloc[order]
@@ -284,19 +283,19 @@ def in_sweep_order(results: Results) -> pd.DataFrame:
 
 
 def challengers(results: Results) -> list[str]:
-    """Labels of all algorithms but the baseline, in the sweep's order."""
+    """Labels of all algorithms except the baseline, in the sweep's order."""
     return [choice.label for choice in results.sweep.algorithms if choice.label != results.sweep.baseline_label]
 
 
 def failures(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials that ended otherwise than `done`, with equal reasons together.
+    """Unsuccessful trials, grouped by reason.
 
     Args:
         trials: the table of trials.
 
     Returns:
         One row per group, algorithm, purpose, status and reason: `search_space`, `dataset`, `profile`, `algorithm`, `purpose`,
-        `status`, `reason`; `trials` (how many), `architectures` (how many different), `example` (the first one's architecture),
+        `status`, `reason`; `trials` (how many), `architectures` (how many different), `example` (the architecture of the first),
         `charged_seconds` (their sum).
     """
     ended = trials[trials["status"].isin(["diverged", "failed", "refused", "pruned"])]

@@ -1,4 +1,4 @@
-"""What every column of every computed table means, from `dictionary.toml`."""
+"""The meaning of every column of every computed table, from `dictionary.toml`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def _entries() -> dict[str, Any]:
 
 
 def summary_of(table: str) -> str:
-    """What a table of `aggregates` holds, in a few words."""
+    """A short description of a table of `aggregates`."""
     return str(_entries()["tables"][table]["summary"])
 
 
 def meaning_of(table: str, column: str) -> str:
-    """What a column means: the table's own entry, else the one for all tables.
+    """The meaning of a column: the table's own entry, or the entry for all tables.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no entry.
 
     >>> meaning_of("ranks", "search_space"), meaning_of("predicted_rates", "searched_rate_of_1000001")[:11]
     ('label of the search space in the sweep', 'what the se')

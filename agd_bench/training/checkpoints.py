@@ -1,7 +1,7 @@
-"""Checkpoints that a crash, a full disk or a flipped bit cannot turn into a wrong result.
+"""Checkpoints that are robust to crashes, full disks and flipped bits.
 
-A checkpoint is a file of `torch.save` with its SHA-256 in a second file. Loading takes the checkpoint with the most epochs whose digest
-agrees, else an earlier one, else none: training then starts from zero.
+A checkpoint is a file written by `torch.save`, with its SHA-256 in a second file. Loading uses the checkpoint with the most epochs and a
+matching digest; without one, training starts from the beginning.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from agd_bench.errors import StorageFullError, StoreError
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    # Only the rename, which is atomic, replaces the old file: a crash while writing leaves that one whole.
+    # Only the atomic rename replaces the old file, so a crash while writing leaves it intact.
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            # Some file systems store the rename before the content: a power failure could leave an empty file.
+            # Some file systems store the rename before the content, so a power failure could leave an empty file.
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -52,7 +52,7 @@ def to_bytes(state: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     buffer.seek(0)
-    # Found now, not when an interrupted training tries to resume.
+    # Check now, not when an interrupted training tries to resume.
     refused = sorted(get_unsafe_globals_in_checkpoint(buffer))
     if refused:
         raise TypeError(
@@ -63,32 +63,32 @@ def to_bytes(state: dict[str, Any]) -> bytes:
 
 
 def from_bytes(content: bytes, device: torch.device) -> dict[str, Any]:
-    """The state that `to_bytes` was given, its tensors on a device."""
-    # weights_only: a plain pickle can run any code when it is loaded.
+    """The state passed to `to_bytes`, with its tensors on a device."""
+    # weights_only: a plain pickle can run arbitrary code when loaded.
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     return state
 
 
 def save(folder: Path, attempt: int, epoch: int, state: dict[str, Any]) -> None:
-    """Keep `state` as the checkpoint of this attempt after `epoch`, replacing the attempt's older one.
+    """Save `state` as the checkpoint of this attempt after `epoch`, replacing the attempt's older one.
 
     Args:
-        folder: the trial's own.
+        folder: folder of the trial.
         attempt: the writer.
         epoch: epochs done.
         state: as for `to_bytes`.
 
     Raises:
         StorageFullError: no space left.
-        StoreError: the disk does not take it.
-        TypeError: the state holds something else.
+        StoreError: the checkpoint cannot be written.
+        TypeError: the state holds an unsupported object.
     """
     content = to_bytes(state)
     stem = f"attempt-{attempt}.epoch-{epoch}"
     _write_durably(folder / f"{stem}.pt", content)
-    # A tensor with a flipped bit loads without complaint. Written last: a checkpoint without its digest is not loaded.
+    # A tensor with a flipped bit loads without an error. Written last, because a checkpoint without its digest is not loaded.
     _write_durably(folder / f"{stem}.sha256", hashlib.sha256(content).hexdigest().encode())
-    # Only this attempt's files: one that was given up may still be writing while the next one trains.
+    # Only this attempt's files: an attempt that was given up may still be writing while the next one trains.
     for path in folder.glob(f"attempt-{attempt}.epoch-*"):
         if path.stem != stem:
             path.unlink(missing_ok=True)
@@ -98,24 +98,24 @@ CHECKPOINT = re.compile(r"attempt-\d+\.epoch-(\d+)\.pt")
 
 
 def _sound_names(folder: Path) -> list[Path]:
-    """Checkpoints, those of most epochs first; other files that lie there are none of ours."""
+    """Checkpoints, most epochs first; other files are ignored."""
     named = [(int(match[1]), path) for path in folder.glob("*.pt") if (match := CHECKPOINT.fullmatch(path.name))]
-    # Sorted as numbers: as text, epoch 9 would come before epoch 10.
+    # Sorted as numbers; as text, epoch 9 would come before epoch 10.
     return [path for _, path in sorted(named, reverse=True)]
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The sound checkpoint with the most epochs, of any attempt; None if there is none.
+    """The intact checkpoint with the most epochs from any attempt; None if there is none.
 
     Args:
-        folder: the trial's own; need not exist.
-        device: where tensors go.
+        folder: folder of the trial; it may not exist.
+        device: device for the tensors.
     """
     for path in _sound_names(folder):
         try:
             content = path.read_bytes()
             noted = path.with_suffix(".sha256").read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError):  # a damaged digest is no reason to lose the checkpoint before
+        except (OSError, UnicodeDecodeError):  # a damaged digest must not prevent loading an earlier checkpoint
             continue
         if hashlib.sha256(content).hexdigest() == noted:
             return from_bytes(content, device)

@@ -1,11 +1,11 @@
 """Whole training steps as one CUDA graph: captured once per training, then one launch per step instead of hundreds.
 
-The graph contains the batch (read by a counter on the device from what was drawn for the epoch), its normalisation, forward, loss,
-backward, the optimizer's step and the sums of loss and correct answers. Host and device exchange nothing but the epoch's numbers at its
-start and two sums at its end.
+The graph contains the batch (selected by a counter on the device from the epoch's random draws), its normalisation, forward, loss,
+backward, the optimizer's step and the sums of loss and correct answers. Host and device only exchange the epoch's numbers at its start
+and two sums at its end.
 
-Eager and replayed steps launch the same kernels on the same numbers. What cannot be captured is known from explicit lists (`hindrance`),
-seen in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
+Eager and replayed steps launch the same kernels on the same numbers. Steps that cannot be captured are known from explicit lists
+(`hindrance`), detected in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
 
 References:
     PyTorch documentation, 'CUDA semantics', section 'CUDA Graphs' (warm-up on a side stream, static tensors, one capture at a time).
@@ -35,23 +35,23 @@ from agd_bench.training.fit import Fit
 from agd_bench.training.turns import DEFAULT_GENERATORS, Turn
 
 WARM_UP_STEPS = 3
-"""Eager steps before the capture: the first creates states, the second is watched, the third is like all that follow."""
+"""Eager steps before the capture: the first creates states, the second is observed, the third is like all that follow."""
 WAITING = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero"}
 """Operations whose result the host needs, so it waits for the device."""
-# Can be captured on one device, but not between host and device.
+# Can be captured within one device, but not between host and device.
 COPYING = {"_to_copy", "copy_"}
 ONE_AT_A_TIME = Turn()
-"""Held by a capture and by each launch of a graph: torch allows one capture in a process, and graphs share its generators' bookkeeping."""
+"""Held by a capture and each launch of a graph: torch allows one capture per process, and graphs share the state of its generators."""
 
 
 class Recorder(Protocol):
-    """Turns work on the device into something that can be repeated."""
+    """Records work on the device so it can be replayed."""
 
     def side(self) -> AbstractContextManager[None]:
-        """Where all steps of a training run, eager ones too."""
+        """Context in which all steps of a training run, including eager ones."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record the work without doing it; the returned function does it."""
+        """Record the work without executing it; the returned function executes it."""
 
 
 class GraphRecorder:
@@ -68,7 +68,7 @@ class GraphRecorder:
         """The stream, ordered after the work so far of the current one and before its next; backward passes stay in this thread."""
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
-        # Autograd would run the backward pass in a thread of its own; it has to be the thread that captures.
+        # Autograd would run the backward pass in a separate thread, but it must be the thread that captures.
         with torch.cuda.stream(self._stream), torch.autograd.grad_mode.set_multithreading_enabled(False):
             try:
                 yield
@@ -89,14 +89,14 @@ class GraphRecorder:
                 try:
                     work()
                 except Exception as error:
-                    # As text: the error's traceback would keep the step's tensors in memory.
+                    # As text, because the error's traceback would keep the step's tensors in memory.
                     shortage = describe(error) if is_out_of_memory(error) else ""
                     raise
         except Exception:
             self._recover()
             if not shortage:
                 raise
-        if shortage:  # the end of the capture fails too, with an error of its own
+        if shortage:  # ending the capture fails too, with a different error
             raise torch.OutOfMemoryError(shortage)
 
         def replay() -> None:
@@ -117,14 +117,14 @@ class GraphRecorder:
                 graph.capture_end()
 
     def _recover(self) -> None:
-        """End what a failed capture leaves behind: torch 2.11's generator stays in capture mode until a capture succeeds."""
+        """Clean up after a failed capture: torch 2.11's generator stays in capture mode until a capture succeeds."""
         with contextlib.suppress(Exception), self._capturing(torch.cuda.CUDAGraph()):
-            # Torch warns of a graph without a kernel.
+            # Torch warns about a graph without kernels.
             self._nothing.zero_()
 
 
 class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes which operation of a step makes host or device wait for the other; neither can be captured."""
+    """Records the operation of a step that makes host or device wait for the other, which cannot be captured."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -142,23 +142,23 @@ class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def capturable(optimizer: Optimizer) -> bool:
-    """Whether steps of the optimizer do the same on the device each time, except for the numbers of `numbers_of`.
+    """Whether all steps of the optimizer execute the same work on the device, except for the numbers of `numbers_of`.
 
-    Ours have an attribute `capturable`. Of torch's, those fused into one kernel read their rate from the device.
+    Optimizers of agd-bench have an attribute `capturable`. Torch's fused optimizers read their rate from the device.
     """
-    # By exact type: a subclass may do something else in its step.
+    # By exact type, because a subclass may have a different step.
     if type(optimizer) in (SGD, Adam, AdamW):
         return all(group["fused"] for group in optimizer.param_groups)
     return bool(getattr(optimizer, "capturable", False))
 
 
 def numbers_of(optimizer: Optimizer, group: dict[str, Any], ahead: int) -> tuple[float, ...]:
-    """What a step reads from the host for a group.
+    """The numbers that a step reads from the host for a group.
 
     Args:
         optimizer: capturable.
-        group: one of its groups, with the rate of that step.
-        ahead: steps between the next one and that one.
+        group: one of its groups, with the learning rate of that step.
+        ahead: number of steps between the next one and that one.
     """
     if type(optimizer) in (SGD, Adam, AdamW):
         return (float(group["lr"]),)
@@ -167,44 +167,44 @@ def numbers_of(optimizer: Optimizer, group: dict[str, Any], ahead: int) -> tuple
 
 
 def hindrance(fit: Fit) -> str:
-    """Why the steps of a training cannot be captured, if that is known before the first one; else empty."""
+    """Why the steps of a training cannot be captured, if known before the first one; otherwise empty."""
     optimizer, scheduler = fit.optimizer, fit.scheduler
-    # Watching reads values between the steps, or in the middle of one.
+    # Watching reads values between steps or within a step.
     if fit.watch is not None or fit.replay is not None or fit.diagnosed:
         return "its steps are watched"
     if averages(optimizer):
         return f"{type(optimizer).__name__} evaluates at other weights than it trains"
     if not capturable(optimizer):
         return f"steps of {type(optimizer).__name__} are not known to do the same on the device each time"
-    # LambdaLR computes its rate from the number of the step alone; others, such as ReduceLROnPlateau, look at results.
+    # LambdaLR computes its rate only from the step number; others, such as ReduceLROnPlateau, depend on results.
     if scheduler is not None and type(scheduler) is not LambdaLR:
         return f"rates of {type(scheduler).__name__} are not known to follow from the number of steps"
     return ""
 
 
 def capture_steps(fit: Fit, device: torch.device) -> None:
-    """Let a training on a GPU capture its steps, or note why they run eagerly."""
+    """Let a training on a GPU capture its steps, or record why they run eagerly."""
     fit.eager_reason = hindrance(fit) if device.type == "cuda" else "not on a GPU"
     fit.capture = None if fit.eager_reason else Capture(fit, GraphRecorder(device))
 
 
 class Capture:
-    """The steps of one training, eager until they are captured, then replayed.
+    """The steps of one training: eager until they are captured, then replayed.
 
     Attributes:
-        reason: why its steps stay eager after all; empty otherwise.
+        reason: why its steps remain eager; empty otherwise.
         replays: steps replayed so far.
     """
 
     def __init__(self, fit: Fit, recorder: Recorder) -> None:
-        """Nothing is captured yet.
+        """Initialise without capturing anything yet.
 
         Args:
-            fit: without a `hindrance`; not kept alive.
-            recorder: of the device that it trains on.
+            fit: a training without a `hindrance`; not kept alive.
+            recorder: recorder of its device.
         """
         self.reason, self.replays = "", 0
-        # a reference cycle would keep a trained network and its graph on the device until Python's collector runs
+        # a reference cycle would keep a trained network and its graph on the device until Python's garbage collector runs
         self._fit: Fit = weakref.proxy(fit)
         self._recorder = recorder
         # A graph has fixed shapes: one for each size of a batch, the usual one and that of the last batch.
@@ -242,16 +242,16 @@ class Capture:
                     self._fit.steps += 1
             finally:
                 self._settle(replayed)
-            # Clones: the next epoch sets the sums to zero in place.
+            # Clones, because the next epoch sets the sums to zero in place.
             return self._loss.clone(), self._correct.clone()
 
     def _rates(self) -> list[Any]:
         return [group.get("lr") for group in self._fit.optimizer.param_groups]
 
     def _begin(self, images: ImageSet, batch_size: int, drawn: Drawn, steps: int) -> None:
-        """Write what the epoch reads to where the graph reads it."""
+        """Write the epoch's data to the addresses that the graph reads."""
         table = self._table(steps)
-        # A graph reads fixed addresses: these tensors are refilled, and only another split or batch size needs a new graph.
+        # A graph reads fixed addresses: refill these tensors; only a different split or batch size requires a new graph.
         if self._images is images and self._batch_size == batch_size and len(self._drawn.order) == len(drawn.order):
             self._drawn.become(drawn)
             self._course.copy_(table)
@@ -262,7 +262,7 @@ class Capture:
             self._eager_steps, self._eager_sizes = 0, set()
             # One image more than the usual batch: a single one left over joins the last batch.
             self._range = torch.arange(batch_size + 1, device=device)
-            # The step within the epoch; on the device, because a replay repeats all host values as they were captured.
+            # The step within the epoch; on the device, because a replay repeats the captured host values.
             self._counter = torch.zeros(1, dtype=torch.int64, device=device)
             self._loss, self._correct = torch.zeros((), device=device), torch.zeros((), device=device)
             self._course = table.to(device)
@@ -272,27 +272,27 @@ class Capture:
         self._lay_out_numbers()
 
     def _table(self, steps: int) -> Tensor:
-        """What the steps of the epoch read from the host, (steps, numbers). Steps the schedule through the whole epoch."""
+        """The numbers that the steps of the epoch read from the host, (steps, numbers). Advances the schedule through the whole epoch."""
         optimizer, scheduler = self._fit.optimizer, self._fit.scheduler
         rows = []
-        # Rates and Adam's corrections follow from the number of the step, not from a result: all are known before the epoch.
+        # Rates and Adam's bias corrections follow from the step number, not from results, so they are known before the epoch.
         for ahead in range(steps):
             rows.append([value for group in optimizer.param_groups for value in numbers_of(optimizer, group, ahead)])
             if scheduler is not None:
-                optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns if a schedule steps before its optimizer
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns if a scheduler steps before its optimizer
                 scheduler.step()
         self._after = self._rates()
         return torch.tensor(rows, dtype=torch.float32)
 
     def _lay_out_numbers(self) -> None:
-        """Let the optimizer read its numbers from the device; a tensor takes the place of each rate."""
+        """Let the optimizer read its numbers from the device; a tensor replaces each rate."""
         optimizer, place = self._fit.optimizer, 0
         for group in optimizer.param_groups:
             count = len(numbers_of(optimizer, group, 0))
             own = tuple(self._now[0, place : place + count].unbind())
             place += count
             if type(optimizer) in (SGD, Adam, AdamW):
-                # Torch's fused kernels read a rate that is a tensor from the device.
+                # Torch's fused kernels read a tensor rate from the device.
                 group["lr"] = own[0]
             elif own:
                 group["numbers"] = own
@@ -303,13 +303,13 @@ class Capture:
         for number, group in enumerate(optimizer.param_groups):
             if group.pop("numbers", None) is not None or type(optimizer) in (SGD, Adam, AdamW):
                 group["lr"] = self._after[number]
-            # The tensor that the graph writes the automatic rate to; an eager step has put another one in its place.
+            # The tensor to which the graph writes the automatic rate; an eager step has replaced it by another one.
             elif replayed:
                 group["lr"] = self._written[replayed][number]
 
     def _one_step(self, size: int) -> bool:
         """One step on a batch; whether it was replayed."""
-        # Eager steps create what a capture must find: optimizer states, cuDNN's plans, cuBLAS's workspaces.
+        # Eager steps create what a capture requires: optimizer states, cuDNN plans, cuBLAS workspaces.
         warm = self._eager_steps >= WARM_UP_STEPS and size in self._eager_sizes
         if size not in self._graphs and not (warm and not self.reason and self._capture(size)):
             self._eager_steps += 1
@@ -330,20 +330,20 @@ class Capture:
             torch.OutOfMemoryError: memory ran out.
         """
         optimizer = self._fit.optimizer
-        # A capture runs the optimizer's Python code, which counts a step, without running its kernels.
+        # A capture runs the optimizer's Python code, which counts a step, but not its kernels.
         before = _host_state(optimizer)
         try:
             with _promised(optimizer):
                 self._graphs[size] = self._recorder.capture(lambda: self._step(size))
         except Exception as error:
-            # Says nothing about the step: the scheduler decides whether the trial is tried again alone.
+            # No evidence about the step: the scheduler decides whether to repeat the trial alone.
             if is_out_of_memory(error):
                 raise
             _restore_host_state(optimizer, before)
             self.reason = f"a step cannot be captured ({describe(error)})"
             return False
         self._written[size] = self._rates()
-        self._note_replays(-1)  # the optimizer counted a step that was not done
+        self._note_replays(-1)  # the optimizer counted a step that was not executed
         return True
 
     def _note_replays(self, count: int) -> None:
@@ -430,12 +430,12 @@ HostState = tuple[list[dict[str, Any]], dict[Tensor, dict[str, Any]]]
 
 
 def _host_state(optimizer: Optimizer) -> HostState:
-    """What an optimizer holds on the host: its settings, and its counters by parameter."""
+    """The state of an optimizer on the host: its settings, and its counters by parameter."""
     return [dict(group) for group in optimizer.param_groups], {parameter: dict(state) for parameter, state in optimizer.state.items()}
 
 
 def _restore_host_state(optimizer: Optimizer, before: HostState) -> None:
-    """Undo what a failed capture counted on the host; on the device it did nothing."""
+    """Restore the host state after a failed capture, which had no effect on the device."""
     for group, settings in zip(optimizer.param_groups, before[0], strict=True):
         group.clear()
         group.update(settings)
@@ -445,7 +445,7 @@ def _restore_host_state(optimizer: Optimizer, before: HostState) -> None:
 
 @contextmanager
 def _promised(optimizer: Optimizer) -> Iterator[None]:
-    """Set the flag without which torch's Adam refuses to be captured, and of which it warns in eager steps."""
+    """Set the flag that torch's Adam requires for capturing and warns about in eager steps."""
     groups = [group for group in optimizer.param_groups if "capturable" in group]
     flags = [group["capturable"] for group in groups]
     for group in groups:

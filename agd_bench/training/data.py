@@ -1,6 +1,6 @@
-"""Images that live on the device: loaded once, then cropped, flipped and normalised a batch at a time without a worker.
+"""Images on the device: loaded once, then cropped, flipped and normalised batch by batch without workers.
 
-A split is held as padded uint8 pixels, (N, H + 2p, W + 2p, C).
+A split is stored as padded uint8 pixels, (N, H + 2p, W + 2p, C).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Labels = np.ndarray[Any, np.dtype[np.int64]]
 Split = tuple[Pixels, Labels]
 
 LEAST_VALIDATION = 300
-"""Images that a share leaves the validation split, where it has them."""
+"""Smallest number of images to which a share reduces the validation split, if it has that many."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ImageSet:
     Attributes:
         pixels: uint8 (N, H + 2p, W + 2p, C), with p rows and columns of zeros on each side.
         labels: int64 (N,), on the same device.
-        mean: of each channel, for pixels in [0, 1]; float32 (C,).
+        mean: mean of each channel, for pixels in [0, 1]; float32 (C,).
         std: standard deviation of each channel, for pixels in [0, 1]; float32 (C,).
         padding: p, the largest shift of a crop, in pixels.
         flip: whether augmentation mirrors every second image left to right.
@@ -55,7 +55,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set on a device: to train on, to choose by, and to report."""
+    """A data set on a device: splits for training, validation and test."""
 
     train: ImageSet
     val: ImageSet
@@ -77,14 +77,14 @@ def resident(
     Args:
         images: uint8 (N, C, H, W).
         labels: class numbers, (N,).
-        mean: of each channel, for pixels in [0, 1]; (C,).
+        mean: mean of each channel, for pixels in [0, 1]; (C,).
         std: standard deviation of each channel, above 0; (C,).
         padding: rows and columns of zeros to put on each side, in pixels.
-        device: where the split is to live.
+        device: device for the split.
         flip: whether augmentation mirrors images.
         cutout: side of the square that augmentation blanks, in pixels.
     """
-    # (N, H, W, C) and padded: crop and flip become an index for each pixel, and a batch is one gather of C bytes a pixel.
+    # (N, H, W, C) and padded: crop and flip become an index per pixel, and a batch is one gather of C bytes per pixel.
     rows = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).to(device)
     return ImageSet(
         pixels=functional.pad(rows, (0, 0, padding, padding, padding, padding)).contiguous(),
@@ -98,7 +98,7 @@ def resident(
 
 
 def bounds(count: int, batch_size: int) -> list[int]:
-    """Where batches begin, and the end. A single image left over joins the batch before it."""
+    """Start of each batch, and the end. A single remaining image joins the preceding batch."""
     starts = list(range(0, count, batch_size))
     # Batch normalisation cannot train on one image.
     if len(starts) > 1 and count - starts[-1] == 1 and batch_size > 1:
@@ -107,19 +107,19 @@ def bounds(count: int, batch_size: int) -> list[int]:
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """How many batches `batches` makes of `count` images."""
+    """Number of batches that `batches` makes from `count` images."""
     return len(bounds(count, batch_size)) - 1
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The order of the images and the augmentation of each: everything random about one pass over a split.
+    """The order of the images and the augmentation of each, that is, everything random about one pass over a split.
 
     Attributes:
         order: numbers of the images, int64 (N,).
-        corner: row and column of each one's window in the padded image, int64 (N, 2).
-        mirrored: whether each is read right to left, bool (N,).
-        centre: row and column of each one's blank square in the window, int64 (N, 2); outside of it where there is none.
+        corner: row and column of each image's window in the padded image, int64 (N, 2).
+        mirrored: whether each image is read right to left, bool (N,).
+        centre: row and column of each image's blank square in the window, int64 (N, 2); outside the window if there is none.
     """
 
     order: Tensor
@@ -128,18 +128,18 @@ class Drawn:
     centre: Tensor
 
     def on(self, device: torch.device) -> Drawn:
-        """The same on a device, in tensors of its own."""
+        """A copy on a device."""
         return Drawn(*(tensor.to(device, copy=True) for tensor in (self.order, self.corner, self.mirrored, self.centre)))
 
     def become(self, other: Drawn) -> None:
-        """Take over another pass of the same length, in place."""
+        """Copy another pass of the same length in place."""
         self.order.copy_(other.order)
         self.corner.copy_(other.corner)
         self.mirrored.copy_(other.mirrored)
         self.centre.copy_(other.centre)
 
     def part(self, rows: slice | Tensor) -> Drawn:
-        """Some of the images, in their order."""
+        """A subset of the images, in their order."""
         return Drawn(self.order[rows], self.corner[rows], self.mirrored[rows], self.centre[rows])
 
     def batch(self, images: ImageSet) -> tuple[Tensor, Tensor]:
@@ -149,13 +149,13 @@ class Drawn:
 
 
 def draw(images: ImageSet, order: Tensor, generator: torch.Generator | None = None, augment: bool = False) -> Drawn:
-    """Draw the crops, flips and blank squares of a pass, on the CPU, so that a seed gives the same pixels on every device.
+    """Draw the crops, flips and blank squares of a pass on the CPU, so a seed gives the same pixels on every device.
 
     Args:
         images: the split.
-        order: int64, numbers of the images in the order in which to take them; a permutation for training.
-        generator: on the CPU; gives each image its own crop, flip and square.
-        augment: whether to crop, flip and blank; otherwise images come as they are and nothing is drawn.
+        order: int64, numbers of the images in the order of the pass; a permutation for training.
+        generator: CPU generator for each image's crop, flip and square.
+        augment: whether to crop, flip and blank; otherwise images are unchanged and nothing is drawn.
     """
     if augment and generator is None:
         raise ValueError("augment=True draws crops and flips: give a generator")
@@ -163,7 +163,7 @@ def draw(images: ImageSet, order: Tensor, generator: torch.Generator | None = No
     # Corner (p, p) is the image itself, unshifted.
     corner = torch.full((count, 2), images.padding)
     mirrored = torch.zeros(count, dtype=torch.bool)
-    # So far outside that no pixel of the square falls into the window.
+    # Far enough outside that no pixel of the square falls into the window.
     centre = torch.full((count, 2), -images.cutout)
     if augment:
         corner = torch.randint(reach, (count, 2), generator=generator)
@@ -181,11 +181,11 @@ def batches(
     generator: torch.Generator | None = None,
     augment: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised batches, every image once.
+    """Yield normalised batches with every image once.
 
     Args:
         images: the split.
-        batch_size: images per batch. The last batch may be shorter; a single image left over joins the batch before it.
+        batch_size: images per batch. The last batch may be shorter; a single remaining image joins the preceding batch.
         order: as for `draw`.
         generator: as for `draw`.
         augment: as for `draw`.
@@ -195,14 +195,14 @@ def batches(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is out of range; give at least 1")
-    # For the whole pass at once: a transfer for each batch would make the host wait for the device.
+    # For the whole pass at once, because a transfer per batch would make the host wait for the device.
     drawn = draw(images, order, generator, augment).on(images.labels.device)
     for start, end in itertools.pairwise(bounds(len(order), batch_size)):
         yield drawn.part(slice(start, end)).batch(images)
 
 
 def _window(images: ImageSet, chosen: Tensor, corner: Tensor, mirrored: Tensor) -> Tensor:
-    """One window of each chosen image: one gather of C bytes for each pixel.
+    """One window of each chosen image, as one gather of C bytes per pixel.
 
     Args:
         images: the split.
@@ -219,21 +219,21 @@ def _window(images: ImageSet, chosen: Tensor, corner: Tensor, mirrored: Tensor) 
     # (B, H, W), into the pixels as a matrix (N * rows * columns, C).
     index = ((chosen[:, None] * rows + down) * columns)[:, :, None] + across[:, None, :]
     pixels = images.pixels.view(-1, channels).index_select(0, index.view(-1))
-    # Scale and shift are repeated along a row of pixels: an innermost dimension of 3 would defeat vector instructions.
+    # Scale and shift are repeated along a row of pixels, because an innermost dimension of 3 would prevent vectorisation.
     scale = (1 / (255 * images.std)).repeat(width)
     shift = (-images.mean / images.std).repeat(width)
     values = pixels.view(len(chosen), height, width * channels).float().mul_(scale).add_(shift)
-    # Copies nothing: (N, H, W, C) in memory is (N, C, H, W) in channels_last.
+    # No copy: (N, H, W, C) in memory is (N, C, H, W) in channels_last.
     return values.view(len(chosen), height, width, channels).permute(0, 3, 1, 2)
 
 
 def _blanked(pixels: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Normalised images with a square of each set to the mean colour, which is 0; what reaches over the border is lost.
+    """Set a square of each normalised image to the mean colour, which is 0; squares are clipped at the border.
 
     Args:
-        pixels: float32 (N, C, H, W), written to.
+        pixels: float32 (N, C, H, W), modified in place.
         centre: row and column of the squares' centres, (N, 2).
-        side: of the squares, in pixels; 0: none.
+        side: side of the squares in pixels; 0: none.
 
     References:
         Terrance DeVries, Graham W. Taylor: Improved Regularization of Convolutional Neural Networks with Cutout. arXiv 1708.04552, 2017.
@@ -248,21 +248,21 @@ def _blanked(pixels: Tensor, centre: Tensor, side: int) -> Tensor:
 
 
 def load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float, device: torch.device | str) -> Splits:
-    """The data set `name` on a device; the two used last stay there, so that a worker loads each of its sets once.
+    """The data set `name` on a device; the last two used stay there, so a worker loads each of its data sets once.
 
-    The share of the training and validation splits is drawn equally from all classes. Validation keeps `LEAST_VALIDATION` images, or
-    all that it has. The test split stays whole.
+    The share of the training and validation splits is drawn in proportion from all classes. Validation keeps at least `LEAST_VALIDATION`
+    images, or all it has. The test split is not reduced.
 
     Args:
         name: the plug-in's name.
         root: folder of the data sets' files.
-        folders: further plug-ins' folders.
-        share: of the training and validation splits, in (0, 1].
-        device: where the images are to live.
+        folders: folders of further plug-ins.
+        share: share of the training and validation splits, in (0, 1].
+        device: device for the images.
 
     Raises:
         UnknownNameError: no such plug-in.
-        PluginError: its arrays are not what its kind promises.
+        PluginError: its arrays violate the protocol.
         DatasetError: its files are missing.
         InputError: the share leaves less than two images.
     """
@@ -286,19 +286,19 @@ def _load_splits(name: str, root: Path, folders: tuple[Path, ...], share: float,
 
     return Splits(
         train=put(_share_of(arrays["train"], name, share), padding, flip, cutout),
-        # A choice by a handful of images would be a choice by chance. Images of val and test are not augmented.
+        # With too few images, selection would be random. Images of val and test are not augmented.
         val=put(_share_of(arrays["val"], name, share, LEAST_VALIDATION)),
         test=put(arrays["test"]),
     )
 
 
 def _share_of(split: Split, name: str, share: float, least: int = 0) -> Split:
-    """The stated share of a split, in the split's own order, and not under `least` images where it has them."""
+    """The share of a split in the split's order, with at least `least` images if it has that many."""
     images, labels = split
     count = max(round(share * len(labels)), min(least, len(labels))) if 0 < share <= 1 else 0
     if count < 2:
         raise InputError(f"data set {name!r}: a share of {share:g} leaves {count} of {len(labels)} images; give a larger one, up to 1")
-    # The beginning of one order for each name: a smaller share is a subset of a larger one, in every run.
+    # A prefix of a fixed order for each name, so a smaller share is a subset of a larger one in every run.
     kept = np.sort(balanced_order(labels, name)[:count])
     return images[kept], labels[kept]
 
@@ -314,10 +314,10 @@ def _normalisation(module: ModuleType, name: str) -> tuple[tuple[float, ...], tu
 
 
 def fault_of(arrays: Any, split: str, module: ModuleType) -> str:
-    """What is wrong with a split of a data set; empty if nothing.
+    """The fault of a split of a data set; empty if there is none.
 
     Args:
-        arrays: what its `load` returned.
+        arrays: result of its `load`.
         split: train, val or test.
         module: the data set's plug-in, whose facts the arrays must match.
     """

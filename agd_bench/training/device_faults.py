@@ -1,6 +1,6 @@
-"""Which errors say that the device ran out of memory, and whether it can still be used.
+"""Detect errors that mean that the device ran out of memory or can no longer be used.
 
-Torch reports most of CUDA's faults as plain errors, like mistakes of a network. They are faults of the machine: the attempt is repeated.
+Torch reports most CUDA faults as ordinary errors, like errors of a network. They are machine faults, so the attempt is repeated.
 
 References:
     CUDA Runtime API, 'Error Handling': errors such as an illegal address leave the process in an inconsistent state, any further CUDA work
@@ -17,27 +17,27 @@ import torch
 
 from agd_bench.errors import DeviceLostError
 
-# Only torch's own allocator on a GPU raises OutOfMemoryError; these come as plain RuntimeErrors.
+# Only torch's own allocator on a GPU raises OutOfMemoryError; these are plain RuntimeErrors.
 OUT_OF_MEMORY = re.compile(
     r"CUDA (driver )?error: out of memory|STATUS_\w*ALLOC(ATION)?_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|can't allocate memory"
 )
-"""The CUDA runtime, its libraries (cuBLAS reports a handle without memory as not initialised), and torch's allocator on a CPU."""
+"""Messages of the CUDA runtime, its libraries (cuBLAS reports out of memory as not initialised), and torch's CPU allocator."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the device or on the host."""
+    """Whether the device or the host ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def is_lost(device: torch.device) -> bool:
-    """Whether nothing can be computed on the device any more in this process."""
+    """Whether the device can no longer be used in this process."""
     if device.type != "cuda":
         return False
     try:
-        # such errors persist, so that any call reports them; of this stream only, as others may be captured
+        # such errors persist, so any call reports them; only for this stream, because others may be capturing
         torch.cuda.current_stream(device).synchronize()
     except Exception as error:
-        # A stream that is being captured refuses to be waited for, although the device is well.
+        # A capturing stream cannot be synchronised although the device is fine.
         return not is_out_of_memory(error) and "captur" not in str(error)
     return False
 
@@ -50,10 +50,10 @@ def describe(error: BaseException) -> str:
 
 @contextmanager
 def loss_noticed(device: torch.device) -> Iterator[None]:
-    """Within the `with`, an error of a device that is lost becomes a `DeviceLostError`.
+    """Context that converts an error of a lost device to a `DeviceLostError`.
 
     Raises:
-        DeviceLostError: the device cannot be used any more in this process.
+        DeviceLostError: the device can no longer be used in this process.
     """
     try:
         yield
@@ -64,5 +64,5 @@ def loss_noticed(device: torch.device) -> Iterator[None]:
         if not is_lost(device):
             raise
         description = describe(error)
-    # raised out here, where the error and with it everything that its traceback refers to is gone
+    # raised here, where the original error, and with it everything its traceback refers to, has been released
     raise DeviceLostError(f"the GPU cannot be used any more in this process ({description}); run the same command again to continue")

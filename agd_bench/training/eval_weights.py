@@ -1,11 +1,11 @@
-"""Evaluating the weights that an optimizer means to be evaluated, with batch-norm statistics that belong to them.
+"""Evaluate an optimizer's evaluation weights, with matching batch normalisation statistics.
 
-Schedule-free optimizers and iterate averaging train at one point and are evaluated at another. Such an optimizer has two methods:
-`eval()` puts the weights for evaluation into the network, `train()` those for training.
+Schedule-free optimizers and iterate averaging use different weights for training and evaluation. Such an optimizer has two methods:
+`eval()` switches the network to the evaluation weights, `train()` to the training weights.
 
 References:
     Defazio, Yang, Khaled, Mishchenko, Mehta, Cutkosky: The Road Less Scheduled. NeurIPS 2024, arXiv 2405.15682; the authors' package
-        asks for 50 training batches before each evaluation of a network with batch normalisation.
+        recommends 50 training batches before each evaluation of a network with batch normalisation.
     Wu, Johnson: Rethinking 'Batch' in BatchNorm. arXiv 2105.07576, 2021 (plain means over the batches instead of moving ones).
 """
 
@@ -19,19 +19,19 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-# What the authors of schedule-free optimizers ask for (arXiv 2405.15682).
+# Recommended by the authors of schedule-free optimizers (arXiv 2405.15682).
 REFRESH_BATCHES = 50
-"""Number of training batches, at most, from which statistics are computed."""
+"""Largest number of training batches from which statistics are computed."""
 
 
 def averages(optimizer: Optimizer) -> bool:
-    """Whether an optimizer is evaluated at another point than it trains at."""
+    """Whether an optimizer has separate evaluation weights."""
     return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))
 
 
 @contextmanager
 def answer_of(optimizer: Optimizer) -> Iterator[None]:
-    """Within the `with`, the network has the weights that the optimizer means to be evaluated."""
+    """Context in which the network has the optimizer's evaluation weights."""
     if not averages(optimizer):
         yield
         return
@@ -47,11 +47,11 @@ def _normalisations(network: nn.Module) -> list[_BatchNorm]:
 
 
 def refreshed_images(network: nn.Module, optimizer: Optimizer, images: int, batch_size: int) -> int:
-    """Images that pass through the network for its statistics before each evaluation: 0 where none have to.
+    """Number of images that pass through the network for its statistics before each evaluation; 0 if not needed.
 
     Args:
         network: in training.
-        optimizer: what trains it.
+        optimizer: its optimizer.
         images: number of images in the training split.
         batch_size: images per step.
     """
@@ -60,7 +60,7 @@ def refreshed_images(network: nn.Module, optimizer: Optimizer, images: int, batc
 
 @torch.no_grad()
 def refresh_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Set the running statistics of batch normalisation to their plain means over batches of images, at the weights as they are.
+    """Set the running statistics of batch normalisation to their means over batches of images at the current weights.
 
     Args:
         network: left in training mode.
@@ -69,7 +69,7 @@ def refresh_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> N
     momenta = {module: module.momentum for module in _normalisations(network)}
     network.train()
     for module in momenta:
-        # They were gathered at the training weights, and are wrong for the weights that are evaluated.
+        # They were collected at the training weights and are wrong for the evaluation weights.
         module.reset_running_stats()
         module.momentum = None  # the mean over all batches since the reset
     for images in batches:

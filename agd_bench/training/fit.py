@@ -1,4 +1,4 @@
-"""A network in training, with everything that trains it; the precision that suits a device."""
+"""A network in training with its optimizer, schedule, loss and settings; the best precision for a device."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from agd_bench.training.turns import own_seconds
 
 
 def suited_precision(device: torch.device) -> Precision:
-    """`bfloat16` where the device has instructions for it, else `float32`; emulated arithmetic would be slower than float32.
+    """`bfloat16` if the device has instructions for it, otherwise `float32`, because emulation would be slower than float32.
 
     Args:
-        device: a GPU of compute capability 8.0 or more, or a CPU with AVX512-BF16 or AMX, has them.
+        device: GPUs of compute capability 8.0 or higher, and CPUs with AVX512-BF16 or AMX, have them.
     """
     if device.type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -41,7 +41,7 @@ class CapturedSteps(Protocol):
     """Steps of a training that are captured once and replayed, as `cuda_graphs.Capture` does.
 
     Attributes:
-        reason: why they stay eager after all; empty otherwise.
+        reason: why they remain eager; empty otherwise.
         replays: steps replayed so far.
     """
 
@@ -49,7 +49,7 @@ class CapturedSteps(Protocol):
     replays: int
 
     def train_epoch(self, images: ImageSet, batch_size: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """One pass over a split; its summed loss and number of correct answers, 0-dim, on the device."""
+        """Train one pass over a split; return its summed loss and number of correct answers, 0-dim, on the device."""
 
     def evaluate(self, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor]:
         """The same without training; the loss is cross-entropy."""
@@ -57,7 +57,7 @@ class CapturedSteps(Protocol):
 
 @dataclass
 class Fit:
-    """A network in training, with everything that trains it.
+    """A network in training with its optimizer, schedule, loss and settings.
 
     Attributes:
         network: maps images (N, C, H, W) to logits (N, classes).
@@ -66,16 +66,16 @@ class Fit:
         loss: maps logits and labels to a scalar.
         precision: arithmetic of the forward and backward pass.
         stop_at: `own_seconds()` after which a step raises; None without a deadline.
-        cancelled: once set, the next step raises; None if nobody can set it.
+        cancelled: once set, the next step raises; None if it cannot be cancelled.
         diagnosed: whether `diagnostics` includes the optimizer's own.
         watch: measures the network at some steps, outside the training time.
         replay: checks the decrease that the optimizer promises for each step.
         steps: number of steps done.
-        tell: the algorithm's own numbers about its optimizer, by name, read once an epoch; `eta` is the learning rate in effect.
+        tell: the algorithm's numbers about its optimizer by name, read once per epoch; `eta` is the effective learning rate.
         capture: replays the steps as one graph; None if they run eagerly.
         eager_reason: why nothing is captured.
         seeded: whether each epoch seeds torch's default generators; unnecessary for a training that never draws from them.
-        turn: entered for each epoch and for the test: gives a training that draws its own generators where others train as well.
+        turn: context for each epoch and the test; gives a training that draws random numbers its own generators if others train too.
     """
 
     network: nn.Module
@@ -96,13 +96,13 @@ class Fit:
     turn: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     def arithmetic(self, device: torch.device) -> AbstractContextManager[object]:
-        """Autocast if the precision asks for it; weights and AGD's norms stay float32."""
+        """Autocast if required by the precision; weights and AGD's norms stay float32."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(device.type, dtype=torch.bfloat16)
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One update; the loss and the number of correct answers stay on the device.
+        """Run one update; the loss and the number of correct answers stay on the device.
 
         Raises:
             DeadlineExceeded: the trial's time is up.
@@ -119,46 +119,46 @@ class Fit:
         return loss, correct
 
     def update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of a step that runs on the device alone, and so can be captured: forward, loss, backward and the optimizer."""
+        """The part of a step that runs only on the device and can be captured: forward, loss, backward and the optimizer."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.arithmetic(images.device):
             logits = self.network(images)
-        # bfloat16 has 8 significant bits, too few for a loss and its sums.
+        # bfloat16 has 8 significant bits, which is too few for a loss and its sums.
         logits = logits.float()
         loss = self.loss(logits, labels)
         torch.autograd.backward((loss,))
         self.optimizer.step()
         if self.replay is not None:
             self.replay(images, labels, loss)
-        # The loss is a mean: as a sum, a shorter last batch counts by its images.
+        # The loss is a mean; as a sum, a shorter last batch counts by its images.
         return loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum()
 
     def score(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy and number of correct answers of a batch, on the device; the network is in evaluation mode."""
         with torch.inference_mode(), self.arithmetic(images.device):
             logits = self.network(images).float()
-            # Cross-entropy whatever loss the algorithm trains with, so that curves can be compared.
+            # Always cross-entropy, regardless of the training loss, so curves are comparable.
             return nn.functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(1) == labels).sum()
 
     def check_deadline(self) -> None:
-        """Raise `DeadlineExceeded` if the trial's time is up, or its executor gave it up."""
+        """Raise `DeadlineExceeded` if the trial's time is up or its executor gave it up."""
         if self.cancelled is not None and self.cancelled.is_set():
             raise DeadlineExceeded("given up by its executor")
-        # Waiting for other trainings of the process does not count against the trial.
+        # Waiting for other trainings in the process does not count against the trial.
         if self.stop_at is not None and own_seconds() > self.stop_at:
             raise DeadlineExceeded("longer than its deadline")
 
     def learning_rate(self) -> float | None:
-        """The rate of the last step, as the algorithm reports it, else as the optimizer holds it (AGD: its automatic one)."""
+        """The learning rate of the last step, from the algorithm if it reports one, otherwise from the optimizer (AGD: automatic)."""
         reported = {} if self.tell is None else self.tell(self.optimizer)
         rate = reported.get("eta", self.optimizer.param_groups[0].get("lr"))
         return None if rate is None else float(rate)
 
     def diagnostics(self) -> dict[str, float]:
-        """Finite numbers about the steps and the network since the last call, read from the device at once; empty if not asked for."""
+        """Finite numbers about the steps and the network since the last call, in one transfer; empty if not requested."""
         ask = getattr(self.optimizer, "diagnostics", None) if self.diagnosed else None
         own: dict[str, Tensor] = {} if ask is None else ask()
-        # One transfer for all: each `.item()` would wait for the device.
+        # One transfer for all, because each `.item()` would wait for the device.
         read = torch.stack([value.double() for value in own.values()]).tolist() if own else []
         reported = self.tell(self.optimizer) if self.diagnosed and self.tell is not None else {}
         watched = {} if self.watch is None else self.watch.taken(self.steps)
@@ -167,12 +167,12 @@ class Fit:
         return finite | watched | replayed
 
     def refresh(self, images: ImageSet, batch_size: int, seed: int, augment: bool) -> None:
-        """Recompute batch-norm statistics at the weights that are evaluated, if these are not the weights that are trained.
+        """Recompute batch normalisation statistics at the evaluation weights, if they differ from the training weights.
 
         Args:
             images: the training split.
             batch_size: images per step.
-            seed: of the epoch: the images come as in its first steps.
+            seed: seed of the epoch; the images are those of its first steps.
             augment: whether the data set's standard augmentation is applied.
         """
         if refreshed_images(self.network, self.optimizer, len(images.labels), batch_size):
@@ -183,11 +183,11 @@ class Fit:
                 refresh_statistics(self.network, (pixels for pixels, _ in itertools.islice(drawn, REFRESH_BATCHES)))
 
     def seconds_aside(self) -> float:
-        """Seconds spent so far on measuring and checking instead of training."""
+        """Seconds spent on measuring and checking instead of training so far."""
         return (0.0 if self.watch is None else self.watch.seconds) + (0.0 if self.replay is None else self.replay.seconds())
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of network, optimizer and schedule, as a checkpoint keeps them."""
+        """The states of network, optimizer and schedule for a checkpoint."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -195,7 +195,7 @@ class Fit:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from a result of `state_dict`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:

@@ -1,6 +1,6 @@
-"""One training: epochs of steps on data that is on the device, evaluated after each, without a host synchronisation per step.
+"""One training: epochs of steps on data on the device, with an evaluation after each epoch and no host synchronisation per step.
 
-A training resumed after an epoch equals one that was never interrupted, bit for bit on a CPU.
+On a CPU, a training resumed after an epoch is bit-identical to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Evaluation:
 
 
 def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
-    """The network in evaluation mode on a whole split, with the weights that the optimizer means to be evaluated.
+    """Evaluate the network on a whole split with the optimizer's evaluation weights.
 
     Raises:
-        Diverged: logits that are not finite.
+        Diverged: logits are not finite.
     """
     fit.network.eval()
     count = len(images.labels)
@@ -44,7 +44,7 @@ def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
         loss, correct = fit.capture.evaluate(images, EVALUATION_BATCH)
     else:
         with answer_of(fit.optimizer):
-            # Sums on the device: the host waits once for a split, not once for a batch.
+            # Sums on the device, so the host waits once per split, not once per batch.
             loss, correct = _summed(fit.score, images, batches(images, EVALUATION_BATCH, torch.arange(count)))
     fit.network.train()
     mean = float(loss) / count
@@ -54,18 +54,18 @@ def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:
-    """A seed for each epoch of each trial seed; distinct while epochs stay under a million."""
+    """A seed for each epoch of each trial seed; distinct for fewer than a million epochs."""
     return seed * 1_000_003 + epoch
 
 
 def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment: bool) -> tuple[float, float]:
-    """One pass over a split; order and augmentation follow from the seed.
+    """Train one pass over a split; order and augmentation follow from the seed.
 
     Args:
-        fit: what is trained.
+        fit: the training.
         images: the training split.
         batch_size: images per step.
-        seed: of this epoch.
+        seed: seed of this epoch.
         augment: whether the data set's standard augmentation is applied.
 
     Returns:
@@ -77,7 +77,7 @@ def train_epoch(fit: Fit, images: ImageSet, batch_size: int, seed: int, augment:
     """
     if fit.seeded:
         torch.manual_seed(seed)  # dropout draws from torch's global generator; the trial runs inside fork_rng
-    # Anew for each epoch: a resumed training draws what an uninterrupted one draws.
+    # Reseed for each epoch, so a resumed training draws the same numbers as an uninterrupted one.
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images.labels), generator=generator)
     if fit.capture is not None:
@@ -117,13 +117,13 @@ def epochs_of(
     """Train epoch by epoch.
 
     Args:
-        fit: what is trained, in the state after epoch `first - 1`.
+        fit: the training, in the state after epoch `first - 1`.
         train: the training split.
         val: the validation split.
         first: the first epoch to train, from 1.
         last: the last one.
         batch_size: images per step.
-        seed: the trial's.
+        seed: seed of the trial.
         augment: whether the data set's standard augmentation is applied.
         train_seconds: seconds of training before `first`.
 
@@ -131,7 +131,7 @@ def epochs_of(
         One point per epoch.
 
     Raises:
-        Diverged: a loss or a logit is not finite; the points before it were yielded.
+        Diverged: a loss or a logit is not finite; earlier points have been yielded.
         DeadlineExceeded: the trial's time is up.
     """
     fit.network.train()
@@ -148,7 +148,7 @@ def epochs_of(
 
 
 def _conclude(fit: Fit, val: ImageSet, epoch: int, loss: float, accuracy: float, train_seconds: float) -> CurvePoint:
-    """Evaluate after an epoch; its point of the curve.
+    """Evaluate after an epoch and return its point of the curve.
 
     Raises:
         Diverged: a logit is not finite.

@@ -1,5 +1,7 @@
-"""Which parameters a network has. Automatic gradient descent is defined for matrices and kernels only, so that a fair
-comparison removes biases and learned normalisation scales from the networks of all algorithms.
+"""Profiles: which parameters a network has.
+
+Automatic gradient descent is defined only for matrices and kernels, so a fair comparison removes biases and learned normalisation scales
+from the networks of all algorithms.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ _WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.MultiheadAttent
 def apply_profile(network: nn.Module, profile: Profile) -> nn.Module:
     """Give a network the parameters of a profile, in place.
 
-    `matrix-only` removes the biases of linear, bilinear, convolution and attention layers, and the learned scales and
-    shifts of normalisation layers; running statistics stay. A vector or scalar that any other module owns stays as
-    well: an algorithm that cannot train it refuses the network. `as-published` changes nothing.
+    `matrix-only` removes the biases of linear, bilinear, convolution and attention layers, and the learned scales and shifts of
+    normalisation layers; running statistics are kept. Vectors and scalars of other modules are also kept; an algorithm that cannot train
+    them refuses the network. `as-published` changes nothing.
 
     Args:
         network: any module, freshly built, before it is initialised.
-        profile: which parameters it is to have.
+        profile: the profile.
 
     Returns:
         The network itself.
@@ -42,12 +44,12 @@ def _keep_matrices(module: nn.Module) -> None:
             if hasattr(module, flag):
                 setattr(module, flag, False)
     elif isinstance(module, _WEIGHTED):
-        # The last three are attention's; its output projection is a linear layer of its own.
+        # The last three belong to attention; its output projection is a separate linear layer.
         _remove(module, "bias", "in_proj_bias", "bias_k", "bias_v")
 
 
 def _remove(module: nn.Module, *names: str) -> None:
-    """Register None for those parameters that the module has; torch's own layers then compute without them."""
+    """Register None for those parameters that the module has; torch's layers then work without them."""
     for name in names:
         if isinstance(getattr(module, name, None), nn.Parameter):
             module.register_parameter(name, None)

@@ -1,4 +1,4 @@
-"""The settings of a process that change what a training computes: set for trials, and put back as the caller had them."""
+"""Settings of a process that affect the result of a training: set for trials, and restored for the caller."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Setting(NamedTuple):
     """One setting of the process.
 
     Attributes:
-        read: its value now.
-        write: set it to a value that `read` gave.
-        wanted: its value for trials; None for one that trials take as the caller has it.
+        read: returns the current value.
+        write: sets it to a value returned by `read`.
+        wanted: its value for trials; None if trials use the caller's value.
     """
 
     read: Callable[[], Any]
@@ -35,7 +35,7 @@ def _deterministic() -> tuple[bool, bool]:
 
 
 def _set_default_device(device: torch.device) -> None:
-    # Without one torch need not look at every call; that is the CPU too.
+    # Without a mode, torch does not check every call; this also means the CPU.
     torch.set_default_device(None if device.type == "cpu" else device)
 
 
@@ -43,7 +43,7 @@ def _working_directory() -> str | None:
     try:
         return os.getcwd()
     except FileNotFoundError:
-        return None  # the caller's was deleted, so there is none to go back to
+        return None  # the caller's folder was deleted, so it cannot be restored
 
 
 def _go_back(folder: str | None) -> None:
@@ -58,18 +58,18 @@ def _set_environment(before: dict[str, str]) -> None:
 
 
 OF_THE_PROCESS = (
-    # A caller may work in float64, or a plug-in lower the precision of products: neither may reach another trial's results.
+    # A caller may use float64, or a plug-in may lower the precision of products; neither must affect the results of other trials.
     Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     Setting(torch.get_default_device, _set_default_device, torch.device("cpu")),
     Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
     Setting(_deterministic, lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]), (False, False)),
     Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
-    # Float32 is the reference: a GPU's convolutions keep its digits, which torch by default rounds to ten bits.
+    # Float32 is the reference: by default, torch rounds the inputs of a GPU's convolutions to ten bits.
     _of_cudnn("allow_tf32", False),
-    # Kernels chosen by timing would differ from run to run, and with them the last digits.
+    # Kernels chosen by timing, and with them the last digits, would differ from run to run.
     _of_cudnn("benchmark", False),
     _of_cudnn("deterministic", False),
-    # No value is better for trials, but plug-ins may change these: the caller gets its own back.
+    # Trials need no particular value, but plug-ins may change these, so restore the caller's.
     Setting(random.getstate, random.setstate),
     Setting(lambda: np.random.get_state(legacy=False), np.random.set_state),
     Setting(_working_directory, _go_back),
@@ -78,7 +78,7 @@ OF_THE_PROCESS = (
 
 
 def set_wanted() -> None:
-    """Set what trials want, where it is not so."""
+    """Apply the settings for trials where they differ."""
     for setting in OF_THE_PROCESS:
         if setting.wanted is not None and setting.read() != setting.wanted:
             setting.write(setting.wanted)
@@ -86,7 +86,7 @@ def set_wanted() -> None:
 
 @contextmanager
 def own_process_settings() -> Iterator[None]:
-    """Within the `with`, the process's settings are those of trials; after it they are as before, torch's generators included."""
+    """Context with the settings for trials; restores the previous ones on exit, including torch's generators."""
     before = [setting.read() for setting in OF_THE_PROCESS]
     with torch.random.fork_rng():
         set_wanted()
@@ -100,14 +100,14 @@ def own_process_settings() -> Iterator[None]:
 
 @contextmanager
 def own_thread_settings(threads: int) -> Iterator[None]:
-    """Within the `with`, this thread records gradients, computes in the types that it is given, and uses so many CPU threads.
+    """Context in which this thread records gradients, does not autocast, and uses the given number of CPU threads.
 
     Args:
         threads: CPU threads of torch's operations.
     """
     before = torch.get_num_threads()
     with ExitStack() as stack:
-        # Modes of the thread: the caller may be in `no_grad`, `inference_mode` or autocast.
+        # Per-thread modes: the caller may be in `no_grad`, `inference_mode` or autocast.
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):

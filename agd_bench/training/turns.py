@@ -1,4 +1,4 @@
-"""Taking turns at what trainings of one process share, and a clock that stands still while a training waits for its turn."""
+"""Locks for resources shared by trainings of one process, and a clock that stops while a training waits for a lock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _WAITED = threading.local()
 
 
 def own_seconds() -> float:
-    """Seconds on this thread's own clock, from any beginning: those of the machine without those spent waiting for a turn."""
+    """Seconds on this thread's clock, from an arbitrary start: the machine's clock without the time spent waiting for a lock."""
     waited: float = getattr(_WAITED, "seconds", 0.0)
     return perf_counter() - waited
 
 
 class Turn:
-    """A lock whose waiting time nobody is charged for. A thread that has the turn may take it again."""
+    """A reentrant lock with waiting time that is not charged to anyone."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -32,16 +32,16 @@ class Turn:
         self._lock.release()
 
 
-# A capture takes the turn too: torch forbids drawing meanwhile.
+# A capture takes this lock too, because torch forbids drawing meanwhile.
 DEFAULT_GENERATORS = Turn()
-"""Held by whoever uses torch's default generators."""
+"""Held while using torch's default generators."""
 
 
 class OwnGenerators:
-    """One training's state of torch's default generators: in effect within each `with`, and kept from one to the next.
+    """One training's state of torch's default generators, active within each `with` and kept between them.
 
     Args:
-        device: where it draws. The state begins as that of the generators now.
+        device: device of the generator. The initial state is the current state of the generators.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -57,11 +57,11 @@ class OwnGenerators:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None) -> None:
         try:
             self._states = states_of_generators(self._device)
-        # A lost device cannot tell its state, but the others still need their turn.
+        # The state of a lost device cannot be read, but other trainings still need the lock.
         finally:
             DEFAULT_GENERATORS.__exit__(kind, error, place)
 
 
 def states_of_generators(device: torch.device) -> list[torch.Tensor]:
-    """The states of torch's default generators on the host and, if that is a GPU, on the device."""
+    """The states of torch's default generators on the host and, for a GPU, on the device."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]

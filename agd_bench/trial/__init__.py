@@ -1,7 +1,7 @@
-"""One trial: resolve its names, build its network, train it, measure it. It never writes to the store, so it runs without one.
+"""One trial: resolve its names, build its network, train it, and measure it. It never writes to the store, so it runs without one.
 
-Whatever an architecture or an algorithm does (refuse, diverge, raise) becomes a result. A fault of the installation (a missing data
-set, a plug-in that does not load, a full disk) is raised, and so is a lack of memory.
+If an architecture or an algorithm refuses, diverges or raises, the outcome is a result. Faults of the installation (a missing data set, a
+plug-in that does not load, a full disk) and lack of memory are raised.
 """
 
 from agd_bench.trial.attempt import run_trial

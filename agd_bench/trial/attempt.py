@@ -1,4 +1,4 @@
-"""One execution of a trial, and how it ends: with a result, or with an error that concerns more than the trial."""
+"""One execution of a trial, which ends with a result, or with an error that affects more than the trial."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from agd_bench.trial.workplace import Workplace
 
 
 def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
-    """Do the work of a trial; return the status and the reason with which it ends: `done` and no reason if it succeeds.
+    """Do the work of a trial and return its status and reason: `done` and an empty reason if it succeeds.
 
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
-        ExecutorError: the device asked for does not exist, or is lost.
-        EnvironmentFault: files, the accelerator or a package failed; another node may not have that fault.
+        ExecutorError: the requested device does not exist or is lost.
+        EnvironmentFault: files, the accelerator or a package failed; the fault may not occur on another node.
     """
     try:
         work()
@@ -41,25 +41,25 @@ def ending(work: Callable[[], None], device: torch.device) -> tuple[str, str]:
     except TrialOutcome as outcome:
         return outcome.status, str(outcome)
     except (InputError, StoreError, ExecutorError):
-        # Every other trial here would meet them too.
+        # Every other trial here would encounter them too.
         raise
     except Exception as error:
         out_of_memory, description = is_out_of_memory(error), describe(error)
         if not out_of_memory:
             if is_lost(device):
-                # Becomes a DeviceLostError in `loss_noticed`, around the whole attempt.
+                # Converted to a DeviceLostError by `loss_noticed` around the whole attempt.
                 raise
             description = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{_where(error)}"
             if not is_environmental(error):
-                # A defect of the network or of a plug-in, which another node would meet as well.
+                # A defect of the network or of a plug-in, which would also occur on another node.
                 return "failed", description
-    # Lack of memory is no result: the scheduler decides whether to try again alone.
-    # raised out here, where the error is gone: its traceback would keep the network in memory while the trial is tried again
+    # Lack of memory is not a result: the scheduler decides whether to repeat the trial alone.
+    # raised here, after the original error is released: its traceback would keep the network in memory during the next attempt
     raise OutOfMemory(description) if out_of_memory else EnvironmentFault(description)
 
 
 def _where(error: Exception) -> str:
-    """The innermost frame as ` (file:line)`, without a folder of this machine."""
+    """The innermost frame as ` (file:line)`, without folders of this machine."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
@@ -68,21 +68,21 @@ log = logging.getLogger(__name__)
 
 
 def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Run one attempt at a trial, from its newest sound checkpoint if there is one.
+    """Run one attempt at a trial, from its newest intact checkpoint if there is one.
 
     Args:
-        trial: with the tuner's proposal, if its study has one.
+        trial: the trial, with the tuner's proposal if its study has one.
         workplace: data, plug-ins, device and checkpoints.
         attempt: from 1; names this attempt's checkpoints.
-        seconds_left: until its deadline; None: no deadline.
+        seconds_left: seconds until its deadline; None: no deadline.
 
     Returns:
-        What it measured, with a reason for every status but `done`.
+        The result, with a reason for every status except `done`.
 
     Raises:
         OutOfMemory: the device ran out of memory.
         InputError: a plug-in or a data set cannot be loaded.
-        ExecutorError: the device asked for does not exist, or is lost.
+        ExecutorError: the requested device does not exist or is lost.
     """
     stop_at = None if seconds_left is None else own_seconds() + seconds_left
     measured = Measurements(trial, workplace, workplace.torch_device())
@@ -92,13 +92,13 @@ def run_trial(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left
 
 
 class Attempt:
-    """Trains a trial from its newest sound checkpoint to its evaluation on the test split."""
+    """Trains a trial from its newest intact checkpoint to its evaluation on the test split."""
 
     def __init__(self, measured: Measurements, number: int, stop_at: float | None) -> None:
-        """Nothing is built yet.
+        """Initialise without building anything yet.
 
         Args:
-            measured: receives what it measures.
+            measured: receives the measurements.
             number: from 1; names its checkpoints.
             stop_at: `own_seconds()` of its deadline; None: no deadline.
         """
@@ -107,35 +107,35 @@ class Attempt:
         self._saved = time.monotonic()
 
     def run(self) -> None:
-        """Train to the end; other trials of this process that draw random numbers take turns with this one, epoch by epoch.
+        """Train to the end; trials of this process that draw random numbers take turns, epoch by epoch.
 
         Raises:
-            TrialOutcome: however else it ended.
+            TrialOutcome: any other ending.
         """
-        # Building seeds torch's global generators and draws from them, and other threads use them too.
+        # Building seeds and uses torch's global generators, which other threads use too.
         with DEFAULT_GENERATORS:
             fit, splits = self._begin()
             if self._workplace.in_flight > 1:
-                # Trainings that never draw need no turn, and run at the same time.
+                # Trainings that never draw need no lock and run concurrently.
                 fit.seeded = draws(fit, splits.train)
                 fit.turn = OwnGenerators(self._device) if fit.seeded else fit.turn
-            # The data set is shared with other threads, which read it from streams of their own.
+            # The data set is shared with other threads, which read it from their own streams.
             settle(self._device)
         self._train(fit, splits)
         with fit.turn:
             self._measured.test_accuracy = loop.evaluate(fit, splits.test).accuracy
 
     def _begin(self) -> tuple[Fit, Splits]:
-        """Load the data, build the training and restore its newest sound checkpoint."""
+        """Load the data, build the training and restore its newest intact checkpoint."""
         trial, measured = self._trial, self._measured
         splits = self._load_splits()
-        measured.restart()  # a data set is loaded once for many trials, and no one of them is charged
+        measured.restart()  # a data set is loaded once for many trials and charged to none of them
         images = len(splits.train.labels)
         per_epoch = steps_per_epoch(images, trial.batch_size)
         fit = measured.fit = make_fit(trial, self._workplace, trial.epochs * per_epoch, self._device)
         fit.stop_at, fit.cancelled = self._stop_at, self._workplace.cancelled
         measured.flops, measured.flops_per_epoch = charge_of(trial, self._workplace, fit, images, self._device)
-        # After the count, whose copy of the network is not memory of the training.
+        # After counting FLOPs, because its copy of the network is not memory of the training.
         cost.reading(partial(cost.reset_peak_memory, self._device))
         self._resume(fit)
         fit.steps = measured.resumed_epoch * per_epoch
@@ -150,7 +150,7 @@ class Attempt:
 
     @property
     def _folder(self) -> Path | None:
-        """Where the trial's checkpoints are, if it has any."""
+        """Folder of the trial's checkpoints, if it has any."""
         return None if self._workplace.checkpoints is None else self._workplace.checkpoints / self._trial.id
 
     def _resume(self, fit: Fit) -> None:
@@ -161,7 +161,7 @@ class Attempt:
             self._measured.resumed_epoch = len(self._measured.curve)
 
     def _train(self, fit: Fit, splits: Splits) -> None:
-        """The epochs that are left."""
+        """The remaining epochs."""
         trial, measured = self._trial, self._measured
         for point in loop.epochs_of(
             fit,
@@ -175,7 +175,7 @@ class Attempt:
             train_seconds=measured.train_seconds,
         ):
             measured.curve.append(point)
-            # After the last epoch nothing is left to save, and the result replaces the checkpoint.
+            # After the last epoch there is nothing left to save, because the result replaces the checkpoint.
             if point.epoch < trial.epochs:
                 self._prune(point.epoch)
                 self._save_if_due(fit, point.epoch)
@@ -184,7 +184,7 @@ class Attempt:
         """Stop a tuning trial whose best accuracy is below the median of earlier trials.
 
         Raises:
-            Pruned: it is.
+            Pruned: its best accuracy is below the median.
         """
         best, median = max(point.val_accuracy for point in self._measured.curve), self._trial.stop_below.get(epoch)
         if median is not None and best < median:
@@ -193,7 +193,7 @@ class Attempt:
     def _save_if_due(self, fit: Fit, epoch: int) -> None:
         if self._folder is not None and time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
             curve = [point.model_dump() for point in self._measured.curve]
-            # With the curve, so that the result of a resumed trial has all epochs.
+            # With the curve, so the result of a resumed trial has all epochs.
             try:
                 checkpoints.save(self._folder, self._number, epoch, {**fit.state_dict(), "curve": curve})
             except StoreError as error:

@@ -1,4 +1,4 @@
-"""From a trial's names to a network in training."""
+"""Build a network in training from a trial."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from agd_bench.training.profiles import apply_profile
 from agd_bench.trial.workplace import Workplace
 
 PROBE_IMAGES = 32
-"""Images of the batch that networks are measured on."""
+"""Number of images in the batch on which networks are measured."""
 ESTIMATES = {"largest_rank": 512, "probes": 8, "starts": 2, "lanczos_steps": 12}
-"""How spectra are measured during training: enough for the mean within about 1 %, at not many times the seconds of a step."""
+"""Settings for spectra during training: accurate to about 1 % for the mean, at a few times the duration of a step."""
 START_ESTIMATES = {"largest_rank": 0, "probes": 1, "starts": 2, "lanczos_steps": 12}
-"""How they are measured at the start alone: for sweeps of hundreds of short trainings, which compare means over blocks and seeds."""
+"""Settings for spectra only at the start, for sweeps of hundreds of short trainings that compare means over blocks and seeds."""
 
 
 def build_network(trial: Trial, workplace: Workplace, device: torch.device | None = None) -> nn.Module:
-    """The trial's network as its algorithm prepares it, on the CPU: profile applied, initialised from the seed.
+    """The trial's network as prepared by its algorithm on the CPU, with the profile applied and initialised from the seed.
 
-    Sets torch's global seed: call it where that is allowed, as `run_trial` does inside a fork of the generators.
+    Sets torch's global seed, so call it only where that is allowed, as `run_trial` does inside a fork of the generators.
 
     Args:
         trial: what to build.
         workplace: where its plug-ins are.
-        device: where an algorithm that asks for a device may compute the initial weights; default: the CPU.
+        device: device on which an algorithm may compute the initial weights; default: the CPU.
 
     Raises:
-        Refused: an architecture with a defect, or one that the algorithm cannot train.
+        Refused: the architecture has a defect, or the algorithm cannot train it.
         TrialOutcome: a plug-in returned something other than a network.
     """
     space = workplace.load("search_spaces", trial.search_space)
@@ -48,11 +48,11 @@ def build_network(trial: Trial, workplace: Workplace, device: torch.device | Non
     defect = space.defect(trial.architecture) if hasattr(space, "defect") else ""
     if defect:
         raise Refused(defect)
-    # Layers initialise themselves from the global generator.
+    # Layers are initialised from the global generator.
     torch.manual_seed(trial.seed)
     built = space.build(trial.architecture, dataset.IN_CHANNELS, dataset.NUM_CLASSES, **trial.search_space_options)
     network = apply_profile(_as_network(built, "build", "search space", trial.search_space), trial.profile)
-    # Of its own: what `build` drew before must not change the algorithm's initial weights.
+    # A separate generator, so draws in `build` do not affect the algorithm's initial weights.
     generator = torch.Generator().manual_seed(trial.seed)
     place = {"device": device} if "device" in inspect.signature(algorithm.prepare).parameters else {}
     prepared = algorithm.prepare(network, generator, **_graph_for(algorithm.prepare, trial, space), **place)
@@ -60,10 +60,10 @@ def build_network(trial: Trial, workplace: Workplace, device: torch.device | Non
 
 
 def _as_network(made: object, function: str, kind: str, name: str) -> nn.Module:
-    """What a function of a plug-in returned, if it is a network.
+    """Return the result of a plug-in's function if it is a network.
 
     Raises:
-        TrialOutcome: it is none.
+        TrialOutcome: it is not a network.
     """
     if not isinstance(made, nn.Module):
         raise TrialOutcome(
@@ -73,10 +73,10 @@ def _as_network(made: object, function: str, kind: str, name: str) -> nn.Module:
 
 
 def _graph_for(function: Callable[..., Any], trial: Trial, space: ModuleType) -> dict[str, path_scaling.Graph]:
-    """The keyword argument `graph` for a function of an algorithm that has one.
+    """The keyword argument `graph` for a function of an algorithm that takes one.
 
     Raises:
-        Refused: the search space describes no graph.
+        Refused: the search space does not define graph().
     """
     if "graph" not in inspect.signature(function).parameters:
         return {}
@@ -84,19 +84,19 @@ def _graph_for(function: Callable[..., Any], trial: Trial, space: ModuleType) ->
 
 
 def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.device) -> Fit:
-    """The network on the device with its optimizer, schedule and loss.
+    """Build the network on the device with its optimizer, schedule and loss.
 
     Args:
         trial: what to build.
         workplace: where its plug-ins are.
-        steps: optimizer steps of the whole training, which the schedule spans.
+        steps: optimizer steps of the whole training, for the schedule.
         device: where to train.
 
     Raises:
-        Refused: as `build_network`, or by the optimizer.
+        Refused: as for `build_network`, or by the optimizer.
     """
     algorithm = workplace.load("algorithms", trial.algorithm)
-    # The order in memory of the batches; otherwise convolutions would reorder each of them.
+    # The memory format of the batches; otherwise convolutions would reorder each of them.
     network = build_network(trial, workplace, device).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     graph = _graph_for(algorithm.build, trial, workplace.load("search_spaces", trial.search_space))
     built = algorithm.build(network, steps, **graph, **trial.settings)
@@ -111,12 +111,12 @@ def make_fit(trial: Trial, workplace: Workplace, steps: int, device: torch.devic
 
 
 def make_watch(trial: Trial, fit: Fit, train: ImageSet) -> Watch | None:
-    """What measures the network as the trial's diagnostics ask; None if they ask for nothing, or the trial tunes.
+    """The measurement of the network requested by the trial's diagnostics; None if there is none, or for a tuning trial.
 
     Args:
-        trial: what is trained.
-        fit: its training.
-        train: the training split. Its first images, unaugmented, are the probe: the same for all trials of a data set.
+        trial: the trial.
+        fit: the training.
+        train: the training split. Its first images without augmentation are the probe batch, the same for all trials of a data set.
     """
     if trial.purpose != "final" or not {"network", "network-start"} & set(trial.diagnostics):
         return None
@@ -125,5 +125,5 @@ def make_watch(trial: Trial, fit: Fit, train: ImageSet) -> Watch | None:
     if "network" in trial.diagnostics:
         last = trial.epochs * steps_per_epoch(images, trial.batch_size)
         return Watch(fit.network, probe, labels, fit.loss, last, parts=PARTS, **ESTIMATES)
-    modes = modes_of(fit.network)[:1]  # as it trains: with batch statistics, if it has any
+    modes = modes_of(fit.network)[:1]  # as in training: with batch statistics, if it has any
     return Watch(fit.network, probe, labels, fit.loss, 0, parts=PARTS[:1], modes=modes, **START_ESTIMATES)

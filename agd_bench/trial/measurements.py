@@ -1,4 +1,4 @@
-"""What an attempt at a trial has measured so far, so that an early end keeps it; FLOPs are counted once per process."""
+"""Measurements of an attempt so far, which are kept if it ends early; FLOPs are counted once per process."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _MOST_COUNTED = 20_000
 
 
 def flops_of(trial: Trial, workplace: Workplace, network: nn.Module, device: torch.device) -> cost.Flops:
-    """FLOPs per image, counted once in a process for each architecture as its algorithm prepares it, whatever the seed."""
+    """FLOPs per image, counted once per process for each architecture as prepared by its algorithm, regardless of the seed."""
     plugged = (workplace.load("search_spaces", trial.search_space), workplace.load("algorithms", trial.algorithm))
     options = tuple(sorted(trial.search_space_options.items()))
-    # Modules, not names: folders may hold other code under a name. Batch size: a batch shares the work on weights alone.
+    # Modules, not names, because folders may hold different code under one name. Batch size, because a batch shares operations on weights.
     key = (*plugged, workplace.load("datasets", trial.dataset), options, trial.architecture, trial.profile, trial.batch_size)
     counted = _COUNTED.get(key)
     if counted is None:
-        if len(_COUNTED) >= _MOST_COUNTED:  # bounds the memory of a worker that lives for days
+        if len(_COUNTED) >= _MOST_COUNTED:  # limits the memory of a worker that runs for days
             _COUNTED.clear()
         counted = _COUNTED[key] = cost.count_flops(network, blank_batch(trial, workplace, device))
     return counted
 
 
 def charge_of(trial: Trial, workplace: Workplace, fit: Fit, images: int, device: torch.device) -> tuple[cost.Flops, int | None]:
-    """FLOPs of an image, and of an epoch of the trial; None: not counted.
+    """FLOPs of an image and of an epoch of the trial; None: not counted.
 
     Args:
         trial: what is trained.
@@ -49,22 +49,22 @@ def charge_of(trial: Trial, workplace: Workplace, fit: Fit, images: int, device:
 
 
 def blank_batch(trial: Trial, workplace: Workplace, device: torch.device) -> torch.Tensor:
-    """A batch of the trial's data set, (N, C, H, W), of one zero that takes no memory."""
+    """A batch shaped like the trial's data set, (N, C, H, W), expanded from one zero without using memory."""
     dataset = workplace.load("datasets", trial.dataset)
     return torch.zeros((), device=device).expand(trial.batch_size, dataset.IN_CHANNELS, dataset.IMAGE_SIZE, dataset.IMAGE_SIZE)
 
 
 @dataclass
 class Measurements:
-    """Filled in while an attempt runs.
+    """Measurements, filled in while an attempt runs.
 
     Attributes:
         trial: what is trained.
         workplace: where.
-        device: the device itself.
-        fit: the training, once it is built.
+        device: the device.
+        fit: the training, once built.
         flops: per image; None before they are counted.
-        flops_per_epoch: of training, in one epoch; None: not counted.
+        flops_per_epoch: FLOPs of training per epoch; None: not counted.
         resumed_epoch: epochs taken over from a checkpoint.
         test_accuracy: None before the end.
         curve: one point per epoch so far.
@@ -84,24 +84,24 @@ class Measurements:
         self.restart()
 
     def restart(self) -> None:
-        """Count seconds and energy from now."""
+        """Start counting seconds and energy now."""
         self._begun = own_seconds()
         self._meter = cost.EnergyMeter(self.device, self.workplace.exclusive)
 
     @property
     def train_seconds(self) -> float:
-        """Of the epochs so far."""
+        """FLOPs of the epochs so far."""
         return self.curve[-1].train_seconds if self.curve else 0.0
 
     def result(self, status: str, reason: str) -> TrialResult:
-        """What the attempt measured until it ended.
+        """The result of the attempt.
 
         Args:
             status: how it ended.
-            reason: why, for every status but `done`.
+            reason: why, for every status except `done`.
         """
         network = None if self.fit is None else self.fit.network
-        # memory of trials in the same process cannot be told apart
+        # memory of trials in the same process cannot be separated
         peak, no_peak = (None, "") if self.workplace.is_shared else cost.reading(partial(cost.peak_memory_bytes, self.device))
         joules = self._meter.stop()
         return TrialResult.model_validate(
@@ -112,7 +112,7 @@ class Measurements:
                 **self._last_epoch(),
                 "test_accuracy": self.test_accuracy,
                 "total_seconds": own_seconds() - self._begun,
-                # Epochs from a checkpoint too: an earlier attempt trained them for this trial.
+                # Includes epochs from a checkpoint, which an earlier attempt trained for this trial.
                 "flops": None if self.flops_per_epoch is None else self.flops_per_epoch * len(self.curve),
                 "forward_flops": None if self.flops is None else self.flops.forward,
                 "parameters": None if network is None else sum(p.numel() for p in network.parameters() if p.requires_grad),
@@ -125,10 +125,10 @@ class Measurements:
         )
 
     def _provenance(self, no_peak: str) -> dict[str, str]:
-        """What stands behind the result, with a reason for each measurement that is missing.
+        """Provenance of the result, with a reason for each missing measurement.
 
         Args:
-            no_peak: why the peak of the memory could not be read.
+            no_peak: why the peak memory could not be read.
         """
         behind, no_provenance = cost.reading(partial(provenance.surroundings, self.device))
         missing = {
@@ -144,7 +144,7 @@ class Measurements:
         return (behind or {}) | code | provenance.conditions(self.trial, self.workplace, self.fit) | reasons
 
     def _last_epoch(self) -> dict[str, float | None]:
-        """The result's columns that are those of the last epoch."""
+        """The columns of the result from the last epoch."""
         if not self.curve:
             return {}
         last = self.curve[-1]

@@ -1,4 +1,4 @@
-"""What stands behind a result: code, versions, device, and how the trial trained. No names of hosts, users or folders."""
+"""Provenance of a result: code, versions, device, and training settings, without names of hosts, users or folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def code_revision() -> str:
         return ""
     try:
         head = subprocess.run(["git", "-C", str(PACKAGE), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        # Only of the package: edits elsewhere in the checkout do not change what a trial computes.
+        # Only for the package: edits elsewhere in the checkout do not affect trials.
         changes = subprocess.run(["git", "-C", str(PACKAGE), "status", "--porcelain", "."], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -43,7 +43,7 @@ def _processor() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """The device's own name, for example `NVIDIA H200` or the processor's model."""
+    """The device's name, for example `NVIDIA H200` or the processor's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
 
 
@@ -74,12 +74,12 @@ def plugin_code(trial: Trial, workplace: Workplace) -> dict[str, str]:
 
 
 def conditions(trial: Trial, workplace: Workplace, fit: Fit | None) -> dict[str, str]:
-    """How a trial trained: arithmetic, company on its device, kind of step, and what its algorithm promises.
+    """How a trial trained: arithmetic, sharing of its device, kind of step, and the promise of its algorithm.
 
     Args:
         trial: what was trained.
         workplace: where.
-        fit: its training; None: it did not get that far.
+        fit: its training; None if it ended before.
     """
     algorithm = workplace.load("algorithms", trial.algorithm)
     labels = {

@@ -25,10 +25,10 @@ class Workplace:
         checkpoints: folder for the trials' checkpoints; None: none are written.
         checkpoint_seconds: seconds between checkpoints.
         threads: CPU threads per trial.
-        exclusive: whether a trial has the device to itself, so that its energy can be charged and its seconds compared (other programs
-            aside); set by the executor.
+        exclusive: whether a trial uses the device exclusively (other programs aside), so its energy can be charged and its seconds
+            compared; set by the executor.
         in_flight: trials that may train at the same time in this process, each in its own thread.
-        cancelled: set when the executor gives the trial up, which then ends at its next step; None: it never does.
+        cancelled: set when the executor gives up the trial, which then ends at its next step; None: never.
     """
 
     data_root: Path
@@ -43,14 +43,14 @@ class Workplace:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other trials may train in this process at the same time; their memory cannot be told apart."""
+        """Whether other trials may train concurrently in this process; their memory cannot be separated."""
         return self.in_flight > 1 and not self.exclusive
 
     def torch_device(self) -> torch.device:
         """The device as torch names it.
 
         Raises:
-            ExecutorError: a GPU is asked for and there is none.
+            ExecutorError: a GPU is requested but not available.
         """
         available = torch.cuda.is_available()
         if self.device == "cuda" and not available:

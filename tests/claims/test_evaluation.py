@@ -134,7 +134,7 @@ def test_what_cannot_be_estimated_is_undecided() -> None:
     """One seed, one architecture, nothing that ended well: a reason instead of a state that nothing supports."""
     one_seed = state(simulate_results(simulate_trials(20, 1)), claim("kendall_gap", "below", 0.0))
     lone = state(simulate_results(simulate_trials(1, 3)), claim())
-    for table, words in ((one_seed, "nothing can be estimated"), (lone, "no interval")):
+    for table, words in ((one_seed, "no estimate"), (lone, "no interval")):
         assert table["state"].tolist() == ["undecided"]
         assert words in table["reason"].iloc[0]
 
@@ -147,7 +147,7 @@ def test_claims_about_what_is_not_there_are_refused(results: Results, tables: di
         state(results, claim(dataset="digit"), tables=tables)
     both = pd.concat([simulate_trials(4, 2), simulate_trials(4, 2, dataset="mnist", seed=1)], ignore_index=True)
     two = simulate_results(both.assign(position=range(len(both))))
-    with pytest.raises(InputError, match="2 comparison groups fit; name one"):
+    with pytest.raises(InputError, match="2 comparison groups"):
         state(two, claim())
     assert len(state(two, claim(dataset="mnist"))) == 1
 

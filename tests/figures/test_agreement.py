@@ -42,7 +42,7 @@ def test_every_budget_is_a_row_and_every_ceiling_a_bar() -> None:
     assert bars == [0.9] * 4 + [0.6] * 2
     assert [values for values, marker in lines if marker == "None"][-1] == [0.0, 0.5]
     assert [values[0] for values, marker in lines if marker == "s"] == [0.4, 0.4, 0.25]
-    for words in ("24 architectures", "6 epochs and 3 seeds", "cannot be told apart"):
+    for words in ("24 architectures", "6 epochs and 3 seeds", "beyond seed noise"):
         assert words in picture.caption
     assert picture.svg() == published_agreement_picture(agreement(), ("sgd", "agd")).svg()
 

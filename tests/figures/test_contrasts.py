@@ -37,9 +37,9 @@ def test_every_case_draws(case: str) -> None:
 def test_nothing_to_compare_says_so() -> None:
     """Empty tables become sentences."""
     alone = simulate_trials(5, 1, ("agd",))
-    assert "nothing to rank" in critical_difference_picture(critical_difference(alone)).caption
+    assert "cannot be ranked" in critical_difference_picture(critical_difference(alone)).caption
     empty = profile_performance(pd.DataFrame(columns=["search_space", "dataset", "profile", "quantile", "algorithm", "flops"]))
-    assert "no profile" in performance_profile_picture(empty).caption
+    assert "no performance profile" in performance_profile_picture(empty).caption
 
 
 def test_profiles_are_drawn_as_they_are() -> None:

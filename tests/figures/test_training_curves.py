@@ -54,7 +54,7 @@ def test_nothing_said_is_told() -> None:
     assert {"name", "median"} <= set(summaries.columns)
     assert {"layer", "value"} <= set(steps.columns)
     assert "No optimizer" in automatic_rates(summaries).caption
-    assert "does not say" in layer_updates(steps, "agd").caption
+    assert "agd does not record" in layer_updates(steps, "agd").caption
 
 
 def test_the_network_with_the_most_layers_is_the_example() -> None:
@@ -84,7 +84,7 @@ def test_both_decreases_and_the_share_are_drawn() -> None:
     assert [float(np.asarray(line.get_ydata())[0]) for line in below.lines] == [0.0, 0.4]
     (legend,) = picture.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["dsgd, guaranteed", "guess, estimated"]
-    assert "Where the loss rose on average there is no point above: 1 times." in picture.caption
+    assert "rose on average (1)" in picture.caption
     assert "mathdefault" not in picture.svg()
 
 
@@ -93,7 +93,7 @@ def test_no_shortfall_looks_like_none() -> None:
     picture = decreases_picture(rows("dsgd", "yes", [0.2], 0.0))
     assert picture.figure.axes[1].get_ylim()[1] == pytest.approx(0.01)
     assert "rose" not in picture.caption
-    assert "No step" in decreases_picture(rows("dsgd", "yes", [], 0.0)).caption
+    assert "No trial" in decreases_picture(rows("dsgd", "yes", [], 0.0)).caption
 
 
 def table(*counts: int) -> pd.DataFrame:

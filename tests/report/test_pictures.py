@@ -46,7 +46,7 @@ def test_of_many_challengers_the_most_shifted_are_drawn() -> None:
     sentence, *drawings = pictures.rank_shifts(comparison(9))
     assert [item.name for item in drawings if isinstance(item, Drawing)] == [f"g1-rank-shift-{number}" for number in (5, 6, 7, 8)]
     assert isinstance(sentence, str)
-    assert sentence.startswith("Drawn are the 4 of 9 algorithms whose rankings are furthest below the noise ceiling with base")
+    assert sentence.find("4 of 9 algorithms whose rankings are furthest below the noise ceiling with base") > 0
 
 
 def test_without_gaps_the_first_challengers_are_drawn() -> None:

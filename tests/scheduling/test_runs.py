@@ -122,7 +122,7 @@ def test_an_algorithm_that_runs_out_of_memory_is_tried_once_more_and_recorded(tm
     results = load_results(tmp_path / "run")
     trials = results.trials.set_index("algorithm")
     assert trials["status"].to_dict() == {"starving": "failed", "plain": "done"}
-    assert trials.loc["starving", "reason"] == "out of memory, also when it had the executor for itself"
+    assert str(trials.loc["starving", "reason"]).startswith("out of memory")
     lost = results.attempts[results.attempts["outcome"] == "out of memory"]
     assert list(lost["reason"]) == ["OutOfMemoryError: planned: CUDA out of memory"] * 2
     assert trials.loc["starving", "charged_seconds"] == lost["seconds"].sum() > 0

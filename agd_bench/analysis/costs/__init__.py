@@ -1,1 +1,1 @@
-"""Charged cost: ledgers, tuning curves, crossover budgets, time to target."""
+"""Charged cost: ledgers, tuning curves, crossover with tuning, time to target."""

@@ -1,4 +1,4 @@
-"""What every algorithm was charged, absolutely and as a multiple of another: tuning, pruned, failed, diverged and lost attempts included.
+"""Charged cost of every algorithm, absolute and relative to another, including tuning, pruned, failed, diverged and lost attempts.
 
 References:
     W. G. Cochran, Sampling Techniques, 3rd edition, Wiley, 1977, chapter 6 (ratio estimators).
@@ -21,8 +21,7 @@ from agd_bench.analysis.scores import GROUP, Floats
 from agd_bench.errors import UnknownNameError
 
 KINDS = ("final", "tuning", "pruned", "diverged", "failed", "refused", "lost")
-"""What a second was spent on: final and tuning trials that were done, trials of any purpose that ended otherwise, attempts that were
-lost and had to be repeated."""
+"""Categories of cost: completed final and tuning trials, trials with another outcome, and lost attempts that had to be repeated."""
 _SUMS = ["tuning_seconds", "train_seconds", "flops", "tuning_flops", "energy_joules"]
 
 
@@ -31,14 +30,14 @@ def charged_cost(
 ) -> pd.DataFrame:
     """Seconds and floating-point operations charged to every algorithm.
 
-    Every attempt is charged, whatever came of it. The tuning of one study is shared equally by the architectures whose final
-    trials use what it chose.
+    Every attempt is charged, whatever its outcome. The tuning cost of a study is divided equally among the architectures whose final trials
+    use its choice.
 
     Args:
         trials: the table of trials.
-        baseline: label of the algorithm that ratios refer to; default: no ratios.
-        by_architecture: one row per architecture as well, instead of the sum over them.
-        attempts: the table of attempts, from which to tell whether the seconds were spent on shared devices; default: not told.
+        baseline: label of the reference algorithm for ratios; default: no ratios.
+        by_architecture: whether to return one row per architecture instead of the sum over architectures.
+        attempts: the table of attempts, which states whether devices were shared; default: ignored.
 
     Returns:
         One row per group and algorithm (and `architecture`): `search_space`, `dataset`, `profile`, `algorithm`;
@@ -53,7 +52,7 @@ def charged_cost(
         `seconds_ratio` (NaN) between algorithms whose seconds are not of one lane: see `seconds_by_lane`.
 
     Raises:
-        UnknownNameError: no algorithm of the baseline's label.
+        UnknownNameError: no algorithm has the baseline's label.
 
     >>> trials = pd.DataFrame({"algorithm": ["agd", "sgd", "sgd"], "purpose": ["final", "tuning", "final"], "study": [None, "k", "k"],
     ...     "charged_seconds": [10.0, 30.0, 10.0], "flops": [5, 15, 5], "status": "done", "architecture": "a", "attempts": 1,
@@ -66,9 +65,9 @@ def charged_cost(
     if by_architecture:
         charges, keys = _by_architecture(trials, charges), [*keys, "architecture"]
     grouped = charges.groupby(keys, sort=False)
-    # min_count: a sum of nothing but missing values is missing, not 0.
+    # min_count: a sum of only missing values is missing, not 0.
     cost = grouped[_SUMS].sum(min_count=1)
-    # A missing figure of a trial that was trained must not make its algorithm look cheaper.
+    # A missing measurement of a trained trial must not make its algorithm look cheaper.
     for column in ("flops", "energy_joules"):
         gaps = grouped[f"no_{column}"].sum() > 0
         cost.loc[gaps, column] = np.nan
@@ -105,11 +104,11 @@ def _of_one_lane(table: pd.DataFrame, trials: pd.DataFrame, attempts: pd.DataFra
 
 
 def ledger(trials: pd.DataFrame) -> pd.DataFrame:
-    """Charged seconds and floating-point operations of every algorithm by what they were spent on.
+    """Charged seconds and floating-point operations of every algorithm by category.
 
-    Seconds of a trial beyond those of the attempt that ended it are lost: attempts that a crash, a node or a lack of memory took, and all
-    attempts of a trial that has not ended. Of an attempt that went on from a checkpoint, the epochs
-    before the checkpoint are counted with the attempt that ended.
+    Seconds of a trial beyond those of its final attempt count as lost: attempts lost by a crash, a node failure or lack of memory, and all
+    attempts of a trial that has not ended. If an attempt resumed from a checkpoint, the epochs before the checkpoint are counted with the
+    final attempt.
 
     Args:
         trials: the table of trials; without `total_seconds` (the attempt that ended) nothing counts as lost.
@@ -127,34 +126,34 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
     charged = pd.to_numeric(trials["charged_seconds"]).astype("float64").fillna(0.0)
     ended = trials["status"].isin(["done", *KINDS])
     last = pd.to_numeric(trials["total_seconds"]).astype("float64") if "total_seconds" in trials else charged
-    # Clipped, or rounding could make the lost seconds negative.
+    # Clipped, because rounding could make the lost seconds negative.
     own = last.fillna(0.0).where(ended, 0.0).clip(upper=charged)
     tries = trials["attempts"].astype("int64")
-    # A trial that was given up after its attempts were lost has ended, but no attempt of its own did: it has no time of a last one.
+    # A trial given up after losing its attempts has ended, but has no final attempt and thus no time for it.
     lost = (tries - (ended & (last.notna() | (charged == 0)))).clip(lower=0)
     kinds = trials["status"].mask(trials["status"] == "done", trials["purpose"])
-    # A refused trial was never trained: 0 is its true count.
+    # A refused trial was never trained, so its true count is 0.
     counted = pd.to_numeric(trials["flops"]).astype("float64").mask(trials["status"] == "refused", 0.0)
     counted = counted.mask(counted.isna() & (tries == 0), 0.0)
     columns: dict[str, Any] = {name: trials[name] for name in (*GROUP, "algorithm")}
     for kind in KINDS[:-1]:
         columns[f"seconds_{kind}"] = own.where(kinds == kind, 0.0)
         columns[f"flops_{kind}"] = counted.where(kinds == kind, 0.0)
-    # Nobody counted what a lost attempt computed: its FLOPs are missing, not 0.
+    # The FLOPs of a lost attempt were not counted, so they are missing, not 0.
     columns |= {"seconds_lost": charged - own, "flops_lost": (lost > 0).map({True: np.nan, False: 0.0}), "lost_attempts": lost}
     order = [*(f"seconds_{kind}" for kind in KINDS), *(f"flops_{kind}" for kind in KINDS)]
     frame, keys = pd.DataFrame(columns), [*GROUP, "algorithm"]
     sums = frame.groupby(keys, sort=False)[[*order, "lost_attempts"]].sum()
     gaps = frame[order].isna().groupby([frame[key] for key in keys], sort=False).any()
-    # A sum that skips a missing count would understate the kind.
+    # A sum that skips a missing count would be too small.
     sums[order] = sums[order].mask(gaps)
     return sums
 
 
 def _exclusive_share(trials: pd.DataFrame, attempts: pd.DataFrame, keys: list[str]) -> pd.Series[float]:
-    """Seconds on a device of the trial's own over all seconds of attempts that recorded it."""
+    """Share of the seconds on exclusive devices among attempts that recorded it."""
     texts = attempts["provenance"].dropna()
-    # Provenances repeat in thousands of rows: each text is parsed once.
+    # Provenances repeat in thousands of rows, so parse each text once.
     stated = {text: json.loads(text).get("exclusive") for text in texts.unique()}
     table = attempts.loc[texts.index, ["trial_id", "seconds"]].assign(exclusive=texts.map(stated))
     table = table[table["exclusive"].isin(["yes", "no"])].merge(trials[["trial_id", *keys]], on="trial_id", how="inner")
@@ -170,7 +169,7 @@ def _charges(trials: pd.DataFrame) -> pd.DataFrame:
     flops = pd.to_numeric(trials["flops"]).astype("float64")
     energy = pd.to_numeric(trials["energy_joules"]).astype("float64")
     charges = trials[[*GROUP, "algorithm", "architecture", "study"]].copy()
-    begun = trials["attempts"] > 0  # neither pending, nor a seed that an adaptive sweep could do without
+    begun = trials["attempts"] > 0  # neither pending, nor a seed that an adaptive sweep did not need
     charges["tuning"], charges["begun"], charges["begun_tuning"] = tuning, begun, begun & tuning
     charges["attempts"] = trials["attempts"]
     charges["tuning_seconds"] = seconds.where(tuning, 0.0)
@@ -179,7 +178,7 @@ def _charges(trials: pd.DataFrame) -> pd.DataFrame:
     charges["tuning_flops"] = flops.where(tuning, 0.0)
     charges["energy_joules"] = energy
     charges["peak_memory_bytes"] = pd.to_numeric(trials["peak_memory_bytes"]).astype("float64")
-    # Only these trained to a state whose cost is known; a failed trial may never have finished an epoch.
+    # Only these have a known cost of training; a failed trial may never have finished an epoch.
     trained = trials["status"].isin(["done", "pruned", "diverged"])
     charges["no_flops"] = trained & flops.isna()
     charges["no_energy_joules"] = trained & energy.isna()
@@ -187,14 +186,14 @@ def _charges(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_architecture(trials: pd.DataFrame, charges: pd.DataFrame) -> pd.DataFrame:
-    """The charges with every study's tuning shared equally by the architectures of its final trials."""
+    """The charges with every study's tuning divided equally among the architectures of its final trials."""
     place = [*GROUP, "algorithm", "study"]
     final = trials.loc[(trials["purpose"] == "final") & trials["study"].notna(), [*place, "architecture"]].drop_duplicates()
     users = final.assign(users=final.groupby(place)["architecture"].transform("size"))
-    # Tuning whose study no final trial uses yet stays with the architectures that it was tuned on.
+    # Tuning of a study that no final trial uses yet stays with the architectures it was tuned on.
     shared = charges["tuning"] & charges["study"].isin(users["study"])
     spread = charges[shared].drop(columns="architecture").merge(users, on=place, how="inner")
-    # By search-space scope this spreads the cost of the proxies over the whole space.
+    # With search-space scope, this spreads the cost of the proxies over the whole space.
     for column in _SUMS:
         spread[column] = spread[column] / spread["users"]
     return pd.concat([charges[~shared], spread.drop(columns="users")], ignore_index=True)
@@ -213,13 +212,13 @@ def _with_ratios(table: pd.DataFrame, baseline: str, keys: list[str]) -> pd.Data
 
 
 class CostRatio(NamedTuple):
-    """Charges of two algorithms summed over the architectures that both have a rank for.
+    """Charges of two algorithms summed over the architectures ranked under both.
 
     Attributes:
-        ours: the challenger's sum; NaN where an architecture lacks the figure.
+        ours: the challenger's sum; NaN if the value is missing for an architecture.
         theirs: the baseline's.
         ratio: ours / theirs.
-        low: lower end of its 95 % interval; NaN: none.
+        low: lower end of its 95 % interval; NaN if there is none.
         high: upper end.
         n: architectures.
     """
@@ -233,9 +232,9 @@ class CostRatio(NamedTuple):
 
 
 def cost_ratio(tables: Tables, baseline: str, challenger: str, column: str = "flops") -> CostRatio:
-    """The challenger's charges over the baseline's, tuning included.
+    """The challenger's charges divided by the baseline's, including tuning.
 
-    Only architectures count that both trained from every seed.
+    Only architectures trained by both from every seed are used.
 
     Args:
         tables: one group's rows of `ranks`, `cost_by_architecture` and, where there is one, `lanes`.
@@ -252,13 +251,13 @@ def cost_ratio(tables: Tables, baseline: str, challenger: str, column: str = "fl
         ended = ranks.loc[ranks["algorithm"] == label, "architecture"]
         rows = cost[cost["algorithm"] == label].set_index("architecture")[column]
         charges.append(rows.reindex(ended).astype(float))
-    # Inner join: an algorithm that fails on half of the architectures is not cheaper for it.
+    # Inner join, so an algorithm that fails on half of the architectures does not look cheaper.
     both = pd.concat(charges, axis=1, join="inner").to_numpy(dtype=np.float64)
     return ratio_of(both[:, 0], both[:, 1])
 
 
 def ratio_of(values: Floats, divisors: Floats) -> CostRatio:
-    """Sum of `values` over the sum of `divisors`, with a t interval of the linearised ratio over the pairs.
+    """Sum of `values` divided by the sum of `divisors`, with a t interval from the linearised ratio over the pairs.
 
     Args:
         values: one per architecture, (A,).
@@ -267,6 +266,6 @@ def ratio_of(values: Floats, divisors: Floats) -> CostRatio:
     if len(values) == 0 or not np.isfinite(divisors).all() or not np.isfinite(values).all() or divisors.sum() <= 0:
         return CostRatio(n=len(values))
     ratio = float(values.sum() / divisors.sum())
-    # Cochran's linearisation: the residual over the mean divisor is each pair's influence on the ratio.
+    # Cochran's linearisation: the residual divided by the mean divisor is each pair's influence on the ratio.
     low, high = mean_interval(ratio + (values - ratio * divisors) / divisors.mean())
     return CostRatio(float(values.sum()), float(divisors.sum()), ratio, low, high, len(values))

@@ -1,17 +1,17 @@
 """When tuning pays: the compute after which a tuned algorithm overtakes a self-tuning one.
 
-After k proposals the tuned algorithm holds the network of the best validation accuracy so far (see `searching`), for which by
-architecture scope k trainings were charged; the self-tuning algorithm holds the network of its one training. Both accuracies are means
-over the same architectures, on the test split by default, and a diverged training counts as 0. The crossover is where the tuned
-algorithm's mean first exceeds the other's, interpolated between whole proposals.
+After k proposals, the tuned algorithm has the network with the best validation accuracy so far (see `tuning_curves`), charged with k
+trainings for architecture scope; the self-tuning algorithm has the network of its single training. Both accuracies are means over the same
+architectures, on the test split by default, and a diverged training counts as 0. The crossover is where the tuned algorithm's mean first
+exceeds the other's, interpolated between whole proposals.
 
-Its interval holds the numbers of proposals after which the difference of the two means cannot be told from 0: it begins where the upper
-limit of the difference first exceeds 0, and ends where the lower limit does. Each limit is the mean ± Student's quantile times the
-bootstrap's standard error.
+Its interval contains the numbers of proposals for which the difference of the two means is not significant: it begins where the upper limit
+of the difference first exceeds 0, and ends where the lower limit does. Each limit is the mean ± Student's quantile times the bootstrap
+standard error.
 
 References:
-    E. C. Fieller, Some problems in interval estimation, Journal of the Royal Statistical Society B, 1954 (an interval of where two lines
-        meet by the differences that cannot be told from 0).
+    E. C. Fieller, Some problems in interval estimation, Journal of the Royal Statistical Society B, 1954 (interval for the intersection of
+      two lines from non-significant differences).
     A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics, 2007.
 """
 
@@ -49,10 +49,9 @@ def find_crossovers(
 ) -> pd.DataFrame:
     """The charged compute per architecture after which tuning overtakes a self-tuning algorithm.
 
-    Used are the studies that have ended, of architectures for which the self-tuning algorithm has an outcome; a study by search-space scope
-    is compared on its proxies (see `searching`). The bootstrap draws studies,
-    each with its proposals; where every architecture has every seed, the self-tuning algorithm's seeds are drawn too, independently
-    (pigeonhole bootstrap).
+    Uses finished studies of architectures for which the self-tuning algorithm has an outcome; a study with search-space scope is compared
+    on its proxies (see `tuning_curves`). The bootstrap draws studies with their proposals; if every architecture has every seed, it also
+    draws the self-tuning algorithm's seeds independently (pigeonhole bootstrap).
 
     Args:
         trials: the table of trials.
@@ -68,16 +67,16 @@ def find_crossovers(
         `crossover_trainings` (charged trainings per architecture; the self-tuning algorithm needs 1) with `trainings_low`,
         `trainings_high`; `crossover_flops` (per architecture), `crossover_hours` (device-hours per architecture: charged seconds / 3600;
         comparable only if trials had their devices to themselves) and their intervals likewise.
-        The point is NaN unless `state` is `overtakes`. A low end of the first proposal's cost means 'that or less'; an infinite end
-        means 'not within the budget'; ends are NaN for fewer than 8 studies, and for FLOPs where the counts lack.
+        The point is NaN unless `state` is `overtakes`. A low end equal to the first proposal's cost means 'at most'; an infinite end means
+        'not within the budget'; ends are NaN for fewer than 8 studies, and for FLOPs if counts are missing.
         `accuracy` (of the self-tuning algorithm, in [0, 1]) with `accuracy_low`, `accuracy_high`; `first_accuracy`, `last_accuracy` (of
         the tuned one after 1 and after all proposals); `proposals_tried` (N) and `trainings_tried` (their trainings per architecture);
         `share_ahead`, `share_never` (of the resamples: ahead from the start, and never); `studies`, `architectures`, `seeds` (of the
         self-tuning algorithm); `search` (`random` or `adaptive`).
 
     Raises:
-        UnknownNameError: a label that no group holds.
-        InputError: the algorithm to be tuned has no tuning trials at all.
+        UnknownNameError: a label that occurs in no group.
+        InputError: the tuned algorithm has no tuning trials.
     """
     _check(trials, tuned, self_tuning)
     groups = {group.group: group for group in paired_scores(trials, metric, every_seed=True)}
@@ -99,24 +98,24 @@ def _check(trials: pd.DataFrame, tuned: str, self_tuning: str) -> None:
         if label not in labels:
             raise UnknownNameError("algorithm", label, labels)
     if not ((trials["algorithm"] == tuned) & (trials["purpose"] == "tuning")).any():
-        raise InputError(f"{tuned} has no tuning trials, so nothing says when tuning it pays; give an algorithm with tuning_trials above 0")
+        raise InputError(f"{tuned} has no tuning trials, so there is no crossover; choose an algorithm with tuning_trials above 0")
 
 
 def _outcomes(search: Searches, group: Scores, algorithm: str) -> tuple[Floats, np.ndarray[Any, np.dtype[np.intp]]]:
-    """Accuracies of an algorithm on what each study was tuned on, (kept, S), and the positions of the studies where there are any."""
+    """Accuracies of an algorithm on the architectures of each study, (kept, S), and the positions of the studies that have any."""
     values = group.values[group.position(algorithm)]
     place = {name: position for position, name in enumerate(group.architectures)}
     owner = np.repeat(np.arange(len(search.architectures)), [len(members) for members in search.architectures])
-    # −1: a proxy that has no final trials.
+    # −1: a proxy without final trials.
     member = np.array([place.get(name, -1) for members in search.architectures for name in members], dtype=np.int64)
-    # (proxies of all studies, S); index −1 would read the last architecture, so those are masked.
+    # (proxies of all studies, S); index −1 would read the last architecture, so mask it.
     rows = np.where(member[:, None] >= 0, values[member], np.nan)
     known = ~np.isnan(rows)
     total, count = np.zeros((2, len(search.architectures), values.shape[1]))
     np.add.at(total, owner, np.where(known, rows, 0.0))
     np.add.at(count, owner, known)
     means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    # A study counts only if the other algorithm has an outcome on every architecture that it was tuned on.
+    # A study is used only if the other algorithm has an outcome on each of its architectures.
     whole = np.bincount(owner, weights=known.any(axis=1)) == np.bincount(owner)
     kept = np.flatnonzero(whole & (count > 0).any(axis=1))
     return means[kept], kept
@@ -136,7 +135,7 @@ def _row(search: Searches, kept: np.ndarray[Any, np.dtype[np.intp]], outcomes: F
     )
     half = _half_widths(np.column_stack([moved, targets]), len(kept))
     row["accuracy_low"], row["accuracy_high"] = target - half[-1], target + half[-1]
-    # Limits of the difference (Fieller), not resampled crossings: those are lopsided where the curve is flat.
+    # Limits of the difference (Fieller), not resampled crossings, which are asymmetric where the curve is flat.
     limits = np.stack([middle - target + half[:-1], middle - target - half[:-1]])
     ends = crossing_place(limits, np.zeros(2)) if enough else np.full(2, np.nan)
     for name, cost in costs.items():
@@ -157,7 +156,7 @@ def _state(place: float) -> str:
 
 
 def _exceeds(differences: Floats) -> NDArray[np.bool_]:
-    """Which differences are above 0 to nine decimals: sums differ in the last digit between processors, and ties are common."""
+    """Whether differences are above 0 to nine decimals, because sums differ in the last digit between processors and ties are common."""
     return np.asarray(differences.round(DECIMALS) > 0, dtype=np.bool_)
 
 
@@ -169,7 +168,7 @@ def crossing_place(curves: Floats, targets: Floats) -> Floats:
         targets: accuracies to exceed, (R,).
 
     Returns:
-        (R,) from 1 (the first value already exceeds it) to N; infinity where none does.
+        (R,) from 1 (the first value already exceeds it) to N; infinite if none does.
 
     >>> crossing_place(np.array([[0.1, 0.3, 0.4], [0.5, 0.6, 0.7], [0.1, 0.1, 0.2]]), np.array([0.2, 0.2, 0.2])).round(6).tolist()
     [1.5, 1.0, inf]
@@ -185,7 +184,7 @@ def crossing_place(curves: Floats, targets: Floats) -> Floats:
 def _resampled(curves: Floats, outcomes: Floats, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
     """Differences (tuned − self-tuning) after each number of proposals, (resamples, N), and the self-tuning algorithm's means."""
     count, seeds = outcomes.shape
-    # One seed gives all architectures the same order of data, so seeds are a factor of their own; the result is rather too wide.
+    # A seed gives all architectures the same order of data, so seeds are a separate factor; the interval is conservative.
     by_seed = not np.isnan(outcomes).any()
     values = outcomes if by_seed else np.nanmean(outcomes, axis=1, keepdims=True)
     moved, targets = [], []
@@ -207,7 +206,7 @@ def _half_widths(drawn: Floats, count: int) -> Floats:
 
 
 def _cost_at(place: float, cost: Floats) -> float:
-    """Charged cost at a (broken) number of proposals; infinite beyond the last."""
+    """Charged cost at a fractional number of proposals; infinite beyond the last."""
     if not np.isfinite(place):
         return place
     return float(np.interp(place, np.arange(1, len(cost) + 1), cost))

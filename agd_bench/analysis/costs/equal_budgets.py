@@ -1,16 +1,16 @@
-"""Two algorithms at equal runs, at equal total compute, and tuned without limit: three fair answers to three questions.
+"""Compare two algorithms at equal runs, at equal total compute, and tuned without limit.
 
-- `equal runs`: what if good hyperparameters came for free? Each algorithm is charged one final training per architecture; what its
-  tuning took is not counted.
-- `equal total compute`: what if the baseline may spend no more than the challenger? The budget of an architecture is all that the
-  challenger is charged for one result there (its share of tuning, and one final training). The baseline trains as many proposals of its
-  study as fit, at least one, and keeps the network of the best validation accuracy; the accuracy of that many proposals is
-  estimated from its study (see `searching`). With a self-tuning challenger that is one proposal: the baseline before any tuning. A
-  baseline that is not tuned trains once, whatever the budget.
-- `tuned without limit`: what if compute did not matter? Every proposal of the study, and then one final training with its choice.
+- `equal runs`: what if good hyperparameters were free? Each algorithm is charged one final training per architecture; its tuning is not
+  counted.
+- `equal total compute`: what if the baseline may spend no more than the challenger? The budget of an architecture is the challenger's total
+  charge for one result (its share of tuning, and one final training). The baseline trains as many proposals of its study as fit, at least
+  one, and keeps the network with the best validation accuracy; the accuracy for that many proposals is estimated from its study (see
+  `tuning_curves`). With a self-tuning challenger this is one proposal, that is, the baseline before any tuning. A baseline without tuning
+  trains once, whatever the budget.
+- `tuned without limit`: what if compute did not matter? All proposals of the study, followed by one final training with its choice.
 
-Final accuracies are means over seeds that both algorithms finished, a diverged one counting as 0; costs are per architecture for one
-result, lost attempts included.
+Final accuracies are means over seeds completed by both algorithms; a diverged seed counts as 0. Costs are per architecture for one result,
+including lost attempts.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def cost_views(
 
     Args:
         trials: the table of trials.
-        baseline: label of the algorithm to compare with, as a rule the tuned one.
-        challenger: label of the other, whose cost is the budget of the second view.
+        baseline: label of the algorithm to compare with, usually the tuned one.
+        challenger: label of the other; its cost is the budget of the second view.
         metric: which accuracy is compared; the validation accuracy chooses.
         random_algorithms: labels of the algorithms whose sampler is random.
-        budget: what the second view holds equal: `flops`, or `seconds`, which mean something only on devices that are not shared.
+        budget: quantity held equal in the second view: `flops`, or `seconds`, which are meaningful only on exclusive devices.
 
     Returns:
         Three rows per group: `search_space`, `dataset`, `profile`, `baseline`, `challenger`, `view`; for each side `_accuracy` (mean over
@@ -63,10 +63,10 @@ def cost_views(
 
     Raises:
         UnknownNameError: a label that a group does not hold.
-        InputError: another budget.
+        InputError: an unknown budget.
     """
     if budget not in ("flops", "seconds"):
-        raise InputError(f"budget = {budget!r}: what the second view holds equal; allowed are 'flops' and 'seconds'")
+        raise InputError(f"budget = {budget!r}: unknown budget; allowed are 'flops' and 'seconds'")
     costs = costs_of_one_result(trials)
     found = {search.group: search for search in searches(trials, baseline, metric, random_algorithms) if search.studies}
     rows: list[dict[str, Any]] = []
@@ -90,9 +90,9 @@ def cost_views(
 
 
 def _paired(group: Scores, baseline: str, challenger: str) -> tuple[Floats, int]:
-    """Mean accuracies over the seeds that both have an outcome for, (2, A), NaN without one; and how many seeds there are."""
+    """Mean accuracies over the seeds with an outcome under both, (2, A), NaN if there are none, and the number of seeds."""
     pair = group.values[[group.position(baseline), group.position(challenger)]]
-    # A seed that one side did not finish would shift the other side's mean.
+    # A seed completed by only one side would shift that side's mean.
     both = ~np.isnan(pair).any(axis=0)
     counts = both.sum(axis=1)
     sums = np.where(both, pair, 0.0).sum(axis=2)
@@ -106,7 +106,7 @@ def costs_of_one_result(trials: pd.DataFrame) -> pd.DataFrame:
     begun = trials[(trials["purpose"] == "final") & (trials["attempts"] > 0)]
     runs = begun.groupby(keys).size().reindex(cost.index)
     table = pd.DataFrame({"final_flops": (cost["flops"] - cost["tuning_flops"]) / runs, "final_seconds": cost["train_seconds"] / runs})
-    # Per result, not per seed: more seeds must not make an algorithm look dearer.
+    # Per result, not per seed, so more seeds do not make an algorithm look more expensive.
     table["final_trainings"] = 1.0
     table["flops"] = table["final_flops"] + cost["tuning_flops"]
     table["seconds"] = table["final_seconds"] + cost["tuning_seconds"]
@@ -115,7 +115,7 @@ def costs_of_one_result(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tuning_trainings(trials: pd.DataFrame, keys: list[str]) -> pd.Series[float]:
-    """Tuning trainings by architecture, those of a study shared equally by the architectures that use its choice."""
+    """Tuning trainings by architecture, with those of a study divided equally among the architectures that use its choice."""
     place = [*GROUP, "algorithm", "study"]
     begun = trials[(trials["purpose"] == "tuning") & (trials["attempts"] > 0)]
     sizes = begun.groupby(place).size().rename("tried").reset_index()
@@ -125,7 +125,7 @@ def _tuning_trainings(trials: pd.DataFrame, keys: list[str]) -> pd.Series[float]
 
 
 def _row(means: Floats, costs: list[Floats], seeds: int) -> dict[str, Any]:
-    """One view: `means` (2, A) and for either side costs (A, 3)."""
+    """One view, from `means` (2, A) and the costs of each side (A, 3)."""
     if not means.shape[1]:
         empty: dict[str, Any] = dict.fromkeys(COLUMNS, np.nan)
         return empty | {"architectures": 0, "seeds": 0, "note": "no architecture with an outcome under both algorithms"}
@@ -140,24 +140,24 @@ def _row(means: Floats, costs: list[Floats], seeds: int) -> dict[str, Any]:
 
 
 def _limited(search: Searches, group: Scores, challenger: Floats, spent: pd.DataFrame, budget: str, seeds: int) -> dict[str, Any]:
-    """The second view: the studies stopped where the challenger's charge is spent."""
+    """The second view, with studies stopped when the challenger's charge is spent."""
     place = {name: position for position, name in enumerate(group.architectures)}
     owner = np.repeat(np.arange(len(search.studies)), [len(members) for members in search.architectures])
     member = np.array([place.get(name, -1) for members in search.architectures for name in members], dtype=np.int64)
     sizes = np.bincount(owner)
     charges = spent[["flops", "seconds", "trainings"]].to_numpy()[member]
-    # A study is one observation: accuracies and budgets of its proxies are averaged, (U,) and (U, 3).
+    # A study is one observation, so average the accuracies and budgets of its proxies, (U,) and (U, 3).
     budgets = np.stack([np.bincount(owner, weights=column) / sizes for column in charges.T], axis=1)
     accuracy = np.bincount(owner, weights=challenger[member]) / sizes
     price = search.charged(budget)
     limit = budgets[:, _COSTS.index(budget)]
-    accuracy[owner[member < 0]] = np.nan  # a proxy without final trials has nothing to be compared with
+    accuracy[owner[member < 0]] = np.nan  # a proxy without final trials cannot be compared
     kept = ~np.isnan(accuracy) & ~np.isnan(limit) & ~np.isnan(price).any(axis=1)
     if not kept.any():
         row = _row(np.empty((2, 0)), [], 0)
         return row if np.isnan(accuracy).all() else row | {"note": f"{budget} of trials that were trained are missing: no budget is known"}
-    # A proposal a hair dearer than the budget, by the noise of a clock, still fits.
-    # clip(1): one proposal is the least that gives a result, even if it costs more than the budget.
+    # A proposal slightly more expensive than the budget due to timing noise still fits.
+    # clip(1): at least one proposal is needed for a result, even if it costs more than the budget.
     fits = (price <= 1.01 * limit[:, None]).sum(axis=1).clip(1)
     reached = np.take_along_axis(search.best_so_far(), fits[:, None] - 1, axis=1)[:, 0]
     own = np.stack([np.take_along_axis(search.charged(unit), fits[:, None] - 1, axis=1)[:, 0] for unit in _COSTS], axis=1)

@@ -35,7 +35,7 @@ def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
         By the index of `trials`: the lane, `several`, or missing where none is recorded.
     """
     texts = attempts["provenance"].dropna()
-    # Provenances repeat in thousands of rows: each text is parsed once.
+    # Provenances repeat in thousands of rows, so parse each text once.
     stated = {text: lane(json.loads(text)) for text in texts.unique()}
     known = attempts.loc[texts.index, ["trial_id"]].assign(lane=texts.map(stated)).dropna().drop_duplicates()
     single = known.drop_duplicates("trial_id", keep=False).set_index("trial_id")["lane"]

@@ -1,7 +1,7 @@
-"""Performance profiles and mean speed-ups from times to a target.
+"""Performance profiles and mean speed-ups from times to target.
 
-A problem is one architecture with one seed (and one target); it counts if every algorithm of its group has an outcome for it. Intervals
-are percentile bootstraps over architectures, each drawn with all its seeds.
+A problem is one architecture with one seed (and one target); it is used if every algorithm of its group has an outcome for it. Intervals
+are percentile bootstraps over architectures, each with all its seeds.
 
 References:
     E. D. Dolan, J. J. Moré, Benchmarking optimization software with performance profiles, Mathematical Programming, 2002.
@@ -22,13 +22,13 @@ from agd_bench.analysis.scores import GROUP, LEVEL, Floats
 from agd_bench.errors import InputError, UnknownNameError
 
 FACTORS = 64
-"""Points of a profile, evenly spaced in the logarithm."""
+"""Number of points of a profile, evenly spaced in the logarithm."""
 
 
 def profile_performance(times: pd.DataFrame, time: str = "flops", factors: Sequence[float] = (), resamples: int = 1000) -> pd.DataFrame:
     """Share of the problems that each algorithm solves within a factor of the fastest algorithm's time.
 
-    A target that was never reached has an infinite time; a problem that nobody solves counts as unsolved by all.
+    The time to a target that was never reached is infinite; a problem that no algorithm solves counts as unsolved by all.
 
     Args:
         times: as `time_to_target` gives them.
@@ -39,23 +39,24 @@ def profile_performance(times: pd.DataFrame, time: str = "flops", factors: Seque
     Returns:
         One row per group, quantile, algorithm and factor: `search_space`, `dataset`, `profile`, `quantile`, `algorithm`, `factor`;
         `share` (of the problems solved within factor × the best time, in [0, 1]; at factor 1: how often it is fastest, ties included)
-        with `low`, `high` (NaN for fewer than 8 architectures); `problems`, `architectures`, `unsolved` (problems that nobody solves).
+        with `low`, `high` (NaN for fewer than 8 architectures); `problems`, `architectures`, `unsolved` (problems that no algorithm
+        solves).
 
     Raises:
         UnknownNameError: no such column of times.
-        InputError: a factor below 1, or times that are missing.
+        InputError: a factor is below 1, or times are missing.
     """
     if any(factor < 1 for factor in factors):
-        raise InputError(f"factors: {min(factors)} is below 1, the fastest algorithm's own; give factors from 1")
+        raise InputError(f"factors: {min(factors)} is below 1; factors must be at least 1")
     tables = []
     for names, algorithms, architecture, values in _problems(times, time):
         best = values.min(axis=1, keepdims=True)
-        # Infinite over infinite would be NaN; nobody solves such a problem.
+        # Infinite divided by infinite would be NaN; no algorithm solves such a problem.
         ratios = np.divide(values, best, out=np.full(values.shape, np.inf), where=np.isfinite(values))
         largest = float(ratios[np.isfinite(ratios)].max(initial=1.0))
-        # At least up to 1.01, or equal times would give 64 equal factors.
+        # At least up to 1.01; otherwise equal times would give 64 equal factors.
         grid = np.array(factors) if len(factors) else np.geomspace(1.0, max(largest, 1.01), FACTORS)
-        # The margin lets a ratio that equals a factor up to rounding count as solved within it.
+        # The margin makes a ratio equal to a factor up to rounding count as solved.
         solved = _solved(ratios, architecture, grid * (1 + 1e-12))
         low, high = _shares(solved, np.bincount(architecture), resamples)
         counts = {"problems": len(values), "architectures": len(np.unique(architecture)), "unsolved": int(np.isinf(best).sum())}
@@ -73,19 +74,19 @@ def _problems(times: pd.DataFrame, time: str) -> Iterator[tuple[dict[str, Any], 
     for names, rows in times.groupby([*GROUP, "quantile"], sort=False):
         figures = rows[time].to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isnan(figures).any():
-            raise InputError(f"{time}: trials without that figure cannot be compared by it; take another column, for example 'epochs'")
+            raise InputError(f"{time}: missing for some trials, so they cannot be compared by it; use another column, for example 'epochs'")
         algorithm, algorithms = pd.factorize(rows["algorithm"])
         found, texts = pd.factorize(rows["architecture"])
-        # Problems in the order of their architectures' texts: resamples draw them by number.
+        # Problems in the order of their architectures' strings, because resamples draw architectures by number.
         place = np.argsort(np.argsort(np.array([str(text) for text in texts]), kind="stable"))
         seed, seeds = pd.factorize(rows["seed"], sort=True)
         shape = (len(texts), len(seeds), len(algorithms))
         cells = np.ravel_multi_index((place[found], seed, algorithm), shape)
         if np.bincount(cells, minlength=1).max() > 1:
-            raise InputError("times: two rows of one algorithm, architecture, seed and quantile; give the times of one sweep only")
+            raise InputError("times: duplicate rows for one algorithm, architecture, seed and quantile; pass the times of one sweep only")
         table = np.full(shape, np.nan).reshape(-1, len(algorithms))
         table.flat[cells] = figures
-        # A problem counts if every algorithm has an outcome for it, reached or not.
+        # A problem is used if every algorithm has an outcome for it, whether or not the target was reached.
         kept = ~np.isnan(table).any(axis=1)
         if kept.any():
             numbers = np.unique(np.repeat(np.arange(len(texts)), len(seeds))[kept], return_inverse=True)[1]
@@ -93,16 +94,16 @@ def _problems(times: pd.DataFrame, time: str) -> Iterator[tuple[dict[str, Any], 
 
 
 def _solved(ratios: Floats, architecture: NDArray[np.intp], grid: Floats) -> Floats:
-    """How many problems of each architecture each algorithm solves within each factor, (A, algorithms, factors).
+    """Number of problems of each architecture that each algorithm solves within each factor, (A, algorithms, factors).
 
     Args:
-        ratios: times over the best one's, (problems, algorithms).
-        architecture: of each problem, by number.
+        ratios: times divided by the best time, (problems, algorithms).
+        architecture: architecture of each problem, by number.
         grid: factors, ascending or not.
     """
     order = np.argsort(grid, kind="stable")
     count, algorithms, factors = int(architecture.max()) + 1, ratios.shape[1], len(grid)
-    # The first factor within which a problem is solved, and one beyond the last for those that are not: counted, then summed up.
+    # Count problems by the first factor within which they are solved (or one beyond the last if unsolved), then accumulate.
     first = np.searchsorted(grid[order], ratios, side="left")
     cells = (architecture[:, None] * algorithms + np.arange(algorithms)) * (factors + 1) + first
     counts = np.bincount(cells.ravel(), minlength=count * algorithms * (factors + 1)).reshape(count, algorithms, factors + 1)
@@ -126,10 +127,10 @@ def _shares(solved: Floats, sizes: NDArray[np.intp], resamples: int) -> tuple[Fl
 def speed_ups(times: pd.DataFrame, baseline: str, time: str = "flops", resamples: int = 1000) -> pd.DataFrame:
     """Geometric mean of the baseline's time over each other algorithm's, on the problems that both solve.
 
-    The counts say how many problems either of them does not solve.
+    The counts state how many problems are not solved by one or both.
 
     Args:
-        times: as `time_to_target` gives them.
+        times: as returned by `time_to_target`.
         baseline: label of the algorithm compared with.
         time: which column to compare.
         resamples: bootstrap resamples.
@@ -137,11 +138,11 @@ def speed_ups(times: pd.DataFrame, baseline: str, time: str = "flops", resamples
     Returns:
         One row per group, quantile and other algorithm: `search_space`, `dataset`, `profile`, `quantile`, `baseline`, `algorithm`;
         `speed_up` (above 1: faster than the baseline; NaN if no problem is solved by both) with `low`, `high` (NaN for fewer than 8
-        architectures); `both`, `only_algorithm`, `only_baseline`, `neither` (problems by who solves them).
+        architectures); `both`, `only_algorithm`, `only_baseline`, `neither` (problems by which of the two solves them).
 
     Raises:
-        UnknownNameError: no such column, or a group without the baseline.
-        InputError: times that are missing.
+        UnknownNameError: the column does not exist, or a group does not contain the baseline.
+        InputError: times are missing.
     """
     rows: list[dict[str, Any]] = []
     for names, algorithms, architecture, values in _problems(times, time):
@@ -153,7 +154,7 @@ def speed_ups(times: pd.DataFrame, baseline: str, time: str = "flops", resamples
                 continue
             own = values[:, place]
             solved, other = np.isfinite(own), np.isfinite(reference)
-            # A problem that either does not solve has no ratio: the mean flatters whoever gives up on hard ones.
+            # A problem that one of them does not solve has no ratio, so the mean favours algorithms that give up on hard problems.
             both = solved & other
             logs = np.log(reference[both]) - np.log(own[both])
             low, high = _mean_interval(logs, architecture[both], resamples)
@@ -168,7 +169,7 @@ def _mean_interval(logs: Floats, architecture: NDArray[np.intp], resamples: int)
     used = np.unique(architecture, return_inverse=True)[1] if len(logs) else architecture
     if len(logs) == 0 or used.max() + 1 < FEWEST_FOR_INTERVAL or not resamples:
         return np.nan, np.nan
-    # Sums and counts by architecture: it is drawn with all its seeds.
+    # Sums and counts by architecture, because an architecture is drawn with all its seeds.
     sums = np.column_stack([np.bincount(used, weights=logs), np.bincount(used).astype(np.float64)])
     drawn = resampled_means(sums, resamples, np.random.default_rng(0))
     return percentile_interval(drawn[:, 0] / drawn[:, 1])

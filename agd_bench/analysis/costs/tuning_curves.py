@@ -1,13 +1,13 @@
-"""Tuning studies as arrays, and what a study would have reached by then had it been stopped earlier.
+"""Tuning studies as arrays, and the accuracy a study would have reached if stopped earlier.
 
-After k proposals a study holds the network of the best validation accuracy so far; what is reported of it is another accuracy, as a
-rule that of the test split, which never chooses. A proposal that diverged, failed or was pruned is charged but cannot be chosen; as
-long as there is nothing else the accuracy is 0. For a random search the
-expectation over all orders of its proposals is taken; those of an adaptive search count in the order they were made in.
+After k proposals, a study has the network with the best validation accuracy so far; the reported accuracy is a different one, usually on
+the test split, which is never used for selection. A proposal that diverged, failed or was pruned is charged but cannot be selected; until
+another one is available, the accuracy is 0. For random search, the expectation over all orders of the proposals is used; proposals of an
+adaptive search are used in the order in which they were made.
 
-A study by search-space scope is reported on its proxies, and one by the sweep's scope workload by workload, as if each had been tuned
-for itself. Its cost is shared by the architectures that use its choice, each of which is charged one training of its own besides,
-because the network that the study holds is a proxy's; one proposal alone needs no study.
+A study with search-space scope is reported on its proxies, and one with sweep scope separately for each workload. Its cost is divided among
+the architectures that use its choice, each of which is also charged one training, because the study's network is a proxy's; a single
+proposal needs no study.
 
 References:
     R. Tang, J. Lee, J. Xin, X. Liu, Y. Yu, J. Lin, Showing your work doesn't always work, ACL 2020 (the unbiased estimator).
@@ -38,20 +38,20 @@ TOO_FEW_BAND = "none: fewer than 8 studies"
 
 @dataclass(frozen=True)
 class Searches:
-    """The studies of one algorithm in one comparison group whose proposals have all ended: U of them, of N proposals each.
+    """The finished studies of one algorithm in one comparison group: U studies of N proposals each.
 
     Attributes:
         group: search space, data set, profile.
         algorithm: the label.
-        random: whether the proposals of a study are independent of each other.
+        random: whether the proposals of a study are independent.
         studies: keys, (U,).
-        architectures: what each study trained its proposals on: one architecture by architecture scope, else the proxies; (U,).
-        left_out: studies that are not used, because they have not ended, were refused or lack an accuracy.
-        validation: mean validation accuracy of a proposal, (U, N); NaN where it cannot be chosen.
-        reached: the accuracy that is reported, (U, N); 0 where it cannot be chosen.
-        proposed: what each proposal was charged, divided by the architectures that use the study's choice, by unit, (U, N) each:
-            `trainings` (1 by architecture scope), `flops` (NaN where a trial that was trained lacks them), `seconds` (of all attempts).
-        retraining: one final training for a study whose choice is used by others than what it was tuned on, else 0, by unit, (U,) each.
+        architectures: architectures on which each study trained its proposals: one for architecture scope, otherwise the proxies; (U,).
+        left_out: studies not used because they have not ended, were refused or have no accuracy.
+        validation: mean validation accuracy of a proposal, (U, N); NaN if it cannot be selected.
+        reached: the reported accuracy, (U, N); 0 if it cannot be selected.
+        proposed: charge of each proposal, divided by the number of architectures that use the study's choice, by unit, (U, N) each:
+    `trainings` (1 for architecture scope), `flops` (NaN if missing for a trained trial), `seconds` (of all attempts).
+        retraining: one final training if the study's choice is used by architectures it was not tuned on, otherwise 0, by unit, (U,) each.
     """
 
     group: tuple[str, str, str]
@@ -67,11 +67,11 @@ class Searches:
 
     def best_so_far(self) -> Floats:
         """Accuracy after 1 … N proposals of each study, (U, N)."""
-        # Independent proposals could have come in any order with equal chance.
+        # Independent proposals could have occurred in any order with equal probability.
         return _expected_best(self.validation, self.reached) if self.random else _running_best(self.validation, self.reached)
 
     def charged(self, unit: str) -> Floats:
-        """Cost of 1 … N proposals of each study, (U, N): expected over all orders for a random search, as it was for an adaptive one.
+        """Cost of 1 … N proposals of each study, (U, N): expectation over all orders for random search, actual cost for an adaptive one.
 
         Args:
             unit: `trainings`, `flops` or `seconds`.
@@ -79,7 +79,7 @@ class Searches:
         each, final = self.proposed[unit], self.retraining[unit]
         tried = np.arange(1, each.shape[1] + 1)
         total = each.mean(axis=1, keepdims=True) * tried if self.random else np.cumsum(each, axis=1)
-        # Where a choice has to be trained anew anyhow, a single proposal is nothing to choose from.
+        # If the choice has to be retrained anyway, a single proposal needs no selection.
         shared = self.retraining["trainings"][:, None] > 0
         return np.where(shared, np.where(tried == 1, 0.0, total) + final[:, None], total)
 
@@ -87,16 +87,16 @@ class Searches:
 def searches(
     trials: pd.DataFrame, algorithm: str, metric: str = "test_accuracy", random_algorithms: Collection[str] = ()
 ) -> Iterator[Searches]:
-    """The studies of an algorithm, of every comparison group in which it has any.
+    """The studies of an algorithm in every comparison group.
 
     Args:
         trials: the table of trials.
         algorithm: the tuned algorithm's label.
-        metric: which accuracy is reported of a choice.
+        metric: the reported accuracy of a choice.
         random_algorithms: labels of the algorithms whose sampler is random.
 
     Raises:
-        UnknownNameError: another metric.
+        UnknownNameError: an unknown metric.
     """
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
@@ -119,13 +119,13 @@ def _searches_of(
     lacking = ~ended | (done & (np.isnan(numbers["val_accuracy"]) | np.isnan(numbers[metric])))
     trials_of = _total(cell, np.ones(len(rows)), shape)
     usable = (_total(cell, lacking.astype(float), shape) == 0).all(axis=1) & (trials_of > 0).all(axis=1)
-    # One trial that ended badly rules the proposal out, on whichever proxy it was.
+    # One unsuccessful trial on any proxy excludes the proposal.
     chosen = _total(cell, done.astype(float), shape) == trials_of
     validation, reached = (
         np.divide(_total(cell, np.where(done, numbers[name], 0.0), shape), trials_of, where=trials_of > 0, out=np.zeros(shape))
         for name in ("val_accuracy", metric)
     )
-    # A failed trial without a count never finished an epoch; one that was trained must have it.
+    # A failed trial without a count never finished an epoch; a trained trial must have a count.
     trained = rows["status"].isin(["done", "pruned", "diverged"]).to_numpy()
     flops = np.where(np.isnan(numbers["flops"]) & ~trained, 0.0, numbers["flops"])
     users = final.drop_duplicates(["study", "architecture"]).groupby("study")["architecture"].size().reindex(studies).fillna(1.0)
@@ -149,9 +149,9 @@ def _searches_of(
 
 
 def _retraining(final: pd.DataFrame, tuning: pd.DataFrame, studies: pd.Index[str]) -> dict[str, Floats]:
-    """What one final training is charged on average, for the studies whose choice is used beyond what they were tuned on; else 0."""
+    """Mean charge of one final training, for studies whose choice is used by architectures they were not tuned on; otherwise 0."""
     tuned = pd.MultiIndex.from_frame(tuning[["study", "architecture"]])
-    # A study used only where it was tuned holds a trained network already; elsewhere the choice must be trained anew.
+    # A study used only where it was tuned already has a trained network; elsewhere the choice must be trained again.
     beyond = final[~pd.MultiIndex.from_frame(final[["study", "architecture"]]).isin(tuned)]
     needed = np.asarray(studies.isin(beyond["study"].unique()))
     begun = final[final["attempts"] > 0]
@@ -170,7 +170,7 @@ def _total(cell: np.ndarray[Any, np.dtype[np.int64]], values: Floats, shape: tup
 
 
 def best_of_weights(count: int) -> Floats:
-    """Chance that the r-th best of n proposals is the best of k drawn from them without replacement.
+    """Probability that the r-th best of n proposals is the best of k drawn without replacement.
 
     Args:
         count: proposals n.
@@ -184,7 +184,7 @@ def best_of_weights(count: int) -> Floats:
     place, size = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
     possible = count - place >= size - 1
     worse = np.where(possible, count - place, size - 1)
-    # In logarithms: binomial coefficients of hundreds of proposals overflow.
+    # In logarithms, because binomial coefficients for hundreds of proposals overflow.
     logs = _log_choose(worse, size - 1) - _log_choose(np.full_like(size, count), size)
     return np.where(possible, np.exp(logs), 0.0)
 
@@ -194,14 +194,14 @@ def _log_choose(whole: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> Floa
 
 
 def _expected_best(validation: Floats, reached: Floats) -> Floats:
-    # Equal validation accuracies keep the order of the proposals, which of independent ones says nothing.
+    # Equal validation accuracies keep the order of the proposals, which is arbitrary for independent ones.
     order = np.argsort(np.where(np.isnan(validation), np.inf, -validation), axis=1, kind="stable")
     return np.asarray(np.take_along_axis(reached, order, axis=1) @ best_of_weights(validation.shape[1]), dtype=np.float64)
 
 
 def _running_best(validation: Floats, reached: Floats) -> Floats:
     filled = np.where(np.isnan(validation), -np.inf, validation)
-    # Strictly better than all before: of equal proposals the earliest is kept, as the tuner does.
+    # Strictly better than all before, so the earliest of equal proposals is kept, as in the tuner.
     before = np.hstack([np.full((len(filled), 1), -np.inf), np.maximum.accumulate(filled, axis=1)[:, :-1]])
     place = np.maximum.accumulate(np.where(filled > before, np.arange(filled.shape[1]), -1), axis=1)
     return np.where(place >= 0, np.take_along_axis(reached, np.maximum(place, 0), axis=1), 0.0)
@@ -216,10 +216,10 @@ def anytime_curves(
     random_algorithms: Collection[str] = (),
     resamples: int = 1000,
 ) -> pd.DataFrame:
-    """Expected best-so-far accuracy of every tuned algorithm against what it was charged, mean over its studies.
+    """Expected best-so-far accuracy of every tuned algorithm against its charged cost, averaged over its studies.
 
-    The band holds for all points at once and comes from a bootstrap over studies, which are independent of each other whatever the
-    sampler does within them; an effect of a seed on all studies at once is not in it. For each study alone see `search_bands`.
+    The band is simultaneous and comes from a bootstrap over studies, which are independent regardless of the sampler; it does not include
+    an effect of a seed on all studies at once. For individual studies see `search_bands`.
 
     Args:
         trials: the table of trials.
@@ -229,11 +229,11 @@ def anytime_curves(
 
     Returns:
         One row per group, tuned algorithm and number of proposals: `search_space`, `dataset`, `profile`, `algorithm`;
-        `proposals` (k = 1 … N); `accuracy` (in [0, 1]; 0 while nothing can be chosen) with `low`, `high` (clipped to [0, 1]; NaN for
+        `proposals` (k = 1 … N); `accuracy` (in [0, 1]; 0 while nothing can be selected) with `low`, `high` (clipped to [0, 1]; NaN for
         fewer than 8 studies); `trainings`, `flops`, `seconds` (charged per architecture that uses the choice of k proposals, mean over
-        studies; FLOPs NaN where a trial that was trained lacks them); `studies` (used), `left_out` (not ended, refused, or without
+        studies; FLOPs are NaN if missing for a trained trial); `studies` (used), `left_out` (not ended, refused, or without
         an accuracy); `search` (`random`: expectation over all orders, or `adaptive`: in the order of the proposals);
-        `band` (what the band is, or why there is none).
+        `band` (description of the band, or why there is none).
     """
     tables = []
     for search in _all_searches(trials, metric, random_algorithms):
@@ -262,10 +262,10 @@ def _curve_rows(search: Searches, accuracy: Floats, low: Floats, high: Floats) -
 def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = ()) -> pd.DataFrame:
     """Expected best validation accuracy of every single study, with a band from its own proposals alone.
 
-    Of n independent proposals the band around their distribution function holds at every accuracy at once, whatever the
-    distribution (likelihood-density bands, highest density; Lourie et al., section 4); it is carried to the expected best of k,
-    E = Σ y (F(y)^k − F(y⁻)^k), so that it holds for all k at once too. Proposals of an adaptive search are not independent: their
-    curve is what they reached in their order, without a band. A proposal that cannot be chosen counts as 0.
+    For n independent proposals, the band around their distribution function is simultaneous over all accuracies and distribution-free
+    (likelihood-density bands, highest density; Lourie et al., section 4). It is converted to the expected best of k,
+    E = Σ y (F(y)^k − F(y⁻)^k), so it also holds simultaneously for all k. Proposals of an adaptive search are not independent, so their
+    curve is the best so far in their order, without a band. A proposal that cannot be selected counts as 0.
 
     Args:
         trials: the table of trials.
@@ -273,10 +273,10 @@ def search_bands(trials: pd.DataFrame, random_algorithms: Collection[str] = ()) 
 
     Returns:
         One row per group, algorithm, study and number of proposals: `search_space`, `dataset`, `profile`, `algorithm`, `study`,
-        `architecture` (of the study, or how many proxies), `proposals` (k = 1 … N); `accuracy` (expected best validation accuracy in
+        `architecture` (of the study, or the number of proxies), `proposals` (k = 1 … N); `accuracy` (expected best validation accuracy in
         [0, 1]; for a random search under the empirical distribution, with replacement, slightly below the unbiased estimate of
-        `anytime_curves`) with `low`, `high`; `flops`, `seconds` (charged per architecture that uses the choice); `band` (what
-        it is, or why there is none).
+        `anytime_curves`) with `low`, `high`; `flops`, `seconds` (charged per architecture that uses the choice); `band` (description, or
+        why there is none).
     """
     tables = [_study_rows(search) for search in _all_searches(trials, "val_accuracy", random_algorithms)]
     names = ["algorithm", "study", "architecture", "proposals", "accuracy", "low", "high", "flops", "seconds", "band"]
@@ -305,26 +305,26 @@ def _study_rows(search: Searches) -> pd.DataFrame:
 def band_steps(count: int, level: float) -> tuple[Floats, Floats, Floats]:
     """Distribution functions of the pessimistic limit, the sample and the optimistic limit, at 0, at each of n ordered scores, and at 1.
 
-    They depend on n alone, not on the scores, so that one set serves every study of n proposals.
+    They depend only on n, not on the scores, so one set serves all studies of n proposals.
 
     Args:
-        count: independent scores n in [0, 1].
-        level: chance that the true distribution function lies between the limits everywhere.
+        count: number n of independent scores in [0, 1].
+        level: probability that the true distribution function lies between the limits everywhere.
 
     Returns:
-        Three arrays (n + 2,), ascending to 1. The pessimistic one is the upper limit of the distribution function: low scores likely.
+        Three arrays (n + 2,), ascending to 1. The pessimistic one is the upper limit of the distribution function, with low scores likely.
     """
-    # Any distinct scores in (0, 1) would do: the bands depend on ranks alone.
+    # Any distinct scores in (0, 1) are suitable, because the bands depend only on ranks.
     scores = np.arange(1, count + 1) / (count + 1)
-    # Of one score there is no highest-density region; equal tails hold at the same level.
+    # For one score there is no highest-density region; equal tails have the same level.
     method = "ld_highest_density" if count > 1 else "ld_equal_tailed"
-    # opda draws the band's critical value by simulation; its own default would be a global generator and a pool of processes.
+    # opda simulates the band's critical value; by default it would use a global generator and a process pool.
     lower, _, upper = EmpiricalDistribution.confidence_bands(
         scores, level, a=0.0, b=1.0, generator=np.random.default_rng(0), method=method, n_jobs=1
     )
     at = np.concatenate([[0.0], scores, [1.0]])
     sample = np.concatenate([np.arange(count + 1) / count, [1.0]])
-    # A larger distribution function means lower scores, hence the upper limit first.
+    # A larger distribution function means lower scores, so the upper limit comes first.
     return np.asarray(upper.cdf(at)), sample, np.asarray(lower.cdf(at))
 
 

@@ -1,4 +1,4 @@
-"""What tuning less costs: rankings under cheaper tuning scopes against tuning every architecture, and what a sweep-wide study chose."""
+"""Effects of cheaper tuning: rankings under cheaper tuning scopes against per-architecture tuning, and choices of sweep-wide studies."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ _COST = ["seconds_ratio", "flops_ratio"]
 def scope_bias(
     trials: pd.DataFrame, scopes: Sweep | Mapping[str, str], metric: str = "test_accuracy", resamples: int = 1000
 ) -> pd.DataFrame:
-    """Entries of one training algorithm under cheaper tuning scopes, against the same algorithm tuned per architecture.
+    """Compare entries of one training algorithm under cheaper tuning scopes with the same algorithm tuned per architecture.
 
-    The rank bias of a scope is the gap between its agreement with the reference and the agreement that seed noise alone would
-    leave (`kendall_tau`); the reference's own ranking carries the chance of its studies, which the final trials' seeds do not
-    vary, so a gap can also come from studies that chose differently by chance.
+    The rank bias of a scope is the gap between its agreement with the reference and the agreement to be expected with seed noise alone
+    (`kendall_tau`). The reference's ranking also contains randomness of its studies, which the final trials' seeds do not vary, so a gap
+    can also result from studies with different choices by chance.
 
     Args:
         trials: the table of trials.
-        scopes: the sweep, whose entries of equal plug-in, hyperparameters and loss belong together, or the scope of each
-            label of one plug-in. Without an entry of scope `architecture` there is nothing to compare with.
+        scopes: the sweep, in which entries with the same plug-in, hyperparameters and loss belong together, or the scope of each label of
+            one
+    plug-in. An entry with scope `architecture` is required as the reference.
         metric: which accuracy.
         resamples: bootstrap resamples of the gap's interval; 0: none.
 
     Returns:
-        One row per group and entry of another scope: `search_space`, `dataset`, `profile`, `algorithm` (its label), `reference` (label of
+        One row per group and entry with another scope: `search_space`, `dataset`, `profile`, `algorithm` (its label), `reference` (label of
         the entry tuned per architecture), `scope`; `architectures`, `seeds`, `kendall_tau` (with the reference), `noise_ceiling`, `gap`
-        (negative: this scope ranks the architectures differently), `gap_low`, `gap_high` as `kendall_tau` gives them;
+        (negative: this scope ranks the architectures differently), `gap_low`, `gap_high` as in `kendall_tau`;
         `accuracy_difference` (entry − reference, mean over architectures; negative: this scope trains worse) with `difference_low`,
-        `difference_high` (95 % t interval over architectures); `seconds_ratio`, `flops_ratio` (charged to the entry over
-        charged to the reference, tuning included; below 1: cheaper); `transfer_regret` (accuracy that the reference loses if this
-        scope's ranking chooses the architecture, a share).
+        `difference_high` (95 % t interval over architectures); `seconds_ratio`, `flops_ratio` (charge of the entry divided by that of the
+        reference, including tuning; below 1: cheaper); `transfer_regret` (accuracy that the reference loses if this scope's ranking chooses
+        the architecture, a share).
 
     Raises:
-        InputError: a mapping that names no label of scope `architecture`, or several.
+        InputError: a mapping without exactly one label with scope `architecture`.
         UnknownNameError: a label that a group does not hold.
     """
     rows: list[pd.DataFrame] = []
@@ -68,25 +69,25 @@ def scope_bias(
 
 
 def _towards(agreement: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """The rows of pairs with the reference, the other one of the pair in column `algorithm`."""
+    """The rows of pairs with the reference, with the other algorithm in column `algorithm`."""
     with_it = agreement[(agreement["algorithm"] == reference) ^ (agreement["other"] == reference)]
     other = with_it["algorithm"].where(with_it["algorithm"] != reference, with_it["other"])
     return with_it[[*GROUP, *_TAU]].assign(algorithm=other)
 
 
 def _families(scopes: Sweep | Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-    """For each plug-in: the label tuned per architecture, and the scopes of its labels that are not."""
+    """For each plug-in, the label tuned per architecture, and the scopes of its other labels."""
     if not isinstance(scopes, Sweep):
         references = [label for label, scope in scopes.items() if scope == REFERENCE]
         if len(references) != 1:
             raise InputError(
-                f"scopes {dict(scopes)}: {len(references)} labels of scope {REFERENCE!r}; name exactly one, the others are compared with it"
+                f"scopes {dict(scopes)}: {len(references)} labels with scope {REFERENCE!r}; exactly one is required as the reference"
             )
         return [(references[0], {label: scope for label, scope in scopes.items() if scope != REFERENCE})]
     families: dict[str, dict[str, str]] = {}
     for choice in scopes.algorithms:
         if choice.tuning_trials or choice.tuning_scope == "none":
-            # Entries of one family differ in nothing but how they are tuned.
+            # Entries of one family differ only in how they are tuned.
             key = canonical_json([choice.name, choice.hyperparameters, choice.loss])
             families.setdefault(key, {})[choice.label] = choice.tuning_scope
     found = []
@@ -103,20 +104,20 @@ COLUMNS = [*GROUP, "algorithm", "number", "setting", "val_accuracy", "mean_val_a
 
 
 def calibrations(trials: pd.DataFrame, labels: Collection[str]) -> pd.DataFrame:
-    """Every proposal of the studies that judged it by its mean over all workloads of a sweep.
+    """Every proposal of the sweep-wide studies, evaluated by its mean over all workloads of a sweep.
 
-    A proposal is judged by the mean validation accuracy of all its trials, each workload's architectures alike; one of which any trial
-    did not end well cannot be chosen. Nothing here reads the test split.
+    A proposal is evaluated by the mean validation accuracy of all its trials; a proposal with an unsuccessful trial cannot be chosen. The
+    test split is not used.
 
     Args:
         trials: the table of trials.
-        labels: of the algorithms whose tuning scope is the sweep.
+        labels: labels of the algorithms with tuning scope `sweep`.
 
     Returns:
-        Per group, algorithm and proposal made: `search_space`, `dataset`, `profile`, `algorithm`, `number` (the proposal's, from 0),
-        `setting` (JSON of its values), `val_accuracy` (mean over the proposal's trials in this group; NaN where none was done),
-        `mean_val_accuracy` (over its trials in all groups), `not_done` (trials, in all groups, that did not end well or have not ended),
-        `rank` (1: chosen; NaN: could not be).
+        One row per group, algorithm and proposal: `search_space`, `dataset`, `profile`, `algorithm`, `number` (of the proposal, from 0),
+        `setting` (JSON of its values), `val_accuracy` (mean over the proposal's trials in this group; NaN if none completed),
+        `mean_val_accuracy` (over its trials in all groups), `not_done` (trials in all groups that were unsuccessful or have not ended),
+        `rank` (1: chosen; NaN: cannot be chosen).
 
     >>> rows = {"algorithm": "x", "study": "k", "purpose": "tuning", "search_space": "s", "dataset": ["d", "d", "e", "e"],
     ...     "profile": "p", "number": [0, 1, 0, 1], "hyperparameters": ["{a}", "{b}", "{a}", "{b}"], "status": "done",
@@ -131,9 +132,9 @@ def calibrations(trials: pd.DataFrame, labels: Collection[str]) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     done = rows["status"] == "done"
     rows = rows.assign(reached=pd.to_numeric(rows["val_accuracy"]).where(done), not_done=(~done).astype("int64"))
-    # Not by group: a proposal is one setting for all workloads of the sweep.
+    # Not by group, because a proposal is one setting for all workloads of the sweep.
     judged = rows.groupby(_PROPOSAL, sort=False, observed=True).agg(mean_val_accuracy=("reached", "mean"), not_done=("not_done", "sum"))
-    # Of equal ones the earliest is chosen, as the tuner does.
+    # The earliest of equal proposals is chosen, as in the tuner.
     able = judged["mean_val_accuracy"].where(judged["not_done"] == 0)
     judged["rank"] = able.groupby(["algorithm", "study"], sort=False, observed=True).rank(ascending=False, method="first")
     keys = [*GROUP, *_PROPOSAL]

@@ -1,1 +1,1 @@
-"""Agreement of rankings against seed noise: Kendall tau, the null test, top-k overlap, regret, reliability, power."""
+"""Agreement of rankings against seed noise: Kendall's tau, the null test, top-k overlap, regret, reliability, power."""

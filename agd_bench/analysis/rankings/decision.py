@@ -1,7 +1,7 @@
-"""The one rule that says whether two algorithms rank the architectures alike. Headline, badge, table and claims all follow from it.
+"""The rule that decides whether two algorithms rank the architectures alike; headline, badge, table and claims all use it.
 
-`differs` needs the test of 'no shift beyond seed noise' (`null_test`), corrected for all challengers of the comparison, and a tau below
-its ceiling. `same` is an equivalence test with a stated margin: the whole 95 % interval of the noise-free tau lies above
+`differs` requires a significant test of 'no shift beyond seed noise' (`null_test`), corrected for all challengers of the comparison, and a
+tau below its ceiling. `same` is an equivalence test with a fixed margin: the whole 95 % interval of the noise-free tau lies above
 `EQUIVALENT_TAU`. Everything else is `cannot tell`.
 
 References:
@@ -24,7 +24,7 @@ from agd_bench.analysis.scores import GROUP, comparison_groups, describe
 
 Decision = Literal["differs", "same", "cannot tell"]
 EQUIVALENT_TAU = 0.8
-"""Rankings whose noise-free Kendall's tau is above this count as the same: of ten pairs of architectures, nine are in one order."""
+"""Rankings with a noise-free Kendall's tau above this count as the same: nine of ten pairs of architectures are in the same order."""
 COLUMNS = ["kendall_tau", "noise_ceiling", "gap", "gap_low", "gap_high", "corrected_tau", "corrected_low", "corrected_high"]
 
 
@@ -38,7 +38,7 @@ def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Returns:
         One row per group and challenger: `search_space`, `dataset`, `profile`, `baseline`, `challenger`; `decision` (`differs`, `same` or
         `cannot tell`); `p_holm` (p-value of no shift beyond seed noise, corrected for the challengers of the group; NaN: not tested),
-        `p_fitted_holm` (the same, trusting that noise is as even as it looks) and `comparisons` (how many were tested); `kendall_tau`,
+        `p_fitted_holm` (the same, assuming equal noise for all architectures) and `comparisons` (number tested); `kendall_tau`,
         `noise_ceiling`, `gap`, `gap_low`, `gap_high`, `corrected_tau`, `corrected_low`, `corrected_high`, `architectures`, `seeds` as in
         `kendall_tau`.
 
@@ -49,13 +49,13 @@ def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """
     rows = []
     for group, part in comparison_groups(agreement):
-        # Only pairs with the baseline are tested, so Holm corrects for the challengers and not for all pairs.
+        # Only pairs with the baseline are tested, so Holm's correction is over the challengers, not over all pairs.
         pairs = [row for row in rows_of(part) if row["algorithm"] != row["other"] and baseline in (row["algorithm"], row["other"])]
         adjusted, fitted = _corrected(pairs, "shift_p"), _corrected(pairs, "shift_p_fitted")
         tested = sum(math.isfinite(p) for p in adjusted)
         for row, p, p_fitted in zip(pairs, adjusted, fitted, strict=True):
             found = {"decision": decide(row, p), "p_holm": p, "p_fitted_holm": p_fitted, "comparisons": tested}
-            # Pairs are unordered in `kendall_tau`: the baseline may be on either side.
+            # Pairs in `kendall_tau` are unordered, so the baseline may be on either side.
             challenger = row["other"] if row["algorithm"] == baseline else row["algorithm"]
             named = {**describe(group), "baseline": baseline, "challenger": challenger}
             rows.append(named | found | {name: row[name] for name in [*COLUMNS, "architectures", "seeds"]})
@@ -64,7 +64,7 @@ def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def _corrected(pairs: Sequence[Row], column: str) -> list[float]:
-    """The p-values of a column after Holm's correction over those that are known; NaN for the others."""
+    """The p-values of a column after Holm's correction over the known ones; NaN for the others."""
     places = [place for place, row in enumerate(pairs) if known(row, column)]
     found = np.full(len(pairs), np.nan)
     found[places] = holm(np.array([pairs[place][column] for place in places], dtype=np.float64))
@@ -72,7 +72,7 @@ def _corrected(pairs: Sequence[Row], column: str) -> list[float]:
 
 
 def decide(row: Row, p: float) -> Decision:
-    """Whether two rankings differ, are the same, or cannot be told apart from either.
+    """Decide whether two rankings differ, are the same, or cannot be classified.
 
     Args:
         row: of `kendall_tau`.
@@ -81,5 +81,5 @@ def decide(row: Row, p: float) -> Decision:
     # NaN fails both comparisons, so an untested pair never counts as different.
     if p <= ALPHA and row["gap"] < 0:
         return "differs"
-    # The whole interval must clear the margin (Schuirmann 1987): a test that finds no difference is no evidence of agreement.
+    # The whole interval must exceed the margin (Schuirmann 1987), because a non-significant difference is not evidence of agreement.
     return "same" if known(row, "corrected_low") and row["corrected_low"] >= EQUIVALENT_TAU else "cannot tell"

@@ -1,11 +1,12 @@
-"""Which architectures move: the rank shift of each one between two algorithms, against what seed noise alone would do to it.
+"""Which architectures move: the rank shift of each architecture between two algorithms, compared with seed noise.
 
-Seed by seed, every architecture has a rank under either algorithm, and the difference is its shift. Its mean over seeds is compared with
-the one in worlds of equal true rankings (`null_worlds.NullWorlds`), by a t-test whose variances are moderated as in limma.
+For each seed, the shift of an architecture is the difference of its ranks under the two algorithms. Its mean over seeds is compared with
+simulations of equal true rankings (`null_worlds.NullWorlds`) by a t-test with moderated variances as in limma.
 
-In simulated runs without any move (`tests/performance/rank_simulations.py --only moves`) some architecture is beyond noise after Holm's
-correction in 0 to 15 % of them with noise up to 4:1 between the algorithms, but in 20 to 60 % where noise is 5:1 and the architectures
-are skewed or in two clusters, or where noise changes many times over along the ranking: there, read a single move with care.
+In simulated runs without any move (`tests/performance/rank_simulations.py --only moves`), some architecture is beyond noise after Holm's
+correction in 0 to 15 % of runs with a noise ratio of up to 4:1 between the algorithms, but in 20 to 60 % if the ratio is 5:1 and the
+architectures are skewed or in two clusters, or if noise changes by large factors along the ranking; interpret single moves with care in
+such cases.
 
 References:
     G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression in microarray experiments, Statistical
@@ -26,12 +27,12 @@ from agd_bench.analysis.rankings.null_worlds import NullWorlds, smooth
 from agd_bench.analysis.rankings.seed_splits import halves, means_over
 from agd_bench.analysis.scores import Floats
 
-# Worlds drawn, and architectures in a world at most: they bound the cost, whatever the size of the run.
+# Number of simulated worlds, and largest number of architectures in a world, which limit the cost for large runs.
 WORLDS = 400
 SIMULATED = 500
 SMOOTHED = 0.05
 FEWEST = 8
-"""Architectures below which no p-value is given: ranks are too coarse."""
+"""Smallest number of architectures for a p-value; with fewer, ranks are too coarse."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Moves:
     """Shifts of n architectures, challenger − baseline, each (n,).
 
     Attributes:
-        mean_shift: mean over seeds of the rank shift of single seeds; positive: worse placed by the challenger.
-        shift_expected: what it would be without a move, from noise alone.
+        mean_shift: mean over seeds of the rank shift of single seeds; positive: ranked worse by the challenger.
+        shift_expected: expected shift without a move, from noise alone.
         shift_se: standard error of the mean shift, moderated; NaN with one seed or fewer than 8 architectures.
-        p: two-sided p-value of 'does not move'; NaN alike.
+        p: two-sided p-value of 'does not move'; NaN in the same cases.
         p_holm: the same, corrected for all architectures.
-        same_sign: share of the splits into disjoint halves of seeds, both ways, in which the shift has the sign of `mean_shift`.
+        same_sign: share of the splits into disjoint halves of seeds, in both orders, in which the shift has the sign of `mean_shift`.
     """
 
     mean_shift: Floats
@@ -56,11 +57,11 @@ class Moves:
 
 
 def moves(values: Floats, diverged: NDArray[np.bool_], rng: np.random.Generator) -> Moves:
-    """How far every architecture moves from the first algorithm to the second.
+    """Compute how far every architecture moves from the first algorithm to the second.
 
     Args:
-        values: accuracies of baseline and challenger, (2, n, S), none missing.
-        diverged: where a trial diverged, (2, n, S).
+        values: accuracies of baseline and challenger, (2, n, S), without missing values.
+        diverged: whether each trial diverged, (2, n, S).
         rng: draws the worlds.
     """
     ranks = _ranks(values)
@@ -74,13 +75,13 @@ def moves(values: Floats, diverged: NDArray[np.bool_], rng: np.random.Generator)
     same_sign = _same_sign(values, diverged, mean)
     if count < FEWEST:
         return Moves(mean, missing, missing, missing, missing, same_sign)
-    # The place is the mean rank under both algorithms: the shift, their difference, hardly depends on it.
+    # The position is the mean rank under both algorithms, which is nearly independent of their difference, the shift.
     expected, prior = _without_moves(values, diverged, ranks.mean(axis=(0, 2)), rng)
     variance, freedom = moderated(shifts.var(axis=1, ddof=1), prior, seeds - 1)
     error = np.sqrt(variance / seeds)
-    # Not quite 0 without a move: the noisier algorithm pulls the best down and the worst up.
+    # Not exactly 0 without a move: the noisier algorithm ranks the best lower and the worst higher.
     excess = mean - expected
-    # Without any noise there is nothing that a shift could be due to: whatever moves, moves.
+    # Without noise, any shift is a real move.
     studentised = np.divide(np.abs(excess), error, out=np.where(np.abs(excess) > 1e-9, np.inf, 0.0), where=error > 0)
     p = np.asarray(2 * scipy.stats.t.sf(studentised, freedom), dtype=np.float64)
     return Moves(mean, expected, error, p, holm(p), same_sign)
@@ -105,43 +106,43 @@ def _without_moves(values: Floats, diverged: NDArray[np.bool_], places: Floats, 
     found, _ = worlds.draw(WORLDS, rng)
     ranks = _ranks(found)
     shifts = ranks[:, 1] - ranks[:, 0]
-    # Ranks among fewer simulated architectures are coarser: one of them is `step` observed ones.
+    # Ranks among fewer simulated architectures are coarser: one simulated rank corresponds to `step` observed ones.
     step = values.shape[1] / shifts.shape[1]
     expected, variance = (smooth(each[None], SMOOTHED)[0] for each in (shifts.mean(axis=(0, 2)), shifts.var(axis=(0, 2), ddof=1)))
-    # The worlds' architectures ascend in accuracy, so their ranks descend.
+    # The simulated architectures are in ascending order of accuracy, so their ranks descend.
     at = np.sort(ranks.mean(axis=(0, 1, 3)))
-    # Half a rank is taken off before scaling, so that rank 1 of the world is in the middle of the `step` observed ranks it covers.
+    # Subtract half a rank before scaling, so rank 1 of the world is in the middle of the `step` observed ranks it covers.
     return np.interp(places, step * (at - 0.5) + 0.5, expected[::-1] * step), np.interp(
         places, step * (at - 0.5) + 0.5, variance[::-1] * step**2
     )
 
 
 def moderated(variances: Floats, prior: Floats, freedom: int) -> tuple[Floats, float]:
-    """Variances moderated by what is expected of them (Smyth 2004).
+    """Moderate variances by their expected values (Smyth 2004).
 
     Args:
-        variances: each with `freedom` degrees of freedom, (n,).
+        variances: sample variances with `freedom` degrees of freedom each, (n,).
         prior: expected variances up to a common factor, (n,).
         freedom: degrees of freedom, d.
 
     Returns:
-        Moderated variances, (n,), and their degrees of freedom, d + d0; infinite if the variances scatter no more than chance makes them.
+        Moderated variances, (n,), and their degrees of freedom, d + d0; infinite if the variances do not vary more than by chance.
 
     >>> moderated(np.array([1.0, 1.0, 1.0]), np.ones(3), 2)[1]
     inf
     """
-    # A variance of 0 (the same rank with every seed) has no logarithm; it is moderated all the same.
+    # A variance of 0 (the same rank with every seed) has no logarithm but is still moderated.
     usable = (variances > 0) & (prior > 0)
     if usable.sum() < 2:
         return np.maximum(variances, prior), np.inf
     # The log of a chi-square over d has mean digamma(d/2) − log(d/2) and variance trigamma(d/2); Smyth 2004, section 6.2.
     logs = np.log(variances[usable] / prior[usable]) - scipy.special.digamma(freedom / 2) + np.log(freedom / 2)
     excess = logs.var(ddof=1) - scipy.special.polygamma(1, freedom / 2)
-    # Chance alone explains the scatter: all architectures share the prior's shape, known exactly (d0 infinite).
+    # Chance alone explains the variation: all architectures share the prior's shape, known exactly (d0 infinite).
     if excess <= 0:
         return prior * np.exp(logs.mean()), np.inf
     # d0: prior degrees of freedom, from trigamma(d0/2) = excess.
     own = 2 * inverse_trigamma(float(excess))
     factor = np.exp(logs.mean() + scipy.special.digamma(own / 2) - np.log(own / 2))
-    # An architecture may be noisier than its neighbours, so its own variance counts too, weighted by degrees of freedom.
+    # An architecture may be noisier than its neighbours, so its own variance is included, weighted by degrees of freedom.
     return (own * factor * prior + freedom * variances) / (own + freedom), float(own + freedom)

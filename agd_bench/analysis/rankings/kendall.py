@@ -1,22 +1,22 @@
-"""Agreement of rankings, and the noise ceiling: the agreement that seed noise alone would leave.
+"""Agreement of rankings, and the noise ceiling: the agreement to be expected with seed noise alone.
 
-With S seeds, everything is compared at h = floor(S / 2) seeds, over pairs of disjoint halves (F, G) of the seeds:
+With S seeds, rankings are compared at h = floor(S / 2) seeds, over pairs of disjoint halves (F, G) of the seeds:
 
 - `kendall_tau` of algorithms a and b: the mean over (F, G) of tau-b(a's means over F, b's means over G);
-- the ceiling of a alone: the same with b = a, that is, how well a's ranking agrees with itself when only the seeds change;
-- the ceiling of a pair: what `kendall_tau` would be if the two true rankings were equal.
+- the ceiling of a alone: the same with b = a, that is, how well a's ranking agrees with itself if only the seeds change;
+- the ceiling of a pair: the expected `kendall_tau` if the two true rankings were equal.
 
-The last one follows from the covariances of normal scores over disjoint seeds:
+The latter follows from the covariances of normal scores over disjoint seeds:
 
     gap = slope (tau(r) - tau(r0)),    tau(r) = 2 / pi arcsin(r),
 
-with r the correlation between the two over disjoint seeds, r0 the one under equal true rankings, Greiner's relation tau(r), and a slope
-which is the ratio of the observed agreements to those that the relation gives. The ceiling is tau less the gap. With one seed there is
-no ceiling: it is missing, never 1.
+where r is the correlation between the two over disjoint seeds, r0 the one under equal true rankings, tau(r) Greiner's relation, and the
+slope the ratio of the observed agreements to those from the relation. The ceiling is tau minus the gap. With one seed there is no ceiling:
+it is missing, never 1.
 
-`gap_low` to `gap_high` says how far the gap may be off, by a jackknife over architectures; other intervals by a bootstrap that draws
-them. What is not in the intervals is an effect of a seed on many architectures at once.
-`shift_p` tests that there is no shift at all. `tests/performance/README.md` has sizes, powers and coverages.
+The interval `gap_low` to `gap_high` is computed by a jackknife over architectures, other intervals by a bootstrap over architectures. The
+intervals do not include an effect of a seed on many architectures at once. `shift_p` tests the hypothesis of no shift.
+`tests/performance/README.md` lists test sizes, power and coverage.
 
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
@@ -46,9 +46,9 @@ from agd_bench.analysis.variance import normal_scores
 
 LEVELS = (0.025, 0.975)
 TIE_Z = 1.96
-"""Differences of accuracy up to this many standard errors of a difference count as ties by noise."""
+"""Accuracies that differ by up to this many standard errors count as ties by noise."""
 CENTRING = 200
-"""Worlds behind a ceiling where no test asks for more."""
+"""Number of simulated worlds for a ceiling if no test requires more."""
 
 _COLUMNS = ["algorithm", "other", "subset", "architectures", "seeds", "seeds_compared", "kendall_tau", "noise_ceiling"]
 _GAP = ["gap", "gap_low", "gap_high", "shift_p", "shift_p_fitted"]
@@ -71,27 +71,27 @@ def kendall_tau(
     subset: str = "all",
     worlds: int | None = None,
 ) -> pd.DataFrame:
-    """Kendall's tau-b between the rankings of every two algorithms, with its noise ceiling, its interval and a test.
+    """Kendall's tau-b between the rankings of every two algorithms, with noise ceiling, interval and test.
 
     Args:
         trials: the table of trials.
-        metric: which accuracy.
+        metric: the accuracy to use.
         resamples: bootstrap resamples; 0: no intervals and no test.
         seed: seed of the resampling.
         subset: `all` architectures, or the `top-decile` by seeds that are not compared (see `seed_splits`; from three seeds on).
-        worlds: worlds without a shift that the test draws; default: as many as resamples.
+        worlds: number of simulated worlds without a shift for the test; default: as many as resamples.
 
     Returns:
-        One row per group and unordered pair of algorithms, each with itself included: `search_space`, `dataset`, `profile`,
+        One row per group and unordered pair of algorithms, including each with itself: `search_space`, `dataset`, `profile`,
         `algorithm`, `other`, `subset`; `architectures` (compared ones, of those with an outcome for every seed under both); `seeds` (S);
         `seeds_compared` (h); `kendall_tau` in [-1, 1] (of a pair with itself: the ceiling); `noise_ceiling` in [-1, 1];
         `gap` (kendall_tau − noise_ceiling; negative: the rankings differ more than seed noise explains) with `gap_low`, `gap_high`
         (95 % interval, not corrected for the number of pairs); `shift_p` (p-value of 'no shift beyond noise', one-sided, not corrected
-        either), `shift_p_fitted` (the same, trusting that noise is as even as it looks);
-        `spearman` and `spearman_ceiling` (Spearman's rank correlation, alike); `kendall_tau_noise_ties` and
+        either), `shift_p_fitted` (the same, assuming equal noise for all architectures); `spearman` and `spearman_ceiling` (the same for
+        Spearman's rank correlation); `kendall_tau_noise_ties` and
         `noise_ties_ceiling` (tau-b where architectures whose accuracies differ by no more than `TIE_Z` standard errors of a difference,
-        from the pooled SD over seeds, count as tied); `corrected_tau` with `corrected_low`, `corrected_high` (tau of the true rankings,
-        freed of noise, see `attenuation`; 95 % interval).
+        from the pooled SD over seeds, count as tied); `corrected_tau` with `corrected_low`, `corrected_high` (tau of the true, noise-free
+        rankings, see `reliability`; 95 % interval).
         NaN where missing: one seed (two for the top decile), fewer than 2 architectures, all tied, or (intervals, test) fewer than 8
         architectures.
 
@@ -112,7 +112,7 @@ def kendall_tau(
         for kept, pairs in shared_architectures(group):
             used = sorted({position for pair in pairs for position in pair})
             values, diverged = group.values[used][:, kept], group.diverged[used][:, kept]
-            # A fresh generator of the same seed: a group's numbers do not depend on which other groups are in the table.
+            # A new generator with the same seed, so a group's numbers do not depend on the other groups in the table.
             outcome = compare(values, diverged, resamples, np.random.default_rng(seed), subset, worlds=worlds)
             for first, second in pairs:
                 row: dict[str, object] = {**describe(group.group), "algorithm": group.algorithms[first]}
@@ -123,10 +123,10 @@ def kendall_tau(
 
 
 def shared_architectures(group: Scores) -> list[tuple[NDArray[np.bool_], list[tuple[int, int]]]]:
-    """Pairs of algorithms, together where they share the same architectures: one bootstrap serves them all.
+    """Pairs of algorithms, grouped by common architectures, so one bootstrap serves all pairs of a group.
 
     Returns:
-        Which architectures have an outcome for every seed under both, (A,), and the pairs of positions, each with itself included.
+        The architectures with an outcome for every seed under both, (A,), and the pairs of positions, including each with itself.
     """
     complete = group.complete()
     found: dict[bytes, tuple[NDArray[np.bool_], list[tuple[int, int]]]] = {}
@@ -142,10 +142,10 @@ class Agreement:
     """Agreements of M algorithms' rankings; every array is (M, M) and symmetric, NaN where missing.
 
     Attributes:
-        size: architectures compared.
+        size: number of architectures compared.
         seeds_compared: h.
         tau, spearman, noise_tied: agreements; the diagonal holds each algorithm's agreement with itself, NaN with one seed.
-        tau_ceiling, spearman_ceiling, noise_tied_ceiling: what they would be if all true rankings were equal.
+        tau_ceiling, spearman_ceiling, noise_tied_ceiling: their expected values if all true rankings were equal.
         gap_low, gap_high: 95 % interval of tau − tau_ceiling.
         shift_p, shift_p_fitted: p-values of 'no shift beyond noise', see `null_test`.
         corrected: tau of the true rankings, with `corrected_low`, `corrected_high`.
@@ -188,38 +188,38 @@ def compare(
     subset: str = "all",
     worlds: int | None = None,
 ) -> Agreement:
-    """All agreements between algorithms that have an outcome for every architecture and seed.
+    """Compute all agreements between algorithms with an outcome for every architecture and seed.
 
     Args:
-        values: accuracies in [0, 1], (M, n, S), none missing; 0 where diverged.
-        diverged: where a trial diverged, (M, n, S).
+        values: accuracies in [0, 1], (M, n, S), without missing values; 0 where diverged.
+        diverged: whether each trial diverged, (M, n, S).
         resamples: bootstrap resamples; 0: no intervals and no test.
-        rng: draws them, and the worlds.
+        rng: generator for the resamples and worlds.
         subset: `all` or `top-decile`.
-        worlds: worlds without a shift; default: as many as resamples.
+        worlds: number of simulated worlds without a shift; default: as many as resamples.
     """
     algorithms, count, seeds = values.shape
     size = subset_size(count, subset)
-    # Shared by all fields; safe, since results are replaced and never written into.
+    # Shared by all fields; safe, because results are replaced, never modified in place.
     nothing = np.full((algorithms, algorithms), np.nan)
     result = Agreement(size, max(1, compared_seeds(seeds, subset)), *(13 * [nothing]))
     if size < 2:
         return result
     if compared_seeds(seeds, subset) == 0:
-        # A top decile needs seeds of its own to select by: on the compared ones it would be selected by their noise.
+        # A top decile must be selected with separate seeds; otherwise it would be selected by the noise of the compared ones.
         if subset != "all":
             return result
         tau, spearman = _at_one_seed(values, diverged)
         return dataclasses.replace(result, tau=tau, spearman=spearman)
     enough = size >= FEWEST_FOR_INTERVAL
-    # Row 0 of the weights holds every architecture once (the estimate itself); the resamples follow.
+    # Row 0 of the weights contains every architecture once (the estimate itself); the resamples follow.
     draws = resamples if enough else 0
     between, own = _resampled(values, diverged, subset, size, integer_weights(count, draws, rng))
     found = shift_test(values, diverged, subset, worlds or draws or CENTRING, rng) if enough else None
-    # Covariances of equal true rankings differ from their geometric mean where true scores are not linearly related.
+    # Covariances of equal true rankings differ from their geometric mean if true scores are not linearly related.
     offset = found.offset if found else np.zeros_like(nothing)
     tau, spearman, noise_tied = _agreements(values, diverged, subset, size)
-    # Not from the two own ceilings: they say too much where noise differs from architecture to architecture.
+    # Not from the two ceilings of the algorithms, which are too high if noise differs between architectures.
     observed, null = _correlations(between[:1], own[:1], offset)
     ceiling = _Ceiling(observed[0], null[0])
     # (1 + R, M, M).
@@ -236,7 +236,7 @@ def compare(
     )
     if draws == 0 or found is None:
         return result
-    # An architecture is left out with all its seeds: their noise is independent between architectures, so no seeds need drawing.
+    # An architecture is left out with all its seeds; noise is independent between architectures, so seeds are not resampled.
     observed, null = _correlations(*_left_out(values, diverged, subset, size), offset)
     reach = ceiling.slope(tau, _tau_of) * _reach(_tau_of(observed) - _tau_of(null), _tau_of(ceiling.observed) - _tau_of(ceiling.null), size)
     low, high = (tau - result.tau_ceiling + sign * reach for sign in (-1, 1))
@@ -247,29 +247,29 @@ def compare(
 
 @dataclass(frozen=True)
 class _Ceiling:
-    """Correlations between means over disjoint seeds, as observed and as equal true rankings would have them, (M, M) each."""
+    """Correlations between means over disjoint seeds, observed and for equal true rankings, (M, M) each."""
 
     observed: Floats
     null: Floats
 
     def slope(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
-        """What the agreements of each pair, of one another and with themselves, are of those that a relation gives, (M, M)."""
-        # Both own agreements count too: a ratio of the pair's tau alone would be unstable where it is near 0.
+        """Ratio of the agreements of each pair, mutual and with themselves, to those from a relation, (M, M)."""
+        # Includes both agreements with themselves, because a ratio of the pair's tau alone would be unstable near 0.
         seen, given = (each + each.diagonal()[:, None] + each.diagonal()[None, :] for each in (agreements, link(self.observed)))
-        # Other than 1 with ties or uneven noise; a sum near 0 says nothing about it, so it is then taken as 1.
+        # Differs from 1 with ties or uneven noise; if the sum is near 0, the ratio is undetermined and set to 1.
         return np.asarray(np.where(given > 0.1, np.clip(seen / np.maximum(given, 0.1), 0.0, 2.0), 1.0), dtype=np.float64)
 
     def of(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
-        """Agreements less their gaps, at most 1; of an algorithm with itself there is no gap."""
+        """Agreements minus their gaps, at most 1; an algorithm has no gap to itself."""
         gaps = self.slope(agreements, link) * (link(self.observed) - link(self.null))
         ceiling = np.minimum(agreements - gaps, 1.0)
-        # Exactly, not up to rounding: an algorithm's agreement with itself is its own ceiling.
+        # Exactly, not up to rounding: an algorithm's agreement with itself is its ceiling.
         np.fill_diagonal(ceiling, agreements.diagonal())
         return np.asarray(ceiling, dtype=np.float64)
 
 
 def _correlations(between: Floats, own: Floats, offset: Floats) -> tuple[Floats, Floats]:
-    """Correlations between means over disjoint seeds, as observed and as equal true rankings would have them, (R, M, M) each.
+    """Correlations between means over disjoint seeds, observed and for equal true rankings, (R, M, M) each.
 
     Args:
         between: covariances between disjoint seeds, (R, M, M).
@@ -277,17 +277,17 @@ def _correlations(between: Floats, own: Floats, offset: Floats) -> tuple[Floats,
         offset: covariance gap of equal true rankings, (M, M).
     """
     spread = np.sqrt(own[:, :, None] * own[:, None, :])
-    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: there is no correlation, and it reads as missing
+    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: the correlation is undefined and becomes missing
         return between / spread, (between - covariance_gap(between) + offset) / spread
 
 
 def _tau_of(correlation: Floats) -> Floats:
-    """Greiner's relation; a correlation beyond 1, which noise can give, counts as 1."""
+    """Greiner's relation; a correlation above 1, possible with noise, counts as 1."""
     return np.asarray(2 / np.pi * np.arcsin(np.clip(correlation, -1, 1)), dtype=np.float64)
 
 
 def _spearman_of(correlation: Floats) -> Floats:
-    """Spearman's coefficient of normal variables with that correlation."""
+    """Spearman's coefficient of normal variables with the given correlation."""
     return np.asarray(6 / np.pi * np.arcsin(np.clip(correlation, -1, 1) / 2), dtype=np.float64)
 
 
@@ -306,19 +306,19 @@ def _resampled(values: Floats, diverged: NDArray[np.bool_], subset: str, size: i
 
 
 def _left_out(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats]:
-    """What `_resampled` gives, without each of the architectures, (n, M, M) and (n, M)."""
+    """The result of `_resampled` without each of the architectures, (n, M, M) and (n, M)."""
     normal = normal_scores(values)
     between = np.zeros((values.shape[1], len(values), len(values)))
     own = np.zeros((values.shape[1], len(values)))
     splits = list(halves(values, diverged, subset, size))
     for first, second, chosen in splits:
         one, two = (means_over(normal, None, half, chosen) for half in (first, second))
-        # Centred once, so that leaving one out is a rank-one update: O(n) in all instead of O(n²).
+        # Centred once, so leaving one out is a rank-one update: O(n) in total instead of O(n²).
         one, two = (each - each.mean(axis=1, keepdims=True) for each in (one, two))
         cross = (one.T[:, :, None] * two.T[:, None, :] + two.T[:, :, None] * one.T[:, None, :]) / 2
         for total, products in ((between, cross), (own, (one.T**2 + two.T**2) / 2)):
             total += products.mean(axis=0) / len(splits)
-            # Without one of them the mean of the others moves too, hence n / (n - 1).
+            # Leaving one out also moves the mean of the others, hence n / (n - 1).
             change = (products.mean(axis=0) - size / (size - 1) * products) / (size - 1)
             total[slice(None) if chosen is None else chosen] += change / len(splits)
     return between, own
@@ -342,8 +342,8 @@ def _agreements(values: Floats, diverged: NDArray[np.bool_], subset: str, size: 
 
 
 def seed_deviation(values: Floats, diverged: NDArray[np.bool_]) -> Floats:
-    """Standard deviation over the seeds of one architecture, pooled over those without a diverged seed; (M,), 0 where there is none."""
-    # A diverged seed counts as 0 and would inflate the pooled deviation by itself.
+    """Standard deviation over the seeds of one architecture, pooled over architectures without a diverged seed; (M,), 0 if none."""
+    # A diverged seed counts as 0 and would inflate the pooled deviation.
     calm = ~diverged.any(axis=2)
     variances = np.where(calm, values.var(axis=2, ddof=1), 0.0).sum(axis=1)
     return np.asarray(np.sqrt(variances / np.maximum(calm.sum(axis=1), 1)), dtype=np.float64)
@@ -351,43 +351,43 @@ def seed_deviation(values: Floats, diverged: NDArray[np.bool_]) -> Floats:
 
 def _spearman(means: Floats) -> Floats:
     ranks = scipy.stats.rankdata(means, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: there is no coefficient, and it reads as missing
+    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: the coefficient is undefined and becomes missing
         return np.asarray(np.corrcoef(ranks), dtype=np.float64)
 
 
 def _at_one_seed(values: Floats, diverged: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """What one seed can say, tau-b and Spearman's coefficient: the agreements between algorithms, none of an algorithm with itself."""
+    """Tau-b and Spearman's coefficient for one seed: agreements between algorithms, but not of an algorithm with itself."""
     means = means_over(values, diverged, (0,))
     pairs = np.array(list(np.ndindex(len(means), len(means))))
     tau = taus(orders(means), pairs, np.ones((1, means.shape[1]), dtype=np.int32)).reshape(len(means), len(means))
     spearman = np.atleast_2d(_spearman(means))
-    # With itself at the same seed it would agree perfectly, which says nothing about noise.
+    # With itself at the same seed it would agree perfectly, which is not informative about noise.
     own = np.eye(len(means), dtype=bool)
     return np.where(own, np.nan, tau), np.where(own, np.nan, spearman)
 
 
 def _reach(left_out: Floats, estimate: Floats, size: int) -> Floats:
-    """Half the width of a 95 % interval, by the jackknife.
+    """Half the width of a 95 % jackknife interval.
 
     Args:
         left_out: estimates without each architecture, (n, M, M).
         estimate: with all of them, (M, M).
-        size: how many architectures there are of which leaving one out can make a difference.
+        size: number of architectures for which leaving one out can make a difference.
     """
-    # Miller 1974; the sum over all n has terms of 0 for architectures that no split selects.
+    # Miller 1974; the sum over all n has zero terms for architectures selected by no split.
     error = np.sqrt((size - 1) / size * ((left_out - estimate) ** 2).sum(axis=0))
     return np.asarray(scipy.stats.t.ppf(LEVELS[1], size - 1) * error, dtype=np.float64)
 
 
 def _percentile_interval(drawn: Floats, size: int) -> tuple[Floats, Floats]:
-    """95 % interval between quantiles of the resamples, whose distance from the median is widened; (M, M) each."""
+    """95 % interval between quantiles of the resamples, with their distance from the median widened; (M, M) each."""
     kept = _enough(drawn[1:])
     low, middle, high = _quantiles(kept, (LEVELS[0], 0.5, LEVELS[1]))
     return middle + (low - middle) * _widening(size), middle + (high - middle) * _widening(size)
 
 
 def _widening(size: int) -> float:
-    """What a bootstrap over few architectures leaves out: a variance over n − 1 of them, and Student's quantile for the normal one."""
+    """Correction of a bootstrap over few architectures: a variance with n − 1, and Student's quantile instead of the normal one."""
     return float(np.sqrt(size / (size - 1)) * scipy.stats.t.ppf(LEVELS[1], size - 1) / scipy.stats.norm.ppf(LEVELS[1]))
 
 
@@ -398,5 +398,5 @@ def _quantiles(drawn: Floats, levels: tuple[float, ...] = LEVELS) -> Floats:
 
 
 def _enough(drawn: Floats) -> Floats:
-    """The resamples, without those of a pair that has a value in fewer than 95 % of them: it has no interval."""
+    """The resamples, with pairs set to NaN that have a value in fewer than 95 % of them and thus no interval."""
     return np.where(np.isfinite(drawn).mean(axis=0) >= 0.95, drawn, np.nan)

@@ -1,6 +1,6 @@
-"""Concordant and discordant pairs, counted by compiled kernels: Kendall's tau-b of many rankings under many resamples at once.
+"""Compiled kernels that count concordant and discordant pairs: Kendall's tau-b of many rankings under many resamples.
 
-A resample is an integer weight for every architecture; a weight w counts as w copies. Sixteen resamples share each pass over a pair of
+A resample is an integer weight for every architecture; weight w means w copies. Sixteen resamples share each pass over a pair of
 rankings: the pass inserts the architectures in the order of the first ranking into a Fenwick tree over the second, O(n log n).
 
 References:
@@ -28,20 +28,20 @@ Integers = NDArray[np.int64]
 Positions = NDArray[np.int32]
 
 _WORTH_THREADS = 10_000_000
-"""Comparisons below which starting threads takes longer than what they do."""
+"""Number of comparisons below which starting threads takes longer than the work."""
 WORDS = 4
-"""Words of 64 bits that are counted in one pass, each holding the weights of 4 resamples, or of 2 beyond 32,767 architectures."""
+"""Number of 64-bit words per pass, each with the weights of 4 resamples, or of 2 for more than 32,767 architectures."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What counting needs to know of V rankings of n architectures.
+    """V rankings of n architectures, prepared for counting.
 
     Attributes:
         order: architectures by ascending accuracy, (V, n).
-        place: where each architecture stands in that order, (V, n).
-        below: how many architectures lie below each one by more than the width, (V, n).
-        upto: how many do not lie above each one by more than the width, (V, n).
+        place: position of each architecture in that order, (V, n).
+        below: number of architectures below each one by more than the width, (V, n).
+        upto: number of architectures not above each one by more than the width, (V, n).
     """
 
     order: Positions
@@ -56,7 +56,7 @@ def on_grid(accuracies: Floats) -> Integers:
     >>> on_grid(np.array([0.1 + 0.2, 0.3])).tolist()
     [300000000, 300000000]
     """
-    # Exact comparisons: sums in another order differ in the last bits, and would split ties.
+    # Exact comparisons, because a different order of summation changes the last bits and would break ties.
     return np.asarray(np.rint(accuracies * 10**DECIMALS), dtype=np.int64)
 
 
@@ -68,7 +68,7 @@ def orders(accuracies: Floats, widths: Floats | None = None) -> Orders:
         widths: differences of accuracy up to which architectures count as tied, (V,); default: 0.
 
     Returns:
-        What `taus` counts with.
+        Input for `taus`.
     """
     grid = on_grid(accuracies)
     width = np.zeros(len(grid), dtype=np.int64) if widths is None else on_grid(widths)
@@ -77,7 +77,7 @@ def orders(accuracies: Floats, widths: Floats | None = None) -> Orders:
     for row, values in enumerate(grid):
         ascending = values[order[row]]
         place[row, order[row]] = np.arange(len(values))
-        # With a width, ties need not be transitive: each architecture has its own range below..upto, which may overlap others'.
+        # With a width, ties may not be transitive: each architecture has its own range below..upto, which may overlap others'.
         below[row] = np.searchsorted(ascending, values - width[row], side="left")
         upto[row] = np.searchsorted(ascending, values + width[row], side="right")
     return Orders(order, place, below, upto)
@@ -89,10 +89,10 @@ def taus(rankings: Orders, pairs: Integers, weights: NDArray[np.int32]) -> Float
     Args:
         rankings: V rankings of n architectures.
         pairs: positions of the two rankings of each pair, (P, 2).
-        weights: how often each resample holds each architecture, (R, n).
+        weights: number of copies of each architecture in each resample, (R, n).
 
     Returns:
-        Tau-b in [-1, 1], (P, R); NaN where all architectures are tied in one of the two rankings.
+        Tau-b in [-1, 1], (P, R); NaN if all architectures are tied in one of the two rankings.
 
     >>> both = orders(np.array([[0.1, 0.2, 0.3], [0.1, 0.3, 0.2]]))
     >>> taus(both, np.array([[0, 1]]), np.array([[1, 1, 1], [1, 0, 2]], dtype=np.int32)).round(6).tolist()
@@ -104,39 +104,39 @@ def taus(rankings: Orders, pairs: Integers, weights: NDArray[np.int32]) -> Float
     chunks = np.array_split(weights, min(len(weights), 4 * usable_cores()))
     small = weights.size * len(pairs) < _WORTH_THREADS
     parts = in_threads(lambda index: tying(rankings.order, rankings.below, chunks[index]), len(chunks), small)
-    # (V, R): pairs untied in each ranking, the normaliser of tau-b. Copies of one architecture are tied, so they drop out.
+    # (V, R): pairs untied in each ranking, the normaliser of tau-b. Copies of an architecture are tied, so they drop out.
     untied = np.concatenate(parts, axis=1)
     counted = np.concatenate(in_threads(lambda index: levels(*given, pairs, words[index], bits), len(words), small), axis=1)
     first, second = untied[pairs[:, 0]].astype(np.float64), untied[pairs[:, 1]].astype(np.float64)
-    # Counted are 1 + concordance of the untied pairs, so taking their number off leaves concordant − discordant; cut: padding.
+    # The count is 1 + concordance of the untied pairs, so subtracting their number leaves concordant − discordant; padding is cut off.
     agreeing = counted[:, : len(weights)] - untied[pairs[:, 0]]
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where all are tied: there is no tau, and it reads as missing
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 if all are tied: tau is undefined and becomes missing
         return np.asarray(agreeing / np.sqrt(first * second), dtype=np.float64)
 
 
 def _packed(weights: NDArray[np.int32]) -> tuple[NDArray[np.uint64], int]:
-    """Weights of several resamples side by side in words of 64 bits: (passes, n, WORDS), and the bits that each weight has."""
+    """Pack weights of several resamples into 64-bit words, (passes, n, WORDS); return them and the number of bits per weight."""
     resamples, count = weights.shape
-    # A field holds at most 2 × the number of copies (what is below counts 2); more would carry into the next resample's.
+    # A field holds at most 2 × the number of copies (lower ones count 2); more would carry into the next resample's field.
     bits = 16 if 2 * int(weights.sum(axis=1).max(initial=0)) < 1 << 16 else 32
     per = 64 // bits
     passes = -(-resamples // (WORDS * per))
     padded = np.zeros((passes * WORDS * per, count), dtype=np.uint64)
     padded[:resamples] = weights
     shifts = (bits * np.arange(per, dtype=np.uint64))[:, None]
-    # Fields do not overlap, so the sum is a bitwise or, and adding words adds all their resamples at once.
+    # Fields do not overlap, so the sum is a bitwise or, and adding words adds all resamples at once.
     words = (padded.reshape(passes, WORDS, per, count) << shifts).sum(axis=2, dtype=np.uint64)
     # (passes, n, WORDS): the words of one architecture are next to each other, in one cache line.
     return np.ascontiguousarray(words.transpose(0, 2, 1)), bits
 
 
 def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> list[Any]:
-    """`work(0)` to `work(count - 1)` on all cores; for work that lets go of the interpreter, as compiled kernels do.
+    """Run `work(0)` to `work(count - 1)` on all cores, for work that releases the GIL, such as compiled kernels.
 
     Args:
-        work: what to do with each number.
-        count: how many.
-        small: not worth the threads; on this one.
+        work: function of each number.
+        count: number of calls.
+        small: whether the work is too small for threads and runs in this one.
     """
     if small or count == 1:
         return [work(index) for index in range(count)]
@@ -144,7 +144,7 @@ def in_threads(work: Callable[[int], Any], count: int, small: bool = False) -> l
         return list(pool.map(work, range(count)))
 
 
-def _count_untied(  # type: ignore[no-untyped-def]  # its types are those of _SIGNATURES
+def _count_untied(  # type: ignore[no-untyped-def]  # types are given in _SIGNATURES
     order, below, weights
 ):
     """Pairs that are not tied, (V, R), of resamples (R, n)."""
@@ -165,7 +165,7 @@ def _count_untied(  # type: ignore[no-untyped-def]  # its types are those of _SI
     return untied
 
 
-def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SIGNATURES
+def _count_levels(  # type: ignore[no-untyped-def]  # types are given in _SIGNATURES
     order, place, below, upto, pairs, words, bits
 ):
     """For pairs of rankings, the sum over pairs of architectures of 1 + their concordance, (P, lanes): 2, 1 or 0 for each that is
@@ -182,10 +182,10 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
         inserted = 0
         for index in range(count):
             item = order[one, index]
-            # Only what lies strictly below the item in the first ranking is in the tree; ties there count nothing.
+            # The tree contains only items strictly below this one in the first ranking; ties there count nothing.
             while inserted < below[one, item]:
                 new = order[one, inserted]
-                # Four words by name instead of an inner loop: they stay in registers.
+                # Four named words instead of an inner loop, so they stay in registers.
                 new_0, new_1, new_2, new_3 = words[new, 0], words[new, 1], words[new, 2], words[new, 3]
                 node = np.uint64(place[two, new] + 1)
                 while node <= np.uint64(count):
@@ -195,7 +195,7 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
                     # The lowest set bit, node & −node, in unsigned arithmetic.
                     node += node & (~node + one_bit)
                 inserted += 1
-            # What is below counts 2, what is tied counts 1: the prefix up to `low` plus that up to `high`, which meet on their way down.
+            # Lower items count 2, tied items count 1: the prefix up to `low` plus that up to `high`, which share the rest of their paths.
             high, low = np.uint64(upto[two, item]), np.uint64(below[two, item])
             sum_0 = sum_1 = sum_2 = sum_3 = np.uint64(0)
             while high > low:
@@ -214,7 +214,7 @@ def _count_levels(  # type: ignore[no-untyped-def]  # its types are those of _SI
             sum_0, sum_1, sum_2, sum_3 = sum_0 + 2 * both_0, sum_1 + 2 * both_1, sum_2 + 2 * both_2, sum_3 + 2 * both_3
             for part in range(per):
                 shift = np.uint64(bits * part)
-                # A pair weighs the product of both weights; fields are separated first, since a product of words would mix resamples.
+                # A pair counts with the product of both weights; separate the fields first, because a product of words would mix resamples.
                 sums[pair, part] += np.int64(((words[item, 0] >> shift) & field) * ((sum_0 >> shift) & field))
                 sums[pair, per + part] += np.int64(((words[item, 1] >> shift) & field) * ((sum_1 >> shift) & field))
                 sums[pair, 2 * per + part] += np.int64(((words[item, 2] >> shift) & field) * ((sum_2 >> shift) & field))
@@ -230,18 +230,18 @@ _SIGNATURES = {
 
 @functools.cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The machine code of a kernel, kept beside the package (or where `NUMBA_CACHE_DIR` says) for the next process.
+    """The machine code of a kernel, cached next to the package (or in `NUMBA_CACHE_DIR`) for later processes.
 
-    Where nothing can be kept, it is compiled anew in every process, which takes seconds, and the log says so.
+    If it cannot be cached, every process compiles it again, which takes seconds, and logs a warning.
     """
-    import numba  # half a second, which only those who count pay
+    import numba  # takes half a second, so import it only if needed
 
-    # Explicit types compile once, ahead; without them a slice or another integer type would compile a second version.
+    # Explicit types are compiled once in advance; otherwise a slice or another integer type would compile a second version.
     signature = _SIGNATURES[function.__name__]
     try:
         kernel: Callable[..., Any] = numba.njit([signature], cache=True, nogil=True)(function)
-    except (RuntimeError, OSError) as error:  # no folder to write to; a full or broken disk
+    except (RuntimeError, OSError) as error:  # no writable folder, or a full or broken disk
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        logging.getLogger(__name__).warning("compiled kernels are not kept (%s); set NUMBA_CACHE_DIR to a folder to write to", reason)
+        logging.getLogger(__name__).warning("compiled kernels cannot be cached (%s); set NUMBA_CACHE_DIR to a writable folder", reason)
         kernel = numba.njit([signature], nogil=True)(function)
     return kernel

@@ -1,12 +1,12 @@
-"""How many architectures and seeds it takes to see that an algorithm changes the ranking: the planner before the run.
+"""Power analysis before a run: how many architectures and seeds are needed to detect that an algorithm changes the ranking.
 
-Rankings are simulated from the latent model. Architectures have a true score under either algorithm, jointly normal with correlation
-rho; each seed adds independent normal noise, so much that one seed's scores have the algorithm's `reliability`: the share of their
-variance that belongs to the architectures. Tau at h = floor(S / 2) seeds is then 2 / pi arcsin(rho R_h), the noise ceiling
-2 / pi arcsin(R_h), with R_h the geometric mean of both algorithms' reliabilities at h seeds. The power of a design is the share of
-simulated runs in which `shifts_detected` sees the shift, as the report's test would.
+Rankings are simulated from a latent model. Architectures have a true score under each algorithm, jointly normal with correlation rho. Each
+seed adds independent normal noise such that one seed's scores have the algorithm's `reliability`, the share of their variance due to the
+architectures. Tau at h = floor(S / 2) seeds is then 2 / pi arcsin(rho R_h), and the noise ceiling 2 / pi arcsin(R_h), where R_h is the
+geometric mean of both algorithms' reliabilities at h seeds. The power of a design is the share of simulated runs in which
+`shifts_detected` detects the shift, as the report's test would.
 
-A gap is given together with the number of seeds at which a report would show it.
+A gap is specified together with the number of seeds at which a report would show it.
 
 References:
     X. Dong and Y. Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search, ICLR 2020 (its published
@@ -33,13 +33,13 @@ from agd_bench.analysis.scores import Floats, paired_scores, seed_splits
 from agd_bench.errors import InputError
 
 DEFAULT_RELIABILITY = 0.80
-"""Of one seed, where no pilot run tells: that of NAS-Bench-201's best tenth (tau 0.59 between seeds), the harder of both published."""
+"""Reliability of one seed without a pilot run: that of NAS-Bench-201's best tenth (tau 0.59 between seeds), the lower published one."""
 ESTIMATED_NOISE = 0.5
-"""What not knowing the noise costs the report's test, as a share of its level. Four designs of 12 to 60 architectures and 2 to 4 seeds, 100
-to 350 runs each: `shift_p` was at most 0.05 in 65, 77, 53 and 70 % of them; a test at half that level, the noise known, calls 59, 78,
-56 and 81 %, at the whole level 69, 84, 66 and 87 %."""
+"""Effective level of the report's test relative to a test with known noise. For four designs of 12 to 60 architectures and 2 to 4 seeds,
+with 100 to 350 runs each, `shift_p` was at most 0.05 in 65, 77, 53 and 70 % of runs; with known noise, a test at half that level detects
+59, 78, 56 and 81 %, and at the full level 69, 84, 66 and 87 %."""
 MOST_ARCHITECTURES = 400
-"""Simulated at most; the planner promises nothing beyond."""
+"""Largest simulated number of architectures; the planner makes no statement beyond it."""
 ARCHITECTURES = (8, 12, 18, 27, 40, 60, 90, 135, 200)
 SEEDS = (2, 3, 4, 6, 8)
 SIMULATIONS = 1000
@@ -50,70 +50,70 @@ _COLUMNS = ["architectures", "seeds", "seeds_compared", "expected_gap", "power",
 
 @dataclass(frozen=True)
 class Shift:
-    """A change of ranking between two algorithms, and the noise through which it has to be seen.
+    """A change of ranking between two algorithms, and the noise in which it must be detected.
 
     Attributes:
-        correlation: of the two algorithms' noise-free normal scores.
-        reliabilities: of one seed, for either algorithm, in (0, 1].
+        correlation: correlation of the two algorithms' noise-free normal scores.
+        reliabilities: reliability of one seed for each algorithm, in (0, 1].
     """
 
     correlation: float
     reliabilities: tuple[float, float]
 
     def reliability(self, seeds: float) -> float:
-        """Geometric mean of both algorithms' reliabilities at so many seeds."""
+        """Geometric mean of both algorithms' reliabilities at the given number of seeds."""
         return float(np.sqrt(np.prod(spearman_brown(np.array(self.reliabilities), seeds))))
 
     def gap(self, seeds: float) -> float:
-        """Expected tau − noise ceiling at so many seeds on each side (infinity: of the noise-free rankings)."""
+        """Expected tau − noise ceiling with the given number of seeds on each side (infinity: noise-free rankings)."""
         if np.isinf(seeds):
             return float(tau_of_correlation(self.correlation)) - 1
         reliability = self.reliability(seeds)
-        # Noise attenuates the gap too: 0.2 between noise-free rankings shows as 0.04 where a single seed's ceiling is 0.54.
+        # Noise also attenuates the gap: 0.2 between noise-free rankings becomes 0.04 if a single seed's ceiling is 0.54.
         return float(tau_of_correlation(self.correlation * reliability) - tau_of_correlation(reliability))
 
 
 def shift_of_gap(gap: float, reliabilities: tuple[float, float], seeds_compared: int | None = None) -> Shift:
-    """The shift that shows as a gap of that size.
+    """The shift that appears as a gap of the given size.
 
     Args:
         gap: tau − noise ceiling, below 0.
-        reliabilities: of one seed, for either algorithm, in (0, 1].
-        seeds_compared: seeds on each side at which the gap shows; default: none needed, the gap is of noise-free rankings.
+        reliabilities: reliability of one seed for each algorithm, in (0, 1].
+        seeds_compared: seeds on each side at which the gap appears; default: infinity, a gap of noise-free rankings.
 
     Raises:
-        InputError: a gap that is not negative or leaves no tau above −1, or a reliability out of range.
+        InputError: the gap is not negative or would require a tau below −1, or a reliability is out of range.
 
     >>> shift = shift_of_gap(-0.2, (0.8, 0.8), seeds_compared=1)
     >>> round(shift.gap(1), 3), round(shift.gap(4), 3), round(1 + shift.gap(float("inf")), 3)
     (-0.2, -0.307, 0.511)
     """
     if not all(0 < value <= 1 for value in reliabilities):
-        raise InputError(f"reliabilities {reliabilities}: give shares in (0, 1]; at 0 a ranking is noise and no shift can be seen")
+        raise InputError(f"reliabilities {reliabilities}: must be in (0, 1]; at 0 a ranking is pure noise and no shift can be detected")
     reliability = Shift(1.0, reliabilities).reliability(seeds_compared) if seeds_compared else 1.0
     ceiling = float(tau_of_correlation(reliability))
-    # Undoes the attenuation. Out of range below −1: no shift of true rankings is so large that noise leaves this gap.
+    # Invert the attenuation. Below −1, no shift of true rankings is large enough to give this gap.
     correlation = float(correlation_of_tau(ceiling + gap)) / reliability
     if gap >= 0 or ceiling + gap < -1 or correlation < -1:
         lowest = float(tau_of_correlation(-reliability)) - ceiling
-        raise InputError(f"a gap of {gap:g}: give tau − noise ceiling, below 0 and not below {lowest:.2f} at this reliability")
+        raise InputError(f"a gap of {gap:g}: must be tau − noise ceiling, below 0 and not below {lowest:.2f} at this reliability")
     return Shift(correlation, reliabilities)
 
 
 def simulate(shift: Shift, architectures: int, seeds: int, count: int, rng: np.random.Generator) -> Floats:
-    """Scores of `count` runs: (count, 2, architectures, seeds)."""
+    """Simulate scores of `count` runs, (count, 2, architectures, seeds)."""
     first, second = rng.standard_normal((2, count, architectures))
-    # (count, 2, A): both of variance 1, so that `share` is the reliability.
+    # (count, 2, A): both with variance 1, so `share` is the reliability.
     true = np.stack([first, shift.correlation * first + np.sqrt(1 - shift.correlation**2) * second], axis=1)
     share = np.array(shift.reliabilities)[:, None, None]
     return np.asarray(np.sqrt(share) * true[..., None] + np.sqrt(1 - share) * rng.standard_normal((count, 2, architectures, seeds)))
 
 
 def gaps(values: Floats) -> Floats:
-    """Tau minus noise ceiling in each of many runs, as `kendall.kendall_tau` has it.
+    """Tau minus noise ceiling in each of many runs, as in `kendall.kendall_tau`.
 
     Args:
-        values: scores without ties, (N, 2, A, S), of at least two architectures and two seeds.
+        values: scores without ties, (N, 2, A, S), for at least two architectures and two seeds.
 
     Returns:
         (N,).
@@ -140,59 +140,59 @@ def _gaps(values: Floats) -> Floats:
 
 
 def pair_ceiling(tau: Floats) -> Floats:
-    """Tau between two algorithms of equal true ranking, from their agreements with themselves, where all architectures are equally noisy.
+    """Tau between two algorithms with equal true rankings, from their agreements with themselves, for equally noisy architectures.
 
     Args:
         tau: agreements, (M, M); the diagonal holds each algorithm's own ceiling. A negative one counts as 0.
 
     Returns:
-        (M, M): for equal own ceilings that same value.
+        (M, M): for equal ceilings, that value.
 
     >>> pair_ceiling(np.array([[0.6, 0.1], [0.1, 0.6]])).round(6).tolist()
     [[0.6, 0.6], [0.6, 0.6]]
     """
-    # Greiner's relation, back to correlations, where equal true rankings give the geometric mean.
+    # Invert Greiner's relation: for correlations, equal true rankings give the geometric mean.
     rho = np.sin(np.pi / 2 * np.clip(np.diagonal(tau, axis1=-2, axis2=-1), 0, 1))
     both = np.sqrt(rho[..., :, None] * rho[..., None, :])
     return np.asarray(2 / np.pi * np.arcsin(np.minimum(both, 1.0)), dtype=np.float64)
 
 
 def _order(ranked: Floats) -> NDArray[np.uint8]:
-    """Which architectures lie above which, as bits: (N, A) to (N, A, A / 8 rounded up)."""
-    # Both directions of each pair are kept, so that xor and a bit count suffice for tau; scores have no ties.
+    """Order of all pairs of architectures as bits: (N, A) to (N, A, A / 8 rounded up)."""
+    # Both directions of each pair are stored, so xor and a bit count suffice for tau; scores have no ties.
     return np.packbits(ranked[:, :, None] > ranked[:, None, :], axis=-1)
 
 
 def _taus(first: NDArray[np.uint8], second: NDArray[np.uint8], count: int) -> Floats:
-    """Tau of each run, (N,): a pair that two rankings order otherwise differs in both of its bits."""
+    """Tau of each run, (N,): a pair ordered differently by two rankings differs in both bits."""
     discordant = np.bitwise_count(first ^ second).sum(axis=(1, 2), dtype=np.int64) / 2
     return np.asarray(1 - discordant / (count * (count - 1) / 4), dtype=np.float64)
 
 
 def shifts_detected(shift: Shift, architectures: int, seeds: int, level: float, simulations: int, rng: np.random.Generator) -> int:
-    """In how many of the simulated runs a report would call the shift.
+    """Number of simulated runs in which a report would detect the shift.
 
-    As the test behind `kendall_tau`'s `shift_p`, a gap is called if so low a one is improbable where the rankings are equal but for noise:
-    below a quantile of gaps that are simulated with as much noise.
+    As in the test behind `shift_p` of `kendall_tau`, a gap is detected if it is below a quantile of gaps simulated with the same noise and
+    equal rankings.
     """
     if seeds < 2 or architectures < FEWEST_FOR_INTERVAL:
-        return 0  # the report has no test there
+        return 0  # the report has no test in this case
     unshifted = Shift(1.0, shift.reliabilities)
-    # A low quantile needs many runs; large designs, whose runs are slow, have gaps that vary little.
+    # A low quantile needs many runs; for large designs, runs are slow but gaps vary little.
     unshifted_runs = simulations * int(np.clip(480 // architectures, 2, 8))
-    # The report must estimate the noise from the run itself and calls less, hence a share of the level.
+    # The report must estimate the noise from the run and detects less, hence a share of the level.
     critical = np.quantile(gaps(simulate(unshifted, architectures, seeds, unshifted_runs, rng)), ESTIMATED_NOISE * level)
     return int((gaps(simulate(shift, architectures, seeds, simulations, rng)) <= critical).sum())
 
 
 @dataclass(frozen=True)
 class DesignCost:
-    """What a design of A architectures and S seeds costs, in any unit: fixed + A (architecture + S trial).
+    """Cost of a design with A architectures and S seeds, in any unit: fixed + A (architecture + S trial).
 
     Attributes:
-        fixed: whatever the design, for example tuning on a few proxies.
-        architecture: of each architecture once: its tuning trials, all algorithms together.
-        trial: of each seed of each architecture: one final trial of every algorithm.
+        fixed: cost independent of the design, for example tuning on a few proxies.
+        architecture: cost per architecture: its tuning trials for all algorithms.
+        trial: cost per seed and architecture: one final trial of every algorithm.
     """
 
     fixed: float
@@ -212,11 +212,11 @@ def power_table(
     simulations: int = SIMULATIONS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Power of every design of so many architectures and seeds.
+    """Power of every design with the given numbers of architectures and seeds.
 
     Args:
-        shift: the shift to be seen, see `shift_of_gap`.
-        architectures: numbers of architectures; above 400, the power is that at 400: it is at least so high.
+        shift: the shift to detect; see `shift_of_gap`.
+        architectures: numbers of architectures; above 400, the power at 400 is returned as a lower bound.
         seeds: numbers of final seeds of every architecture and algorithm.
         level: of the one-sided test; divide it by the number of comparisons if the report corrects for them.
         simulations: simulated runs of each design.
@@ -235,7 +235,7 @@ def power_table(
     [[12.0, 2.0, -0.3, 0.7], [60.0, 2.0, -0.3, 1.0]]
     """
     if min(architectures, default=1) < 1 or min(seeds, default=1) < 1 or simulations < 1:
-        raise InputError("architectures, seeds and simulations: give numbers from 1")
+        raise InputError("architectures, seeds and simulations must be at least 1")
     if not 0 < level < 1:
         raise InputError(f"level {level:g}: give a probability in (0, 1), for example {ALPHA:g}")
     rows = [_design(shift, count, number, level, simulations, seed) for number in seeds for count in architectures]
@@ -244,9 +244,9 @@ def power_table(
 
 def _design(shift: Shift, architectures: int, seeds: int, level: float, simulations: int, seed: int) -> dict[str, object]:
     simulated, half = min(architectures, MOST_ARCHITECTURES), seeds // 2
-    # Seeded by the design: its power does not depend on which others are in the table.
+    # Seeded by the design, so its power does not depend on the other designs in the table.
     called = shifts_detected(shift, simulated, seeds, level, simulations, np.random.default_rng([seed, simulated, seeds]))
-    near = (called + 2) / (simulations + 4)  # so that no error is 0 (Agresti and Coull)
+    near = (called + 2) / (simulations + 4)  # so no error is 0 (Agresti and Coull)
     row: dict[str, object] = {"architectures": architectures, "seeds": seeds, "seeds_compared": half}
     row |= {"expected_gap": shift.gap(half) if half else float("nan"), "power": called / simulations}
     return row | {"power_error": float(np.sqrt(near * (1 - near) / (simulations + 4))), "trials": architectures * seeds}
@@ -260,13 +260,13 @@ def sufficient_designs(
     level: float = ALPHA,
     simulations: int = SIMULATIONS,
 ) -> pd.DataFrame:
-    """For each number of seeds the fewest architectures with that power, the cheapest design first.
+    """For each number of seeds, the smallest number of architectures with the requested power, cheapest design first.
 
     Args:
-        shift: the shift to be seen.
-        power: what is wanted, in (0, 1).
+        shift: the shift to detect.
+        power: requested power, in (0, 1).
         seeds: numbers of seeds to try.
-        cost: what a design costs; default: designs are ordered by `trials`.
+        cost: cost of a design; default: designs are ordered by `trials`.
         level: of the one-sided test.
         simulations: simulated runs of each design tried.
 
@@ -301,19 +301,19 @@ def _fewest(shift: Shift, power: float, seeds: int, level: float, simulations: i
     while not suffices(high):
         if high == MOST_ARCHITECTURES:
             return None
-        # + 1: without it, small numbers would never grow.
+        # + 1, so small numbers grow.
         low, high = high, min(MOST_ARCHITECTURES, high * 6 // 5 + 1)
     while low > FEWEST_FOR_INTERVAL and suffices(low):
         low, high = max(FEWEST_FOR_INTERVAL, low * 5 // 6), low
-    while high - low > max(1, high // 40):  # closer than 2.5 % the Monte-Carlo error decides
+    while high - low > max(1, high // 40):  # below 2.5 %, the Monte Carlo error dominates
         middle = (low + high) // 2
         low, high = (low, middle) if suffices(middle) else (middle, high)
     return tried[low if suffices(low) else high]
 
 
 def _approximate(shift: Shift, power: float, seeds: int, level: float, rng: np.random.Generator) -> float:
-    """Architectures that give the wanted power if gaps are normal and their variance falls as 1 / architectures; infinite at the worst."""
-    # Enough architectures for gaps to be near normal; the variance is extrapolated from there.
+    """Number of architectures for the requested power, possibly infinite, for normal gaps with variance ~ 1 / architectures."""
+    # Enough architectures for gaps to be nearly normal; the variance is extrapolated from there.
     count, runs = 40, 500
     if seeds < 2:
         return float("inf")
@@ -324,7 +324,7 @@ def _approximate(shift: Shift, power: float, seeds: int, level: float, rng: np.r
 
 
 def pilot_reliabilities(trials: pd.DataFrame, metric: str = "test_accuracy") -> dict[str, float]:
-    """One seed's reliability of every algorithm of a pilot run, averaged over its comparison groups.
+    """Reliability of one seed for every algorithm of a pilot run, averaged over its comparison groups.
 
     Args:
         trials: the pilot's table of trials, with at least two seeds.
@@ -334,7 +334,7 @@ def pilot_reliabilities(trials: pd.DataFrame, metric: str = "test_accuracy") -> 
         Reliability in (0, 1] by label.
 
     Raises:
-        InputError: the pilot tells of no algorithm, or says that one's ranking is seed noise alone.
+        InputError: the pilot gives no reliability, or the ranking of an algorithm is pure seed noise.
     """
     found: dict[str, list[float]] = {}
     for group in paired_scores(trials, metric):
@@ -342,11 +342,13 @@ def pilot_reliabilities(trials: pd.DataFrame, metric: str = "test_accuracy") -> 
             estimate = one_seed_reliability(values)[0]
             if np.isfinite(estimate):
                 found.setdefault(label, []).append(estimate)
-    # Negative estimates are kept in the mean: dropping them would bias it upwards.
+    # Keep negative estimates in the mean, because dropping them would bias it upwards.
     mean = {label: float(np.mean(estimates)) for label, estimates in found.items()}
     if not mean:
-        raise InputError("the pilot run tells no reliability: it needs at least two finished seeds on three architectures")
+        raise InputError("the pilot run gives no reliability; it needs at least two finished seeds on three architectures")
     noise = [label for label, value in mean.items() if value <= 0]
     if noise:
-        raise InputError(f"the pilot's ranking by {', '.join(noise)} is seed noise alone, so no design can be told; give a larger pilot")
+        raise InputError(
+            f"the pilot's ranking by {', '.join(noise)} is pure seed noise, so no design can be determined; use a larger pilot"
+        )
     return mean

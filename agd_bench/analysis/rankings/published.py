@@ -1,13 +1,13 @@
-"""A run's ranking of the architectures against that of a published benchmark, with the noise of both.
+"""Compare a run's ranking of the architectures with that of a published benchmark, accounting for the noise of both.
 
-The published trainings of an architecture are taken for seeds of one more algorithm, and `kendall.compare` says how well the two
-rankings agree, how well they could if seed noise alone set them apart, and whether they differ by more. With S seeds of ours and k
-published ones, at the architecture that has fewest, s = min(S, k) are compared.
+The published trainings of an architecture are treated as seeds of an additional algorithm, and `kendall.compare` computes how well the two
+rankings agree, how well they could agree with seed noise alone, and whether they differ by more. With S of our seeds and at least k
+published trainings per architecture, s = min(S, k) are compared.
 
-Where only means of trainings are published, there is no ceiling, only what it could at most be.
+If only means of trainings are published, there is no ceiling, only an upper bound.
 
-A published accuracy may be of another recipe, another split and other epochs than ours; a difference beyond noise says that the rankings
-differ, not which of these is why.
+Published accuracies may come from a different recipe, split or number of epochs; a difference beyond noise shows that the rankings differ,
+but not which of these is the cause.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _AGREEMENT = [
 ]  # fmt: skip
 TOP_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05)
 FEWEST_AT_TOP = 5
-"""Architectures below which a tau among the best says nothing."""
+"""Smallest number of architectures for a tau among the best."""
 _TOP = ["top_share", "architectures", "tau_of_means", "tau_low", "tau_high", "published_tau"]
 _RANKS = ["architecture", "accuracy", "rank", "published_accuracy", "published_rank"]
 
@@ -43,11 +43,11 @@ _RANKS = ["architecture", "accuracy", "rank", "published_accuracy", "published_r
 def published_agreement(
     trials: pd.DataFrame, published: pd.DataFrame, metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Agreement of every algorithm's ranking with the published one, for each budget of epochs that was published.
+    """Agreement of every algorithm's ranking with the published one, for each published budget of epochs.
 
     Args:
         trials: the table of trials.
-        published: published accuracies, the table of that name of `store`.
+        published: the table `published` of `store`.
         metric: which accuracy of the trials.
         resamples: bootstrap resamples over architectures; 0: no intervals and no test.
         seed: seed of the resampling.
@@ -55,13 +55,13 @@ def published_agreement(
     Returns:
         One row per group, published budget and algorithm: `search_space`, `dataset`, `profile`, `published_epochs`, `split` (of the
         published accuracies), `algorithm`; `epochs` (of our trainings); `architectures` (with an outcome for every seed, and published);
-        `seeds` (ours), `trainings` (published ones of the architecture that has fewest); `tau_of_means` (Kendall's tau-b between means
-        over all of them) with `tau_low`, `tau_high` (95 % percentile bootstrap); `ceiling_at_most` (what that tau could be if the published
-        ranking had no noise and ours were equal to it but for its own). Where single trainings are published, at equal numbers of seeds:
-        `seeds_compared` of ours against `trainings_compared` published ones; `kendall_tau`, `noise_ceiling`, `gap` with its interval,
-        `shift_p`, `shift_p_fitted`, `corrected_tau` (freed of noise) with its interval, all as in `kendall_tau`; `own_ceiling` and
-        `published_ceiling` (agreement of each ranking with itself). NaN where missing; without rows of budgets and groups that share fewer
-        than two architectures.
+        `seeds` (ours), `trainings` (smallest number of published trainings of an architecture); `tau_of_means` (Kendall's tau-b between
+        means over all of them) with `tau_low`, `tau_high` (95 % percentile bootstrap); `ceiling_at_most` (expected tau if the published
+        ranking had no noise and ours differed from it only by its own noise). If individual trainings are published, at equal numbers of
+        seeds: `seeds_compared` of ours against `trainings_compared` published ones; `kendall_tau`, `noise_ceiling`, `gap` with its
+        interval, `shift_p`, `shift_p_fitted`, `corrected_tau` (noise-free) with its interval, all as in `kendall_tau`; `own_ceiling` and
+        `published_ceiling` (agreement of each ranking with itself). NaN if missing; no rows for budgets and groups that share fewer than
+        two architectures.
     """
     rows = []
     for group, budget, table, counts in _budgets(trials, published, metric):
@@ -78,7 +78,7 @@ def published_agreement(
 
 
 def published_ranks(trials: pd.DataFrame, published: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
-    """Ranks of the architectures by every algorithm beside those by each published budget, among the architectures that both have.
+    """Ranks of the architectures under every algorithm and each published budget, among the common architectures.
 
     Args:
         trials: the table of trials.
@@ -128,7 +128,7 @@ def published_regret(trials: pd.DataFrame, published: pd.DataFrame, metric: str 
 def published_top(
     trials: pd.DataFrame, published: pd.DataFrame, metric: str = "test_accuracy", resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Agreement with the published ranking among its best architectures alone, beside that of its own trainings.
+    """Agreement with the published ranking among its best architectures, and agreement of its own trainings there.
 
     Args:
         trials: the table of trials.
@@ -156,23 +156,23 @@ def published_top(
                 best = order[: round(share * len(order))]
                 if len(best) >= FEWEST_AT_TOP:
                     tau = _tau_of_means(means[best], theirs[best], resamples, seed)
-                    # The best differ less, so every ranking agrees less there, with itself too: only both columns together say something.
+                    # The best differ less, so every ranking agrees less there, even with itself; interpret the two columns together.
                     row = {**describe(group.group), **budget, "algorithm": label, "top_share": share, "architectures": len(best)}
                     rows.append({**row, **tau, "published_tau": _own_tau(theirs[best])})
     return pd.DataFrame(rows, columns=[*GROUP, *BUDGET, "algorithm", *_TOP])
 
 
 def _own_tau(theirs: Floats) -> float:
-    """Mean tau between two single published trainings, of the numbers that every architecture has."""
-    # (k, n), k of the architecture with fewest trainings: every ranking must hold every architecture.
+    """Mean tau between two individual published trainings available for every architecture."""
+    # (k, n) for the smallest number k of trainings, because every ranking must contain every architecture.
     single = _first_trainings(theirs, int((~np.isnan(theirs)).sum(axis=1).min())).T
     pairs = np.array(list(itertools.combinations(range(len(single)), 2)))
     return float(taus(orders(single), pairs, np.ones((1, single.shape[1]), dtype=np.int32)).mean()) if len(pairs) else float("nan")
 
 
 def _first_trainings(theirs: Floats, count: int) -> Floats:
-    """The first so many published trainings that each architecture has, (n, count)."""
-    # Stable: trainings stay in their order, NaN moves to the end.
+    """The first `count` published trainings of each architecture, (n, count)."""
+    # Stable, so trainings stay in order and NaN moves to the end.
     present = np.argsort(np.isnan(theirs), axis=1, kind="stable")[:, :count]
     return np.asarray(np.take_along_axis(theirs, present, axis=1), dtype=np.float64)
 
@@ -180,7 +180,7 @@ def _first_trainings(theirs: Floats, count: int) -> Floats:
 def _budgets(
     trials: pd.DataFrame, published: pd.DataFrame, metric: str
 ) -> Iterator[tuple[Scores, dict[str, Any], pd.DataFrame, pd.Series[int]]]:
-    """Each group with each budget that was published of it.
+    """Yield each group with each of its published budgets.
 
     Yields:
         The group; the budget; accuracies by architecture (rows) and training (columns, NaN where missing); how many trainings are behind
@@ -192,7 +192,7 @@ def _budgets(
         space, dataset, _ = group.group
         own = published[(published["search_space"] == space) & (published["dataset"] == dataset)]
         for key, rows in own.groupby(["epochs", "split"]):
-            # A mean over trainings has no number, and `pivot` would drop a missing one: 0 makes it a single column.
+            # A mean over trainings has no number, and `pivot` would drop a missing value, so use 0 for a single column.
             table = rows.assign(training=rows["training"].fillna(0)).pivot(index="architecture", columns="training", values="accuracy")
             yield group, dict(zip(BUDGET, key, strict=True)), table, rows.groupby("architecture")["trainings"].sum()
 
@@ -202,7 +202,7 @@ def _in_group(trials: pd.DataFrame, group: Scores) -> NDArray[np.bool_]:
 
 
 def _shared(group: Scores, place: int, table: pd.DataFrame) -> tuple[NDArray[np.bool_], Floats]:
-    """Which architectures have an outcome for every seed and are published, (A,), and their published trainings, (n, most)."""
+    """Whether each architecture has an outcome for every seed and is published, (A,), and the published trainings, (n, most)."""
     theirs = table.reindex(list(group.architectures)).to_numpy(dtype=np.float64)
     kept = group.complete()[place] & ~np.isnan(theirs).all(axis=1)
     return kept, theirs[kept]
@@ -214,7 +214,7 @@ def _mean(theirs: Floats) -> Floats:
 
 
 def _of_means(means: Floats, values: Floats, theirs: Floats, resamples: int, seed: int) -> dict[str, object]:
-    # The published noise is unknown where only means are given; without any, sqrt(R R') is sqrt(R): an upper bound.
+    # The published noise is unknown if only means are given; without noise, sqrt(R R') is sqrt(R), an upper bound.
     reliability = spearman_brown(np.clip(one_seed_reliability(values)[0], 0, 1), values.shape[1])
     bound = {"ceiling_at_most": float(tau_of_correlation(np.sqrt(reliability)))}
     return _tau_of_means(means, theirs, resamples, seed) | bound
@@ -224,21 +224,21 @@ def _tau_of_means(means: Floats, theirs: Floats, resamples: int, seed: int) -> d
     draws = resamples if len(means) >= FEWEST_FOR_INTERVAL else 0
     weights = integer_weights(len(means), draws, np.random.default_rng(seed))
     tau = taus(orders(np.array([means, _mean(theirs)])), np.array([[0, 1]]), weights)[0]
-    # tau[0] holds every architecture once; a resample with all tied has no tau.
+    # tau[0] contains every architecture once; a resample with all tied has no tau.
     low, high = np.nanquantile(tau[1:], LEVELS) if draws and np.isfinite(tau[1:]).any() else (np.nan, np.nan)
     return {"tau_of_means": tau[0], "tau_low": low, "tau_high": high}
 
 
 def _at_equal_seeds(values: Floats, diverged: NDArray[np.bool_], theirs: Floats, resamples: int, seed: int) -> dict[str, object]:
-    """The comparison that has a ceiling; empty without two seeds on both sides."""
+    """The comparison with a ceiling; empty without two seeds on both sides."""
     fewest = int((~np.isnan(theirs)).sum(axis=1).min())
     common = min(values.shape[1], fewest)
     if common < 2:
         return {}
-    # Both sides need equally many seeds; ours are means over s blocks, so that fewer than s of them are left unused.
+    # Both sides need the same number of seeds; ours are averaged in s blocks, so fewer than s seeds are unused.
     block = values.shape[1] // common
     shape = (len(values), common, block)
-    # One diverged seed makes its whole block diverged, as it does to a mean over all seeds.
+    # One diverged seed makes its whole block diverged, as for a mean over all seeds.
     lost = diverged[:, : common * block].reshape(shape).any(axis=2)
     ours = np.where(lost, 0.0, values[:, : common * block].reshape(shape).mean(axis=2))
     both = np.array([ours, _first_trainings(theirs, common)])

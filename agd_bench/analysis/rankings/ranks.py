@@ -13,7 +13,7 @@ from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_sc
 
 
 def rank_best_first(accuracies: Floats) -> Floats:
-    """Ranks along the last axis, 1 = highest accuracy, ties share their mean rank; none may be missing.
+    """Ranks along the last axis, 1 = highest accuracy; ties share their mean rank; values must not be missing.
 
     >>> rank_best_first(np.array([0.9, 0.0, 0.7, 0.0])).tolist()
     [1.0, 3.5, 2.0, 3.5]
@@ -24,8 +24,8 @@ def rank_best_first(accuracies: Floats) -> Floats:
 def rank_architectures(trials: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
     """Rank of every architecture under every algorithm.
 
-    An algorithm's ranks run over the architectures that have an outcome for every seed; the others are left out. An architecture
-    with a diverged seed ranks last, tied with all others of that kind; ties share their mean rank.
+    An algorithm ranks the architectures with an outcome for every seed; the others are left out. An architecture with a diverged seed ranks
+    last, tied with all other such architectures; ties share their mean rank.
 
     Args:
         trials: the table of trials.
@@ -60,20 +60,20 @@ def _ranks_of(group: Scores) -> pd.DataFrame:
 
 
 def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str = "test_accuracy", seed: int = 0) -> pd.DataFrame:
-    """How far every architecture moves when the challenger trains it instead of the baseline.
+    """Rank shift of every architecture if the challenger trains it instead of the baseline.
 
-    Both rankings run over the architectures that both algorithms have an outcome for, all seeds.
+    Both rankings are over the architectures with an outcome for all seeds under both algorithms.
 
     Args:
         trials: the table of trials.
         baseline: label of the algorithm to compare with.
         challenger: label of the other.
         metric: which accuracy.
-        seed: of the worlds without a shift that moves are judged by, see `displacement`.
+        seed: seed of the simulated worlds without a shift, see `displacement`.
 
     Returns:
         One row per group and architecture: `search_space`, `dataset`, `profile`, `architecture`; `baseline_rank`, `challenger_rank`;
-        `rank_shift` (challenger − baseline; positive: worse placed by the challenger); `baseline_accuracy`, `challenger_accuracy`
+        `rank_shift` (challenger − baseline; positive: ranked worse by the challenger); `baseline_accuracy`, `challenger_accuracy`
         (means over seeds, 0 where one diverged); `noise_sd` (standard deviation that seed noise alone would give the shift, see
         `rank_noise`; the same for all architectures of a group; NaN with one seed); `seeds`;
         `mean_shift` (mean over seeds of the shift between the rankings of single seeds) with `shift_se` (its standard error) and
@@ -90,7 +90,7 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
     tables = []
     for group in paired_scores(trials, metric):
         pair = [group.position(baseline), group.position(challenger)]
-        # Ranks only compare among the same architectures: one more below would shift all the others.
+        # Ranks are only comparable among the same architectures, because an additional one would shift the others.
         kept = np.asarray(group.complete()[pair].all(axis=0))
         means = group.means()[pair][:, kept]
         placed = rank_best_first(means)
@@ -107,9 +107,9 @@ def rank_shift(trials: pd.DataFrame, baseline: str, challenger: str, metric: str
 
 
 def rank_noise(group: Scores, pair: list[int], kept: NDArray[np.bool_]) -> float:
-    """Standard deviation of the rank shift that seed noise alone would give.
+    """Standard deviation of the rank shift from seed noise alone.
 
-    Each algorithm's ranking is compared with itself over disjoint halves of the seeds, and the variance carried to all S seeds.
+    Each algorithm's ranking is compared with itself over disjoint halves of the seeds, and the variance is extrapolated to all S seeds.
 
     Args:
         group: the accuracies.
@@ -126,7 +126,7 @@ def rank_noise(group: Scores, pair: list[int], kept: NDArray[np.bool_]) -> float
     # The second half of the splits mirrors the first.
     for first, second in splits[: len(splits) // 2]:
         shift = rank_best_first(group.means(first)[pair][:, kept]) - rank_best_first(group.means(second)[pair][:, kept])
-        # Averaged over both algorithms: the variance of a shift between two equal true rankings, at h = floor(S / 2) seeds.
+        # Averaged over both algorithms: the variance of a shift between two equal true rankings at h = floor(S / 2) seeds.
         squares.append(float((shift**2).mean()))
-    # h / S: noise variance of a mean falls as 1 / seeds; for ranks this holds to first order in the noise.
+    # h / S: the noise variance of a mean is proportional to 1 / seeds; for ranks this holds to first order in the noise.
     return float(np.sqrt(np.mean(squares) * (len(group.seeds) // 2) / len(group.seeds)))

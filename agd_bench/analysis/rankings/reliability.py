@@ -1,16 +1,16 @@
-"""How well a ranking repeats with other seeds, how well it can agree with any other, and the agreement of rankings without seed noise.
+"""Reliability of a ranking across seeds, its largest agreement with any other ranking, and noise-free agreement of rankings.
 
-The reliability of an algorithm's ranking is the share of the variance of its normal scores (`variance.normal_scores`) that
-belongs to the architectures and not to seeds: the intraclass correlation, which is also the correlation of two single
-seeds' rankings. With S seeds on average it is R_S = S R / (1 + (S − 1) R) by Spearman and Brown, and two such rankings, S seeds against
-S others, agree to tau = 2 / pi arcsin(R_S) by Greiner's relation: the noise ceiling. Two algorithms that rank the
-architectures alike but for noise agree to 2 / pi arcsin(sqrt(R_S R'_S)), however many architectures there are.
+The reliability of an algorithm's ranking is the share of the variance of its normal scores (`variance.normal_scores`) due to the
+architectures and not to seeds: the intraclass correlation, which is also the correlation between the rankings of two single seeds. For the
+mean of S seeds it is R_S = S R / (1 + (S − 1) R) (Spearman–Brown), and two such rankings with disjoint seeds agree to
+tau = 2 / pi arcsin(R_S) by Greiner's relation, the noise ceiling. Two algorithms that rank the architectures alike except for noise agree
+to 2 / pi arcsin(sqrt(R_S R'_S)), for any number of architectures.
 
-Greiner's relation supposes normal scores that are jointly normal. `kendall.kendall_tau` measures the ceiling without that, but only
-at half the seeds that were run; where both exist, compare them.
+Greiner's relation assumes jointly normal scores. `kendall.kendall_tau` measures the ceiling without this assumption, but only at half of
+the seeds; if both exist, compare them.
 
-The true rankings' agreement follows by Spearman's correction for attenuation. A normal score is the architecture's true score plus seed
-noise, and covariances over architectures between disjoint seeds are those of the true scores, so
+The agreement of the true rankings follows from Spearman's correction for attenuation. A normal score is the architecture's true score plus
+seed noise, and covariances over architectures between disjoint seeds are those of the true scores, so
 
     rho_ab = cov(a, b) / sqrt(cov(a, a) cov(b, b)),    tau = 2 / pi arcsin(rho_ab).
 
@@ -34,7 +34,7 @@ from agd_bench.analysis.variance import normal_scores
 
 
 def spearman_brown(reliability: Floats | float, seeds: Floats | float) -> Floats:
-    """Reliability of a mean over so many seeds, from that of one seed in [0, 1].
+    """Reliability of a mean over several seeds, from that of one seed in [0, 1].
 
     >>> spearman_brown(0.5, np.array([1, 2, 4])).round(3).tolist()
     [0.5, 0.667, 0.8]
@@ -43,7 +43,7 @@ def spearman_brown(reliability: Floats | float, seeds: Floats | float) -> Floats
 
 
 def tau_of_correlation(correlation: Floats | float) -> Floats:
-    """Kendall's tau of normal variables of that correlation, in [-1, 1].
+    """Kendall's tau of normal variables with the given correlation, in [-1, 1].
 
     >>> tau_of_correlation(np.array([0.0, 0.5, 1.0])).round(3).tolist()
     [0.0, 0.333, 1.0]
@@ -52,7 +52,7 @@ def tau_of_correlation(correlation: Floats | float) -> Floats:
 
 
 def correlation_of_tau(tau: Floats | float) -> Floats:
-    """Correlation of normal variables of that Kendall's tau, in [-1, 1].
+    """Correlation of normal variables with the given Kendall's tau, in [-1, 1].
 
     >>> correlation_of_tau(0.59).round(3).item()
     0.8
@@ -67,7 +67,7 @@ def one_seed_reliability(values: Floats) -> tuple[float, float, float]:
         values: accuracies, (A, S), NaN where missing.
 
     Returns:
-        Estimate (unbiased mean squares, possibly negative), low, high; all NaN where it cannot be told.
+        Estimate (unbiased mean squares, possibly negative), low, high; all NaN if it cannot be estimated.
 
     >>> [round(value, 3) for value in one_seed_reliability(np.array([[0.1, 0.2], [0.5, 0.4], [0.8, 0.9]]))]
     [0.838, -0.171, 0.996]
@@ -106,18 +106,18 @@ def covariances(first: Floats, second: Floats, weights: NDArray[np.int32]) -> Fl
     >>> covariances(one, two, np.array([[1, 1, 1], [1, 0, 1]], dtype=np.int32)).ravel().round(6).tolist()
     [2.666667, 4.0]
     """
-    # Divided by n, not n − 1: the factor n / (n − 1) drops out of every ratio. An empty resample gives 0 instead of a division by 0.
+    # Divided by n, not n − 1, because the factor cancels in every ratio. An empty resample gives 0 instead of a division by 0.
     share = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
     products = (first[:, None] * second[None, :]).reshape(-1, first.shape[1])
     both = (share @ products.T).reshape(len(weights), len(first), len(second))
-    # No noise term to subtract: the halves share no seed, so noise adds nothing on average, even if two algorithms share it through a seed.
+    # No noise term to subtract: the halves share no seed, so noise averages to 0, even if algorithms share it through a seed.
     cross = both - (share @ first.T)[:, :, None] * (share @ second.T)[:, None, :]
-    # Which half is called the first is arbitrary; the mean of both makes the matrix symmetric.
+    # The order of the halves is arbitrary; averaging both orders makes the matrix symmetric.
     return np.asarray((cross + np.swapaxes(cross, 1, 2)) / 2, dtype=np.float64)
 
 
 def variances(scores: Floats, weights: NDArray[np.int32]) -> Floats:
-    """Weighted variances over architectures, divided by their number as the covariances are.
+    """Weighted variances over architectures, divided by their number like the covariances.
 
     Args:
         scores: (M, n).
@@ -135,16 +135,16 @@ def true_correlations(between: Floats, offset: Floats | float = 0.0) -> Floats:
 
     Args:
         between: covariances between disjoint seeds, (..., M, M).
-        offset: by how much the covariance of equal true rankings differs from the geometric mean of both algorithms' own, (M, M).
+        offset: difference of the covariance for equal true rankings from the geometric mean of both algorithms' own covariances, (M, M).
 
     Returns:
-        (..., M, M); NaN with an algorithm whose seeds do not agree at all (a covariance with itself of 0 or less).
+        (..., M, M); NaN for an algorithm whose seeds do not agree at all (a covariance with itself of 0 or less).
 
     >>> true_correlations(np.array([[0.8, 0.4], [0.4, 0.5]])).round(3).tolist()
     [[1.0, 0.632], [0.632, 1.0]]
     """
     own = np.diagonal(between, axis1=-2, axis2=-1)
-    # A covariance of 0 up to rounding would blow up the ratio: NaN says that nothing can be corrected.
+    # A covariance of 0 up to rounding would make the ratio explode; NaN means that no correction is possible.
     spread = np.sqrt(np.where(own > 1e-12, own, np.nan))
-    # Not clipped: noise can push the estimate above 1, and quantiles over resamples need those values.
+    # Not clipped: noise can raise the estimate above 1, and quantiles over resamples need those values.
     return np.asarray(between / (spread[..., :, None] * spread[..., None, :] + offset), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Do two rankings agree about the best architectures? The share of the top k that they have in common, against chance and noise."""
+"""Overlap of the k best architectures of two rankings, compared with chance and noise."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def top_k_overlap(
 ) -> pd.DataFrame:
     """Share of one algorithm's k best architectures that are among another's k best.
 
-    Compared at disjoint seeds, as `kendall_tau`. Architectures tied at the k-th place share what is left of the places. Of unrelated
-    rankings the common ones of the two top k have a hypergeometric distribution.
+    Compared at disjoint seeds, as in `kendall_tau`. Architectures tied at the k-th place share the remaining places. For unrelated
+    rankings, the overlap of the two top k has a hypergeometric distribution.
 
     Args:
         trials: the table of trials.
-        k: how many architectures; default: each of `shares`.
+        k: number of architectures; default: one for each of `shares`.
         metric: which accuracy.
-        shares: shares of the architectures, in (0, 1], rounded to whole ones, at least one; a k that two of them give stands once.
+        shares: shares of the architectures, in (0, 1], rounded to whole numbers, at least one; duplicate values of k are merged.
         subset: `all` architectures or the `top-decile`, see `seed_splits`.
 
     Returns:
-        One row per group, unordered pair of algorithms, each with itself included, and k: `search_space`, `dataset`, `profile`,
+        One row per group, unordered pair of algorithms, including each with itself, and k: `search_space`, `dataset`, `profile`,
         `algorithm`, `other`, `subset`, `architectures`, `seeds`, `seeds_compared`, `k`; `share` (asked for; k / architectures where k was);
-        `overlap` in [0, 1]; `noise_ceiling` (mean of both algorithms' overlap with themselves over disjoint seeds, less what that is too
-        high in worlds of equal true rankings, where noise differs from architecture to architecture; NaN with one seed);
-        `chance` (k / architectures, of unrelated rankings) with `chance_high` (what they exceed in at most 2.5 % of cases) and `chance_p`
-        (probability that they overlap as much or more). No row for the top decile with fewer than three seeds.
+        `overlap` in [0, 1]; `noise_ceiling` (mean of both algorithms' overlap with themselves over disjoint seeds, corrected for its bias
+        in simulated worlds with equal true rankings, where noise differs between architectures; NaN with one seed); `chance`
+        (k / architectures, for unrelated rankings) with `chance_high` (exceeded by chance in at most 2.5 % of cases) and `chance_p`
+        (probability that unrelated rankings overlap as much or more). No row for the top decile with fewer than three seeds.
 
     References:
         V. Vovk, R. Wang, Combining p-values via averaging, Biometrika, 2020, proposition 1.
 
     Raises:
-        InputError: a k below 1, or a share outside (0, 1].
+        InputError: k is below 1, or a share is outside (0, 1].
         UnknownNameError: another metric or subset.
     """
     if k is not None and k < 1:
-        raise InputError(f"k = {k}: how many of the best architectures to compare; give 1 or more")
+        raise InputError(f"k = {k}: the number of best architectures to compare must be at least 1")
     if not all(0 < share <= 1 for share in shares):
-        raise InputError(f"shares = {shares}: each is a share of the architectures; give numbers above 0, up to 1")
+        raise InputError(f"shares = {shares}: each share of the architectures must be above 0 and at most 1")
     # Raises for an unknown subset even if there is no group to compare.
     subset_size(0, subset)
     rows: list[dict[str, object]] = []
@@ -72,7 +72,7 @@ def top_k_overlap(
             fixed = {"subset": subset, "architectures": size, "seeds": seeds, "seeds_compared": max(1, compared_seeds(seeds, subset))}
             tops = [(min(k, size), k / size)] if k is not None else _tops(size, shares)
             overlaps = {each: _overlaps(values, diverged, subset, size, each) for each, _ in tops}
-            # The mean of the own overlaps is too high a ceiling where noise differs from architecture to architecture.
+            # The mean of the overlaps with themselves is too high a ceiling if noise differs between architectures.
             excess = _excess(values, diverged, subset, size, list(overlaps)) if seeds > 1 else dict.fromkeys(overlaps, 0.0)
             ceilings = {each: _own(overlaps[each].mean(axis=0)) - excess[each] for each in overlaps}
             for a, b in pairs:
@@ -98,10 +98,10 @@ def _own(overlaps: Floats) -> Floats:
 
 
 def _excess(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, tops: list[int]) -> dict[int, Floats]:
-    """By how much that mean is above the overlap of two algorithms of equal true rankings, for each k, (M, M)."""
+    """Excess of that mean over the overlap of two algorithms with equal true rankings, for each k, (M, M)."""
     if size < FEWEST_FOR_INTERVAL:
         return {k: np.zeros((len(values), len(values))) for k in tops}
-    # Fixed: the ceiling is a function of the data alone, and the same for every k and caller.
+    # A fixed seed, so the ceiling depends only on the data and is the same for every k and caller.
     rng = np.random.default_rng(0)
     worlds = list(zip(*NullWorlds(values, diverged, SIMULATED[subset], rng).draw(CENTRING, rng), strict=True))
     simulated = subset_size(worlds[0][0].shape[1], subset)
@@ -118,9 +118,9 @@ def _judged(overlaps: Floats, ceilings: Floats, a: int, b: int, k: int, size: in
     """Columns of the pair's row, from `overlap` on."""
     chance = scipy.stats.hypergeom(size, k, k)
     overlap = overlaps.mean(axis=0)
-    # Shares of tied places count down to whole architectures, towards the larger p-value.
+    # Shares of tied places are rounded down to whole architectures, towards the larger p-value.
     each = chance.sf(np.floor(overlaps[:, a, b] * k + 1e-9) - 1)
-    # Splits share seeds, so their p-values depend on each other: twice the mean is valid whatever the dependence (Vovk and Wang 2020).
+    # Splits share seeds, so their p-values are dependent: twice the mean is valid for any dependence (Vovk and Wang 2020).
     p = float(min(1.0, 2 * each.mean())) if len(each) > 1 else float(each[0])
     row: dict[str, object] = {"overlap": overlap[a, b], "noise_ceiling": ceilings[a, b], "chance": k / size}
     beyond = p if np.isfinite(overlap[a, b]) else float("nan")
@@ -128,7 +128,7 @@ def _judged(overlaps: Floats, ceilings: Floats, a: int, b: int, k: int, size: in
 
 
 def _overlaps(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, k: int) -> Floats:
-    """Overlaps at every split, both ways, (splits, M, M); with one seed none of an algorithm with itself."""
+    """Overlaps for every split, in both orders, (splits, M, M); with one seed, none of an algorithm with itself."""
     splits = list(halves(values, diverged, subset, size))
     found = []
     for first, second, chosen in splits or [((0,), (0,), None)]:
@@ -141,7 +141,7 @@ def _overlaps(values: Floats, diverged: NDArray[np.bool_], subset: str, size: in
 
 
 def _membership(means: Floats, size: int) -> Floats:
-    """Share of a place among the `size` best that each architecture holds, (M, n); rows sum to `size`."""
+    """Share of a place among the `size` best for each architecture, (M, n); rows sum to `size`."""
     edge = -np.sort(-means, axis=1)[:, size - 1 : size]
     above, tied = means > edge, means == edge
     left = size - above.sum(axis=1, keepdims=True)

@@ -19,7 +19,7 @@ HERE = "this machine"
 
 @contextmanager
 def no_exit() -> Iterator[None]:
-    """Within the `with`, `os._exit` raises SystemExit: a trial in this process may not end it. Forked processes may end themselves."""
+    """Make `os._exit` raise SystemExit within the context, so a trial cannot end this process; forked processes can end themselves."""
     leave, here = os._exit, os.getpid()
 
     def refuse(status: int) -> NoReturn:
@@ -35,9 +35,9 @@ def no_exit() -> Iterator[None]:
 
 
 class InProcessExecutor:
-    """Runs each attempt when it is submitted, to its end.
+    """Runs each attempt to its end when it is submitted.
 
-    It cannot end a hung attempt; the deadline is kept by the trial itself, at each of its steps.
+    It cannot end a hung attempt; the trial itself checks its deadline at each step.
     """
 
     slots = 1
@@ -46,9 +46,9 @@ class InProcessExecutor:
         """Set up.
 
         Args:
-            workplace: where data, plug-ins and checkpoints are.
+            workplace: location of data, plug-ins and checkpoints.
             run_trial: None: `agd_bench.trial.run_trial`.
-            warm_up: what to get ready for.
+            warm_up: trials to prepare for.
         """
         self._workplace, self._run_trial = workplace, run_trial
         self._ended: list[Outcome] = []
@@ -57,7 +57,7 @@ class InProcessExecutor:
 
     @property
     def idle(self) -> list[str]:
-        """This process, unless the last attempt's outcome was not fetched yet."""
+        """This process, unless the outcome of the last attempt has not been fetched yet."""
         return [] if self._ended or not self.nodes else ["in-process"]
 
     def node_of(self, worker: str) -> str:
@@ -73,20 +73,20 @@ class InProcessExecutor:
         return Device(worker)
 
     def submit(self, worker: str, task: Task) -> None:
-        """Run the attempt, to its end."""
+        """Run the attempt to its end."""
         with no_exit():
             self._ended.append(perform(task, self._workplace, self._run_trial))
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """The attempt that ended, at once."""
+        """Return the ended attempt immediately."""
         ended, self._ended = self._ended, []
         return ended
 
     def kill(self, trial_id: str) -> None:
-        """Nothing to do: an attempt that hangs here hangs the caller too."""
+        """No effect: an attempt that hangs here also hangs the caller."""
 
     def refresh(self) -> None:
-        """Nothing to do: there are no idle workers."""
+        """No effect: there are no idle workers."""
 
     def close(self) -> None:
-        """Nothing to do: nothing runs."""
+        """No effect: nothing runs."""

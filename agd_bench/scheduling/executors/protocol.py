@@ -1,4 +1,4 @@
-"""What an executor is, what it is given and what it gives back."""
+"""The protocol of executors, with their input and output."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from agd_bench.trial import Workplace
 
 RunTrial = Callable[[Trial, "Workplace", int, float | None], TrialResult]
-"""What executes an attempt: trial, workplace, number of the attempt, and seconds until its deadline."""
+"""Executes an attempt, given the trial, the workplace, the attempt's number, and the seconds until its deadline."""
 
 
 class Device(NamedTuple):
-    """What workers compute on.
+    """A device of workers.
 
     Attributes:
-        name: of its own within the run.
-        slots: workers that it has; one: nothing is shared.
-        memory_bytes: all of its memory; None: not known, or a CPU's.
+        name: unique within the run.
+        slots: number of workers; one: not shared.
+        memory_bytes: total memory; None: unknown, or a CPU.
     """
 
     name: str
@@ -32,13 +32,13 @@ class Device(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One attempt to be executed.
+    """One attempt to execute.
 
     Attributes:
-        trial: what to train.
+        trial: the trial.
         attempt: its number, from 1.
         seconds_left: until its deadline.
-        exclusive: whether it has its device to itself; None: as the executor's workplace says.
+        exclusive: whether it uses its device exclusively; None: as set in the executor's workplace.
     """
 
     trial: Trial
@@ -49,16 +49,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt.
+    """Outcome of an attempt.
 
     Attributes:
-        trial_id: the trial.
-        attempt: its number.
-        kind: a result; the worker or its node was lost; memory did not suffice; or a fault of the environment, which another node may
-            not have.
-        result: for a result.
-        message: what happened, otherwise.
-        error: for a fault.
+        trial_id: id of the trial.
+        attempt: number of the attempt.
+        kind: a result; the worker or its node was lost; out of memory; or a fault of the environment, which may not occur on another node.
+        result: the result, if there is one.
+        message: otherwise, what happened.
+        error: the error, for a fault.
     """
 
     trial_id: str
@@ -70,44 +69,44 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Runs attempts somewhere. It neither retries nor decides; it reports what came of each attempt exactly once."""
+    """Runs attempts. It makes no decisions and does not retry; it reports the outcome of each attempt exactly once."""
 
     @property
     def slots(self) -> int:
-        """Attempts that it can run at a time."""
+        """Number of attempts that it can run at the same time."""
 
     @property
     def idle(self) -> list[str]:
-        """Names of the workers that would take an attempt at this moment."""
+        """Names of the workers that can currently take an attempt."""
 
     @property
     def nodes(self) -> Collection[str]:
-        """Names of the nodes that it uses."""
+        """Names of the nodes in use."""
 
     def node_of(self, worker: str) -> str:
         """The node of an idle worker."""
 
     def set_aside(self, node: str) -> None:
-        """Use a node no more; what runs there is lost."""
+        """Stop using a node; attempts running there are lost."""
 
     def device_of(self, worker: str) -> Device:
-        """What an idle worker computes on."""
+        """The device of an idle worker."""
 
     def submit(self, worker: str, task: Task) -> None:
-        """Begin an attempt on an idle worker."""
+        """Start an attempt on an idle worker."""
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """Attempts that ended, waiting at most so long for a first one.
+        """Return ended attempts, waiting up to the given seconds for the first one.
 
         Raises:
             ExecutorError: there is no worker left, and none can be started.
         """
 
     def kill(self, trial_id: str) -> None:
-        """End an attempt by force. `wait` reports it as lost once it has ended; until then its worker is not idle."""
+        """End an attempt by force. `wait` reports it as lost once it has ended; until then, its worker is not idle."""
 
     def refresh(self) -> None:
-        """Give back what idle workers hold, memory above all; only while nothing runs."""
+        """Release resources of idle workers, mainly memory; only allowed while nothing runs."""
 
     def close(self) -> None:
-        """End everything, running attempts too."""
+        """End everything, including running attempts."""

@@ -17,100 +17,101 @@ CONNECT_SECONDS = 5.0
 OBJECT_STORE_BYTES = 200 * 2**20
 """Only trials and results travel; Ray's default takes a third of the memory."""
 ENVIRONMENT = {
-    # Ray listens on all interfaces: without a token anybody who reaches it can run code.
+    # Ray listens on all interfaces: without a token, anyone who can reach it can run code.
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
-    # Under `uv run` Ray would zip the working folder and build an environment from it for each worker.
+    # Under `uv run`, Ray would zip the working folder and build an environment from it for each worker.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 JOINING = {"RAY_py_gcs_connect_timeout_s": "5", "RAY_gcs_rpc_server_connect_timeout_s": "3", "RAY_NUM_REDIS_GET_RETRIES": "2"}
-"""A port where something other than Ray listens would hold Ray's defaults for many minutes; with these, half a minute."""
+"""Timeouts for a port on which something other than Ray listens: half a minute instead of many minutes by default."""
 
 log = logging.getLogger(__name__)
 
 
 def import_ray() -> Any:
-    """Ray, once its environment is set: it reads some of it when it is imported."""
+    """Import Ray after setting its environment variables, some of which it reads on import."""
     import ray
 
     return ray
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would wait long for a head that is not there.
+    """Check that a head answers, because Ray itself would wait a long time for one.
 
     Raises:
-        ExecutorError: not HOST:PORT, or nothing listens.
+        ExecutorError: the address is not HOST:PORT, or nothing listens there.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in address:
-        raise ExecutorError(f"Ray address {address!r}: give HOST:PORT of the head node (as `ray start --head` says), or 'local'")
+        raise ExecutorError(f"Ray address {address!r}: must be HOST:PORT of the head node (printed by `ray start --head`), or 'local'")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ExecutorError(f"Ray address {address!r}: nothing answers there ({error}); start a head with `ray start --head`") from None
+        raise ExecutorError(f"Ray address {address!r}: no answer ({error}); start a head with `ray start --head`") from None
 
 
 def _protect_token() -> None:
-    """Make Ray's token, readable for its owner alone: whoever has it can run code as this user."""
+    """Create Ray's token, readable only by its owner, because anyone who has it can run code as this user."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return
     given = os.environ.get("RAY_AUTH_TOKEN_PATH")
     path = Path(given) if given else Path.home() / ".ray" / "auth_token"
     try:
-        # Ray would write it with the default mode, which lets everybody on the machine read it.
+        # Ray would write it with the default mode, readable by everyone on the machine.
         if not path.exists() and not given:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=path.parent) as own:  # with mode 0600
                 own.write(secrets.token_hex(32))
-                # Linked into place complete: no other process reads half a token.
+                # Linked into place when complete, so no other process reads half a token.
                 own.flush()
                 with contextlib.suppress(FileExistsError):  # another driver was first
                     os.link(own.name, path)
         if path.is_file() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
-        log.warning("%s: Ray's token cannot be kept from others: %s", path, error)
+        log.warning("%s: Ray's token cannot be made private: %s", path, error)
 
 
 STARTING = {
-    "AF_UNIX path length": "Ray's temporary folder has too long a path for its sockets; set RAY_TMPDIR to a short one, such as /tmp",
-    "timed out during startup": "this machine was too slow to start Ray; try again when it has less work, or use --executor in-process",
-    "No space left": "the disk or /dev/shm is full; free some, or set RAY_TMPDIR to a folder on another disk",
-    "Permission denied": "Ray writes to its temporary folder and to ~/.ray; make both writable, or set RAY_TMPDIR and HOME to others",
-    "Read-only file system": "Ray writes to its temporary folder and to ~/.ray; set RAY_TMPDIR and HOME to folders that are writable",
-    "determine home directory": "Ray keeps its token in the home folder; set HOME, or the token itself in RAY_AUTH_TOKEN",
+    "AF_UNIX path length": "the path of Ray's temporary folder is too long for its sockets; set RAY_TMPDIR to a short one, such as /tmp",
+    "timed out during startup": "this machine was too slow to start Ray; try again when it is less busy, or use --executor in-process",
+    "No space left": "the disk or /dev/shm is full; free some space, or set RAY_TMPDIR to a folder on another disk",
+    "Permission denied": "Ray writes to its temporary folder and to ~/.ray; make both writable, or set RAY_TMPDIR and HOME to other "
+    "folders",
+    "Read-only file system": "Ray writes to its temporary folder and to ~/.ray; set RAY_TMPDIR and HOME to writable folders",
+    "determine home directory": "Ray stores its token in the home folder; set HOME, or put the token in RAY_AUTH_TOKEN",
 }
-"""What to do when Ray does not start, by words of the errors of Ray and the system."""
+"""Advice for failures to start Ray, by text that occurs in the errors of Ray and the system."""
 
 
 def _advice(error: str, address: str) -> str:
-    """What to do about an error of `ray.init`, to follow it; empty where the error is not known."""
+    """Advice to append to an error of `ray.init`; empty if the error is unknown."""
     known = next((advice for words, advice in STARTING.items() if words in error), "")
     if not known and address != "local":
-        known = "check that RAY_AUTH_TOKEN and the versions of Ray and Python are the cluster's"
+        known = "check that RAY_AUTH_TOKEN and the versions of Ray and Python match the cluster"
     return f"; {known}" if known else ""
 
 
 def connect(address: str) -> bool:
-    """Connect this process to Ray, or start a Ray of its own.
+    """Connect this process to Ray, or start Ray locally.
 
     Args:
         address: `local`, or HOST:PORT of a head.
 
     Returns:
-        Whether this call connected; False if the process was connected already.
+        Whether this call connected; False if the process was already connected.
 
     Raises:
-        ExecutorError: not reachable, no right token, another version.
+        ExecutorError: Ray is not reachable, the token is wrong, or the versions differ.
     """
     for name, value in (ENVIRONMENT | ({} if address == "local" else JOINING)).items():
         os.environ.setdefault(name, value)
     ray = import_ray()
     if ray.is_initialized():
         return False
-    # Ray has no public switch against its remarks on dead workers; they are in its logs, and ours say what we make of them.
+    # Ray has no public option to silence its messages about dead workers; they are in its logs, and our log records the outcome.
     ray._private.worker._worker_logs_enabled = False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -123,7 +124,7 @@ def connect(address: str) -> bool:
     except ExecutorError:
         raise
     except Exception as error:
-        # Half a connection would pass for a whole one at the next call.
+        # A partial connection would be mistaken for a complete one at the next call.
         ray.shutdown()
         first = " ".join(str(error).split())[:300]
         raise ExecutorError(f"Ray at {address!r} cannot be used: {type(error).__name__}: {first}{_advice(first, address)}") from None

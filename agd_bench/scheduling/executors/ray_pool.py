@@ -1,8 +1,8 @@
-"""A pool of long-lived Ray actors, on this machine or on a cluster. Only this module and `ray_cluster` know Ray.
+"""A pool of long-lived Ray actors on this machine or a cluster. Only this module and `ray_cluster` use Ray.
 
-Ray is asked for little: to keep processes on nodes and to say when one is gone.
+Ray is only used to run processes on nodes and to detect when one is gone.
 
-On a cluster, every node needs this version of agd-bench and the same paths of data, plug-ins and run folder.
+On a cluster, every node needs this version of agd-bench and the same paths for data, plug-ins and run folder.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from agd_bench.trial import Workplace
 
 START_SECONDS = 300.0
-"""Longest time for a worker to come up: it imports torch, perhaps from a slow shared disk."""
+"""Longest time for a worker to start: it imports torch, possibly from a slow shared disk."""
 START_FAILURES = 3
-"""Workers that may die one after the other while coming up on a node, before it is used no more."""
+"""Number of workers that may die in a row while starting on a node before it is no longer used."""
 FOLLOW_SECONDS = 10.0
-"""How often the pool looks which nodes there are."""
+"""Interval at which the pool checks the nodes."""
 log = logging.getLogger(__name__)
 
 
 class Worker:
-    """What an actor does: hold torch to its threads and freed memory to the process, and run one trial after the other."""
+    """An actor: limits torch's threads, keeps freed memory in the process, and runs one trial after the other."""
 
     def __init__(self, workplace: Workplace, run_trial: RunTrial | None, warm_up: Sequence[Trial], own_scratch: str = "") -> None:
         if own_scratch:
@@ -49,18 +49,18 @@ class Worker:
         prepare(workplace, run_trial, warm_up)
 
     def describe(self) -> dict[str, str]:
-        """Versions and code here, once everything is imported and the threads are limited; with a GPU also which it is and its bytes."""
+        """Versions and code of this worker, after everything is imported and the threads are limited; with a GPU, its id and memory."""
         limit_threads(self._workplace.threads)
         return code_here(self._workplace, self._warm_up) | (_gpu() if self._workplace.device == "cuda" else {})
 
     def perform(self, task: Task) -> Outcome:
-        """Run one attempt; if it lost the GPU, end the process: the driver then counts its attempts as lost and repeats them elsewhere."""
-        # In each attempt: the setting may be a thread's own, and a plug-in may have changed it.
+        """Run one attempt; if the GPU fails, end the process, so the driver counts its attempts as lost and repeats them elsewhere."""
+        # In each attempt, because the setting may be per thread, and a plug-in may have changed it.
         limit_threads(self._workplace.threads)
         outcome = perform(task, self._workplace, self._run_trial)
         if isinstance(outcome.error, DeviceLostError):
             print(outcome.message, file=sys.stderr, flush=True)
-            os._exit(1)  # a lost GPU comes back with a new process only
+            os._exit(1)  # a failed GPU recovers only in a new process
         if self._cleans and outcome.result is not None and self._workplace.checkpoints is not None:
             # The driver does not see this node's disk.
             shutil.rmtree(self._workplace.checkpoints / task.trial.id, ignore_errors=True)
@@ -68,10 +68,10 @@ class Worker:
 
 
 def _gpu() -> dict[str, str]:
-    """The GPU of this worker, as its driver names it on every process and node, and all of its memory."""
+    """The GPU of this worker, by a name that is the same in every process and on every node, and its total memory."""
     import torch
 
-    # Ray shows a worker no GPU but its own, which is number 0 there.
+    # Ray shows a worker only its own GPU, as number 0.
     properties = torch.cuda.get_device_properties(0)
     return {"GPU": str(properties.uuid), "memory": str(properties.total_memory)}
 
@@ -81,10 +81,10 @@ class _Node:
     """A machine of the cluster.
 
     Attributes:
-        ray_id: Ray's name of it.
-        name: for people; it is in no result.
-        room: workers that it holds.
-        failures: workers that died there one after the other while they came up.
+        ray_id: Ray's id.
+        name: name for the user; not stored in results.
+        room: number of workers that fit.
+        failures: number of workers that died in a row while starting.
     """
 
     ray_id: str
@@ -95,7 +95,7 @@ class _Node:
 
 @dataclass
 class _Member:
-    """One place for an attempt in an actor of the pool: coming up, busy (`task` is set), or free; `ref` is what it works on."""
+    """A slot for an attempt in an actor of the pool: starting, busy (`task` is set) or free; `ref` is the pending call."""
 
     name: str
     actor: Any
@@ -108,19 +108,19 @@ class _Member:
 
 
 class RayExecutor:
-    """Runs attempts on a pool of actors, each with its cores and its share of a GPU. The pool grows and shrinks with the cluster.
+    """Runs attempts on a pool of actors, each with its own cores and share of a GPU. The pool grows and shrinks with the cluster.
 
-    A node that dies takes its workers with it at once; one on which workers do not come up, or have other code or versions, is used
-    no more.
+    If a node dies, its workers are dropped at once. A node is no longer used if workers do not start there, or have different code or
+    versions.
 
     Args:
-        workplace: where data, plug-ins and checkpoints are, on every node.
-        resources: workers, their share of a GPU, and the cluster. How many attempts are at work on a GPU at a time is the driver's to say.
+        workplace: location of data, plug-ins and checkpoints on every node.
+        resources: workers, their share of a GPU, and the cluster. The driver decides how many attempts run on a GPU at a time.
         run_trial: None: `agd_bench.trial.run_trial`.
-        warm_up: what each worker gets ready for before it takes its first attempt.
+        warm_up: trials each worker prepares for before its first attempt.
 
     Raises:
-        ExecutorError: Ray is not reachable, what was asked for does not fit, or no node can run workers.
+        ExecutorError: Ray is not reachable, the requested resources do not fit, or no node can run workers.
     """
 
     def __init__(
@@ -144,11 +144,11 @@ class RayExecutor:
             share, device = gpus_and_device(workplace.device, resources.gpus_per_trial, gpus)
             self._in_flight = resources.in_flight
             if self._in_flight > 1 and device != "cuda":
-                raise ExecutorError(f"--in-flight {self._in_flight} is for GPUs; on CPUs each core has a worker of its own")
+                raise ExecutorError(f"--in-flight {self._in_flight} requires GPUs; on CPUs, each core has its own worker")
             self._sharing = workers_per_gpu(resources.num_workers, cpus, gpus, threads) if resources.share_gpus and device == "cuda" else 1
-            # Ray counts in ten-thousandths: a share that is rounded up would not fit so many times.
+            # Ray counts in ten-thousandths, so a share that is rounded up would fit fewer times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
-            # For its errors: what does not fit is refused before any worker starts.
+            # For its errors: requests that do not fit are rejected before any worker starts.
             pool_size(resources.num_workers, cpus, gpus, threads, share)
             self._wanted, self._each = resources.num_workers, (threads, share)
             own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
@@ -157,17 +157,17 @@ class RayExecutor:
             own_scratch = scratch.name_of(own.checkpoints) if away and own.checkpoints is not None else ""
             self._arguments = (own, run_trial, tuple(warm_up), own_scratch)
             self._code = code_here(own, warm_up)
-            # Ray repeats nothing: what to repeat, and what it is charged, is for `driver` to decide.
+            # Ray must not retry: the driver decides what to repeat and charge.
             options = {"num_cpus": threads, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
-            # With concurrency Ray runs calls in a pool of threads; without, in the main thread.
+            # With concurrency, Ray runs calls in a thread pool; otherwise in the main thread.
             options |= {"max_concurrency": self._in_flight} if self._in_flight > 1 else {}
-            # Long-lived, as a process for each trial would import torch every time.
+            # Long-lived, because a process per trial would import torch every time.
             self._class = self._ray.remote(**options)(Worker)
             self._follow_cluster()
-            # Errors of the first workers are raised here, before the run begins.
+            # Errors of the first workers are raised here, before the run starts.
             while not self.idle:
                 self.wait(1.0)
-        # Ctrl-C too, as the actors would outlive this call.
+        # Ctrl-C too, because the actors would outlive this call.
         except BaseException:
             self.close()
             raise
@@ -179,12 +179,12 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        """Attempts that the pool's workers take together."""
+        """Total number of attempts that the workers can take."""
         return self._size * self._in_flight
 
     @property
     def idle(self) -> list[str]:
-        """Names of what is up and has nothing to do; first in workers that are busy, as a process more costs memory and switches."""
+        """Names of idle slots, first those of busy workers, because an additional process costs memory and context switches."""
         free = [member for member in self._members.values() if member.ref is None]
         if self._in_flight > 1:
             free.sort(key=lambda one: -sum(other.task is not None for other in self._beside(one)))
@@ -196,22 +196,22 @@ class RayExecutor:
         return [node.name for node in self._nodes.values()]
 
     def node_of(self, worker: str) -> str:
-        """The node that a worker was placed on."""
+        """The node of a worker."""
         return self._members[worker].node.name
 
     def _beside(self, member: _Member) -> list[_Member]:
-        """All members of the same actor."""
+        """All slots of the same actor."""
         if self._in_flight == 1:
             return [member]
         return [other for other in self._members.values() if other.actor is member.actor]
 
     def device_of(self, worker: str) -> Device:
-        """The GPU of an idle worker, if it is shared; else the worker has its own cores or GPU."""
+        """The GPU of an idle worker if it is shared; otherwise the worker has its own cores or GPU."""
         gpu, slots = self._members[worker].gpu, self._sharing * self._in_flight
         return Device(worker) if gpu is None or slots == 1 else Device(gpu[0], slots, gpu[1])
 
     def _follow_cluster(self) -> None:
-        """Take up nodes that have joined, give up those that are gone, and start the workers that there is room for."""
+        """Add nodes that have joined, remove those that are gone, and start workers where there is room."""
         self._looked_at = time.monotonic()
         alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
         for node in [node for node in self._nodes.values() if node.ray_id not in alive]:
@@ -223,9 +223,9 @@ class RayExecutor:
         self._fill()
 
     def _fill(self) -> None:
-        """Start workers up to the pool's size, each where the most room is left."""
+        """Start workers up to the pool's size, each on the node with the most room."""
         workers = Counter(member.node.ray_id for member in self._members.values())
-        # Members are places, several to an actor, while sizes and room count actors.
+        # Members are slots, several per actor, while size and room count actors.
         for _ in range(self._size - sum(workers.values()) // self._in_flight):
             node = max(self._nodes.values(), key=lambda one: one.room - workers[one.ray_id] // self._in_flight)
             self._launch(node)
@@ -235,7 +235,7 @@ class RayExecutor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         name, self._named = f"worker-{self._named}", self._named + 1
-        # By name, never elsewhere instead: what goes wrong there is then known to be the node's.
+        # Pinned to the node, so failures there can be attributed to it.
         there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
         actor = self._class.options(scheduling_strategy=there).remote(*self._arguments)
         for place in range(self._in_flight):
@@ -250,17 +250,17 @@ class RayExecutor:
     def submit(self, worker: str, task: Task) -> None:
         """Send the attempt to an idle worker."""
         member = self._members.get(worker)
-        if member is None:  # its node went between the choice and now
-            self._orphans.append(Outcome(task.trial.id, task.attempt, "lost", message="its worker was gone before it began"))
+        if member is None:  # its node was lost since it was chosen
+            self._orphans.append(Outcome(task.trial.id, task.attempt, "lost", message="its worker was gone before it started"))
             return
         member.task = task
         self._expect(member, member.actor.perform.remote(task))
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """Attempts that ended, waiting at most so long for a first one; dead workers are replaced on the way.
+        """Return ended attempts, waiting up to the given seconds for the first one; dead workers are replaced.
 
         Raises:
-            ExecutorError: no node is left on which workers come up.
+            ExecutorError: no node is left on which workers start.
         """
         outcomes, self._orphans = self._orphans, []
         refs = list(self._pending)
@@ -269,7 +269,7 @@ class RayExecutor:
             self._ray.wait(refs, num_returns=1, timeout=seconds)
         ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
         for ref in ready:
-            if ref in self._pending:  # one that dies takes those beside it along, and tells of all
+            if ref in self._pending:  # if one dies, the other slots of its actor die too and are handled with it
                 outcomes += self._collect(self._pending[ref])
         self._check_coming()
         if time.monotonic() - self._looked_at > FOLLOW_SECONDS:
@@ -277,10 +277,10 @@ class RayExecutor:
         return outcomes
 
     def _collect(self, member: _Member) -> list[Outcome]:
-        """What a worker brought: an outcome, its readiness, or its death."""
+        """Handle a message from a worker: an outcome, its readiness, or its death."""
         try:
             brought = self._ray.get(member.ref)
-        # Also what `describe` raises: the worker is of no use either way.
+        # Also errors of `describe`: the worker is unusable either way.
         except self._ray.exceptions.RayError as error:
             return self._bury(member, error)
         del self._pending[member.ref]
@@ -288,7 +288,7 @@ class RayExecutor:
         if member.coming:
             member.coming, member.node.failures = False, 0
             member.gpu = (brought["GPU"], int(brought["memory"])) if "GPU" in brought else None
-            # Results of other code would be mixed into the table unnoticed.
+            # Results of different code would be mixed into the table unnoticed.
             difference = _difference(brought, self._code)
             if difference:
                 self._give_up(member.node, f"a worker differs from the driver: {difference}; use the same code and versions on every node")
@@ -298,47 +298,47 @@ class RayExecutor:
         return [outcome]
 
     def _bury(self, member: _Member, error: Exception) -> list[Outcome]:
-        """Replace a worker that died; what it was doing is lost, or was too large for the memory of its node."""
+        """Replace a worker that died; its attempts are lost, or ran out of memory on its node."""
         text = " ".join(str(error).split())
         log.warning("%s on %s is gone: %s: %s", member.name, member.node.name, type(error).__name__, text)
         starved = isinstance(error, self._ray.exceptions.OutOfMemoryError)
-        # Ray's own words name hosts and processes, which have no place in results; they are in the log.
+        # Ray's message names hosts and processes, which must not appear in results; it is in the log.
         reason = "its node ran low on memory" if starved else f"its worker or node died ({type(error).__name__})"
         tasks, node, came_up = self._remove(member), member.node, not member.coming
-        # A death at work may be the doing of the trial; that is for `health` to tell.
+        # A death during an attempt may be caused by the trial; `health` decides.
         if not came_up:
             node.failures += 1
             if node.failures > START_FAILURES:
                 hint = "install this version of agd-bench on every node" if "ModuleNotFoundError" in text else "see Ray's logs"
-                self._give_up(node, f"{node.failures} workers died one after the other while coming up: {text[-300:]}; {hint}")
-        # At once: a dead worker is often the first sign of a dead node.
+                self._give_up(node, f"{node.failures} workers in a row died while starting: {text[-300:]}; {hint}")
+        # Immediately, because a dead worker is often the first sign of a dead node.
         self._follow_cluster()
         kind: Literal["out of memory", "lost"] = "out of memory" if starved else "lost"
         return [Outcome(task.trial.id, task.attempt, kind, message=reason) for task in tasks]
 
     def _give_up(self, node: _Node, why: str) -> None:
-        """Use a node no more, as workers cannot run there.
+        """Stop using a node on which workers cannot run.
 
         Raises:
             ExecutorError: it was the last one.
         """
-        log.error("%s is used no more: %s", node.name, why)
+        log.error("%s is no longer used: %s", node.name, why)
         self.set_aside(node.name)
         if not self._nodes:
             raise ExecutorError(f"{node.name}: {why}")
 
     def set_aside(self, node: str) -> None:
-        """Use a node no more; what runs there is lost."""
+        """Stop using a node; attempts running there are lost."""
         for one in [one for one in self._nodes.values() if one.name == node]:
             self._set_aside.add(one.ray_id)
-            self._drop(one, "its node was set aside")
+            self._drop(one, "its node is no longer used")
 
     def _drop(self, node: _Node, reason: str) -> None:
-        """A node and all its workers are gone."""
+        """Remove a node and all its workers."""
         log.warning("%s: %s", node.name, reason)
         self._nodes.pop(node.ray_id, None)
         for member in [member for member in self._members.values() if member.node is node]:
-            # It may have gone already with another place of its actor.
+            # It may already have been removed with another slot of its actor.
             if member.name in self._members:
                 self._orphans += [Outcome(task.trial.id, task.attempt, "lost", message=reason) for task in self._remove(member)]
         self._fill()
@@ -346,10 +346,10 @@ class RayExecutor:
     def _check_coming(self) -> None:
         now = time.monotonic()
         if self._members and all(member.coming and now - member.since > START_SECONDS for member in self._members.values()):
-            raise ExecutorError(f"no worker came up within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
+            raise ExecutorError(f"no worker started within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
 
     def _remove(self, member: _Member) -> list[Task]:
-        """End a worker; the tasks that it had."""
+        """End a worker and return its tasks."""
         tasks = []
         for other in self._beside(member):
             tasks += [other.task] if other.task is not None else []
@@ -359,7 +359,7 @@ class RayExecutor:
         return tasks
 
     def kill(self, trial_id: str) -> None:
-        """End the worker that has this trial, and replace it; what else it had is lost too."""
+        """End and replace the worker that runs this trial; its other attempts are lost too."""
         member = next((one for one in self._members.values() if one.task is not None and one.task.trial.id == trial_id), None)
         if member is not None:
             tasks = self._remove(member)
@@ -367,7 +367,7 @@ class RayExecutor:
             self._fill()
 
     def refresh(self) -> None:
-        """Replace every worker, and with it what its process holds of the devices' memory."""
+        """Replace every worker, which releases the device memory held by its process."""
         self._remove_all()
         self._fill()
 
@@ -376,14 +376,14 @@ class RayExecutor:
             self._remove(next(iter(self._members.values())))
 
     def close(self) -> None:
-        """End the workers; a Ray that was started here ends with them, a cluster goes on."""
-        if self._disconnects:  # all of it goes, workers too
+        """End the workers; a Ray instance started here ends too, a cluster keeps running."""
+        if self._disconnects:  # ends everything, including the workers
             self._members, self._pending = {}, {}
             self._ray.shutdown()
         self._remove_all()
 
 
 def _difference(worker: dict[str, str], driver: dict[str, str]) -> str:
-    """What a worker has in other versions or with other code than the driver; empty: nothing."""
+    """Differences in versions and code between a worker and the driver; empty if there are none."""
     other = [name for name, stated in driver.items() if worker.get(name) != stated]
     return "; ".join(f"{name} is {worker.get(name, 'missing')} there and {driver[name]} here" for name in other)

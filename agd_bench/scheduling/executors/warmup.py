@@ -1,4 +1,4 @@
-"""What a process does once and no trial is charged for: imports, the data set, a first optimizer and a first step."""
+"""Warm-up of a process, not charged to any trial: imports, the data set, a first optimizer and a first step."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ CHANNELS = 8
 
 
 def take_a_step(trial: Trial, workplace: Workplace) -> None:
-    """Import the trial's plug-ins, load its data set, and train a small network for a step, by plain gradient descent."""
+    """Import the trial's plug-ins, load its data set, and train a small network for one step of plain gradient descent."""
     device = workplace.torch_device()
-    # An error is left to the trials that meet it.
+    # Errors are left to the trials that encounter them.
     with contextlib.suppress(Exception), own_surroundings(workplace.threads, device):
         workplace.load("search_spaces", trial.search_space)
         workplace.load("algorithms", trial.algorithm)
         dataset = workplace.load("datasets", trial.dataset)
         splits = load_splits(trial.dataset, workplace.data_root, tuple(workplace.folders.get("datasets", ())), trial.dataset_share, device)
-        # Not a network of a plug-in: its code may kill the process, which must end one trial, not every worker.
+        # Not a plug-in's network: its code may kill the process, which must end one trial, not every worker.
         convolution = nn.Conv2d(dataset.IN_CHANNELS, CHANNELS, 3, padding=1, bias=False)
         layers = convolution, nn.BatchNorm2d(CHANNELS), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         network = nn.Sequential(*layers, nn.Linear(CHANNELS, dataset.NUM_CLASSES, bias=False)).to(device)

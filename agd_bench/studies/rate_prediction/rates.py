@@ -1,12 +1,12 @@
-"""Learning rates that are predicted from graphs, those that a grid search found, and how well they agree.
+"""Learning rates predicted from graphs, those found by a grid search, and the agreement between them.
 
-The searched rate of an architecture is the largest one of a grid with the smallest training loss after one epoch, as a mean over seeds.
-The correlation that a perfect prediction would have with it is estimated from the search repeated on each seed alone: with r the mean
-correlation between two seeds' rates and S seeds, the mean over seeds has reliability R = S r / (1 + (S − 1) r), and the correlation of
-anything with it is at most sqrt(R).
+The searched rate of an architecture is the largest rate of a grid with the smallest training loss after one epoch, averaged over seeds.
+The correlation of a perfect prediction with it is estimated by repeating the search on each seed alone: with S seeds and a mean
+correlation r between the rates of two seeds, the mean over seeds has reliability R = S r / (1 + (S − 1) r), and no correlation with it
+can be expected to exceed sqrt(R).
 
-The logarithm of the searched rate is also regressed on that of the predicted rate and of the signal: the mean square of the
-classifier's input at the start.
+The logarithm of the searched rate is also regressed on the logarithms of the predicted rate and of the signal, the mean square of the
+classifier's input at initialisation.
 
 References:
     W. Chen, J. Wu, Z. Wang and B. Hanin, "Principled Architecture-aware Scaling of Hyperparameters", ICLR 2024, section 4.1.
@@ -32,14 +32,14 @@ RATES = ["predicted_rate", "searched_rate"]
 
 
 def predicted_rates(trials: pd.DataFrame, factors: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """The learning rate that was predicted for each architecture, and the one that its own grid search found.
+    """The learning rate predicted for each architecture, and the one found by its own grid search.
 
-    Both follow from the base rates that the studies chose and from the graphs.
+    Both follow from the base rates chosen by the studies and from the graphs.
 
     Args:
         trials: the table of trials.
-        factors: by what an algorithm multiplies a base rate, and the signal, the table `rate_factors` of `store`.
-        sweep: what was asked; of the algorithms with factors, those tuned once for the search space predict, those tuned for each
+        factors: the table `rate_factors` of `store`, with the factor by which an algorithm multiplies a base rate, and the signal.
+        sweep: the sweep; of the algorithms with factors, those tuned once for the search space predict, and those tuned for each
             architecture search.
 
     Returns:
@@ -72,7 +72,7 @@ def rates_by_seed(table: pd.DataFrame) -> list[str]:
 
 def _rates(own: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
     """Rates of one algorithm: base rates times factors."""
-    # Diverged trials stay: a predicted rate may be too large to train with, and leaving it out would flatter the rule.
+    # Keep diverged trials: a predicted rate may be too large to train with, and dropping it would flatter the rule.
     final = own[(own["purpose"] == "final") & (own["status"] != "refused")].drop_duplicates([*GROUP, "architecture"])
     table = final[[*GROUP, "architecture", "study"]].assign(base=final["hyperparameters"].map(_base_rate).astype(float))
     table = table.merge(factors[["search_space", "architecture", "factor"]], on=["search_space", "architecture"], validate="many_to_one")
@@ -91,17 +91,17 @@ def _base_rate(hyperparameters: object) -> float:
 
 
 def _chosen(rows: pd.DataFrame) -> pd.Series[float]:
-    """Of each study, the largest base rate with the smallest training loss; studies without a finished trial are left out."""
-    # Of equal losses the largest rate, as the paper chooses.
+    """The largest base rate with the smallest training loss in each study; studies without a finished trial are left out."""
+    # Among equal losses choose the largest rate, as in the paper.
     done = rows[(rows["status"] == "done") & rows["train_loss"].notna()].sort_values(["train_loss", "base"], ascending=[True, False])
     return done.groupby("study")["base"].first()
 
 
 EXPONENTS = (("signal_slope", "signal_low", "signal_high"), ("beside_signal", "beside_low", "beside_high"))
 LEAST_SPREAD = 0.3
-"""Standard deviation of the signal's logarithm below which it is taken for equal in all networks."""
+"""Standard deviation of the signal's logarithm below which the signal is considered equal in all networks."""
 FEWEST = 4
-"""Architectures below which no correlation is given."""
+"""Smallest number of architectures for which a correlation is reported."""
 _SHARED = ["architectures", "pearson", "pearson_low", "pearson_high"]
 _COLUMNS = [
     *_SHARED, "noise_ceiling", "pearson_log", "spearman", "slope_log", "slope_low", "slope_high", "signal_pearson_log", "signal_slope",
@@ -114,7 +114,7 @@ def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
     """Correlation of predicted with searched learning rates over architectures.
 
     Args:
-        rates: as of `predicted_rates`; rows that lack a rate are left out.
+        rates: as returned by `predicted_rates`; rows with a missing rate are left out.
 
     Returns:
         One row per group and pair of algorithms with at least four architectures: `search_space`, `dataset`, `profile`, `predicted`,
@@ -140,7 +140,7 @@ def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
     """
     whole = rates.dropna(subset=RATES)
     if (whole[RATES] <= 0).to_numpy().any():
-        raise InputError("a learning rate of 0 or less stands among the predicted or searched ones; rates are above 0")
+        raise InputError("the predicted and searched learning rates must be above 0; at least one is 0 or less")
     rows = []
     for key, part in whole.groupby([*GROUP, *PAIR], sort=False):
         if len(part) >= FEWEST:
@@ -152,7 +152,7 @@ def prediction_correlation(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pearson(part: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    """Pearson's r of the rates with its interval; NaN where there is none."""
+    """Pearson's r of the rates with its interval; NaN if undefined."""
     predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
     yield "architectures", len(part)
     # A constant has no correlation; scipy would warn and return NaN.
@@ -169,7 +169,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     predicted, searched = (part[name].to_numpy(dtype=np.float64) for name in RATES)
     found |= {"median_ratio": float(np.median(predicted / searched)), "at_grid_end": int(part["at_grid_end"].sum())}
     alone = part[rates_by_seed(part)].to_numpy(dtype=np.float64)
-    # The search is noisy and its grid coarse: even a perfect prediction would correlate with it to less than 1.
+    # The search is noisy and its grid coarse, so even a perfect prediction would have a correlation below 1.
     found["noise_ceiling"] = correlation_ceiling(alone)
     if np.isnan(found["pearson"]):
         return found
@@ -177,7 +177,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
     predicted_log, searched_log = np.log(predicted), np.log(searched)
     found |= dict(zip(("slope_log", "slope_low", "slope_high"), _exponents(searched_log, predicted_log)[0], strict=True))
     found["pearson_log"] = float(np.corrcoef(predicted_log, searched_log)[0, 1])
-    # The rule supposes that weights keep the size of the signal, which identities past them break. Three coefficients: n > 4.
+    # The rule assumes that weights preserve the size of the signal, which identity connections break. Three coefficients need n > 4.
     if signal.std() > LEAST_SPREAD and len(part) > 4:
         found["signal_pearson_log"] = float(np.corrcoef(signal, searched_log)[0, 1])
         for names, ends in zip(EXPONENTS, _exponents(searched_log, signal, predicted_log), strict=True):
@@ -186,7 +186,7 @@ def _correlation(part: pd.DataFrame) -> dict[str, float]:
 
 
 def _exponents(searched: Floats, *causes: Floats) -> list[tuple[float, float, float]]:
-    """Coefficient of each cause with its 95 % interval, by least squares with a constant; (n,) each."""
+    """Least-squares coefficient of each cause, of shape (n,), with its 95 % interval; the model includes a constant."""
     design = np.column_stack([np.ones(len(searched)), *causes])
     coefficients = np.linalg.lstsq(design, searched, rcond=None)[0]
     left, free = searched - design @ coefficients, len(searched) - design.shape[1]
@@ -197,7 +197,7 @@ def _exponents(searched: Floats, *causes: Floats) -> list[tuple[float, float, fl
 
 
 def correlation_ceiling(repeated: Floats) -> float:
-    """The largest correlation that anything can be expected to have with a mean of repeated measurements.
+    """The largest correlation to be expected with a mean of repeated measurements.
 
     Args:
         repeated: measurements, (n, S), of n things by S seeds; rows with a missing one are left out.
@@ -212,7 +212,7 @@ def correlation_ceiling(repeated: Floats) -> float:
     seeds = whole.shape[1]
     if seeds < 2 or len(whole) < 3 or (np.ptp(whole, axis=0) == 0).any():
         return float("nan")
-    # A negative r means no reliability at all, and its ceiling would have no square root.
+    # A negative r means no reliability, and the square root would be undefined.
     r = max(0.0, float(np.atleast_2d(np.corrcoef(whole.T))[np.triu_indices(seeds, 1)].mean()))
-    # Spearman and Brown's reliability of a mean; its root is the largest correlation with it.
+    # Spearman–Brown reliability of a mean; its root bounds the correlation with it.
     return float(np.sqrt(seeds * r / (1 + (seeds - 1) * r)))

@@ -1,4 +1,4 @@
-"""The part of a report about predicted learning rates: figure and sentences."""
+"""The report section about predicted learning rates: figure and sentences."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from agd_bench.studies.rate_prediction.rates import EXPONENTS, PAIR, predicted_r
 
 
 def rate_prediction_picture(rates: pd.DataFrame, found: Row | None, said: str = "") -> Picture:
-    """Each architecture's predicted learning rate against the one that its own grid search found, with Pearson's r beside the paper's.
+    """Plot each architecture's predicted learning rate against the one found by its own grid search, with Pearson's r and the paper's.
 
     Args:
         rates: `predicted_rates` of one group and pair of algorithms.
-        found: the row of `prediction_correlation` about it; None where there are too few architectures.
-        said: what that row says, for the caption.
+        found: its row of `prediction_correlation`; None if there are too few architectures.
+        said: a description of that row, for the caption.
     """
     title = "Predicted against searched learning rates"
     if found is None:
-        return nothing(title, "It takes four architectures of one comparison whose learning rate was both predicted and searched.")
+        return nothing(
+            title, "This figure requires at least four architectures with both a predicted and a searched learning rate in one comparison."
+        )
     shown = rates.dropna(subset=["predicted_rate", "searched_rate"])
     both = shown[["predicted_rate", "searched_rate"]].to_numpy(dtype=float)
     ends = np.array([both.min() / 1.5, both.max() * 1.5])
@@ -34,12 +36,12 @@ def rate_prediction_picture(rates: pd.DataFrame, found: Row | None, said: str = 
         figure, axes = canvas(5.6, 5.0)
         axes.plot(ends, ends, color=INK, lw=1, ls="--", label="predicted = searched")
         at_end = shown["at_grid_end"].to_numpy(dtype=bool)
-        looks = ((~at_end, "o", 0, "architecture"), (at_end, "D", 1, "its search met the grid's end"))
+        looks = ((~at_end, "o", 0, "architecture"), (at_end, "D", 1, "search ended at the grid's edge"))
         for chosen, marker, colour, label in looks:
             if chosen.any():
                 drawn = sns.color_palette("colorblind", 10)[colour]
                 axes.scatter(both[chosen, 0], both[chosen, 1], marker=marker, color=drawn, alpha=0.6, s=36, label=label)
-        # Equal limits on both axes, so that the diagonal is agreement.
+        # Equal limits on both axes, so the diagonal means agreement.
         axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="predicted learning rate", ylabel="searched learning rate")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(base=2))
@@ -52,16 +54,16 @@ def rate_prediction_picture(rates: pd.DataFrame, found: Row | None, said: str = 
 
 
 def _caption(found: Row, said: str) -> str:
-    ends = f" The search of {found['at_grid_end']} of them ended at the grid's first or last rate." if found["at_grid_end"] else ""
+    ends = f" For {found['at_grid_end']} of them the search ended at the grid's first or last rate." if found["at_grid_end"] else ""
     return (
         "Each mark is one architecture: the largest learning rate with the smallest training loss after one epoch, searched on a grid, "
-        f"against the rate carried over from the shallow network by the sum over paths. {said} Median ratio of "
+        f"against the rate transferred from the shallow network by the sum over paths. {said} Median ratio of "
         f"predicted to searched rate: {found['median_ratio']:.2f}.{ends}"
     )
 
 
 PUBLISHED = {"depth": 0.962, "fully connected topologies": 0.838, "convolutional topologies": 0.856}
-"""The paper's r on CIFAR-10, by what varies between the networks."""
+"""The paper's r on CIFAR-10, by the property in which the networks differ."""
 
 
 def compute_tables(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
@@ -87,23 +89,23 @@ def show(tables: Tables) -> Iterator[Drawing | str]:
 
 
 def prediction_sentence(row: Row) -> str:
-    """What a row of `prediction_correlation` says, in words."""
-    start = f"Learning rates predicted by {row['predicted']} against those searched by {row['searched']}"
+    """Describe a row of `prediction_correlation`."""
+    start = f"Predicted learning rates ({row['predicted']}) against searched ones ({row['searched']})"
     if not known(row, "pearson"):
-        return f"{start}: all of one kind are equal over the {row['architectures']} architectures, so there is no correlation."
+        return f"{start}: one of the two is the same for all {row['architectures']} architectures, so the correlation is undefined."
     text = f"{start}: Pearson's r = {row['pearson']:.3f} (95 % interval {row['pearson_low']:.3f} to {row['pearson_high']:.3f}) over "
     text += f"{row['architectures']} architectures"
     if row["pooled_architectures"] > row["architectures"]:
         ends = f"{row['pooled_pearson_low']:.3f} to {row['pooled_pearson_high']:.3f}"
-        text += f", {row['pooled_pearson']:.3f} ({ends}) over the {row['pooled_architectures']} of all search spaces together"
+        text += f", and {row['pooled_pearson']:.3f} ({ends}) over {row['pooled_architectures']} architectures of all search spaces"
     if known(row, "noise_ceiling"):
-        text += f"; the noise of the search alone would limit it to about {row['noise_ceiling']:.2f}"
+        text += f"; noise in the search alone limits it to about {row['noise_ceiling']:.2f}"
     said = "; ".join(f"{r:.3f} for {what}" for what, r in PUBLISHED.items())
     return f"{text}. Published: {said}."
 
 
 def exponent_sentence(row: Row) -> str:
-    """How the searched rate changes with the predicted one, and with the size of the signal; empty where all rates are equal."""
+    """How the searched rate depends on the predicted one and on the size of the signal; empty if all rates are equal."""
     if not known(row, "slope_log"):
         return ""
     slope = f"{row['slope_log']:.2f} (95 % interval {row['slope_low']:.2f} to {row['slope_high']:.2f})"
@@ -115,11 +117,11 @@ def exponent_sentence(row: Row) -> str:
 
 
 def _signal_words(row: Row) -> str:
-    """How much of a miss the size of the signal explains."""
+    """How much of a deviation the size of the signal explains."""
     signal, paths = (f"{row[name]:.2f} (95 % interval {row[low]:.2f} to {row[high]:.2f})" for name, low, high in EXPONENTS)
     adds = "adds nothing significant" if row["beside_low"] <= 0 <= row["beside_high"] else "still contributes"
     return (
-        f"In logarithms it correlates with the mean square of the classifier's input at the start ({row['signal_pearson_log']:.2f}) and "
-        f"with the predicted rate ({row['pearson_log']:.2f}). In a regression on both the exponents are {signal} and {paths}: given the "
-        f"signal, the prediction {adds}."
+        f"In logarithms, it correlates with the mean square of the classifier's input at initialisation ({row['signal_pearson_log']:.2f}) "
+        f"and with the predicted rate ({row['pearson_log']:.2f}). In a regression on both, the exponents are {signal} and {paths}: given "
+        f"the signal, the prediction {adds}."
     )

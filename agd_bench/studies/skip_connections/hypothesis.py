@@ -1,19 +1,19 @@
 """Does a larger mean singular value at the start mean faster training? The pre-registered test of the skip-connection claim.
 
-Networks that differ in their skips alone are trained from equal weights, on equal data in an equal order, at an equal learning rate.
-Of each such pair (control, variant) with one seed, let
+Networks that differ only in their skips are trained from the same weights, on the same data in the same order, at the same learning rate.
+For each such pair (control, variant) with one seed, let
 
     s   the mean singular value of the blocks' Jacobians at the start, the mean over blocks
     A   the area under the logarithm of the training loss: its mean over the first steps; lower is faster
 
     H1: sign(s_variant − s_control) predicts −sign(A_variant − A_control).
 
-A cell is one data set, learning rate and contrast; its pairs are the seeds. The gain of a pair is −sign(Δs) ΔA, positive where the
-prediction holds. A run that diverged counts as infinitely slow, and is never left out. The test is Wilcoxon's signed-rank test of the
-gains, two-sided and exact, with Holm's correction over all cells.
+A cell is one data set, learning rate and contrast; its pairs are the seeds. The gain of a pair is −sign(Δs) ΔA, positive if the
+prediction holds. A diverged run counts as infinitely slow and is never left out. The test is Wilcoxon's signed-rank test of the gains,
+two-sided and exact, with Holm's correction over all cells.
 
-Two controls belong to it. A larger Jacobian is partly a larger effective learning rate: `tuned_rate` gives each variant a rate of its
-own. And the mean singular value can be raised without a path: a contrast with such a variant tells the one from the other.
+There are two controls. A larger Jacobian partly acts as a larger effective learning rate, so `tuned_rate` tunes the rate for each
+variant. The mean singular value can also be raised without a path; a contrast with such a variant separates the two effects.
 
 References:
     L. E. MacDonald, J. Valmadre, H. Saratchandran and S. Lucey, On skip connections and normalisation layers in deep optimisation,
@@ -36,7 +36,7 @@ from agd_bench.errors import InputError
 CELL = ["dataset", "learning_rate"]
 RUN = [*CELL, "variant", "seed", "mean_singular_value", "area", "diverged"]
 LEAST_LOSS = 1e-8
-"""Losses are not taken as smaller, because the logarithm of a loss that underflowed would outweigh all others."""
+"""Smallest loss used: the logarithm of a loss that underflowed would outweigh all others."""
 TUNED = "tuned"
 
 _TEST = [
@@ -62,20 +62,20 @@ def log_loss_area(losses: Sequence[float] | Floats, share: float = 1.0) -> float
     inf
     """
     if len(losses) == 0 or not 0 < share <= 1:
-        raise InputError(f"{len(losses)} losses and a share of {share:g}: give at least one loss, and a share above 0 and up to 1")
+        raise InputError(f"got {len(losses)} losses and a share of {share:g}; pass at least one loss, and a share above 0 and at most 1")
     window = np.asarray(losses, dtype=np.float64)[: max(1, round(share * len(losses)))]
     return float(np.log(np.maximum(window, LEAST_LOSS)).mean()) if np.isfinite(window).all() else float("inf")
 
 
 def skip_test(runs: pd.DataFrame, contrasts: Sequence[tuple[str, str]], *, level: float = 0.95, least_pairs: int = 10) -> pd.DataFrame:
-    """Test in every cell whether the variant with the larger mean singular value trains faster.
+    """Test in each cell whether the variant with the larger mean singular value trains faster.
 
     Args:
         runs: one row per training: `dataset`, `learning_rate` (any label), `variant`, `seed` (of weights and data order), and
             `mean_singular_value` (at the start, at least 0), `area` (`log_loss_area`; anything where diverged), `diverged` (bool).
         contrasts: pairs (control, variant).
-        level: 1 − the familywise error of calling any cell's outcome.
-        least_pairs: a cell with fewer says `too few pairs`, whatever its p value.
+        level: 1 − the familywise error rate over all cells.
+        least_pairs: a cell with fewer pairs gets the outcome `too few pairs`, regardless of its p-value.
 
     Returns:
         One row per data set, learning rate and contrast that has a pair: `dataset`, `learning_rate`, `control`, `variant`; `pairs`,
@@ -109,7 +109,7 @@ def skip_test(runs: pd.DataFrame, contrasts: Sequence[tuple[str, str]], *, level
 
 
 def skip_pairs(runs: pd.DataFrame, control: str, variant: str) -> pd.DataFrame:
-    """What the variant changes, pair by pair: the differences that `skip_test` tests.
+    """The differences that `skip_test` tests, pair by pair.
 
     Args:
         runs: as in `skip_test`.
@@ -142,24 +142,26 @@ def skip_pairs(runs: pd.DataFrame, control: str, variant: str) -> pd.DataFrame:
 def _check(runs: pd.DataFrame) -> None:
     missing = [name for name in RUN if name not in runs.columns]
     if missing:
-        raise InputError(f"runs: columns {', '.join(missing)} are missing; a run has {', '.join(RUN)}")
+        raise InputError(f"runs: missing columns {', '.join(missing)}; a run has the columns {', '.join(RUN)}")
     twice = runs.duplicated([*CELL, "variant", "seed"])
     if twice.any():
-        raise InputError(f"runs: two of one kind ({dict(runs.loc[twice, [*CELL, 'variant', 'seed']].iloc[0])}); give each once")
+        raise InputError(f"runs: duplicate run ({dict(runs.loc[twice, [*CELL, 'variant', 'seed']].iloc[0])}); pass each run once")
     unknown = runs["mean_singular_value"].isna() | (runs["area"].isna() & ~runs["diverged"].astype(bool))
     if unknown.any():
-        raise InputError(f"runs: {int(unknown.sum())} lack a mean singular value, or an area without having diverged; measure them first")
+        raise InputError(
+            f"runs: {int(unknown.sum())} runs have no mean singular value, or no area although they did not diverge; measure them first"
+        )
 
 
 def _areas(part: pd.DataFrame) -> pd.Series[float]:
-    """Areas, infinite where a run diverged, rounded so that sums in another order do not split ties."""
-    # Never left out: divergence is the worst rank there is, and dropping it would favour the variant that fails.
+    """Areas, infinite where a run diverged; rounded, so a different order of summation does not break ties."""
+    # Divergence gets the worst rank; dropping it would favour the variant that fails.
     areas: pd.Series[float] = part["area"].astype(float).round(DECIMALS).mask(part["diverged"].astype(bool), np.inf)
     return areas
 
 
 def _paired(part: pd.DataFrame, control: str, variant: str) -> pd.DataFrame:
-    """One row per seed that has both: `s`, `area` and `diverged` of each side."""
+    """One row per seed that has both sides, with `s`, `area` and `diverged` of each side."""
     columns = part.assign(area=_areas(part)).set_index("seed")[["variant", "mean_singular_value", "area", "diverged"]]
     sides = [columns[columns["variant"] == name].drop(columns="variant") for name in (control, variant)]
     return sides[0].merge(sides[1], left_index=True, right_index=True, suffixes=("_control", "_variant"))
@@ -181,7 +183,7 @@ def _changes(paired: pd.DataFrame) -> tuple[Floats, Floats]:
 
 def _contrast(paired: pd.DataFrame) -> dict[str, float]:
     larger, slower = _changes(paired)
-    # Signed ranks need a sign: pairs without a gain count as ties.
+    # Signed ranks need a sign, so pairs without a gain count as ties.
     changed = (larger != 0) & (slower != 0)
     gains = -np.sign(larger[changed]) * slower[changed]
     statistic, p_value = signed_ranks(gains)
@@ -199,7 +201,7 @@ def _contrast(paired: pd.DataFrame) -> dict[str, float]:
 
 
 def _middle(values: Floats) -> float:
-    """The median, where the two middle ones may be infinite: of opposite infinities it is 0."""
+    """The median, where the two middle values may be infinite; for opposite infinities it is 0."""
     ordered = np.sort(values)
     low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
     # np.median would return NaN for the mean of opposite infinities.
@@ -207,10 +209,10 @@ def _middle(values: Floats) -> float:
 
 
 def signed_ranks(gains: Floats) -> tuple[float, float]:
-    """Wilcoxon's signed-rank test that gains are symmetric about 0: exact, two-sided, also with ties and infinite gains.
+    """Wilcoxon's exact two-sided signed-rank test that gains are symmetric about 0; ties and infinite gains are allowed.
 
     Args:
-        gains: none of them 0, (n,); infinite ones rank above all others and tie among themselves.
+        gains: non-zero gains, (n,); infinite ones rank above all others and are tied with each other.
 
     Returns:
         The sum of the signed ranks over the sum of the ranks, in [-1, 1], and the p value: the share of all 2ⁿ sign patterns of the
@@ -223,10 +225,10 @@ def signed_ranks(gains: Floats) -> tuple[float, float]:
     """
     if not len(gains):
         return 0.0, 1.0
-    # scipy's exact method allows no ties; infinite gains tie among themselves.
+    # scipy's exact method does not allow ties, and infinite gains are tied.
     doubled = np.rint(2 * scipy.stats.rankdata(np.abs(gains))).astype(int)  # ranks of ties are halves
     total = int(doubled.sum())
-    # Of each sum of positive ranks, the share of sign patterns that have it.
+    # Share of the sign patterns with each sum of positive ranks.
     shares = np.zeros(total + 1)
     shares[0] = 1.0
     for rank in doubled:
@@ -235,7 +237,7 @@ def signed_ranks(gains: Floats) -> tuple[float, float]:
         # Each sign is + or − with chance 1/2 if gains are symmetric; halving at once avoids 2ⁿ.
         shares = (shares + shifted) / 2
     positive = int(doubled[gains > 0].sum())
-    # Two-sided: the reversed outcome is to be found and published as well.
+    # Two-sided, because the reversed outcome must be found and published as well.
     far = np.abs(2 * np.arange(total + 1) - total) >= abs(2 * positive - total)
     return (2 * positive - total) / total, float(min(shares[far].sum(), 1.0))
 
@@ -249,16 +251,16 @@ def _outcomes(table: pd.DataFrame, counts: pd.Series[int], level: float, least: 
 
 
 def dose_trend(runs: pd.DataFrame, doses: Mapping[str, float], *, level: float = 0.95, least_seeds: int = 10) -> pd.DataFrame:
-    """Does training get faster with every increase of the fixed path's gain?
+    """Test whether training gets faster with every increase of the fixed path's gain.
 
-    Within each seed, Spearman's correlation of the dose with the area (diverged runs last, tied) is its trend; the seeds' trends are
-    tested against 0 by signed ranks, Holm's correction over the cells.
+    The trend of a seed is Spearman's correlation of the dose with the area (diverged runs are tied for last). The trends are tested
+    against 0 by signed ranks, with Holm's correction over the cells.
 
     Args:
         runs: as in `skip_test`.
         doses: variants and their doses, at least three; seeds without all of them are left out.
-        level: 1 − the familywise error.
-        least_seeds: a cell with fewer says `too few pairs`.
+        level: 1 − the familywise error rate.
+        least_seeds: a cell with fewer seeds gets the outcome `too few pairs`.
 
     Returns:
         One row per data set and learning rate: `dataset`, `learning_rate`; `doses`, `seeds` (counts); `singular_value_trend` and
@@ -270,7 +272,7 @@ def dose_trend(runs: pd.DataFrame, doses: Mapping[str, float], *, level: float =
     """
     _check(runs)
     if len(set(doses.values())) < 3:
-        raise InputError(f"doses {sorted(doses.values())}: a trend needs three different ones")
+        raise InputError(f"doses {sorted(doses.values())}: a trend requires at least three different doses")
     rows = []
     for cell, part in runs[runs["variant"].isin(list(doses))].groupby(CELL, sort=False):
         part = part.assign(area=_areas(part))
@@ -280,7 +282,7 @@ def dose_trend(runs: pd.DataFrame, doses: Mapping[str, float], *, level: float =
             continue
         order = np.array(list(doses.values()))
         trends = {name: _trends(order, table[whole].to_numpy(dtype=np.float64)) for name, table in tables.items()}
-        # Negated, so that a positive statistic means faster with more of the path, as in `skip_test`.
+        # Negated, so a positive statistic means faster training with a larger gain, as in `skip_test`.
         moved = -trends["area"][trends["area"].round(DECIMALS) != 0]
         rows.append(
             {
@@ -301,17 +303,17 @@ def dose_trend(runs: pd.DataFrame, doses: Mapping[str, float], *, level: float =
 def _trends(doses: Floats, values: Floats) -> Floats:
     """Spearman's correlation of the doses with each row of values, (S, D); 0 for a row of equal values."""
     places = scipy.stats.rankdata(doses) - (len(doses) + 1) / 2
-    # Centred by the mean of 1 … D, so that the correlation is a plain product.
+    # Centred by the mean of 1 … D, so the correlation is a plain product.
     ranks = scipy.stats.rankdata(values, axis=1) - (len(doses) + 1) / 2
     spread = np.sqrt((ranks**2).sum(axis=1) * (places**2).sum())
     return np.asarray((ranks @ places) / np.where(spread > 0, spread, 1.0), dtype=np.float64)
 
 
 def tuned_rate(runs: pd.DataFrame) -> pd.DataFrame:
-    """Every variant at the learning rate that is best for it: the control for a mere change of the effective rate.
+    """Every variant at its best learning rate, as a control for a mere change of the effective rate.
 
-    The rate for a seed is chosen on the others: the one of the lowest mean rank (within a seed the rates are ranked by area,
-    diverged runs last), the first in the table where several are.
+    The rate for a seed is chosen on the other seeds: the one with the lowest mean rank (within a seed, rates are ranked by area, diverged
+    runs last), or the first in the table if several are tied.
 
     Args:
         runs: as in `skip_test`, with at least two learning rates and seeds; seeds without all rates of their variant are left out.
@@ -329,10 +331,11 @@ def tuned_rate(runs: pd.DataFrame) -> pd.DataFrame:
         areas = part.assign(area=_areas(part)).pivot(index="seed", columns="learning_rate", values="area")[rates].dropna()
         if len(areas) < 2:
             raise InputError(
-                f"{variant} on {dataset}: {len(areas)} seeds have every rate; a rate is chosen on other seeds, so give at least 2"
+                f"{variant} on {dataset}: {len(areas)} seeds have every rate, but a rate is chosen on the other seeds; at least 2 are "
+                "required"
             )
         ranks = areas.rank(axis=1)
-        # Rank sums without the own seed: no run is judged by the noise that chose its rate.
+        # Exclude the own seed from the rank sums, so no run is judged by the noise that chose its rate.
         others = (ranks.sum() - ranks).round(DECIMALS)
         best = dict(zip(areas.index, others.to_numpy().argmin(axis=1), strict=True))
         picked = [part["learning_rate"].iloc[i] == rates[best[seed]] if seed in best else False for i, seed in enumerate(part["seed"])]

@@ -1,13 +1,13 @@
-"""The registered outcomes of a sweep over skips, from what it recorded of its networks: hypothesis, control, and dose-response.
+"""The pre-registered outcomes of a sweep over skips, from recorded readings of its networks: hypothesis, control and dose-response.
 
-A sweep records its networks with `diagnostics = ["network"]` or `["network-start"]`. Three families of cells were registered, and each is
-corrected for itself: the hypothesis (the fixed path of gain 1 against the plain projection, at every rate and at the rate tuned for each
-variant), the control (a projection whose singular values are raised to those of the fixed path, without the path), and the trend over the
-path's gain. Each is told of all epochs and of the first fifth of them.
+A sweep records its networks with `diagnostics = ["network"]` or `["network-start"]`. Three families of cells were registered, each with its
+own correction: the hypothesis (the fixed path of gain 1 against the plain projection, at every rate and at the rate tuned for each
+variant), the control (a projection with singular values raised to those of the fixed path, without the path), and the trend over the path's
+gain. Each is reported for all epochs and for the first fifth of them.
 
 References:
     L. E. MacDonald, J. Valmadre, H. Saratchandran and S. Lucey, On skip connections and normalisation layers in deep optimisation,
-    NeurIPS 2023 (whose claim it is; see `hypothesis` for the test).
+    NeurIPS 2023 (the source of the claim; see `hypothesis` for the test).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MEANS = ("mean", "mean_by_quadrature")
 
 
 def network_readings(diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """The readings of networks in a table of diagnostics; what optimizers say is left out.
+    """The readings of networks in a table of diagnostics; records of optimizers are left out.
 
     Returns:
         One row per number: `trial_id`, `step` (training steps done, from 0), `mode` (`train`, `eval`, or empty where it does not
@@ -44,17 +44,17 @@ def network_readings(diagnostics: pd.DataFrame) -> pd.DataFrame:
 
 
 def initial_singular_values(diagnostics: pd.DataFrame) -> pd.Series[float]:
-    """The mean singular value of each trial's blocks at the start: of every block's Jacobian, then over blocks.
+    """The mean singular value of each trial's blocks at the start: the mean for each block's Jacobian, averaged over blocks.
 
-    With batch statistics (`train`) where the network has some; exact or by quadrature, as each block's size allowed.
+    Uses batch statistics (`train`) if the network has them; exact or by quadrature, depending on each block's size.
 
     Returns:
-        By `trial_id`, for the trials that have such readings.
+        Values by `trial_id`, for the trials with such readings.
     """
     rows = network_readings(diagnostics)
     rows = rows[(rows["step"] == 0) & (rows["part"] == "block") & rows["quantity"].isin(_MEANS)]
     means = rows.groupby(["trial_id", "mode"])["value"].mean().unstack("mode").reindex(columns=["train", "eval"])
-    # Training sees batch statistics; networks without normalisation have one mode only.
+    # Training uses batch statistics; networks without normalisation have only one mode.
     values: pd.Series[float] = means["train"].fillna(means["eval"])
     return values
 
@@ -62,13 +62,13 @@ def initial_singular_values(diagnostics: pd.DataFrame) -> pd.Series[float]:
 def skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFrame, share: float = 1.0) -> pd.DataFrame:
     """The final trials of a sweep over skips as runs of `skip_test`: a cell's learning rate is an algorithm's label.
 
-    The area is that of the epochs' mean training losses.
+    The area is computed from the mean training losses of the epochs.
 
     Args:
         trials: the table of trials, of one search space and profile, all algorithms with the same initialisation.
         curves: the table of curves.
         diagnostics: the table of diagnostics, with networks' readings.
-        share: of the planned epochs that count, in (0, 1].
+        share: share of the planned epochs that count, in (0, 1].
 
     Returns:
         One row per final trial that is done or diverged: `dataset`, `learning_rate`, `variant` (the architecture), `seed`,
@@ -79,14 +79,14 @@ def skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFr
     """
     ended = trials[(trials["purpose"] == "final") & trials["status"].isin(["done", "diverged"])]
     if len(ended[["search_space", "profile"]].drop_duplicates()) > 1:
-        raise InputError("trials: of several search spaces or profiles; give those of one at a time")
+        raise InputError("trials: several search spaces or profiles; pass the trials of one search space and profile at a time")
     network = ["dataset", "architecture", "seed"]
     measured = ended.assign(mean_singular_value=ended["trial_id"].map(initial_singular_values(diagnostics)))
-    # It depends on data set, architecture and seed alone: a trial that diverged before its reading takes that of another algorithm.
+    # The reading depends only on data set, architecture and seed: a trial that diverged before it uses another algorithm's reading.
     singular = measured.groupby(network)["mean_singular_value"].transform("first")
     if singular.isna().any():
         example = measured.loc[singular.isna(), network].iloc[0].to_dict()
-        raise InputError(f'no readings of {example}; run the sweep with diagnostics = ["network-start"]')
+        raise InputError(f'no readings for {example}; run the sweep with diagnostics = ["network-start"]')
     losses = {key: rows.sort_values("epoch")["train_loss"].to_numpy(dtype=np.float64) for key, rows in curves.groupby("trial_id")}
     diverged = (ended["status"] == "diverged").to_numpy()
     areas = [np.inf if lost else log_loss_area(losses[key], share) for key, lost in zip(ended["trial_id"], diverged, strict=True)]
@@ -96,13 +96,13 @@ def skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFr
 
 _KIND = r"^(?P<kind>projection|(?:fixed|matched)-(?P<gain>\d+(?:\.\d+)?))(?P<rest>/.*)$"
 FAMILIES = {"hypothesis": "fixed-1", "control": "matched-1"}
-"""What is compared with `projection` in each family of the test."""
+"""The variant compared with `projection` in each family of the test."""
 WINDOWS = {"all epochs": 1.0, "first fifth": 0.2}
 """Share of the epochs whose losses count."""
 
 
 def sweep_skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the skip test in every comparison group of a sweep, those at tuned rates among them.
+    """The runs of the skip test in every comparison group of a sweep, including those at tuned rates.
 
     Returns:
         `search_space`, `profile`, `window` (of `WINDOWS`), `dataset`, `learning_rate` (the algorithm's label, or `tuned`), `variant`,
@@ -112,7 +112,7 @@ def sweep_skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.
     """
     network = [*GROUP, "architecture", "seed"]
     read = trials[trials["trial_id"].isin(initial_singular_values(diagnostics).index)]
-    # Matched by network, not by trial: another algorithm's reading of the same initial weights will do.
+    # Match by network, not by trial: another algorithm's reading of the same initial weights is equally valid.
     read = read.loc[read["architecture"].astype(str).str.match(_KIND), network].drop_duplicates()
     chosen = trials[trials["purpose"] == "final"].merge(read, on=network) if len(read) else trials.iloc[:0]
     own = curves[curves["trial_id"].isin(chosen["trial_id"])]
@@ -123,40 +123,40 @@ def sweep_skip_runs(trials: pd.DataFrame, curves: pd.DataFrame, diagnostics: pd.
     ]
     runs = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["search_space", "profile", "window", *RUN])
     kinds = runs["variant"].astype(str).str.extract(_KIND)
-    # A plain projection is the path with gain 0.
+    # A plain projection is a path with gain 0.
     doses = pd.to_numeric(kinds["gain"]).astype("float64").mask(kinds["kind"] == "projection", 0.0)
-    # A matched projection has singular values like a fixed path but no path, so its gain is no dose of it.
+    # A matched projection has the singular values of a fixed path but no path, so its gain is not a dose.
     runs["dose"] = doses.mask(kinds["kind"].astype(str).str.startswith("matched"))
     return runs[["search_space", "profile", "window", *RUN, "dose"]]
 
 
 def _with_tuned(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs, and those of every variant at the rate that is best for it, where there are seeds to choose it on."""
+    """The runs, plus every variant at its best rate if there are seeds to choose it on."""
     if runs["learning_rate"].nunique() < 2:
         return runs
     try:
         tuned = tuned_rate(runs)
-    except InputError:  # of a run that has not ended: fewer than two seeds have every rate so far
+    except InputError:  # unfinished run: fewer than two seeds have every rate so far
         return runs
     return pd.concat([runs, tuned[RUN]], ignore_index=True)
 
 
 def _groups(runs: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, str]]:
-    """Comparison group and window in columns, the runs, and what architectures have in common behind the kind of their skip."""
+    """Columns of comparison group and window, the runs, and the part of the architecture after the kind of skip."""
     rests = runs["variant"].astype(str).str.extract(_KIND)["rest"]
     for (space, profile, window, _, rest), part in runs.groupby(["search_space", "profile", "window", "dataset", rests], sort=False):
         yield {"search_space": str(space), "profile": str(profile), "window": str(window)}, part, str(rest)
 
 
 def skip_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
-    """What the registered test says of a sweep.
+    """Apply the registered test to a sweep.
 
     Returns:
         `search_space`, `profile`, `window`, `family` (`hypothesis` or `control`) and the columns of `skip_test`, corrected within each
         group, window and family.
     """
     tables = [
-        # Each family was registered apart, so Holm's correction stays within it.
+        # Each family was registered separately, so Holm's correction is applied within it.
         skip_test(part[RUN], [(f"projection{rest}", f"{variant}{rest}")]).assign(**group, family=family)
         for group, part, rest in _groups(runs)
         for family, variant in FAMILIES.items()
@@ -172,7 +172,7 @@ def skip_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def dose_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
-    """Whether training gets faster with every increase of the fixed path's gain.
+    """Test whether training gets faster with every increase of the fixed path's gain.
 
     Returns:
         `search_space`, `profile`, `window` and the columns of `dose_trend`; no rows of groups with fewer than three doses.
@@ -180,7 +180,7 @@ def dose_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
     tables = []
     for group, part, _ in _groups(runs):
         doses = dict(part.dropna(subset="dose").drop_duplicates("variant").set_index("variant")["dose"])
-        # Two doses are a contrast, not a trend.
+        # Two doses form a contrast, not a trend.
         if len(doses) >= 3:
             tables.append(dose_trend(part[RUN], {str(name): float(dose) for name, dose in doses.items()}).assign(**group))
     first = ["search_space", "profile", "window"]

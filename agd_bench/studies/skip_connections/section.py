@@ -1,4 +1,4 @@
-"""The part of a report about the pre-registered test of skip connections: figures and sentences."""
+"""The report section about the pre-registered test of skip connections: figures and sentences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _OUTCOMES = {"predicted": ("o", 2), "reversed": ("s", 3), "undecided": ("D", 7),
 
 
 def skip_test_picture(table: pd.DataFrame) -> Picture:
-    """Signed-rank statistic of every cell, and what its corrected test says.
+    """Plot the signed-rank statistic of every cell and the outcome of its corrected test.
 
     Args:
         table: `studies.skip_connections.skip_test`.
     """
     title = "Does the larger mean singular value train faster?"
     if table.empty:
-        return nothing(title, "No two networks were trained from equal weights, so there is nothing to test.")
+        return nothing(title, "No pair of networks was trained from equal weights, so nothing can be tested.")
     palette = sns.color_palette("colorblind", 10)
     rows = table.to_dict("records")
     labels = [f"{row['variant']} against {row['control']}\n{row['dataset']}, rate {row['learning_rate']}" for row in rows]
@@ -40,38 +40,38 @@ def skip_test_picture(table: pd.DataFrame) -> Picture:
         for place, row in enumerate(rows):
             axes.text(1.04, place, f"{round(row['predicted'] * (row['pairs'] - row['ties']))} of {row['pairs']}", va="center", fontsize=9)
         axes.set_yticks(range(len(labels)), labels, fontsize=8)
-        # Downwards, in the order of the table.
+        # Top to bottom, in the order of the table.
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set(xlim=(-1.0, 1.0), xlabel="← reversed      signed ranks of the gains      as predicted →")
         legend_below(figure, int(table["outcome"].nunique()))
     counts = table["outcome"].value_counts()
     least, most = int(table["pairs"].min()), int(table["pairs"].max())
     caption = (
-        f"{len(table)} cells, each of {f'{least} to ' if least < most else ''}{most} pairs of trainings that are equal in "
-        "weights, data and order. Right of 0 the network with the larger mean singular value at the start had the smaller area under the "
-        "logarithm of its loss; 1: in every pair. At the margin: pairs as predicted. Outcomes by Wilcoxon's exact test, two-sided, "
+        f"{len(table)} cells, each with {f'{least} to ' if least < most else ''}{most} pairs of trainings with equal "
+        "weights, data and order. Right of 0, the network with the larger mean singular value at the start had the smaller area under the "
+        "logarithm of its loss; at 1, in every pair. In the margin: pairs as predicted. Outcomes by Wilcoxon's exact test, two-sided, "
         "Holm-corrected: "
         + ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if name in counts)
-        + f". Diverged runs count as slowest: {int(table['variant_diverged'].sum())} of variants, "
-        f"{int(table['control_diverged'].sum())} of controls."
+        + f". Diverged runs count as slowest (variants: {int(table['variant_diverged'].sum())}, "
+        f"controls: {int(table['control_diverged'].sum())})."
     )
     return Picture(figure, title, caption)
 
 
 def dose_response_picture(runs: pd.DataFrame, doses: Mapping[str, float]) -> Picture:
-    """How far the loss falls with more or less of the fixed path, against the same network without it.
+    """Plot how the loss changes with the gain of the fixed path, compared with the same network without it.
 
     Args:
         runs: as in `studies.skip_connections.skip_test`, of one data set.
-        doses: variants and their doses; one of them 0.
+        doses: variants and their doses; one dose must be 0.
     """
     title = "Dose-response of the fixed path"
-    # An infinite area has no place on the axis; the caption counts what is not drawn.
+    # The axis cannot show an infinite area; the caption counts what is not drawn.
     areas = runs[~runs["diverged"].astype(bool)].pivot_table(index=["learning_rate", "seed"], columns="variant", values="area", sort=False)
     order = sorted((name for name in doses if name in areas), key=doses.__getitem__)
     if not order or doses[order[0]] != 0 or len(order) < 2:
-        return nothing(title, "It takes trainings without the fixed path, and with some of it, that did not diverge.")
-    # Paired by seed: weights and data order cancel.
+        return nothing(title, "This figure requires trainings with and without the fixed path that did not diverge.")
+    # Paired by seed, so effects of weights and data order cancel.
     changes = areas[order].sub(areas[order[0]], axis=0)
     with style({}):
         figure, axes = canvas()
@@ -87,19 +87,19 @@ def dose_response_picture(runs: pd.DataFrame, doses: Mapping[str, float]) -> Pic
     lost = int(runs.loc[runs["variant"].isin(order), "diverged"].sum())
     caption = (
         "Mean logarithm of the training loss, minus that of the network without the fixed path from the same weights, data and order; "
-        f"below 0 it trains faster. Medians and quartiles over {runs['seed'].nunique()} seeds; not drawn because they diverged: {lost}."
+        f"below 0, it trains faster. Medians and quartiles over {runs['seed'].nunique()} seeds. Diverged runs, which are not drawn: {lost}."
     )
     return Picture(figure, title, caption)
 
 
 def compute_tables(trials: pd.DataFrame, results: Results) -> dict[str, pd.DataFrame]:
-    """Of sweeps over skips whose networks were measured at the start; no rows of others."""
+    """Tables for sweeps over skips with networks measured at the start; empty for other sweeps."""
     runs = sweep_skip_runs(trials, results.curves, results.diagnostics)
     return {"skip_runs": runs, "skip_outcomes": skip_outcomes(runs), "dose_outcomes": dose_outcomes(runs)}
 
 
 def conclude(tables: Tables) -> Iterator[str]:
-    """A sentence for each family of the registered test and each window."""
+    """One sentence for each family of the registered test and each window."""
     families: dict[tuple[str, str], list[Row]] = {}
     for row in records(tables, "skip_outcomes"):
         families.setdefault((row["window"], row["family"]), []).append(row)
@@ -112,9 +112,9 @@ def show(tables: Tables) -> Iterator[Drawing | str]:
         return
     runs, outcomes = tables["skip_runs"], tables["skip_outcomes"]
     yield from (dose_sentence(trend) for trend in records(tables, "dose_outcomes"))
-    # The first window is all epochs; the others are in the table and the sentences.
+    # The first window covers all epochs; the others appear in the table and the sentences.
     whole = outcomes[outcomes["window"] == outcomes["window"].iloc[0]].reset_index(drop=True)
-    if whole["variant"].str.split("/", n=1).str[1].nunique() == 1:  # nothing but the skip differs, so its kind is name enough
+    if whole["variant"].str.split("/", n=1).str[1].nunique() == 1:  # only the skip differs, so its kind is enough of a name
         whole = whole.assign(**{side: whole[side].str.split("/", n=1).str[0] for side in ("variant", "control")})
     yield Drawing("skip-test", skip_test_picture(whole), ("skip_outcomes",))
     drawn = runs[(runs["window"] == runs["window"].iloc[0]) & runs["dose"].notna()]
@@ -123,11 +123,11 @@ def show(tables: Tables) -> Iterator[Drawing | str]:
 
 
 def skip_sentence(rows: Sequence[Row], window: str) -> str:
-    """What the test says of one family, with where it says so.
+    """Describe the outcome of one family and the cells in which it was found.
 
     Args:
         rows: of `skip_outcomes`, of one group, window and family.
-        window: the losses that count.
+        window: which losses count.
 
     >>> row = {"family": "hypothesis", "variant": "fixed-1/x", "control": "projection/x", "outcome": "predicted", "learning_rate": "sgd-1",
     ...     "pairs": 12}
@@ -146,9 +146,9 @@ def skip_sentence(rows: Sequence[Row], window: str) -> str:
 
 
 def dose_sentence(row: Row) -> str:
-    """What more of the fixed path does, in one cell."""
+    """Describe the effect of the fixed path's gain in one cell."""
     return (
-        f"More of the fixed path, {row['learning_rate']}, losses of {_words(str(row['window']))}: rank correlation of its gain with the "
+        f"Gain of the fixed path, {row['learning_rate']}, losses of {_words(str(row['window']))}: rank correlation with the "
         f"log-loss area {row['area_trend']:+.2f} (below 0: faster; {row['doses']} gains, {row['seeds']} seeds, corrected p = "
         f"{row['p_holm']:.3f}): {row['outcome']}."
     )

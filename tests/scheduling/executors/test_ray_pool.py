@@ -108,7 +108,7 @@ def test_trials_in_flight_share_a_worker_and_its_end(tmp_path: Path, local_ray: 
 
 def test_trials_in_flight_are_for_gpus(tmp_path: Path, local_ray: None) -> None:
     """On CPUs each core has a worker of its own."""
-    with pytest.raises(ExecutorError, match="for GPUs"):
+    with pytest.raises(ExecutorError, match="--in-flight"):
         RayExecutor(plans.workplace(tmp_path), Resources(in_flight=2), plans.succeed)
 
 
@@ -242,9 +242,9 @@ def test_a_plugin_that_is_not_on_a_node_is_named(tmp_path: Path) -> None:
 
 def test_more_than_there_is_is_refused_at_once(tmp_path: Path, local_ray: None) -> None:
     """Ray would wait for ever for workers that do not fit."""
-    with pytest.raises(ExecutorError, match=r"1000 workers of 1 core do not fit: Ray has \d+ cores"):
+    with pytest.raises(ExecutorError, match=r"1000 workers .*do not fit: Ray has \d+ cores"):
         RayExecutor(plans.workplace(tmp_path), Resources(num_workers=1000), plans.succeed)
-    with pytest.raises(ExecutorError, match="64 GPUs per trial were asked for"):
+    with pytest.raises(ExecutorError, match="64 GPUs per trial"):
         RayExecutor(plans.workplace(tmp_path), Resources(gpus_per_trial=64), plans.succeed)
 
 

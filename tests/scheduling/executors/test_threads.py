@@ -239,7 +239,7 @@ def test_what_draws_is_found_out_without_changing_anything() -> None:
 
 def test_more_than_the_cores_hold_is_refused(tmp_path: Path) -> None:
     """Before anything runs; so is none."""
-    with pytest.raises(ExecutorError, match="5 trials in flight of 1 threads on 4 cores"):
+    with pytest.raises(ExecutorError, match=r"5 trials in flight .*4 cores"):
         ThreadExecutor(Workplace(tmp_path, device="cpu"), 5)
     with pytest.raises(InputError, match="at least 1"):
         Resources("in-process", in_flight=0)

@@ -54,7 +54,7 @@ def test_equal_rates_have_no_correlation() -> None:
 
 def test_rates_of_nothing_are_an_error() -> None:
     """A rate is above 0."""
-    with pytest.raises(InputError, match="rates are above 0"):
+    with pytest.raises(InputError, match="must be above 0"):
         prediction_correlation(table([0.1, 0.0], [0.1, 0.1]))
 
 
@@ -70,7 +70,7 @@ def test_the_slope_and_what_the_search_allows() -> None:
     for words in (
         "r = 0.9",
         "over 12 architectures",
-        "24 of all search spaces",
+        "24 architectures of all search spaces",
         "to the power of 0.50",
         "less steeply than",
         "0.962 for depth",

