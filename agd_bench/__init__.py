@@ -1,9 +1,9 @@
 """agd-bench: what hyperparameter-free training does to architecture search.
 
-Train what a sweep asks (`run`), read what is stored (`load_results`), rank and charge it (`ranks`, `rank_shift`,
-`kendall_tau`, `charged_cost`), and publish it (`build_report`, `publish_results`). `AGD` is a plain torch optimizer.
+Train a sweep (`run`), load stored results (`load_results`), analyse rankings and cost (`ranks`, `rank_shift`, `kendall_tau`,
+`charged_cost`), and publish them (`build_report`, `publish_results`). `AGD` is an ordinary torch optimizer.
 
-Names are imported when they are first used: reading results does not import torch, and `agd-bench --help` imports nothing.
+Names are imported on first use: reading results does not import torch, and `agd-bench --help` imports nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what the user asks to results: plan, run, load. The command line and the Python API call the same functions."""
+"""Plan, run and load sweeps. The command line and the Python API call the same functions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_sweep(sweep: str | Path) -> Sweep:
         sweep: `"quickstart"`, or a path such as `"mine.toml"`.
 
     Raises:
-        UnknownNameError: no built-in sweep of that name and no such file.
+        UnknownNameError: no built-in sweep or file has this name.
         SweepError: a malformed file.
 
     >>> read_sweep("quickstart").epochs > 0
@@ -59,14 +59,14 @@ def read_sweep(sweep: str | Path) -> Sweep:
 
 
 def plan(sweep: Sweep | str | Path, folders: Folders | None = None) -> Plan:
-    """All trials of a sweep, a function of the sweep and the plug-ins alone.
+    """All trials of a sweep; depends only on the sweep and the plug-ins.
 
     Args:
         sweep: a sweep, a built-in one's name, or a file.
         folders: folders with more plug-ins, by kind.
 
     Raises:
-        InputError: unknown names, plug-ins that do not load, settings that do not fit together.
+        InputError: unknown names, plug-ins that cannot be loaded, or incompatible settings.
     """
     return plan_sweep(sweep if isinstance(sweep, Sweep) else open_sweep(sweep), folders)
 
@@ -122,7 +122,7 @@ def _with_evidence(results: Results | str | Path, folders: Folders | None) -> Re
 
 
 class Merged(NamedTuple):
-    """What merging came to.
+    """Result of a merge.
 
     Attributes:
         taken: trials that ended in the target through it.
@@ -151,14 +151,14 @@ def _workplace(folders: Folders, resources: Resources) -> Workplace:
 
 
 def _with_precision(sweep: Sweep, location: Path | str, workplace: Workplace, start_from: Sequence[Path | str] = ()) -> Sweep:
-    """The sweep with `auto` replaced: by the precision of the run that has begun there, or of what it starts from, else by what
-    this machine is good at.
+    """The sweep with `auto` replaced by the precision of the run that has started there, or of the run it starts from, or the best one for
+    this machine.
     """
     if sweep.precision != "auto":
         return sweep
     from agd_bench.training.fit import suited_precision
 
-    # A run that has begun keeps its precision, although another machine may suit another one better.
+    # A started run keeps its precision, even if another one would suit this machine better.
     begun = stored_sweep(location) or next((load_results(earlier).sweep for earlier in start_from), None)
     precision = begun.precision if begun is not None else suited_precision(workplace.torch_device())
     return sweep.model_copy(update={"precision": precision})
@@ -180,37 +180,37 @@ def run(
     inform: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Results:
-    """Train what a sweep asks and is not trained yet.
+    """Train the remaining trials of a sweep.
 
     Args:
         sweep: the sweep, a built-in one's name, or a TOML file.
         out: the run's folder; default `runs/NAME`.
-        resources: what to train on; default: a Ray of our own, with all cores or GPUs of this machine.
-        store_url: a database's URL, instead of a SQLite file in `out`.
-        folders: further plug-ins' folders by kind.
+        resources: resources for training; default: a local Ray instance with all cores or GPUs of this machine.
+        store_url: URL of a database to use instead of a SQLite file in `out`.
+        folders: folders of further plug-ins by kind.
         observer: receives every event and the progress.
-        time_limit_seconds: from now; what is not done by then is left to the next call.
-        part: `K/N`: of N machines without a common store this is the K-th, which trains every N-th architecture; default: all.
+        time_limit_seconds: limit from now; the next call continues with the remaining trials.
+        part: `K/N` for the K-th of N machines without a common store, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs, of this sweep or others, whose results of equal trials are reused. Rows of
             plug-ins that were edited since are not; those trials are trained.
-        allow_mixed_code: go on with rows of plug-ins that were edited since; every row, and the report, says which code made it.
-        retry: how trials ended that are trained again: `failed`, `lost` (failed as attempts were lost or starved), `refused`,
-            `diverged`. What they cost stays charged.
+        allow_mixed_code: whether to keep rows of plug-ins that were edited since; rows and report state which code produced them.
+        retry: outcomes of trials to train again: `failed`, `lost` (failed because attempts were lost or ran out of memory), `refused`,
+            `diverged`. Their cost remains charged.
         inform: receives a sentence about what is reused from each of `start_from`.
         options: fields of `Resources` to change, for example `executor="in-process"`, `num_workers=4` or `device="cpu"`.
 
     Returns:
-        What is stored in the end.
+        The stored results.
 
     Raises:
         AgdBenchError: a run failed; finished trials are kept.
-        KeyboardInterrupt: as it came; the same call goes on from there.
+        KeyboardInterrupt: passed on; the same call resumes the run.
     """
     from agd_bench.scheduling.partition import Part
     from agd_bench.scheduling.runs import run_plan
 
     _check_url(store_url)
-    # First of all: merging and planning take part of the limit.
+    # First, because merging and planning count towards the limit.
     stop_at = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
     own = None if part is None else Part.parse(part)
     chosen = replace(resources or Resources(), **options)
@@ -235,7 +235,7 @@ def run(
 def _check_url(store_url: str | None) -> None:
     if store_url is not None and not is_url(store_url):
         raise InputError(
-            f"--store {store_url}: no database's URL; give one such as postgresql+psycopg://user@host/run or sqlite:///run.db, "
+            f"--store {store_url}: not a database URL; use one such as postgresql+psycopg://user@host/run or sqlite:///run.db, "
             "or --out for a folder"
         )
 
@@ -258,7 +258,7 @@ def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None
     Args:
         runs: run folders, published folders or stores' URLs.
         to: a run folder or a database's URL; made if it is not there, else its own results come first.
-        folders: further plug-ins' folders by kind.
+        folders: folders of further plug-ins by kind.
         allow_mixed_code: join rows of plug-ins that were edited in between; every row, and the report, says which code made it.
 
     Returns:
@@ -271,7 +271,7 @@ def merge(runs: Sequence[Path | str], to: Path | str, *, folders: Folders | None
         StoreError: the target cannot be written.
     """
     if not runs:
-        raise InputError("nothing to merge; give at least one run")
+        raise InputError("nothing to merge; pass at least one run")
     made = plan(unite_sweeps([load_results(run).sweep for run in runs], folders), folders)
     reusable = _reusable(runs, made, allow_mixed_code)
     for name, rows in reusable.items():
@@ -303,7 +303,7 @@ def _said(name: str, rows: Reusable) -> str:
 
 
 def _store(reusable: dict[str, Reusable], to: Path | str, made: Plan, allow_mixed_code: bool) -> Merged:
-    # All is checked and joined before the target is opened: a merge that fails writes nothing.
+    # Everything is checked and joined before the target is opened, so a failing merge writes nothing.
     joined = join([(name, rows.results) for name, rows in reusable.items()])
     with Store.open(to, made, allow_mixed_code, [declared_meta(rows.results) for rows in reusable.values()]) as store:
         taken = merge_into(store, made, joined)
@@ -322,18 +322,18 @@ def estimate(
     folders: Folders | None = None,
     **options: Any,
 ) -> tuple[pd.DataFrame, int]:
-    """What of a sweep is still to be trained and what that takes on this machine.
+    """Estimate the remaining trials of a sweep and their cost on this machine.
 
     Args:
         sweep: the sweep, a built-in one's name, or a TOML file.
-        out: the run's folder, whose finished trials are left out; default `runs/NAME`.
-        resources: what would be trained on; default: all cores or GPUs of this machine.
-        store_url: the database that the run was given as its store, instead of a SQLite file in `out`.
-        folders: further plug-ins' folders by kind.
+        out: the run's folder; its finished trials are left out. Default: `runs/NAME`.
+        resources: resources for training; default: all cores or GPUs of this machine.
+        store_url: URL of the run's database, if it does not use a SQLite file in `out`.
+        folders: folders of further plug-ins by kind.
         options: fields of `Resources` to change.
 
     Returns:
-        The table of `scheduling.estimate.estimate_plan`, and the trials at a time that it counts on.
+        The table of `scheduling.estimate.estimate_plan`, and the assumed number of concurrent trials.
     """
     from agd_bench.scheduling.estimate import estimate_plan
     from agd_bench.scheduling.runs import fetch_datasets
@@ -352,13 +352,13 @@ def estimate(
 
 
 def _slots_here(workplace: Workplace, gpus_per_trial: float | None) -> int:
-    """Trials at a time on this machine: one per usable core, or as many as its GPUs hold."""
+    """Number of concurrent trials on this machine: one per usable core, or as many as its GPUs hold."""
     if workplace.torch_device().type == "cuda":
         import torch
 
         share = 1.0 if gpus_per_trial is None else gpus_per_trial
         if share > torch.cuda.device_count():
-            raise ExecutorError(f"{share:g} GPUs a trial were asked for; this machine has {torch.cuda.device_count()}")
+            raise ExecutorError(f"{share:g} GPUs per trial were requested, but this machine has {torch.cuda.device_count()}")
         if share > 0:
             return max(1, int(torch.cuda.device_count() / share))
     return usable_cores()

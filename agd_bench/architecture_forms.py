@@ -29,7 +29,7 @@ NASLIB_SPEC = ("input", "output", "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-r
 
 
 class Genotype(NamedTuple):
-    """DARTS' own form: two (operation, from) pairs for each node of a cell, and the nodes that make the output."""
+    """DARTS' form: two (operation, from) pairs for each node of a cell, and the nodes that form the output."""
 
     normal: list[tuple[str, int]]
     normal_concat: list[int]
@@ -38,7 +38,7 @@ class Genotype(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A form in which another project writes the architectures of a search space.
+    """The form in which another project represents the architectures of a search space.
 
     Attributes:
         read: the form → our architecture string; raises TypeError, ValueError, KeyError, IndexError or AttributeError for anything else.
@@ -61,8 +61,8 @@ def convert(search_space: str, given: object, to: str | None = None) -> Any:
         A string, or the object that the form uses.
 
     Raises:
-        UnknownNameError: a search space or a form that is not in `FORMS`.
-        InputError: not an architecture of that space in any form.
+        UnknownNameError: the search space or the form is not in `FORMS`.
+        InputError: not an architecture of the space in any form.
 
     >>> convert("nas_bench_201", (2, 0, 0, 1, 1, 4))
     '|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|'
@@ -81,8 +81,8 @@ def convert(search_space: str, given: object, to: str | None = None) -> Any:
 
 
 def _readings(search_space: str, given: object) -> Iterator[str]:
-    """What `given` can mean: an architecture string as it is, or one read from a form and valid in the space."""
-    is_valid = plugins.load("search_spaces", search_space).canonical  # raises ValueError for what is no architecture
+    """Possible interpretations of `given`: an architecture string, or one read from a form and valid in the space."""
+    is_valid = plugins.load("search_spaces", search_space).canonical  # raises ValueError for an invalid architecture
     objects = [given] if not isinstance(given, str) else [given, *_literal(given)]
     for form in (Form(_as_string, str), *FORMS[search_space].values()):
         for value in objects:
@@ -101,7 +101,7 @@ def _as_string(given: object) -> str:
 
 
 def _literal(text: str) -> list[object]:
-    """The Python value that a text spells, `Genotype(…)` and `range(…)` included; nothing is executed."""
+    """Parse a Python value, including `Genotype(…)` and `range(…)`, without executing anything."""
 
     def value(node: ast.expr) -> object:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -119,7 +119,7 @@ def _literal(text: str) -> list[object]:
 
 
 def _part(given: Any, *names: str) -> Any:
-    """An entry of a mapping or an attribute of an object, by the first of several names that it has."""
+    """An entry of a mapping or an attribute of an object, by the first existing of several names."""
     for name in names:
         if isinstance(given, dict):
             if name in given:
@@ -138,7 +138,7 @@ def _plain(rows: Any) -> list[list[int]]:
 
 
 def _darts_cell(pairs: Sequence[tuple[str, int]]) -> str:
-    """Pairs two by two as nodes; within a node the order of its edges has no meaning, and ours is by source."""
+    """Group pairs into nodes of two; the order of edges within a node has no meaning, and ours is by source."""
     if len(pairs) != 8:
         raise ValueError("a cell has eight edges")
     nodes = [sorted((int(source), str(operation)) for operation, source in pairs[start : start + 2]) for start in range(0, 8, 2)]
@@ -205,14 +205,14 @@ def _write_spec_naslib(architecture: str) -> tuple[int, ...]:
 
 
 def _number(given: Any) -> int:
-    """A number of an operation; a negative one would count from the end."""
+    """Check the number of an operation; a negative one would count from the end."""
     if int(given) != given or given < 0:
         raise ValueError("not a count")
     return int(given)
 
 
 def _read_nodes(given: Any) -> str:
-    if isinstance(given, str):  # as a Structure of AutoDL-Projects prints itself
+    if isinstance(given, str):  # as printed by a Structure of AutoDL-Projects
         (cell,) = re.findall(r"^Structure\(4 nodes with (\|.*\|)\)$", given.strip())
         return str(cell)
     nodes = [sorted((_number(source), str(operation)) for operation, source in node) for node in getattr(given, "nodes", given)]
@@ -242,4 +242,4 @@ FORMS: dict[str, dict[str, Form]] = {
     "nas_bench_101": {"spec": Form(_read_spec, _write_spec), "naslib": Form(_read_spec_naslib, _write_spec_naslib)},
     "nas_bench_201": {"genotype": Form(_read_nodes, _write_nodes), "naslib": Form(_read_cell_naslib, _write_cell_naslib)},
 }
-"""The forms of each search space that has any."""
+"""Forms by search space."""

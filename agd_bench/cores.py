@@ -6,5 +6,5 @@ import os
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: fewer than the machine has if it is restricted to some of them (taskset, a container)."""
+    """Number of cores that this process may use, which can be restricted (taskset, a container)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,6 @@
-"""What a trial is charged: floating-point operations, device memory and joules.
+"""Measurements of a trial's cost: floating-point operations, device memory and joules.
 
-Missing is None, never 0.
+Missing values are None, never 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Reading = TypeVar("Reading")
 
 
 def reading(measure: Callable[[], Reading]) -> tuple[Reading | None, str]:
-    """What a measurement gives; None and the reason if it fails, because a measurement must not end the trial that it is of."""
+    """Result of a measurement, or None and the reason if it fails, because a measurement must not end its trial."""
     try:
         return measure(), ""
     except Exception as error:
@@ -28,13 +28,13 @@ def reading(measure: Callable[[], Reading]) -> tuple[Reading | None, str]:
 
 
 class Flops(NamedTuple):
-    """Floating-point operations of one image: 2 per multiply-add of convolutions and matrix products, nothing else.
+    """Floating-point operations per image: 2 per multiply-add of convolutions and matrix products, nothing else.
 
     Attributes:
-        forward: of a forward pass in evaluation mode; None: not counted.
-        training_forward: of one in training mode; None: not counted.
-        training: of a training step, forward and backward; None: not counted.
-        reason: why a count is missing; empty where none is.
+        forward: FLOPs of a forward pass in evaluation mode; None: not counted.
+        training_forward: FLOPs of a forward pass in training mode; None: not counted.
+        training: FLOPs of a training step, forward and backward; None: not counted.
+        reason: why a count is missing; empty if none is.
     """
 
     forward: int | None
@@ -46,8 +46,8 @@ class Flops(NamedTuple):
         """FLOPs of an epoch of training; None: not counted.
 
         Args:
-            images: that are trained on.
-            refreshed: that pass through the network in training mode for statistics of batch normalisation.
+            images: number of training images.
+            refreshed: number of images that pass through the network in training mode for batch normalisation statistics.
         """
         if self.training is None or self.training_forward is None:
             return None
@@ -55,9 +55,9 @@ class Flops(NamedTuple):
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up the FLOPs of the operations that run while it is active, and notes those whose FLOPs nobody knows."""
+    """Adds up the FLOPs of the operations that run while it is active, and records operations with unknown FLOPs."""
 
-    # Without it torch raises at such an operator, instead of letting us note it as unknown.
+    # Without it, torch raises at such an operator instead of letting us record it as unknown.
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class _Counter(TorchDispatchMode):
         kwargs = kwargs or {}
         operation = isinstance(func, torch._ops.OpOverload)
         if operation and not is_known(func):
-            # A mode is off within its own dispatch: entered again, it counts the parts too.
+            # A mode is inactive within its own dispatch; when entered again, it also counts the parts.
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
@@ -83,28 +83,29 @@ class _Counter(TorchDispatchMode):
 
 
 def _is_slow(func: Any, args: tuple[Any, ...]) -> bool:
-    """Whether torch would work out in Python, for half of the time of a count, what has the shape of its input."""
+    """Whether torch would compute in Python, taking half of the time of a count, a result with the shape of its input."""
     return func is torch.ops.aten.native_batch_norm.default and bool(args[0].is_meta)
 
 
 def _batch_norm_shapes(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Maps, means and variances as batch normalisation of maps (N, C, ...) gives them on the meta device."""
+    """Outputs, means and variances of batch normalisation of maps (N, C, ...) on the meta device."""
     return torch.empty_like(maps), maps.new_empty(maps.shape[1]), maps.new_empty(maps.shape[1])
 
 
 def count_flops(network: nn.Module, images: torch.Tensor) -> Flops:
-    """Count what the network computes, dead parts included, on a copy of it: the network stays as it is.
+    """Count the FLOPs of a network, including dead parts, on a copy, so the network is unchanged.
 
-    Whatever a network does when it is counted, this does not raise: a count that cannot be had is None, with a reason.
+    This never raises: a count that cannot be determined is None, with a reason.
 
     Args:
         network: maps images (N, C, H, W) to logits.
-        images: a batch as the network is trained on, (N, C, H, W); with batch normalisation N > 1. Operations on the weights alone are
-            counted once a batch and shared by its images.
+        images: a training batch, (N, C, H, W), with N > 1 for batch normalisation. Operations only on weights are counted once per batch
+            and
+    divided among its images.
     """
     reasons = []
-    # On meta nothing is computed, and attention falls apart into its products, so all devices give one count.
-    # A network that looks at values cannot run there and is counted where the images are.
+    # On meta nothing is computed, and attention is decomposed into products, so all devices give the same count.
+    # A network that depends on values cannot run there and is counted on the device of the images.
     for device in dict.fromkeys([torch.device("meta"), images.device]):
         counted, reason = reading(functools.partial(_count, network, images, device))
         if counted is not None:
@@ -114,15 +115,15 @@ def count_flops(network: nn.Module, images: torch.Tensor) -> Flops:
 
 
 def _count(network: nn.Module, images: torch.Tensor, device: torch.device) -> Flops:
-    """As `count_flops`, on one device.
+    """Like `count_flops`, on one device.
 
     Raises:
-        Exception: whatever the network raises there.
+        Exception: any error raised by the network.
     """
-    # Random numbers that are drawn for the count must not be missing from the training.
+    # Random numbers drawn for the count must not affect the training.
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode(False), torch.enable_grad():
         copied, images = _copy_on(network, device), images.to(device)
-        # With gradients, or torch would run whole transformer layers as one operation that has no count.
+        # With gradients; otherwise torch would run whole transformer layers as one operation without a count.
         with _Counter() as evaluating:
             copied.eval()(images)
         with _Counter() as passing:
@@ -130,7 +131,7 @@ def _count(network: nn.Module, images: torch.Tensor, device: torch.device) -> Fl
         with _Counter() as returning:
             learned = [parameter for parameter in copied.parameters() if parameter.requires_grad]
             if learned and logits.requires_grad:
-                # Any scalar will do, as only shapes count. Dead parts of the network get no gradient (allow_unused).
+                # Any scalar is sufficient, because only shapes matter. Dead parts of the network get no gradient (allow_unused).
                 torch.autograd.grad(logits.sum(), learned, allow_unused=True)
 
     def of_image(*counters: _Counter) -> int | None:
@@ -142,20 +143,20 @@ def _count(network: nn.Module, images: torch.Tensor, device: torch.device) -> Fl
 
 
 def _copy_on(network: nn.Module, device: torch.device) -> nn.Module:
-    """A copy whose parameters, buffers and other tensors are on a device; on the meta device they have no values."""
+    """A copy with parameters, buffers and other tensors on a device; on the meta device they have no values."""
     held = [*network.parameters(), *network.buffers()]
     held += [value for module in network.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
     memo: dict[int, Any] = {}
     for tensor in held:
         moved = tensor.detach().to(device, copy=True)
         is_parameter = isinstance(tensor, nn.Parameter)
-        # deepcopy takes what its memo holds: a tensor that modules share stays shared in the copy.
+        # deepcopy uses the entries of its memo, so a tensor shared by modules stays shared in the copy.
         memo[id(tensor)] = nn.Parameter(moved, tensor.requires_grad) if is_parameter else moved.requires_grad_(tensor.requires_grad)
     return copy.deepcopy(network, memo)
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting the largest device memory in use anew.
+    """Reset the peak of the device memory.
 
     Raises:
         RuntimeError: torch's memory allocator keeps no statistics.
@@ -165,7 +166,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """The largest device memory in use since the last reset; None on a CPU.
+    """Peak device memory since the last reset; None on a CPU.
 
     Raises:
         RuntimeError: torch's memory allocator keeps no statistics.
@@ -174,14 +175,14 @@ def peak_memory_bytes(device: torch.device) -> int | None:
 
 
 class EnergyMeter:
-    """Joules of a GPU between `start` and `stop`, by the driver's own counter.
+    """Energy of a GPU in joules between `start` and `stop`, from the driver's counter.
 
     Attributes:
-        reason: why the joules of a GPU that one trial owns are missing; empty where they are not.
+        reason: why the energy of an exclusively used GPU is missing; empty if it is not.
 
     Args:
         device: the device that trains.
-        exclusive: whether one trial owns it; on a shared device nobody's energy can be told apart.
+        exclusive: whether one trial uses it exclusively; on a shared device, the energy of a trial cannot be separated.
     """
 
     def __init__(self, device: torch.device, exclusive: bool) -> None:
@@ -195,13 +196,13 @@ class EnergyMeter:
         return found
 
     def stop(self) -> float | None:
-        """Joules since the meter was made; None where they cannot be known."""
+        """Joules since the meter was created; None if unknown."""
         now = self._millijoules()
         return None if now is None or self._start is None else (now - self._start) / 1000.0
 
 
 def _millijoules_of(device: torch.device) -> int:
-    """What a GPU has used since its driver was loaded.
+    """Energy used by a GPU since its driver was loaded.
 
     Raises:
         Exception: the package or the driver's library is missing, or the GPU or its partition has no counter.
@@ -209,6 +210,6 @@ def _millijoules_of(device: torch.device) -> int:
     import pynvml
 
     pynvml.nvmlInit()
-    # By UUID: NVML numbers all GPUs of the machine, torch only those in CUDA_VISIBLE_DEVICES.
+    # By UUID, because NVML numbers all GPUs of the machine, torch only those in CUDA_VISIBLE_DEVICES.
     handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
     return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))

@@ -1,12 +1,12 @@
-"""Which code is executed: a digest of a module's parsed source and of what it imports.
+"""Identity of executed code: a digest of a module's parsed source and its imports.
 
-Comments, docstrings, formatting and line ends do not count, and neither do the Python version and the platform. Imports are followed
-through the module's own distribution, through agd-bench, and through loose files on the path, which have no version. Of a followed module
-only the top-level definitions that are used count, and its other statements (calls, conditions). A third-party package that agd-bench
-itself does not require counts by name and version. What agd-bench requires (torch, NumPy) is the platform: each result states its versions.
+Comments, docstrings, formatting, line ends, the Python version and the platform do not affect it. Imports are followed through the module's
+own distribution, agd-bench, and loose files on the path, which have no version. Of a followed module, only the used top-level definitions
+and its other statements (calls, conditions) count. Third-party packages that agd-bench does not require count by name and version. Packages
+that agd-bench requires (torch, NumPy) are the platform: each result states their versions.
 
-Not seen are imports whose name is computed (`importlib.import_module(name)`), what a module that nothing is used of does when it is
-imported, compiled modules, and data files.
+Not covered are imports with a computed name (`importlib.import_module(name)`), import-time effects of modules from which nothing is used,
+compiled modules, and data files.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from typing import NamedTuple
 OWN = "agd-bench"
 OWN_PACKAGES = frozenset({"agd_bench", "search_spaces"})
 WHOLE = "*"
-"""Instead of the name that is used of a module: all of it."""
+"""Stands for a whole module instead of a name in it."""
 
 Use = tuple[str, str]
-"""A module's dotted name and the name that is used of it; an empty one: it is imported, nothing more."""
+"""A module's dotted name and the name used from it; empty if it is only imported."""
 
 
 class Statement(NamedTuple):
     """One top-level statement of a module.
 
     Attributes:
-        defines: names it binds; none: it runs whatever is used of the module.
+        defines: names it binds; if empty, it always runs when the module is used.
         names: all names in it.
-        uses: what it imports, anywhere inside it.
+        uses: its imports at any level.
         text: its normal form.
     """
 
@@ -49,12 +49,12 @@ class Statement(NamedTuple):
 
 
 def code_identity(module: str, path: Path, distribution: str = "") -> str:
-    """The digest of a module with all that it builds on.
+    """The digest of a module with everything it depends on.
 
     Args:
         module: its dotted name, or its file's name without `.py` if it lies in no package.
         path: its file.
-        distribution: the installed distribution that it belongs to; empty: none.
+        distribution: the installed distribution it belongs to; empty if none.
 
     Returns:
         Sixteen hexadecimal digits of a SHA-256; then ` NAME==VERSION` for each third-party package that agd-bench does not require.
@@ -66,19 +66,19 @@ def code_identity(module: str, path: Path, distribution: str = "") -> str:
 
 @functools.cache
 def engine_identity() -> str:
-    """The digest of what runs a trial in this process: building, data, training loop, measurements, plug-ins apart."""
+    """The digest of the code that runs a trial in this process (building, data, training loop, measurements), without plug-ins."""
     closure = Closure("agd_bench", Path(__file__).with_name("__init__.py"), OWN)
     closure.use("agd_bench.trial", "run_trial")
     return closure.identity()
 
 
 def gives_equal_results(plugin: str, former: str, present: str) -> bool:
-    """Whether the present code of a built-in plug-in is known to give the rows of former code again, to the last digit.
+    """Whether the current code of a built-in plug-in is known to reproduce the rows of former code to the last digit.
 
     Args:
         plugin: as `KIND/NAME`.
         former: the identity of the former code.
-        present: that of the present code; a package whose version is stated in both has to have the same.
+        present: the identity of the current code; a package with a version in both must have the same version.
     """
     digest, *packages = former.split()
     return digest in _equal().get(plugin, ()) and packages in ([], present.split()[1:])
@@ -90,13 +90,13 @@ def _equal() -> dict[str, list[str]]:
 
 
 class Closure:
-    """The statements that using a module executes, found by following names and imports.
+    """The statements executed by using a module, found by following names and imports.
 
     Args:
         module, path, distribution: as for `code_identity`.
 
     Attributes:
-        packages: third-party packages met, as `NAME==VERSION`.
+        packages: third-party packages found, as `NAME==VERSION`.
     """
 
     def __init__(self, module: str, path: Path, distribution: str = "") -> None:
@@ -109,7 +109,7 @@ class Closure:
         self._included: set[tuple[str, int]] = set()
 
     def use(self, module: str, name: str) -> None:
-        """Include what a name of a module stands for, and all that this uses in turn."""
+        """Include the definition of a module's name and everything it uses, recursively."""
         waiting, seen = [(module, name)], set[Use]()
         while waiting:
             use = waiting.pop()
@@ -118,33 +118,33 @@ class Closure:
                 waiting += self._follow(*use)
 
     def statements(self) -> Iterator[tuple[str, Statement]]:
-        """What was included, each with its module's name, in an order that does not depend on how it was found."""
+        """The included statements with their modules' names, in an order that does not depend on the search."""
         for module, index in sorted(self._included):
             yield module, self._read(module)[index]
 
     def identity(self) -> str:
-        """The digest of what was included, and the packages."""
+        """The digest of the included statements, and the packages."""
         total = hashlib.sha256()
         for module, statement in self.statements():
             total.update(f"{module}\0{statement.text}\0".encode())
         return " ".join([total.hexdigest()[:16], *sorted(self.packages)])
 
     def _follow(self, module: str, name: str) -> list[Use]:
-        """Include what one use stands for; what that uses directly."""
+        """Include the definition behind one use; return its direct uses."""
         if self._find(module) is None:
             return []
         statements = self._read(module)
-        if not name:  # importing a module imports the packages that it lies in
-            # They run on every import, whatever is used of the module.
+        if not name:  # importing a module imports its parent packages
+            # They run on every import, whatever is used from the module.
             begun = [index for index, statement in enumerate(statements) if not statement.defines]
             return [(module.rpartition(".")[0], ""), *self._include(module, begun)]
-        # Only what is used: a new function in a shared module leaves the digests of its other users alone.
+        # Only used definitions, so a new function in a shared module does not change the digests of its other users.
         chosen = [index for index, statement in enumerate(statements) if name == WHOLE or name in statement.defines]
         if not chosen and name != WHOLE:
             # `from package import submodule`
             if self._find(f"{module}.{name}") is not None:
                 return [(module, ""), (f"{module}.{name}", WHOLE)]
-            chosen = list(range(len(statements)))  # bound inside a condition, or made by the module's __getattr__
+            chosen = list(range(len(statements)))  # bound inside a condition, or created by the module's __getattr__
         return [(module, ""), *self._include(module, chosen)]
 
     def _include(self, module: str, indices: list[int]) -> list[Use]:
@@ -165,7 +165,7 @@ class Closure:
         return _parse(place, module, told.st_mtime_ns, told.st_size)
 
     def _find(self, module: str) -> Path | None:
-        """The file of a module that is followed, or the folder of a package without `__init__.py`."""
+        """The file of a followed module, or the folder of a package without `__init__.py`."""
         if module not in self._places:
             top, *rest = module.split(".")
             base = self._base(top)
@@ -173,7 +173,7 @@ class Closure:
         return self._places[module]
 
     def _base(self, top: str) -> Path | None:
-        """The folder that a top-level module is imported from, if it is followed; another's package is noted with its version."""
+        """The folder from which a top-level module is imported, if it is followed; otherwise record its package and version."""
         if top not in self._bases:
             self._bases[top] = self._search(top)
         return self._bases[top]
@@ -185,10 +185,10 @@ class Closure:
         if base is None:
             return self._folder  # neighbours of a file in a folder of plug-ins
         owners = _distributions(tuple(sys.path)).get(top, frozenset())
-        # A module without an owner is a loose file: it has no version to count by.
+        # A module without a distribution is a loose file, which has no version.
         if top in OWN_PACKAGES or self._distribution in owners or not owners:
             return base
-        # Without the local part: 2.3+cpu and 2.3+cu121 are built from the same code.
+        # Without the local part, because 2.3+cpu and 2.3+cu121 are built from the same code.
         versions = {owner: importlib.metadata.version(owner).partition("+")[0] for owner in owners - _required()}
         self.packages |= {f"{owner}=={version}" for owner, version in versions.items()}
         return None
@@ -201,7 +201,7 @@ def _file_in(base: Path, parts: list[str]) -> Path | None:
 
 
 def _imported_from(top: str) -> Path | None:
-    """The folder that Python finds a top-level module in, without importing it."""
+    """The folder in which Python finds a top-level module, without importing it."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -219,7 +219,7 @@ def _canonical(distribution: str) -> str:
 
 @functools.cache
 def _distributions(path: tuple[str, ...]) -> dict[str, frozenset[str]]:
-    """The installed distributions by the top-level modules that they bring; loose files and editable installations have none."""
+    """The installed distributions by their top-level modules; loose files and editable installations have none."""
     return {
         top: frozenset(_canonical(name) for name in names if name) for top, names in importlib.metadata.packages_distributions().items()
     }
@@ -227,18 +227,18 @@ def _distributions(path: tuple[str, ...]) -> dict[str, frozenset[str]]:
 
 @functools.cache
 def _required() -> frozenset[str]:
-    """The packages that agd-bench cannot do without."""
+    """The packages that agd-bench requires."""
     needed = importlib.metadata.requires(OWN) or []
     return frozenset(_canonical(re.split(r"[^\w.-]", one, maxsplit=1)[0]) for one in needed if "extra ==" not in one)
 
 
 @functools.cache
 def _parse(file: Path, module: str, modified: int, size: int) -> tuple[Statement, ...]:
-    """The statements of a file as it is now; `modified` and `size` tell one version of it from another."""
+    """The statements of a file; `modified` and `size` identify its version for the cache."""
     content = file.read_bytes()
     try:
         tree = _Executed().visit(ast.parse(content))
-    except (SyntaxError, ValueError):  # importing it says what is wrong
+    except (SyntaxError, ValueError):  # importing it reports the error
         return (Statement(frozenset(), frozenset(), (), hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()),)
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     single = [part for node in tree.body for part in _split(node)]
@@ -255,7 +255,7 @@ def _parse(file: Path, module: str, modified: int, size: int) -> tuple[Statement
 
 
 class _Executed(ast.NodeTransformer):
-    """Leaves out what only type checkers see."""
+    """Leaves out code that is only for type checkers."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
@@ -264,8 +264,8 @@ class _Executed(ast.NodeTransformer):
 
 
 def _split(node: ast.stmt) -> list[ast.stmt]:
-    """An import of several names as one of each."""
-    # Otherwise whoever uses one of the names would depend on all of them.
+    """Split an import of several names into single imports."""
+    # Otherwise a user of one name would depend on all of them.
     if isinstance(node, ast.Import):
         return [ast.Import(names=[alias]) for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -274,7 +274,7 @@ def _split(node: ast.stmt) -> list[ast.stmt]:
 
 
 def _defined(node: ast.stmt) -> frozenset[str]:
-    """The names that a statement does nothing else but bind."""
+    """The names that a statement binds, if it does nothing else."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return frozenset({node.name})
     if isinstance(node, ast.Import | ast.ImportFrom):
@@ -296,26 +296,26 @@ def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[Use]:
 
 
 def _is_text(node: object) -> bool:
-    """Whether a statement is a docstring, another text that nobody uses, or `pass`."""
+    """Whether a statement is a docstring, another unused string, or `pass`."""
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def normal_form(node: object) -> str:
-    """A syntax tree as text that is the same in every Python version: no positions, empty fields, docstrings or type comments.
+    """A syntax tree as text that is the same in every Python version, without positions, empty fields, docstrings or type comments.
 
     Args:
         node: a tree, or any field of one.
     """
     if isinstance(node, ast.Constant):
         value = node.value
-        # Hex: Python limits the decimal digits of an int. ascii: what repr prints as it is depends on Python's Unicode tables.
+        # Hex, because Python limits the decimal digits of an int. ascii, because repr depends on Python's Unicode tables.
         return f"{type(value).__name__} {hex(value) if isinstance(value, int) else ascii(value)}"
-    if isinstance(node, ast.JoinedStr):  # versions differ in how they divide the literal text of an f-string
+    if isinstance(node, ast.JoinedStr):  # Python versions split the literal text of an f-string differently
         return f"JoinedStr([{', '.join(_joined(node.values))}])"
     if isinstance(node, ast.AST):
         fields = [(key, value) for key, value in ast.iter_fields(node) if key not in ("ctx", "kind", "type_comment")]
         told = [(key, normal_form(value)) for key, value in fields if value is not None]
-        # Newer versions of Python add fields that are empty in older code, such as type_params.
+        # Newer Python versions add fields that are empty in older code, such as type_params.
         return f"{type(node).__name__}({', '.join(f'{key}={text}' for key, text in told if text != '[]')})"
     if isinstance(node, list):
         return f"[{', '.join(normal_form(one) for one in node if not _is_text(one))}]"

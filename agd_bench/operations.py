@@ -1,6 +1,6 @@
-"""FLOPs of torch's operations, from the shapes that they are given.
+"""FLOPs of torch operations from the shapes of their arguments.
 
-Convolutions and matrix products count, two FLOPs per multiply-add. The count says what is computed, not which kernel computes it.
+Convolutions and matrix products count with two FLOPs per multiply-add. The count depends on the operation, not on the kernel.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ def _convolution(given: Sequence[Any], result: Any) -> int:
     images, transposed = given[0], given[6]
     kernels: Tensor = given[1]
     # Kernels are (C_out, C_in / groups, ...), transposed ones (C_in, C_out / groups, ...): each position takes one slice of them.
-    # A padded border is multiplied like the rest.
+    # Padding counts like the rest.
     return 2 * int((images if transposed else result).numel()) * math.prod(kernels.shape[1:])
 
 
 def _convolution_backward(given: Sequence[Any], _: Any) -> int:
     gradient, images, transposed, (wants_images, wants_kernels, _bias) = given[0], given[1], given[7], given[10]
     kernels: Tensor = given[2]
-    # Each gradient has the multiply-adds of the forward pass, summed over another index.
+    # Each gradient has as many multiply-adds as the forward pass, summed over a different index.
     forward = 2 * int((images if transposed else gradient).numel()) * math.prod(kernels.shape[1:])
     return forward * (bool(wants_images) + bool(wants_kernels))
 
 
 def _product(first: int) -> Callable[[Sequence[Any], Any], int]:
-    """Of a product of (..., M, K) or (K,) with (..., K, N) or (K,).
+    """FLOPs of a product of (..., M, K) or (K,) with (..., K, N) or (K,).
 
     Args:
-        first: where the left factor is among the arguments; the right one follows.
+        first: position of the left factor among the arguments; the right one follows.
     """
 
     def count(given: Sequence[Any], _: Any) -> int:
@@ -47,10 +47,10 @@ def _product(first: int) -> Callable[[Sequence[Any], Any], int]:
 
 
 def _attention(first: int, passes: int) -> Callable[[Sequence[Any], Any], int]:
-    """Of scaled dot-product attention: queries (..., T, D) with keys (..., S, D), and their weights with values (..., S, E).
+    """FLOPs of scaled dot-product attention: queries (..., T, D) with keys (..., S, D), and weights with values (..., S, E).
 
     Args:
-        first: where the queries are among the arguments; keys and values follow.
+        first: position of the queries among the arguments; keys and values follow.
         passes: 1 for forward; 2 for backward, which needs two gradients of each product.
     """
 
@@ -109,7 +109,7 @@ _WITHOUT = frozenset(f"{_NORMALISATIONS} {_ACTIVATIONS} {_POOLINGS} {_REDUCTIONS
 
 
 def flops_of_operation(operation: OpOverload, given: Sequence[Any], result: Any) -> int | None:
-    """FLOPs of one call; None if the operation is not known to have or to lack multiply-adds."""
+    """FLOPs of one call; None if it is unknown whether the operation has multiply-adds."""
     count = _rule_of(operation)
     if count is None or not all(_is_plain(value) for value in given if isinstance(value, Tensor)):
         # An operation without multiply-adds has none in any layout.
@@ -118,16 +118,16 @@ def flops_of_operation(operation: OpOverload, given: Sequence[Any], result: Any)
 
 
 def is_known(operation: OpOverload) -> bool:
-    """Whether `flops_of_operation` knows an operation, which then need not be taken apart into others."""
+    """Whether `flops_of_operation` knows an operation, so it does not need to be decomposed."""
     return _rule_of(operation) is not None
 
 
 @functools.cache
 def _rule_of(operation: OpOverload) -> Callable[[Sequence[Any], Any], int] | None:
-    """How to count an operation; None if nobody knows."""
+    """How to count an operation; None if unknown."""
     name = operation._overloadpacket.__name__.removesuffix("_")
     if operation.namespace != "aten":
-        # What a custom kernel multiplies cannot be seen from here.
+        # The multiply-adds of a custom kernel are unknown.
         return _nothing if operation.namespace in ("prim", "profiler") else None
     without = operation.is_view or not _TAGS_WITHOUT.isdisjoint(operation.tags)
     without = without or name in _WITHOUT or name.removesuffix("_backward") in _WITHOUT
@@ -139,5 +139,5 @@ def _nothing(_: Sequence[Any], __: Any) -> int:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether a product of it has two FLOPs for each pair of its elements: sparse and complex ones have others."""
+    """Whether products of the tensor have two FLOPs per pair of elements, unlike sparse and complex tensors."""
     return tensor.layout is torch.strided and not tensor.is_complex()

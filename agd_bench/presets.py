@@ -1,4 +1,4 @@
-"""Presets: training algorithms at fixed hyperparameters, each under a name of its own, listed in a file `presets.toml`.
+"""Presets: named training algorithms with fixed hyperparameters, listed in a file `presets.toml`.
 
 Each table of the file is one preset, for example
 
@@ -10,7 +10,7 @@ Each table of the file is one preset, for example
     TIER = "self-tuning"                    # facts that differ from the plug-in's
     hyperparameters = { learning_rate = 0.003, weight_decay = 0.25 }
 
-A preset is used like a plug-in. It has no RANGES, so nothing of it is tuned.
+A preset is used like a plug-in. It has no RANGES, so it is not tuned.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from typing import Any
 
 FILE = "presets.toml"
 NEVER_INHERITED = ("RANGES", "CALIBRATION", "STUDY")
-"""Facts about tuning, which a preset leaves no room for."""
+"""Facts about tuning, which do not apply to presets."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One algorithm at fixed hyperparameters.
+    """One algorithm with fixed hyperparameters.
 
     Attributes:
         algorithm: name of the plug-in that trains.
         summary: one line.
-        facts: capitals that differ from the plug-in's, as JSON.
+        facts: upper-case facts that differ from the plug-in's, as JSON.
         hyperparameters: values for the plug-in's `build`, as JSON with sorted keys.
     """
 
     algorithm: str
     summary: str
-    # JSON texts: caches need presets that can be hashed.
+    # JSON texts, because caches need hashable presets.
     facts: str
     hyperparameters: str
 
@@ -53,15 +53,15 @@ class Preset:
         return {**kept, "summary": self.summary, **json.loads(self.facts), "RANGES": {}}
 
     def identity(self, base: str) -> str:
-        """The digest of the preset, from that of its plug-in: other values are other code."""
+        """The digest of the preset, from that of its plug-in and its values, which count as code."""
         digest, *packages = base.split()
         return " ".join([hashlib.sha256(f"{digest}\0{self.hyperparameters}".encode()).hexdigest()[:16], *packages])
 
     def module(self, name: str, base: ModuleType) -> ModuleType:
-        """A module with the functions of its plug-in, whose `build` takes no value that the preset fixes.
+        """A module with the functions of its plug-in; its `build` does not accept the values fixed by the preset.
 
         Raises:
-            ValueError: a hyperparameter that the plug-in's `build` does not take.
+            ValueError: a hyperparameter is not accepted by the plug-in's `build`.
         """
         values = json.loads(self.hyperparameters)
         signature = inspect.signature(base.build)
@@ -72,7 +72,7 @@ class Preset:
         def build(network: Any, steps: int, **others: Any) -> Any:
             return base.build(network, steps, **values, **others)
 
-        # The planner asks the signature which hyperparameters are missing; those that are fixed must not be among them.
+        # The planner reads missing hyperparameters from the signature, which must not include the fixed ones.
         free = [parameter for parameter in signature.parameters.values() if parameter.name not in values]
         build.__signature__ = signature.replace(parameters=free)  # type: ignore[attr-defined]
         made = ModuleType(name, self.summary)
@@ -82,10 +82,10 @@ class Preset:
 
 
 def read_presets(folder: Path) -> dict[str, Preset]:
-    """The presets of a folder of algorithms, by name; none without the file.
+    """The presets of a folder of algorithms by name; empty without the file.
 
     Raises:
-        ValueError: a file that is no TOML, or a table that is no preset.
+        ValueError: the file is not valid TOML, or a table is not a valid preset.
     """
     path = folder / FILE
     if not path.is_file():
@@ -96,7 +96,7 @@ def read_presets(folder: Path) -> dict[str, Preset]:
 
 @functools.cache
 def _parse(path: Path, modified: int, size: int) -> dict[str, Preset]:
-    """The presets of a file as it is now; `modified` and `size` tell one version of it from another."""
+    """The presets of a file; `modified` and `size` identify its version for the cache."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

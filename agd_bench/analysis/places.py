@@ -40,7 +40,7 @@ def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy"
 
     Returns:
         One row per group and algorithm, the best first: `search_space`, `dataset`, `profile`, `baseline`, `algorithm`; `place` (by the
-        mean, 1 = best), `place_low`, `place_high` (95 % interval, simultaneous; algorithms that cannot be told from the best have
+        mean, 1 = best), `place_low`, `place_high` (95 % interval, simultaneous; algorithms not significantly worse than the best have
         `place_low` 1; NaN for fewer than 8 architectures); `accuracy` (mean over architectures of means over seeds, in [0, 1]) with
         `accuracy_low`, `accuracy_high` (95 % t interval); `difference` (to the baseline, paired by architecture; positive: better) with
         `difference_low`, `difference_high` (likewise; NaN without a baseline); `bad` (final trainings that count as 0: `diverged` +
@@ -98,7 +98,7 @@ def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
 
 
 def _places(means: Floats, resamples: int) -> tuple[Floats, Floats]:
-    """First and last possible place of every algorithm, (M,) each; NaN where there are too few architectures to tell."""
+    """First and last possible place of every algorithm, (M,) each; NaN if there are too few architectures."""
     count = len(means)
     better = np.zeros(count), np.zeros(count)
     pairs = list(itertools.combinations(range(count), 2))

@@ -27,11 +27,11 @@ def publish(
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
-    recount: Annotated[bool, typer.Option("--recount", help="Count the FLOPs anew, as this version counts them.")] = False,
+    recount: Annotated[bool, typer.Option("--recount", help="Recount the FLOPs with this version.")] = False,
 ) -> None:
     """Publish a run as a leaderboard folder.
 
-    The folder holds the raw results, from which anybody can recompute its README and figure, and build its page with
+    The folder holds the raw results, from which anyone can recompute its README and figure, and build its page with
     `agd-bench site`. The index next to it is updated. A published folder can be published again from its own rows, for example
     with --recount; networks are then built and counted, not trained.
     """
@@ -58,8 +58,8 @@ def publish(
 def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a published leaderboard.")]) -> None:
     """Recompute a published leaderboard from its raw rows.
 
-    Prints every difference and exits with 1 if there is any. Says where results of more than one code are mixed. Never runs
-    code from the folder.
+    Prints every difference, and exits with 1 if there are any. Reports results made with different code. Never runs code from
+    the folder.
     """
     from agd_bench.leaderboard import verify_folder
     from agd_bench.store import load_results, mixed_code
@@ -80,7 +80,7 @@ def site(
 ) -> None:
     """Build the pages of all published leaderboards.
 
-    Recomputes every board from its raw rows and writes a static site: a report for each with its figures and tables, the
+    Recomputes every leaderboard from its raw rows and writes a static site: a report with figures and tables for each, the
     reproductions, and an index. Never runs code from the folders.
     """
     from agd_bench.leaderboard import build_site

@@ -1,4 +1,4 @@
-"""How a command that trains ends when it is told to: by Ctrl-C, or by a scheduler's SIGTERM."""
+"""Clean shutdown of commands that train, on Ctrl-C or a scheduler's SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ INTERRUPTED, TERMINATED = 130, 143
 """128 + the signal's number, as shells report it."""
 
 
-# A subclass, so that everything that closes down on Ctrl-C does so here too.
+# A subclass, so all cleanup for Ctrl-C applies here too.
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: SLURM's preemption and time limit, Kubernetes, `kill`."""
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Within the `with`, SIGTERM ends the work as Ctrl-C does: attempts are closed, the lock is released, one line says so.
+    """Context in which SIGTERM ends the work like Ctrl-C: attempts are closed, the lock is released, and one line is printed.
 
     Raises:
         typer.Exit: the work was interrupted (130) or terminated (143).
     """
-    # Python lets only the main thread set signal handlers.
+    # Only the main thread can set signal handlers.
     here = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if here else None
     try:
@@ -43,6 +43,6 @@ def resumable() -> Iterator[None]:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    # A second one, while attempts are being closed, must not interrupt that.
+    # A second signal must not interrupt closing the attempts.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated

@@ -1,4 +1,4 @@
-"""Commands that look at things: `report`, `claims`, `export`, `list`, `show`, `doctor`."""
+"""Commands that show information: `report`, `claims`, `export`, `list`, `show`, `doctor`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FACTS: dict[Kind, list[str]] = {
     "datasets": ["NUM_CLASSES", "IMAGE_SIZE", "LICENCE"],
     "searchers": ["SETTINGS", "PAPER"],
 }
-"""The facts that `list` shows of each kind of plug-in."""
+"""The facts that `list` shows for each kind of plug-in."""
 
 
 def conclude(results: Results, folder: Path) -> None:
@@ -69,9 +69,9 @@ def report(
 
     located = locate_run(run)
     results = gather_evidence(load_results(located), plugin_folders(search_spaces, algorithms, None), published)
-    # A report in there would be files that its manifest does not list, which `verify` reports.
+    # A report in a published folder would add files missing from its manifest, which `verify` reports.
     if out is None and isinstance(located, Path) and (located / "manifest.json").is_file():
-        raise InputError(f"{run}: a published folder keeps its files; give --out, or build all pages with `agd-bench site`")
+        raise InputError(f"{run}: a published folder must not be changed; use --out, or build all pages with `agd-bench site`")
     conclude(results, out or folder_of(located, results) / "report")
 
 
@@ -92,8 +92,8 @@ def export(
 def claims_(run: RunArgument, claims: ClaimsOption = None, as_json: JsonOption = False) -> None:
     """Evaluate the claims of a run or a leaderboard again.
 
-    Reads --claims, else `claims.toml` in the folder, else the claims that `publish` would propose. Exits with 1 if a claim
-    fails or cannot be decided.
+    Reads --claims, else `claims.toml` in the folder, else the claims proposed by `publish`. Exits with 1 if a claim fails or cannot be
+    decided.
     """
     from agd_bench.claims import evaluate_claims, find_claims
     from agd_bench.report import describe_claims
@@ -136,7 +136,7 @@ def list_(
 
 
 def _plugin_table(kind: Kind, folders: Sequence[Path]) -> pd.DataFrame:
-    """One row per plug-in of a kind, read from the sources without importing any."""
+    """One row per plug-in of a kind, read from the sources without importing them."""
     import pandas as pd
 
     from agd_bench import plugins
@@ -177,7 +177,7 @@ def show(
             print("\n".join(f"{key.lower():<14}{value}" for key, value in facts.items()))
     known = [*sweeps, *(other for sources in found.values() for other in sources)]
     if name not in known:
-        raise UnknownNameError("name", name, known, advice="`agd-bench list` shows what there is.")
+        raise UnknownNameError("name", name, known, advice="`agd-bench list` shows the available names.")
 
 
 def doctor(as_json: JsonOption = False) -> None:

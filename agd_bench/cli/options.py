@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GpusOption = Annotated[
 ]
 ExecutorOption = Annotated[
     Literal["ray", "in-process"],
-    typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after another, here."),
+    typer.Option("--executor", help="ray: a pool of workers; in-process: one trial after another in this process."),
 ]
 TimeLimitOption = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Stop cleanly after 600 (seconds), 45m or 8h; resume later.")
@@ -53,7 +53,7 @@ TimeLimitOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Hide the progress display.")]
 MixedCodeOption = Annotated[
     bool,
-    typer.Option("--allow-mixed-code", help="Keep results of plug-ins that were edited since; the report says which code made how many."),
+    typer.Option("--allow-mixed-code", help="Keep results of plug-ins that were edited since; the report states the code of each."),
 ]
 ClaimsOption = Annotated[
     Path | None, typer.Option("--claims", metavar="FILE", help="TOML file of claims, like `claims.toml` in any leaderboard.")
@@ -77,18 +77,18 @@ def plugin_folders(
 
 
 def locate_run(given: str) -> Path | str:
-    """Where RUN's results are: a folder (by its path, or by its name under runs/) or a database's URL."""
+    """Location of RUN's results: a folder (by path, or by name under runs/) or a database URL."""
     if "://" in given:
         return given
-    # A path that exists wins over a run of that name.
+    # An existing path takes precedence over a run with that name.
     folders = (Path(given).expanduser(), Path("runs") / given)
     found = next((folder for folder in folders if folder.exists()), None)
     if found is None:
         known = [path.name for path in Path("runs").iterdir() if path.is_dir()] if Path("runs").is_dir() else []
-        raise UnknownNameError("run", given, known, advice="Give a run's folder, or make one with `agd-bench run SWEEP`.")
+        raise UnknownNameError("run", given, known, advice="Pass a run's folder, or create one with `agd-bench run SWEEP`.")
     return found
 
 
 def folder_of(located: Path | str, results: Results) -> Path:
-    """The run's folder, where what is made of its results goes unless the user says otherwise."""
+    """The run's folder, the default location for output made from its results."""
     return located if isinstance(located, Path) else Path("runs") / results.sweep.name

@@ -1,4 +1,4 @@
-"""The command that runs a paper's experiment."""
+"""The command that repeats a paper's experiment."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def reproduce(
         _say_scale(experiment.scale(scale))
     if to is not None:
         page = reproductions.publish_reproduction(experiment, scale, results, to, {run: held.place for run, held in taken.items()})
-        # With --json, standard output holds one JSON document and nothing else.
+        # With --json, standard output contains only one JSON document.
         print(f"Page: {page}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _say_edited(run: str, names: list[str]) -> None:
     if names:
-        print(f"agd-bench: the rows of {run!r} are older than the source of {', '.join(names)}", file=sys.stderr)
+        print(f"agd-bench: the results of {run!r} were made with earlier code of {', '.join(names)}", file=sys.stderr)
 
 
 def _say_scale(scale: Scale) -> None:
     if scale.reduced:
-        print(f"\nReduced: {scale.reduced}\nCannot be concluded: {scale.cannot_conclude}")
+        print(f"\nReduced: {scale.reduced}\nThis cannot show: {scale.cannot_conclude}")

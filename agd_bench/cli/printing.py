@@ -1,4 +1,4 @@
-"""Tables for people and for scripts, on any terminal."""
+"""Print tables for users and scripts on any terminal."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLAIN_SIGNS = {"–": "-", "−": "-", "─": "-", "·": ".", "×": "x", "→": "->", "←": "<-", "✓": "+", "✗": "x", "±": "+-", "≥": ">=", "≤": "<="}
-"""Signs of ours for terminals that cannot show them; the others are decomposed or, as Greek letters, spelt out."""
+"""Replacements for our signs on terminals that cannot show them; others are decomposed, and Greek letters are spelt out."""
 
 
 def prepare_streams() -> None:
-    """Let standard output and error show plain signs instead of raising where their encoding lacks one."""
+    """Make standard output and error print plain signs instead of raising if their encoding does not support a character."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started us, as daemons do
+        if getattr(sys, name) is None:  # closed by the parent process, as for daemons
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8", newline="\n"))  # noqa: SIM115 for as long as the process lives
     codecs.register_error("agd_bench.plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        # Test runners and notebooks replace the streams by objects without `reconfigure`.
+        # Test runners and notebooks replace the streams with objects without `reconfigure`.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="agd_bench.plain")
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that an encoding lacks, and where to go on."""
+    """Replacement for unsupported characters, and the position at which to continue."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(_plain_sign(sign) for sign in error.object[error.start : error.end]), error.end
@@ -43,7 +43,7 @@ def _plain_sign(sign: str) -> str:
 
 
 def print_table(table: pd.DataFrame, as_json: bool) -> None:
-    """A table for people, or as JSON for scripts (missing values as null)."""
+    """Print a table for users, or as JSON for scripts (missing values as null)."""
     if as_json:
         print(table.to_json(orient="records", indent=2))
     elif table.empty:
@@ -58,12 +58,12 @@ def print_table(table: pd.DataFrame, as_json: bool) -> None:
             shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
         for row in table.itertuples(index=False):
             shown.add_row(*(_cell(value) for value in row))
-        # In a pipe Rich assumes 80 columns and would fold names that scripts search for.
+        # In a pipe, Rich assumes 80 columns and would wrap names that scripts search for.
         Console(width=None if sys.stdout.isatty() else 200).print(shown, highlight=False, markup=False)
 
 
 def print_markdown(table: pd.DataFrame) -> None:
-    """A table as Markdown, for pages."""
+    """Print a table as Markdown."""
     for row in [list(table.columns), ["---"] * len(table.columns), *table.itertuples(index=False)]:
         print(f"| {' | '.join(_cell(value).replace('|', '&#124;') for value in row)} |")
 
@@ -71,6 +71,6 @@ def print_markdown(table: pd.DataFrame) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}" if abs(value) < 10**9 else f"{value:.3g}"
-    if value is None or value != value:  # null and NaN, which alone differs from itself
+    if value is None or value != value:  # only NaN differs from itself
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Commands that train: `run`, and what leads to it and follows from it: `plan`, `status`, `merge`."""
+"""Commands around training: `run`, `plan`, `status`, `merge`."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def run(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a sweep and report what it found.
+    """Train a sweep and report the results.
 
     Only trials without a result are trained, so the same command resumes a run after Ctrl-C or a crash.
     """
-    # Imported late: `--help` must not wait for torch.
+    # Imported late, so `--help` does not wait for torch.
     from agd_bench.api import run as run_sweep
     from agd_bench.display import Display, seconds_of
     from agd_bench.evidence import gather_evidence
@@ -176,7 +176,7 @@ def plan(
     table, slots = estimate(asked, out, resources=resources, store_url=store, folders=folders)
     plain = [*(["problem"] if not table["problem"].any() else []), *(["least_share"] if (table["least_share"] == 1).all() else [])]
     if power is not None:
-        # A gap is tau − ceiling, below 0 with whichever sign it was typed.
+        # A gap is tau − ceiling, below 0 regardless of the sign entered.
         _plan_power(asked, -abs(power), power_level, pilot, table, folders, as_json)
         if as_json:
             return
@@ -189,8 +189,8 @@ def plan(
             f"about {duration((table['wall_seconds'] * share).sum())}"
             for share in (table["least_share"], 1)
         )
-        said = most if least == most else f"As adaptive seeds find necessary: at least {least}, at most {most}"
-        print(f"\n{said} with {slots} at a time (start-up and report apart).")
+        said = most if least == most else f"Depending on adaptive seeds: at least {least}, at most {most}"
+        print(f"\n{said} with {slots} at a time (without start-up and report).")
 
 
 def _said_flops(flops: pd.Series[float]) -> str:
@@ -199,7 +199,7 @@ def _said_flops(flops: pd.Series[float]) -> str:
 
 
 def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timings: pd.DataFrame, folders: Folders, as_json: bool) -> None:
-    """Say a sweep's power to see a shift, and the designs that would do; as JSON, what it would train as well."""
+    """Print a sweep's power to detect a shift, and sufficient designs; as JSON, also the planned trials."""
     from agd_bench.display import duration
     from agd_bench.planning.power_planner import design
     from agd_bench.store import load_results
@@ -210,12 +210,12 @@ def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timin
         tables = {"power": made.own, "designs": made.sufficient, "plan": timings}
         print(json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}, indent=2))
         return
-    print(f"Power of this sweep to see a gap of {gap:g} in its report. Reliability of one seed's ranking: that of {made.source}.\n")
+    print(f"Power of this sweep to detect a gap of {gap:g}. Reliability of one seed's ranking: from {made.source}.\n")
     print_table(made.own, False)
     if made.sufficient.empty:
         print(f"\nNo design of up to 400 architectures and 8 seeds has power {level:g}.")
         return
-    print(f"\nDesigns with power {level:g}, the cheapest first, for the challenger that is hardest to see:\n")
+    print(f"\nDesigns with power {level:g}, cheapest first, for the challenger that is hardest to detect:\n")
     # Only NaN differs from itself.
     times = [duration(seconds) if seconds == seconds else "not known" for seconds in made.sufficient["device_seconds"]]
     print_table(made.sufficient.drop(columns="device_seconds").assign(device_time=times), False)

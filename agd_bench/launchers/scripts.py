@@ -31,7 +31,7 @@ def write_script(scheduler: Scheduler, job: Job, sweep_text: str | None = None) 
         sweep_text: content of the sweep's file, which Kubernetes gets with the script; None: the sweep is built in.
 
     Raises:
-        InputError: the job lacks what this scheduler needs, or has what it does not offer.
+        InputError: the job has no value for a required setting of this scheduler, or a setting that it does not support.
     """
     if scheduler == "kubernetes":
         missing = [name for name in ("container", "volume") if getattr(job, name) is None]

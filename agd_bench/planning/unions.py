@@ -59,7 +59,7 @@ def _both(kind: str, key: str, ours: tuple[Choice, ...], theirs: tuple[Choice, .
     """Return the choices of both sweeps.
 
     Raises:
-        SweepError: one name stands for two different choices.
+        SweepError: one name is used for two different choices.
     """
     united = {getattr(choice, key): choice for choice in ours}
     for choice in theirs:

@@ -35,7 +35,7 @@ def listed_rows(experiment: Reproduction, results: Mapping[str, Results]) -> lis
         (`accuracy`, in plan order; n is the number of seeds).
 
     Raises:
-        InputError: the published table is missing or lacks the compared budget and split.
+        InputError: the published table is missing, or does not contain the compared budget and split.
     """
     rows: list[dict[str, Any]] = []
     for listed in experiment.listed:

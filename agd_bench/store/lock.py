@@ -25,7 +25,7 @@ STALE_SECONDS = 60.0
 the thread that sends them waits for the database, and for the interpreter while a trial trains in its process."""
 HEARTBEAT_SECONDS = 5.0
 ENDING_SECONDS = 15.0
-"""How long a driver that was told to stop may still send heartbeats, before it is taken to go on."""
+"""How long a stopping driver may still send heartbeats before it is considered to be running."""
 ABANDONED_SECONDS = 3600.0
 """A heartbeat that is older by this host's clock is dead without watching: clocks of hosts do not differ by so much."""
 WATCH_SECONDS = 1.0
@@ -144,7 +144,7 @@ def watch(engine: sa.Engine, here: Driver, location: Path | str) -> float | None
             )
         elif row.heartbeat_at != beat:
             changed = now
-            # not at the first change: a driver that was told to stop releases the lock seconds later
+            # not at the first change, because a stopping driver releases the lock seconds later
             if now - began > ENDING_SECONDS:
                 raise _locked(row, location)
         elif now - changed > STALE_SECONDS:

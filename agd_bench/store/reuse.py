@@ -31,7 +31,7 @@ class Reusable:
 
 
 def reusable_rows(name: str, results: Results, plan: Plan, allow_mixed_code: bool = False) -> Reusable:
-    """Return the rows of a run that stand for trials of a plan, of the same sweep or of another one.
+    """Return the rows of a run that can be used for trials of a plan, for the same sweep or another one.
 
     A trial's id covers all its settings, so equal ids mean equal trainings. Where the sweeps differ, these rows are left out although
     their ids match: seeds that the other sweep's adaptive rule did not need; results of an equal network that the plan trains itself, and

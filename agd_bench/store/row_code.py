@@ -71,7 +71,7 @@ def state_code(results: Results) -> Results:
     texts = {}
     for row in named.drop_duplicates().itertuples(index=False):
         said = json.loads(str(row.provenance))
-        # attempts of older versions have no identity; after a merge, nothing would tell which run declared theirs
+        # attempts of older versions have no identity; after a merge, it would be unknown which run declared theirs
         missing = {key: first[name] for key, name in zip(PARTS.values(), row[1:], strict=True) if key not in said and name in first}
         texts[row] = canonical_json(said | missing) if missing else row.provenance
     stated = attempts["provenance"].astype(object)

@@ -77,7 +77,7 @@ class NatsApi:
     def get_more_info(
         self, index: int | str, dataset: str, iepoch: int | None = None, hp: str = "12", is_random: bool | int = True
     ) -> dict[str, float]:
-        """Return accuracies in per cent and seconds of a training; the clock stands still.
+        """Return accuracies in per cent and seconds of a training; the clock does not advance.
 
         Args:
             index: number of the architecture, or its string.

@@ -184,17 +184,19 @@ def page(lines: list[str], rounds: int) -> str:
     header = ["algorithm", "tier", "state", *heads, "licence", "paper"]
     return f"""# Training algorithms
 
-One module each; `__init__.py` says what a module defines, `agd-bench list algorithms` what each does and whether its package is here.
+Each algorithm is one module; `__init__.py` documents what a module defines. `agd-bench list algorithms` shows what each does and whether
+its package is installed.
 This page is written by `python -m tests.performance.algorithm_costs --write`.
 
 - **tier**: self-tuning: nothing is set per workload; learning-rate-free: no learning rate, but weight decay, betas or a schedule are
-  frozen; externally tuned: a search is part of it, and charged.
-- **state**: bytes that the optimizer keeps between steps, as a multiple of the weights' (momentum alone: 1); the larger of both networks.
-- **optimizer's step**: CPU time of a step of the optimizer over that of torch's fused SGD with momentum on the same network and batch:
-  median (and quartiles) of the ratios. **whole step**: the same with forward, backward and the optimizer's hooks; images are 8 × 8, so
-  that the optimizer's share is larger than in most trainings. The trials of a search are not in it.
-- Convolutions: a NAS-Bench-201 network of 5 cells a stage (`{CELL}`); fully connected: 4 layers of 256
-  units; both matrix-only. `refused`: the algorithm does not train such networks, by its definition.
+  frozen; externally tuned: a search is part of the algorithm, and its cost is charged.
+- **state**: bytes that the optimizer keeps between steps, as a multiple of the bytes of the weights (momentum alone: 1); the larger value
+  of the two networks.
+- **optimizer's step**: CPU time of a step of the optimizer divided by that of torch's fused SGD with momentum on the same network and
+  batch: median (and quartiles) of the ratios. **whole step**: the same including forward, backward and the optimizer's hooks.
+  Images are 8 × 8, so the optimizer's share is larger than in most trainings. The trials of a search are not included.
+- Convolutions: a NAS-Bench-201 network of 5 cells per stage (`{CELL}`); fully connected: 4 layers of 256
+  units; both matrix-only. `refused`: the algorithm by definition does not train such networks.
 
 {conditions(rounds)}
 
@@ -204,10 +206,9 @@ This page is written by `python -m tests.performance.algorithm_costs --write`.
 
 ## Packages and their licences
 
-Methods of others come from the packages that their authors, or others, keep: the extra `competitors`. The licence's text in each
-installed package was read; a test holds it against this table. What excludes commercial use stays out: AGD's released code
-(CC BY-NC-SA 4.0), for which AGD is written anew here from the paper, and `pytorch-optimizer`, of whose optimizers some are under
-such a licence.
+Third-party methods come from packages maintained by their authors or by others (extra `competitors`). The licence text in each installed
+package was read; a test compares it with this table. Code that excludes commercial use is not used: AGD's released code (CC BY-NC-SA 4.0),
+so AGD is reimplemented here from the paper, and `pytorch-optimizer`, because some of its optimizers have such a licence.
 
 | package | licence | of | algorithms |
 |---|---|---|---|

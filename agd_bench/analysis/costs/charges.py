@@ -43,7 +43,7 @@ def charged_cost(
         One row per group and algorithm (and `architecture`): `search_space`, `dataset`, `profile`, `algorithm`;
         `tuning_seconds` (all attempts at tuning trials), `train_seconds` (all attempts at final trials), `charged_seconds` (their sum);
         `flops` (2 per multiply-add, training and tuning; attempts that were lost are charged in seconds but have no FLOPs),
-        `tuning_flops` (the part spent on tuning), `energy_joules`; NaN where a trial that was trained lacks the figure;
+        `tuning_flops` (the part spent on tuning), `energy_joules`; NaN if the value is missing for a trained trial;
         `peak_memory_bytes` (largest of any trial). Not by architecture also: `trials`, `tuning_trials` (those that were begun),
         `attempts` and the ledger (see `ledger`): `seconds_final`, `seconds_tuning`, `seconds_pruned`, `seconds_diverged`, `seconds_failed`,
         `seconds_refused`, `seconds_lost`, whose sum is `charged_seconds`; `flops_final` … `flops_lost` likewise; `lost_attempts`.
@@ -116,7 +116,7 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Indexed by group and algorithm: `seconds_` and `flops_` with each kind of `KINDS`: `final`, `tuning` (trials that were done),
         `pruned`, `diverged`, `failed`, `refused` (of either purpose), `lost`. FLOPs are 0 for refused trials, which are not trained, and
-        NaN for a kind of which any trial that was begun lacks the count. `lost_attempts` (how many).
+        NaN for a kind in which the count is missing for any started trial. `lost_attempts` (how many).
 
     >>> trials = pd.DataFrame({"algorithm": "sgd", "purpose": ["tuning", "final"], "status": "done", "attempts": [1, 2], "flops": [5, 5],
     ...     "charged_seconds": [10.0, 14.0], "total_seconds": 10.0, "search_space": "s", "dataset": "d", "profile": "p"})

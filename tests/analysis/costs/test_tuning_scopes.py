@@ -67,7 +67,7 @@ def test_without_several_scopes_there_is_nothing_to_compare() -> None:
     assert scope_bias(trials, plain).empty
     assert list(scope_bias(trials, plain).columns) == list(scope_bias(trials, SCOPES).columns)
     for scopes in ({"agd": "none"}, dict.fromkeys(SCOPES, "architecture")):
-        with pytest.raises(InputError, match="name exactly one"):
+        with pytest.raises(InputError, match="exactly one"):
             scope_bias(trials, scopes)
     with pytest.raises(UnknownNameError, match="sgd@nowhere"):
         scope_bias(trials, {"sgd@architecture": "architecture", "sgd@nowhere": "none"})
