@@ -1,4 +1,4 @@
-"""What a job asks of a cluster."""
+"""Description of a job on a cluster."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Job(BaseModel):
         gpus_per_node: GPUs of each.
         memory_per_node: of each, for example `64G` (SLURM) or `64Gi` (Kubernetes); None: the scheduler's default.
         time_limit: HH:MM:SS or DAYS-HH:MM:SS; None: the scheduler's default.
-        account: whom SLURM charges.
-        partition: SLURM's queue.
+        account: SLURM account.
+        partition: SLURM partition.
         container: image with agd-bench installed. Needed by Kubernetes; on SLURM for `srun --container-image` (Pyxis).
-        volume: Kubernetes' persistent volume claim that is mounted at /runs.
+        volume: persistent volume claim on Kubernetes, mounted at /runs.
         parts: jobs that each train one part of the architectures (`--part`), for SLURM; `agd-bench merge` joins them.
         options: further options of `agd-bench run`.
     """

@@ -1,4 +1,4 @@
-"""Fill in the script of a scheduler, and submit it."""
+"""Generate the script for a scheduler, and submit it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ TEMPLATES: dict[Scheduler, str] = {"slurm": "slurm.sh.jinja", "kubernetes": "kub
 LEAST_RAY = "2.54.0"
 """With token authentication by default."""
 SUBMIT: dict[Scheduler, tuple[str, ...]] = {"slurm": ("sbatch",), "kubernetes": ("kubectl", "apply", "-f", "-")}
-"""The command that takes the script on its standard input."""
+"""The command that reads the script from standard input."""
 
 
 def write_script(scheduler: Scheduler, job: Job, sweep_text: str | None = None) -> str:
     """Return the script that runs a job.
 
     Args:
-        scheduler: whose script.
+        scheduler: scheduler to generate the script for.
         job: what to run.
-        sweep_text: content of the sweep's file, which Kubernetes gets with the script; None: the sweep is built in.
+        sweep_text: content of the sweep file, which is included in the script for Kubernetes; None: a built-in sweep.
 
     Raises:
         InputError: the job has no value for a required setting of this scheduler, or a setting that it does not support.

@@ -1,4 +1,4 @@
-"""Brackets of successive halving over given budgets, for the methods that ask by brackets."""
+"""Brackets of successive halving over given budgets, shared by the methods that use them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 @dataclass
 class Search:
-    """What is remembered: the queue of the present rung, its results, and the generator that leads from rung to rung.
+    """State of a search: the queue of the current rung, its results, and the generator of rungs.
 
     Attributes:
         space: the search space.
-        rng: what draws.
-        rungs: yields lists of (architecture, epochs); whatever has been told of a list is in `told` when the next one is taken.
-        waiting: of the present list, in reverse order.
-        told: accuracies and architectures of the present list.
+        rng: random generator.
+        rungs: yields lists of (architecture, epochs); the results of a list are in `told` when the next list is requested.
+        waiting: remaining architectures of the current list, in reverse order.
+        told: accuracies and architectures of the current list.
     """
 
     space: Any
@@ -29,7 +29,7 @@ class Search:
 
 
 def ask(search: Search) -> tuple[str, int]:
-    """Return the next architecture of the present rung, with its epochs."""
+    """Return the next architecture of the current rung, with its epochs."""
     if not search.waiting:
         assert search.rungs is not None
         search.waiting = next(search.rungs)[::-1]
@@ -37,7 +37,7 @@ def ask(search: Search) -> tuple[str, int]:
 
 
 def tell(search: Search, architecture: str, epochs: int, accuracy: float, seconds: float) -> None:
-    """Remember the result for the next rung."""
+    """Store the result for the next rung."""
     search.told.append((accuracy, architecture))
 
 
@@ -59,7 +59,7 @@ def thinned(epochs: tuple[int, ...], eta: int) -> list[int]:
 def bracket(search: Search, count: int, budgets: list[int]) -> Iterator[list[tuple[str, int]]]:
     """Train random architectures with the first budget, and the best of each rung with the next budget.
 
-    The number that goes on is inversely proportional to the budget, so that all rungs cost about the same.
+    The number of promoted architectures is inversely proportional to the budget, so that all rungs cost about the same.
 
     Args:
         search: what asks.

@@ -10,7 +10,7 @@ import optuna
 
 @dataclass
 class Search:
-    """What is remembered: the study, its distributions, and the trial that was asked for."""
+    """State of a search: the study, its distributions, and the current trial."""
 
     space: Any
     study: optuna.Study
@@ -19,7 +19,7 @@ class Search:
 
 
 def begin(space: Any, sampler: optuna.samplers.BaseSampler) -> Search:
-    """Begin a study in memory."""
+    """Create an in-memory study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     choices = {f"word_{place}": tuple(range(len(words))) for place, words in enumerate(space.variables)}
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
@@ -29,13 +29,13 @@ def begin(space: Any, sampler: optuna.samplers.BaseSampler) -> Search:
 
 
 def ask(search: Search) -> str:
-    """Return the sampler's proposal; where no architecture has its choices, one of the nearest."""
+    """Return the sampler's proposal; if no architecture has its choices, one of the nearest."""
     search.trial = search.study.ask(search.distributions)
     architecture: str = search.space.architecture([search.trial.params[name] for name in search.distributions])
     return architecture
 
 
 def tell(search: Search, architecture: str, epochs: int, accuracy: float, seconds: float) -> None:
-    """Tell the study."""
+    """Report the result to the study."""
     assert search.trial is not None
     search.study.tell(search.trial, accuracy)

@@ -19,9 +19,9 @@ from agd_bench.searchers._optuna import tell as tell
 
 PAPER = "Deb et al. 2002 (IEEE TEC)"
 SETTINGS = {"population": 20}
-"""Optuna's 50 would leave two generations in a search of a hundred trainings."""
+"""With Optuna's default of 50, a search of a hundred trainings would have only two generations."""
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin a study with a seed drawn from `rng`."""
+    """Create a study with a seed drawn from `rng`."""
     return begin(space, NSGAIISampler(population_size=SETTINGS["population"], seed=int(rng.integers(2**32))))

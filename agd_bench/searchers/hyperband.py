@@ -22,7 +22,7 @@ SETTINGS = {"eta": 3}
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin with the bracket of all budgets."""
+    """Start with the bracket of all budgets."""
     search = Search(space, rng)
     search.rungs = _rungs(search)
     return search

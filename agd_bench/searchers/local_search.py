@@ -1,4 +1,4 @@
-"""Local search: train the neighbours of the best architecture, move to the first better one, restart where there is none.
+"""Local search: train the neighbours of the best architecture, move to the first better one, restart if there is none.
 
 References:
     C. White, S. Nolen and Y. Savani, "Exploring the Loss Landscape in Neural Architecture Search", UAI 2021 (there all neighbours are
@@ -17,7 +17,7 @@ PAPER = "White et al. 2021, arXiv 2005.02960"
 
 @dataclass
 class Search:
-    """What is remembered: the current architecture with its accuracy, neighbours still to be trained, and all that was trained."""
+    """State of a search: the current architecture with its accuracy, the neighbours still to be trained, and all trained architectures."""
 
     space: Any
     rng: np.random.Generator
@@ -27,12 +27,12 @@ class Search:
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin without a current architecture."""
+    """Start without a current architecture."""
     return Search(space, rng)
 
 
 def ask(search: Search) -> str | None:
-    """Return a neighbour that was not trained yet; in a local optimum, a random architecture; None when all are trained."""
+    """Return an untrained neighbour; at a local optimum, a random architecture; None if all are trained."""
     if len(search.trained) == len(search.space.architectures):
         return None
     while search.untried:

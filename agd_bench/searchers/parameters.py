@@ -1,4 +1,4 @@
-"""Train architectures in the order of their number of parameters, the largest first: the baseline of zero-cost scores.
+"""Train architectures in order of their number of parameters, largest first: the baseline for zero-cost scores.
 
 References:
     X. Ning et al., "Evaluating Efficient Performance Estimators of Neural Architectures", NeurIPS 2021 (parameters and FLOPs as scores).

@@ -1,8 +1,8 @@
-"""Predictor-guided search after BANANAS: train what an ensemble, fitted to all earlier results, promises most.
+"""Predictor-guided search after BANANAS: train the most promising candidates according to an ensemble fitted to all earlier results.
 
 Candidates are mutations of the best architectures so far. Independent Thompson sampling ranks them by a draw from a normal
-distribution with the mean and the deviation of the ensemble. BANANAS has five neural networks on a path encoding; this has the trees
-of a random forest on one-hot words of the string, which applies to every search space and is faster.
+distribution with the mean and the deviation of the ensemble. BANANAS has five neural networks on a path encoding; this method uses the
+trees of a random forest on one-hot words of the string, which applies to every search space and is faster.
 
 References:
     C. White, W. Neiswanger and Y. Savani, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", AAAI
@@ -26,7 +26,7 @@ SETTINGS = {"initial": 10, "batch": 10, "parents": 10, "candidates": 100, "trees
 
 @dataclass
 class Search:
-    """What is remembered: accuracies by architecture, and architectures that wait to be trained."""
+    """State of a search: accuracies by architecture, and architectures waiting to be trained."""
 
     space: Any
     rng: np.random.Generator
@@ -35,12 +35,12 @@ class Search:
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin without results."""
+    """Start without results."""
     return Search(space, rng)
 
 
 def ask(search: Search) -> str:
-    """Return a random architecture at first, then the next one of the present batch."""
+    """Return random architectures at first, then the next one of the current batch."""
     if len(search.seen) < min(SETTINGS["initial"], len(search.space.architectures)):
         architecture: str = search.space.sample(search.rng)
         return architecture
@@ -50,12 +50,12 @@ def ask(search: Search) -> str:
 
 
 def tell(search: Search, architecture: str, epochs: int, accuracy: float, seconds: float) -> None:
-    """Remember the result."""
+    """Store the result."""
     search.seen[architecture] = accuracy
 
 
 def _batch(search: Search) -> list[str]:
-    """Return the most promising candidates, the best last; random architectures where all candidates were trained."""
+    """Return the most promising candidates, the best last; random architectures if all candidates have been trained."""
     space, rng = search.space, search.rng
     parents = sorted(search.seen, key=lambda name: -search.seen[name])[: SETTINGS["parents"]]
     drawn = [space.mutate(parents[place], rng) for place in rng.integers(len(parents), size=SETTINGS["candidates"]).tolist()]
@@ -71,7 +71,7 @@ def _batch(search: Search) -> list[str]:
 
 
 def _encoded(space: Any, names: list[str]) -> NDArray[np.float32]:
-    """One-hot choices of each variable, (names, choices in all)."""
+    """One-hot choices of each variable, (names, total choices)."""
     sizes = [len(choices) for choices in space.variables]
     begins = np.cumsum([0, *sizes[:-1]])
     encoded = np.zeros((len(names), max(1, sum(sizes))), dtype=np.float32)

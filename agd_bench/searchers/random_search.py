@@ -14,7 +14,7 @@ PAPER = "Li & Talwalkar 2019, arXiv 1902.07638"
 
 
 class Search(NamedTuple):
-    """What is remembered: the space, and what draws."""
+    """State of a search: the space and the random generator."""
 
     space: Any
     rng: np.random.Generator

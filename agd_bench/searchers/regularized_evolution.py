@@ -1,4 +1,4 @@
-"""Regularised (ageing) evolution: mutate the best of a few members of a population, from which the oldest is removed.
+"""Regularised (ageing) evolution: mutate the best of a random sample of a population, and remove the oldest member.
 
 Population and sample are those of NATS-Bench's experiments, whose searches train about a hundred networks; Real et al. trained 20,000 with
 a population of 100 and samples of 25.
@@ -21,7 +21,7 @@ SETTINGS = {"population": 10, "sample": 3}
 
 
 class Search(NamedTuple):
-    """What is remembered; `population` holds accuracies and architectures, the oldest first."""
+    """State of a search; `population` holds accuracies and architectures, oldest first."""
 
     space: Any
     rng: np.random.Generator
@@ -29,7 +29,7 @@ class Search(NamedTuple):
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin with an empty population."""
+    """Start with an empty population."""
     return Search(space, rng, deque(maxlen=SETTINGS["population"]))
 
 
@@ -45,5 +45,5 @@ def ask(search: Search) -> str:
 
 
 def tell(search: Search, architecture: str, epochs: int, accuracy: float, seconds: float) -> None:
-    """Add a member; the oldest one leaves a full population."""
+    """Add a member, and remove the oldest one from a full population."""
     search.population.append((accuracy, architecture))

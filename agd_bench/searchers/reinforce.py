@@ -25,7 +25,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 @dataclass
 class Search:
-    """What is remembered: logits (variables, most choices), -inf where a variable has fewer; moments of Adam; the baseline."""
+    """State of a search: logits (variables, most choices), -inf where a variable has fewer; moments of Adam; the baseline."""
 
     space: Any
     rng: np.random.Generator
@@ -39,7 +39,7 @@ class Search:
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin with a nearly uniform policy."""
+    """Start with a nearly uniform policy."""
     counts = [len(choices) for choices in space.variables]
     logits = 1e-3 * rng.standard_normal((len(counts), max(counts, default=1)))
     logits[np.arange(logits.shape[1]) >= np.array(counts)[:, None]] = -np.inf
@@ -47,7 +47,7 @@ def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search
 
 
 def ask(search: Search) -> str:
-    """Draw an architecture from the policy; where no architecture has the drawn choices, one of the nearest."""
+    """Draw an architecture from the policy; if no architecture has the drawn choices, one of the nearest."""
     # The largest of logits plus Gumbel noise is a draw from their softmax.
     search.chosen = (search.logits + search.rng.gumbel(size=search.logits.shape)).argmax(axis=1)
     architecture: str = search.space.architecture(search.chosen.tolist())
@@ -55,7 +55,7 @@ def ask(search: Search) -> str:
 
 
 def tell(search: Search, architecture: str, epochs: int, accuracy: float, seconds: float) -> None:
-    """Take one step of Adam along the policy gradient, with what was asked last."""
+    """Take one step of Adam along the policy gradient for the last architecture."""
     keep, reward = SETTINGS["momentum"], 100 * accuracy
     search.reward_sum = keep * search.reward_sum + (1 - keep) * reward
     search.weight_sum = keep * search.weight_sum + (1 - keep)

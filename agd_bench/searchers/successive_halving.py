@@ -1,6 +1,6 @@
 """Successive halving over the budgets of a table: brackets that start with the smallest budget, one after the other.
 
-Of each rung the best 1/r go on to the next budget, which is r times as long; budgets lie at least a factor of eta apart.
+The best 1/r of each rung are promoted to the next budget, which is r times as long; budgets lie at least a factor of eta apart.
 
 References:
     K. Jamieson and A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016.
@@ -24,7 +24,7 @@ SETTINGS = {"eta": 3}
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin; each bracket ends with one architecture at the largest budget."""
+    """Start; each bracket ends with one architecture at the largest budget."""
     search = Search(space, rng)
     search.rungs = _rungs(search)
     return search

@@ -1,4 +1,4 @@
-"""The tree-structured Parzen estimator, as Optuna has it, with Optuna's settings.
+"""Optuna's tree-structured Parzen estimator with its default settings.
 
 References:
     J. Bergstra, R. Bardenet, Y. Bengio and B. Kégl, "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011.
@@ -20,5 +20,5 @@ PAPER = "Bergstra et al. 2011 (NeurIPS)"
 
 
 def start(space: Any, budget_seconds: float, rng: np.random.Generator) -> Search:
-    """Begin a study with a seed drawn from `rng`."""
+    """Create a study with a seed drawn from `rng`."""
     return begin(space, TPESampler(seed=int(rng.integers(2**32))))

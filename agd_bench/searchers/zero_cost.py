@@ -1,7 +1,7 @@
-"""Train architectures in the order of a zero-cost score, the best first.
+"""Train architectures in order of a zero-cost score, best first.
 
-The score is the first of `SCORES` that the table has. Computing it is not charged: the methods that define them take seconds a network.
-Where only some architectures have a score, the search is over these.
+The score is the first of `SCORES` that the table has. Computing it is not charged, because the methods that define the scores take seconds
+per network. If only some architectures have a score, only these are searched.
 
 References:
     M. S. Abdelfattah, A. Mehrotra, Ł. Dudziak and N. D. Lane, "Zero-Cost Proxies for Lightweight NAS", ICLR 2021 (synflow among others).
@@ -19,7 +19,7 @@ SCORES = ("synflow", "nwot")
 
 
 class Search(NamedTuple):
-    """What is remembered: architectures that wait, the best last."""
+    """State of a search: the remaining architectures, best last."""
 
     waiting: list[str]
 
@@ -33,7 +33,7 @@ def ranked(space: Any, wanted: tuple[str, ...], rng: np.random.Generator) -> Sea
     """Rank architectures by the first of the wanted scores that the table has.
 
     Raises:
-        ValueError: it has none of them.
+        ValueError: the table has none of them.
     """
     name = next((score for score in wanted if space.scores.get(score)), None)
     if name is None:
@@ -44,7 +44,7 @@ def ranked(space: Any, wanted: tuple[str, ...], rng: np.random.Generator) -> Sea
 
 
 def ask(search: Search) -> str | None:
-    """Return the best architecture that was not trained yet; None when all are."""
+    """Return the best untrained architecture; None if all are trained."""
     return search.waiting.pop() if search.waiting else None
 
 

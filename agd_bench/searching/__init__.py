@@ -1,1 +1,1 @@
-"""Search methods on tabular benchmarks: simulate many runs, compare the methods, and say whether their ranking changes."""
+"""Search methods on tabular benchmarks: simulate many runs, compare the methods, and test whether their ranking changes."""

@@ -18,17 +18,17 @@ from agd_bench.tabular import Cells, Domain
 from agd_bench.tabular.benchmark import Floats
 
 MOST_QUERIES = 100_000
-"""Trainings of one run; a method that asks for more asks for trainings that cost nothing, and would never end."""
+"""Maximum number of trainings in one run; a method that exceeds it asks for trainings that cost nothing, and would never end."""
 RUN_SECONDS = 120
 """Real seconds of one run, after which a method counts as hanging."""
 
 
 class MethodError(InputError):
-    """A search method broke its protocol. The message is the reason that its row shows."""
+    """A search method violated its protocol. The message is shown in its row."""
 
 
 class World(NamedTuple):
-    """What the trainings of one run give: each architecture has one seed, whoever asks.
+    """Results of the trainings in one run; each architecture has one seed, regardless of the method.
 
     Attributes:
         accuracy: validation accuracy by epochs and number of the architecture.
@@ -44,13 +44,13 @@ class World(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one run found.
+    """Result of one run.
 
     Attributes:
         seconds: simulated time at which each better architecture was known, ascending.
-        found: its number.
-        queries: trainings in all.
-        spent_seconds: simulated seconds in all.
+        found: number of that architecture.
+        queries: total number of trainings.
+        spent_seconds: total simulated seconds.
     """
 
     seconds: list[float]
@@ -64,14 +64,14 @@ def world(cells: Mapping[int, Cells], kept: list[int], rng: np.random.Generator)
 
     Args:
         cells: by epochs.
-        kept: numbers of the architectures that take part; each has a training in all cells.
-        rng: draws.
+        kept: numbers of the architectures included; each has a training in all cells.
+        rng: random generator.
     """
     draws = rng.random(len(kept))
     made = World({}, {}, {}, {})
     for epochs, each in cells.items():
         there = ~np.isnan(each.val_accuracy[kept])
-        # The k-th of those that there are, with k uniform.
+        # The k-th existing one, with k uniform.
         wanted = (draws * there.sum(axis=1)).astype(np.int64)
         seed = (there.cumsum(axis=1) > wanted[:, None]).argmax(axis=1)
         made.accuracy[epochs] = each.val_accuracy[kept, seed].tolist()
@@ -84,18 +84,18 @@ def world(cells: Mapping[int, Cells], kept: list[int], rng: np.random.Generator)
 def simulate(method: ModuleType, domain: Domain, given: World, budget_seconds: float, rng: np.random.Generator) -> Trace:
     """Run a search method once.
 
-    A training that does not fit into what is left of the budget ends the run; it is neither charged nor told. The best architecture is the
-    one with the best accuracy among those trained for the most epochs.
+    A training that exceeds the remaining budget ends the run; it is neither charged nor reported to the method. The best architecture is
+    the one with the best accuracy among those trained for the most epochs.
 
     Args:
         method: the plug-in.
-        domain: what it may know.
+        domain: the information that the method may use.
         given: results and costs.
         budget_seconds: simulated.
-        rng: of the method.
+        rng: random generator of the method.
 
     Raises:
-        MethodError: the method broke its protocol, raised, or hung.
+        MethodError: the method violated its protocol, raised an exception, or hung.
     """
     number = {name: place for place, name in enumerate(domain.architectures)}
     seconds: list[float] = []
@@ -139,7 +139,7 @@ def _unknown(architecture: object, epochs: object, domain: Domain) -> str:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Turn whatever a method raises, and an endless loop in it, into a `MethodError`."""
+    """Convert any exception or endless loop in a method to a `MethodError`."""
     alarmed = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
     if alarmed:
         before = signal.signal(signal.SIGALRM, _interrupt)

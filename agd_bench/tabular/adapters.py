@@ -1,4 +1,4 @@
-"""Tabular benchmarks in the forms of other projects: NATS-Bench's API, an Optuna objective, a Parquet file."""
+"""Tabular benchmarks through interfaces of other projects: NATS-Bench's API, an Optuna objective, a Parquet file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ MEANINGS = {
 class NatsApi:
     """The calls of NATS-Bench's API (Dong et al. 2021, package `nats_bench`) on a tabular benchmark.
 
-    Accuracies are in per cent, as there. `hp` is the number of epochs as text. Times are of training alone, since tables have no
-    evaluation time. Values that a table does not have are left out of dictionaries.
+    Accuracies are in per cent, as there. `hp` is the number of epochs as text. Times include only training, because tables have no
+    evaluation times. Values that a table does not have are omitted from dictionaries.
 
     Args:
         table: whose clock is advanced.

@@ -1,7 +1,7 @@
-"""A tabular benchmark: the stored trainings of many architectures, queried as if they were trained now.
+"""A tabular benchmark: stored trainings of many architectures, queried instead of training them.
 
-A query costs simulated seconds: those of the training, and those of the tuning that the training's hyperparameters come from. A tuning
-study is charged once, with the first training that uses it.
+A query costs simulated seconds: those of the training, and those of the tuning study that chose its hyperparameters. A tuning study is
+charged once, with the first training that uses it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SeedChoice = int | Literal["random", "all"]
 
 
 class Key(NamedTuple):
-    """What the trainings of one set of cells have in common.
+    """What all trainings of one set of cells have in common.
 
     Attributes:
         dataset: name of the data set.
@@ -71,13 +71,13 @@ class Answer(NamedTuple):
     """The answer to a query.
 
     Attributes:
-        accuracy: on the validation split, in [0, 1], the mean over `seeds`; what a search may see.
-        test_accuracy: on the test split, likewise; what a search must not see. NaN if it was not measured.
+        accuracy: on the validation split, in [0, 1], the mean over `seeds`; visible to a search.
+        test_accuracy: on the test split, likewise; not visible to a search. NaN if it was not measured.
         loss: mean cross-entropy on the validation split; NaN if it was not measured.
         train_seconds: charged for the trainings.
         tuning_seconds: charged for the tuning, if this is the first query that needs it.
         flops: of the trainings, 2 per multiply-add.
-        seeds: that the answer is of.
+        seeds: seeds included in the answer.
     """
 
     accuracy: float
@@ -90,7 +90,7 @@ class Answer(NamedTuple):
 
     @property
     def charged_seconds(self) -> float:
-        """What the simulated clock advanced by."""
+        """Seconds by which the simulated clock advanced."""
         return self.train_seconds + self.tuning_seconds
 
 
@@ -107,7 +107,7 @@ class Table:
         baseline: label of the algorithm that the results are compared with; the default when a network is deployed.
         parameters: trainable scalars of each architecture by data set, (N,); NaN where unknown.
         scores: zero-cost scores by data set and name, (N,); NaN where there is none.
-        clock_seconds: what all queries since `reset` were charged.
+        clock_seconds: seconds charged for all queries since `reset`.
     """
 
     name: str
@@ -190,7 +190,7 @@ class Table:
         epochs: int | None = None,
         seed: SeedChoice = "random",
     ) -> Answer:
-        """Return what training an architecture gives, and advance the clock by what it would have cost.
+        """Return the result of training an architecture, and advance the clock by its cost.
 
         Args:
             architecture: its string.
@@ -200,7 +200,7 @@ class Table:
             seed: a training's seed; `random`: one at random; `all`: the mean over all of them, each of which is charged.
 
         Raises:
-            InputError: there is no such training; the message lists what there is.
+            InputError: there is no such training; the message lists the available ones.
         """
         key = self.key(algorithm, dataset, epochs)
         if architecture not in self.position:
@@ -218,7 +218,7 @@ class Table:
         return Answer(val, test, loss, seconds, tuning, flops, tuple(self.seeds[place] for place in chosen))
 
     def _seeds(self, cells: Cells, number: int, seed: SeedChoice, what: str) -> list[int]:
-        """Return the positions of the asked trainings."""
+        """Return the positions of the requested trainings."""
         there = np.flatnonzero(~np.isnan(cells.val_accuracy[number])).tolist()
         if not there:
             known = [str(key) for key, other in self.cells.items() if not np.isnan(other.val_accuracy[number]).all()]

@@ -1,4 +1,4 @@
-"""What a search method may know before it asks: the architectures as words to vary, their neighbours, budgets, zero-cost scores."""
+"""Information available to a search method: the architectures as words to vary, their neighbours, budgets, zero-cost scores."""
 
 from __future__ import annotations
 

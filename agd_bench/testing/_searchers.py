@@ -1,4 +1,4 @@
-"""Checks of a search method, on a small table whose best architecture is known."""
+"""Check a search method on a small table with a known best architecture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_searcher(module: ModuleType) -> list[Check]:
         {
             "a search is reproducible": method.repeats,
             "a search works on a single architecture": method.single,
-            "a search stands a table of failures": method.failures,
+            "a search continues if all trainings fail": method.failures,
             "facts are not misspelt": lambda: misspelt("searchers", module),
         }
     )
@@ -45,7 +45,7 @@ def kit_domain() -> Domain:
 
 
 def kit_world(domain: Domain, accuracy: float | None = None) -> World:
-    """Accuracies that rise with the number of each word, a little at few epochs; a training costs a second an epoch."""
+    """Accuracies that rise with the number of each word, less with few epochs; a training costs one second per epoch."""
     total = [sum(WORDS.index(word) for word in name.split("|")) / 12 for name in domain.architectures]
     seen = {epochs: [0.1 + 0.8 * each * epochs / 18 if accuracy is None else accuracy for each in total] for epochs in EPOCHS}
     return World(seen, {e: [float(e)] * len(total) for e in EPOCHS}, {e: [-1] * len(total) for e in EPOCHS}, {e: [] for e in EPOCHS})
@@ -66,14 +66,15 @@ class _Method:
         cites(self.module)
 
     def search(self) -> str:
-        """On 256 architectures with budgets of 2, 6 and 18 epochs, the method asks for architectures and epochs that there are, until the
+        """On 256 architectures with budgets of 2, 6 and 18 epochs, the method asks only for existing architectures and epochs, until the
         budget is spent or ask() returns None.
         """
         trace = self.run()
         return f"{trace.queries} trainings in {trace.spent_seconds:.0f} of {TRAININGS * EPOCHS[-1]} simulated seconds"
 
     def repeats(self) -> None:
-        """Two searches with equal seeds ask for the same, with another search in between: methods are compared run by run."""
+        """Two searches with the same seed ask for the same trainings, even with another search in between, because methods are compared run
+        by run."""
         first = self.run(7)
         self.run(2)
         demand(
@@ -88,5 +89,5 @@ class _Method:
         simulate(self.module, one, kit_world(one), 10 * EPOCHS[-1], np.random.default_rng(0))
 
     def failures(self) -> None:
-        """Trainings that diverge are told as accuracy 0; the method goes on."""
+        """Diverged trainings are reported as accuracy 0, and the method must continue."""
         self.run(accuracy=0.0)

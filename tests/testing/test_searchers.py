@@ -50,7 +50,7 @@ def test_built_in_methods_pass(name: str) -> None:
         ("return space.sample(rng)", "return None", "a search ends within its budget", r"the first ask\(\) returned None"),
         ("return space.sample(rng)", "raise KeyError(1)", "a search ends within its budget", "KeyError: 1"),
         ("return space.sample(rng)", "while True: pass", "a search ends within its budget", "hangs"),
-        ("    pass", "    assert accuracy > 0", "a search stands a table of failures", "AssertionError"),
+        ("    pass", "    assert accuracy > 0", "a search continues if all trainings fail", "AssertionError"),
         ("space.sample(rng)", "space.sample(__import__('numpy').random.default_rng())", "a search is reproducible", "`rng` only"),
     ],
 )  # fmt: skip
