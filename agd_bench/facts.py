@@ -103,11 +103,36 @@ def fault_in(kind: str, module: ModuleType) -> str:
         # A misread fact would train under a setting that its author did not write.
         if value is not None and not fact.holds(value):
             return f"{name} is {value!r}; it must be {fact.allowed}, or be left out"
+    if kind == "search_spaces" and (fault := _fault_of_options(module)):
+        return fault
     for name in ("RANGES", "CALIBRATION") if kind == "algorithms" else ():
         fault = fault_of_ranges(getattr(module, name, {}))
         if fault:
             return f"{name}{fault}"
     return ""
+
+
+def _fault_of_options(module: ModuleType) -> str:
+    """Return what is wrong with the facts that set some of the OPTIONS, or an empty string."""
+    known = getattr(module, "OPTIONS", {})
+    given = {name: getattr(module, name, {}) for name in ("SMALL", "SHALLOW_OPTIONS")}
+    given["EQUAL_TRAINING"] = getattr(module, "EQUAL_TRAINING", {"options": {}})["options"]
+    for name, options in given.items():
+        for option, value in options.items():
+            if option not in known:
+                near = nearest_name(option, known)
+                return f"{name} sets the unknown option {option!r}{near}; OPTIONS has {', '.join(known) or 'none'}"
+            if not fits_default(value, known[option]):
+                return f"{name} sets {option!r} to {value!r}; give a value like its default {known[option]!r}"
+    return ""
+
+
+def fits_default(value: object, default: object) -> bool:
+    """Return whether a setting has the type of its default. An int is a valid float; a bool is not a valid number."""
+    kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+    wanted = kinds.get(type(default))
+    # To Python a bool is an int.
+    return not wanted or (isinstance(value, wanted) and isinstance(value, bool) is isinstance(default, bool))
 
 
 def near_misses(kind: str, module: ModuleType) -> dict[str, str]:
@@ -140,7 +165,7 @@ def _fault_of_range(item: Any) -> str:
     known = ("choices",) if "choices" in item else ("low", "high", "log")
     unknown = [key for key in item if key not in known]
     if unknown:
-        return f"unknown key {unknown[0]!r}{_guess(unknown[0], known)}; the keys are low, high and log, or only choices"
+        return f"unknown key {unknown[0]!r}{nearest_name(unknown[0], known)}; the keys are low, high and log, or only choices"
     if "choices" in item:
         values = item["choices"]
         plain = isinstance(values, list | tuple) and bool(values) and all(map(is_scalar, values))
@@ -158,6 +183,7 @@ def _fault_of_range(item: Any) -> str:
     return "a logarithmic range needs low > 0" if log and low <= 0 else ""
 
 
-def _guess(given: object, known: Iterable[str]) -> str:
+def nearest_name(given: object, known: Iterable[str]) -> str:
+    """Return `, did you mean 'NAME'?` for the known name that resembles a given one, or an empty string."""
     near = difflib.get_close_matches(str(given).lower(), known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""

@@ -99,7 +99,7 @@ def _parse(path: Path, modified: int, size: int) -> dict[str, Preset]:
     """The presets of a file; `modified` and `size` identify its version for the cache."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
     common = {key: value for key, value in tables.items() if key.isupper()}
     return {name: _preset(path, name, table, common) for name, table in tables.items() if name not in common}

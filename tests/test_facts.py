@@ -106,3 +106,23 @@ def test_a_capital_that_is_nearly_a_fact_is_found() -> None:
     module = ModuleType("given")
     vars(module).update({"CALIBRATIONS": {}, "LOSES": ("square",), "WIDTHS": (1, 2)})
     assert near_misses("algorithms", module) == {"CALIBRATIONS": "CALIBRATION", "LOSES": "LOSSES"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"SHALLOW_OPTIONS": {"kernel_sise": 3}}, "SHALLOW_OPTIONS sets the unknown option 'kernel_sise', did you mean 'kernel_size'?"),
+        ({"SHALLOW_OPTIONS": {"kernel_size": "3"}}, "SHALLOW_OPTIONS sets 'kernel_size' to '3'"),
+        ({"SHALLOW_OPTIONS": {"kernel_size": True}}, "SHALLOW_OPTIONS sets 'kernel_size' to True"),
+        ({"SMALL": {"widht": 3}}, "did you mean 'width'?"),
+        ({"EQUAL_TRAINING": {"profile": "matrix-only", "options": {"depth": 3}}}, "EQUAL_TRAINING sets the unknown option 'depth'"),
+        ({"SHALLOW_OPTIONS": {"kernel_size": 3}, "SMALL": {"width": 4}}, ""),
+    ],
+)
+def test_settings_of_options_are_options(facts: dict[str, Any], said: str) -> None:
+    """By name and by type: a misspelt one would end each trial that reads it."""
+    module = ModuleType("given")
+    vars(module).update({"OPTIONS": {"width": 64, "kernel_size": 3}, **facts})
+    fault = fault_in("search_spaces", module)
+    assert said in fault
+    assert bool(fault) is bool(said)

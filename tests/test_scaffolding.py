@@ -103,12 +103,15 @@ def test_the_command_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_new_sweep_can_be_planned(tmp_path: Path) -> None:
-    """The template is a sweep that plans as written; a built-in name or an existing file is refused."""
+    """The template is a sweep that plans as written; a built-in name or an edited file is refused."""
     path = scaffold_sweep("mine", tmp_path)
     sweep = open_sweep(path)
     assert sweep.name == "mine"
     assert {trial.algorithm for trial in plan(sweep).all_trials} == {choice.name for choice in sweep.algorithms}
+    assert scaffold_sweep("mine", tmp_path) == path  # as a call that was killed left it
+    path.write_text(path.read_text() + "# mine\n")
     with pytest.raises(InputError, match="exists"):
         scaffold_sweep("mine", tmp_path)
+    assert path.read_text().endswith("# mine\n")
     with pytest.raises(InputError, match="built-in"):
         scaffold_sweep("quickstart", tmp_path)

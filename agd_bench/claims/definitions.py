@@ -141,7 +141,7 @@ def parse_claims(text: str, source: str) -> Claims:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the parser recurses into nested lists
         raise InputError(f"{source}: not valid TOML: {error}") from None
     try:
         return Claims.model_validate(data)

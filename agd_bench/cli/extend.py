@@ -73,13 +73,14 @@ def draw(
     Uses the architecture strings, their graphs or their layers, whichever the space provides.
     """
     from agd_bench.sketches import sketch
+    from agd_bench.store import written_beside
 
     file = to or Path(f"{name}.svg")
     if file.suffix not in (".svg", ".png"):
         raise InputError(f"{file}: pictures are .svg or .png; give a file that ends so")
     picture = sketch(name, tuple(search_spaces or ()))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(picture.svg().encode() if file.suffix == ".svg" else picture.png(110))
+    with written_beside(file.parent) as beside:
+        (beside / file.name).write_bytes(picture.svg().encode() if file.suffix == ".svg" else picture.png(110))
     print(f"{file}: {picture.caption}")
 
 

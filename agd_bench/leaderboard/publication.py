@@ -138,7 +138,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         manifest["files"] = {str(name): str(digest) for name, digest in manifest["files"].items()}
         manifest["schema_version"] = int(manifest["schema_version"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{folder}: {MANIFEST} cannot be read ({type(error).__name__}); choose a folder written by `agd-bench publish`"
         ) from None

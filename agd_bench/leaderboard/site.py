@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from agd_bench.errors import AgdBenchError, InputError
+from agd_bench.errors import AgdBenchError, InputError, StorageFullError, StoreError
 from agd_bench.leaderboard.publication import README, read_manifest
 from agd_bench.leaderboard.summary import Summary, summarise
 from agd_bench.leaderboard.verification import recompute, verify_digests
@@ -85,8 +85,10 @@ def build_site(boards: Path, to: Path) -> Path:
         The page that lists them.
 
     Raises:
-        InputError: the target contains the published folders or lies inside them.
+        InputError: `boards` does not exist, or the target contains the published folders or lies inside them.
     """
+    if not boards.is_dir():
+        raise InputError(f"{boards}: no such folder; give one with published leaderboards")
     if to.resolve() == boards.resolve() or to.resolve().is_relative_to(boards.resolve()):
         raise InputError(f"--to {to} is inside {boards}, which must stay as published; choose another folder")
     entries = [_build_board(board, to / board.name) for board in board_folders(boards)]
@@ -99,14 +101,14 @@ def _build_board(board: Path, to: Path) -> Entry:
     try:
         differences, found = verify_digests(board), recompute(board)
         about = summarise(found.results, found.tables, found.claims)
-        to.mkdir(parents=True, exist_ok=True)
-        for name in sorted(read_manifest(board)["files"]):
-            source = board / name
-            if source.is_file() and "/" not in name:  # a manifest of unknown origin must not reach outside its folder
-                shutil.copyfile(source, to / name)
-        shutil.copyfile(board / MANIFEST, to / MANIFEST)
-        build_report(found.results, to, found.tables, found.claims, index="../index.html")
+        with written_beside(to) as beside:
+            for name in (*sorted(read_manifest(board)["files"]), MANIFEST):
+                if (board / name).is_file() and "/" not in name:  # a manifest of unknown origin must not reach outside its folder
+                    shutil.copyfile(board / name, beside / name)
+            build_report(found.results, beside, found.tables, found.claims, index="../index.html")
     except Exception as error:  # a fault in one folder must not prevent the others from being listed
+        if type(error) in (StorageFullError, StoreError):
+            raise  # the site cannot be written, which is no fault of the board
         said = error if isinstance(error, AgdBenchError) else f"{type(error).__name__}: {error}"
         why = f"Cannot be read: {said}".replace(str(board), board.name)
         blank = dict.fromkeys((field.name for field in dataclasses.fields(Summary)), "–")

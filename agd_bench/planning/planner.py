@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from agd_bench import plugins
 from agd_bench.errors import PluginError, SweepError, UnknownNameError
+from agd_bench.facts import fits_default, nearest_name
 from agd_bench.planning.architectures import choose_architectures, describe_defect, in_order, represent
 from agd_bench.records import (
     TUNING_SEED,
@@ -49,11 +50,7 @@ def _check_options(module: ModuleType, choice: SearchSpaceChoice) -> None:
 
 
 def _check_type(what: str, value: Scalar, default: object) -> None:
-    """Check that a setting has the type of its default. An int is a valid float; a bool is not a valid number."""
-    kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
-    wanted = kinds.get(type(default))
-    # To Python a bool is an int.
-    if wanted and (not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool)):
+    if not fits_default(value, default):
         raise SweepError(f"{what} = {value!r}: expected a value like its default {default!r}")
 
 
@@ -118,8 +115,10 @@ def study_rule(module: ModuleType) -> StudyRule:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         keys = ", ".join(StudyRule.model_fields)
+        near = nearest_name(fault["loc"][-1], StudyRule.model_fields) if fault["type"] == "extra_forbidden" else ""
+        what = f"no such key{near}" if fault["type"] == "extra_forbidden" else fault["msg"]
         raise PluginError(
-            f"{module.__name__}: STUDY: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; it must be a dict with some of the keys {keys}"
+            f"{module.__name__}: STUDY: {'.'.join(map(str, fault['loc']))}: {what}; it must be a dict with some of the keys {keys}"
         ) from None
 
 

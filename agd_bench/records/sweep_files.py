@@ -81,7 +81,7 @@ def change(data: dict[str, Any], assignment: str) -> None:
         raise SweepError(f"--set {assignment}: the sweep has no table {'.'.join(tables)!r}; `agd-bench show` prints a built-in sweep")
     try:
         place[key] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         # a bare word: shells strip the quotes that TOML needs
         place[key] = text.strip()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from agd_bench.analysis.accuracy import STATUSES
 from agd_bench.analysis.costs.charges import cost_ratio
 from agd_bench.analysis.rankings.decision import Decision
 from agd_bench.analysis.rows import Row, Tables, find_pair, first_row, known, rows_of
@@ -144,6 +145,9 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
         if label not in set(accuracy["algorithm"]):
             raise UnknownNameError("algorithm", label, accuracy["algorithm"])
     decided = first_row(tables["ranking_decisions"], baseline=baseline, challenger=challenger)
+    refused = [sentence for label in (challenger, baseline) if (sentence := _refusal(tables, label))]
+    if refused:  # nothing was trained that the other could be compared with
+        return Finding(groups[0], baseline, challenger, tuple(refused), "cannot tell")
     place = first_row(tables["standings"], baseline=baseline, algorithm=challenger)
     flops, seconds = (cost_ratio(tables, baseline, challenger, column) for column in ("flops", "charged_seconds"))
     # Trials that have not ended can still change the sentence, so it begins with "So far".
@@ -162,6 +166,18 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     )
     decision: Decision = decided["decision"] if decided else "cannot tell"
     return Finding(groups[0], baseline, challenger, tuple(sentence for sentence in said if sentence), decision)
+
+
+def _refusal(tables: Tables, label: str) -> str:
+    """State that an algorithm refused every architecture, and why; empty if it trained one, or if trials are left."""
+    outcomes = first_row(tables["accuracy"], algorithm=label)
+    ended = {status: outcomes[status] for status in (*STATUSES, "unfinished") if outcomes[status]}
+    if set(ended) != {"refused"}:
+        return ""
+    failures = tables.get("failures", pd.DataFrame())
+    reasons = failures[(failures["algorithm"] == label) & (failures["status"] == "refused")] if len(failures) else failures
+    reason = str(reasons.sort_values("trials")["reason"].iloc[-1]) if len(reasons) else ""
+    return f"{label} refused all {count(ended['refused'], 'training')}{f': {reason}' if reason else ''}."
 
 
 def _crossover(tables: Tables, baseline: str, challenger: str) -> str:

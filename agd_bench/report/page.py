@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from agd_bench.figures import INK, Picture
+from agd_bench.store import written_beside
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -39,9 +40,10 @@ def render(template: str, **context: object) -> str:
 
 
 def write_page(path: Path, template: str, **context: object) -> Path:
-    """Write a filled template to a file, create its folder, and return the file's path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(template, **context), encoding="utf-8", newline="\n")
+    """Write a filled template to a file at once, create its folder, and return the file's path."""
+    text = render(template, **context)
+    with written_beside(path.parent) as beside:
+        (beside / path.name).write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

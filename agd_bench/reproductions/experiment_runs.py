@@ -74,7 +74,7 @@ def _rows_of(place: Path) -> Iterator[Path]:
     try:
         listed: dict[str, str] = json.loads((place / PAGE).read_text(encoding="utf-8"))["rows"]
         yield from [place / where for where in listed.values()]
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise InputError(f"{place / PAGE} cannot be read; publish the page again from the folders that hold its rows") from None
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agd_bench.errors import InputError
 from agd_bench.leaderboard import scrub_results
@@ -16,7 +17,7 @@ from agd_bench.reproductions.experiment_runs import PAGE, rows_at_hand
 from agd_bench.reproductions.experiments import PAPER_SCALE, Reproduction, builtin_reproductions, open_reproduction
 from agd_bench.reproductions.page_content import Page, make_page
 from agd_bench.reproductions.paper_numbers import measured
-from agd_bench.store import Results, write_rows
+from agd_bench.store import Results, write_rows, written_beside
 from agd_bench.store.manifest import MANIFEST
 
 ABOUT = (
@@ -45,7 +46,8 @@ def index_pages(folder: Path) -> None:
     Args:
         folder: each folder in it with a `page.json` is a page.
     """
-    (folder / "README.md").write_text(_markdown(*list_pages(folder)), encoding="utf-8", newline="\n")
+    with written_beside(folder) as beside:
+        (beside / "README.md").write_text(_markdown(*list_pages(folder)), encoding="utf-8", newline="\n")
 
 
 def list_pages(folder: Path) -> tuple[list[Entry], list[tuple[str, str]]]:
@@ -54,11 +56,24 @@ def list_pages(folder: Path) -> tuple[list[Entry], list[tuple[str, str]]]:
     Args:
         folder: each folder in it with a `page.json` is a page.
     """
-    pages = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"*/{PAGE}"))}
+    pages = {path.parent: _read_about(path) for path in sorted(folder.glob(f"*/{PAGE}"))}
     known = builtin_reproductions()
     entries = [_entry(page, about) for page, about in pages.items() if about["experiment"] in known]
     missing = [(name, open_reproduction(name).title) for name in known if name not in {about["experiment"] for about in pages.values()}]
     return entries, missing
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """Experiment, scale and locations of the rows of a page.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {"experiment": str(about["experiment"]), "scale": str(about["scale"]), "rows": dict(about["rows"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not a reproduction's page ({type(error).__name__}); restore it, or remove its folder") from None
 
 
 def read_notes(page: Path) -> str:
@@ -108,28 +123,36 @@ def publish_reproduction(
     if not results:
         raise InputError(f"reproduction {experiment.name!r}: no run has started, so there is nothing to publish")
     own = folder / (experiment.name if scale == PAPER_SCALE else f"{experiment.name}-{scale}")
-    own.mkdir(parents=True, exist_ok=True)
     # Build the page from the scrubbed rows, so it follows from what is published.
     clean = {name: scrub_results(result) for name, result in results.items()}
-    rows = {name: _rows_of(name, result, own, (places or {}).get(name)) for name, result in clean.items()}
-    about = {"experiment": experiment.name, "scale": scale, "rows": rows}
-    (own / PAGE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8", newline="\n")
-    # Copy the definition, because the built-in one may change later.
-    definition = builtin_reproductions()[experiment.name].read_text(encoding="utf-8")
-    (own / "reproduction.toml").write_text(definition, encoding="utf-8", newline="\n")
-    text = describe_page(experiment, scale, clean, rows, read_notes(own))
-    (own / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    rows = {name: _place_of_rows(name, own, (places or {}).get(name)) for name in clean}
+    texts = {
+        "README.md": describe_page(experiment, scale, clean, rows, read_notes(own)),
+        # Copy the definition, because the built-in one may change later.
+        "reproduction.toml": builtin_reproductions()[experiment.name].read_text(encoding="utf-8"),
+        PAGE: json.dumps({"experiment": experiment.name, "scale": scale, "rows": rows}, indent=2) + "\n",
+    }
+    with written_beside(own, last=PAGE) as beside:
+        for name, text in texts.items():
+            (beside / name).write_text(text, encoding="utf-8", newline="\n")
+        for name, place in rows.items():
+            if place == _own_rows(name):
+                write_rows(clean[name], beside / place)
     index_pages(folder)
     return own / "README.md"
 
 
-def _rows_of(run: str, results: Results, page: Path, place: Path | None) -> str:
-    """Location of the rows of a run relative to the page; written there unless a leaderboard next to the pages holds them."""
+def _own_rows(run: str) -> str:
+    """The folder of a run's rows within the page's."""
+    return f"rows/{run}"
+
+
+def _place_of_rows(run: str, page: Path, place: Path | None) -> str:
+    """Location of the rows of a run relative to the page: its own folder, unless a leaderboard next to the pages holds them."""
     # Linked only if a relative link survives moving the leaderboards as a whole.
     if place is not None and (place / MANIFEST).is_file() and place.resolve().parent == page.resolve().parent.parent:
         return Path(os.path.relpath(place.resolve(), page.resolve())).as_posix()
-    write_rows(results, page / "rows" / run)
-    return f"rows/{run}"
+    return _own_rows(run)
 
 
 def describe_page(experiment: Reproduction, scale: str, results: Mapping[str, Results], rows: Mapping[str, str], notes: str) -> str:
@@ -193,12 +216,13 @@ def build_pages(folder: Path, to: Path) -> Path:
 
 
 def _build_page(source: Path, to: Path) -> None:
-    about = json.loads((source / PAGE).read_text(encoding="utf-8"))
+    about = _read_about(source / PAGE)
     experiment = open_reproduction(about["experiment"])
     results = {run: held.results for run, held in rows_at_hand(experiment, about["scale"], [source]).items()}
     table = measured(experiment, about["scale"], results)
     page = make_page(experiment, about["scale"], results, table, read_notes(source))
-    write_page(to / "index.html", "reproduction.html.jinja", page=page, rows=about["rows"])
-    table.to_csv(to / "values.csv", index=False, lineterminator="\n")
-    if (source / "rows").is_dir():
-        shutil.copytree(source / "rows", to / "rows", dirs_exist_ok=True)
+    with written_beside(to) as beside:
+        write_page(beside / "index.html", "reproduction.html.jinja", page=page, rows=about["rows"])
+        table.to_csv(beside / "values.csv", index=False, lineterminator="\n")
+        if (source / "rows").is_dir():
+            shutil.copytree(source / "rows", beside / "rows")

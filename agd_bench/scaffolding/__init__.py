@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agd_bench import plugins
 from agd_bench.errors import InputError
+from agd_bench.store import written_beside
 from agd_bench.sweeps import builtin_sweeps
 
 FILES = {"plugin.py": "{name}.py", "promises.py": "tests/test_{name}.py", "sweep.toml": "{name}.toml"}
@@ -39,10 +40,9 @@ def scaffold(kind: plugins.Kind, name: str, folder: Path) -> list[Path]:
     other = plugins.find(kind).get(name)
     if other is not None:
         raise InputError(f"{name!r} is already the name of a {what}: {other.path} (from {other.origin}); choose another one")
-    templates = {template: Path(__file__).with_name(f"{kind}_{template}") for template in FILES}
-    targets = {template: folder / target.format(name=name) for template, target in FILES.items() if templates[template].exists()}
+    templates = {target.format(name=name): Path(__file__).with_name(f"{kind}_{template}") for template, target in FILES.items()}
     words = {"TEMPLATE_NAME": name, "TEMPLATE_YEAR": str(datetime.date.today().year)}
-    return _write({path: templates[template] for template, path in targets.items()}, words)
+    return _write({target: template for target, template in templates.items() if template.exists()}, folder, words)
 
 
 def scaffold_sweep(name: str, folder: Path) -> Path:
@@ -61,7 +61,7 @@ def scaffold_sweep(name: str, folder: Path) -> Path:
     _check_name("sweep", name)
     if name in builtin_sweeps():
         raise InputError(f"{name!r} is already the name of a built-in sweep; choose another one")
-    return _write({folder / f"{name}.toml": Path(__file__).parent / "sweep.toml"}, {"TEMPLATE_NAME": name})[0]
+    return _write({f"{name}.toml": Path(__file__).parent / "sweep.toml"}, folder, {"TEMPLATE_NAME": name})[0]
 
 
 def _check_name(what: str, name: str) -> None:
@@ -71,15 +71,26 @@ def _check_name(what: str, name: str) -> None:
         raise InputError(f"invalid name {name!r} for a {what}; use lower-case letters, digits and _, starting with a letter{guess}")
 
 
-def _write(files: Mapping[Path, Path], words: Mapping[str, str]) -> list[Path]:
-    """Fill in templates and write all of them, or none if a target exists. `files` maps targets to templates."""
-    existing = next((path for path in files if path.exists()), None)
+def _write(files: Mapping[str, Path], folder: Path, words: Mapping[str, str]) -> list[Path]:
+    """Fill in templates and write all of them into a folder, or none if another file is in the way. `files` maps targets to templates."""
+    texts = {path: _fill(template, words) for path, template in files.items()}
+    # equal files are left by a call that was killed, and no reason to refuse the next one
+    existing = next((path for path, text in texts.items() if (folder / path).exists() and not _holds(folder / path, text)), None)
     if existing is not None:
-        raise InputError(f"{existing} already exists; choose another name, or another folder with --to")
-    for path, template in files.items():
-        text = template.read_text(encoding="utf-8")
-        for word, value in words.items():
-            text = text.replace(word, value)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-    return list(files)
+        raise InputError(f"{folder / existing} already exists; choose another name, or another folder with --to")
+    with written_beside(folder) as beside:
+        for path, text in texts.items():
+            (beside / path).parent.mkdir(exist_ok=True)
+            (beside / path).write_text(text, encoding="utf-8", newline="\n")
+    return [folder / path for path in texts]
+
+
+def _fill(template: Path, words: Mapping[str, str]) -> str:
+    text = template.read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()

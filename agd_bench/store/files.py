@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -91,7 +92,7 @@ def written_beside(folder: Path, last: str = "") -> Iterator[Path]:
     """Context with a temporary folder; its files replace those of the same names in `folder` once all are written.
 
     Args:
-        folder: created if it does not exist; its other files stay.
+        folder: if new, it appears with all its files at once; in an existing one, other files stay.
         last: name of the file that is moved into place after all others.
 
     Raises:
@@ -99,26 +100,42 @@ def written_beside(folder: Path, last: str = "") -> Iterator[Path]:
         StoreError: the folder cannot be written.
     """
     with _reporting_faults(folder):
-        # a folder created by this call must not remain empty if writing fails
-        made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{BESIDE}*"):  # left by a killed writer
-            shutil.rmtree(left, ignore_errors=True)
-        try:
-            # inside `folder`, because replacing a file is atomic only within one file system
-            with TemporaryDirectory(prefix=BESIDE, dir=folder) as name:
-                beside = Path(name)
-                # a full disk or any other fault inside the block leaves the files of `folder` unchanged
+        # replacing is atomic only within one file system
+        home = folder if folder.is_dir() else folder.parent
+        home.mkdir(parents=True, exist_ok=True)
+        for left in home.glob(f"{BESIDE}*"):
+            if _is_abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(prefix=f"{BESIDE}{os.getpid()}-", dir=home) as name:
+            # a folder of its own, as that of TemporaryDirectory is closed to other users
+            beside = Path(name) / "files"
+            beside.mkdir()
+            # a full disk or any other fault inside the block leaves the files of `folder` unchanged
+            try:
                 yield beside
-                # `last` (a manifest) describes the other files, so it must not arrive before them
-                for path in sorted(beside.rglob("*"), key=lambda path: (path.name == last, path)):
-                    if path.is_file():
-                        (folder / path.relative_to(beside)).parent.mkdir(parents=True, exist_ok=True)
-                        path.replace(folder / path.relative_to(beside))
-        finally:
-            if made:
-                with suppress(OSError):  # it is not empty, as expected
-                    folder.rmdir()
+            except StoreError as error:  # of a writer that knows `beside` only
+                raise type(error)(str(error).replace(str(beside), str(folder))) from None
+            if home is not folder:
+                beside.rename(folder)
+                return
+            # `last` (a manifest) describes the other files, so it must not arrive before them
+            for path in sorted(beside.rglob("*"), key=lambda path: (path.name == last, path)):
+                if path.is_file():
+                    (folder / path.relative_to(beside)).parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(folder / path.relative_to(beside))
+
+
+def _is_abandoned(left: Path) -> bool:
+    """Whether a temporary folder was left by a killed writer; its name contains the process id."""
+    number = left.name.removeprefix(BESIDE).partition("-")[0]
+    # in a container, every command may have the same process id
+    if not number.isdigit() or int(number) == os.getpid():
+        return True
+    try:
+        os.kill(int(number), 0)  # 0: no signal, only the check
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
 
 
 @contextmanager

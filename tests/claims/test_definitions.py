@@ -61,6 +61,7 @@ def test_a_file_says_what_it_claims() -> None:
         ("level = 0.9\n", "level = 0.96\n", r"line 1: .*add up to 0\.1.*level = 0\.98 in each of the 2 claims"),
         ('test = "above"', 'tset = "above"', r"claims\.1"),
         ("[[claims]]", "[[claims", r"not valid TOML.*line 3"),
+        ("level = 0.9\n", f"level = {'[' * 20_000}{']' * 20_000}\n", r"not valid TOML"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_refused_where_it_is_bad(old: str, new: str, message: str) -> None:

@@ -104,3 +104,9 @@ def test_malformed_rules_are_a_plug_ins_fault(tmp_path: Path, rule: str) -> None
     """Named with the keys that there are."""
     with pytest.raises(PluginError, match=r"STUDY: .*must be a dict .* network, epochs, seeds, metric, hyperparameters"):
         planned(tmp_path, rule)
+
+
+def test_a_misspelt_key_gets_the_nearest_name(tmp_path: Path) -> None:
+    """As everywhere that keys are read."""
+    with pytest.raises(PluginError, match=r"STUDY: epoch: no such key, did you mean 'epochs'\?"):
+        planned(tmp_path, '{"epoch": 1}')

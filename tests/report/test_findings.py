@@ -21,6 +21,7 @@ from agd_bench.analysis import (
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.report.findings import Finding, finding, headline_sentence
 from agd_bench.report.sentences import decile_words, driver_words, moved_words, ranking_sentence, regret_words
+from agd_bench.tables.aggregation import failures
 from tests.analysis.synthetic import simulate_trials, spoil
 
 NUMBERS = {"accuracy": 0.8, "difference": -0.05, "difference_low": -0.08, "difference_high": -0.02, "bad": 0, "trainings": 60}
@@ -239,3 +240,14 @@ def test_regret_is_a_loss_or_a_gain() -> None:
     assert "95 % interval -0.1 to 2.0" in gain
     assert regret_words({}) == ""
     assert regret_words({**row, "architectures": 1}) == ""
+
+
+@pytest.mark.parametrize("label", ["agd", "sgd"])
+def test_an_algorithm_that_refused_everything_is_said_with_its_reason(label: str) -> None:
+    """Instead of sentences that nothing can be told; not while trials are left, nor if one was trained."""
+    whole = spoil(simulate_trials(6, 2), label, "refused", range(12), reason="it has biases")
+    found = finding(tables_of(whole) | {"failures": failures(whole)}, "sgd", "agd")
+    assert found.sentences == (f"{label} refused all 12 trainings: it has biases.",)
+    assert found.decision == "cannot tell"
+    some = spoil(simulate_trials(6, 2), label, "refused", range(11), reason="it has biases")
+    assert len(finding(tables_of(some), "sgd", "agd").sentences) > 1

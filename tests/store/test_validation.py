@@ -146,6 +146,27 @@ def test_a_damaged_folder_is_not_merged(tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "target").exists()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda folder: (folder / "manifest.json").unlink(), id="no manifest"),
+        pytest.param(_set_cell("trials.csv", "test_accuracy", "0.123"), id="another digest"),
+        pytest.param(_set_cell("trials.csv", "test_accuracy", "1.7"), id="impossible accuracy"),
+        pytest.param(lambda folder: (folder / "curves.csv").write_bytes((folder / "curves.csv").read_bytes()[:-9]), id="cut off"),
+    ],
+)
+def test_a_run_does_not_start_from_a_damaged_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    """`run --from` refuses it before anything is trained, and leaves no run behind."""
+    planned, board = _published(tmp_path)
+    monkeypatch.setattr(api, "plan", lambda *_: planned)
+    damage(board)
+    with pytest.raises(StoreDamagedError, match="board"):
+        api.run(planned.sweep, tmp_path / "target", start_from=[board], executor="in-process", device="cpu")
+    assert not (tmp_path / "target").exists()
+
+
 def test_a_million_rows_are_checked_in_seconds() -> None:
     """Checking costs little beside reading."""
     results = simulate_results(simulate_trials(8_000, 5))

@@ -1,0 +1,53 @@
+"""What campaigns found: kept as `campaigns.json`, from which the tables of README.md are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+FILE, PAGE = "campaigns.json", "README.md"
+BEGIN, END = "<!-- written by `python -m tests.faults page` -->", "<!-- end -->"
+
+
+def read(folder: Path = HERE) -> dict[str, dict[str, Any]]:
+    """Every campaign so far by its name and seed: `units` done, `counts` by kind, and `wrong`, one line each."""
+    path = folder / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong: list[str], folder: Path = HERE) -> None:
+    """Add to what a campaign with this seed found; `units` are runs or inputs done, from which it goes on next time."""
+    found = read(folder)
+    before = found.get(f"{campaign} {seed}", {"counts": {}, "wrong": []})
+    total = Counter(before["counts"]) + Counter(counts)
+    found[f"{campaign} {seed}"] = {"units": units, "counts": dict(sorted(total.items())), "wrong": before["wrong"] + wrong}
+    beside = folder / f"{FILE}.{os.getpid()}"
+    beside.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    beside.replace(folder / FILE)
+
+
+def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """One table of all campaigns, and one of the kinds of each, in Markdown."""
+    names = list(dict.fromkeys(key.rpartition(" ")[0] for key in found))
+    lines = ["| campaign | seeds | faults or inputs | kinds | wrong |", "|---|---|---|---|---|"]
+    details = []
+    for name in names:
+        own = {key.rpartition(" ")[2]: value for key, value in found.items() if key.rpartition(" ")[0] == name}
+        counts: Counter[str] = Counter()
+        for value in own.values():
+            counts.update(value["counts"])
+        wrong = sum(len(value["wrong"]) for value in own.values())
+        lines.append(f"| {name} | {', '.join(own)} | {counts.total():,} | {len(counts)} | {wrong} |")
+        details.append(f"**{name}**: " + "; ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items())) + ".")
+    return "\n\n".join(["\n".join(lines), *details])
+
+
+def page(folder: Path = HERE) -> str:
+    """README.md with its tables as `campaigns.json` has them now."""
+    before, _, rest = (folder / PAGE).read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables(read(folder))}\n\n{END}{rest.partition(END)[2]}"
