@@ -223,12 +223,10 @@ show how much of that is seed noise.
     text += f"{_details(row)})."
     if number < FEWEST_FOR_INTERVAL:
         text += f" An interval or a test requires at least {FEWEST_FOR_INTERVAL} architectures."
-    # The fitted test assumes one noise level for all architectures, so it cannot decide on its own.
-    if row["decision"] == "cannot tell" and row.get("p_fitted_holm", float("nan")) <= ALPHA and row["gap"] < 0:
-        text += (
-            f" They would differ if all architectures were about equally noisy, but {count(int(row['seeds']), 'seed')} per architecture do"
-        )
-        text += " not show how noisy each one is; more seeds would."
+    # Either scale alone can show a shift where there is none, see `null_test`.
+    if row["decision"] == "cannot tell" and row.get("p_one_scale_holm", float("nan")) <= ALPHA and row["gap"] < 0:
+        text += " The rankings differ on one of two scales, ranks and accuracies, but not on both, as uneven noise can cause."
+        text += " More seeds or architectures would decide."
     if ceiling < LOW_CEILING:
         text += " The noise ceiling is low: with so few seeds the ranking is mostly noise."
     return text
@@ -302,8 +300,8 @@ def published_sentence(row: Row) -> str:
     if not known(row, "shift_p"):
         return f"{text}."
     # A comparison with NaN is False, so a missing p counts as no evidence.
-    fitted = row.get("shift_p_fitted", float("nan")) <= ALPHA
-    unclear = "there are too few seeds to tell whether they differ by more than noise" if fitted else "no difference beyond noise was found"
+    one_scale = row.get("shift_p_one_scale", float("nan")) <= ALPHA
+    unclear = "only one of two scales shows that they differ by more than noise" if one_scale else "no difference beyond noise was found"
     beyond = "the rankings differ by more than noise" if row["shift_p"] <= ALPHA else unclear
     p = "< 0.001" if row["shift_p"] < 0.001 else f"= {row['shift_p']:.3f}"
     return f"{text}: {beyond} (p {p})."

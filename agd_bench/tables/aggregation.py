@@ -39,8 +39,8 @@ WHOLE: dict[str, Compute] = {
         trials, [choice.label for choice in results.sweep.algorithms if choice.tuning_scope == "sweep"]
     ),
     "ranks": lambda trials, results: analysis.rank_architectures(trials),
-    # The shift test always uses 1,000 simulations; with fewer, its p-values could not survive a correction.
-    "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), worlds=MOST_RESAMPLES),
+    # The shift test always draws 1,000 signs; with fewer, its p-values could not survive a correction.
+    "kendall_tau": lambda trials, results: analysis.kendall_tau(trials, resamples=resamples_of(trials), flips=MOST_RESAMPLES),
     "top_k_overlap": lambda trials, results: analysis.top_k_overlap(trials),
     "transfer_regret": lambda trials, results: analysis.transfer_regret(trials, resamples=resamples_of(trials)),
     "variance_components": lambda trials, results: analysis.variance_components(trials),

@@ -38,7 +38,7 @@ def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Returns:
         One row per group and challenger: `search_space`, `dataset`, `profile`, `baseline`, `challenger`; `decision` (`differs`, `same` or
         `cannot tell`); `p_holm` (p-value of no shift beyond seed noise, corrected for the challengers of the group; NaN: not tested),
-        `p_fitted_holm` (the same, assuming equal noise for all architectures) and `comparisons` (number tested); `kendall_tau`,
+        `p_one_scale_holm` (the same, on the scale with the smaller p-value) and `comparisons` (number tested); `kendall_tau`,
         `noise_ceiling`, `gap`, `gap_low`, `gap_high`, `corrected_tau`, `corrected_low`, `corrected_high`, `architectures`, `seeds` as in
         `kendall_tau`.
 
@@ -51,15 +51,16 @@ def ranking_decisions(agreement: pd.DataFrame, baseline: str) -> pd.DataFrame:
     for group, part in comparison_groups(agreement):
         # Only pairs with the baseline are tested, so Holm's correction is over the challengers, not over all pairs.
         pairs = [row for row in rows_of(part) if row["algorithm"] != row["other"] and baseline in (row["algorithm"], row["other"])]
-        adjusted, fitted = _corrected(pairs, "shift_p"), _corrected(pairs, "shift_p_fitted")
+        adjusted, one_scale = _corrected(pairs, "shift_p"), _corrected(pairs, "shift_p_one_scale")
         tested = sum(math.isfinite(p) for p in adjusted)
-        for row, p, p_fitted in zip(pairs, adjusted, fitted, strict=True):
-            found = {"decision": decide(row, p), "p_holm": p, "p_fitted_holm": p_fitted, "comparisons": tested}
+        for row, p, p_one_scale in zip(pairs, adjusted, one_scale, strict=True):
+            found = {"decision": decide(row, p), "p_holm": p, "p_one_scale_holm": p_one_scale, "comparisons": tested}
             # Pairs in `kendall_tau` are unordered, so the baseline may be on either side.
             challenger = row["other"] if row["algorithm"] == baseline else row["algorithm"]
             named = {**describe(group), "baseline": baseline, "challenger": challenger}
             rows.append(named | found | {name: row[name] for name in [*COLUMNS, "architectures", "seeds"]})
-    columns = [*GROUP, "baseline", "challenger", "decision", "p_holm", "p_fitted_holm", "comparisons", *COLUMNS, "architectures", "seeds"]
+    tested_by = ["decision", "p_holm", "p_one_scale_holm", "comparisons"]
+    columns = [*GROUP, "baseline", "challenger", *tested_by, *COLUMNS, "architectures", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 

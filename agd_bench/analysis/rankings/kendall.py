@@ -6,17 +6,19 @@ With S seeds, rankings are compared at h = floor(S / 2) seeds, over pairs of dis
 - the ceiling of a alone: the same with b = a, that is, how well a's ranking agrees with itself if only the seeds change;
 - the ceiling of a pair: the expected `kendall_tau` if the two true rankings were equal.
 
-The latter follows from the covariances of normal scores over disjoint seeds:
+The last one follows from the covariances of scores over disjoint seeds:
 
     gap = slope (tau(r) - tau(r0)),    tau(r) = 2 / pi arcsin(r),
 
-where r is the correlation between the two over disjoint seeds, r0 the one under equal true rankings, tau(r) Greiner's relation, and the
-slope the ratio of the observed agreements to those from the relation. The ceiling is tau minus the gap. With one seed there is no ceiling:
-it is missing, never 1.
+with r the correlation between the two over disjoint seeds, r0 the one without what a shift takes from it (`null_test.Interaction`; for
+true scores on a straight line it is the geometric mean of both own correlations), Greiner's relation tau(r), and a slope which is the
+ratio of the observed agreements to those that the relation gives. The ceiling is tau less the gap. With one seed there is no ceiling:
+it is missing, never 1. Scores are normal scores or accuracies (`null_test.score_scales`): the gap is that of the scale on which it is
+smaller, since either scale alone may show a gap where there is none.
 
-The interval `gap_low` to `gap_high` is computed by a jackknife over architectures, other intervals by a bootstrap over architectures. The
-intervals do not include an effect of a seed on many architectures at once. `shift_p` tests the hypothesis of no shift.
-`tests/performance/README.md` lists test sizes, power and coverage.
+`gap_low` to `gap_high` says how far the gap may be off: it holds the intervals of both scales, by a jackknife over architectures; other
+intervals by a bootstrap that draws them. What is not in the intervals is an effect of a seed on many architectures at once.
+`shift_p` tests that there is no shift at all. `tests/performance/README.md` has sizes, powers and coverages.
 
 References:
     C. Spearman, The proof and measurement of association between two things, American Journal of Psychology, 1904.
@@ -38,20 +40,19 @@ from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL, integer_weights
 from agd_bench.analysis.rankings.kernels import orders, taus
-from agd_bench.analysis.rankings.null_test import covariance_gap, shift_test
-from agd_bench.analysis.rankings.reliability import covariances, true_correlations, variances
+from agd_bench.analysis.rankings.null_test import Interaction, score_scales
+from agd_bench.analysis.rankings.reliability import covariances, true_correlations
 from agd_bench.analysis.rankings.seed_splits import compared_seeds, halves, means_over, subset_size
 from agd_bench.analysis.scores import GROUP, Floats, Scores, describe, paired_scores
-from agd_bench.analysis.variance import normal_scores
 
 LEVELS = (0.025, 0.975)
+SplitOf = tuple[tuple[int, ...], tuple[int, ...], NDArray[np.intp] | None]
+"""Seeds of either half, and the compared architectures (None: all), as of `seed_splits.halves`."""
 TIE_Z = 1.96
-"""Accuracies that differ by up to this many standard errors count as ties by noise."""
-CENTRING = 200
-"""Number of simulated worlds for a ceiling if no test requires more."""
+"""Differences of accuracy up to this many standard errors of a difference count as ties by noise."""
 
 _COLUMNS = ["algorithm", "other", "subset", "architectures", "seeds", "seeds_compared", "kendall_tau", "noise_ceiling"]
-_GAP = ["gap", "gap_low", "gap_high", "shift_p", "shift_p_fitted"]
+_GAP = ["gap", "gap_low", "gap_high", "shift_p", "shift_p_one_scale"]
 _BESIDES = [
     "spearman",
     "spearman_ceiling",
@@ -69,7 +70,7 @@ def kendall_tau(
     resamples: int = 1000,
     seed: int = 0,
     subset: str = "all",
-    worlds: int | None = None,
+    flips: int | None = None,
 ) -> pd.DataFrame:
     """Kendall's tau-b between the rankings of every two algorithms, with noise ceiling, interval and test.
 
@@ -79,7 +80,7 @@ def kendall_tau(
         resamples: bootstrap resamples; 0: no intervals and no test.
         seed: seed of the resampling.
         subset: `all` architectures, or the `top-decile` by seeds that are not compared (see `seed_splits`; from three seeds on).
-        worlds: number of simulated worlds without a shift for the test; default: as many as resamples.
+        flips: draws of signs behind the test; default: as many as resamples.
 
     Returns:
         One row per group and unordered pair of algorithms, including each with itself: `search_space`, `dataset`, `profile`,
@@ -87,8 +88,8 @@ def kendall_tau(
         `seeds_compared` (h); `kendall_tau` in [-1, 1] (of a pair with itself: the ceiling); `noise_ceiling` in [-1, 1];
         `gap` (kendall_tau − noise_ceiling; negative: the rankings differ more than seed noise explains) with `gap_low`, `gap_high`
         (95 % interval, not corrected for the number of pairs); `shift_p` (p-value of 'no shift beyond noise', one-sided, not corrected
-        either), `shift_p_fitted` (the same, assuming equal noise for all architectures); `spearman` and `spearman_ceiling` (the same for
-        Spearman's rank correlation); `kendall_tau_noise_ties` and
+        either), `shift_p_one_scale` (the same, on the one of two scales that shows more, see `null_test`);
+        `spearman` and `spearman_ceiling` (Spearman's rank correlation, alike); `kendall_tau_noise_ties` and
         `noise_ties_ceiling` (tau-b where architectures whose accuracies differ by no more than `TIE_Z` standard errors of a difference,
         from the pooled SD over seeds, count as tied); `corrected_tau` with `corrected_low`, `corrected_high` (tau of the true, noise-free
         rankings, see `reliability`; 95 % interval).
@@ -112,8 +113,8 @@ def kendall_tau(
         for kept, pairs in shared_architectures(group):
             used = sorted({position for pair in pairs for position in pair})
             values, diverged = group.values[used][:, kept], group.diverged[used][:, kept]
-            # A new generator with the same seed, so a group's numbers do not depend on the other groups in the table.
-            outcome = compare(values, diverged, resamples, np.random.default_rng(seed), subset, worlds=worlds)
+            # A fresh generator of the same seed: a group's numbers do not depend on which other groups are in the table.
+            outcome = compare(values, diverged, resamples, np.random.default_rng(seed), subset, flips)
             for first, second in pairs:
                 row: dict[str, object] = {**describe(group.group), "algorithm": group.algorithms[first]}
                 row |= {"other": group.algorithms[second], "subset": subset, "architectures": outcome.size, "seeds": len(group.seeds)}
@@ -147,7 +148,7 @@ class Agreement:
         tau, spearman, noise_tied: agreements; the diagonal holds each algorithm's agreement with itself, NaN with one seed.
         tau_ceiling, spearman_ceiling, noise_tied_ceiling: their expected values if all true rankings were equal.
         gap_low, gap_high: 95 % interval of tau − tau_ceiling.
-        shift_p, shift_p_fitted: p-values of 'no shift beyond noise', see `null_test`.
+        shift_p, shift_p_one_scale: p-values of 'no shift beyond noise', see `null_test`.
         corrected: tau of the true rankings, with `corrected_low`, `corrected_high`.
     """
 
@@ -163,7 +164,7 @@ class Agreement:
     gap_low: Floats
     gap_high: Floats
     shift_p: Floats
-    shift_p_fitted: Floats
+    shift_p_one_scale: Floats
     corrected_low: Floats
     corrected_high: Floats
 
@@ -176,7 +177,7 @@ class Agreement:
         if a == b:
             return row
         row |= {"gap": self.tau[a, b] - self.tau_ceiling[a, b], "gap_low": self.gap_low[a, b], "gap_high": self.gap_high[a, b]}
-        row |= {"shift_p": self.shift_p[a, b], "shift_p_fitted": self.shift_p_fitted[a, b], "corrected_tau": self.corrected[a, b]}
+        row |= {"shift_p": self.shift_p[a, b], "shift_p_one_scale": self.shift_p_one_scale[a, b], "corrected_tau": self.corrected[a, b]}
         return row | {"corrected_low": self.corrected_low[a, b], "corrected_high": self.corrected_high[a, b]}
 
 
@@ -186,7 +187,7 @@ def compare(
     resamples: int,
     rng: np.random.Generator,
     subset: str = "all",
-    worlds: int | None = None,
+    flips: int | None = None,
 ) -> Agreement:
     """Compute all agreements between algorithms with an outcome for every architecture and seed.
 
@@ -194,9 +195,9 @@ def compare(
         values: accuracies in [0, 1], (M, n, S), without missing values; 0 where diverged.
         diverged: whether each trial diverged, (M, n, S).
         resamples: bootstrap resamples; 0: no intervals and no test.
-        rng: generator for the resamples and worlds.
+        rng: draws them, and the signs of the test.
         subset: `all` or `top-decile`.
-        worlds: number of simulated worlds without a shift; default: as many as resamples.
+        flips: draws of signs behind the test; default: as many as resamples.
     """
     algorithms, count, seeds = values.shape
     size = subset_size(count, subset)
@@ -211,46 +212,65 @@ def compare(
             return result
         tau, spearman = _at_one_seed(values, diverged)
         return dataclasses.replace(result, tau=tau, spearman=spearman)
-    enough = size >= FEWEST_FOR_INTERVAL
-    # Row 0 of the weights contains every architecture once (the estimate itself); the resamples follow.
-    draws = resamples if enough else 0
-    between, own = _resampled(values, diverged, subset, size, integer_weights(count, draws, rng))
-    found = shift_test(values, diverged, subset, worlds or draws or CENTRING, rng) if enough else None
-    # Covariances of equal true rankings differ from their geometric mean if true scores are not linearly related.
-    offset = found.offset if found else np.zeros_like(nothing)
-    tau, spearman, noise_tied = _agreements(values, diverged, subset, size)
-    # Not from the two ceilings of the algorithms, which are too high if noise differs between architectures.
-    observed, null = _correlations(between[:1], own[:1], offset)
-    ceiling = _Ceiling(observed[0], null[0])
+    # Row 0 of the weights holds every architecture once (the estimate itself); the resamples follow.
+    draws = resamples if size >= FEWEST_FOR_INTERVAL else 0
+    weights = integer_weights(count, draws, rng)
+    scales = score_scales(values, diverged)
+    splits = list(halves(values, diverged, subset, size))
+    tau, spearman, noise_tied = _agreements(values, diverged, splits)
+    between, own = (np.array(each) for each in zip(*(_resampled(scores, splits, weights) for scores in scales), strict=True))
+    interaction = Interaction(values, diverged, subset)
+    ceilings = [_Ceiling(*_correlations(*each)) for each in zip(between[:, 0], own, interaction.variance, strict=True)]
+    gaps = np.array([ceiling.gaps(tau, _tau_of) for ceiling in ceilings])
+    nearer = np.abs(gaps).argmin(axis=0)
+
+    def of_scale(each: list[Floats] | Floats) -> Floats:
+        """What the scale of the smaller gap says of each pair, of (2, ..., M, M)."""
+        return np.where(nearer == 0, each[0], each[1])
+
     # (1 + R, M, M).
-    correlations = true_correlations(between, offset)
+    correlations = of_scale(np.array([true_correlations(each) for each in between]))
     result = dataclasses.replace(
         result,
         tau=tau,
-        tau_ceiling=ceiling.of(tau, _tau_of),
+        tau_ceiling=of_scale([ceiling.of(tau, _tau_of) for ceiling in ceilings]),
         spearman=spearman,
-        spearman_ceiling=ceiling.of(spearman, _spearman_of),
+        spearman_ceiling=of_scale([ceiling.of(spearman, _spearman_of) for ceiling in ceilings]),
         noise_tied=noise_tied,
-        noise_tied_ceiling=ceiling.of(noise_tied, _tau_of),
+        noise_tied_ceiling=of_scale([ceiling.of(noise_tied, _tau_of) for ceiling in ceilings]),
         corrected=_tau_of(correlations[0]),
     )
-    if draws == 0 or found is None:
+    if draws == 0:
         return result
-    # An architecture is left out with all its seeds; noise is independent between architectures, so seeds are not resampled.
-    observed, null = _correlations(*_left_out(values, diverged, subset, size), offset)
-    reach = ceiling.slope(tau, _tau_of) * _reach(_tau_of(observed) - _tau_of(null), _tau_of(ceiling.observed) - _tau_of(ceiling.null), size)
-    low, high = (tau - result.tau_ceiling + sign * reach for sign in (-1, 1))
+    left_out = [_Ceiling(*_correlations(*_left_out(*each, splits))) for each in zip(scales, interaction.left_out(), strict=True)]
+    # An architecture is left out with all its seeds: their noise is independent between architectures, so no seeds need drawing.
+    reach = np.array(
+        [
+            ceiling.slope(tau, _tau_of) * _reach(without.difference(_tau_of), ceiling.difference(_tau_of), size)
+            for ceiling, without in zip(ceilings, left_out, strict=True)
+        ]
+    )
+    low, high = (gaps - reach).min(axis=0), (gaps + reach).max(axis=0)
     true_low, true_high = (_tau_of(end) for end in _percentile_interval(correlations, size))
     result = dataclasses.replace(result, gap_low=low, gap_high=high, corrected_low=true_low, corrected_high=true_high)
-    return dataclasses.replace(result, shift_p=found.p, shift_p_fitted=found.p_fitted)
+    p, p_one_scale = interaction.p_values(flips or draws, rng)
+    return dataclasses.replace(result, shift_p=p, shift_p_one_scale=p_one_scale)
 
 
 @dataclass(frozen=True)
 class _Ceiling:
-    """Correlations between means over disjoint seeds, observed and for equal true rankings, (M, M) each."""
+    """Correlations between means over disjoint seeds, as observed and as equal true rankings would have them, (..., M, M) each."""
 
     observed: Floats
     null: Floats
+
+    def difference(self, link: Callable[[Floats], Floats]) -> Floats:
+        """Agreement beyond that of equal true rankings, as a relation gives it."""
+        return np.asarray(link(self.observed) - link(self.null), dtype=np.float64)
+
+    def gaps(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
+        """The same, on the scale of the agreements, (M, M); at least what a ceiling of 1 leaves."""
+        return np.asarray(np.maximum(self.slope(agreements, link) * self.difference(link), agreements - 1), dtype=np.float64)
 
     def slope(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
         """Ratio of the agreements of each pair, mutual and with themselves, to those from a relation, (M, M)."""
@@ -260,25 +280,25 @@ class _Ceiling:
         return np.asarray(np.where(given > 0.1, np.clip(seen / np.maximum(given, 0.1), 0.0, 2.0), 1.0), dtype=np.float64)
 
     def of(self, agreements: Floats, link: Callable[[Floats], Floats]) -> Floats:
-        """Agreements minus their gaps, at most 1; an algorithm has no gap to itself."""
-        gaps = self.slope(agreements, link) * (link(self.observed) - link(self.null))
-        ceiling = np.minimum(agreements - gaps, 1.0)
-        # Exactly, not up to rounding: an algorithm's agreement with itself is its ceiling.
+        """Agreements less their gaps, at most 1; of an algorithm with itself there is no gap."""
+        ceiling = agreements - self.gaps(agreements, link)
+        # Exactly, not up to rounding: an algorithm's agreement with itself is its own ceiling.
         np.fill_diagonal(ceiling, agreements.diagonal())
         return np.asarray(ceiling, dtype=np.float64)
 
 
-def _correlations(between: Floats, own: Floats, offset: Floats) -> tuple[Floats, Floats]:
-    """Correlations between means over disjoint seeds, observed and for equal true rankings, (R, M, M) each.
+def _correlations(between: Floats, own: Floats, interaction: Floats) -> tuple[Floats, Floats]:
+    """Correlations between means over disjoint seeds, as observed and as equal true rankings would have them, (..., M, M) each.
 
     Args:
-        between: covariances between disjoint seeds, (R, M, M).
-        own: variances of the means, (R, M).
-        offset: covariance gap of equal true rankings, (M, M).
+        between: covariances between disjoint seeds, (..., M, M).
+        own: variances of the means, (..., M).
+        interaction: what a shift takes from the covariances, (..., M, M).
     """
-    spread = np.sqrt(own[:, :, None] * own[:, None, :])
-    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: the correlation is undefined and becomes missing
-        return between / spread, (between - covariance_gap(between) + offset) / spread
+    spread = np.sqrt(own[..., :, None] * own[..., None, :])
+    with np.errstate(divide="ignore", invalid="ignore"):  # all tied: there is no correlation, and it reads as missing
+        # Equal true rankings cannot disagree, whatever noise makes of few architectures.
+        return between / spread, np.maximum(between + interaction, 0.0) / spread
 
 
 def _tau_of(correlation: Floats) -> Floats:
@@ -291,29 +311,25 @@ def _spearman_of(correlation: Floats) -> Floats:
     return np.asarray(6 / np.pi * np.arcsin(np.clip(correlation, -1, 1) / 2), dtype=np.float64)
 
 
-def _resampled(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int, weights: NDArray[np.int32]) -> tuple[Floats, Floats]:
-    """Covariances of normal scores between disjoint seeds, (R, M, M), and variances of their means, (R, M), over the splits."""
-    normal = normal_scores(values)
-    between = np.zeros((len(weights), len(values), len(values)))
-    own = np.zeros((len(weights), len(values)))
-    splits = list(halves(values, diverged, subset, size))
+def _resampled(scores: Floats, splits: list[SplitOf], weights: NDArray[np.int32]) -> tuple[Floats, Floats]:
+    """Covariances of scores between disjoint seeds, (R, M, M), and the variances of their means, (M,), over the splits."""
+    between, own = np.zeros((len(weights), len(scores), len(scores))), np.zeros(len(scores))
     for first, second, chosen in splits:
         held = weights if chosen is None else np.ascontiguousarray(weights[:, chosen])
-        one, two = (means_over(normal, None, half, chosen) for half in (first, second))
+        one, two = (means_over(scores, None, half, chosen) for half in (first, second))
         between += covariances(one, two, held) / len(splits)
-        own += (variances(one, held) + variances(two, held)) / (2 * len(splits))
+        own += (one.var(axis=1) + two.var(axis=1)) / (2 * len(splits))
     return between, own
 
 
-def _left_out(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats]:
-    """The result of `_resampled` without each of the architectures, (n, M, M) and (n, M)."""
-    normal = normal_scores(values)
-    between = np.zeros((values.shape[1], len(values), len(values)))
-    own = np.zeros((values.shape[1], len(values)))
-    splits = list(halves(values, diverged, subset, size))
+def _left_out(scores: Floats, interaction: Floats, splits: list[SplitOf]) -> tuple[Floats, Floats, Floats]:
+    """What `_resampled` gives, without each of the architectures, (n, M, M) and (n, M), with the interaction without them."""
+    between = np.zeros((scores.shape[1], len(scores), len(scores)))
+    own = np.zeros((scores.shape[1], len(scores)))
     for first, second, chosen in splits:
-        one, two = (means_over(normal, None, half, chosen) for half in (first, second))
-        # Centred once, so leaving one out is a rank-one update: O(n) in total instead of O(n²).
+        one, two = (means_over(scores, None, half, chosen) for half in (first, second))
+        size = one.shape[1]
+        # Centred once, so that leaving one out is a rank-one update: O(n) in all instead of O(n²).
         one, two = (each - each.mean(axis=1, keepdims=True) for each in (one, two))
         cross = (one.T[:, :, None] * two.T[:, None, :] + two.T[:, :, None] * one.T[:, None, :]) / 2
         for total, products in ((between, cross), (own, (one.T**2 + two.T**2) / 2)):
@@ -321,18 +337,18 @@ def _left_out(values: Floats, diverged: NDArray[np.bool_], subset: str, size: in
             # Leaving one out also moves the mean of the others, hence n / (n - 1).
             change = (products.mean(axis=0) - size / (size - 1) * products) / (size - 1)
             total[slice(None) if chosen is None else chosen] += change / len(splits)
-    return between, own
+    return between, own, interaction
 
 
-def _agreements(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int) -> tuple[Floats, Floats, Floats]:
+def _agreements(values: Floats, diverged: NDArray[np.bool_], splits: list[SplitOf]) -> tuple[Floats, Floats, Floats]:
     """Tau-b, Spearman's coefficient, and tau-b with ties by noise: means over the splits, (M, M) each."""
     algorithms = len(values)
     # Rankings 0..M−1 are over the first half of the seeds, M..2M−1 over the second.
     pairs = np.array([(a, algorithms + b) for a in range(algorithms) for b in range(algorithms)])
-    once = np.ones((1, size), dtype=np.int32)
     found = []
-    for first, second, chosen in halves(values, diverged, subset, size):
+    for first, second, chosen in splits:
         both = np.concatenate([means_over(values, diverged, half, chosen) for half in (first, second)])
+        once = np.ones((1, both.shape[1]), dtype=np.int32)
         # A difference between two means over h seeds has the variance 2 σ² / h.
         widths = np.tile(TIE_Z * np.sqrt(2 / len(first)) * seed_deviation(values, diverged), 2)
         plain, tied = (taus(orders(both, each), pairs, once).reshape(algorithms, algorithms) for each in (None, widths))

@@ -1,24 +1,29 @@
 """Test of the null hypothesis that two algorithms rank the architectures alike except for seed noise.
 
-Let D_is be the difference between the two algorithms' normal scores of architecture i with seed s, scaled so that seeds share the same
-variance under both algorithms. Without a shift, the true scores cancel and D_is is noise, so its products over disjoint seeds have mean 0,
-**however noisy each architecture is** under either algorithm. A shift makes them positive. The mean product is minus twice
-`covariance_gap`, the covariance between the algorithms minus the one for equal rankings.
+Let D_is be the difference between the two algorithms' scores of architecture i with seed s, each algorithm's scores scaled so that seeds
+share the same variance under both. Without a shift the true scores cancel and D_is is noise: its products over different seeds,
+D_is D_it, have mean 0, **however noisy each architecture is** under either algorithm. A shift makes them positive.
 
-Two things are calibrated by simulated worlds without a shift (`null_worlds`): true scores that are equally ranked but not linearly related
-slightly shift the mean of the products, and the distribution of their standardised mean. Therefore
+For symmetric noise the signs of all D_is are then exchangeable too, so the null distribution of the mean product follows from random
+signs. Nothing is fitted. Products are weighted by 1 / (`EVEN` m + d_i), with d_i the mean square of architecture i's differences
+and m the median of those, so that the noisiest architectures do not decide. Signs leave the weights as they are.
 
-- `p` compares the mean of the products, each clipped at `CUT` standard deviations, with the worlds and with Student's distribution, both
-  with the standard error over architectures and centred at the worlds' mean, and is the larger of the two.
-- `p_fitted` compares the covariance gap with that of the worlds, which relies on the fitted noise.
+The true scores of equal rankings cancel only if they are related as the differences suppose: by a straight line, or, unless the
+data are few (`FEWEST_FOR_CURVE`), by a parabola, whose curvature different seeds estimate without bias too. No scale ensures that:
+normal scores undo any monotone distortion, but noise that is larger under one of the algorithms tears its clusters apart; accuracies
+keep clusters, but one algorithm may spread them otherwise than the other. `shift_p` is therefore the larger of the p-values on both
+scales, so it holds if either does. `shift_p_one_scale` is the smaller one; where only that is small, the two disagree and the data
+cannot tell. Both are doubled if one algorithm is much noisier than the other (`FAR_APART`).
 
-`tests/performance/README.md` lists the alternatives tried and their rejection rates.
+What was tried, and how often each version rejects: `analysis/README.md` and `tests/performance/README.md`.
 
 References:
     A. Robertson, The sampling variance of the genetic correlation coefficient, Biometrics, 1959 (the interaction as half the variance of
         standardised differences).
-    A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, sections 4.4 and 5.2 (studentised null distributions).
-    P. J. Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics, 1964 (clipping).
+    R. A. Fisher, The Design of Experiments, 1935, section 21 (random signs).
+    R. L. Berger, Multiparameter hypothesis testing and acceptance sampling, Technometrics, 1982 (the larger p-value is valid).
+    D. Freedman, D. Lane, A nonstochastic interpretation of reported significance levels, Journal of Business & Economic Statistics, 1983
+        (randomising residuals).
 """
 
 from __future__ import annotations
@@ -30,156 +35,225 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from agd_bench.analysis.rankings.null_worlds import NullWorlds
-from agd_bench.analysis.rankings.seed_splits import halves, means_over, subset_size
+from agd_bench.analysis.rankings.seed_splits import halves, subset_size
 from agd_bench.analysis.scores import Floats
 from agd_bench.analysis.variance import normal_scores
 
-# Largest number of worlds in memory.
-BATCH = 50
-# In standard deviations of a product under pure noise.
-CUT = 4.0
+FEWEST_FOR_CURVE = 20
+"""Of n (S − 1), n architectures with S seeds: with fewer, a curvature costs more power than it saves rejections."""
+EVEN = 5.0
+"""How evenly products are weighted; sizes and powers hardly depend on it between 3 and 6."""
+OUTLYING = 2.0
+"""An architecture with more than so many times its share of the scores' variance, per number that is fitted, draws the fit to itself."""
+MOST_OUTLYING = 0.6
 EQUAL = 1e-9
 LEAST_COVARIANCE = 0.02
-"""Smallest covariance of an algorithm's scores between seeds; with less signal, scaling by it would only amplify noise."""
-SIMULATED = {"all": 500, "top-decile": 2000}
-"""Largest number of architectures in a world; if more are compared, non-standardised spreads are scaled by the square root."""
+"""Of an algorithm's scores between seeds: with less signal than that, scaling by it would only multiply noise."""
+FAR_APART = 10.0
+"""Ratio of noise variances, relative to the variances of true scores, beyond which p-values are doubled: no scale and no parabola relates
+clusters well under noise that is so unequal, and 7 to 12 % of equal rankings were rejected in 7 of 35 simulated designs with noise 5:1."""
+LEAST_RELIABILITY = 0.05
+"""Of the squared scores: a curvature that seeds agree on less is taken for that much less."""
+# Draws of signs that are multiplied at a time.
+BATCH = 100
 
 
 @dataclass(frozen=True)
-class ShiftTest:
-    """Results of worlds without a shift for every pair of algorithms, each (M, M), NaN if there is nothing to compare.
+class _Block:
+    """Architectures that are compared together, and how much each pair of their seeds counts.
 
     Attributes:
-        offset: mean covariance gap of the worlds.
-        p: one-sided p-value, valid however noisy each architecture is.
-        p_fitted: one-sided p-value that relies on the fitted noise.
+        chosen: positions of the architectures, (k,).
+        pairs: weights of the pairs of seeds; over all blocks they sum to 1.
     """
 
-    offset: Floats
-    p: Floats
-    p_fitted: Floats
+    chosen: NDArray[np.intp]
+    pairs: dict[tuple[int, int], float]
 
 
-@dataclass(frozen=True)
-class _Products:
-    """Statistics of B data sets: covariance gaps, and minus the mean clipped product of differences with its standard error, (B, M, M)."""
+class Interaction:
+    """Half the variance of the differences between every two algorithms, freed of noise, and a test of 'it is 0'.
 
-    gap: Floats
-    mean: Floats
-    error: Floats
+    Attributes:
+        variance: of both scales, (2, M, M); 0 on average without a shift, and 0 of an algorithm with itself.
+    """
+
+    def __init__(self, values: Floats, diverged: NDArray[np.bool_], subset: str) -> None:
+        """Form the differences.
+
+        Args:
+            values: accuracies in [0, 1], (M, n, S), none missing.
+            diverged: where a trial diverged, (M, n, S).
+            subset: `all` or `top-decile`.
+        """
+        self.shape = values.shape
+        self.first, self.second = np.array(list(itertools.combinations(range(len(values)), 2)), dtype=np.intp).reshape(-1, 2).T
+        self.size = subset_size(values.shape[1], subset)
+        # A ratio of scales, and the curvature.
+        self.fitted = 1 if self.size * (values.shape[2] - 1) < FEWEST_FOR_CURVE else 2
+        self.blocks = _blocks(values, diverged, subset)
+        scores = score_scales(values, diverged)
+        self.tied: NDArray[np.bool_] = np.all(scores == 0, axis=(2, 3))
+        # Of each block (2, M, k, S).
+        self.centred = [held - held.mean(axis=2, keepdims=True) for held in (scores[:, :, block.chosen] for block in self.blocks)]
+        # Variances that different seeds share, (2, M).
+        own = [[self._covariance(one, one) for one in map(list, zip(*scale, strict=True))] for scale in zip(*self.centred, strict=True)]
+        self.own = np.maximum(np.array(own), LEAST_COVARIANCE)
+        # Of each block (2, P, k, S).
+        self.differences = self._all_differences()
+        self.variance = self._symmetric(self._products().mean(axis=2) / 2)
+
+    def left_out(self) -> Floats:
+        """The variance without each of the architectures, (2, n, M, M)."""
+        products = self._products() / 2
+        mean = products.mean(axis=2, keepdims=True)
+        # Scale and curvature minimise the variance, so leaving one architecture out moves it by them in the second order only.
+        without = mean + (mean - products) / (self.size - 1)
+        return np.moveaxis(self._symmetric(without), 3, 1)
+
+    def p_values(self, draws: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """One-sided p-values of 'no shift beyond noise', the larger and the smaller of both scales, (M, M) each; NaN where all are tied.
+
+        Args:
+            draws: draws of signs.
+            rng: draws them.
+        """
+        # The same for all pairs, so that one product of matrices serves them all.
+        signs = (2 * rng.integers(0, 2, (draws, *self.shape[1:]), dtype=np.int8) - 1).astype(np.int8)
+        shape = (2, len(self.first))
+        seen, size, null = np.zeros(shape), np.zeros(shape), np.zeros((draws, *shape))
+        for block, centred, differences in zip(self.blocks, self.centred, self.differences, strict=True):
+            weight, inflation = _weights(differences), _inflation(centred, self.fitted)
+            heavier = weight * np.maximum(inflation[:, self.first], inflation[:, self.second])
+            seen += sum(block.pairs.values()) * self.fitted * _lost_by_fitting(differences) * weight.sum(axis=2)
+            for (one, two), share in block.pairs.items():
+                products = share * differences[..., one] * differences[..., two]
+                seen += (weight * products).sum(axis=2)
+                size += np.abs(heavier * products).sum(axis=2)
+                columns = (heavier * products).reshape(2 * len(self.first), len(block.chosen)).T.astype(np.float32)
+                for start in range(0, draws, BATCH):
+                    drawn = signs[start : start + BATCH, block.chosen]
+                    signed = (drawn[..., one] * drawn[..., two]).astype(np.float32) @ columns
+                    null[start : start + BATCH] += signed.reshape(len(drawn), *shape)
+        # 1 + …: the data are a draw too, so p is above 0. The tolerance covers single precision.
+        p = (1 + (null >= seen - 1e-6 * size).sum(axis=0)) / (1 + draws)
+        p = np.where(self._far_apart(), np.minimum(2 * p, 1), p)
+        found = self._symmetric(np.where(self.tied[:, self.first] | self.tied[:, self.second], np.nan, p))
+        found[:, np.arange(self.shape[0]), np.arange(self.shape[0])] = np.nan
+        return found.max(axis=0), found.min(axis=0)
+
+    def _far_apart(self) -> NDArray[np.bool_]:
+        """Pairs of which one algorithm is much noisier than the other, (2, P)."""
+        noise = np.mean([each.var(axis=3, ddof=1).mean(axis=2) for each in self.centred], axis=0)
+        relative = np.maximum(noise, EQUAL) / self.own
+        ratio = relative[:, self.first] / relative[:, self.second]
+        return np.asarray(np.maximum(ratio, 1 / ratio) > FAR_APART)
+
+    def _all_differences(self) -> list[Floats]:
+        found = [np.empty((2, len(self.first), *centred.shape[2:])) for centred in self.centred]
+        for scale in (0, 1):
+            for pair, (a, b) in enumerate(zip(self.first, self.second, strict=True)):
+                one, two = ([each[scale, algorithm] for each in self.centred] for algorithm in (a, b))
+                parts = self._difference(one, two, (self.own[scale, a], self.own[scale, b]))
+                for array, part in zip(found, parts, strict=True):
+                    array[scale, pair] = part
+        return found
+
+    def _difference(self, one: list[Floats], two: list[Floats], own: tuple[float, float]) -> list[Floats]:
+        """What is left of two algorithms' scores, (k, S) of each block, when one is fitted to the other."""
+        # Fourth root: scaled by it, both algorithms' scores have the variance sqrt(own_a own_b).
+        ratio = (own[1] / own[0]) ** 0.25
+        found = [a * ratio - b / ratio for a, b in zip(one, two, strict=True)]
+        if self.fitted == 1:
+            return found
+        # The shape shows best where seeds agree most.
+        clear, agreed = (one, own[0]) if own[0] > own[1] else (two, own[1])
+        squares = [each**2 - (each**2).mean(axis=0) for each in clear]
+        slope = self._covariance(squares, clear) / agreed
+        curve = [square - slope * each for square, each in zip(squares, clear, strict=True)]
+        least = LEAST_RELIABILITY * np.mean([(each**2).mean() for each in curve])
+        bend = self._covariance(found, curve) / max(self._covariance(curve, curve), least, EQUAL)
+        return [each - bend * each_curve for each, each_curve in zip(found, curve, strict=True)]
+
+    def _covariance(self, one: list[Floats], two: list[Floats]) -> float:
+        """Covariance over architectures between different seeds."""
+        total = 0.0
+        for block, a, b in zip(self.blocks, one, two, strict=True):
+            for (s, t), share in block.pairs.items():
+                total += share * float(a[:, s] @ b[:, t] + a[:, t] @ b[:, s]) / (2 * len(a))
+        return total
+
+    def _products(self) -> Floats:
+        """Products of differences over different seeds, summed over the blocks, (2, P, n): their mean over n is that of the blocks."""
+        found = np.zeros((2, len(self.first), self.shape[1]))
+        for block, differences in zip(self.blocks, self.differences, strict=True):
+            for (one, two), share in block.pairs.items():
+                found[:, :, block.chosen] += share * differences[..., one] * differences[..., two] * self.shape[1] / len(block.chosen)
+        return found
+
+    def _symmetric(self, pairs: Floats) -> Floats:
+        """Values of pairs, (2, P, ...), as (2, M, M, ...)."""
+        found = np.zeros((2, self.shape[0], self.shape[0], *pairs.shape[2:]))
+        found[:, self.first, self.second] = found[:, self.second, self.first] = pairs
+        return found
 
 
-def shift_test(values: Floats, diverged: NDArray[np.bool_], subset: str, worlds: int, rng: np.random.Generator) -> ShiftTest:
-    """Test 'no shift beyond noise' for every pair of algorithms, one-sided.
+def score_scales(values: Floats, diverged: NDArray[np.bool_]) -> Floats:
+    """The two scales on which rankings are compared, each of variance 1: normal scores, and accuracies.
 
     Args:
         values: accuracies in [0, 1], (M, n, S), none missing.
         diverged: where a trial diverged, (M, n, S).
-        subset: `all` or `top-decile`.
-        worlds: number of simulated worlds.
-        rng: generator for the worlds.
-    """
-    fitted = NullWorlds(values, diverged, SIMULATED[subset], rng)
-    size, simulated = (subset_size(count, subset) for count in (values.shape[1], fitted.truth.shape[1]))
-    # (1, M, M): the observed data as one more data set.
-    seen = _products(values[None], diverged[None], subset)
-    drawn = [fitted.draw(min(BATCH, worlds - start), rng) for start in range(0, worlds, BATCH)]
-    null = [_products(*each, subset) for each in drawn]
-    gap, mean, error = (np.concatenate([getattr(each, name) for each in null]) for name in ("gap", "mean", "error"))
-    offset, centre = gap.mean(axis=0), mean.mean(axis=0)
-    null_t, t = _standardised(mean, centre, error), _standardised(seen.mean, centre, seen.error)[0]
-    by_worlds = _share_at_or_below(null_t, t)
-    # The larger of both: worlds give the shape of the distribution from fitted noise, Student's t does not depend on the fit.
-    p = np.maximum(by_worlds, scipy.stats.t.cdf(t, size - 1))
-    # The spread of gaps is proportional to 1 / sqrt(architectures), so gaps of smaller worlds are shrunk; t is already standardised.
-    scaled = offset + (gap - offset) * np.sqrt(simulated / size)
-    # More powerful with few architectures and seeds, but valid only if noise is as even as the few variances suggest.
-    p_fitted = _share_at_or_below(scaled, seen.gap[0])
-    known = np.isfinite(seen.gap[0]) & ~np.eye(len(values), dtype=bool)
-    return ShiftTest(np.where(known, offset, 0.0), np.where(known, p, np.nan), np.where(known, p_fitted, np.nan))
-
-
-def covariance_gap(between: Floats) -> Floats:
-    """Covariance between two algorithms' scores minus the geometric mean of their covariances with themselves, over disjoint seeds.
-
-    Args:
-        between: covariances between disjoint seeds, (..., M, M).
 
     Returns:
-        (..., M, M): 0 on average if true scores are equal up to scale, whatever the noise.
+        (2, M, n, S); scores are 0 where all accuracies are equal.
 
-    >>> covariance_gap(np.array([[0.8, 0.3], [0.3, 0.2]])).round(3).tolist()
-    [[0.0, -0.1], [-0.1, 0.0]]
+    >>> score_scales(np.array([[[0.2], [0.3], [0.7]]]), np.zeros((1, 3, 1), dtype=bool)).round(2).squeeze().tolist()
+    [[-1.22, 0.0, 1.22], [-0.93, -0.46, 1.39]]
     """
-    own = np.maximum(np.diagonal(between, axis1=-2, axis2=-1), LEAST_COVARIANCE)
-    # For equal true rankings, the covariance is the geometric mean of both algorithms' own covariances (Spearman 1904).
-    gap = between - np.sqrt(own[..., :, None] * own[..., None, :])
-    return np.asarray(gap, dtype=np.float64)
+    # Seed by seed: ranks among all seeds would make two seeds of one architecture depend on each other.
+    normal = normal_scores(np.moveaxis(values, 2, 1).reshape(-1, values.shape[1], 1))
+    ranked = np.moveaxis(normal.reshape(len(values), values.shape[2], values.shape[1]), 1, 2)
+    # At 0 a diverged trial would outweigh all others; it counts as the lowest accuracy that was reached.
+    lowest = np.where(diverged, np.inf, values).min(axis=(1, 2), keepdims=True)
+    reached = np.where(diverged, np.where(np.isfinite(lowest), lowest, 0.0), values)
+    found = np.stack([ranked, reached])
+    found = found - found.mean(axis=(2, 3), keepdims=True)
+    spread = found.std(axis=(2, 3), keepdims=True)
+    return np.asarray(np.divide(found, spread, out=np.zeros_like(found), where=spread > EQUAL), dtype=np.float64)
 
 
-def _products(values: Floats, diverged: NDArray[np.bool_], subset: str) -> _Products:
-    """Statistics of B data sets, (B, M, n, S)."""
-    worlds, algorithms, count, seeds = values.shape
-    scores = normal_scores(values.reshape(worlds * algorithms, count, seeds)).reshape(values.shape)
+def _blocks(values: Floats, diverged: NDArray[np.bool_], subset: str) -> list[_Block]:
+    """All architectures with every pair of seeds, or what each split of the seeds selects, with the pairs between its halves."""
+    _, count, seeds = values.shape
+    if subset == "all":
+        pairs = list(itertools.combinations(range(seeds), 2))
+        return [_Block(np.arange(count), dict.fromkeys(pairs, 1 / len(pairs)))]
     splits = list(halves(values, diverged, subset, subset_size(count, subset)))
-    # No special case for divergence: the accuracy of 0 already has the lowest normal score.
-    ones = [_centred(means_over(scores, None, first, chosen)) for first, _, chosen in splits]
-    twos = [_centred(means_over(scores, None, second, chosen)) for _, second, chosen in splits]
-    cross = np.mean([np.einsum("bmi,bki->bmk", one, two) / one.shape[2] for one, two in zip(ones, twos, strict=True)], axis=0)
-    between = (cross + np.swapaxes(cross, 1, 2)) / 2
-    own = np.maximum(np.diagonal(between, axis1=1, axis2=2), LEAST_COVARIANCE)
-    mean, error = np.full((2, worlds, algorithms, algorithms), np.nan)
-    for a, b in itertools.combinations(range(algorithms), 2):
-        # Fourth root: one algorithm's scores are scaled by it and the other's by its inverse, so both get the variance sqrt(own_a own_b).
-        ratio = (own[:, b] / own[:, a])[:, None] ** 0.25
-        noise = _noise_variance(scores[:, a] * ratio[..., None] - scores[:, b] / ratio[..., None]) / len(splits[0][0])
-        # A product of two independent halves with this variance has it as standard deviation. EQUAL avoids 0 / 0 without noise.
-        limit = CUT * np.maximum(noise, EQUAL)[:, None]
-        cut = []
-        for one, two in zip(ones, twos, strict=True):
-            product = (one[:, a] * ratio - one[:, b] / ratio) * (two[:, a] * ratio - two[:, b] / ratio)
-            # Prevents one very noisy architecture from dominating; symmetric, so the mean stays 0 for symmetric noise.
-            cut.append(np.clip(product, -limit, limit) / limit)
-        found = _mean_and_error(cut, [chosen for *_, chosen in splits], count)
-        # Negated, because a shift makes products positive and the covariance gap negative; both tests then use the lower tail.
-        mean[:, a, b] = mean[:, b, a] = -found[0]
-        error[:, a, b] = error[:, b, a] = found[1]
-    return _Products(covariance_gap(between), mean, error)
+    found = []
+    for first, second, chosen in splits:
+        pairs = list(itertools.product(first, second))
+        found.append(_Block(np.asarray(chosen), dict.fromkeys(pairs, 1 / (len(pairs) * len(splits)))))
+    return found
 
 
-def _centred(values: Floats) -> Floats:
-    return np.asarray(values - values.mean(axis=-1, keepdims=True), dtype=np.float64)
+def _weights(differences: Floats) -> Floats:
+    """Weights of the architectures, from differences (2, P, k, S); signs do not change them."""
+    squares = (differences**2).mean(axis=3)
+    return np.asarray(1 / np.maximum(EVEN * np.median(squares, axis=2, keepdims=True) + squares, EQUAL), dtype=np.float64)
 
 
-def _noise_variance(differences: Floats) -> Floats:
-    """Variance of one seed's noise, (B,), from the median over architectures, which is robust to a few noisy ones."""
-    freedom = differences.shape[2] - 1
-    own = differences.var(axis=2, ddof=1)
-    # The median of a chi-square is below its mean; the factor makes the median unbiased for equal noise.
-    return np.asarray(np.median(own, axis=1) * freedom / scipy.stats.chi2.ppf(0.5, freedom), dtype=np.float64)
+def _inflation(centred: Floats, fitted: int) -> Floats:
+    """By how much the products of outlying architectures are larger than their residuals show, (2, M, k), 1 for all others."""
+    squares = (centred**2).mean(axis=3)
+    share = squares / np.maximum(squares.sum(axis=2, keepdims=True), EQUAL)
+    # As a leverage in regression: what is fitted follows such an architecture, which makes its differences too small.
+    return np.asarray(1 / (1 - np.clip(share - OUTLYING / (fitted * squares.shape[2]), 0.0, MOST_OUTLYING)), dtype=np.float64)
 
 
-def _mean_and_error(parts: list[Floats], selected: list[NDArray[np.intp] | None], count: int) -> tuple[Floats, Floats]:
-    """Mean over splits and architectures, and its standard error over architectures, which may occur in several splits, (B,) each."""
-    worlds, size = parts[0].shape
-    mean = np.mean(parts, axis=(0, 2))
-    # Sum by architecture first, because its products in several splits are dependent, but those of different architectures are not.
-    sums = np.zeros((worlds, count))
-    for part, chosen in zip(parts, selected, strict=True):
-        places = np.broadcast_to(np.arange(count), (worlds, count)) if chosen is None else chosen
-        np.put_along_axis(sums, places, np.take_along_axis(sums, places, axis=1) + part - mean[:, None], axis=1)
-    error = np.sqrt((sums**2).sum(axis=1) * size / (size - 1)) / (size * len(parts))
-    return np.asarray(mean, dtype=np.float64), np.asarray(error, dtype=np.float64)
-
-
-def _standardised(values: Floats, centre: Floats, errors: Floats) -> Floats:
-    """(Values − centre) / standard errors; infinite for non-zero differences if the standard error is 0."""
-    apart = np.where(np.abs(values) > EQUAL, np.copysign(np.inf, values), 0.0)
-    return np.divide(values - centre, errors, out=apart, where=errors > EQUAL)
-
-
-def _share_at_or_below(drawn: Floats, observed: Floats) -> Floats:
-    """Share of worlds at or below the observed value, counting the observation as a world; worlds without a value count as below."""
-    # `~(a > b)`, not `a <= b`, because a NaN must count against the finding. 1 + … keeps p above 0 (Davison and Hinkley 1997).
-    return np.asarray((1 + (~(drawn > observed + EQUAL)).sum(axis=0)) / (1 + len(drawn)), dtype=np.float64)
+def _lost_by_fitting(differences: Floats) -> Floats:
+    """How much smaller each fitted number makes the mean product, (2, P): noise variance / (k S)."""
+    count, seeds = differences.shape[2:]
+    own = np.median(differences.var(axis=3, ddof=1), axis=2)
+    # A chi-square's median lies below its mean. The median keeps a few noisy architectures from deciding.
+    return np.asarray(own * (seeds - 1) / scipy.stats.chi2.ppf(0.5, seeds - 1) / (count * seeds), dtype=np.float64)

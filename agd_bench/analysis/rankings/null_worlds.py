@@ -26,6 +26,10 @@ from scipy.special import ndtri, polygamma
 from agd_bench.analysis.scores import Floats
 from agd_bench.analysis.variance import normal_scores
 
+SIMULATED = {"all": 500, "top-decile": 2000}
+"""Architectures in a world at most."""
+WORLDS = 200
+"""Worlds behind an expected overlap."""
 MATCHING_ROUNDS = 3
 """Number of adjustments; more would interpret seed noise as clusters of architectures."""
 REFITS = 4

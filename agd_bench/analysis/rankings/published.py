@@ -31,7 +31,7 @@ BUDGET = ["published_epochs", "split"]
 _AGREEMENT = [
     "epochs", "architectures", "seeds", "trainings", "tau_of_means", "tau_low", "tau_high", "ceiling_at_most", "seeds_compared",
     "trainings_compared", "kendall_tau", "noise_ceiling", "own_ceiling", "published_ceiling", "gap", "gap_low", "gap_high", "shift_p",
-    "shift_p_fitted", "corrected_tau", "corrected_low", "corrected_high",
+    "shift_p_one_scale", "corrected_tau", "corrected_low", "corrected_high",
 ]  # fmt: skip
 TOP_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05)
 FEWEST_AT_TOP = 5
@@ -59,7 +59,7 @@ def published_agreement(
         means over all of them) with `tau_low`, `tau_high` (95 % percentile bootstrap); `ceiling_at_most` (expected tau if the published
         ranking had no noise and ours differed from it only by its own noise). If individual trainings are published, at equal numbers of
         seeds: `seeds_compared` of ours against `trainings_compared` published ones; `kendall_tau`, `noise_ceiling`, `gap` with its
-        interval, `shift_p`, `shift_p_fitted`, `corrected_tau` (noise-free) with its interval, all as in `kendall_tau`; `own_ceiling` and
+        interval, `shift_p`, `shift_p_one_scale`, `corrected_tau` (noise-free) with its interval, all as in `kendall_tau`; `own_ceiling` and
         `published_ceiling` (agreement of each ranking with itself). NaN if missing; no rows for budgets and groups that share fewer than
         two architectures.
     """

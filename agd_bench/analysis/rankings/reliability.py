@@ -116,26 +116,11 @@ def covariances(first: Floats, second: Floats, weights: NDArray[np.int32]) -> Fl
     return np.asarray((cross + np.swapaxes(cross, 1, 2)) / 2, dtype=np.float64)
 
 
-def variances(scores: Floats, weights: NDArray[np.int32]) -> Floats:
-    """Weighted variances over architectures, divided by their number like the covariances.
-
-    Args:
-        scores: (M, n).
-        weights: how often each resample holds each architecture, (R, n).
-
-    Returns:
-        (R, M).
-    """
-    share = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
-    return np.asarray(share @ (scores**2).T - (share @ scores.T) ** 2, dtype=np.float64)
-
-
-def true_correlations(between: Floats, offset: Floats | float = 0.0) -> Floats:
+def true_correlations(between: Floats) -> Floats:
     """Correlations of true scores, not clipped to [-1, 1].
 
     Args:
         between: covariances between disjoint seeds, (..., M, M).
-        offset: difference of the covariance for equal true rankings from the geometric mean of both algorithms' own covariances, (M, M).
 
     Returns:
         (..., M, M); NaN for an algorithm whose seeds do not agree at all (a covariance with itself of 0 or less).
@@ -146,5 +131,5 @@ def true_correlations(between: Floats, offset: Floats | float = 0.0) -> Floats:
     own = np.diagonal(between, axis1=-2, axis2=-1)
     # A covariance of 0 up to rounding would make the ratio explode; NaN means that no correction is possible.
     spread = np.sqrt(np.where(own > 1e-12, own, np.nan))
-    # Not clipped: noise can raise the estimate above 1, and quantiles over resamples need those values.
-    return np.asarray(between / (spread[..., :, None] * spread[..., None, :] + offset), dtype=np.float64)
+    # Not clipped: noise can push the estimate above 1, and quantiles over resamples need those values.
+    return np.asarray(between / (spread[..., :, None] * spread[..., None, :]), dtype=np.float64)

@@ -8,9 +8,8 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from agd_bench.analysis.bootstrap import FEWEST_FOR_INTERVAL
-from agd_bench.analysis.rankings.kendall import CENTRING, shared_architectures
-from agd_bench.analysis.rankings.null_test import SIMULATED
-from agd_bench.analysis.rankings.null_worlds import NullWorlds
+from agd_bench.analysis.rankings.kendall import shared_architectures
+from agd_bench.analysis.rankings.null_worlds import SIMULATED, WORLDS, NullWorlds
 from agd_bench.analysis.rankings.seed_splits import compared_seeds, halves, means_over, subset_size
 from agd_bench.analysis.scores import GROUP, Floats, describe, paired_scores
 from agd_bench.errors import InputError
@@ -103,7 +102,7 @@ def _excess(values: Floats, diverged: NDArray[np.bool_], subset: str, size: int,
         return {k: np.zeros((len(values), len(values))) for k in tops}
     # A fixed seed, so the ceiling depends only on the data and is the same for every k and caller.
     rng = np.random.default_rng(0)
-    worlds = list(zip(*NullWorlds(values, diverged, SIMULATED[subset], rng).draw(CENTRING, rng), strict=True))
+    worlds = list(zip(*NullWorlds(values, diverged, SIMULATED[subset], rng).draw(WORLDS, rng), strict=True))
     simulated = subset_size(worlds[0][0].shape[1], subset)
     found = {}
     for k in tops:

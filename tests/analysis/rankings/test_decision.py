@@ -31,7 +31,7 @@ def test_the_rule(row: dict[str, float], p: float, expected: str) -> None:
 def test_several_challengers_share_the_chance_of_error() -> None:
     """p = 0.03 alone is a difference, of two comparisons it is none; pairs without the baseline do not count."""
     tau = kendall_tau(simulate_trials(30, 4, interaction=0.06, noise=0.003), resamples=200).assign(
-        shift_p=[math.nan, 0.03, math.nan], shift_p_fitted=math.nan
+        shift_p=[math.nan, 0.03, math.nan], shift_p_one_scale=math.nan
     )
     assert ranking_decisions(tau, "sgd")["decision"].tolist() == ["differs"]
     more = tau.iloc[[1]].assign(other="lion", shift_p=0.5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from agd_bench.analysis.rankings.kendall import compare
-from agd_bench.analysis.rankings.null_test import covariance_gap
+from agd_bench.analysis.rankings.null_test import Interaction, score_scales
 from agd_bench.analysis.scores import Floats
 
 
@@ -62,16 +64,73 @@ def test_a_shift_is_found_through_uneven_noise() -> None:
     assert max(p) <= 0.05
 
 
-def test_the_covariance_gap_is_free_of_noise() -> None:
-    """Over disjoint seeds it is 0 on average for noise of any size at each architecture, and minus half the interaction's variance."""
+def rejections(truth: Callable[[np.random.Generator], Floats], architectures: int, runs: int) -> Floats:
+    """Gaps and both p-values of runs in which the second algorithm is five times as noisy, (runs, 3)."""
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(runs):
+        scores = truth(rng)[:, :architectures, None] + np.array([0.2, 1.0])[:, None, None] * rng.standard_normal((2, architectures, 3))
+        row = compare(0.5 + scores / 40, np.zeros(scores.shape, dtype=bool), 99, rng).of(0, 1)
+        found.append([row["gap"], row["shift_p"], row["shift_p_one_scale"]])
+    return np.array(found, dtype=np.float64)
+
+
+def test_clusters_under_unequal_noise_are_no_shift() -> None:
+    """A quarter of the architectures far below: normal scores alone call nearly every run changed, both scales hardly any."""
+
+    def clusters(rng: np.random.Generator) -> Floats:
+        true = np.where(rng.random(600) < 0.25, 0.5 * rng.standard_normal(600) - 4, 0.6 * rng.standard_normal(600))
+        return np.stack([true, true])
+
+    gap, p, p_one_scale = rejections(clusters, 600, 30).T
+    assert (p <= 0.05).sum() <= 5  # 1 in 300 at 5 %
+    assert (p_one_scale <= 0.05).mean() > 0.5
+    assert abs(gap.mean()) < 0.01
+
+
+def test_a_bent_relation_is_no_shift() -> None:
+    """One algorithm spreads the best architectures exponentially: no straight line fits, on either scale, and still there is no shift."""
+
+    def bent(rng: np.random.Generator) -> Floats:
+        true = rng.standard_normal(200)
+        return np.stack([true, np.exp(0.7 * true) - 1.3])
+
+    gap, p, _ = rejections(bent, 200, 30).T
+    assert (p <= 0.05).sum() <= 5
+    assert abs(gap.mean()) < 0.01
+
+
+def test_the_interaction_is_free_of_noise() -> None:
+    """Half the variance of differences, on average, for noise of any size at each architecture; also without one architecture."""
     rng = np.random.default_rng(2)
-    true, interaction = rng.standard_normal((2, 100_000))
-    noise = np.exp(0.5 * rng.standard_normal((2, 100_000)))
-    for size, expected in ((0.0, 0.0), (0.5, -0.125)):
+    true, interaction = rng.standard_normal((2, 20_000))
+    noise = np.exp(0.5 * rng.standard_normal((2, 20_000, 1)))
+    for size, expected in ((0.0, 0.0), (0.5, 0.125)):
         means = np.stack([true + 0.5 * size * interaction, true - 0.5 * size * interaction])
-        first, second = (means + noise * rng.standard_normal(means.shape) for _ in range(2))
-        between = np.cov(np.concatenate([first, second]))[:2, 2:]
-        assert covariance_gap((between + between.T) / 2)[0, 1] == pytest.approx(expected, abs=0.03)
+        values = 0.5 + (means[:, :, None] + noise * rng.standard_normal((2, 20_000, 3))) / 100
+        found = Interaction(values, np.zeros(values.shape, dtype=bool), "all")
+        # On the scale of accuracies of variance 1; 100 and the mean variance bring it back.
+        spread = 1e4 * np.sqrt(np.prod(values.var(axis=(1, 2))))
+        assert found.variance[1, 0, 1] * spread == pytest.approx(expected, abs=0.03)
+        assert found.left_out()[1, :, 0, 1].mean() == pytest.approx(found.variance[1, 0, 1])
+
+
+def test_leaving_out_an_architecture_is_near_computing_without_it() -> None:
+    """Scale and curvature are kept, which matters in the second order."""
+    values = draw(np.random.default_rng(3), (0.4, 0.4), rho=0.8, architectures=60)
+    lost = np.zeros(values.shape, dtype=bool)
+    without = Interaction(values, lost, "all").left_out()[1, :, 0, 1]
+    for place in (0, 10, 30):
+        again = Interaction(np.delete(values, place, axis=1), lost[:, 1:], "all").variance[1, 0, 1]
+        assert without[place] == pytest.approx(again, abs=0.01)
+
+
+def test_a_diverged_trial_counts_as_the_lowest_accuracy() -> None:
+    """On both scales it is lowest; on that of accuracies no lower than what other trials reached."""
+    values = np.array([[[0.0], [0.5], [0.6], [0.8]]])
+    normal, accuracy = score_scales(values, values == 0)[:, 0, :, 0]
+    assert normal.argmin() == 0
+    assert accuracy[0] == accuracy[1] < accuracy[2]
 
 
 @pytest.mark.slow

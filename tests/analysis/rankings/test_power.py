@@ -92,14 +92,14 @@ def test_a_pilot_tells_reliabilities() -> None:
 
 
 def test_gaps_are_those_of_a_report() -> None:
-    """Gaps are those of `kendall_tau` on average, and run by run nearly; so is the share of runs with a `shift_p` of at most 5 %."""
+    """Gaps are nearly those of `kendall_tau`, the smaller ones of two scales; so is the share of runs with a `shift_p` of at most 5 %."""
     shift = shift_of_gap(-0.25, (0.8, 0.6), 1)
     scores = simulate(shift, 24, 3, 40, np.random.default_rng(0))
     tables = pd.concat([as_trials(scipy.stats.norm.cdf(run)).assign(search_space=str(number)) for number, run in enumerate(scores)])
     rows = kendall_tau(tables, resamples=200)
     rows = rows[rows["algorithm"] != rows["other"]]
     planned_gaps = gaps(scores)
-    assert planned_gaps.mean() == pytest.approx(rows["gap"].mean(), abs=0.02)
+    assert planned_gaps.mean() == pytest.approx(rows["gap"].mean(), abs=0.05)
     assert np.corrcoef(planned_gaps, rows["gap"])[0, 1] > 0.9
     planned = power_table(shift, [24], [3])["power"].iloc[0]
     assert (rows["shift_p"] <= 0.05).mean() == pytest.approx(planned, abs=0.2)  # three standard errors of 40 runs
