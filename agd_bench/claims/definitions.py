@@ -186,11 +186,7 @@ def read_claims(path: Path) -> Claims:
 
 
 def format_claims(claims: Claims) -> str:
-    """Format claims as TOML that `parse_claims` reads back unchanged.
-
-    Args:
-        claims: the claims to write.
-    """
+    """Format claims as TOML that `parse_claims` reads back unchanged."""
     lines = [HEADER, f"level = {claims.level!r}"]
     for claim in claims.claims:
         arguments = ", ".join(f"{name} = {_value(value)}" for name, value in claim.arguments.items())

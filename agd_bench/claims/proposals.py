@@ -21,9 +21,6 @@ def propose_claims(sweep: Sweep) -> Claims:
 
     The primary challenger is the first algorithm of the sweep that is not the baseline. If the baseline is tuned and the challenger is
     not, a claim about charged cost is added.
-
-    Args:
-        sweep: what was asked.
     """
     # Only the sweep, no results: a claim must not be chosen by the outcome.
     groups = list(itertools.product([space.label for space in sweep.search_spaces], [data.name for data in sweep.datasets], sweep.profiles))

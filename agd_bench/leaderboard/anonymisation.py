@@ -61,11 +61,7 @@ def _shorten(match: re.Match[str]) -> str:
 
 
 def scrub_results(results: Results) -> Results:
-    """Remove private names from reasons, provenance and metadata, and number the nodes.
-
-    Args:
-        results: as they were loaded.
-    """
+    """Remove private names from reasons, provenance and metadata, and number the nodes."""
     # Numbered in order of appearance, so rows from the same node can still be recognised.
     nodes = {str(node): str(number) for number, node in enumerate(dict.fromkeys(results.attempts["node"].dropna()), 1)}
     # Rows that were published before already have numbers, which may occur in any text.

@@ -22,9 +22,6 @@ def find_contradictions(results: Results) -> list[str]:
 
     Checks that a finished trial has one point per epoch and the values of the last one, that training seconds never decrease, that
     accuracies are whole numbers of images, and that different seeds gave different results.
-
-    Args:
-        results: as they were loaded.
     """
     trials, curves = results.trials, results.curves
     done = trials[trials["status"] == "done"]

@@ -21,9 +21,6 @@ def missing_parts(results: Results) -> list[str]:
 
     Numbers of architectures, seeds and proposals come from the sweep. If rows of trials that have not started are left out, the stated
     numbers of planned trials are checked instead.
-
-    Args:
-        results: as they were loaded.
     """
     sweep, trials = results.sweep, results.trials
     # The key is present if rows of trials that have not started are left out.

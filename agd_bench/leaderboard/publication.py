@@ -91,13 +91,7 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
 
 
 def derived_files(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> dict[str, str]:
-    """The files of a published folder derived from its raw rows and claims, by file name.
-
-    Args:
-        results: the raw rows.
-        tables: `aggregates` of them.
-        claims: as they were evaluated.
-    """
+    """The files of a published folder derived from its raw rows and claims, by file name."""
     return {README: describe_board(results, tables, claims), FIGURE: draw_board(results, tables)}
 
 

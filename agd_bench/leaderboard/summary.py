@@ -39,13 +39,7 @@ class Summary:
 
 
 def summarise(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> Summary:
-    """The folder's line in a list.
-
-    Args:
-        results: the raw rows.
-        tables: `aggregates` of them.
-        claims: as they were evaluated.
-    """
+    """The folder's line in a list."""
     sweep, trials = results.sweep, results.trials
     final = trials[trials["purpose"] == "final"]
     return Summary(
@@ -64,25 +58,14 @@ def summarise(results: Results, tables: dict[str, pd.DataFrame], claims: pd.Data
 
 
 def draw_board(results: Results, tables: dict[str, pd.DataFrame]) -> str:
-    """Accuracy against charged cost in the first comparison group, as SVG.
-
-    Args:
-        results: the raw rows.
-        tables: `aggregates` of them.
-    """
+    """Accuracy against charged cost in the first comparison group, as SVG."""
     own = next(iter(split_groups(tables).values()), tables)
     # White background: dark ink would be invisible on a dark page, and a README has no styles.
     return accuracy_against_cost(own["standings"], results.sweep.baseline_label).svg(transparent=False)
 
 
 def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> str:
-    """The folder's README: the first screen of each comparison's page, then the claims, then the list of files.
-
-    Args:
-        results: the raw rows.
-        tables: `aggregates` of them.
-        claims: as they were evaluated.
-    """
+    """The folder's README: the first screen of each comparison's page, then the claims, then the list of files."""
     sweep = results.sweep
     sections = make_sections(results, tables, draw=False)
     parts = [f"# {sweep.name}", as_plain_markdown(sweep.description), *map(as_plain_markdown, mixed_code(results))]

@@ -47,9 +47,6 @@ def verify_folder(folder: Path) -> list[str]:
     that the claims have the published digests; and the text of `README.md`, including every claim's state, and the figure. Digests show
     integrity, not honesty; only running the sweep again shows that.
 
-    Args:
-        folder: written by `publish_results`.
-
     Returns:
         One line per difference; empty if everything agrees.
 
@@ -117,9 +114,6 @@ def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
 def verify_digests(folder: Path) -> list[str]:
     """List files that differ from the manifest, one line each.
 
-    Args:
-        folder: a published folder.
-
     Raises:
         InputError: the manifest is missing or cannot be read.
     """
@@ -136,10 +130,6 @@ def verify_digests(folder: Path) -> list[str]:
 
 
 def check_rows(results: Results) -> list[str]:
-    """List missing parts of the design, contradictions and undeclared code, one line each.
-
-    Args:
-        results: as they were loaded.
-    """
+    """List missing parts of the design, contradictions and undeclared code, one line each."""
     undeclared = [f"attempts.csv: {line}" for line in undeclared_code(results)]
     return [*undeclared, *missing_parts(results), *find_contradictions(results)]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from agd_bench.analysis.rows import group_title
-from agd_bench.report.cells import Column, Table, make_rows, seconds
+from agd_bench.analysis.rows import group_title, rows_of
+from agd_bench.report.cells import ALGORITHM, Column, Table, make_table, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
 from agd_bench.report.page import write_page
 from agd_bench.report.sections import Section, make_sections
@@ -110,26 +109,22 @@ def _write(
 
 
 def _failures(table: pd.DataFrame) -> Table:
-    records: list[dict[str, Any]] = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    records = rows_of(table)
     for record in records:
         record["where"] = group_title((record["search_space"], record["dataset"], record["profile"]))
     columns = (
-        Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Purpose", "final: compared; tuning: tries a proposal", numeric=False),
-        Column("Outcome", "how the trial ended", numeric=False),
-        Column("Reason", "the error message", numeric=False, prose=True),
-        Column("Trials", "how many ended this way"),
-        Column("Architectures", "how many different architectures"),
-        Column("Charged time", "time of all their attempts"),
-        Column("Example", "architecture of the first trial", numeric=False),
-        Column("Where", "search space, data set, profile", numeric=False, prose=True),
+        ALGORITHM,
+        Column("Purpose", "final: compared; tuning: tries a proposal", "purpose", numeric=False),
+        Column("Outcome", "how the trial ended", "status", numeric=False),
+        Column("Reason", "the error message", "reason", numeric=False, prose=True),
+        Column("Trials", "how many ended this way", "trials"),
+        Column("Architectures", "how many different architectures", "architectures"),
+        Column("Charged time", "time of all their attempts", "charged_seconds", seconds),
+        Column("Example", "architecture of the first trial", "example", numeric=False),
+        Column("Where", "search space, data set, profile", "where", numeric=False, prose=True),
     )
-    writers = (
-        ("algorithm", str), ("purpose", str), ("status", str), ("reason", str), ("trials", str), ("architectures", str),
-        ("charged_seconds", seconds), ("example", str), ("where", str),
-    )  # fmt: skip
-    rows = make_rows(records[:SHOWN_FAILURES], writers)
-    return Table("failures-table", "Unsuccessful trials, grouped by reason", columns, rows, len(records), "data/failures.csv")
+    caption = "Unsuccessful trials, grouped by reason"
+    return make_table("failures-table", caption, columns, records[:SHOWN_FAILURES], "data/failures.csv", len(records))
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:

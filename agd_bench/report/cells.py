@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from agd_bench.analysis.rows import Row, known
 from agd_bench.report.sentences import duration
 
 MISSING = "–"
@@ -24,12 +25,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, its meaning, whether it holds numbers, and whether it holds prose that needs width."""
+    """One column.
+
+    Attributes:
+        label: heading.
+        meaning: what it holds.
+        key: of its values in the records.
+        write: formats a value.
+        numeric: whether it holds numbers.
+        prose: whether it holds prose that needs width.
+    """
 
     label: str
     meaning: str
+    key: str = ""
+    write: Callable[[Any], str] = str
     numeric: bool = True
     prose: bool = False
+
+
+ALGORITHM = Column("Algorithm", "label in the sweep", "algorithm", numeric=False)
 
 
 @dataclass(frozen=True)
@@ -96,9 +111,18 @@ def place(rank: float) -> str:
     return f"{rank:g}"
 
 
-def make_rows(records: Sequence[dict[str, Any]], writers: Sequence[tuple[str, Callable[[Any], str]]]) -> tuple[tuple[Cell, ...], ...]:
-    """Rows of cells: the given keys of each record, each with its formatter."""
-    return tuple(tuple(cell(record[key], write) for key, write in writers) for record in records)
+def make_table(
+    id: str,
+    caption: str,
+    columns: tuple[Column, ...],
+    records: Sequence[dict[str, Any]],
+    data: str,
+    total: int | None = None,
+    filterable: bool = False,
+) -> Table:
+    """The table of some records; `total` is their number unless there are more."""
+    rows = tuple(tuple(cell(record[column.key], column.write) for column in columns) for record in records)
+    return Table(id, caption, columns, rows, len(records) if total is None else total, data, filterable)
 
 
 def times(ratio: float) -> str:
@@ -131,6 +155,6 @@ def seconds(value: float) -> str:
     return duration(value)
 
 
-def interval(low: str, high: str) -> str:
-    """Two bounds in one cell, without line breaks."""
-    return f"{low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high}"
+def interval(row: Row, low: str, high: str, write: Callable[[Any], str]) -> str | None:
+    """Two bounds of a row in one cell, without line breaks; None where they are not known."""
+    return f"{write(row[low])}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{write(row[high])}" if known(row, low, high) else None

@@ -38,11 +38,7 @@ class ShownClaim:
 
 
 def present_claims(claims: pd.DataFrame) -> list[ShownClaim]:
-    """Format the claims for the page.
-
-    Args:
-        claims: as returned by `agd_bench.claims.evaluate_claims`.
-    """
+    """Format the claims for the page."""
     shown = []
     for row in claims.to_dict("records"):
         numbers = "no estimate"
@@ -60,11 +56,7 @@ def present_claims(claims: pd.DataFrame) -> list[ShownClaim]:
 
 
 def describe_claims(claims: pd.DataFrame) -> list[str]:
-    """The claims as lines for a terminal: two per claim, then the number in each state.
-
-    Args:
-        claims: as returned by `agd_bench.claims.evaluate_claims`.
-    """
+    """The claims as lines for a terminal: two per claim, then the number in each state."""
     lines = []
     for claim in present_claims(claims):
         # 9: the length of the longest state, "undecided".
@@ -87,11 +79,7 @@ def number(value: float, unit: str, bare: bool = False) -> str:
 
 
 def count_states(claims: pd.DataFrame) -> str:
-    """The number of claims in each state, in words; `no claims` if there are none.
-
-    Args:
-        claims: as returned by `agd_bench.claims.evaluate_claims`.
-    """
+    """The number of claims in each state, in words; `no claims` if there are none."""
     if claims.empty:
         return "no claims"
     counts = claims["state"].value_counts()

@@ -53,11 +53,7 @@ class Comparison:
         return table[table["challenger"] == rival].reset_index(drop=True) if "challenger" in table else table
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """Rows of a table as dictionaries; empty if the table was left out.
-
-        Args:
-            name: of the table.
-        """
+        """Rows of a table as dictionaries; empty if the table was left out."""
         return records(self.tables, name)
 
 

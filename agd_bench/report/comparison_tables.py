@@ -8,14 +8,15 @@ from typing import Any
 
 from agd_bench.analysis import GROUP, total_decreases
 from agd_bench.analysis.inference import FEWEST_FOR_MEAN
-from agd_bench.analysis.rows import known
+from agd_bench.analysis.rows import known, rows_of
 from agd_bench.report.cells import (
+    ALGORITHM,
     Cell,
     Column,
     Table,
     cell,
     interval,
-    make_rows,
+    make_table,
     per_cent,
     place,
     points_lost,
@@ -34,36 +35,36 @@ SHOWN_ARCHITECTURES = 200
 def algorithms(comparison: Comparison) -> Iterator[Shown]:
     """Accuracy, charged cost and outcomes of every algorithm."""
     own = comparison.tables
-    table = own["accuracy"].merge(own["cost"], on=[*GROUP, "algorithm"])
-    records = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    records = rows_of(own["accuracy"].merge(own["cost"], on=[*GROUP, "algorithm"]))
     for record in records:
-        shown = known(record, "mean_low", "mean_high") and record["architectures"] >= FEWEST_FOR_MEAN
-        record["interval"] = interval(f"{100 * record['mean_low']:.1f}", f"{100 * record['mean_high']:.1f}") if shown else None
+        record["interval"] = interval(record, "mean_low", "mean_high", per_cent) if record["architectures"] >= FEWEST_FOR_MEAN else None
     columns = (
-        Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Mean accuracy, %", "mean test accuracy over architectures of the means over seeds; completed trials only"),
-        Column("95 % interval", f"t interval of that mean over architectures; not shown for fewer than {FEWEST_FOR_MEAN}", numeric=False),
-        Column("Best, %", "highest mean accuracy of any architecture"),
-        Column("Seed SD, points", "pooled standard deviation over the seeds of one architecture"),
-        Column("Charged FLOPs", "floating-point operations of all trials, tuning included; 2 per multiply-add"),
-        Column("× baseline", "charged FLOPs divided by the baseline's"),
-        Column("Charged time", "seconds of all attempts, tuning and lost ones included"),
-        Column("of which tuning", "seconds of all attempts at tuning trials"),
-        Column("Done", "final trials trained to their end"),
-        Column("Diverged", "final trials whose loss or weights stopped being finite"),
-        Column("Failed", "final trials that ended with an error"),
-        Column("Refused", "final trials that the algorithm cannot run by definition"),
-        Column("Not ended", "final trials that are planned or running"),
+        ALGORITHM,
+        Column(
+            "Mean accuracy, %",
+            "mean test accuracy over architectures of the means over seeds; completed trials only",
+            "mean_accuracy",
+            per_cent,
+        ),
+        Column(
+            "95 % interval",
+            f"t interval of that mean over architectures; not shown for fewer than {FEWEST_FOR_MEAN}",
+            "interval",
+            numeric=False,
+        ),
+        Column("Best, %", "highest mean accuracy of any architecture", "best_accuracy", per_cent),
+        Column("Seed SD, points", "pooled standard deviation over the seeds of one architecture", "seed_sd", per_cent),
+        Column("Charged FLOPs", "floating-point operations of all trials, tuning included; 2 per multiply-add", "flops", scientific),
+        Column("× baseline", "charged FLOPs divided by the baseline's", "flops_ratio", times),
+        Column("Charged time", "seconds of all attempts, tuning and lost ones included", "charged_seconds", seconds),
+        Column("of which tuning", "seconds of all attempts at tuning trials", "tuning_seconds", seconds),
+        Column("Done", "final trials trained to their end", "done"),
+        Column("Diverged", "final trials whose loss or weights stopped being finite", "diverged"),
+        Column("Failed", "final trials that ended with an error", "failed"),
+        Column("Refused", "final trials that the algorithm cannot run by definition", "refused"),
+        Column("Not ended", "final trials that are planned or running", "unfinished"),
     )
-    writers = (
-        ("algorithm", str), ("mean_accuracy", per_cent), ("interval", str), ("best_accuracy", per_cent), ("seed_sd", per_cent),
-        ("flops", scientific), ("flops_ratio", times), ("charged_seconds", seconds), ("tuning_seconds", seconds),
-        ("done", str), ("diverged", str), ("failed", str), ("refused", str), ("unfinished", str),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
-    yield Table(
-        f"{comparison.anchor}-algorithms", "The algorithms, in the order of the sweep", columns, rows, len(rows), "data/accuracy.csv"
-    )
+    yield make_table(f"{comparison.anchor}-algorithms", "The algorithms, in the order of the sweep", columns, records, "data/accuracy.csv")
 
 
 def views(comparison: Comparison) -> Iterator[Shown]:
@@ -71,30 +72,24 @@ def views(comparison: Comparison) -> Iterator[Shown]:
     records = comparison.records("cost_views")
     for record in records:
         record["pair"] = f"{record['challenger']} against {record['baseline']}: {record['view']}"
-        record["interval"] = None
         # A t interval over fewer architectures is too wide to be informative.
-        if known(record, "difference_low", "difference_high") and record["architectures"] >= FEWEST_FOR_MEAN:
-            record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ("difference_low", "difference_high")))
+        enough = record["architectures"] >= FEWEST_FOR_MEAN
+        record["interval"] = interval(record, "difference_low", "difference_high", points_lost) if enough else None
     if not records:
         return
     columns = (
-        Column("Self-tuning against tuned", "what is held equal", numeric=False),
-        Column("Tuned, %", "test accuracy of the tuned algorithm, mean over architectures"),
-        Column("Self-tuning, %", "test accuracy of the self-tuning algorithm, mean over architectures"),
-        Column("Difference, points", "self-tuning − tuned; above 0: the self-tuning algorithm is better"),
-        Column("95 % interval", "t interval over architectures, paired", numeric=False),
-        Column("Tuned: trainings", "charged trainings per architecture"),
-        Column("Self-tuning: trainings", "charged trainings per architecture"),
-        Column("Architectures", "compared"),
-        Column("Remark", "reason for missing numbers", numeric=False, prose=True),
+        Column("Self-tuning against tuned", "what is held equal", "pair", numeric=False),
+        Column("Tuned, %", "test accuracy of the tuned algorithm, mean over architectures", "baseline_accuracy", per_cent),
+        Column("Self-tuning, %", "test accuracy of the self-tuning algorithm, mean over architectures", "challenger_accuracy", per_cent),
+        Column("Difference, points", "self-tuning − tuned; above 0: the self-tuning algorithm is better", "difference", points_lost),
+        Column("95 % interval", "t interval over architectures, paired", "interval", numeric=False),
+        Column("Tuned: trainings", "charged trainings per architecture", "baseline_trainings", times),
+        Column("Self-tuning: trainings", "charged trainings per architecture", "challenger_trainings", times),
+        Column("Architectures", "compared", "architectures"),
+        Column("Remark", "reason for missing numbers", "note", numeric=False, prose=True),
     )
-    writers = (
-        ("pair", str), ("baseline_accuracy", per_cent), ("challenger_accuracy", per_cent), ("difference", points_lost), ("interval", str),
-        ("baseline_trainings", times), ("challenger_trainings", times), ("architectures", str), ("note", str),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
     caption = "Accuracy at equal runs, at equal total compute, and tuned without limit"
-    yield Table(f"{comparison.anchor}-views", caption, columns, rows, len(rows), "data/cost_views.csv")
+    yield make_table(f"{comparison.anchor}-views", caption, columns, records, "data/cost_views.csv")
 
 
 def scopes(comparison: Comparison) -> Iterator[Shown]:
@@ -104,26 +99,22 @@ def scopes(comparison: Comparison) -> Iterator[Shown]:
         return
     for record in records:
         record["pair"] = f"{record['algorithm']} against {record['reference']}"
-        ends = (signed(record["gap_low"]), signed(record["gap_high"])) if known(record, "gap_low", "gap_high") else None
-        record["interval"] = interval(*ends) if ends else None
+        record["interval"] = interval(record, "gap_low", "gap_high", signed)
     columns = (
-        Column("Entries", "an algorithm tuned in a cheaper scope against the same algorithm tuned per architecture", numeric=False),
-        Column("Scope", "what shares one tuning study", numeric=False),
-        Column("Kendall's tau", "agreement of the two rankings"),
-        Column("Noise ceiling", "tau if the rankings differed only by seed noise"),
-        Column("Gap", "tau − ceiling: the bias introduced by the scope"),
-        Column("95 % interval of the gap", "bootstrap", numeric=False),
-        Column("Accuracy, points", "entry − reference"),
-        Column("× FLOPs", "FLOPs charged to the entry divided by those of the reference"),
-        Column("Regret, points", "accuracy the reference loses if the entry's ranking chooses the architecture"),
+        Column("Entries", "an algorithm tuned in a cheaper scope against the same algorithm tuned per architecture", "pair", numeric=False),
+        Column("Scope", "what shares one tuning study", "scope", numeric=False),
+        Column("Kendall's tau", "agreement of the two rankings", "kendall_tau", times),
+        Column("Noise ceiling", "tau if the rankings differed only by seed noise", "noise_ceiling", times),
+        Column("Gap", "tau − ceiling: the bias introduced by the scope", "gap", signed),
+        Column("95 % interval of the gap", "bootstrap", "interval", numeric=False),
+        Column("Accuracy, points", "entry − reference", "accuracy_difference", points_lost),
+        Column("× FLOPs", "FLOPs charged to the entry divided by those of the reference", "flops_ratio", times),
+        Column(
+            "Regret, points", "accuracy the reference loses if the entry's ranking chooses the architecture", "transfer_regret", points_lost
+        ),
     )
-    writers = (
-        ("pair", str), ("scope", str), ("kendall_tau", times), ("noise_ceiling", times), ("gap", signed), ("interval", str),
-        ("accuracy_difference", points_lost), ("flops_ratio", times), ("transfer_regret", points_lost),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
     caption = "Rank bias of cheaper tuning scopes"
-    yield Table(f"{comparison.anchor}-scopes", caption, columns, rows, len(rows), "data/scope_bias.csv")
+    yield make_table(f"{comparison.anchor}-scopes", caption, columns, records, "data/scope_bias.csv")
 
 
 def calibrations(comparison: Comparison) -> Iterator[Shown]:
@@ -135,20 +126,22 @@ def calibrations(comparison: Comparison) -> Iterator[Shown]:
     for record in records:
         record["setting"] = ", ".join(f"{name} {_short(value)}" for name, value in json.loads(record["setting"]).items())
     columns = (
-        Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Place", "by mean validation accuracy over all workloads; the final trials use place 1"),
-        Column("Setting", "proposed hyperparameters", numeric=False, prose=True),
-        Column("All workloads, %", "validation accuracy, mean over all search spaces, data sets and profiles of the sweep"),
-        Column("Here, %", "validation accuracy on this workload"),
-        Column("Not done", "trials of the setting, on any workload, that diverged or failed; a single one excludes the setting"),
+        ALGORITHM,
+        Column("Place", "by mean validation accuracy over all workloads; the final trials use place 1", "rank", place),
+        Column("Setting", "proposed hyperparameters", "setting", numeric=False, prose=True),
+        Column(
+            "All workloads, %",
+            "validation accuracy, mean over all search spaces, data sets and profiles of the sweep",
+            "mean_val_accuracy",
+            per_cent,
+        ),
+        Column("Here, %", "validation accuracy on this workload", "val_accuracy", per_cent),
+        Column(
+            "Not done", "trials of the setting, on any workload, that diverged or failed; a single one excludes the setting", "not_done"
+        ),
     )
-    writers = (
-        ("algorithm", str), ("rank", place), ("setting", str), ("mean_val_accuracy", per_cent), ("val_accuracy", per_cent),
-        ("not_done", str),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
     caption = "Settings tried on all workloads, best of each algorithm first"
-    yield Table(f"{comparison.anchor}-calibrations", caption, columns, rows, len(rows), "data/calibrations.csv", filterable=True)
+    yield make_table(f"{comparison.anchor}-calibrations", caption, columns, records, "data/calibrations.csv", filterable=True)
 
 
 def _best_first(records: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
@@ -167,21 +160,18 @@ def decisions(comparison: Comparison) -> Iterator[Shown]:
     if not records:
         return
     columns = (
-        Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Pairs", "pairs of architectures trained to completion"),
-        Column("Decided", "pairs with a known order by validation accuracy, corrected for all pairs, algorithms and interim looks"),
-        Column("Close", "pairs known to differ by less than the width set in the sweep"),
-        Column("Undecided", "pairs that are neither when the seeds are used up"),
-        Column("Seeds, mean", "mean number of seeds per architecture"),
-        Column("Seeds, most", "largest number of seeds for an architecture"),
-        Column("Trainings saved", "planned seeds that were not needed"),
+        ALGORITHM,
+        Column("Pairs", "pairs of architectures trained to completion", "pairs"),
+        Column(
+            "Decided", "pairs with a known order by validation accuracy, corrected for all pairs, algorithms and interim looks", "decided"
+        ),
+        Column("Close", "pairs known to differ by less than the width set in the sweep", "close"),
+        Column("Undecided", "pairs that are neither when the seeds are used up", "undecided"),
+        Column("Seeds, mean", "mean number of seeds per architecture", "seeds_mean", times),
+        Column("Seeds, most", "largest number of seeds for an architecture", "seeds_most"),
+        Column("Trainings saved", "planned seeds that were not needed", "unneeded"),
     )
-    writers = (
-        ("algorithm", str), ("pairs", str), ("decided", str), ("close", str), ("undecided", str), ("seeds_mean", times),
-        ("seeds_most", str), ("unneeded", str),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
-    yield Table(f"{comparison.anchor}-decisions", "What adaptive seeds decided", columns, rows, len(rows), "data/order_decisions.csv")
+    yield make_table(f"{comparison.anchor}-decisions", "What adaptive seeds decided", columns, records, "data/order_decisions.csv")
 
 
 def lanes(comparison: Comparison) -> Iterator[Shown]:
@@ -194,18 +184,16 @@ def lanes(comparison: Comparison) -> Iterator[Shown]:
         "comparable only within each of these lanes; FLOPs are always comparable."
     )
     columns = (
-        Column("Lane", "device; timing: used exclusively, shared: other trials ran on it too; on a GPU, kind of step", numeric=False),
-        Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Trials", "tuning and final trials in the lane"),
-        Column("Cases", "pairs of architecture and seed that every algorithm has completed in the lane"),
-        Column("Time per training", "mean over those cases"),
-        Column("× baseline", "divided by the baseline's time on those cases"),
+        Column(
+            "Lane", "device; timing: used exclusively, shared: other trials ran on it too; on a GPU, kind of step", "lane", numeric=False
+        ),
+        ALGORITHM,
+        Column("Trials", "tuning and final trials in the lane", "trials"),
+        Column("Cases", "pairs of architecture and seed that every algorithm has completed in the lane", "cases"),
+        Column("Time per training", "mean over those cases", "seconds_per_trial", seconds),
+        Column("× baseline", "divided by the baseline's time on those cases", "seconds_ratio", times),
     )
-    writers = (
-        ("lane", str), ("algorithm", str), ("trials", str), ("cases", str), ("seconds_per_trial", seconds), ("seconds_ratio", times),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
-    yield Table(f"{comparison.anchor}-lanes", "Time of a training by lane", columns, rows, len(rows), "data/lanes.csv")
+    yield make_table(f"{comparison.anchor}-lanes", "Time of a training by lane", columns, records, "data/lanes.csv")
 
 
 def architectures(comparison: Comparison) -> Iterator[Shown]:
@@ -234,7 +222,7 @@ def decreases(comparison: Comparison) -> Iterator[Shown]:
     if "decreases" not in comparison.tables or comparison.tables["decreases"].empty:
         return
     table = total_decreases(comparison.tables["decreases"])
-    records = [{str(key): value for key, value in record.items()} for record in table.to_dict("records")]
+    records = rows_of(table)
     for record in records:
         # A proof allows no exception beyond rounding, so even one shortfall is a finding.
         if record["guarantee"] == "yes" and record["shortfalls"]:
@@ -244,18 +232,14 @@ def decreases(comparison: Comparison) -> Iterator[Shown]:
             )
         record["guarantee"] = {"yes": "guarantee", "no": "estimate"}.get(record["guarantee"])
     columns = (
-        Column("Algorithm", "label in the sweep", numeric=False),
-        Column("Promises are", "a guarantee: proved for every step; an estimate: without proof", numeric=False),
-        Column("Steps", "steps of all final trials"),
-        Column("Promised", "promised decrease of the loss on a step's own batch, mean over steps"),
-        Column("Realised", "actual decrease on the same batch, mean over steps"),
-        Column("Realised / promised", "ratio of the two means"),
-        Column("Fell short, steps", "steps whose loss decreased by less than promised, beyond rounding"),
-        Column("Fell short, %", "their share of all steps"),
+        ALGORITHM,
+        Column("Promises are", "a guarantee: proved for every step; an estimate: without proof", "guarantee", numeric=False),
+        Column("Steps", "steps of all final trials", "steps"),
+        Column("Promised", "promised decrease of the loss on a step's own batch, mean over steps", "promised", significant),
+        Column("Realised", "actual decrease on the same batch, mean over steps", "realised", significant),
+        Column("Realised / promised", "ratio of the two means", "ratio", times),
+        Column("Fell short, steps", "steps whose loss decreased by less than promised, beyond rounding", "shortfalls"),
+        Column("Fell short, %", "their share of all steps", "shortfall_share", per_cent),
     )
-    writers = (
-        ("algorithm", str), ("guarantee", str), ("steps", str), ("promised", significant), ("realised", significant), ("ratio", times),
-        ("shortfalls", str), ("shortfall_share", per_cent),
-    )  # fmt: skip
     caption = "Promised and realised decrease of single steps on their own batches"
-    yield Table(f"{comparison.anchor}-decreases", caption, columns, make_rows(records, writers), len(records), "data/decreases.csv")
+    yield make_table(f"{comparison.anchor}-decreases", caption, columns, records, "data/decreases.csv")

@@ -65,10 +65,9 @@ def make_overview(comparison: Comparison, sweep: Sweep, tiers: Mapping[str, str]
 
 
 def tiers_of(sweep: Sweep) -> dict[str, str]:
-    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its plug-in states; unknown plug-ins are left out.
+    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its plug-in states.
 
-    Args:
-        sweep: what was asked.
+    Unknown plug-ins are left out.
     """
     tiers = {}
     for choice in sweep.algorithms:
@@ -126,7 +125,7 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
     own = row["algorithm"] == baseline
     ends = ""
     if known(row, "difference_low", "difference_high"):
-        ends = f" ({interval(points_lost(row['difference_low']), points_lost(row['difference_high']))})"
+        ends = f" ({interval(row, 'difference_low', 'difference_high', points_lost)})"
     difference = Cell("baseline", "0") if own else cell(row["difference"], lambda value: f"{points_lost(value)}{ends}")
     decision = row["decision"]
     agrees = Cell("baseline", "") if own else Cell(decision_words(decision), str(decision.get("decision", "")))

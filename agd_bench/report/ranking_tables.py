@@ -8,9 +8,8 @@ from typing import Any
 from agd_bench.analysis.rows import known
 from agd_bench.report.cells import (
     Column,
-    Table,
     interval,
-    make_rows,
+    make_table,
     p_value,
     per_cent,
     points_lost,
@@ -34,37 +33,32 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
             continue
         for record in records:
             record["pair"] = f"{record['algorithm']} and {record['other']}"
-            ends = (signed(record["gap_low"]), signed(record["gap_high"])) if known(record, "gap_low", "gap_high") else None
-            record["interval"] = interval(*ends) if ends else None
+            record["interval"] = interval(record, "gap_low", "gap_high", signed)
         columns = (
-            Column("Rankings of", "two algorithms", numeric=False),
-            Column("Kendall's tau", "agreement of the two rankings: 1 equal, 0 unrelated"),
-            Column("Noise ceiling", "tau if the rankings differed only by seed noise"),
-            Column("Gap", "tau − ceiling; below 0: the rankings differ more than seed noise explains"),
-            Column("95 % interval of the gap", "bootstrap, one pair at a time", numeric=False),
-            Column("p", "test of no shift beyond seed noise, one pair at a time"),
-            Column("True tau", "estimated tau between the noise-free rankings, by Spearman's correction for attenuation"),
-            Column("Spearman's rho", "rank correlation of the two rankings"),
-            Column("Tau with ties", "architectures that cannot be separated from seed noise count as tied"),
-            Column("Architectures", "architectures with an outcome for every seed under both"),
+            Column("Rankings of", "two algorithms", "pair", numeric=False),
+            Column("Kendall's tau", "agreement of the two rankings: 1 equal, 0 unrelated", "kendall_tau", times),
+            Column("Noise ceiling", "tau if the rankings differed only by seed noise", "noise_ceiling", times),
+            Column("Gap", "tau − ceiling; below 0: the rankings differ more than seed noise explains", "gap", signed),
+            Column("95 % interval of the gap", "bootstrap, one pair at a time", "interval", numeric=False),
+            Column("p", "test of no shift beyond seed noise, one pair at a time", "shift_p", p_value),
+            Column(
+                "True tau",
+                "estimated tau between the noise-free rankings, by Spearman's correction for attenuation",
+                "corrected_tau",
+                times,
+            ),
+            Column("Spearman's rho", "rank correlation of the two rankings", "spearman", times),
+            Column(
+                "Tau with ties", "architectures that cannot be separated from seed noise count as tied", "kendall_tau_noise_ties", times
+            ),
+            Column("Architectures", "architectures with an outcome for every seed under both", "architectures"),
         )
-        writers = (
-            ("pair", str), ("kendall_tau", times), ("noise_ceiling", times), ("gap", signed), ("interval", str), ("shift_p", p_value),
-            ("corrected_tau", times), ("spearman", times), ("kendall_tau_noise_ties", times), ("architectures", str),
-        )  # fmt: skip
         caption = (
             f"Agreement of the rankings over {who}, comparing half of the seeds with the other half (or the same seed if there is only one)"
         )
         shown, which = _pairs(comparison, records, "algorithm", "other")
-        table = Table(
-            f"{comparison.anchor}-{name.replace('_', '-')}",
-            caption + which,
-            columns,
-            make_rows(shown, writers),
-            len(records),
-            f"data/{name}.csv",
-        )
-        yield table
+        anchor = f"{comparison.anchor}-{name.replace('_', '-')}"
+        yield make_table(anchor, caption + which, columns, shown, f"data/{name}.csv", len(records))
 
 
 def published(comparison: Comparison) -> Iterator[Shown]:
@@ -75,30 +69,36 @@ def published(comparison: Comparison) -> Iterator[Shown]:
     regrets = {(row["published_epochs"], row["split"], row["trained_by"]): row for row in comparison.records("published_regret")}
     for record in records:
         record["budget"] = f"{record['algorithm']}, {record['published_epochs']} epochs, {record['split']}"
-        record["interval"] = interval(*map(signed, (record["tau_low"], record["tau_high"]))) if known(record, "tau_low") else None
-        record["gap_interval"] = interval(*map(signed, (record["gap_low"], record["gap_high"]))) if known(record, "gap_low") else None
+        record["interval"] = interval(record, "tau_low", "tau_high", signed)
+        record["gap_interval"] = interval(record, "gap_low", "gap_high", signed)
         record["regret"] = regrets.get((record["published_epochs"], record["split"], record["algorithm"]), {}).get("transfer_regret")
     columns = (
-        Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", numeric=False),
-        Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings"),
-        Column("95 % interval", "bootstrap over architectures", numeric=False),
-        Column("At most", "expected tau if the published ranking were noise-free and equal to ours"),
-        Column("Tau at equal seeds", "with equal numbers of seeds on both sides, if individual trainings are published"),
-        Column("Noise ceiling", "tau if the rankings differed only by seed noise"),
-        Column("95 % interval of the gap", "bootstrap; below 0: the rankings differ more than seed noise explains", numeric=False),
-        Column("p", "test of no difference beyond seed noise, one at a time"),
-        Column("True tau", "estimated tau between the noise-free rankings"),
-        Column("Regret, points", "accuracy lost if the published ranking chooses the architecture that this algorithm trains"),
-        Column("Architectures", "compared"),
+        Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", "budget", numeric=False),
+        Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings", "tau_of_means", times),
+        Column("95 % interval", "bootstrap over architectures", "interval", numeric=False),
+        Column("At most", "expected tau if the published ranking were noise-free and equal to ours", "ceiling_at_most", times),
+        Column(
+            "Tau at equal seeds", "with equal numbers of seeds on both sides, if individual trainings are published", "kendall_tau", times
+        ),
+        Column("Noise ceiling", "tau if the rankings differed only by seed noise", "noise_ceiling", times),
+        Column(
+            "95 % interval of the gap",
+            "bootstrap; below 0: the rankings differ more than seed noise explains",
+            "gap_interval",
+            numeric=False,
+        ),
+        Column("p", "test of no difference beyond seed noise, one at a time", "shift_p", p_value),
+        Column("True tau", "estimated tau between the noise-free rankings", "corrected_tau", times),
+        Column(
+            "Regret, points",
+            "accuracy lost if the published ranking chooses the architecture that this algorithm trains",
+            "regret",
+            points_lost,
+        ),
+        Column("Architectures", "compared", "architectures"),
     )
-    writers = (
-        ("budget", str), ("tau_of_means", times), ("interval", str), ("ceiling_at_most", times), ("kendall_tau", times),
-        ("noise_ceiling", times), ("gap_interval", str), ("shift_p", p_value), ("corrected_tau", times), ("regret", points_lost),
-        ("architectures", str),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
     caption = "Our rankings against the published one"
-    yield Table(f"{comparison.anchor}-published", caption, columns, rows, len(rows), "data/published_agreement.csv")
+    yield make_table(f"{comparison.anchor}-published", caption, columns, records, "data/published_agreement.csv")
 
 
 def published_top(comparison: Comparison) -> Iterator[Shown]:
@@ -109,24 +109,21 @@ def published_top(comparison: Comparison) -> Iterator[Shown]:
         return
     for record in records:
         record["budget"] = f"{record['algorithm']}, {record['published_epochs']} epochs, {record['split']}"
-        record["interval"] = interval(*map(signed, (record["tau_low"], record["tau_high"]))) if known(record, "tau_low") else None
+        record["interval"] = interval(record, "tau_low", "tau_high", signed)
     columns = (
-        Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", numeric=False),
-        Column("Best, %", "share of the architectures, best by the published ranking"),
-        Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings"),
-        Column("95 % interval", "bootstrap over architectures", numeric=False),
-        Column("Published with itself", "mean tau between two individual published trainings of the same architectures"),
-        Column("Architectures", "compared"),
+        Column("Ranking by, published budget", "algorithm; epochs and images of the published accuracy", "budget", numeric=False),
+        Column("Best, %", "share of the architectures, best by the published ranking", "top_share", per_cent),
+        Column("Tau of means", "Kendall's tau between means over all our seeds and over all published trainings", "tau_of_means", times),
+        Column("95 % interval", "bootstrap over architectures", "interval", numeric=False),
+        Column(
+            "Published with itself", "mean tau between two individual published trainings of the same architectures", "published_tau", times
+        ),
+        Column("Architectures", "compared", "architectures"),
     )
-    writers = (
-        ("budget", str), ("top_share", per_cent), ("tau_of_means", times), ("interval", str), ("published_tau", times),
-        ("architectures", str),
-    )  # fmt: skip
-    rows = make_rows(records, writers)
     caption = (
         "Our rankings against the published one among its best architectures; the fewer there are, the less any ranking agrees with itself"
     )
-    yield Table(f"{comparison.anchor}-published-top", caption, columns, rows, len(rows), "data/published_top.csv")
+    yield make_table(f"{comparison.anchor}-published-top", caption, columns, records, "data/published_top.csv")
 
 
 def overlap(comparison: Comparison) -> Iterator[Shown]:
@@ -137,21 +134,17 @@ def overlap(comparison: Comparison) -> Iterator[Shown]:
     for record in records:
         record["pair"] = f"{record['algorithm']} and {record['other']}"
     columns = (
-        Column("Rankings of", "two algorithms", numeric=False),
-        Column("k", "how many of the best architectures are compared"),
-        Column("Shared, %", "share of the k best that both have in common"),
-        Column("Noise ceiling, %", "the same for a ranking and itself over other seeds"),
-        Column("By chance, %", "the same for two unrelated rankings"),
-        Column("p", "probability that unrelated rankings share as many or more"),
-        Column("Architectures", "number of architectures with an outcome for every seed under both"),
+        Column("Rankings of", "two algorithms", "pair", numeric=False),
+        Column("k", "how many of the best architectures are compared", "k"),
+        Column("Shared, %", "share of the k best that both have in common", "overlap", per_cent),
+        Column("Noise ceiling, %", "the same for a ranking and itself over other seeds", "noise_ceiling", per_cent),
+        Column("By chance, %", "the same for two unrelated rankings", "chance", per_cent),
+        Column("p", "probability that unrelated rankings share as many or more", "chance_p", p_value),
+        Column("Architectures", "number of architectures with an outcome for every seed under both", "architectures"),
     )
-    writers = (
-        ("pair", str), ("k", str), ("overlap", per_cent), ("noise_ceiling", per_cent), ("chance", per_cent), ("chance_p", p_value),
-        ("architectures", str),
-    )  # fmt: skip
     shown, which = _pairs(comparison, records, "algorithm", "other")
     caption = f"Overlap of the best architectures of two rankings, comparing half of the seeds with the other half{which}"
-    yield Table(f"{comparison.anchor}-overlap", caption, columns, make_rows(shown, writers), len(records), "data/top_k_overlap.csv")
+    yield make_table(f"{comparison.anchor}-overlap", caption, columns, shown, "data/top_k_overlap.csv", len(records))
 
 
 def transfer(comparison: Comparison) -> Iterator[Shown]:
@@ -163,19 +156,17 @@ def transfer(comparison: Comparison) -> Iterator[Shown]:
         record["pair"] = f"chosen by {record['chosen_by']}, trained by {record['trained_by']}"
         # If scored on the seed used for the choice, the trainer's own best profits from luck, which inflates the regret.
         record["fair"] = "other seeds" if record["disjoint"] else "the same seed (too high)"
-        ends = ("regret_low", "regret_high")
-        record["interval"] = interval(*(f"{100 * record[end]:+.1f}" for end in ends)) if known(record, *ends) else None
+        record["interval"] = interval(record, "regret_low", "regret_high", points_lost)
     columns = (
-        Column("Architecture", "which algorithm's ranking chooses it, and which algorithm trains it", numeric=False),
-        Column("Accuracy lost, points", "compared with the trainer's own choice; below 0: gained"),
-        Column("95 % interval", "bootstrap over architectures; too narrow if the loss is close to 0", numeric=False),
-        Column("Own best, %", "accuracy of the trainer with its own choice"),
-        Column("Scored on", "whether the seeds differ from those used for the choice", numeric=False),
+        Column("Architecture", "which algorithm's ranking chooses it, and which algorithm trains it", "pair", numeric=False),
+        Column("Accuracy lost, points", "compared with the trainer's own choice; below 0: gained", "transfer_regret", points_lost),
+        Column("95 % interval", "bootstrap over architectures; too narrow if the loss is close to 0", "interval", numeric=False),
+        Column("Own best, %", "accuracy of the trainer with its own choice", "own_best_accuracy", per_cent),
+        Column("Scored on", "whether the seeds differ from those used for the choice", "fair", numeric=False),
     )
-    writers = (("pair", str), ("transfer_regret", points_lost), ("interval", str), ("own_best_accuracy", per_cent), ("fair", str))
     shown, which = _pairs(comparison, records, "chosen_by", "trained_by")
     caption = f"Cost of choosing by another algorithm's ranking; a diverged trial counts as accuracy 0{which}"
-    yield Table(f"{comparison.anchor}-transfer", caption, columns, make_rows(shown, writers), len(records), "data/transfer_regret.csv")
+    yield make_table(f"{comparison.anchor}-transfer", caption, columns, shown, "data/transfer_regret.csv", len(records))
 
 
 def _pairs(comparison: Comparison, records: list[dict[str, Any]], *sides: str) -> tuple[list[dict[str, Any]], str]:

@@ -85,11 +85,7 @@ def _differing(asked: Sweep, there: Sweep) -> list[str]:
 
 
 def edited_plugins(results: Results) -> list[str]:
-    """The plug-ins whose source has changed since these rows were trained, as `KIND/NAME`.
-
-    Args:
-        results: results of a run.
-    """
+    """The plug-ins whose source has changed since these rows were trained, as `KIND/NAME`."""
     return changed_code(results.meta, plan(results.sweep))
 
 

@@ -38,11 +38,7 @@ NOTHING = Found(math.nan, math.nan, math.nan, 0)
 
 
 class Measurements:
-    """The measurements of a run; tables used by several numbers are computed once.
-
-    Args:
-        results: results of the run.
-    """
+    """The measurements of a run; tables used by several numbers are computed once."""
 
     def __init__(self, results: Results) -> None:
         self._results = results

@@ -91,9 +91,6 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
 
     For an unfinished run, the tables cover its complete cases (`analysis.complete_cases`), except the table of failures.
 
-    Args:
-        results: the raw rows.
-
     Returns:
         Tables by name: those of `WHOLE`; those of `OF_PUBLISHED` if there are published accuracies; those of `STUDIES` that have rows;
         those of `BY_CHALLENGER` and `BY_FEATURES` with the columns `baseline` and `challenger` after the group's columns; `crossover` and
@@ -188,11 +185,7 @@ def _decoded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def resamples_of(trials: pd.DataFrame) -> int:
-    """Number of resamples for intervals: 1,000, and fewer for large comparisons, which have narrow intervals.
-
-    Args:
-        trials: the table of trials.
-    """
+    """Number of resamples for intervals: 1,000, and fewer for large comparisons, which have narrow intervals."""
     # 256 for 15,625 architectures bounds the time of a report of a million rows; with 256, coverage varies between 93 and 97 % by chance.
     return int(np.clip(RESAMPLED // max(1, trials["architecture"].nunique()), FEWEST_RESAMPLES, MOST_RESAMPLES))
 
@@ -289,9 +282,6 @@ def challengers(results: Results) -> list[str]:
 
 def failures(trials: pd.DataFrame) -> pd.DataFrame:
     """Unsuccessful trials, grouped by reason.
-
-    Args:
-        trials: the table of trials.
 
     Returns:
         One row per group, algorithm, purpose, status and reason: `search_space`, `dataset`, `profile`, `algorithm`, `purpose`,

@@ -43,9 +43,6 @@ def meaning_of(table: str, column: str) -> str:
 def dictionary_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The dictionary of some computed tables.
 
-    Args:
-        tables: `aggregates`, and evaluated claims.
-
     Returns:
         One row per table and column: `table`, `summary` (of the table), `column`, `meaning`.
     """

@@ -18,11 +18,7 @@ TRAININGS = 60
 
 
 def check_searcher(module: ModuleType) -> list[Check]:
-    """Check that a search method follows its protocol.
-
-    Args:
-        module: the plug-in.
-    """
+    """Check that a search method follows its protocol."""
     method = _Method(module)
     checks = run({"the docstring cites a source": method.source, "a search ends within its budget": method.search})
     if not checks[-1].passed:
