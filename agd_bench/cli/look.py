@@ -120,7 +120,7 @@ def list_(
     as_json: JsonOption = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """List search spaces, algorithms, data sets, search methods or sweeps."""
+    """List search spaces, algorithms, data sets, searchers or sweeps."""
     import pandas as pd
 
     from agd_bench.sweeps import builtin_sweeps, open_sweep
