@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,13 +33,17 @@ from agd_bench.cli.options import (
     plugin_folders,
 )
 from agd_bench.cli.printing import print_table
+from agd_bench.errors import InputError
 from agd_bench.scheduling.resources import TIMED_ARCHITECTURES, Resources
+
+WATCH_SECONDS = 5.0
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from agd_bench.planning.planner import Folders
     from agd_bench.records import Sweep
+    from agd_bench.scheduling.event_log import EventLog
 
 
 def run(
@@ -80,6 +86,10 @@ def run(
             help="Let each worker on a GPU train up to K trials at a time, as many as measurements allow.",
         ),
     ] = 1,
+    min_workers: Annotated[
+        int | None,
+        typer.Option("--min-workers", min=1, help="Wait until this many workers fit, and ask an autoscaler for them."),
+    ] = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +106,10 @@ def run(
         list[str] | None,
         typer.Option("--retry", metavar="STATUS", help="Train failed, lost, refused or diverged trials again. Repeatable."),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option("--log", metavar="json:FILE", help="Append each event to FILE as JSON, as in RUN/logs/events.jsonl."),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train a sweep and report the results.
@@ -106,21 +120,24 @@ def run(
     from agd_bench.api import run as run_sweep
     from agd_bench.display import Display, seconds_of
     from agd_bench.evidence import gather_evidence
+    from agd_bench.scheduling.progress import both
     from agd_bench.store import failed_algorithms, failed_trials
     from agd_bench.sweeps import open_sweep
 
     folders = plugin_folders(search_spaces, algorithms, datasets)
     asked = open_sweep(sweep, changes or ())
     folder = out or Path("runs") / asked.name
-    resources = Resources(executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed, checkpoints)
-    with resumable(), Display(quiet) as display:
+    resources = Resources(
+        executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed, checkpoints, min_workers
+    )
+    with resumable(), Display(quiet) as display, _event_log(log) as events:
         results = run_sweep(
             asked,
             folder,
             resources=resources,
             store_url=store,
             folders=folders,
-            observer=display,
+            observer=display if events is None else both(events, display),
             time_limit_seconds=seconds_of(time_limit) if time_limit else None,
             part=part,
             allow_mixed_code=allow_mixed_code,
@@ -140,6 +157,17 @@ def run(
     if hopeless:
         print(f"agd-bench: every trial of {', '.join(hopeless)} failed; `agd-bench status {folder}` counts them", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _event_log(log: str | None) -> AbstractContextManager[EventLog | None]:
+    from agd_bench.scheduling.event_log import EventLog
+
+    if log is None:
+        return nullcontext()
+    kind, _, path = log.partition(":")
+    if kind != "json" or not path:
+        raise InputError(f"--log {log}: give json:FILE")
+    return EventLog(Path(path))
 
 
 def plan(
@@ -221,20 +249,38 @@ def _plan_power(sweep: Sweep, gap: float, level: float, pilot: str | None, timin
     print_table(made.sufficient.drop(columns="device_seconds").assign(device_time=times), False)
 
 
-def status(run: RunArgument, as_json: JsonOption = False) -> None:
+def status(
+    run: RunArgument,
+    nodes: Annotated[bool, typer.Option("--nodes", help="Count attempts by node instead, with each node's last problem.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help=f"Print again every {WATCH_SECONDS:.0f} seconds until no trial is left.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Count the trials of a run by status.
 
     Exits with 1 while a trial is running or missing.
     """
+    while (left := _print_status(run, nodes, as_json)) and watch:
+        time.sleep(WATCH_SECONDS)
+        print()
+    if left:
+        raise typer.Exit(1)
+
+
+def _print_status(run: str, nodes: bool, as_json: bool) -> int:
+    """Print a run's counts; return how many trials are missing or running."""
+    from agd_bench.scheduling.event_log import FILE, count_by_node
     from agd_bench.store import status as count_statuses
 
-    table = count_statuses(locate_run(run)).reset_index()
-    print_table(table, as_json)
+    located = locate_run(run)
+    table = count_statuses(located).reset_index()
+    if nodes:
+        print_table(count_by_node(Path(located) / "logs" / FILE), as_json)
+    else:
+        print_table(table, as_json)
     failed = int(table["failed"].sum())
     if failed and not as_json:
         print(f"\n{failed} failed; `agd-bench run SWEEP --retry failed` trains them again.")
-    if int(table[["missing", "running"]].to_numpy().sum()):
-        raise typer.Exit(1)
+    return int(table[["missing", "running"]].to_numpy().sum())
 
 
 def merge(

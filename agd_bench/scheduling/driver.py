@@ -255,7 +255,7 @@ class Run:
         node, alone = self._executor.node_of(worker), standing.out_of_memory > 0
         self._running.add(Running(trial, attempt, time.monotonic(), deadline, node, device, judged, exclusive, number, alone))
         self._meter.started(trial)
-        self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else ""))
+        self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else "", node=node))
         # On a device that is not shared, the executor's workplace knows whether the trial owns all of it.
         return Task(trial, attempt, deadline, exclusive=exclusive if device.slots > 1 else None)
 
@@ -288,7 +288,7 @@ class Run:
         self._sharing.note(running.device, running.number, outcome.result)
         if outcome.result.status == "done" and running.attempt == 1:
             self._deadlines.note(running.trial, outcome.result.total_seconds, outcome.result.forward_flops)
-        self._ended(running.trial, running.attempt, outcome.result)
+        self._ended(running.trial, running.attempt, outcome.result, running.node)
 
     def _with_sampler(self, trial: Trial, result: TrialResult) -> TrialResult:
         """A tuning trial's result with the tuner in its provenance."""
@@ -312,7 +312,7 @@ class Run:
 
     def _set_aside(self, node: str, trial: Trial, outcome: Outcome) -> None:
         said = f"{node} is no longer used, because {MOST_IN_A_ROW} trials in a row failed on it; last error: {outcome.message}"
-        self._tell(Event("set aside", trial, outcome.attempt, message=said))
+        self._tell(Event("set aside", trial, outcome.attempt, message=said, node=node))
         self._executor.set_aside(node)
         self._health.forget(node)
         if not self._executor.nodes:
@@ -335,7 +335,7 @@ class Run:
             # Repeated with the same values, because a round has one proposal.
             proposal=trial.proposal,
         )
-        self._tell(Event("lost", trial, running.attempt, message=reason))
+        self._tell(Event("lost", trial, running.attempt, message=reason, node=running.node))
         self._queue.put_back(trial)
 
     def _end_overdue(self) -> None:
@@ -358,10 +358,10 @@ class Run:
         self._store.settle(trial.id, status, reason)
         self._ended(trial, self._queue.standings[trial.id].attempts, TrialResult(trial_id=trial.id, status=status, reason=reason))
 
-    def _ended(self, trial: Trial, attempt: int, result: TrialResult) -> None:
+    def _ended(self, trial: Trial, attempt: int, result: TrialResult, node: str = "") -> None:
         self._queue.end(trial, result)
         self._meter.ended(trial, result)
-        self._tell(Event("ended", trial, attempt, result, result.reason))
+        self._tell(Event("ended", trial, attempt, result, result.reason, node))
 
     def _settle(self) -> None:
         """Settle trials that cannot or need not be trained; the former can complete a round of adaptive seeds."""

@@ -27,6 +27,7 @@ class Event:
         attempt: number of the attempt (of the new one, if retried).
         result: its result, if it ended.
         message: message for the user; empty for ordinary events.
+        node: node of the attempt; empty if there is none.
     """
 
     kind: Literal["started", "ended", "lost", "retried", "set aside"]
@@ -34,6 +35,7 @@ class Event:
     attempt: int
     result: TrialResult | None = None
     message: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,18 @@ class Snapshot:
 MOST_SHOWN = 8
 
 Observer = Callable[[Event | None, Snapshot], None]
+
+
+def both(first: Observer, second: Observer | None) -> Observer:
+    """An observer that tells two others."""
+    if second is None:
+        return first
+
+    def tell(event: Event | None, snapshot: Snapshot) -> None:
+        first(event, snapshot)
+        second(event, snapshot)
+
+    return tell
 
 
 class Meter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,6 +30,8 @@ class Resources:
             measured.
         checkpoints: folder of this run's checkpoints, on a file system that all nodes share; None: in the run folder, and on a cluster in
             each node's own temporary folder.
+        min_workers: number of workers that must fit before the run begins; it waits for them and asks an autoscaler for them. None: do not
+            wait.
         timed: number of architectures per comparison whose first trials use a shared GPU exclusively, so their seconds are comparable.
 
     Raises:
@@ -44,16 +47,19 @@ class Resources:
     in_flight: int = 1
     timed: int = TIMED_ARCHITECTURES
     checkpoints: Path | None = None
+    min_workers: int | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("executor", get_args(ExecutorName)), ("device", get_args(DeviceName))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: allowed are {', '.join(map(repr, known))}")
-        least = {"num_workers": 1, "in_flight": 1, "timed": 0}
+        least = {"num_workers": 1, "in_flight": 1, "timed": 0, "min_workers": 1}
         for name, number in least.items():
             given = getattr(self, name)
             if given is not None and given < number:
                 raise InputError(f"{name} {given}: must be at least {number}")
+        if self.num_workers is not None and self.min_workers is not None and self.min_workers > self.num_workers:
+            raise InputError(f"min_workers {self.min_workers}: must be at most num_workers {self.num_workers}")
         if self.share_gpus and self.executor == "in-process":
             raise InputError("--share-gpus requires one process per trial; use the executor 'ray'")
         if self.share_gpus and self.gpus_per_trial is not None:
@@ -62,6 +68,8 @@ class Resources:
             )
 
 
+notices = logging.getLogger("agd_bench.notices")
+"""Shown to people by default, unlike the log of the scheduling, which goes to a file."""
 MOST_PER_GPU = 16
 """Largest number of workers on one GPU: each holds a context, and time-slicing more of them has no benefit."""
 
@@ -106,6 +114,24 @@ def gpus_and_device(device: str, gpus_per_trial: float | None, available: float)
         )
     # Without a share, use the CPU: Ray no longer hides GPUs from such workers, and all would use the first one.
     return wanted, "cuda" if wanted else "cpu"
+
+
+def refuse_silent_cpus(resources: Resources, gpu_here: bool) -> None:
+    """Trials are about to run on CPUs although the device is not `cpu`: refuse it where GPUs were meant, else say it.
+
+    Args:
+        resources: as the user said.
+        gpu_here: whether the driver's host has a GPU.
+
+    Raises:
+        ExecutorError: GPUs were meant, and Ray has none.
+    """
+    if resources.share_gpus:
+        raise ExecutorError("--share-gpus needs GPUs, and Ray sees none; start Ray with --num-gpus, or leave --share-gpus out")
+    if gpu_here and resources.gpus_per_trial is None:
+        raise ExecutorError("this machine has a GPU, but Ray sees none; start Ray with --num-gpus, or train on CPUs with --device cpu")
+    if resources.ray_address is not None:
+        notices.warning("Ray at %s has no GPU: trials run on CPUs; with --device cuda they would not", resources.ray_address)
 
 
 def pool_size(num_workers: int | None, cpus: float, gpus: float, threads: int, gpus_per_trial: float) -> int:

@@ -14,12 +14,13 @@ from agd_bench.errors import DatasetError, InputError, StoreError
 from agd_bench.plugins import load
 from agd_bench.records import TERMINAL, Plan, Trial
 from agd_bench.scheduling.driver import GRACE_SECONDS, Run
+from agd_bench.scheduling.event_log import FILE, EventLog
 from agd_bench.scheduling.executors.in_process import InProcessExecutor
 from agd_bench.scheduling.executors.protocol import Executor, RunTrial
 from agd_bench.scheduling.executors.threads import ThreadExecutor
 from agd_bench.scheduling.kinds import one_of_each
 from agd_bench.scheduling.partition import Part, part_of
-from agd_bench.scheduling.progress import Meter, Observer
+from agd_bench.scheduling.progress import Meter, Observer, both
 from agd_bench.scheduling.queue import OptunaTuner, Tuner
 from agd_bench.scheduling.resources import Resources
 from agd_bench.store import Standing, Store
@@ -151,7 +152,7 @@ def run_plan(
         InputError: a plug-in or a data set cannot be loaded.
     """
     # Lock the store first: two drivers must not write the same log.
-    with Store.open(store_url or out, plan) as store, _log_to(out / "logs"):
+    with Store.open(store_url or out, plan) as store, _log_to(out / "logs"), EventLog(out / "logs" / FILE) as events:
         here = _at_home(workplace, plan, out)
         own = plan if part is None else part_of(plan, part)
         if retry:
@@ -169,5 +170,5 @@ def run_plan(
         fetch_datasets(own, workplace)
         with _executor(resources, here, run_trial, one_of_each(left)) as pool:
             tunes = tuner or OptunaTuner(here.folders)
-            Run(own, store, pool, tunes, observer, here.checkpoints, grace_seconds, stop_at, resources.timed).drive()
+            Run(own, store, pool, tunes, both(events, observer), here.checkpoints, grace_seconds, stop_at, resources.timed).drive()
     return out

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41474442
 """Marks an SQLite file as an agd-bench store: `AGDB` in ASCII."""
 BUSY_SECONDS = 30
+AWAY_SECONDS = 60.0
+"""Longest time that a running driver does without its database server."""
 # WAL needs memory that all its processes share, which no file system provides across hosts (sqlite.org/wal.html)
 LOCAL_FILE_SYSTEMS = frozenset(
     [
@@ -241,6 +244,25 @@ def connect(location: Path | str, writing: bool) -> sa.Engine:
             f"{shown(location)}: cannot open this database: {error}; give a URL such as postgresql+psycopg://user@host/run "
             "and install agd-bench[postgres], or omit the URL to use SQLite in the run folder"
         ) from None
+
+
+def reach(engine: sa.Engine) -> sa.Connection:
+    """Return a connection; a database server that is away is waited for.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: it was away for more than `AWAY_SECONDS`.
+    """
+    deadline, said = time.monotonic() + AWAY_SECONDS, False
+    while True:
+        try:
+            return engine.connect()
+        except OperationalError as error:
+            if engine.dialect.name == "sqlite" or time.monotonic() > deadline:
+                raise
+            if not said:
+                log.warning("the database server is away (%s); trying again for %.0f s", " ".join(str(error.orig).split()), AWAY_SECONDS)
+                said = True
+        time.sleep(1.0)
 
 
 def check_file(path: Path) -> None:

@@ -38,6 +38,7 @@ from agd_bench.store.database import (
     copy_log,
     file_of,
     is_url,
+    reach,
     settle_journal,
     shown,
     translated,
@@ -244,7 +245,7 @@ class Store:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with translated(self.location), self._engine.begin() as connection:
+        with translated(self.location), reach(self._engine) as connection, connection.begin():
             # first, so that a driver that lost its lock writes nothing
             lock.require(connection, self._here, self.location)
             yield connection
@@ -425,7 +426,7 @@ class Store:
         if self._heartbeat.is_alive():
             self._heartbeat.stop()
         try:
-            with translated(self.location), self._engine.begin() as connection:
+            with translated(self.location), reach(self._engine) as connection, connection.begin():
                 lock.release(connection, self._here)
         finally:
             self._engine.dispose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agd_bench.errors import ExecutorError
-from agd_bench.scheduling.resources import gpus_and_device, pool_size
+from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size, refuse_silent_cpus
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,16 @@ def test_wishes_that_contradict_are_refused(device: str, asked: float | None, av
     """Nothing is quietly trained elsewhere than asked."""
     with pytest.raises(ExecutorError):
         gpus_and_device(device, asked, available)
+
+
+def test_cpus_are_never_taken_silently_where_gpus_were_meant(caplog: pytest.LogCaptureFixture) -> None:
+    """A driver with a GPU, or shared GPUs, are refused; a cluster without GPUs is said."""
+    with pytest.raises(ExecutorError, match="--share-gpus needs GPUs"):
+        refuse_silent_cpus(Resources(share_gpus=True), gpu_here=False)
+    with pytest.raises(ExecutorError, match="--device cpu"):
+        refuse_silent_cpus(Resources(), gpu_here=True)
+    refuse_silent_cpus(Resources(gpus_per_trial=0), gpu_here=True)
+    refuse_silent_cpus(Resources(), gpu_here=False)
+    assert not caplog.records
+    refuse_silent_cpus(Resources(ray_address="head:6379"), gpu_here=False)
+    assert "head:6379" in caplog.text

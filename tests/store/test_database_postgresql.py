@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -67,3 +68,34 @@ def test_databases_without_a_run_are_described(url: str) -> None:
     with pytest.raises(StoreError, match="no_such_database") as caught:
         load_results(missing)
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its connections are cut and new ones refused: the next transition waits, says so without a password, and succeeds."""
+    name, planned = sa.make_url(url).database, plan()
+    server = sa.create_engine(SERVER, isolation_level="AUTOCOMMIT")
+
+    def allow(allowed: bool) -> None:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    with Store.open(url, planned) as store:
+        store.start(planned.trials[0], 1, "worker-0", 600.0)
+        allow(False)
+        threading.Timer(2.0, allow, [True]).start()
+        store.finish(result_of(planned.trials[0]), 1)
+    assert "the database server is away" in caplog.text
+    assert load_results(url).trials.loc[0, "status"] == "done"
+    server.dispose()
+
+
+def test_a_server_that_stays_away_ends_the_run(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while; what was committed is kept."""
+    from agd_bench.store import database
+
+    monkeypatch.setattr(database, "AWAY_SECONDS", 0.5)
+    engine = sa.create_engine(sa.make_url(url).set(database="no_such_database"))
+    with pytest.raises(sa.exc.OperationalError):
+        database.reach(engine)
+    engine.dispose()

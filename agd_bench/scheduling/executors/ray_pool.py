@@ -24,7 +24,7 @@ from agd_bench.scheduling.executors import scratch
 from agd_bench.scheduling.executors.protocol import Device, Outcome, RunTrial, Task
 from agd_bench.scheduling.executors.ray_cluster import connect, import_ray
 from agd_bench.scheduling.executors.worker import code_here, keep_freed_memory, limit_threads, perform, prepare
-from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size, room, workers_per_gpu
+from agd_bench.scheduling.resources import Resources, gpus_and_device, notices, pool_size, refuse_silent_cpus, room, workers_per_gpu
 
 if TYPE_CHECKING:
     from agd_bench.trial import Workplace
@@ -33,6 +33,10 @@ START_SECONDS = 300.0
 """Longest time for a worker to start: it imports torch, possibly from a slow shared disk."""
 START_FAILURES = 3
 """Number of workers that may die in a row while starting on a node before it is no longer used."""
+STARTING_AT_ONCE = 16
+"""Number of workers of a node that start at the same time."""
+JOIN_SECONDS = 1800.0
+"""Longest wait for `min_workers`: an autoscaler may have to rent machines."""
 FOLLOW_SECONDS = 10.0
 """Interval at which the pool checks the nodes."""
 log = logging.getLogger(__name__)
@@ -138,10 +142,13 @@ class RayExecutor:
         self._nodes: dict[str, _Node] = {}
         self._set_aside: set[str] = set()
         self._named, self._looked_at = 0, float("-inf")
+        self._asked, self._deserted_at = False, 0.0
         try:
-            there = self._ray.cluster_resources()
-            cpus, gpus, threads = there.get("CPU", 0.0), there.get("GPU", 0.0), workplace.threads
+            cpus, gpus = self._await_room(workplace, resources)
+            threads = workplace.threads
             share, device = gpus_and_device(workplace.device, resources.gpus_per_trial, gpus)
+            if device == "cpu" and workplace.device != "cpu":
+                refuse_silent_cpus(resources, workplace.torch_device().type == "cuda")
             self._in_flight = resources.in_flight
             if self._in_flight > 1 and device != "cuda":
                 raise ExecutorError(f"--in-flight {self._in_flight} requires GPUs; on CPUs, each core has its own worker")
@@ -149,7 +156,7 @@ class RayExecutor:
             # Ray counts in ten-thousandths, so a share that is rounded up would fit fewer times.
             share = math.floor(1e4 / self._sharing) / 1e4 if self._sharing > 1 else share
             # For its errors: requests that do not fit are rejected before any worker starts.
-            pool_size(resources.num_workers, cpus, gpus, threads, share)
+            pool_size(resources.min_workers or resources.num_workers, cpus, gpus, threads, share)
             self._wanted, self._each = resources.num_workers, (threads, share)
             own = replace(workplace, device=device, exclusive=share >= 1, in_flight=self._in_flight)
             # The run folder of the driver may not exist on other nodes, or not be writable.
@@ -171,6 +178,42 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
+
+    def _await_room(self, workplace: Workplace, resources: Resources) -> tuple[float, float]:
+        """Wait until `min_workers` fit; return the cluster's cores and GPUs.
+
+        Raises:
+            ExecutorError: they did not fit within `JOIN_SECONDS`, or what was asked for never can.
+        """
+        # What contradicts itself would be waited for in vain.
+        gpus_and_device(workplace.device, resources.gpus_per_trial, math.inf)
+        needed, deadline, said = resources.min_workers or resources.num_workers, time.monotonic() + JOIN_SECONDS, False
+        share = 1.0 if workplace.device == "cuda" and resources.gpus_per_trial is None else resources.gpus_per_trial or 0.0
+        if needed and resources.ray_address is not None:
+            self._ask_autoscaler([{"CPU": workplace.threads} | ({"GPU": share} if share else {})] * needed)
+        while True:
+            there = self._ray.cluster_resources()
+            cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
+            if resources.min_workers is None:
+                return cpus, gpus
+            try:
+                own, _ = gpus_and_device(workplace.device, resources.gpus_per_trial, gpus)
+                pool_size(resources.min_workers, cpus, gpus, workplace.threads, own)
+                return cpus, gpus
+            except ExecutorError as error:
+                if time.monotonic() > deadline:
+                    raise
+                if not said:
+                    notices.warning("waiting for nodes, for up to %.0f minutes: %s", JOIN_SECONDS / 60, error)
+                    said = True
+            time.sleep(1.0)
+
+    def _ask_autoscaler(self, bundles: list[dict[str, float]]) -> None:
+        from ray.autoscaler.sdk import request_resources
+
+        # The request stands until another one replaces it; where there is no autoscaler, nobody reads it.
+        request_resources(bundles=bundles)
+        self._asked = bool(bundles)
 
     @property
     def _size(self) -> int:
@@ -216,6 +259,9 @@ class RayExecutor:
         alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
         for node in [node for node in self._nodes.values() if node.ray_id not in alive]:
             self._drop(node, "its node died")
+            if not self._nodes:
+                self._deserted_at = time.monotonic()
+                notices.warning("no node is left; waiting for another one, for up to %.0f s", START_SECONDS)
         for ray_id, node in alive.items():
             capacity = room(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0), *self._each)
             if capacity and ray_id not in self._nodes and ray_id not in self._set_aside:
@@ -225,11 +271,18 @@ class RayExecutor:
     def _fill(self) -> None:
         """Start workers up to the pool's size, each on the node with the most room."""
         workers = Counter(member.node.ray_id for member in self._members.values())
+        coming = Counter(member.node.ray_id for member in self._members.values() if member.coming)
         # Members are slots, several per actor, while size and room count actors.
         for _ in range(self._size - sum(workers.values()) // self._in_flight):
-            node = max(self._nodes.values(), key=lambda one: one.room - workers[one.ray_id] // self._in_flight)
+            # In waves: all workers read torch and the data set from one disk.
+            ready = [node for node in self._nodes.values() if coming[node.ray_id] < STARTING_AT_ONCE * self._in_flight]
+            ready = [node for node in ready if workers[node.ray_id] < node.room * self._in_flight]
+            if not ready:
+                return
+            node = max(ready, key=lambda one: one.room - workers[one.ray_id] // self._in_flight)
             self._launch(node)
             workers[node.ray_id] += self._in_flight
+            coming[node.ray_id] += self._in_flight
 
     def _launch(self, node: _Node) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -292,6 +345,7 @@ class RayExecutor:
             difference = _difference(brought, self._code)
             if difference:
                 self._give_up(member.node, f"a worker differs from the driver: {difference}; use the same code and versions on every node")
+            self._fill()
             return []
         member.task = None
         outcome: Outcome = brought
@@ -345,6 +399,8 @@ class RayExecutor:
 
     def _check_coming(self) -> None:
         now = time.monotonic()
+        if not self._nodes and now - self._deserted_at > START_SECONDS:
+            raise ExecutorError(f"every node is gone, and none joined within {START_SECONDS:.0f} s; run the same command to resume")
         if self._members and all(member.coming and now - member.since > START_SECONDS for member in self._members.values()):
             raise ExecutorError(f"no worker started within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
 
@@ -377,6 +433,9 @@ class RayExecutor:
 
     def close(self) -> None:
         """End the workers; a Ray instance started here ends too, a cluster keeps running."""
+        if self._asked:
+            # Otherwise the autoscaler would keep the nodes forever.
+            self._ask_autoscaler([])
         if self._disconnects:  # ends everything, including the workers
             self._members, self._pending = {}, {}
             self._ray.shutdown()

@@ -330,3 +330,75 @@ def test_a_cluster_that_runs_already_is_joined_and_left_running(tmp_path: Path, 
     )
     assert refused.returncode == 4, refused.stderr
     assert "token" in refused.stdout.lower()
+
+
+class CountedRay:
+    """A cluster that grows each time it is looked at."""
+
+    def __init__(self, *cores: float) -> None:
+        self.cores = list(cores)
+
+    def cluster_resources(self) -> dict[str, float]:
+        """So many cores."""
+        return {"CPU": self.cores.pop(0) if len(self.cores) > 1 else self.cores[0]}
+
+
+def bare_executor(ray: Any = None) -> Any:
+    """An executor without Ray."""
+    executor: Any = RayExecutor.__new__(RayExecutor)
+    executor._ray, executor._members, executor._nodes = ray, {}, {}
+    executor._in_flight, executor._wanted, executor._asked = 1, None, False
+    return executor
+
+
+def test_fewest_workers_are_waited_for_and_asked_of_the_autoscaler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run begins once they fit; the request is withdrawn at the end, and in vain they are not waited for long."""
+    from ray.autoscaler import sdk
+
+    asked: list[list[dict[str, float]]] = []
+    monkeypatch.setattr(sdk, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    place, resources = plans.workplace(tmp_path), Resources(min_workers=3, ray_address="head:1")
+    executor = bare_executor(CountedRay(0, 2, 4))
+    assert executor._await_room(place, resources) == (4, 0)
+    assert asked == [[{"CPU": 1}] * 3]
+    assert "waiting for nodes" in caplog.text
+    monkeypatch.setattr(ray_pool, "JOIN_SECONDS", -1.0)
+    with pytest.raises(ExecutorError, match="room for 2"):
+        bare_executor(CountedRay(2))._await_room(place, resources)
+    executor._disconnects = False
+    executor.close()
+    assert asked[-1] == []
+
+
+def test_workers_of_a_node_come_up_in_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node of 64 cores starts 16 workers at a time, and a second node has waves of its own."""
+    executor = bare_executor()
+    nodes = [ray_pool._Node(name, name, size) for name, size in (("big", 64), ("small", 8))]
+    executor._nodes = {node.ray_id: node for node in nodes}
+
+    def launch(node: Any) -> None:
+        executor._members[str(len(executor._members))] = ray_pool._Member(str(len(executor._members)), None, node, 0.0)
+
+    monkeypatch.setattr(executor, "_launch", launch)
+    sizes = []
+    while len(executor._members) < 72:
+        executor._fill()
+        sizes.append(len(executor._members))
+        for member in executor._members.values():
+            member.coming = False
+    assert sizes == [24, 40, 56, 72]
+    executor._fill()
+    assert len(executor._members) == 72
+
+
+def test_a_pool_without_nodes_waits_and_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may join; a run that nobody can run does not use up its allocation."""
+    executor = bare_executor()
+    executor._deserted_at = time.monotonic()
+    executor._check_coming()
+    monkeypatch.setattr(ray_pool, "START_SECONDS", -1.0)
+    with pytest.raises(ExecutorError, match="every node is gone"):
+        executor._check_coming()

@@ -1,0 +1,59 @@
+"""Looking on while a run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agd_bench.cli import app, train
+from agd_bench.errors import InputError
+from agd_bench.scheduling.event_log import EventLog
+from agd_bench.scheduling.resources import Resources
+from agd_bench.scheduling.runs import run_plan
+from agd_bench.store import Store
+from tests.scheduling import plans
+
+
+def run_in(folder: Path) -> None:
+    """Finish the run of stand-ins in a folder."""
+    here, tuner = Resources("in-process"), plans.HashTuner()
+    run_plan(plans.plan(rounds=0), folder, plans.workplace(folder.parent), here, run_trial=plans.succeed, tuner=tuner)
+
+
+def test_watching_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It prints until no trial is left; without watching, an unfinished run is exit code 1."""
+    run = tmp_path / "run"
+    Store.open(run, plans.plan(rounds=0)).close()
+    assert CliRunner().invoke(app, ["status", str(run)]).exit_code == 1
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        monkeypatch.undo()
+        waits.append(seconds)
+        run_in(run)
+
+    monkeypatch.setattr("time.sleep", wait)
+    watched = CliRunner().invoke(app, ["status", str(run), "--watch"])
+    assert (watched.exit_code, waits) == (0, [train.WATCH_SECONDS])
+    assert watched.output.count("missing") == 2
+
+
+def test_nodes_are_counted_from_the_events_of_the_run(tmp_path: Path) -> None:
+    """Every run writes its events down."""
+    run_in(tmp_path / "run")
+    shown = CliRunner().invoke(app, ["status", str(tmp_path / "run"), "--nodes", "--json"])
+    (row,) = json.loads(shown.output)
+    assert (row["started"], row["done"], row["lost"], row["last_problem"]) == (4, 4, 0, "")
+
+
+def test_events_go_to_a_file_of_ones_own(tmp_path: Path) -> None:
+    """Only JSON is known."""
+    with train._event_log(f"json:{tmp_path / 'mine.jsonl'}") as log:
+        assert isinstance(log, EventLog)
+    assert (tmp_path / "mine.jsonl").exists()
+    for wrong in ("mine.jsonl", "xml:mine", "json:"):
+        with pytest.raises(InputError, match="json:FILE"):
+            train._event_log(wrong)
