@@ -188,7 +188,7 @@ def run(
         resources: resources for training; default: a local Ray instance with all cores or GPUs of this machine.
         store_url: URL of a database to use instead of a SQLite file in `out`.
         folders: folders of further plug-ins by kind.
-        observer: receives every event and the progress.
+        observer: receives every event and the progress; default: one line that is updated in place in a notebook, else nothing.
         time_limit_seconds: limit from now; the next call continues with the remaining trials.
         part: `K/N` for the K-th of N machines without a common store, which trains every N-th architecture; default: all.
         start_from: runs, published folders or stores' URLs, of this sweep or others, whose results of equal trials are reused. Rows of
@@ -206,6 +206,7 @@ def run(
         AgdBenchError: a run failed; finished trials are kept.
         KeyboardInterrupt: passed on; the same call resumes the run.
     """
+    from agd_bench.scheduling.notebook import notebook_observer
     from agd_bench.scheduling.partition import Part
     from agd_bench.scheduling.runs import run_plan
 
@@ -215,7 +216,8 @@ def run(
     own = None if part is None else Part.parse(part)
     chosen = replace(resources or Resources(), **options)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
-    folder = Path(out) if out is not None else Path("runs") / asked.name
+    folder = _folder_of(asked, out)
+    observer = observer or notebook_observer()
     _refuse_package_cache(store_url or folder)
     workplace = _workplace(folders_of(asked, folders), chosen)
     asked = _with_precision(asked, store_url or folder, workplace, start_from)
@@ -230,6 +232,10 @@ def run(
         Store.open(store_url or folder, made, allow_mixed_code).close()
     run_plan(made, folder, workplace, chosen, observer=observer, store_url=store_url, stop_at=stop_at, part=own, retry=retry)
     return load_results(store_url or folder)
+
+
+def _folder_of(sweep: Sweep, out: Path | str | None) -> Path:
+    return Path("runs") / sweep.name if out is None else Path(out).expanduser()
 
 
 def _check_url(store_url: str | None) -> None:
@@ -341,7 +347,7 @@ def estimate(
     _check_url(store_url)
     chosen = replace(resources or Resources(), **options)
     asked = sweep if isinstance(sweep, Sweep) else open_sweep(str(sweep))
-    folder = Path(out) if out is not None else Path("runs") / asked.name
+    folder = _folder_of(asked, out)
     workplace = _workplace(folders_of(asked, folders), chosen)
     asked = _with_precision(asked, store_url or folder, workplace)
     made = plan(asked, folders)

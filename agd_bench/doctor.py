@@ -63,7 +63,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _ray() -> Iterator[Finding]:
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # stays `~` for a user without a home directory
     token = home / ".ray" / "auth_token"
     if os.access(home, os.W_OK) or os.environ.get("RAY_AUTH_TOKEN"):
         yield Finding("Ray token", "ok", "every run uses token authentication")

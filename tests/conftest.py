@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 # Tests run in as many processes as there are cores; with as many threads in each, on a busy machine most of the time went into waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray reads this when it is imported, which some tests do before agd-bench.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import pytest
 

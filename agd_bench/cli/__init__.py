@@ -6,6 +6,7 @@ trials, 130 stopped by Ctrl-C, 143 terminated (SIGTERM).
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -113,12 +114,18 @@ def main() -> None:
     """Run the command line. Every error of agd-bench, and of the disk, is one line on standard error and an exit code."""
     prepare_streams()
     try:
-        app(standalone_mode=True)
+        app([expand_home(argument) for argument in sys.argv[1:]], standalone_mode=True)
     except AgdBenchError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
         place = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{place}{error.strerror or error}; nothing that was written before is lost: mend it and run the same command again", 3)
+
+
+def expand_home(argument: str) -> str:
+    """Replace a leading `~` of an argument or of an option's value, which shells leave in `--out=~/runs`."""
+    option, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + sign + (os.path.expanduser(value) if value.startswith("~") else value)
 
 
 def _fail(line: str, exit_code: int) -> None:

@@ -21,6 +21,7 @@ def launch(
     The same job runs again after preemption, the time limit or a lost node, and resumes.
     """
     from agd_bench.launchers import read_job, submit, write_script
+    from agd_bench.store import written_beside
     from agd_bench.sweeps import builtin_sweeps, open_sweep
 
     asked = read_job(job)
@@ -31,7 +32,8 @@ def launch(
     if to is not None:
         if to.exists():
             raise InputError(f"{to} already exists; choose another name")
-        to.write_text(script, encoding="utf-8", newline="\n")
+        with written_beside(to.parent) as beside:
+            (beside / to.name).write_text(script, encoding="utf-8", newline="\n")
     if submits:
         print(submit(scheduler, script))
     elif to is None:

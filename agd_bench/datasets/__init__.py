@@ -6,13 +6,26 @@ import os
 import sys
 from pathlib import Path
 
+from agd_bench.errors import InputError
+
 
 def data_root() -> Path:
-    """Return the folder of the data sets' files: `AGD_BENCH_DATA`, or `agd-bench` in the platform's cache folder."""
+    """Return the folder of the data sets' files: `AGD_BENCH_DATA`, or `agd-bench` in the platform's cache folder.
+
+    Raises:
+        InputError: neither is known, because this user has no home directory.
+    """
     given = os.environ.get("AGD_BENCH_DATA")
     if given:
         return Path(given).expanduser()
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "agd-bench"
-    variable, fallback = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
-    return Path(os.environ.get(variable) or Path.home() / fallback) / "agd-bench"
+        return _home() / "Library" / "Caches" / "agd-bench"
+    cache = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    return (Path(cache) if cache else _home() / ("AppData/Local" if sys.platform == "win32" else ".cache")) / "agd-bench"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a container that runs as a user without an account
+        raise InputError("this user has no home directory; set AGD_BENCH_DATA to a folder for data sets, or set HOME") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from agd_bench.cli import app
+from agd_bench.cli import GROUPS, app, expand_home
 
 ROOT = Path(__file__).parents[2]
 OPTION = re.compile(r"(?<![\w/-])--[a-z][a-z-]*[a-z]")
@@ -64,3 +64,27 @@ def test_every_option_that_is_named_exists() -> None:
 def test_an_option_is_found_wherever_it_stands(text: str) -> None:
     """The test above would see it."""
     assert OPTION.findall(text) == ["--data"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("--out=~/runs", "--out=/home/ada/runs"),
+        ("~/a.toml", "/home/ada/a.toml"),
+        ("--set=name=~x", "--set=name=~x"),
+        ("a~b", "a~b"),
+        ("-0.2", "-0.2"),
+    ],
+)
+def test_the_home_directory_may_be_a_tilde(monkeypatch: pytest.MonkeyPatch, argument: str, expected: str) -> None:
+    """Also where the shell does not replace it."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert expand_home(argument) == expected
+
+
+def test_security_states_what_each_command_reads_and_runs() -> None:
+    """The table has every command, and none that is gone."""
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    stated = [name.split()[0] for row in rows for name in re.findall("`([^`]+)`", row)]
+    assert sorted(stated) == sorted(name for commands in GROUPS.values() for name in commands)

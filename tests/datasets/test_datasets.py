@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from agd_bench import datasets, plugins
-from agd_bench.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
+from agd_bench.datasets import cifar10, cifar100, data_root, digits, fashion_mnist, mnist
 from agd_bench.datasets._drawing import balanced_order, hold_out
-from agd_bench.errors import DatasetError
+from agd_bench.errors import DatasetError, InputError
 
 Array = np.ndarray[Any, Any]
 
@@ -181,3 +181,18 @@ def test_the_data_root_is_named_or_the_platforms_cache(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert datasets.data_root() == Path(expected)
+
+
+def test_a_user_without_a_home_directory_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container with a bare user id; with a folder of its own it needs no home."""
+    for name in ("AGD_BENCH_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(InputError, match="AGD_BENCH_DATA"):
+        data_root()
+    monkeypatch.setenv("AGD_BENCH_DATA", "/data")
+    assert data_root() == Path("/data")

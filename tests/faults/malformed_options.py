@@ -53,7 +53,7 @@ def cases(sources: Sources) -> Iterator[Case]:
         yield _command(sources, tuple(line.split()))
     for line in VERIFY.split("|"):
         yield _command(sources, tuple(line.split()))
-    for sweep in ("", "a" * 5000, "a\0b.toml", "\udcff\udcfe.toml"):
+    for sweep in ("", "a" * 500, "a\0b.toml", "\udcff\udcfe.toml"):
         yield _command(sources, ("plan", sweep))
     for key, values in WRONG_CLAIMS.items():
         for value in values:

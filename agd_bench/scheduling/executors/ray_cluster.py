@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,19 @@ def connect(address: str) -> bool:
     Raises:
         ExecutorError: Ray is not reachable, the token is wrong, or the versions differ.
     """
+    # Ray reads this when it is imported; set later, it would make Ray wait for minutes for itself.
+    imported_without_token = "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ
     for name, value in (ENVIRONMENT | ({} if address == "local" else JOINING)).items():
         os.environ.setdefault(name, value)
     ray = import_ray()
     if ray.is_initialized():
         return False
+    if imported_without_token:
+        del os.environ["RAY_AUTH_MODE"]  # so that the next call fails in the same way
+        raise ExecutorError(
+            "ray was imported before agd-bench could turn on its authentication; restart Python (in a notebook, the kernel) and run "
+            "agd-bench before you import ray, or set the environment variable RAY_AUTH_MODE=token before importing ray"
+        )
     # Ray has no public option to silence its messages about dead workers; they are in its logs, and our log records the outcome.
     ray._private.worker._worker_logs_enabled = False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -6,8 +6,10 @@ import errno
 import os
 import re
 import stat
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -72,3 +74,13 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) ->
     with pytest.raises(ExecutorError, match=re.escape(address)):
         ray_cluster._check_reachable(address)
     assert time.monotonic() - begun < 10
+
+
+def test_ray_that_was_imported_first_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has read how to authenticate already, and would wait for itself for minutes; the second call says so too."""
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    vars(sys.modules["ray"])["is_initialized"] = lambda: False
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    for _ in range(2):
+        with pytest.raises(ExecutorError, match="RAY_AUTH_MODE=token"):
+            ray_cluster.connect("local")
