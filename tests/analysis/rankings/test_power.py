@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agd_bench.analysis import DesignCost, kendall_tau, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
+from agd_bench.analysis.rankings.null_test import Interaction
 from agd_bench.analysis.rankings.power import Shift, gaps, pair_ceiling, simulate
 from agd_bench.errors import InputError
 from tests.analysis.synthetic import simulate_trials
@@ -103,6 +104,19 @@ def test_gaps_are_those_of_a_report() -> None:
     assert np.corrcoef(planned_gaps, rows["gap"])[0, 1] > 0.9
     planned = power_table(shift, [24], [3])["power"].iloc[0]
     assert (rows["shift_p"] <= 0.05).mean() == pytest.approx(planned, abs=0.2)  # three standard errors of 40 runs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gap", "seeds"), [(-0.3, 3), (-0.2, 4), (-0.1, 2)])
+def test_the_report_reaches_the_planned_power(gap: float, seeds: int) -> None:
+    """Of 200 sweeps planned for a power of 0.8, the test behind `shift_p` calls 0.7 to 0.95; the planner errs on the safe side."""
+    shift = shift_of_gap(gap, (0.8, 0.8), 1)
+    planned = sufficient_designs(shift, 0.8, (seeds,)).iloc[0]
+    rng = np.random.default_rng(3)
+    scores = 0.5 + simulate(shift, int(planned["architectures"]), seeds, 200, rng) / 20
+    lost = np.zeros(scores.shape[1:], dtype=bool)
+    called = [Interaction(run, lost, "all").p_values(199, rng)[0][0, 1] <= 0.05 for run in scores]
+    assert 0.7 <= np.mean(called) <= 0.95
 
 
 def test_pair_ceiling_lies_between_the_own_ones() -> None:
