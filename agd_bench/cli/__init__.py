@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from agd_bench.cli import boards, clusters, extend, look, papers, train
+from agd_bench.cli import boards, clusters, extend, look, papers, searches, train
 from agd_bench.cli.printing import prepare_streams
 from agd_bench.errors import AgdBenchError
 
@@ -63,6 +63,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "status": Command(train.status, "agd-bench status runs/quickstart"),
         "merge": Command(train.merge, "agd-bench merge runs/part-1 runs/part-2 --to runs/whole"),
         "launch": Command(clusters.launch, "agd-bench launch slurm job.toml --submit"),
+        "search": Command(searches.search, "agd-bench search leaderboards/nas_bench_201-fashion_mnist-cpu"),
         "reproduce": Command(papers.reproduce, "agd-bench reproduce nas_bench_201 --scale cpu"),
     },
     "Look": {

@@ -43,6 +43,7 @@ def new(
         plugin, test, *sweeps = scaffold(kinds[kind], name, to or Path(f"my_{kinds[kind]}"))
         print(f"Wrote {', '.join(map(str, [plugin, *sweeps]))} and {test}. Edit the first, then:\n")
         commands = [f"agd-bench check {plugin}", f"pytest {test}"]
+        commands += [] if sweeps else [f"agd-bench search BOARD --searchers {plugin.parent}"]
         commands += [f"agd-bench {command} {sweep}" for sweep in sweeps for command in ("plan", "run")]
     for command in commands:
         print(f"    {command}")

@@ -28,17 +28,17 @@ class MethodError(InputError):
 
 
 class World(NamedTuple):
-    """Results of the trainings in one run; each architecture has one seed, regardless of the method.
+    """Results and costs of the trainings that a run can ask for.
 
     Attributes:
-        accuracy: validation accuracy by epochs and number of the architecture.
+        accuracy: by epochs, the validation accuracies of each architecture, one for each of its seeds.
         seconds: charged seconds, likewise.
-        studies: number of the tuning study by epochs and number of the architecture; -1: not tuned.
+        studies: by epochs, the number of the tuning study of each architecture; -1: not tuned.
         study_seconds: charged seconds of each study, by epochs.
     """
 
-    accuracy: dict[int, list[float]]
-    seconds: dict[int, list[float]]
+    accuracy: dict[int, list[list[float]]]
+    seconds: dict[int, list[list[float]]]
     studies: dict[int, list[int]]
     study_seconds: dict[int, list[float]]
 
@@ -59,63 +59,61 @@ class Trace(NamedTuple):
     spent_seconds: float
 
 
-def world(cells: Mapping[int, Cells], kept: list[int], rng: np.random.Generator) -> World:
-    """Draw one training of each architecture.
+def world_of(cells: Mapping[int, Cells], kept: list[int]) -> World:
+    """Return results and costs of some architectures.
 
     Args:
         cells: by epochs.
-        kept: numbers of the architectures included; each has a training in all cells.
-        rng: random generator.
+        kept: numbers of the architectures; each has a training in all cells.
     """
-    draws = rng.random(len(kept))
     made = World({}, {}, {}, {})
     for epochs, each in cells.items():
         there = ~np.isnan(each.val_accuracy[kept])
-        # The k-th existing one, with k uniform.
-        wanted = (draws * there.sum(axis=1)).astype(np.int64)
-        seed = (there.cumsum(axis=1) > wanted[:, None]).argmax(axis=1)
-        made.accuracy[epochs] = each.val_accuracy[kept, seed].tolist()
-        made.seconds[epochs] = each.seconds[kept, seed].tolist()
+        for values, rows in ((each.val_accuracy[kept], made.accuracy), (each.seconds[kept], made.seconds)):
+            rows[epochs] = [row[known].tolist() for row, known in zip(values, there, strict=True)]
         made.studies[epochs] = each.studies[kept].tolist()
         made.study_seconds[epochs] = each.study_seconds.tolist()
     return made
 
 
-def simulate(method: ModuleType, domain: Domain, given: World, budget_seconds: float, rng: np.random.Generator) -> Trace:
+def simulate(method: ModuleType, domain: Domain, given: World, budget_seconds: float, run: int) -> Trace:
     """Run a search method once.
 
-    A training that exceeds the remaining budget ends the run; it is neither charged nor reported to the method. The best architecture is
-    the one with the best accuracy among those trained for the most epochs.
+    Runs of one number are paired: an architecture gets the same seed in all of them, whatever the method and the training algorithm, and
+    the method's generator starts in the same state. A training that does not fit into what is left of the budget ends the run; it is
+    neither charged nor reported to the method. The best architecture is the most accurate of those trained for the most epochs.
 
     Args:
         method: the plug-in.
         domain: the information that the method may use.
         given: results and costs.
         budget_seconds: simulated.
-        rng: random generator of the method.
+        run: its number, which seeds everything.
 
     Raises:
         MethodError: the method violated its protocol, raised an exception, or hung.
     """
-    number = {name: place for place, name in enumerate(domain.architectures)}
+    number = domain.position
+    draws = np.random.default_rng((run, 0)).random(len(domain.architectures)).tolist()
     seconds: list[float] = []
     found: list[int] = []
     best, clock, paid, queries = (0, -1.0), 0.0, set[tuple[int, int]](), 0
     with _faults():
-        search = method.start(domain, budget_seconds, rng)
+        search = method.start(domain, budget_seconds, np.random.default_rng((run, 1)))
         while (asked := method.ask(search)) is not None:
             architecture, epochs = asked if isinstance(asked, tuple) else (asked, domain.epochs[-1])
             place = number.get(architecture)
             if place is None or epochs not in given.accuracy:
                 raise MethodError(_unknown(architecture, epochs, domain))
-            cost, study = given.seconds[epochs][place], given.studies[epochs][place]
+            accuracies, study = given.accuracy[epochs][place], given.studies[epochs][place]
+            seed = int(draws[place] * len(accuracies))
+            accuracy, cost = accuracies[seed], given.seconds[epochs][place][seed]
             if study >= 0 and (epochs, study) not in paid:
                 cost += given.study_seconds[epochs][study]
                 paid.add((epochs, study))
             if clock + cost > budget_seconds:
                 break
             clock, queries = clock + cost, queries + 1
-            accuracy = given.accuracy[epochs][place]
             if (epochs, accuracy) > best:
                 best = (epochs, accuracy)
                 seconds.append(clock)

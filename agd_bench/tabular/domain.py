@@ -29,6 +29,7 @@ class Domain:
         epochs: as given.
         scores: as given.
         variables: the choices of each variable.
+        position: number of each architecture.
         complete: whether every combination of choices is an architecture.
     """
 
@@ -49,7 +50,7 @@ class Domain:
         numbered = [[choices.index(word) for word in column] for column, choices in varying]
         self._choices = [tuple(row) for row in zip(*numbered, strict=True)] or [()]
         self._codes = np.array(self._choices, dtype=np.int16)  # (N, variables)
-        self._position = {name: number for number, name in enumerate(self.architectures)}
+        self.position = {name: number for number, name in enumerate(self.architectures)}
         self._of_choices = dict(zip(self._choices, self.architectures, strict=True))
         self._near: dict[str, tuple[str, ...]] = {}
         self.complete = len(self._of_choices) == np.prod([len(choices) for choices in self.variables], dtype=np.float64)
@@ -60,7 +61,7 @@ class Domain:
 
     def choices(self, architecture: str) -> tuple[int, ...]:
         """Return the number of the choice of each variable."""
-        return self._choices[self._position[architecture]]
+        return self._choices[self.position[architecture]]
 
     def architecture(self, choices: Sequence[int]) -> str:
         """Return the architecture with these choices, or if there is none, the first of those that differ in fewest variables."""
@@ -80,7 +81,7 @@ class Domain:
 
     def _stated_near(self, architecture: str) -> tuple[str, ...]:
         stated = self._stated(architecture) if self._stated else ()
-        return tuple(name for name in stated if name in self._position and name != architecture)
+        return tuple(name for name in stated if name in self.position and name != architecture)
 
     def _single_changes(self, architecture: str) -> tuple[str, ...]:
         own = self.choices(architecture)
@@ -93,7 +94,7 @@ class Domain:
         return tuple(self._of_choices[each] for each in changed if each in self._of_choices)
 
     def _nearest(self, architecture: str) -> tuple[str, ...]:
-        apart = (self._codes != self._codes[self._position[architecture]]).sum(axis=1)
-        apart[self._position[architecture]] = len(self.variables) + 1
+        apart = (self._codes != self._codes[self.position[architecture]]).sum(axis=1)
+        apart[self.position[architecture]] = len(self.variables) + 1
         near = (self.architectures[number] for number in np.flatnonzero(apart == apart.min()))
         return tuple(name for name in near if name != architecture)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from types import ModuleType
 
-import numpy as np
-
 from agd_bench.searching.simulation import Trace, World, simulate
 from agd_bench.tabular import Domain
 from agd_bench.testing._checking import Check, cites, demand, misspelt, run
@@ -43,8 +41,8 @@ def kit_domain() -> Domain:
 def kit_world(domain: Domain, accuracy: float | None = None) -> World:
     """Accuracies that rise with the number of each word, less with few epochs; a training costs one second per epoch."""
     total = [sum(WORDS.index(word) for word in name.split("|")) / 12 for name in domain.architectures]
-    seen = {epochs: [0.1 + 0.8 * each * epochs / 18 if accuracy is None else accuracy for each in total] for epochs in EPOCHS}
-    return World(seen, {e: [float(e)] * len(total) for e in EPOCHS}, {e: [-1] * len(total) for e in EPOCHS}, {e: [] for e in EPOCHS})
+    seen = {epochs: [[0.1 + 0.8 * each * epochs / 18 if accuracy is None else accuracy] for each in total] for epochs in EPOCHS}
+    return World(seen, {e: [[float(e)]] * len(total) for e in EPOCHS}, {e: [-1] * len(total) for e in EPOCHS}, {e: [] for e in EPOCHS})
 
 
 class _Method:
@@ -55,7 +53,7 @@ class _Method:
 
     def run(self, seed: int = 0, accuracy: float | None = None) -> Trace:
         given = kit_world(self.domain, accuracy)
-        return simulate(self.module, self.domain, given, TRAININGS * EPOCHS[-1], np.random.default_rng(seed))
+        return simulate(self.module, self.domain, given, TRAININGS * EPOCHS[-1], seed)
 
     def source(self) -> None:
         """The module docstring says where the method comes from, with a year: a paper, or its author."""
@@ -82,7 +80,7 @@ class _Method:
         """A table may have one architecture; the method then asks for it, or stops."""
         name = self.domain.architectures[0]
         one = Domain([name], EPOCHS, scores={score: {name: 0.0} for score in self.domain.scores})
-        simulate(self.module, one, kit_world(one), 10 * EPOCHS[-1], np.random.default_rng(0))
+        simulate(self.module, one, kit_world(one), 10 * EPOCHS[-1], 0)
 
     def failures(self) -> None:
         """Diverged trainings are reported as accuracy 0, and the method must continue."""
