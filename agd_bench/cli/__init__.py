@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from agd_bench.cli import boards, clusters, extend, look, papers, searches, train
+from agd_bench.cli import boards, clusters, compete, extend, look, papers, searches, train
 from agd_bench.cli.printing import prepare_streams
 from agd_bench.errors import AgdBenchError
 
@@ -78,6 +78,13 @@ GROUPS: dict[str, dict[str, Command]] = {
         "publish": Command(boards.publish, "agd-bench publish runs/quickstart --to leaderboards/quickstart"),
         "verify": Command(boards.verify, "agd-bench verify leaderboards/quickstart"),
         "site": Command(boards.site, "agd-bench site --to public"),
+    },
+    "Compete": {
+        "freeze": Command(compete.freeze, "agd-bench freeze sweep.toml --to leaderboards/mine"),
+        "enter": Command(compete.enter, "agd-bench enter competition --algorithm my_algorithms/mine.py"),
+        "submit": Command(compete.submit, "agd-bench submit runs/competition-mine --to leaderboards/competition"),
+        "audit": Command(compete.audit, "agd-bench audit competition --entry agd --share 0.05 --seed 1"),
+        "withdraw": Command(compete.withdraw, 'agd-bench withdraw competition --entry mine --reason "trained on the test split"'),
     },
     "Extend": {
         "new": Command(extend.new, "agd-bench new search-space my_space"),

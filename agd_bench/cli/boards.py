@@ -17,6 +17,7 @@ from agd_bench.cli.options import (
     locate_run,
     plugin_folders,
 )
+from agd_bench.errors import InputError
 
 
 def publish(
@@ -33,13 +34,21 @@ def publish(
 
     The folder holds the raw results, from which anyone can recompute its README and figure, and build its page with
     `agd-bench site`. The index next to it is updated. A published folder can be published again from its own rows, for example
-    with --recount; networks are then built and counted, not trained.
+    with --recount; networks are then built and counted, not trained. A board is written anew from its entries.
     """
     from agd_bench.claims import read_claims
     from agd_bench.evidence import gather_evidence
     from agd_bench.leaderboard import publish_results, write_index
+    from agd_bench.leaderboard.publication import write_board
     from agd_bench.store import failed_trials, load_results, mixed_code
+    from agd_bench.store.entry_rows import is_board
 
+    if is_board(to) and Path(run).resolve() == to.resolve():
+        if recount:
+            raise InputError(f"{to}: --recount would change rows of entries, which stay as they were submitted; omit it")
+        write_board(to, read_claims(claims) if claims else None)
+        print(f"Published: {to}\nIndex: {write_index(to.parent)}")
+        return
     folders = plugin_folders(search_spaces, algorithms, datasets)
     results = load_results(locate_run(run))
     if recount:
@@ -55,13 +64,19 @@ def publish(
         print(line)
 
 
-def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a published leaderboard.")]) -> None:
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a published leaderboard.")],
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="DIR", help="An earlier state of the folder: print how the places moved since.")
+    ] = None,
+) -> None:
     """Recompute a published leaderboard from its raw rows.
 
     Prints every difference, and exits with 1 if there are any. Reports results made with different code. Never runs code from
     the folder.
     """
     from agd_bench.leaderboard import verify_folder
+    from agd_bench.leaderboard.entries import describe_moves
     from agd_bench.store import load_results, mixed_code
 
     differences = verify_folder(folder)
@@ -70,8 +85,12 @@ def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of
     if differences:
         raise typer.Exit(1)
     print(f"{folder}: every digest, the README and the figure agree with the raw rows")
-    for line in mixed_code(load_results(folder)):
+    results = load_results(folder)
+    for line in mixed_code(results):
         print(line)
+    if against is not None:
+        earlier = load_results(against) if against.exists() else None
+        print(f"\n{describe_moves(earlier, results)}")
 
 
 def site(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agd_bench.datasets._drawing import Arrays
 
 from agd_bench.errors import InputError
 
@@ -29,3 +34,17 @@ def _home() -> Path:
         return Path.home()
     except RuntimeError:  # a container that runs as a user without an account
         raise InputError("this user has no home directory; set AGD_BENCH_DATA to a folder for data sets, or set HOME") from None
+
+
+def checksum(splits: Arrays) -> str:
+    """Return the SHA-256 of a data set: of the shape, type and content of the images and labels of each split.
+
+    Args:
+        splits: as `load` of a data set returns them.
+    """
+    found = hashlib.sha256()
+    for name in sorted(splits):
+        for array in splits[name]:
+            found.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            found.update(array.tobytes())
+    return found.hexdigest()

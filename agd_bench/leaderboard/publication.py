@@ -14,10 +14,14 @@ from agd_bench.claims import Claims, evaluate_claims, format_claims, propose_cla
 from agd_bench.claims.definitions import FILE as CLAIMS
 from agd_bench.errors import InputError, RunChangedError
 from agd_bench.leaderboard.anonymisation import scrub_results
-from agd_bench.leaderboard.summary import FIGURE, describe_board, draw_board, summarise
+from agd_bench.leaderboard.audits import FOLDER as AUDITS
+from agd_bench.leaderboard.audits import read_audits
+from agd_bench.leaderboard.summary import FIGURE, Additions, describe_board, draw_board, summarise
 from agd_bench.store import Results, begun_results, undeclared_code, write_rows, written_beside
+from agd_bench.store.entry_rows import ABOUT_BENCHMARK, ABOUT_ENTRIES, is_board, ranked_entries, read_entries
 from agd_bench.store.files import BESIDE
 from agd_bench.store.manifest import MANIFEST, digests
+from agd_bench.store.reader import read_board, read_results
 from agd_bench.tables import aggregates
 
 SCHEMA_VERSION = 2
@@ -45,11 +49,16 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
         RunChangedError: trials were executed by code that the run does not declare.
         InputError: the folder holds something else, the name is invalid, or a claim is about something missing from the results.
     """
+    if is_board(folder):
+        raise InputError(f"{folder}: a board, whose rows are its entries'; add an entry with `agd-bench submit RUN --to {folder}`")
     undeclared = undeclared_code(results)
     if undeclared:
         raise RunChangedError(f"{'; '.join(undeclared[:4])}; merge the run into a new one with --allow-mixed-code and publish that run")
     # Only trials that have started: the folder of a large sweep grows with the trained trials.
     results = scrub_results(begun_results(results))
+    # A board that is published as a plain folder has no entries there.
+    meta = {key: value for key, value in results.meta.items() if key not in (ABOUT_BENCHMARK, ABOUT_ENTRIES)}
+    results = dataclasses.replace(results, meta=meta)
     if name is not None:
         try:
             sweep = type(results.sweep).model_validate({**results.sweep.model_dump(), "name": name})
@@ -59,19 +68,39 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
             ) from None
         results = dataclasses.replace(results, sweep=sweep)
     # Claims written by hand are kept when publishing again; proposals are generated anew.
-    claims = claims or written_claims(folder) or propose_claims(results.sweep)
+    return _write(results, folder, claims or written_claims(folder) or propose_claims(results.sweep), with_rows=True)
+
+
+def write_board(board: Path, claims: Claims | None = None) -> Path:
+    """Write what follows from the entries of a board: its README, figure, claims and manifest.
+
+    Args:
+        board: a folder with a benchmark and at least one ranked entry.
+        claims: what is claimed; default: as for `publish_results`.
+
+    Raises:
+        InputError: no benchmark, no entry, or claims that the results do not support.
+        StoreDamagedError: an entry that cannot be read.
+    """
+    # an entry was added or edited, so the board's manifest is out of date; each entry has its own
+    results = read_results(board, unchanged=False)
+    return _write(results, board, claims or written_claims(board) or propose_claims(results.sweep), with_rows=False)
+
+
+def _write(results: Results, folder: Path, claims: Claims, with_rows: bool) -> Path:
     tables = aggregates(results)
     evaluated = evaluate_claims(results, claims, tables)  # before files of an earlier publication are removed
-    earlier = _earlier_files(folder)
+    earlier = _earlier_files(folder) if with_rows else set()
     # The manifest is moved last, so `verify` notices an interruption.
     with written_beside(folder, last=MANIFEST) as beside:
-        write_rows(results, beside, condensed=True)
+        if with_rows:
+            write_rows(results, beside, condensed=True)
         (beside / CLAIMS).write_text(format_claims(claims), encoding="utf-8", newline="\n")
-        for file, text in derived_files(results, tables, evaluated).items():
+        for file, text in derived_files(results, tables, evaluated, additions_of(folder)).items():
             (beside / file).write_text(text, encoding="utf-8", newline="\n")
         # Before the manifest is written, because it cannot contain its own digest.
         files = digests(beside)
-        # Files added by hand, such as notes, are listed too; otherwise `verify` would report them.
+        # Files added by hand, such as notes, and the entries of a board are listed too; otherwise `verify` would report them.
         others = {name: digest for name, digest in digests(folder).items() if name not in earlier and not name.startswith(BESIDE)}
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -90,9 +119,21 @@ def publish_results(results: Results, folder: Path, name: str | None = None, cla
     return folder
 
 
-def derived_files(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> dict[str, str]:
+def additions_of(folder: Path) -> Additions:
+    """What a published folder has in addition to its rows.
+
+    Raises:
+        InputError: an audit that cannot be read.
+        StoreDamagedError: an entry that cannot be read.
+    """
+    entries = read_entries(folder)
+    has_more = ranked_entries(entries, "lite") != ranked_entries(entries, "whole")
+    return Additions(read_board(folder, "lite", unchanged=False) if has_more else None, tuple(read_audits(folder).values()))
+
+
+def derived_files(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame, additions: Additions) -> dict[str, str]:
     """The files of a published folder derived from its raw rows and claims, by file name."""
-    return {README: describe_board(results, tables, claims), FIGURE: draw_board(results, tables)}
+    return {README: describe_board(results, tables, claims, additions), FIGURE: draw_board(results, tables)}
 
 
 def written_claims(folder: Path) -> Claims | None:
@@ -123,7 +164,8 @@ def _earlier_files(folder: Path) -> set[str]:
         return set()
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} is not empty and not a published leaderboard (it has no {MANIFEST}); choose a new folder")
-    return set(_read_manifest(folder)["files"])
+    # audits are other people's work: publishing the rows again keeps them
+    return {name for name in _read_manifest(folder)["files"] if not name.startswith(f"{AUDITS}/")}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -152,3 +194,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "publish it again with `agd-bench publish` and pass the folder as both RUN and --to"
         )
     return manifest
+
+
+def verify_digests(folder: Path) -> list[str]:
+    """List files that differ from the manifest, one line each.
+
+    Args:
+        folder: a published folder.
+
+    Raises:
+        InputError: the manifest is missing or cannot be read.
+    """
+    stated, found = read_manifest(folder)["files"], digests(folder)
+    lines = []
+    for name in sorted({*stated, *found}):
+        if name not in found:
+            lines.append(f"{name}: in {MANIFEST} but not in the folder")
+        elif name not in stated:
+            lines.append(f"{name}: in the folder but not in {MANIFEST}")
+        elif stated[name] != found[name]:
+            lines.append(f"{name}: changed since publication (SHA-256 {found[name][:12]}…, manifest {stated[name][:12]}…)")
+    return lines

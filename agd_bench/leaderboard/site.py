@@ -9,17 +9,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agd_bench.errors import AgdBenchError, InputError, StorageFullError, StoreError
-from agd_bench.leaderboard.publication import README, read_manifest
+from agd_bench.leaderboard.publication import README, read_manifest, verify_digests
 from agd_bench.leaderboard.summary import Summary, summarise
-from agd_bench.leaderboard.verification import recompute, verify_digests
+from agd_bench.leaderboard.verification import recompute
 from agd_bench.report import build_report
 from agd_bench.report.page import as_plain_markdown, format_table, write_page
 from agd_bench.store import written_beside
+from agd_bench.store.entry_rows import is_board
 from agd_bench.store.manifest import MANIFEST
 
 HERE = Path(__file__).parent
 REPRODUCTIONS = "reproductions"
 """The folder next to the leaderboards that holds the reproductions of papers."""
+BOARDS = "Algorithms compared on a frozen benchmark. Anybody can add an entry."
+EXPERIMENTS = "Single sweeps that answer one question."
 HEAD = (
     "leaderboard", "finding", "claims", "search space", "data set", "algorithms", "architectures", "seeds", "trials", "date",
 )  # fmt: skip
@@ -39,8 +42,10 @@ def write_index(folder: Path) -> Path:
     Returns:
         The file.
     """
-    lines = [_line(board) for board in board_folders(folder)]
-    listed = format_table(HEAD, lines) if lines else "No leaderboards have been published yet."
+    listed = "\n\n".join(
+        f"## {kind}\n\n{about}\n\n{format_table(HEAD, [_line(board) for board in boards])}" for kind, about, boards in _kinds(folder)
+    )
+    listed = listed or "No leaderboards have been published yet."
     if (folder / REPRODUCTIONS / README).is_file():
         listed += (
             f"\n\nExperiments from papers, repeated here, with the papers' numbers next to ours: [reproductions]({REPRODUCTIONS}/{README})."
@@ -49,6 +54,13 @@ def write_index(folder: Path) -> Path:
     with written_beside(folder) as beside:
         (beside / README).write_text(text, encoding="utf-8", newline="\n")
     return folder / README
+
+
+def _kinds(folder: Path) -> list[tuple[str, str, list[Path]]]:
+    """The kinds of published folders that there are: title, meaning, and the folders."""
+    found = board_folders(folder)
+    boards, others = [one for one in found if is_board(one)], [one for one in found if not is_board(one)]
+    return [kind for kind in (("Boards", BOARDS, boards), ("Experiments", EXPERIMENTS, others)) if kind[2]]
 
 
 def _line(board: Path) -> list[str]:
@@ -91,9 +103,9 @@ def build_site(boards: Path, to: Path) -> Path:
         raise InputError(f"{boards}: no such folder; give one with published leaderboards")
     if to.resolve() == boards.resolve() or to.resolve().is_relative_to(boards.resolve()):
         raise InputError(f"--to {to} is inside {boards}, which must stay as published; choose another folder")
-    entries = [_build_board(board, to / board.name) for board in board_folders(boards)]
+    kinds = [(kind, about, [_build_board(board, to / board.name) for board in found]) for kind, about, found in _kinds(boards)]
     reproductions = f"{REPRODUCTIONS}/index.html" if (boards / REPRODUCTIONS / README).is_file() else ""
-    return write_page(to / "index.html", "boards.html.jinja", entries=entries, reproductions=reproductions)
+    return write_page(to / "index.html", "boards.html.jinja", kinds=kinds, reproductions=reproductions)
 
 
 def _build_board(board: Path, to: Path) -> Entry:
@@ -103,7 +115,9 @@ def _build_board(board: Path, to: Path) -> Entry:
         about = summarise(found.results, found.tables, found.claims)
         with written_beside(to) as beside:
             for name in (*sorted(read_manifest(board)["files"]), MANIFEST):
-                if (board / name).is_file() and "/" not in name:  # a manifest of unknown origin must not reach outside its folder
+                # a manifest of unknown origin must not reach outside its folder
+                if (board / name).is_file() and (board / name).resolve().is_relative_to(board.resolve()):
+                    (beside / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(board / name, beside / name)
             build_report(found.results, beside, found.tables, found.claims, index="../index.html")
     except Exception as error:  # a fault in one folder must not prevent the others from being listed

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
 
 from agd_bench.analysis.rows import split_groups
 from agd_bench.figures import accuracy_against_cost
+from agd_bench.leaderboard.audits import badge
+from agd_bench.records.audit import Audit
+from agd_bench.records.competition import BENCHMARK, ENTRIES, ENTRY
 from agd_bench.report import count_states
 from agd_bench.report.page import as_plain_markdown, format_table
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.report.sentences import count
 from agd_bench.store import Results, mixed_code
+from agd_bench.store.entry_rows import ABOUT_ENTRIES
+from agd_bench.tables import aggregates
 
 FIGURE = "cost.svg"
+BOARD_FILES = [
+    [f"`{FIGURE}`", "the figure above"],
+    [f"`{BENCHMARK}`", "what every entry trains, its lite part, and the checksums of the data"],
+    [f"`{ENTRIES}/NAME/{ENTRY}`", "what an entry states: paper, licence, code, hardware, which entries it supersedes"],
+    [
+        f"`{ENTRIES}/NAME/`",
+        "its raw rows: `trials.csv`, `curves.csv`, `attempts.csv`, `sweep.json`, `meta.json`, `provenance.json`, `manifest.json`",
+    ],
+    ["`claims.toml`", "the claims with their queries, tests and thresholds; `agd-bench claims FOLDER` evaluates them again"],
+    ["`manifest.json`", "SHA-256 of each file and each claim definition"],
+]
 EVIDENCE_FILES = {
     "published": "accuracies that the authors of the search space published",
     "rate_factors": "factor on the base learning rate for each architecture",
     "features": "properties of each architecture from the search space's plug-in, such as its depth",
 }
+
+
+class Additions(NamedTuple):
+    """What a published folder has in addition to its rows.
+
+    Attributes:
+        lite: results of the lite part, of a board with entries that have no other rows.
+        audits: samples that were trained again.
+    """
+
+    lite: Results | None = None
+    audits: tuple[Audit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +95,7 @@ def draw_board(results: Results, tables: dict[str, pd.DataFrame]) -> str:
     return accuracy_against_cost(own["standings"], results.sweep.baseline_label).svg(transparent=False)
 
 
-def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame) -> str:
+def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame, additions: Additions) -> str:
     """The folder's README: the first screen of each comparison's page, then the claims, then the list of files."""
     sweep = results.sweep
     sections = make_sections(results, tables, draw=False)
@@ -73,6 +104,14 @@ def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd
         parts += [f"## {as_plain_markdown(section.title)}", *_first_screen(section)]
         if not number:
             parts.append(f"![Accuracy against charged cost]({FIGURE})")
+    if additions.lite is not None:
+        parts.append("# Lite part\n\nEntries with rows of the lite part only, next to the others on the same trainings.")
+        for section in make_sections(additions.lite, aggregates(additions.lite), draw=False):
+            parts += [f"## {as_plain_markdown(section.title)}", *_first_screen(section)]
+    if ABOUT_ENTRIES in results.meta:
+        parts += ["## Entries", *_entries(json.loads(results.meta[ABOUT_ENTRIES]), additions.audits)]
+    if additions.audits:
+        parts += ["## Audits", *_audits(additions.audits)]
     rows = claims[["state", "sentence", "digest"]].itertuples(index=False, name=None)
     claimed = [f"- {state}: {as_plain_markdown(sentence)} (`{digest[:16]}`)" for state, sentence, digest in rows]
     parts += ["## Claims", count_states(claims) + ".", "\n".join(claimed), "## Files", _files(results)]
@@ -93,12 +132,60 @@ def _first_screen(section: Section) -> list[str]:
     return [*paragraphs, format_table(head, cells), " ".join(section.overview.notes), *map(as_plain_markdown, section.evidence)]
 
 
+def _audits(audits: tuple[Audit, ...]) -> list[str]:
+    """The audits as a table, and how to read it."""
+    rows = [
+        [
+            as_plain_markdown(audit.algorithm),
+            badge([audit]),
+            f"{100 * audit.share:g} % by seed {audit.seed}",
+            f"{100 * max(one.band for one in audit.reruns):.1f}",
+            *(as_plain_markdown(text or "–") for text in (audit.by, audit.date, audit.provenance.get("device", ""))),
+            as_plain_markdown(audit.provenance.get("engine_digest", "–")),
+        ]
+        for audit in audits
+    ]
+    head = ["Algorithm", "Result", "Sample", "Band, points", "By", "Date", "On", "Training code"]
+    said = "A random sample was trained again. The band is the largest difference of test accuracy that seed noise explains."
+    return [said, format_table(head, rows)]
+
+
+def _entries(entries: dict[str, dict[str, Any]], audits: tuple[Audit, ...]) -> list[str]:
+    """The ranked entries as a table, and a line for each of the others."""
+    rows = [
+        [
+            f"[{as_plain_markdown(name)}]({ENTRIES}/{quote(name)}/{ENTRY})",
+            *(as_plain_markdown(str(entry[key])) for key in ("title", "tier")),
+            as_plain_markdown(", ".join(entry["hardware"]) or "–"),
+            as_plain_markdown(", ".join(entry["authors"]) or "–"),
+            as_plain_markdown(entry["code"] or "agd-bench"),
+            entry["part"],
+            badge([audit for audit in audits if audit.algorithm == name]),
+        ]
+        for name, entry in entries.items()
+        if entry["ranked"] or (entry["part"] == "lite" and not _set_aside(name, entries))
+    ]
+    head = ["Entry", "Algorithm", "Tier", "Trained on", "By", "Code", "Part", "Rerun"]
+    return [format_table(head, rows), *(f"- {line}" for name in entries if (line := _set_aside(name, entries)))]
+
+
+def _set_aside(name: str, entries: dict[str, dict[str, Any]]) -> str:
+    """Why an entry is not ranked, in Markdown; empty if it is."""
+    if entries[name]["withdrawn"]:
+        return as_plain_markdown(f"{name} was withdrawn: {entries[name]['withdrawn']}")
+    by = [other for other, entry in entries.items() if name in entry["supersedes"] and not entry["withdrawn"]]
+    return as_plain_markdown(f"{name} was superseded by {', '.join(by)}") if by else ""
+
+
 def _files(results: Results) -> str:
     """The list of the folder's files."""
+    if ABOUT_ENTRIES in results.meta:
+        return format_table(["file", "content"], BOARD_FILES)
     lines = [
         [f"`{FIGURE}`", "the figure above"],
         ["`trials.csv`, `curves.csv`, `attempts.csv`", "the raw rows: one per trial, per epoch and per attempt"],
         *([f"`{table}.csv`", text] for table, text in EVIDENCE_FILES.items() if len(getattr(results, table))),
+        ["`provenance.json`", "versions and devices, which the attempts refer to by position"],
         ["`sweep.json`", "the sweep; `agd-bench run sweep.json` repeats it"],
         ["`meta.json`", "versions, devices, digests of the plug-ins"],
         ["`claims.toml`", "the claims with their queries, tests and thresholds; `agd-bench claims FOLDER` evaluates them again"],

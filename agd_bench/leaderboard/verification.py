@@ -12,12 +12,15 @@ import pandas as pd
 from agd_bench.claims import Claims, evaluate_claims, read_claims
 from agd_bench.claims.definitions import FILE as CLAIMS
 from agd_bench.errors import AgdBenchError, StoreDamagedError
+from agd_bench.leaderboard.audits import check_audits
 from agd_bench.leaderboard.contradictions import find_contradictions
 from agd_bench.leaderboard.design import missing_parts
-from agd_bench.leaderboard.publication import derived_files, read_manifest
+from agd_bench.leaderboard.entries import check_entries
+from agd_bench.leaderboard.publication import additions_of, derived_files, read_manifest, verify_digests
 from agd_bench.leaderboard.summary import FIGURE, summarise
 from agd_bench.store import Results, undeclared_code
-from agd_bench.store.manifest import MANIFEST, digests
+from agd_bench.store.entry_rows import is_board
+from agd_bench.store.manifest import MANIFEST
 from agd_bench.store.reader import faults_of, read_results
 from agd_bench.tables import aggregates
 
@@ -44,8 +47,9 @@ def verify_folder(folder: Path) -> list[str]:
 
     Checks the digest of every file; the rows, as `load_results` does; that no part of the sweep's design is missing (`missing_parts`);
     that the rows do not contradict each other (`find_contradictions`); that no trial was executed by code that the run does not declare;
-    that the claims have the published digests; and the text of `README.md`, including every claim's state, and the figure. Digests show
-    integrity, not honesty; only running the sweep again shows that.
+    the entries of a board (`check_entries`) and audits (`check_audits`); that the claims have the published digests; and the text of
+    `README.md`, including every claim's state, and the figure. Digests show integrity, not honesty; only training again, as
+    `agd-bench audit` does, shows that.
 
     Returns:
         One line per difference; empty if everything agrees.
@@ -71,15 +75,21 @@ def recompute(folder: Path) -> Recomputed:
     """
     # Read edited rows too, so their consequences are reported in addition to their digests.
     results = read_results(folder, unchanged=False)
+    additions = additions_of(folder)
     # Impossible values would make every number below meaningless.
     if faults := faults_of(results):
         raise StoreDamagedError("; ".join(faults))
     differences, tables = check_rows(results), aggregates(results)
+    if is_board(folder):
+        differences += check_entries(folder)
+    if additions.lite is not None:
+        differences += [f"lite part: {line}" for line in check_rows(additions.lite)]
+    differences += check_audits(folder, results)
     claims = read_claims(folder / CLAIMS) if (folder / CLAIMS).is_file() else Claims()
     manifest = read_manifest(folder)
     differences += compare_claims(manifest.get("claims", {}), claims)
     evaluated = evaluate_claims(results, claims, tables)
-    for name, text in derived_files(results, tables, evaluated).items():
+    for name, text in derived_files(results, tables, evaluated, additions).items():
         if name == FIGURE and manifest.get("matplotlib") != matplotlib.__version__:
             continue  # another version draws the same numbers differently; the digest is still checked
         path = folder / name
@@ -108,24 +118,6 @@ def compare_claims(stated: dict[str, str], claims: Claims) -> list[str]:
             lines.append(
                 f"{CLAIMS}: the definition of claim {name} was edited (digest {found[name][:12]}…, published {stated[name][:12]}…)"
             )
-    return lines
-
-
-def verify_digests(folder: Path) -> list[str]:
-    """List files that differ from the manifest, one line each.
-
-    Raises:
-        InputError: the manifest is missing or cannot be read.
-    """
-    stated, found = read_manifest(folder)["files"], digests(folder)
-    lines = []
-    for name in sorted({*stated, *found}):
-        if name not in found:
-            lines.append(f"{name}: in {MANIFEST} but not in the folder")
-        elif name not in stated:
-            lines.append(f"{name}: in the folder but not in {MANIFEST}")
-        elif stated[name] != found[name]:
-            lines.append(f"{name}: changed since publication (SHA-256 {found[name][:12]}…, manifest {stated[name][:12]}…)")
     return lines
 
 

@@ -10,10 +10,12 @@ import hashlib
 import inspect
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from agd_bench import plugins
 from agd_bench.errors import PluginError, SweepError, UnknownNameError
 from agd_bench.records import IndexRange, Sampling, SearchSpaceChoice, Sweep
 
@@ -49,6 +51,20 @@ def choose_architectures(module: ModuleType, choice: SearchSpaceChoice) -> tuple
         return listed
     candidates = _unique(module, choice.name, choice.sampling.unique, listed)
     return candidates if asked == "all" else _drawn(module, choice, choice.sampling, candidates, asked)
+
+
+def architectures_of(choice: SearchSpaceChoice, folders: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Return the architectures that a sweep takes from a search space, in the order in which it trains them.
+
+    Args:
+        choice: the search space's entry in the sweep.
+        folders: further folders of search spaces.
+
+    Raises:
+        InputError: as `choose_architectures`, or the search space cannot be loaded.
+    """
+    module = plugins.load("search_spaces", choice.name, tuple(folders))
+    return in_order(module, choice, choose_architectures(module, choice))
 
 
 def draw_architectures(module: ModuleType, name: str, count: int) -> tuple[str, ...]:

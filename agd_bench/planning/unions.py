@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from agd_bench import plugins
 from agd_bench.errors import SweepError
-from agd_bench.planning.architectures import choose_architectures, in_order
+from agd_bench.planning.architectures import architectures_of
 from agd_bench.planning.planner import Folders
 from agd_bench.records import AlgorithmChoice, DatasetChoice, SearchSpaceChoice, Sweep
 
@@ -80,8 +79,7 @@ def _unite_spaces(ours: SearchSpaceChoice, theirs: SearchSpaceChoice, folders: F
         mine, other = getattr(ours, key), getattr(theirs, key)
         if mine != other:
             raise SweepError(f"search space {ours.label!r} differs between the sweeps: {key} is {_shown(mine)} and {_shown(other)}")
-    module = plugins.load("search_spaces", ours.name, tuple(folders.get("search_spaces", ())))
-    first, second = (in_order(module, choice, choose_architectures(module, choice)) for choice in (ours, theirs))
+    first, second = (architectures_of(choice, folders.get("search_spaces", ())) for choice in (ours, theirs))
     if set(second) <= set(first):
         return ours
     if set(first) <= set(second):

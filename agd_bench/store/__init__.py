@@ -6,7 +6,7 @@ from agd_bench.store.files import export, write_rows, written_beside
 from agd_bench.store.merge import Joined, join, merge_into
 from agd_bench.store.reader import ended_trials, load_results, status, stored_sweep
 from agd_bench.store.results import Results, begun_results, planned_counts, typed
-from agd_bench.store.reuse import Reusable, reusable_rows
+from agd_bench.store.reuse import Reusable, as_planned, reusable_rows
 from agd_bench.store.row_code import declared_meta, executed_code, mixed_code, undeclared_code
 from agd_bench.store.schema import (
     COLUMNS,
@@ -35,6 +35,7 @@ __all__ = [
     "Reusable",
     "Standing",
     "Store",
+    "as_planned",
     "begun_results",
     "columns_of",
     "condense",

@@ -10,13 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
 
 from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.store.equal_networks import condense
-from agd_bench.store.reader import ROWS
+from agd_bench.store.reader import PROVENANCE, ROWS
 from agd_bench.store.results import Results
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Table, dictionary, dictionary_markdown
 
+# about 10 MB of CSV, which reviews and diffs no longer show; as Parquet a fifth of that
+MOST_CSV_ROWS = 100_000
+"""Rows of a table from which on published folders hold it as Parquet."""
 BESIDE = ".writing-"
 """Prefix of the name of a folder that is being written."""
 
@@ -29,7 +35,8 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
     Args:
         results: results to write.
         folder: created if it does not exist; existing files are replaced.
-        condensed: whether to omit rows that follow from an equal network's; `load_results` restores them.
+        condensed: whether to write what published folders hold: without rows that follow from an equal network's, each provenance once, and
+            large tables as Parquet; `load_results` restores the rows.
 
     Returns:
         The files written.
@@ -39,22 +46,35 @@ def write_rows(results: Results, folder: Path, condensed: bool = False) -> list[
         StoreError: the folder cannot be written.
     """
     tables = {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}
-    tables = condense(tables) if condensed else tables
-    kept = {f"{table}.csv": rows for table, rows in tables.items() if len(rows) or table not in (*OPTIONAL, EQUALS)}
+    texts = {"sweep.json": results.sweep.model_dump_json(indent=2) + "\n"}
+    if condensed:
+        tables = condense(tables)
+        tables["attempts"], provenances = _numbered(tables["attempts"])
+        texts[PROVENANCE] = json.dumps(provenances, indent=1, sort_keys=True) + "\n"
+    kept = {table: rows for table, rows in tables.items() if len(rows) or table not in (*OPTIONAL, EQUALS)}
     # a CSV file that lost whole lines at its end still parses; only the counts reveal it
-    meta = {**results.meta, ROWS: {name.removesuffix(".csv"): len(rows) for name, rows in kept.items()}}
-    texts = {
-        "sweep.json": results.sweep.model_dump_json(indent=2) + "\n",
-        "meta.json": json.dumps(meta, indent=2, sort_keys=True) + "\n",
-    }
+    meta = {**results.meta, ROWS: {table: len(rows) for table, rows in kept.items()}}
+    texts["meta.json"] = json.dumps(meta, indent=2, sort_keys=True) + "\n"
+    large = {table for table, rows in kept.items() if condensed and len(rows) > MOST_CSV_ROWS}
+    names = {table: f"{table}.{'parquet' if table in large else 'csv'}" for table in kept}
     with _reporting_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        for name, rows in kept.items():
-            # pandas writes the shortest digits that read back as the same float64; "\n" on every system, for equal digests
-            rows.to_csv(folder / name, index=False, lineterminator="\n")
-    return [folder / name for name in (*texts, *kept)]
+        for table, rows in kept.items():
+            if table in large:
+                rows.to_parquet(folder / names[table], index=False, compression="zstd")
+            else:
+                # pandas writes the shortest digits that read back as the same float64; "\n" on every system, for equal digests
+                rows.to_csv(folder / names[table], index=False, lineterminator="\n")
+    return [folder / name for name in (*texts, *names.values())]
+
+
+def _numbered(attempts: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Return attempts that refer to a list of provenances by place, and the list: a thousand attempts have a handful of them."""
+    texts = list(attempts["provenance"].dropna().unique())
+    places = attempts["provenance"].map({text: str(place) for place, text in enumerate(texts)}, na_action="ignore")
+    return attempts.assign(provenance=places.astype("str")), [json.loads(text) for text in texts]
 
 
 def export(results: Results, folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import pandas as pd
 from agd_bench.errors import InputError
 from agd_bench.records import TERMINAL, Plan, canonical_json
 from agd_bench.store.reader import load_results
-from agd_bench.store.results import Results, typed
+from agd_bench.store.results import Results, stack, typed
 from agd_bench.store.row_code import state_code
 from agd_bench.store.schema import LOST, OUT_OF_MEMORY, Table, columns_of
 from agd_bench.store.writer import MEASURED, Store
@@ -83,22 +83,16 @@ def _join_two(first: Results, second: Results) -> Results:
     for table in ("trials", "curves", "diagnostics"):
         ours, theirs = getattr(first, table), getattr(second, table)
         kept, new = ours[~ours["trial_id"].isin(added)], theirs[theirs["trial_id"].isin(added)]
-        frames[table] = _stack(kept, new)
+        frames[table] = stack(kept, new)
     theirs = second.attempts
     # their time was spent, whichever run supplies the result
     lost = theirs["outcome"].isin([LOST, OUT_OF_MEMORY])
-    attempts = _stack(first.attempts, theirs[theirs["trial_id"].isin(added) | lost])
+    attempts = stack(first.attempts, theirs[theirs["trial_id"].isin(added) | lost])
     # an attempt is identified by its start: numbers repeat where runs trained the same trial
     attempts = attempts.drop_duplicates(["trial_id", "started_at"]).sort_values(["trial_id", "started_at", "attempt"], ignore_index=True)
     attempts["attempt"] = attempts.groupby("trial_id").cumcount() + 1
     trials = _charged(frames["trials"], attempts)
     return replace(first, trials=trials, curves=frames["curves"], attempts=attempts, diagnostics=frames["diagnostics"])
-
-
-def _stack(*frames: pd.DataFrame) -> pd.DataFrame:
-    # empty frames would change the dtypes in `concat`
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
 
 def _charged(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from pyarrow import csv
 
 from agd_bench.errors import InputError, StoreDamagedError, StoreError, SweepError
 from agd_bench.records import TERMINAL, Sweep, parse_sweep
+from agd_bench.records.competition import BENCHMARK, ENTRIES, ENTRY, Part
 from agd_bench.store.database import (
     FILE,
     META,
@@ -31,13 +32,16 @@ from agd_bench.store.database import (
     shown,
     translated,
 )
+from agd_bench.store.entry_rows import is_board, ranked_entries, read_benchmark, read_entries, unite_entries
 from agd_bench.store.equal_networks import expand
-from agd_bench.store.manifest import check_digests
+from agd_bench.store.manifest import MANIFEST, check_digests
 from agd_bench.store.results import Results, planned_counts, typed, without_rows
 from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Column, Table, columns_of
 from agd_bench.store.validation import find_faults
 
 PUBLISHED_FILES = ("sweep.json", "meta.json", *(f"{table}.csv" for table in TABLES if table not in OPTIONAL))
+PROVENANCE = "provenance.json"
+"""In published folders: the different provenances, to whose places in the list the attempts refer."""
 ROWS = "rows"
 """Key of `meta.json` with the number of rows of each table, which reveals a truncated file."""
 SHOWN_FAULTS = 3
@@ -102,8 +106,61 @@ def _columns_in(table: Table, path: Path) -> list[Column]:
     return [column for column in columns_of(table) if not column.late or column.name in header]
 
 
+def read_parquet(table: Table, path: Path) -> pd.DataFrame:
+    """Read a table that is too large for CSV.
+
+    Raises:
+        StoreDamagedError: the file is not such a table.
+    """
+    try:
+        return typed(table, pd.read_parquet(path, columns=[column.name for column in columns_of(table)]))
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
+        raise StoreDamagedError(f"{path}: not a table {table!r} in agd-bench's format ({' '.join(str(error).split())[:200]})") from None
+
+
+def file_of_table(folder: Path, table: Table) -> Path:
+    """Return the file of a table in a published folder: Parquet if it is there, otherwise CSV."""
+    large = folder / f"{table}.parquet"
+    # an export has both; the CSV is the one that its counts refer to
+    return folder / f"{table}.csv" if (folder / f"{table}.csv").exists() or not large.exists() else large
+
+
+def _with_provenance(attempts: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Replace places in the list of provenances by the provenances."""
+    try:
+        texts = [json.dumps(one, sort_keys=True) for one in json.loads(path.read_text(encoding="utf-8"))]
+        places = attempts["provenance"].map(lambda place: texts[int(place)], na_action="ignore")
+    except (OSError, ValueError, IndexError, TypeError, RecursionError) as error:
+        raise StoreDamagedError(f"{path}: not the provenances of attempts.csv ({' '.join(str(error).split())[:200]})") from None
+    return attempts.assign(provenance=places.astype("str"))
+
+
+def read_board(board: Path, part: Part = "whole", unchanged: bool = True) -> Results:
+    """Return the rows of the ranked entries of a board as those of one run.
+
+    Args:
+        board: its folder.
+        part: of the benchmark.
+        unchanged: whether all files have to be those of the manifests.
+
+    Raises:
+        InputError: no benchmark or no entry, or one that cannot be read.
+        StoreDamagedError: rows that cannot be read or do not belong to the benchmark.
+    """
+    benchmark, entries = read_benchmark(board), read_entries(board)
+    chosen = ranked_entries(entries, part)
+    if not chosen:
+        raise InputError(f"{board}: no entry is ranked yet; train one with `agd-bench enter {board} --algorithm {benchmark.baseline}`")
+    if unchanged:
+        check_digests(board, (BENCHMARK, *(f"{ENTRIES}/{name}/{file}" for name in chosen for file in (ENTRY, MANIFEST))))
+    rows = {name: _read_published(board / ENTRIES / name, unchanged) for name in chosen}
+    return unite_entries(benchmark, entries, rows, part)
+
+
 def _read_published(folder: Path, unchanged: bool = True) -> Results:
-    there = [table for table in (*TABLES, *EVIDENCE, EQUALS) if table not in (*OPTIONAL, EQUALS) or (folder / f"{table}.csv").exists()]
+    there = {table: file_of_table(folder, table) for table in (*TABLES, *EVIDENCE, EQUALS)}
+    there = {table: file for table, file in there.items() if table not in (*OPTIONAL, EQUALS) or file.exists()}
+    stated = [PROVENANCE] if (folder / PROVENANCE).exists() else []
     try:
         sweep = parse_sweep((folder / "sweep.json").read_text(encoding="utf-8"), "sweep.json")
         meta = dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")).items())
@@ -111,12 +168,16 @@ def _read_published(folder: Path, unchanged: bool = True) -> Results:
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, SweepError) as error:
         raise StoreDamagedError(f"{folder}: sweep.json or meta.json cannot be read ({' '.join(str(error).split())[:200]})") from None
     if unchanged:
-        check_digests(folder, ("sweep.json", "meta.json", *(f"{table}.csv" for table in there)))
-    read = {table: read_csv(table, folder / f"{table}.csv") for table in there}
+        check_digests(folder, ("sweep.json", "meta.json", *stated, *(file.name for file in there.values())))
+    read = {table: read_parquet(table, file) if file.suffix == ".parquet" else read_csv(table, file) for table, file in there.items()}
+    if stated:
+        read["attempts"] = _with_provenance(read["attempts"], folder / PROVENANCE)
     for table, rows in read.items():
         # folders of older versions have no counts
         if unchanged and counts.get(table, len(rows)) != len(rows):
-            raise StoreDamagedError(f"{folder}: {table}.csv has {len(rows)} rows, but {counts[table]} were written; restore the file")
+            raise StoreDamagedError(
+                f"{folder}: {there[table].name} has {len(rows)} rows, but {counts[table]} were written; restore the file"
+            )
     tables = {table: read.get(table, without_rows(table)) for table in (*TABLES, *EVIDENCE)}
     if EQUALS in read:
         tables = expand(tables, read[EQUALS])
@@ -151,7 +212,7 @@ def _read_database(location: Path | str) -> Results:
             rows = connection.execute(sa.select(*(stored.c[name] for name in wanted)))
             frames[table] = pd.DataFrame.from_records(rows.all(), columns=list(rows.keys()))
     tables = {table: typed(table, frames[table]) for table in TABLES}
-    return Results(sweep=_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(_devices(tables["attempts"]))})
+    return Results(sweep=_parse_sweep(location, meta), **tables, meta=meta | {"devices": json.dumps(devices_of(tables["attempts"]))})
 
 
 def _read_meta(connection: sa.Connection, location: Path | str) -> dict[str, str]:
@@ -183,7 +244,7 @@ def _parse_sweep(location: Path | str, meta: dict[str, str]) -> Sweep:
         ) from None
 
 
-def _devices(attempts: pd.DataFrame) -> list[str]:
+def devices_of(attempts: pd.DataFrame) -> list[str]:
     """Return the sorted names of the devices that attempts ran on."""
     return sorted({json.loads(text).get("device", "") for text in attempts["provenance"].dropna().unique()} - {""})
 
@@ -217,11 +278,13 @@ def _find(location: Path | str) -> None:
 
 
 def is_published(location: Path | str) -> bool:
-    """Return whether a location is a published folder: all its files exist, and no database."""
+    """Return whether a location is a board, or a published folder: all its files exist, and no database."""
     # if both are there, the database is the original
     if is_url(location) or (Path(location) / FILE).exists():
         return False
-    return all((Path(location) / name).is_file() for name in PUBLISHED_FILES)
+    folder = Path(location)
+    texts = all((folder / name).is_file() for name in ("sweep.json", "meta.json"))
+    return is_board(folder) or (texts and all(file_of_table(folder, table).is_file() for table in TABLES if table not in OPTIONAL))
 
 
 def load_results(location: Path | str) -> Results:
@@ -250,6 +313,8 @@ def read_results(location: Path | str, unchanged: bool = True) -> Results:
     """
     if not is_url(location):
         location = Path(location).expanduser()
+    if is_board(location):
+        return read_board(Path(location), unchanged=unchanged)
     if is_published(location):
         return _read_published(Path(location), unchanged)
     _find(location)

@@ -81,6 +81,13 @@ def typed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[[column.name for column in columns_of(table)]].sort_values(SORTING[table], ignore_index=True)
 
 
+def stack(*frames: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all frames of one table."""
+    # empty frames would change the dtypes in `concat`
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
+
+
 def without_rows(table: Table) -> pd.DataFrame:
     """Return an empty table with its columns and dtypes."""
     return typed(table, pd.DataFrame(columns=[column.name for column in columns_of(table)]))

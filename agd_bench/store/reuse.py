@@ -10,9 +10,10 @@ import pandas as pd
 
 from agd_bench.errors import RunChangedError
 from agd_bench.records import TERMINAL, Plan, canonical_json
-from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences
-from agd_bench.store.results import Results
+from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences, planned_row
+from agd_bench.store.results import Results, typed
 from agd_bench.store.row_code import DIGESTS, EARLIER, FIRST, changed_code, undeclared_code
+from agd_bench.store.schema import columns_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,26 @@ def reusable_rows(name: str, results: Results, plan: Plan, allow_mixed_code: boo
             + (f", or {MIXED_CODE_ADVICE}" if edited else "")
         )
     return Reusable(kept, tuple(edited), trained - _trained(kept.trials))
+
+
+def as_planned(results: Results, plan: Plan) -> Results:
+    """Return results as those of a plan's own run: its labels and order, and a pending row for every trial without one.
+
+    Args:
+        results: rows of trials of the plan; see `reusable_rows`.
+        plan: of the sweep that the results become those of.
+    """
+    nothing = dict.fromkeys(column.name for column in columns_of("trials"))
+    rows = typed("trials", pd.DataFrame([nothing | planned_row(place, trial) for place, trial in enumerate(plan.all_trials)]))
+    planned = [name for name in rows if name in _PLANNED]
+    measured = results.trials.drop(columns=planned).merge(rows[["trial_id", *planned]], on="trial_id")
+    absent = rows[~rows["trial_id"].isin(measured["trial_id"])]
+    trials = pd.concat([part for part in (measured[rows.columns], absent) if len(part)])
+    return replace(results, sweep=plan.sweep, trials=typed("trials", trials))
+
+
+_PLANNED = ("position", "search_space", "algorithm", "representative")
+"""Columns that a sweep decides and a trial's id does not cover."""
 
 
 def _equal_trials(results: Results, plan: Plan) -> pd.Series[bool]:

@@ -59,6 +59,27 @@ def code_meta(metas: Sequence[Mapping[str, str]], plan: Plan) -> dict[str, str]:
     return {DIGESTS: canonical_json(plan.plugin_digests)} | ({EARLIER: canonical_json(earlier)} if earlier else {})
 
 
+def united_code(metas: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the meta data that declare the code of runs that are read as one. The newest code of each plug-in counts as the current one.
+
+    Args:
+        metas: meta data of the runs, the oldest first.
+    """
+    present: dict[str, str] = {}
+    for meta in metas:
+        present |= json.loads(meta.get(DIGESTS, "{}"))
+    earlier: dict[str, dict[str, str]] = {}
+    for meta in metas:
+        then: dict[str, str] = json.loads(meta.get(DIGESTS, "{}"))
+        for name, digest in then.items():
+            is_equal = digest == present[name] or gives_equal_results(name, digest, present[name])
+            before: dict[str, str] = json.loads(meta.get(EARLIER, "{}")).get(name, {})
+            known = {old: word if is_equal else MIXED for old, word in before.items()} | {digest: EQUAL if is_equal else MIXED}
+            known = {old: word for old, word in known.items() if old != present[name]}
+            earlier |= {name: earlier.get(name, {}) | known} if known else {}
+    return {DIGESTS: canonical_json(present)} | ({EARLIER: canonical_json(earlier)} if earlier else {})
+
+
 def state_code(results: Results) -> Results:
     """Add the identity of the code to each attempt's provenance that has none, as the run declares it."""
     attempts = results.attempts

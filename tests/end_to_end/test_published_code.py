@@ -9,6 +9,7 @@ import pytest
 
 from agd_bench import plugins
 from agd_bench.identity import gives_equal_results
+from agd_bench.store import load_results
 
 BOARDS = Path(__file__).parents[2] / "leaderboards"
 CONTINUED = ("cnn_dag-digits-rate_prediction", "competition")
@@ -19,7 +20,7 @@ last digit, then add the digests before it to agd_bench/equal_code.toml, else ta
 @pytest.mark.parametrize("board", CONTINUED)
 def test_published_rows_can_be_continued(board: str) -> None:
     """Every plug-in's digest is the present one or listed as equal."""
-    then: dict[str, str] = json.loads(json.loads((BOARDS / board / "meta.json").read_text(encoding="utf-8"))["plugin_digests"])
+    then: dict[str, str] = json.loads(load_results(BOARDS / board).meta["plugin_digests"])
     assert then
     for name, digest in then.items():
         kind, _, plugin = name.partition("/")

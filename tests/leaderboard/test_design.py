@@ -14,7 +14,7 @@ from agd_bench.leaderboard.design import missing_parts
 from agd_bench.store import Results, begun_results, load_results
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
-BOARDS = sorted(path.parent for path in Path(__file__).parents[2].glob("leaderboards/*/trials.csv"))
+BOARDS = sorted(path.parent for path in Path(__file__).parents[2].glob("leaderboards/*/manifest.json"))
 
 
 def without(results: Results, rows: pd.Series[bool]) -> Results:

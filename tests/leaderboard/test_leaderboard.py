@@ -311,7 +311,7 @@ def test_every_folder_is_listed(copy: Path, tmp_path: Path, without_parts: None)
     assert "recomputed" in page
     assert "self-reported (2 differences)" in page
     assert "unreadable" in page
-    assert "## Submit" in readme
+    assert "## Enter a board" in readme
     assert "<script>alert" not in page
     with pytest.raises(InputError, match=r"--to .* inside"):
         build_site(boards, boards / "first")
