@@ -109,7 +109,7 @@ class Bed:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for host in self.hosts.values():
+        for host in list(self.hosts.values()):
             host.end()
         self._bridge.kill()
         self._bridge.communicate()
@@ -180,6 +180,7 @@ class Host:
 
     def end(self) -> None:
         """Power off: every process at once, without a word to anybody."""
+        del self._bed.hosts[self.name]
         self._outer.kill()
         self._outer.communicate()
         for process in self._started:
