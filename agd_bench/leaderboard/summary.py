@@ -185,7 +185,6 @@ def _files(results: Results) -> str:
         [f"`{FIGURE}`", "the figure above"],
         ["`trials.csv`, `curves.csv`, `attempts.csv`", "the raw rows: one per trial, per epoch and per attempt"],
         *([f"`{table}.csv`", text] for table, text in EVIDENCE_FILES.items() if len(getattr(results, table))),
-        ["`provenance.json`", "versions and devices, which the attempts refer to by position"],
         ["`sweep.json`", "the sweep; `agd-bench run sweep.json` repeats it"],
         ["`meta.json`", "versions, devices, digests of the plug-ins"],
         ["`claims.toml`", "the claims with their queries, tests and thresholds; `agd-bench claims FOLDER` evaluates them again"],
