@@ -43,7 +43,7 @@ def search(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare search methods (NAS algorithms) on a board or a published table.
+    """Compare search methods on a board or a published table.
 
     Simulates many searches from stored trainings, each with a budget in simulated seconds, and says which method finds the best
     architectures, and whether the ranking of the methods changes with the training algorithm and its budget by more than chance.

@@ -375,7 +375,7 @@ def test_help_lists_every_command_on_one_uncut_line(shell: Shell) -> None:
         assert f"{group}:" in lines
         for name, command in commands.items():
             summary = (command.function.__doc__ or "").partition("\n")[0]
-            assert f"  {name:<9}  {summary}" in lines, name
+            assert any(line.split(maxsplit=1) == [name, summary] for line in lines), name
             assert command.example.startswith(f"agd-bench {name}")
 
 

@@ -31,6 +31,7 @@ algorithms = [{name = "sgd"}]
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_becomes_an_exit_code_and_the_handler_is_given_back(number: signal.Signals, code: int) -> None:
     """A second SIGTERM while things are put in order is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in its background lets them ignore it
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(typer.Exit) as ended:
         be_signalled(number)

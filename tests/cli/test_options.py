@@ -15,8 +15,9 @@ from agd_bench.cli import GROUPS, app, expand_home
 ROOT = Path(__file__).parents[2]
 OPTION = re.compile(r"(?<![\w/-])--[a-z][a-z-]*[a-z]")
 FOREIGN = {
-    "ray": {"--address", "--head", "--min-nodes", "--num-gpus", "--working-dir"},
-    "srun": {"--nodes", "--ntasks-per-node"},
+    "ray": {"--address", "--block", "--head", "--include-dashboard", "--min-nodes", "--num-cpus", "--num-gpus", "--port", "--working-dir"},
+    "srun": {"--container-image", "--nodelist", "--nodes", "--ntasks-per-node", "--overlap"},
+    "sbatch": {"--account", "--cpus-per-task", "--gpus-per-node", "--job-name", "--open-mode", "--requeue", "--signal", "--time"},
     "git": {"--porcelain"},
     "pytest": {"--generate"},
     "scripts of tests/performance": {

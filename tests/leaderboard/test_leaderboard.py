@@ -199,7 +199,7 @@ def test_missing_curves_and_uncharged_attempts_are_found(copy: Path) -> None:
     attempts = pd.read_csv(copy / "attempts.csv", dtype=str, keep_default_na=False)
     attempts.loc[0, "seconds"] = "0.5"
     attempts.to_csv(copy / "attempts.csv", index=False, lineterminator="\n")
-    assert any("is not the sum of its attempts" in line for line in verify_folder(copy))
+    assert any("attempts have a different sum" in line for line in verify_folder(copy))
 
 
 def test_missing_and_additional_files_are_found(copy: Path) -> None:
@@ -207,8 +207,8 @@ def test_missing_and_additional_files_are_found(copy: Path) -> None:
     (copy / "cost.svg").unlink()
     (copy / "extra.txt").write_text("x")
     assert set(verify_folder(copy)) == {
-        "cost.svg: in manifest.json, but not in the folder",
-        "extra.txt: in the folder, but not in manifest.json",
+        "cost.svg: in manifest.json but not in the folder",
+        "extra.txt: in the folder but not in manifest.json",
     }
 
 
@@ -236,7 +236,7 @@ def test_what_is_no_leaderboard_is_refused(tmp_path: Path, results: Results) -> 
     with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
         verify_folder(tmp_path)
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="no published leaderboard"):
+    with pytest.raises(InputError, match="not a published leaderboard"):
         publish_results(results, tmp_path)
     with pytest.raises(InputError, match="leaderboard"):
         publish_results(results, tmp_path / "new", name="../up")

@@ -54,7 +54,7 @@ WRITERS: dict[str, Callable[[Results, Path], object]] = {
     "export": export,
     "report": build_report,
     "index": lambda results, folder: write_index(folder),
-    "page": lambda results, folder: write_page(folder / "index.html", "boards.html.jinja", entries=[], reproductions=""),
+    "page": lambda results, folder: write_page(folder / "index.html", "boards.html.jinja", kinds=[], reproductions=""),
     "new": lambda results, folder: scaffold("datasets", "fresh_one", folder),
     "draw": lambda results, folder: extend.draw("fcn", folder / "fcn.svg"),
 }

@@ -210,7 +210,7 @@ def test_a_sound_search_space_passes(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text(SPACE)
     checks = check_file(tmp_path / "space.py")
     assert failed(checks) == {}
-    assert len(checks) == 18
+    assert len(checks) == 19
     assert all(len(check.explanation) > 50 for check in checks), "what is tried, and why"
 
 

@@ -238,7 +238,7 @@ def power_table(
 
     >>> table = power_table(shift_of_gap(-0.3, (0.8, 0.8), seeds_compared=1), architectures=[12, 60], seeds=[2])
     >>> table[["architectures", "seeds", "expected_gap", "power"]].round(1).values.tolist()
-    [[12.0, 2.0, -0.3, 0.7], [60.0, 2.0, -0.3, 1.0]]
+    [[12.0, 2.0, -0.3, 0.5], [60.0, 2.0, -0.3, 1.0]]
     """
     if min(architectures, default=1) < 1 or min(seeds, default=1) < 1 or simulations < 1:
         raise InputError("architectures, seeds and simulations must be at least 1")

@@ -42,7 +42,7 @@ def test_ahead_from_the_start() -> None:
     assert row["state"] == "ahead from the start"
     assert np.isnan(row["crossover_trainings"])
     assert (row["trainings_low"], row["trainings_high"], row["share_ahead"]) == (1, 1, 1)
-    assert crossover_sentence(row.to_dict()) == "tuned is ahead of free from its first proposal on: there is no crossover."
+    assert "from its first proposal" in crossover_sentence(row.to_dict())
 
 
 def test_never_within_the_budget() -> None:
@@ -51,8 +51,7 @@ def test_never_within_the_budget() -> None:
     assert row["state"] == "not within the budget"
     assert np.isnan(row["crossover_flops"])
     assert (row["trainings_low"], row["trainings_high"], row["share_never"]) == (np.inf, np.inf, 1)
-    words = "Tuning tuned does not overtake free within the 4 trainings per architecture that were tried."
-    assert crossover_sentence(row.to_dict()) == words
+    assert "does not overtake free within the 4 trainings" in crossover_sentence(row.to_dict())
 
 
 def test_doubt_is_said() -> None:
