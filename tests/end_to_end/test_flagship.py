@@ -82,7 +82,7 @@ def test_slices_are_the_undisturbed_sweep(tmp_path: Path, monkeypatch: pytest.Mo
     pd.testing.assert_frame_equal(again.curves.drop(columns=SECONDS[:1]), whole.curves.drop(columns=SECONDS[:1]), check_exact=True)
     assert "planned trials have ended" not in (board / "README.md").read_text()
     page = build_report(again, tmp_path / "report").read_text()
-    assert "2 architectures have the results of an equal one" in page
+    assert "2 architectures reuse the results of an equal" in page
 
 
 def test_the_flagship_begins_where_it_began() -> None:
