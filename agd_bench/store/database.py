@@ -188,7 +188,7 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
 
         @sa.event.listens_for(engine, "connect")
         def _set_up(connection: sqlite3.Connection, record: object) -> None:
-            connection.execute(f"pragma journal_mode={journal}")
+            _set_journal(connection, journal)
             # SQLite's NORMAL flushes a WAL only at checkpoints: a power cut would lose trials that count as done
             connection.execute("pragma synchronous=FULL")
 
@@ -196,6 +196,19 @@ def connect_to_file(path: Path, writing: bool) -> sa.Engine:
     begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+    """Set the journal mode, waiting for other connections: SQLite's own timeout does not cover a change to or from WAL."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(f"pragma journal_mode={mode}")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
