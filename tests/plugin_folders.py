@@ -1,4 +1,4 @@
-"""Plug-ins for tests, written into a folder of their own: spaces and algorithms that misbehave on purpose."""
+"""Plug-ins for tests, written to a separate folder: search spaces and algorithms that misbehave on purpose."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ ALGORITHMS = {
 
 
 def write_plugins(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Write all of them under `folder`; what is returned is the `folders` of a plan or a workplace."""
+    """Write all plug-ins under `folder` and return the `folders` argument of a plan or a workplace."""
     spaces, algorithms = folder / "spaces", folder / "algorithms"
     spaces.mkdir(parents=True)
     algorithms.mkdir()

@@ -8,7 +8,7 @@ from agd_bench.records import Trial
 
 
 def trial(**changes: Any) -> Trial:
-    """A short training of a small fully connected network on a tenth of the digits."""
+    """Return a trial that briefly trains a small fully connected network on a tenth of the digits."""
     asked = {
         "search_space": "fcn",
         "search_space_label": "fcn",

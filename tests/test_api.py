@@ -1,4 +1,4 @@
-"""From a sweep to results: what is settled where the sweep runs."""
+"""The Python API, from a sweep to its results, including settings that depend on the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agd_bench.training import fit
 
 
 def sweep(**changes: Any) -> Sweep:
-    """Two trainings of a small fully connected network on a few digits."""
+    """Return a sweep that trains a small fully connected network twice on a few digits."""
     asked: dict[str, Any] = {
         "name": "small",
         "search_spaces": [{"name": "fcn", "architectures": ["2x32"], "options": {"size": 8}}],
@@ -29,7 +29,7 @@ def sweep(**changes: Any) -> Sweep:
 
 
 def test_auto_precision_is_settled_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It becomes what the first machine is good at, for every trial; another machine goes on with it and trains nothing anew."""
+    """The first machine chooses the precision of every trial; another machine keeps it and retrains nothing."""
     wanted = sweep(precision="auto")
     for suited in ("bfloat16", "float32"):
         monkeypatch.setattr(fit, "suited_precision", lambda device, suited=suited: suited)
@@ -41,13 +41,13 @@ def test_auto_precision_is_settled_once_a_run(tmp_path: Path, monkeypatch: pytes
 
 
 def test_auto_precision_cannot_be_planned_without_a_machine() -> None:
-    """A plan depends on the sweep alone."""
+    """Planning rejects "auto", since a plan must depend on the sweep alone."""
     with pytest.raises(SweepError, match='"float32" or "bfloat16"'):
         plan(sweep(precision="auto"))
 
 
 def test_names_and_texts_serve_as_sweeps_and_paths(tmp_path: Path) -> None:
-    """What the README shows: a name, a file, a folder, each as text or as a path."""
+    """Names, files and folders can be given as strings or as paths, as the README shows."""
     file = tmp_path / "small.json"
     file.write_text(sweep().model_dump_json(), encoding="utf-8")
     assert agd_bench.read_sweep(str(file)) == agd_bench.read_sweep(file) == sweep()
@@ -64,14 +64,14 @@ def test_names_and_texts_serve_as_sweeps_and_paths(tmp_path: Path) -> None:
 
 
 def test_completion_offers_the_public_names() -> None:
-    """`agd_bench.<TAB>` shows what `__all__` says and the version; each of them is there."""
+    """`agd_bench.<TAB>` offers the names in `__all__` and the version, and all of them exist."""
     assert set(dir(agd_bench)) == {*agd_bench.__all__, "__version__"}
     assert all(getattr(agd_bench, name) is not None for name in dir(agd_bench))
 
 
 @pytest.mark.parametrize("call", [run, estimate])
 def test_a_store_that_is_no_url_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
-    """A word in place of a URL is refused before anything is made."""
+    """An invalid store URL is rejected before any file is created."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError, match="://: cannot open this database"):
         call(sweep(), store_url="://", executor="in-process")
@@ -81,7 +81,7 @@ def test_a_store_that_is_no_url_is_no_folder(tmp_path: Path, monkeypatch: pytest
 
 
 def test_runs_of_different_sweeps_become_one(tmp_path: Path) -> None:
-    """Another algorithm and another architecture: joined, the missing corner is named, and a run of the union trains that alone."""
+    """Merging runs with different algorithms and architectures lists the missing trials, and running the union trains only those."""
     wide = [{"name": "fcn", "architectures": ["2x32", "3x32"], "options": {"size": 8}}]
     run(sweep(), tmp_path / "a", executor="in-process", device="cpu")
     second = run(
@@ -107,7 +107,7 @@ def test_runs_of_different_sweeps_become_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("location", ["run", "sqlite:///run.db"])
 def test_a_run_in_rays_package_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
-    """`ray job submit --working-dir` runs in a copy that Ray removes; nothing is written there."""
+    """`ray job submit --working-dir` runs in a copy that Ray deletes, so nothing may be written there."""
     copy = tmp_path / "ray" / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123456789abcdef"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)

@@ -1,4 +1,4 @@
-"""Forms of other projects: known pairs, both directions, and what is none of them."""
+"""Architecture formats of other projects: known pairs, conversion in both directions, and invalid input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DARTS_V2_STRING = (
 
 @pytest.mark.parametrize("space", FORMS)
 def test_every_form_is_exact_in_both_directions(space: str) -> None:
-    """50 random architectures: written and read again, as an object and as its text."""
+    """50 random architectures survive conversion and back, both as objects and as text."""
     module = plugins.load("search_spaces", space)
     rng = np.random.default_rng(0)
     for architecture in {module.sample(rng) for _ in range(50)}:
@@ -35,7 +35,7 @@ def test_every_form_is_exact_in_both_directions(space: str) -> None:
 
 
 def test_a_published_darts_genotype_in_any_order_of_edges() -> None:
-    """As text with `range`, as an object, and as NASLib's tuple."""
+    """The genotype is read as text with `range`, as an object, and as NASLib's tuple."""
     assert convert("darts", DARTS_V2) == DARTS_V2_STRING
     genotype = convert("darts", DARTS_V2_STRING, "genotype")
     swapped = SimpleNamespace(
@@ -46,7 +46,7 @@ def test_a_published_darts_genotype_in_any_order_of_edges() -> None:
 
 
 def test_a_published_nas_bench_101_cell() -> None:
-    """The example of NAS-Bench-101's README, an Inception-like cell: matrix as lists and as an array, spec and NASLib's tuple."""
+    """The Inception-like cell of NAS-Bench-101's README converts from a list or array matrix, a spec and NASLib's tuple."""
     matrix = [[0, 1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0, 1],
               [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]]  # fmt: skip
     operations = ["input", *(["conv1x1-bn-relu"] + ["conv3x3-bn-relu"] * 3), "maxpool3x3", "output"]
@@ -58,7 +58,7 @@ def test_a_published_nas_bench_101_cell() -> None:
 
 
 def test_nas_bench_201_forms_list_edges_by_target_or_by_source() -> None:
-    """All six edges differ in their operation's place, so a permutation of edges would show."""
+    """The operations are chosen so that a wrong order of the six edges would be noticed."""
     architecture = "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
     assert convert("nas_bench_201", architecture, "naslib") == (2, 3, 0, 4, 1, 2)
     nodes = convert("nas_bench_201", architecture, "genotype")
@@ -85,13 +85,13 @@ def test_nas_bench_201_forms_list_edges_by_target_or_by_source() -> None:
     ],
 )
 def test_anything_else_is_an_error(space: str, given: object) -> None:
-    """Wrong counts, unknown or negative operations, cycles, code: one error that names the forms."""
+    """Wrong counts, unknown or negative operations, cycles and code all raise the same error, which lists the accepted forms."""
     with pytest.raises(InputError, match=", ".join(FORMS[space])):
         convert(space, given)
 
 
 def test_unknown_spaces_and_forms() -> None:
-    """The nearest name is offered."""
+    """The error suggests the nearest known name."""
     with pytest.raises(UnknownNameError, match="Did you mean 'darts'"):
         convert("dart", ())
     with pytest.raises(UnknownNameError, match="Did you mean 'naslib'"):

@@ -1,4 +1,4 @@
-"""What a trial is charged, against what can be worked out by hand."""
+"""The cost of a trial, compared with values worked out by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 
 def test_flops_of_a_known_network() -> None:
-    """Two per multiply-add; backward costs a weight and an input gradient, but for the first layer's input."""
+    """A multiply-add costs two FLOPs; the backward pass computes weight and input gradients, except for the first layer's input."""
     network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10))
     convolution, linear = 2 * 3 * 8 * 9 * 36, 2 * 8 * 36 * 10
     flops = cost.count_flops(network, torch.zeros(2, 3, 8, 8))
@@ -34,7 +34,7 @@ def test_flops_of_a_known_network() -> None:
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:
-    """Modes, running statistics, gradients and random numbers are untouched."""
+    """Counting does not change modes, running statistics, gradients or the random state."""
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(2 * 4, 3)).train()
     network[1].eval()  # frozen by its author
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -47,7 +47,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 
 
 def test_a_dead_branch_is_charged_forward_only() -> None:
-    """A convolution whose result is thrown away is computed, but nothing is propagated back through it."""
+    """A convolution with an unused result is computed in the forward pass, but there is no backward pass through it."""
 
     class Dead(nn.Module):
         def __init__(self) -> None:
@@ -105,17 +105,17 @@ ATTENTION: dict[str, Layer] = {
 
 
 def rule_of(layer: nn.Module) -> Layer | None:
-    """Multiply-adds of an image in a layer, from its sizes and its maps': in products with weights, and in products of two maps."""
+    """Return a function that computes a layer's multiply-adds per image: in products with weights, and in products of two feature maps."""
     if isinstance(layer, nn.Conv2d):
         return _convolution
     return _linear if isinstance(layer, nn.Linear) else ATTENTION.get(type(layer).__name__)
 
 
 def by_definition(network: nn.Module, images: torch.Tensor) -> tuple[int, int]:
-    """FLOPs of a forward pass and of a training step, added up over the layers.
+    """Return the FLOPs of a forward pass and of a training step, summed over the layers.
 
-    A product costs as much again for the gradient of its weights, if the loss depends on them, and once more for that of its input, if
-    that needs one.
+    The gradient of a product's weights costs as much as the product itself if the loss depends on them, and so does that of its input if
+    required.
     """
     calls: list[tuple[nn.Module, bool, int, int]] = []
 
@@ -138,7 +138,7 @@ def by_definition(network: nn.Module, images: torch.Tensor) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", sorted(plugins.find("search_spaces")))
 def test_built_in_search_spaces_cost_their_layers(name: str) -> None:
-    """At their published sizes, on the meta device alone, in both profiles; training is at most three forward passes."""
+    """Published sizes are counted on the meta device in both profiles; training costs at most three forward passes."""
     space = plugins.load("search_spaces", name)
     images = torch.zeros(2, 3, 32, 32, device="meta")
     for architecture, profile in itertools.product({space.sample(np.random.default_rng(seed)) for seed in range(3)}, PROFILES):
@@ -171,7 +171,7 @@ CLASSIFIERS = {
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_published_classifiers_cost_their_layers(name: str) -> None:
-    """Twelve of torchvision's at 224 x 224, by their layers and as torchvision publishes their forward passes, to three digits of 10^9."""
+    """Twelve torchvision models at 224 x 224 match the sum over their layers and torchvision's published GFLOPs to three decimals."""
     network = getattr(torchvision.models, name)().to("meta")
     images = torch.zeros(2, 3, 224, 224, device="meta")
     flops = cost.count_flops(network, images)
@@ -183,7 +183,7 @@ def test_published_classifiers_cost_their_layers(name: str) -> None:
 
 
 class Queries(nn.Module):
-    """Hands parameters to modules, as transformers with learned queries do."""
+    """A network that passes parameters to modules as input, like transformers with learned queries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ def _linear_layer() -> nn.Module:
 PARAMETRISED: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "weight norm": (lambda: parametrizations.weight_norm(_linear_layer()), 2 * 16 * 8),
     "older weight norm": (lambda: nn.utils.weight_norm(_linear_layer()), 2 * 16 * 8),
-    # its norm is a product of the weights with two vectors, once for a batch of two
+    # the norm takes products of the weights with two vectors, computed once for a batch of two
     "spectral norm": (lambda: parametrizations.spectral_norm(_linear_layer()), 2 * 16 * 8 + (2 * 16 * 8 + 2 * 8) // 2),
     "older spectral norm": (lambda: nn.utils.spectral_norm(_linear_layer()), 2 * 16 * 8 + (2 * 16 * 8 + 2 * 8) // 2),
 }
@@ -213,7 +213,7 @@ PARAMETRISED: dict[str, tuple[Callable[[], nn.Module], int]] = {
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 @pytest.mark.parametrize("name", PARAMETRISED)
 def test_parametrised_weights_are_counted(name: str) -> None:
-    """Weights that a module computes anew in each pass."""
+    """Weights that a module recomputes in every pass are included in the count."""
     make, forward = PARAMETRISED[name]
     flops = cost.count_flops(nn.Sequential(nn.Flatten(), make()), torch.ones(2, 1, 4, 4))
     assert (flops.forward, flops.reason) == (forward, "")
@@ -221,7 +221,7 @@ def test_parametrised_weights_are_counted(name: str) -> None:
 
 
 def test_modules_that_are_handed_a_parameter_are_counted() -> None:
-    """With the gradient of the queries, and none of the image."""
+    """The count includes the gradient of the queries, but none of the images."""
     scores, head = 2 * 4 * 16 * 8, 2 * 32 * 10
     flops = cost.count_flops(Queries(), torch.ones(2, 8, 4, 4))
     assert flops.forward == 2 * scores + head
@@ -229,14 +229,14 @@ def test_modules_that_are_handed_a_parameter_are_counted() -> None:
 
 
 class Fails(nn.Module):
-    """Cannot be run at all."""
+    """A network with a forward pass that always fails."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError("no such layer")
 
 
 def test_a_network_that_cannot_be_counted_raises_nothing() -> None:
-    """The count is missing, and the reason says what happened where."""
+    """The count is None, and the reason gives the error."""
     flops = cost.count_flops(Fails(), torch.ones(2, 1, 4, 4))
     assert flops[:3] == (None, None, None)
     assert flops.reason.count("NotImplementedError: no such layer") == 2
@@ -244,7 +244,7 @@ def test_a_network_that_cannot_be_counted_raises_nothing() -> None:
 
 
 class Remembers(nn.Module):
-    """Keeps a tensor between passes, and looks at values."""
+    """A network that keeps a tensor between passes and reads its value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -257,7 +257,7 @@ class Remembers(nn.Module):
 
 
 def test_what_needs_values_is_counted_on_the_images_device() -> None:
-    """And leaves nothing behind: what a pass keeps is kept in a copy."""
+    """A network that reads tensor values is counted on the device of the images, using a copy that leaves the original unchanged."""
     network = Remembers()
     assert cost.count_flops(network, torch.ones(2, 1, 4, 4))[:3] == (2 * 160, 2 * 160, 4 * 160)
     assert network.kept.tolist() == [0]
@@ -265,13 +265,13 @@ def test_what_needs_values_is_counted_on_the_images_device() -> None:
 
 @pytest.mark.parametrize("surroundings", [torch.no_grad, torch.inference_mode])
 def test_the_callers_gradient_mode_does_not_matter(surroundings: Callable[[], AbstractContextManager[None]]) -> None:
-    """A backward pass is counted where the caller wants no gradients."""
+    """The backward pass is counted even if the caller has disabled gradients."""
     with surroundings():
         assert cost.count_flops(nn.Sequential(nn.Flatten(), nn.Linear(16, 10)), torch.ones(2, 1, 4, 4)).training == 4 * 160
 
 
 def test_what_a_cpu_cannot_tell_is_missing() -> None:
-    """Neither device memory nor joules; never 0."""
+    """On a CPU, device memory and energy are None, never 0."""
     cost.reset_peak_memory(CPU)
     assert cost.peak_memory_bytes(CPU) is None
     meter = cost.EnergyMeter(CPU, exclusive=True)
@@ -279,7 +279,7 @@ def test_what_a_cpu_cannot_tell_is_missing() -> None:
 
 
 def test_a_gpu_without_a_counter_has_no_joules_and_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As NVML says of many GPUs and of all partitions; also if it only says so at the end."""
+    """NVML reports no energy on many GPUs and on all partitions; the error may also come only at the end of the measurement."""
     said = iter([5_000, 9_500, 1_000])
 
     def millijoules(device: torch.device) -> int:
@@ -297,7 +297,7 @@ def test_a_gpu_without_a_counter_has_no_joules_and_a_reason(monkeypatch: pytest.
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")
 def test_a_gpu_tells_its_memory() -> None:
-    """The largest memory in use, in bytes."""
+    """A GPU reports its peak memory in bytes."""
     device = torch.device("cuda")
     cost.reset_peak_memory(device)
     torch.zeros(1_000_000, device=device)

@@ -1,4 +1,4 @@
-"""The progress display: what a person and a log file get to see."""
+"""The progress display, on a terminal and in a log file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRIAL = Trial(
 
 
 def snapshot(**changes: object) -> Snapshot:
-    """Ten trials, of which six have ended."""
+    """Return a snapshot of ten trials, six of which have ended."""
     given: dict[str, object] = {
         "total": 10,
         "counts": {"done": 4, "failed": 1, "refused": 1, "running": 1, "pending": 3},
@@ -44,17 +44,17 @@ def snapshot(**changes: object) -> Snapshot:
     ("seconds", "said"), [(None, "?"), (0.4, "0 s"), (59.4, "59 s"), (75, "1 min 15 s"), (1500, "25 min"), (7500, "2 h 5 min")]
 )
 def test_durations_read_well(seconds: float | None, said: str) -> None:
-    """As a person says them."""
+    """Durations are formatted the way a person would say them."""
     assert duration(seconds) == said
 
 
 def test_the_line_counts_everything_that_ended() -> None:
-    """Ended of all, running, what went otherwise than well, and the time."""
+    """The line shows ended, running, failed and refused trials, and the time."""
     assert counts_line(snapshot()) == "6 of 10 trials, 1 running, 1 failed, 1 refused; 1 min 15 s so far, 30 s left"
 
 
 def test_trouble_is_told_and_the_ordinary_is_not() -> None:
-    """Failures, divergence and losses are shown as they come; done and refused are not."""
+    """Failed, diverged and lost trials are shown as they occur; done and refused ones are not."""
     failed = TrialResult(trial_id=TRIAL.id, status="failed", reason="RuntimeError: oh")
     assert trouble(Event("ended", TRIAL, 1, failed)) == "failed: agd on |a~0|, seed 2: RuntimeError: oh"
     assert trouble(Event("lost", TRIAL, 1, None, "its worker died")) == "lost: agd on |a~0|, seed 2, attempt 1: its worker died"
@@ -63,7 +63,7 @@ def test_trouble_is_told_and_the_ordinary_is_not() -> None:
 
 
 def test_without_a_terminal_there_are_plain_lines_and_the_last_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """A first line at once, then one now and then, and one at the end."""
+    """Without a terminal, a line is printed at the start, one occasionally, and one at the end."""
     with Display() as display:
         for _ in range(50):
             display(None, snapshot())
@@ -76,14 +76,14 @@ def test_without_a_terminal_there_are_plain_lines_and_the_last_is_said_once(caps
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing at all."""
+    """With `quiet`, nothing is printed at all."""
     with Display(quiet=True) as display:
         display(Event("lost", TRIAL, 1, None, "x"), snapshot())
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_stream_that_takes_nothing_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard error on a full disk, or closed: the display falls silent, the run goes on."""
+    """If standard error is closed or on a full disk, the display stops printing and the run continues."""
     monkeypatch.setattr(sys, "stderr", Full())
     with Display() as display:
         for _ in range(3):
@@ -92,7 +92,7 @@ def test_a_stream_that_takes_nothing_ends_no_run(monkeypatch: pytest.MonkeyPatch
 
 
 class Full(io.StringIO):
-    """A stream of a full disk."""
+    """A stream on a full disk."""
 
     written = 0
 
@@ -103,7 +103,7 @@ class Full(io.StringIO):
 
 @pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full", ">&- 2>&-"])
 def test_commands_work_without_standard_error(closing: str) -> None:
-    """As a daemon starts them."""
+    """Commands started by a daemon may have no standard error; they must not crash with a traceback."""
     command = f"exec {shlex.quote(sys.executable)} -m agd_bench status nowhere {closing}"
     ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert ended.returncode == 2

@@ -1,4 +1,4 @@
-"""What plug-ins say of a run's architectures: gathered once, published with the rows, recomputed without the plug-ins."""
+"""Evidence from plug-ins about a run's architectures: gathered once, published with the rows, and verified without the plug-ins."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ def published(dataset, path=None, architectures=None):
 
 
 def write_space(folder: Path, columns: str = "") -> Folders:
-    """The space of the simulated run; `columns` is called on its table."""
+    """Write the simulated run's search space and return its folders; `columns` is an expression applied to the published table."""
     (folder / "cells.py").write_text(SPACE.replace("COLUMNS", columns), encoding="utf-8")
     return {"search_spaces": (folder,)}
 
 
 @pytest.fixture(scope="module")
 def results(few_resamples: None) -> Results:
-    """Twelve architectures on two data sets."""
+    """Return simulated results of twelve architectures on two data sets."""
     parts = [simulate_trials(12, 3, ("sgd", "agd"), interaction=0.05, dataset=name) for name in ("digits", "mnist")]
     return simulate_results(pd.concat(parts, ignore_index=True).assign(position=lambda rows: range(len(rows))))
 
 
 @pytest.fixture
 def table(results: Results, tmp_path: Path) -> Path:
-    """A published table: what sgd reached, and an architecture that nobody trained."""
+    """Return the path of a published table with the accuracies of sgd and one architecture that was never trained."""
     means = results.trials[results.trials["algorithm"] == "sgd"].groupby("architecture")["test_accuracy"].mean()
     path = tmp_path / "published.csv"
     pd.concat([means, pd.Series({"other": 0.5})]).rename_axis("architecture").rename("accuracy").reset_index().to_csv(path, index=False)
@@ -67,7 +67,7 @@ def table(results: Results, tmp_path: Path) -> Path:
 
 
 def test_gathered_once_then_part_of_the_rows(results: Results, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A published folder holds the published accuracies and verifies without the plug-in; exporting and reading keeps them."""
+    """A published folder contains the published accuracies and verifies without the plug-in; exporting and loading preserve them."""
     told = gather_evidence(results, write_space(tmp_path), table)
     assert (len(told.published), told.published["dataset"].unique().tolist()) == (36, ["digits"])
     assert "other" not in set(told.published["architecture"])
@@ -84,7 +84,7 @@ def test_gathered_once_then_part_of_the_rows(results: Results, table: Path, tmp_
 
 
 def test_the_page_and_the_words(results: Results, table: Path, tmp_path: Path) -> None:
-    """A figure and a table of all budgets, and a sentence for each algorithm, in the group that was published; nothing elsewhere."""
+    """The report has a figure, a table of all budgets and a sentence per algorithm, only in the group with published results."""
     told = gather_evidence(results, write_space(tmp_path), table)
     tables = aggregates(told)
     assert tables["published_agreement"]["dataset"].unique().tolist() == ["digits"]
@@ -100,7 +100,7 @@ def test_the_page_and_the_words(results: Results, table: Path, tmp_path: Path) -
 
 
 def test_a_published_ranking_of_its_own_noise_agrees(results: Results, table: Path, tmp_path: Path) -> None:
-    """The table is sgd's own: it agrees with sgd fully, and with agd as little as sgd does."""
+    """The published table is taken from sgd, so it agrees with sgd perfectly and with agd less."""
     rows = aggregates(gather_evidence(results, write_space(tmp_path), table))["published_agreement"].set_index(
         ["algorithm", "published_epochs"]
     )
@@ -111,7 +111,7 @@ def test_a_published_ranking_of_its_own_noise_agrees(results: Results, table: Pa
 
 
 def test_what_cannot_be_gathered_is_said(results: Results, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked for, it is an error; by the environment variable, what is there is taken, and a damaged file is an error still."""
+    """Missing data is an error for an explicit path, but not for the environment variable; a damaged file is always an error."""
     folders = write_space(tmp_path)
     with pytest.raises(InputError, match=r"no results for this run: .*nowhere: not there; no results for 'mnist'"):
         gather_evidence(results, folders, tmp_path / "nowhere")
@@ -138,13 +138,13 @@ def test_what_cannot_be_gathered_is_said(results: Results, table: Path, tmp_path
     ],
 )
 def test_tables_that_are_none_are_refused(results: Results, table: Path, tmp_path: Path, columns: str, fault: str) -> None:
-    """The message says what is wrong with the plug-in's table."""
+    """An invalid table raises an error that says what is wrong with it."""
     with pytest.raises(PluginError, match=fault):
         gather_evidence(results, write_space(tmp_path, columns), table)
 
 
 def test_nothing_to_gather_imports_no_torch() -> None:
-    """Reports stay quick where no published table and no prediction is asked for."""
+    """Reports stay fast when there is nothing to gather, because torch is not imported."""
     code = (
         "import sys; from agd_bench.evidence import gather_evidence; from tests.analysis.synthetic import *; "
         "gather_evidence(simulate_results(simulate_trials(4, 2))); sys.exit('torch' in sys.modules)"
@@ -153,13 +153,13 @@ def test_nothing_to_gather_imports_no_torch() -> None:
 
 
 def stating(features: str) -> str:
-    """A search space whose architectures have features."""
+    """Return the source of a search space that defines architecture features."""
     plain = SPACE[: SPACE.index("def published")]
     return f"{plain}\ndef features(architecture):\n    return {features}\n"
 
 
 def test_a_feature_that_a_plugin_states_is_tried_as_a_driver(results: Results, tmp_path: Path) -> None:
-    """It is published with the rows, is in the table of drivers that the page shows, and verifies without the plug-in."""
+    """A plug-in's feature is published with the rows, listed in the report's table of drivers, and verified without the plug-in."""
     (tmp_path / "cells.py").write_text(stating('{"shade": float(architecture.split("~")[1].split("|")[0]) ** 2 % 7}'), encoding="utf-8")
     without = aggregates(results)["interaction_drivers"]
     told = gather_evidence(results, {"search_spaces": (tmp_path,)})
@@ -177,14 +177,14 @@ def test_a_feature_that_a_plugin_states_is_tried_as_a_driver(results: Results, t
 
 @pytest.mark.parametrize("stated", ["{'depth': 'deep'}", "{'depth': float('nan')}", "[1]", "{}[architecture]"])
 def test_features_that_are_no_numbers_are_refused(results: Results, tmp_path: Path, stated: str) -> None:
-    """The message names the space, the architecture and what came."""
+    """The error names the search space and the architecture."""
     (tmp_path / "cells.py").write_text(stating(stated), encoding="utf-8")
     with pytest.raises(PluginError, match=r"'cells': features\('\|conv~0"):
         gather_evidence(results, {"search_spaces": (tmp_path,)})
 
 
 def test_features_of_one_space_do_not_reach_another(results: Results) -> None:
-    """Two spaces may write different networks alike."""
+    """Two search spaces may use the same string for different networks."""
     long = pd.DataFrame({"search_space": ["other"] * 12, "architecture": results.trials["architecture"].unique(), "feature": "shade"})
     other = dataclasses.replace(results, features=long.assign(value=[float(number**2 % 7) for number in range(12)]))
     assert "shade" not in set(aggregates(other)["interaction_drivers"]["feature"])

@@ -1,4 +1,4 @@
-"""Facts of plug-ins are read strictly: what is misspelt or of another type is an error with the name that was meant."""
+"""Plug-in facts are validated strictly: a misspelt name or a wrong type is an error that suggests a correction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.plugin_folders import PLAIN_ALGORITHM
     ],
 )
 def test_a_range_is_read_strictly(item: Any, said: str) -> None:
-    """Each would be another distribution than its author wrote."""
+    """An invalid range is an error, since it would otherwise become a distribution that its author did not intend."""
     assert said in fault_of_ranges({"rate": item})
 
 
@@ -45,7 +45,7 @@ def test_a_range_is_read_strictly(item: Any, said: str) -> None:
     [{"low": 1, "high": 9}, {"low": 0.0, "high": 1, "log": False}, {"low": 1e-3, "high": 1.0, "log": True}, {"choices": [1, True, "a"]}],
 )
 def test_sound_ranges_have_no_fault(item: dict[str, Any]) -> None:
-    """Whole and other numbers, choices of different types."""
+    """Integer and float ranges, and choices of mixed types, are valid."""
     assert not fault_of_ranges({"rate": item})
 
 
@@ -67,7 +67,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, facts in WRONG.items() for name in facts])
 def test_a_fact_of_another_type_is_an_error(kind: str, name: str) -> None:
-    """The message names the fact, what it is, and what it must be."""
+    """The message gives the fact's name, its value and the allowed type."""
     module = ModuleType("given")
     assert not fault_in(kind, module)
     setattr(module, name, WRONG[kind][name])
@@ -78,7 +78,7 @@ def test_a_fact_of_another_type_is_an_error(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["search_spaces", "algorithms", "datasets"])
 def test_every_built_in_plugin_states_sound_facts(kind: plugins.Kind) -> None:
-    """And has no capital that is nearly a fact."""
+    """Built-in plug-ins load without an error, and none of their constants is a near miss of a fact's name."""
     for name, source in plugins.find(kind).items():
         if not plugins.missing_packages(source):
             module = plugins.load_source(source)
@@ -86,7 +86,7 @@ def test_every_built_in_plugin_states_sound_facts(kind: plugins.Kind) -> None:
 
 
 def test_a_plugin_with_a_wrong_fact_does_not_load(tmp_path: Path) -> None:
-    """The message names file and fact."""
+    """The message names the file and the fact."""
     values = {
         "summary": "one",
         "ranges": '{"learning_rate": {"low": 1e-3, "high": 1.0, "Log": True}}',
@@ -102,7 +102,7 @@ def test_a_plugin_with_a_wrong_fact_does_not_load(tmp_path: Path) -> None:
 
 
 def test_a_capital_that_is_nearly_a_fact_is_found() -> None:
-    """A fact that is not read because of its spelling."""
+    """Constants with a name close to a fact's are reported, since a misspelt fact would be ignored."""
     module = ModuleType("given")
     vars(module).update({"CALIBRATIONS": {}, "LOSES": ("square",), "WIDTHS": (1, 2)})
     assert near_misses("algorithms", module) == {"CALIBRATIONS": "CALIBRATION", "LOSES": "LOSSES"}
@@ -120,7 +120,7 @@ def test_a_capital_that_is_nearly_a_fact_is_found() -> None:
     ],
 )
 def test_settings_of_options_are_options(facts: dict[str, Any], said: str) -> None:
-    """By name and by type: a misspelt one would end each trial that reads it."""
+    """Option settings must match known options in name and type: a misspelt one would fail every trial that uses it."""
     module = ModuleType("given")
     vars(module).update({"OPTIONS": {"width": 64, "kernel_size": 3}, **facts})
     fault = fault_in("search_spaces", module)

@@ -1,4 +1,4 @@
-"""Identity is taken of what is executed: what changes a digest, and what does not."""
+"""Code identity depends on the code that is executed: which edits change a digest, and which do not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FILES = {
 
 @pytest.fixture
 def edit(tmp_path: Path) -> Callable[..., str]:
-    """Writes the files, with a text replaced in one of them, and gives the plug-in's identity."""
+    """Return a function that writes the files, optionally with a replacement in one of them, and returns the plug-in's identity."""
 
     def write(name: str = "pack/plugin.py", old: str = "", new: str = "", ends: str = "\n") -> str:
         for file, text in FILES.items():
@@ -76,7 +76,7 @@ def edit(tmp_path: Path) -> Callable[..., str]:
     ],
 )
 def test_whatever_is_executed_counts(edit: Callable[..., str], name: str, old: str, new: str) -> None:
-    """Functions, constants and imports, also indirect ones, ones inside functions, and what runs when a package is imported."""
+    """Functions, constants and imports count, including indirect ones, imports inside functions, and code run on package import."""
     assert edit(name, old, new) != edit()
 
 
@@ -95,17 +95,17 @@ def test_whatever_is_executed_counts(edit: Callable[..., str], name: str, old: s
     ],
 )
 def test_what_is_not_executed_does_not_count(edit: Callable[..., str], name: str, old: str, new: str) -> None:
-    """Comments, docstrings, formatting, imports for type checkers, and functions of shared modules that it does not call."""
+    """Comments, docstrings, formatting, type-checking imports and uncalled functions of shared modules do not count."""
     assert edit(name, old, new) == edit()
 
 
 def test_line_ends_do_not_count(edit: Callable[..., str]) -> None:
-    """A checkout on Windows has the same digests."""
+    """A checkout with Windows line endings has the same digests."""
     assert edit(ends="\r\n") == edit()
 
 
 def test_a_moved_folder_has_the_same_identity(edit: Callable[..., str], tmp_path: Path) -> None:
-    """No path of a machine is part of it."""
+    """The identity does not depend on file-system paths."""
     here = edit()
     moved = (tmp_path / "pack").rename(tmp_path / "elsewhere").rename(tmp_path.parent / f"{tmp_path.name}-moved")
     (tmp_path / "site").mkdir()
@@ -114,7 +114,7 @@ def test_a_moved_folder_has_the_same_identity(edit: Callable[..., str], tmp_path
 
 
 def test_a_loose_helper_on_the_path_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plug-in in a folder of one's own, with a helper beside it or elsewhere on the path: neither has a version."""
+    """Helpers next to a plug-in or elsewhere on the path have no version, so their code is part of the identity."""
     folder, library = tmp_path / "mine", tmp_path / "library"
     for place in (folder, library / "my_lab"):
         place.mkdir(parents=True)
@@ -135,7 +135,7 @@ def test_a_loose_helper_on_the_path_is_followed(tmp_path: Path, monkeypatch: pyt
 
 
 def test_other_packages_count_by_name_and_version(tmp_path: Path) -> None:
-    """But for what agd-bench itself requires, which is the platform: its versions are stated in every row."""
+    """Packages that agd-bench itself requires do not count, since every row records their versions."""
     path = tmp_path / "plugin.py"
     path.write_text("import numpy\nimport torch\nfrom hypothesis import given\nUSED = given\n")
     digest, *packages = code_identity("plugin", path).split()
@@ -145,7 +145,7 @@ def test_other_packages_count_by_name_and_version(tmp_path: Path) -> None:
 
 
 def test_an_edit_of_the_optimizer_is_an_edit_of_the_built_in_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The source of optim/agd.py with another value gives agd, and what builds on it, another identity, and no other algorithm."""
+    """Editing optim/agd.py changes the identity of agd and of the algorithms built on it, and of no others."""
     from agd_bench import plugins
     from agd_bench.optim import agd
 
@@ -168,7 +168,7 @@ def test_an_edit_of_the_optimizer_is_an_edit_of_the_built_in_algorithm(monkeypat
 
 
 def test_the_engine_is_what_runs_a_trial() -> None:
-    """The training loop and the data belong to it; reports, stores and plug-ins do not."""
+    """The engine includes the training loop and the data, but not reports, stores or plug-ins."""
     package = Path(identity.__file__).parent
     closure = Closure("agd_bench", package / "__init__.py", OWN)
     closure.use("agd_bench.trial", "run_trial")
@@ -179,7 +179,7 @@ def test_the_engine_is_what_runs_a_trial() -> None:
 
 
 def test_the_normal_form_is_the_same_in_every_python_version() -> None:
-    """Written out once: a version whose parser gives other fields or other parts of f-strings would differ here."""
+    """The expected form is written out, so a Python version that parses fields or f-strings differently fails here."""
     text = "@d\nasync def f(a, *, b: int = -1, **k) -> None:\n    'text'\n"
     text += "    x = u'\\u00e9' f'{a!r:>{b}}{{}}' 'c', 1e999, ..., b'\\xff', 0x10, None\n"
     assert normal_form(ast.parse(text).body[0]) == (
@@ -192,7 +192,7 @@ def test_the_normal_form_is_the_same_in_every_python_version() -> None:
 
 
 def test_fields_of_later_versions_count_only_if_used() -> None:
-    """Python 3.12 gave functions and classes a list of type parameters, empty in what 3.11 can parse."""
+    """Python 3.12 added type parameters to functions and classes; the list is empty for code that 3.11 can parse."""
     function = ast.parse("def f(): return 1").body[0]
     before = normal_form(function)
     function._fields = (*function._fields, "type_params_of_later")  # type: ignore[misc]
@@ -201,7 +201,7 @@ def test_fields_of_later_versions_count_only_if_used() -> None:
 
 
 def test_code_that_does_not_parse_counts_as_text(tmp_path: Path) -> None:
-    """Importing it says what is wrong; line ends do not count here either."""
+    """Unparsable code is hashed as text, except for line endings; importing it reports the error."""
     path = tmp_path / "broken.py"
     path.write_bytes(b"def\nx\n")
     one = code_identity("broken", path)
@@ -212,7 +212,7 @@ def test_code_that_does_not_parse_counts_as_text(tmp_path: Path) -> None:
 
 
 def test_former_code_that_gives_the_same_rows_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By plug-in and digest; a package whose version both state has to agree."""
+    """Equivalent code is looked up by plug-in and digest; a package version given by both must match."""
     monkeypatch.setattr(identity, "_equal", lambda: {"algorithms/a": ["0" * 16]})
     assert gives_equal_results("algorithms/a", "0" * 16, "1" * 16)
     assert gives_equal_results("algorithms/a", "0" * 16, "1" * 16 + " x==1")

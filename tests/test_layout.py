@@ -1,4 +1,4 @@
-"""The layout that agd_bench/README.md promises: folders, names, layers, and tests where their modules are."""
+"""The layout described in agd_bench/README.md: folders, names, layers, and tests that mirror the modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONE_IDEA = {
     "publication": "of a run, and of a reproduction",
     **dict.fromkeys(("algorithms", "datasets", "search_spaces", "searchers"), "plug-ins, and their conformance tests"),
 }
-"""Names that several modules have, and why."""
+"""Names shared by several modules, and why."""
 OWN_FOLDERS = {
     "cluster": "several nodes",
     "cuda_stub": "a GPU's stand-in",
@@ -25,17 +25,17 @@ OWN_FOLDERS = {
     "engine_benchmark": "tests/performance/engine",
     "faults": "injected faults, and fuzzing",
 }
-"""Folders of tests that mirror no room of the package."""
+"""Test folders without a counterpart in the package."""
 VAGUE = {"utils", "common", "helpers", "core", "base", "lib"}
 
 
 def name_of(path: Path) -> str:
-    """A module's name; a package's that of its folder."""
+    """Return a module's name, which for a package is that of its folder."""
     return path.parent.name if path.stem == "__init__" else path.stem.removeprefix("_")
 
 
 def test_folders_and_modules_are_small_enough_to_read() -> None:
-    """At most 25 modules in a folder, the algorithms' apart, and 500 lines in a module."""
+    """A folder has at most 25 modules, except for algorithms, and a module at most 500 lines."""
     counts = Counter(path.parent.relative_to(PACKAGE).as_posix() for path in MODULES if path.stem != "__init__")
     assert {folder: count for folder, count in counts.items() if count > 25} == {"algorithms": counts["algorithms"]}
     lines = {path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
@@ -43,7 +43,7 @@ def test_folders_and_modules_are_small_enough_to_read() -> None:
 
 
 def test_names_mean_one_thing() -> None:
-    """No name is vague, none is that of a function in it, and two modules of one name are about one idea."""
+    """No module has a vague name or that of a function in it, and modules with the same name share one idea."""
     names = Counter(name_of(path) for path in MODULES)
     assert not VAGUE & names.keys()
     assert {name for name, count in names.items() if count > 1} <= ONE_IDEA.keys()
@@ -53,13 +53,13 @@ def test_names_mean_one_thing() -> None:
 
 
 def test_layers_are_at_most_ten() -> None:
-    """import-linter checks their order."""
+    """There are at most ten layers; import-linter checks their order."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     assert max(len(contract.get("layers", ())) for contract in contracts) <= 10
 
 
 def test_tests_mirror_the_package() -> None:
-    """`tests/FOLDER/test_MODULE.py`, or `test_MODULE_ASPECT.py`, is about a module of that folder or about the folder itself."""
+    """`tests/FOLDER/test_MODULE.py` or `test_MODULE_ASPECT.py` tests a module of that folder or the folder itself."""
     tests = ROOT / "tests"
     for path in tests.rglob("test_*.py"):
         folder, name = path.parent.relative_to(tests), path.stem.removeprefix("test_")

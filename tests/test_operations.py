@@ -1,4 +1,4 @@
-"""FLOPs of single operations, against their definitions: 2 for each pair of numbers that is multiplied and added."""
+"""FLOPs of single operations compared with their definitions: 2 per multiply-add."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.cost import count_flops
 
 
 class Computes(nn.Module):
-    """Calls a function with the images and a parameter of a given shape."""
+    """A module that calls a function with the images and a parameter of the given shape."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *shape: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_costs_its_definition(name: str) -> None:
-    """Forward, and as much again for the gradient of its weights; the image needs no gradient. Behind a layer, it costs three times."""
+    """A first layer costs twice its forward pass, since the image needs no gradient; after another layer it costs three times as much."""
     layer, shape, multiply_adds = LAYERS[name]
     images = torch.ones(2, *shape)
     assert count_flops(layer, images)[:3] == (2 * multiply_adds, 2 * multiply_adds, 4 * multiply_adds)
@@ -56,7 +56,7 @@ def test_a_layer_costs_its_definition(name: str) -> None:
 
 @pytest.mark.parametrize("groups", [8, 64])
 def test_published_grouped_convolutions(groups: int) -> None:
-    """Two layers that torch's own counter charges with 21,233,664 and 19,169,280, because it leaves the groups out."""
+    """Torch's own counter ignores groups and reports 21,233,664 and 19,169,280 for these two layers."""
     layer = nn.Conv2d(64, 64, 3, padding=1, groups=groups, bias=False)
     assert count_flops(layer, torch.randn(1, 64, 16, 16)).training == {8: 4_718_592, 64: 589_824}[groups]
 
@@ -80,7 +80,7 @@ PRODUCTS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[int, ...], t
 
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_product_costs_its_definition(name: str) -> None:
-    """Of the image with a weight, forward; lookups, elementwise operations and reductions cost nothing in this measure."""
+    """Products of the image with a weight are counted; lookups, elementwise operations and reductions cost nothing."""
     function, image, weight, multiply_adds = PRODUCTS[name]
     flops = count_flops(Computes(function, *weight), torch.ones(2, *image))
     assert flops.reason == ""
@@ -88,14 +88,14 @@ def test_a_product_costs_its_definition(name: str) -> None:
 
 
 class Attends(nn.Module):
-    """Projects tokens to queries, keys and values of 2 heads, and attends with torch's own function."""
+    """Projects tokens to queries, keys and values of two heads and applies torch's scaled dot-product attention."""
 
     def __init__(self, looks: bool = False) -> None:
         super().__init__()
         self.projection, self.looks = nn.Linear(8, 24, bias=False), looks
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (N, 5, 8)."""
+        """Take tokens of shape (N, 5, 8)."""
         if self.looks and tokens.sum().item() < 0:  # needs a value, and so a real device
             return tokens
         parts = self.projection(tokens).unflatten(2, (3, 2, 4)).permute(2, 0, 3, 1, 4)
@@ -104,7 +104,7 @@ class Attends(nn.Module):
 
 @pytest.mark.parametrize("looks", [False, True])
 def test_attention_costs_its_two_products(looks: bool) -> None:
-    """The same whether torch takes it apart or a fused kernel computes it, which multiplies the scores once more in its backward pass."""
+    """The count is the same for the decomposed and the fused kernel, although the fused one recomputes the scores in its backward pass."""
     projection, products = 2 * 5 * 8 * 24, 2 * 2 * (5 * 5 * 4) * 2
     flops = count_flops(Attends(looks), torch.zeros(2, 5, 8))
     assert flops.reason == ""
@@ -120,13 +120,13 @@ class Recurrent(nn.Module):
         self.layer = nn.LSTM(8, 16, batch_first=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (N, 5, 8)."""
+        """Take tokens of shape (N, 5, 8)."""
         states: Tensor = self.layer(tokens)[0]
         return states
 
 
 def test_layers_of_many_products_cost_their_sum() -> None:
-    """Four gates an LSTM, of inputs and states; a transformer layer's projections, attention and MLP, in evaluation mode too."""
+    """An LSTM costs its four gates, and a transformer layer its projections, attention and MLP."""
     tokens = torch.ones(2, 5, 8)
     assert count_flops(Recurrent(), tokens).forward == 2 * 5 * 4 * 16 * (8 + 16)
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
@@ -142,7 +142,7 @@ def test_layers_of_many_products_cost_their_sum() -> None:
     ],
 )
 def test_what_is_not_known_is_missing_with_a_reason(function: Callable[[Tensor, Tensor], Tensor], named: str) -> None:
-    """Never 0, and never the part that is known."""
+    """With an unknown operation the count is None, never 0 or a partial sum."""
     flops = count_flops(Computes(function, 6, 6), torch.ones(6, 6))
     assert flops[:3] == (None, None, None)
     assert named in flops.reason

@@ -1,4 +1,4 @@
-"""Finding and loading plug-ins: three doors, and what is said at each when something is wrong."""
+"""Finding and loading plug-ins from all three sources, and the error messages of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPACE = '"""A space."""\nWIDTH = 3\ndef sample(rng): return "a"\ndef build(archi
 
 
 def write(folder: Path, name: str, text: str = SPACE) -> Path:
-    """A plug-in's file."""
+    """Write a plug-in's file and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.py"
     path.write_text(text)
@@ -34,7 +34,7 @@ def write(folder: Path, name: str, text: str = SPACE) -> Path:
 
 
 def test_built_in_plugins_come_in_by_the_second_door() -> None:
-    """They are found under their files' names, with a module to import and the package that brings them."""
+    """Built-in plug-ins are found by file name through entry points, each with a module to import."""
     spaces = plugins.find("search_spaces")
     assert {"nas_bench_201", "plain_chain"} <= spaces.keys()
     assert spaces["nas_bench_201"].module == "search_spaces.nas_bench_201"
@@ -43,7 +43,7 @@ def test_built_in_plugins_come_in_by_the_second_door() -> None:
 
 
 def test_a_folder_brings_its_files_but_not_underscored_ones(tmp_path: Path) -> None:
-    """The name is the file's; finding imports nothing."""
+    """Plug-ins in a folder are named after their files, and finding them imports nothing."""
     write(tmp_path, "mine", "raise RuntimeError('imported')")
     write(tmp_path, "_hidden")
     found = plugins.find("search_spaces", [tmp_path])
@@ -52,7 +52,7 @@ def test_a_folder_brings_its_files_but_not_underscored_ones(tmp_path: Path) -> N
 
 
 def test_an_entry_point_may_name_one_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plug-in then has the entry point's name, not the module's."""
+    """The plug-in then takes the entry point's name, not the module's."""
     write(tmp_path, "outside_plugin_module")
     monkeypatch.syspath_prepend(str(tmp_path))
     entry = importlib.metadata.EntryPoint("renamed", "outside_plugin_module", "agd_bench.search_spaces")
@@ -64,7 +64,7 @@ def test_an_entry_point_may_name_one_module(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("value", ["no_such_module_at_all", "no_such_package.module"])
 def test_an_entry_point_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """The message gives the entry point and what it names."""
+    """The message gives the entry point and its target."""
     entry = importlib.metadata.EntryPoint("lost", value, "agd_bench.search_spaces")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
     monkeypatch.setattr(plugins, "_installed", plugins._installed.__wrapped__)  # not kept from or for other tests
@@ -73,13 +73,13 @@ def test_an_entry_point_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The message says what a folder should hold."""
+    """The message says what the folder should contain."""
     with pytest.raises(PluginError, match=r"nowhere: no such folder of search spaces; .*NAME\.py"):
         plugins.find("search_spaces", [tmp_path / "nowhere"])
 
 
 def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
-    """Both files are named; one folder given twice is no clash."""
+    """The error names both files; giving the same folder twice is not a conflict."""
     write(tmp_path / "one", "twin")
     write(tmp_path / "two", "twin")
     with pytest.raises(PluginError, match=r"'twin': .*one.*\(from .*one\).*two.*\(from .*two\); rename one of the files"):
@@ -91,7 +91,7 @@ def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    """And with the list, and with how to add another."""
+    """The error also lists the known names and says how to add another."""
     with pytest.raises(UnknownNameError, match=r"'nas_bench_2001'. Did you mean 'nas_bench_201'\? Known: .*--search-spaces DIR"):
         plugins.load("search_spaces", "nas_bench_2001")
 
@@ -117,7 +117,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     ],
 )
 def test_a_broken_plugin_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
-    """The message begins with the file; nothing half loaded stays behind."""
+    """The message starts with the file, and no partially loaded module is left behind."""
     path = write(tmp_path, "broken", text)
     before = set(sys.modules)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_a_broken_plugin_is_named_with_its_fault(tmp_path: Path, text: str, mess
 
 
 def test_a_plugin_is_imported_once(tmp_path: Path) -> None:
-    """The same name in two folders is two modules, each imported once."""
+    """The same name in two folders gives two modules, each imported once."""
     for folder in ("one", "two"):
         write(tmp_path / folder, "mine", SPACE + f"WHERE = {folder!r}\n")
     first, again, other = (plugins.load("search_spaces", "mine", [tmp_path / folder]) for folder in ("one", "one", "two"))
@@ -138,7 +138,7 @@ def test_a_plugin_is_imported_once(tmp_path: Path) -> None:
 
 
 def test_a_digest_follows_the_source(tmp_path: Path) -> None:
-    """Another value is another digest, the old text the old one."""
+    """A changed value changes the digest, and restoring the text restores it."""
     digests = []
     for text in (SPACE, SPACE.replace("WIDTH = 3", "WIDTH = 4"), SPACE):
         write(tmp_path, "mine", text)
@@ -148,7 +148,7 @@ def test_a_digest_follows_the_source(tmp_path: Path) -> None:
 
 
 def test_an_edit_after_the_import_does_not_change_what_is_executed(tmp_path: Path) -> None:
-    """The executed digest is that of the code which this process imported."""
+    """The executed digest is that of the code imported by this process."""
     write(tmp_path, "mine", SPACE)
     source = plugins.locate("search_spaces", "mine", [tmp_path])
     before = source.digest
@@ -158,7 +158,7 @@ def test_an_edit_after_the_import_does_not_change_what_is_executed(tmp_path: Pat
 
 
 def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
-    """Its first line and its literal facts; a file that is no Python is named."""
+    """The description has the first docstring line and the literal facts; a file that is not valid Python raises an error."""
     path = write(tmp_path, "mine", SPACE + "RATE: float = 0.5\nROOT = __file__\nraise RuntimeError\n")
     assert plugins.describe(plugins.locate("search_spaces", "mine", [tmp_path])) == {"summary": "A space.", "WIDTH": 3, "RATE": 0.5}
     path.write_text("def")
@@ -179,7 +179,7 @@ def test_a_plugin_is_described_without_importing_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_plugin_whose_packages_are_missing_is_listed_and_says_what_to_install(tmp_path: Path, facts: str, message: str) -> None:
-    """It is found and described, `missing_packages` is empty if none is, and loading is refused before anything is imported."""
+    """A plug-in with missing packages is found, but loading it fails before anything is imported."""
     write(tmp_path, "wrapper", facts + ("import no_such_package\n" if message else "") + SPACE)
     source = plugins.find("search_spaces", [tmp_path])["wrapper"]
     assert bool(plugins.missing_packages(source)) == bool(message)
@@ -201,7 +201,7 @@ def test_a_plugin_whose_packages_are_missing_is_listed_and_says_what_to_install(
     ],
 )
 def test_a_function_that_cannot_be_called_is_named(tmp_path: Path, kind: plugins.Kind, text: str, message: str) -> None:
-    """The message has the signature that is there and the one that is wanted; names of parameters are the author's choice."""
+    """The message shows the actual and the required signature; parameter names are up to the author."""
     functions, facts = plugins.REQUIRED[kind]
     sound = "".join(f"def {name}(*, {name}=0): ...\n".replace("*, ", "*given, ") for name in functions)
     sound += "".join(f"{name} = {'{}' if name == 'RANGES' else 1}\n" for name in facts)
@@ -228,7 +228,7 @@ architectures = 2
 
 
 def test_a_folder_may_stand_in_the_sweep(tmp_path: Path) -> None:
-    """It is relative to the sweep's file, and is neither stored nor published: plans and identities do not depend on it."""
+    """A folder is relative to the sweep file and is not stored or published, so plans and trial ids do not depend on it."""
     write(tmp_path / "mine", "doubled", SPACE)
     text = SWEEP.format(dataset="digits", algorithm="agd", space="doubled").replace("architectures = 2", 'architectures = ["a"]')
     file = tmp_path / "sweep.toml"
@@ -247,7 +247,7 @@ def test_a_folder_may_stand_in_the_sweep(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_folder_of_built_in_ones_is_found(tmp_path: Path) -> None:
-    """The first door: nothing registers it. (A copy of that folder, so that the real one stays as it is.)"""
+    """A file dropped into the folder needs no registration; the test uses a copy to leave the real folder unchanged."""
     import search_spaces
 
     copied = tmp_path / "search_spaces"
@@ -262,9 +262,9 @@ def test_a_file_in_the_folder_of_built_in_ones_is_found(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of installed packages with the sample package in it, built and installed as a user would, without network."""
+    """Return a folder where the sample package is installed, built as a user would but without network access."""
     folder = tmp_path_factory.mktemp("installed")
-    source = shutil.copytree(Path(__file__).parent / "sample_package", folder / "source")  # building writes beside the sources
+    source = shutil.copytree(Path(__file__).parent / "sample_package", folder / "source")  # building writes next to the sources
     installer = os.environ.get("UV") or shutil.which("uv")
     if installer is None:
         pytest.skip("neither `uv run` nor a uv on the path, which installs the sample package")
@@ -274,7 +274,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_installed_package_brings_all_three_kinds(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its entry points alone: found with the package as origin, conforming, and trained together."""
+    """The plug-ins are found by entry points alone, pass the checks, and can be trained together."""
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr(plugins, "_installed", plugins._installed.__wrapped__)  # not kept from or for other tests
     names: dict[plugins.Kind, str] = {"search_spaces": "sample_funnel", "algorithms": "sample_descent", "datasets": "sample_blobs"}
@@ -294,7 +294,7 @@ def test_an_installed_package_brings_all_three_kinds(site: Path, tmp_path: Path,
 
 
 def test_threads_wait_for_an_import_instead_of_getting_half_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second thread asks for a plug-in while the first one imports it."""
+    """A thread that loads a plug-in while another imports it gets the complete module."""
     gate = ModuleType("import_gate")
     entered, leave = threading.Event(), threading.Event()
     gate.__dict__.update(entered=entered, leave=leave)

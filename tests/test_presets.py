@@ -1,4 +1,4 @@
-"""Presets: an algorithm at fixed hyperparameters, under a name of its own."""
+"""Presets: an algorithm with fixed hyperparameters, under its own name."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def build(network, steps, *, graph=None, gamma=8.0, decay=0.5):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with an algorithm and a preset of it."""
+    """Return a folder with an algorithm and a preset of it."""
     (tmp_path / "dog_here.py").write_text(ALGORITHM, encoding="utf-8")
     (tmp_path / "presets.toml").write_text(PRESET, encoding="utf-8")
     return tmp_path
 
 
 def test_a_preset_is_found_described_and_loaded_like_a_plugin(folder: Path) -> None:
-    """It has its plug-in's functions and facts, its own where it states them, and nothing to tune."""
+    """A preset has its plug-in's functions and facts unless it overrides them, and nothing to tune."""
     source = plugins.locate("algorithms", "warm_dog", [folder])
     facts = plugins.describe(source)
     assert facts == {"summary": "DoG, warm.", "RANGES": {}, "TIER": "self-tuning", "LICENCE": "MIT", "SOURCE": "somebody"}
@@ -53,7 +53,7 @@ def test_a_preset_is_found_described_and_loaded_like_a_plugin(folder: Path) -> N
 
 
 def test_values_and_code_of_a_preset_are_its_identity(folder: Path) -> None:
-    """Another value or another plug-in is another digest; another summary is not."""
+    """Changing a value or the plug-in's code changes the digest; changing the summary does not."""
     digests = [plugins.locate("algorithms", "warm_dog", [folder]).digest]
     for old, new in (("warm.", "hot."), ("4.0", "4.5")):
         path = folder / "presets.toml"
@@ -77,21 +77,21 @@ def test_values_and_code_of_a_preset_are_its_identity(folder: Path) -> None:
     ],
 )
 def test_a_malformed_preset_is_an_error_that_names_it(folder: Path, old: str, new: str, named: str) -> None:
-    """Nothing is guessed or left out."""
+    """A malformed preset is never silently corrected or skipped."""
     (folder / "presets.toml").write_text(PRESET.replace(old, new), encoding="utf-8")
     with pytest.raises(PluginError, match=named):
         plugins.load("algorithms", "warm_dog", [folder])
 
 
 def test_a_preset_of_an_unknown_algorithm_says_which(folder: Path) -> None:
-    """With the nearest name."""
+    """The error suggests the nearest known name."""
     (folder / "presets.toml").write_text(PRESET.replace("dog_here", "dog_hero"), encoding="utf-8")
     with pytest.raises(UnknownNameError, match="dog_here"):
         plugins.find("algorithms", [folder])
 
 
 def test_the_built_in_presets_are_algorithms_of_the_package() -> None:
-    """As `agd-bench list algorithms` shows them."""
+    """Built-in presets have agd-bench as their origin, as `agd-bench list algorithms` shows them."""
     source = plugins.locate("algorithms", "nadamw_calibrated")
     assert source.origin == "agd-bench"
     assert source.preset is not None

@@ -1,4 +1,4 @@
-"""The calibrated presets: the settings that the published calibration chose, on workloads that no leaderboard uses."""
+"""The calibrated presets: settings chosen by the published calibration, on workloads that no leaderboard uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRESETS = read_presets(Path(algorithms.__file__).parent)
 
 
 def test_settings_are_those_of_the_published_calibration() -> None:
-    """The final trials of each algorithm were trained with them, on every workload."""
+    """Each preset has the hyperparameters that the final trials of its algorithm used on every workload."""
     trials = pd.read_csv(LEADERBOARDS / "calibration" / "trials.csv")
     final = trials[trials["purpose"] == "final"]
     chosen = final.groupby("algorithm")["hyperparameters"].unique()
@@ -31,7 +31,7 @@ def test_settings_are_those_of_the_published_calibration() -> None:
 
 
 def test_no_leaderboard_uses_what_they_were_calibrated_on() -> None:
-    """Neither a search space on a data set of the calibration stands in another sweep that is published."""
+    """No other published sweep contains a pair of search space and data set from the calibration."""
     used: dict[str, set[tuple[str, str]]] = {}
     for path in LEADERBOARDS.glob("*/sweep.json"):
         sweep = json.loads(path.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def test_no_leaderboard_uses_what_they_were_calibrated_on() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_trains_as_the_searched_algorithm_with_the_setting(name: str) -> None:
-    """The same weights after five steps, the same loss and preparation, and every searched hyperparameter is set."""
+    """A preset sets every searched hyperparameter and trains the same weights as the searched algorithm with those values."""
     frozen, searched = plugins.load("algorithms", name), plugins.load("algorithms", PRESETS[name].algorithm)
     values = json.loads(PRESETS[name].hyperparameters)
     assert frozen.RANGES == plugins.ranges_of(frozen) == {}

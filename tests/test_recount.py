@@ -1,4 +1,4 @@
-"""FLOPs of trained trials are counted anew from their rows, and are then what their training would be charged."""
+"""FLOPs of trained trials are recounted from their rows and equal what training them would be charged now."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from agd_bench.trial import Workplace
 from search_spaces import nas_bench_201
 
 EQUAL = ["|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|", "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"]
-"""Two names of one network: the first one's convolution leads nowhere."""
+"""Two names of the same network: the convolution in the first one leads nowhere."""
 BROKEN = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 OPTIONS = {"channels": 4, "cells": 1, "dead_edges": "dropped"}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Trained trials, some of an algorithm that passes images once more for batch statistics, refused ones, and equal networks."""
+    """Return results with trained and refused trials, equal networks, and an algorithm with extra passes for batch statistics."""
     assert len({nas_bench_201.canonical(name) for name in EQUAL}) == 1
     asked = {
         "name": "small",
@@ -39,7 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def test_a_recount_gives_what_was_charged(results: Results) -> None:
-    """Whatever the rows said before; trials that were not trained are left alone."""
+    """A recount restores the charged FLOPs whatever the rows contain, and leaves untrained trials alone."""
     assert set(results.trials["representative"].notna()) == {True, False}
     spoilt = results.trials.copy()
     trained = spoilt["flops"].notna() & spoilt["representative"].isna()
@@ -50,14 +50,14 @@ def test_a_recount_gives_what_was_charged(results: Results) -> None:
 
 
 def test_a_recount_charges_the_epochs_that_were_trained(results: Results) -> None:
-    """Half of them where the training ended after one of two."""
+    """A training that ended after one of two epochs is charged half."""
     shorter = dataclasses.replace(results, curves=results.curves[results.curves["epoch"] == 1])
     flops = recount_flops(shorter, Workplace(data_root(), device="cpu")).trials["flops"].dropna().astype(float).to_numpy()
     assert np.array_equal(2 * flops, results.trials["flops"].dropna().astype(float).to_numpy())
 
 
 def test_shallow_networks_are_recounted_with_their_own_options(tmp_path: Path) -> None:
-    """A search space may tune on a network with other options than those of the sweep: here kernels of 3 x 3 instead of 5 x 5."""
+    """A search space may tune on a network with options other than the sweep's, here 3 x 3 kernels instead of 5 x 5."""
     asked = {
         "name": "shallow",
         "search_spaces": [{"name": "cnn_dag", "architectures": 1, "options": {"width": 4, "kernel_size": 5}}],

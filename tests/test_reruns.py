@@ -1,4 +1,4 @@
-"""Audits: drawn by a seed, trained again, compared within stated tolerances, and checked by anybody."""
+"""Audits: trials are drawn by seed, retrained, and compared within stated tolerances, and anyone can verify the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agd_bench.records.audit import Outcome
 from agd_bench.store import load_results
 from agd_bench.store.manifest import digests
 
-# several boards are written and verified in a test, each in seconds of an idle core
+# a test writes and verifies several boards, each of which takes seconds on an idle core
 pytestmark = pytest.mark.timeout(1500)
 
 SWEEP = {
@@ -34,7 +34,7 @@ SWEEP = {
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory, few_resamples: None) -> Path:
-    """A published run of this machine, with an audit of a quarter of one algorithm's trials."""
+    """Return a published run of this machine with an audit of a quarter of one algorithm's trials."""
     place = tmp_path_factory.mktemp("audit")
     folder = place / "published"
     publish_results(api.run(Sweep.model_validate(SWEEP), place / "run", executor="in-process", device="cpu"), folder)
@@ -43,7 +43,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, few_resamples: None) -> 
 
 
 def call(*arguments: str) -> int:
-    """The exit code of a command."""
+    """Run a command and return its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["agd-bench", *arguments])
         with pytest.raises(SystemExit) as end:
@@ -52,7 +52,7 @@ def call(*arguments: str) -> int:
 
 
 def test_the_same_machine_and_code_give_the_same_numbers(published: Path) -> None:
-    """Three of twelve trials, equal to the last digits; the page counts them, and everything verifies."""
+    """Three of twelve trials are retrained with equal results; the page counts them, and the folder verifies."""
     (audit,) = read_audits(published).values()
     assert [one.trial_id for one in audit.reruns] == draw_trials(load_results(published), "agd", 0.25, 3)
     assert (len(audit.reruns), {one.verdict for one in audit.reruns}) == (3, {"equal"})
@@ -63,7 +63,7 @@ def test_the_same_machine_and_code_give_the_same_numbers(published: Path) -> Non
 
 
 def test_nothing_is_executed_without_consent(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything but yes ends the command before the first training."""
+    """Any answer but yes ends the command before the first training."""
     monkeypatch.setattr("agd_bench.reruns.audit", lambda *given, **more: pytest.fail("it trained"))
     monkeypatch.setattr("typer.confirm", lambda question: False)
     assert call("audit", str(published), "--entry", "agd") == 1
@@ -80,7 +80,7 @@ def test_nothing_is_executed_without_consent(published: Path, monkeypatch: pytes
     ],
 )
 def test_an_edited_record_is_found(published: Path, tmp_path: Path, change: Any, said: str) -> None:
-    """With every digest renewed."""
+    """Verification finds edits of an audit record even if every digest has been updated."""
     import shutil
 
     folder = Path(shutil.copytree(published, tmp_path / "published"))
@@ -94,7 +94,7 @@ def test_an_edited_record_is_found(published: Path, tmp_path: Path, change: Any,
 
 
 def test_verdicts_follow_from_the_tolerances() -> None:
-    """Equal within units in the last place, inside the band, or outside; another status is outside."""
+    """A rerun is equal within a few ulps, inside the band, or outside; a different status is outside."""
     row = Outcome(status="done", train_loss=1.0, val_accuracy=0.5, test_accuracy=0.6)
     near = row.model_copy(update={"train_loss": 1.0 + 2**-51})
     assert judge(row, near, True, 0.1) == "equal"
@@ -106,7 +106,7 @@ def test_verdicts_follow_from_the_tolerances() -> None:
 
 
 def test_the_band_is_a_prediction_limit_of_seed_noise(published: Path) -> None:
-    """t(1 - 0.025 / n; df) · √2 · s, recomputed for four architectures with three seeds."""
+    """The band is t(1 - 0.025 / n; df) · √2 · s, recomputed here for four architectures with three seeds."""
     results = load_results(published)
     (band,) = noise_bands(results, "agd", 3).values()
     rows = auditable(results, "agd")
@@ -118,7 +118,7 @@ def test_the_band_is_a_prediction_limit_of_seed_noise(published: Path) -> None:
 
 
 def test_another_seed_draws_other_trials(published: Path) -> None:
-    """A sample is a function of share and seed, in whatever order the rows are."""
+    """The sample depends on the share and the seed."""
     results = load_results(published)
     draws = {tuple(draw_trials(results, "agd", 0.25, seed)) for seed in range(20)}
     assert len(draws) > 10

@@ -1,4 +1,4 @@
-"""What `agd-bench new` writes works at once: it passes the checks, its test passes, its sweep can be planned."""
+"""The output of `agd-bench new` works as written: the plug-in passes the checks, its test passes, and its sweep can be planned."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from agd_bench.sweeps import open_sweep
 from agd_bench.testing import check_file
 
 KINDS: tuple[plugins.Kind, ...] = ("search_spaces", "algorithms", "datasets")
-"""Kinds that come with a sweep."""
+"""Kinds of plug-ins that are written with a sweep."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> None:
-    """The plug-in conforms, its test's functions pass, its sweep finds it, and no word of the template is left."""
+    """The plug-in passes the checks and its tests, its sweep finds it, and no template placeholder is left."""
     written = scaffold(kind, "fresh_one", tmp_path / "mine")
     plugin, test, sweep = written
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
@@ -37,7 +37,7 @@ def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> No
     assert [check.message for check in checks if not check.passed] == []
     tests = {name: thing for name, thing in runpy.run_path(str(test)).items() if name.startswith("test_")}
     assert len(tests) == 2
-    tests.pop("test_all_checks_pass")  # which has just been seen
+    tests.pop("test_all_checks_pass")  # already checked above
     for check in tests.values():
         check()
     made = plan(read_sweep(sweep))
@@ -46,7 +46,7 @@ def test_what_is_written_works_at_once(tmp_path: Path, kind: plugins.Kind) -> No
 
 
 def test_a_search_method_is_written_without_a_sweep(tmp_path: Path) -> None:
-    """It passes the checks, and so do the functions of its test."""
+    """The search method passes the checks, and its test functions pass."""
     plugin, test = scaffold("searchers", "fresh_one", tmp_path)
     assert [check.message for check in check_file(plugin) if not check.passed] == []
     for name, check in runpy.run_path(str(test)).items():
@@ -55,7 +55,7 @@ def test_a_search_method_is_written_without_a_sweep(tmp_path: Path) -> None:
 
 
 def test_the_written_test_finds_a_fault(tmp_path: Path) -> None:
-    """The test of a plug-in with a fault says what is wrong, and how to fix it."""
+    """The test of a faulty plug-in fails with a message that says what is wrong and how to fix it."""
     plugin, test, _ = scaffold("datasets", "fresh_one", tmp_path)
     plugin.write_text(plugin.read_text().replace("default_rng(0)", "default_rng()"))
     with pytest.raises(AssertionError, match=r"load\(\) is reproducible: .*draw splits with a fixed seed"):
@@ -72,7 +72,7 @@ def test_the_written_test_finds_a_fault(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> None:
-    """Nothing is written."""
+    """An invalid name raises an error, and nothing is written."""
     with pytest.raises(InputError, match=message):
         scaffold("search_spaces", name, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -80,7 +80,7 @@ def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> N
 
 @pytest.mark.parametrize("there", ["fresh_one.py", "tests/test_fresh_one.py", "fresh_one.toml"])
 def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
-    """A file of that name is named, and the others are not written either."""
+    """An existing file raises an error that names it, and none of the other files are written."""
     path = tmp_path / there
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
@@ -90,7 +90,7 @@ def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
 
 
 def test_the_command_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Folders by kind unless another is given, and the commands to go on with."""
+    """The default folder depends on the kind, and the command prints the next commands to run."""
     monkeypatch.chdir(tmp_path)
     for arguments in (["new", "algorithm", "fresh_one"], ["new", "dataset", "fresh_one", "--to", "here"]):
         monkeypatch.setattr(sys, "argv", ["agd-bench", *arguments])
@@ -103,12 +103,12 @@ def test_the_command_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_new_sweep_can_be_planned(tmp_path: Path) -> None:
-    """The template is a sweep that plans as written; a built-in name or an edited file is refused."""
+    """The template can be planned as written; a built-in name or an edited file is rejected."""
     path = scaffold_sweep("mine", tmp_path)
     sweep = open_sweep(path)
     assert sweep.name == "mine"
     assert {trial.algorithm for trial in plan(sweep).all_trials} == {choice.name for choice in sweep.algorithms}
-    assert scaffold_sweep("mine", tmp_path) == path  # as a call that was killed left it
+    assert scaffold_sweep("mine", tmp_path) == path  # as after a call that was killed
     path.write_text(path.read_text() + "# mine\n")
     with pytest.raises(InputError, match="exists"):
         scaffold_sweep("mine", tmp_path)

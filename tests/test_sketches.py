@@ -1,4 +1,4 @@
-"""Pictures of search spaces: what is drawn is what the space says of its architectures."""
+"""Pictures of search spaces match what the space says about its architectures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HERE = Path(search_spaces.__path__[0]) / "pictures"
 
 
 def steps(name: str, architecture: str) -> list[list[Step]]:
-    """The edges of each panel of one architecture."""
+    """Return the edges of each panel of an architecture."""
     space = plugins.load("search_spaces", name)
     return [found for _, found in _panels(space, architecture, _network(space, architecture))]
 
 
 def test_written_cells_are_read() -> None:
-    """The operation of each edge but `none`; a cell of DARTS has two inputs, and an architecture two cells."""
+    """All edges but `none` are read; a DARTS cell has two inputs, and an architecture has two cells."""
     (cell,) = steps("nas_bench_201", "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|")
     assert cell == [Step(0, 1, "nor_conv_3x3"), Step(1, 2, "skip_connect"), Step(0, 3, "avg_pool_3x3"), Step(2, 3, "nor_conv_1x1")]
     half = "+".join(["|skip_connect~0|sep_conv_3x3~1|"] * 4)
@@ -34,7 +34,7 @@ def test_written_cells_are_read() -> None:
 
 
 def test_graphs_are_drawn_with_their_channels() -> None:
-    """A chain's layers by their kernels, and skips without operation; channels are those of the built network."""
+    """Layers are labelled by their kernels, skips have no operation, and channels are those of the built network."""
     assert steps("plain_chain", "8-32s") == [
         [Step(0, 1, "3 × 3 convolution", 8), Step(1, 2, "3 × 3 convolution", 32), Step(2, 3, "linear layer", 10)]
     ]
@@ -44,7 +44,7 @@ def test_graphs_are_drawn_with_their_channels() -> None:
 
 
 def test_without_a_graph_layers_are_drawn_as_images_pass_them() -> None:
-    """Patches, and in each block queries, keys and values at once, their mix, and the two layers of the MLP."""
+    """Without a graph, layers are drawn in forward order: the patch layer, four linear layers per block, and the classifier."""
     (layers,) = steps("vit", "d2-w64-h2-p4-m2")
     assert [step.channels for step in layers] == [64, 192, 64, 128, 64, 192, 64, 128, 64, 10]
     assert [step.kind for step in layers] == ["4 × 4 convolution"] + ["linear layer"] * 9
@@ -52,7 +52,7 @@ def test_without_a_graph_layers_are_drawn_as_images_pass_them() -> None:
 
 @pytest.mark.parametrize("name", ["cnn_dag", "nas_bench_101", "fcn"])
 def test_pictures_name_their_architectures(name: str) -> None:
-    """Three panels, each with the string of one that the space builds; equal on every call."""
+    """Each of the three panels has a valid architecture string as its title, and every call draws the same picture."""
     picture = sketch(name)
     titles = [axes.get_title(loc="left").replace("\n", "") for axes in picture.figure.axes]
     assert len(titles) == 3
@@ -62,7 +62,7 @@ def test_pictures_name_their_architectures(name: str) -> None:
 
 
 def test_every_edge_becomes_a_bar_or_an_arc() -> None:
-    """The first edge between neighbours is a bar; a second one, and one that passes a node, are arcs."""
+    """The first edge between neighbours is a bar; second edges and edges that skip a node are arcs."""
     edges = [Step(0, 1, "3 × 3 convolution", 8), Step(0, 1, ""), Step(0, 2, "linear layer", 16), Step(1, 2, "linear layer", 16)]
     (axes,) = draw_networks([("a", edges)], "title", "caption").figure.axes
     kinds = sorted(type(patch).__name__ for patch in axes.patches)
@@ -70,7 +70,7 @@ def test_every_edge_becomes_a_bar_or_an_arc() -> None:
 
 
 def test_the_command_writes_svg_or_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the file's ending; another ending is refused."""
+    """The format follows the file extension; any other extension is rejected."""
     monkeypatch.chdir(tmp_path)
     for arguments, code in ((["fcn"], 0), (["fcn", "--to", "deep/fcn.png"], 0), (["fcn", "--to", "fcn.jpg"], 2)):
         monkeypatch.setattr(sys, "argv", ["agd-bench", "draw", *arguments])
@@ -83,7 +83,7 @@ def test_the_command_writes_svg_or_png(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_space_of_defects_has_no_picture(tmp_path: Path) -> None:
-    """The message says why there is nothing to show."""
+    """The message says why there is nothing to draw."""
     text = "def sample(rng): return str(rng.integers(100))\ndef build(architecture, in_channels, num_classes): ...\n"
     (tmp_path / "broken.py").write_text(text + "def defect(architecture): return 'no path'\n")
     with pytest.raises(PluginError, match="rejects all 12 sampled architectures"):
@@ -92,7 +92,7 @@ def test_a_space_of_defects_has_no_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(plugins.find("search_spaces")))
 def test_every_built_in_space_has_a_picture(name: str) -> None:
-    """In the folder, and on its page with what the space says it varies."""
+    """Every built-in space has a picture in the folder, and the README shows it with what the space varies."""
     assert (HERE / f"{name}.png").is_file()
     page = (HERE / "README.md").read_text(encoding="utf-8")
     varies = str(plugins.describe(plugins.find("search_spaces")[name])["VARIES"])

@@ -1,4 +1,4 @@
-"""A board by three people without a common store: frozen, entered, submitted, superseded, withdrawn; forgeries are found."""
+"""A board shared by three people without a common store: freeze, enter, submit, supersede, withdraw, and detect forgeries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from agd_bench.store.entry_rows import read_benchmark
 from agd_bench.store.manifest import digests
 from agd_bench.submissions import enter, freeze, submit
 
-# several boards are written and verified in a test, each in seconds of an idle core
+# a test writes and verifies several boards, each of which takes seconds on an idle core
 pytestmark = pytest.mark.timeout(1500)
 
 SWEEP = {
@@ -41,7 +41,7 @@ HERE: dict[str, Any] = {"executor": "in-process", "device": "cpu"}
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """Run a command of the command line; a failure is an error."""
+    """Run an agd-bench command and assert that it succeeds."""
     monkeypatch.setattr(sys, "argv", ["agd-bench", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
@@ -50,7 +50,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory, few_resamples: None) -> Path:
-    """The first submitter's clone: a benchmark frozen from a sweep, whose two algorithms are entered from one run."""
+    """Return the first submitter's clone: a benchmark frozen from a sweep, with both of its algorithms submitted from one run."""
     clone = tmp_path_factory.mktemp("first")
     freeze(Sweep.model_validate(SWEEP), clone / "board")
     api.run(Sweep.model_validate(SWEEP), clone / "run", executor="in-process", device="cpu")
@@ -62,12 +62,12 @@ def first(tmp_path_factory: pytest.TempPathFactory, few_resamples: None) -> Path
 
 @pytest.fixture
 def board(first: Path, tmp_path: Path) -> Path:
-    """A clone of the board that a test may change."""
+    """Return a clone of the board that a test may change."""
     return Path(shutil.copytree(first / "board", tmp_path / "board"))
 
 
 def test_a_board_is_read_as_one_run(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rows are those of the run that it was submitted from, in the order of its plan; it verifies and has a page."""
+    """A board's rows are those of the submitted run, in plan order; the board verifies and has a page."""
     board, run = load_results(first / "board"), load_results(first / "run")
     assert verify_folder(first / "board") == []
     columns = [name for name in run.trials if name != "position"]
@@ -86,7 +86,7 @@ def test_a_board_is_read_as_one_run(first: Path, monkeypatch: pytest.MonkeyPatch
 def test_three_clones_and_the_place_of_each(
     board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], few_resamples: None
 ) -> None:
-    """The second trains an algorithm of his own by `enter` alone, first on the lite part; the third submits a run of another sweep."""
+    """The second submitter uses only `enter`, first on the lite part; the third submits a run of a different sweep."""
     second = Path(shutil.copytree(board, tmp_path / "second" / "board"))
     monkeypatch.chdir(second.parent)
     mine = AlgorithmChoice.model_validate({"name": "nadamw", "label": "mine"})
@@ -118,7 +118,7 @@ def test_three_clones_and_the_place_of_each(
 
 
 def test_an_entry_is_superseded_or_withdrawn_and_its_rows_stay(board: Path, monkeypatch: pytest.MonkeyPatch, few_resamples: None) -> None:
-    """Neither is ranked; the page says which and why, and a withdrawn entry no longer supersedes."""
+    """Superseded and withdrawn entries are listed with the reason but not ranked; a withdrawn entry no longer supersedes another."""
     run = board.parents[0] / "again"
     api.run(Sweep.model_validate(SWEEP), run, executor="in-process", device="cpu")
     with pytest.raises(InputError, match=r"has an entry agd already.*--supersedes agd"):
@@ -135,7 +135,7 @@ def test_an_entry_is_superseded_or_withdrawn_and_its_rows_stay(board: Path, monk
 
 
 def _forge(board: Path, name: str, change: object) -> None:
-    """Edit an entry's rows and renew every manifest, as a careful forger does."""
+    """Edit an entry's rows and update every manifest, as a careful forger would."""
     folder = board / "entries" / name
     trials = pd.read_csv(folder / "trials.csv", dtype="str", keep_default_na=False)
     change(trials)  # type: ignore[operator]
@@ -155,13 +155,13 @@ def _other_settings(trials: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(("change", "found"), [(_better, "but its curve ends at"), (_other_settings, "is not the hash of its settings")])
 def test_a_forged_entry_is_found_with_every_digest_renewed(board: Path, change: object, found: str, few_resamples: None) -> None:
-    """Curves and ids contradict edited rows."""
+    """Edited rows contradict the curves or the trial ids, even with every digest updated."""
     _forge(board, "agd", change)
     assert [line for line in verify_folder(board) if found in line]
 
 
 def test_an_edited_row_is_found_by_its_digest(board: Path) -> None:
-    """Reading refuses it, and verifying names the file."""
+    """Loading an edited board fails, and verification names the file."""
     path = board / "entries" / "agd" / "trials.csv"
     path.write_text(path.read_text().replace("done", "done ", 1))
     assert any(line.startswith("entries/agd/trials.csv: changed since") for line in verify_folder(board))
@@ -170,7 +170,7 @@ def test_an_edited_row_is_found_by_its_digest(board: Path) -> None:
 
 
 def test_rows_of_another_benchmark_are_no_entry(board: Path, tmp_path: Path, few_resamples: None) -> None:
-    """Other epochs, missing trials, and a benchmark that somebody edited after its entries were made."""
+    """Different epochs, missing trials and a benchmark edited after its entries were made are all rejected."""
     run = tmp_path / "run"
     api.run(Sweep.model_validate(SWEEP | {"epochs": 2}), run, executor="in-process", device="cpu")
     with pytest.raises(RunChangedError, match=r"none of its .* trials can be reused"):
@@ -188,7 +188,7 @@ def test_rows_of_another_benchmark_are_no_entry(board: Path, tmp_path: Path, few
 
 
 def test_data_that_are_not_the_benchmarks_are_noticed_before_training(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checksum covers the images, labels and splits."""
+    """A changed label fails the data set's checksum before any training starts."""
     from agd_bench.datasets import digits
 
     load = digits.load
@@ -205,7 +205,7 @@ def test_data_that_are_not_the_benchmarks_are_noticed_before_training(board: Pat
 
 
 def test_a_benchmark_and_an_entry_survive_their_files(board: Path, tmp_path: Path) -> None:
-    """TOML with quotes, tables and lists of names; an unknown key is named."""
+    """Records survive a round trip through TOML, including quotes and newlines; an unknown key is an error."""
     benchmark = read_benchmark(board)
     changed = benchmark.model_copy(update={"description": 'Sweep "x" \\ of – two\nlines'})
     assert changed.digest == benchmark.digest
@@ -219,7 +219,7 @@ def test_a_benchmark_and_an_entry_survive_their_files(board: Path, tmp_path: Pat
 
 
 def test_what_an_entry_states_is_compared_with_its_rows(board: Path, few_resamples: None) -> None:
-    """Another device or other code than the rows come from."""
+    """An entry that claims a different device or different code than its rows is found."""
     results, entry = _read(board, "agd")
     shutil.rmtree(board / "entries" / "agd")
     write_entry(results, board, entry.model_copy(update={"hardware": ("Faster GPU",), "digest": "0" * 16}))

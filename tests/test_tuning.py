@@ -1,4 +1,4 @@
-"""The tuner: proposals as a function of what was told."""
+"""The tuner: proposals are a function of the observations so far."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ STUDY = Study(key="k", algorithm="a", algorithm_label="a", rounds=((TRIAL,),), f
 
 
 def objective(values: Scalars) -> float | None:
-    """A made-up accuracy that diverges at high rates."""
+    """Return a synthetic accuracy, or None for high learning rates, which diverge."""
     rate = float(values["learning_rate"])
     return None if rate > 0.3 else 1.0 - abs(rate - 0.1)
 
 
 def run_study(told: list[Observation], until: int) -> list[Observation]:
-    """Ask and tell until there are so many rows."""
+    """Propose and observe until there are `until` observations."""
     while len(told) < until:
         values = propose(STUDY, RANGES, told)
         told = [*told, Observation(len(told), values, objective(values))]
@@ -46,14 +46,14 @@ def run_study(told: list[Observation], until: int) -> list[Observation]:
 
 
 def test_proposals_are_the_same_after_every_crash() -> None:
-    """A study that is rebuilt from its rows at any point proposes what the undisturbed one did."""
+    """A study rebuilt from its rows at any point makes the same proposals as an undisturbed one."""
     undisturbed = run_study([], 12)
     for crash in (0, 1, 5, 11):
         assert run_study(undisturbed[:crash], 12) == undisturbed
 
 
 def test_proposals_stay_within_their_ranges() -> None:
-    """Floats, integers and choices, each of its kind."""
+    """Proposed floats, integers and choices lie in their ranges and have the right types."""
     for _, values, _ in run_study([], 12):
         assert 1e-4 <= float(values["learning_rate"]) <= 1.0
         assert isinstance(values["depth"], int)
@@ -62,7 +62,7 @@ def test_proposals_stay_within_their_ranges() -> None:
 
 
 def test_another_study_proposes_something_else() -> None:
-    """The key seeds the sampler."""
+    """The study's key seeds the sampler."""
     other = STUDY.model_copy(update={"key": "other"})
     assert propose(STUDY, RANGES, []) != propose(other, RANGES, [])
 
@@ -80,7 +80,7 @@ def test_the_sampler_learns_from_what_diverged() -> None:
 
 
 def test_random_proposals_are_uniform_and_independent_of_what_was_told() -> None:
-    """In the logarithm where the range says so; equal after a crash, and blind to results."""
+    """Random proposals are uniform, on a log scale where requested, and ignore earlier results."""
     searches = [STUDY.model_copy(update={"key": str(n), "sampler": "random"}) for n in range(400)]
     told = [Observation(0, {"learning_rate": 0.1, "depth": 1, "schedule": "cosine"}, 0.9)]
     first = [propose(study, RANGES, told) for study in searches]
@@ -95,7 +95,7 @@ def test_random_proposals_are_uniform_and_independent_of_what_was_told() -> None
 
 
 def test_the_best_finished_proposal_is_chosen_the_earliest_of_equals() -> None:
-    """Unfinished proposals are never chosen, and nothing finished means no choice."""
+    """Unfinished proposals are never chosen, and the choice is None if none has finished."""
     rows = [Observation(0, {"a": 0}, None), Observation(1, {"a": 1}, 0.5), Observation(2, {"a": 2}, 0.7), Observation(3, {"a": 3}, 0.7)]
     assert choose(rows) == {"a": 2}
     assert choose(rows[:1]) is None
@@ -103,12 +103,12 @@ def test_the_best_finished_proposal_is_chosen_the_earliest_of_equals() -> None:
 
 
 def point(epoch: int, accuracy: float) -> CurvePoint:
-    """A curve's point with this validation accuracy."""
+    """Return a point of a curve with the given validation accuracy."""
     return CurvePoint(epoch=epoch, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, train_seconds=1.0)
 
 
 def test_the_median_rule_waits_and_then_gives_the_median() -> None:
-    """No threshold before enough trials reached an epoch; the median of those that did, later."""
+    """There is no threshold until enough trials have reached an epoch; then it is their median."""
     pruning = STUDY.model_copy(update={"pruner": "median"})
     curves = [[point(1, value), point(2, value + 0.1)] for value in (0.2, 0.4, 0.6)]
     assert PRUNER_STARTUP == 3

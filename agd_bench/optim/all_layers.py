@@ -5,8 +5,8 @@ taps). A network of plain matrices and kernels is trained exactly as with the pa
 
     kind       of                                          a block                               in L     starts as
     dense      linear layers, plain convolutions           the tensor (out, in, *kernel)         1        semi-orthogonal taps times s
-    grouped    grouped and depthwise convolutions          each group's (out, in, *kernel)       1        the same, each group apart
-    stacked    the fused query, key and value of           each of the three (d, d)              1 each   the same, each matrix apart
+    grouped    grouped and depthwise convolutions          each group's (out, in, *kernel)       1        the same, for each group
+    stacked    the fused query, key and value of           each of the three (d, d)              1 each   the same, for each matrix
                attention; gates of recurrent layers;
                any module with an attribute `stacked`
     embedding  tables of tokens and positions              each row, the matrix (d, 1) which     1        rows of root mean square 1
@@ -56,7 +56,7 @@ class AGDAllLayers(AGD):
         """Create the optimizer.
 
         Args:
-            params: a network, or for custom layers groups as `layer_groups` returns them: dicts with `params`, `kind` (one of `KINDS`)
+            params: a network, or for custom layers, groups as returned by `layer_groups`: dicts with `params`, `kind` (one of `KINDS`)
                 and `blocks` (per tensor: 1 for "dense", 3 for a fused query, key and value; ignored for "embedding", where each row is
                 a block).
             gain: factor on the update, above 0.
@@ -142,7 +142,7 @@ def initialise(network: nn.Module, generator: torch.Generator, device: torch.dev
     """Initialise a network in place for `AGDAllLayers`, as in the last column of the table above. Running statistics stay unchanged.
 
     Args:
-        network: that `AGDAllLayers` can train.
+        network: a network that `AGDAllLayers` can train.
         generator: of random numbers. If it is on the CPU, a seed gives the same weights on every device, up to rounding.
         device: on which to compute the weights. Default: that of the first parameter.
 

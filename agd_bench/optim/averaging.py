@@ -27,7 +27,7 @@ class Averager(Protocol):
         """Return the state of the average."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore such a state."""
+        """Restore a state of the average."""
 
 
 class Averaged(Optimizer):

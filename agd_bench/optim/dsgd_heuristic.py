@@ -99,7 +99,7 @@ class _Watch:
         """Network pre-hook: discard the previous pass."""
         if torch.is_grad_enabled():
             self.outputs = None
-            self.products.clear()  # or a pass without step would mix with the next one
+            self.products.clear()  # otherwise a pass without a step would mix with the next one
 
     def of_layer(self, name: str, layer: Movable, inputs: Sequence[Tensor], output: Tensor) -> None:
         """Forward hook of a layer, to be bound to its name."""

@@ -122,7 +122,7 @@ class Muon(Optimizer):
         for group in self.param_groups:
             if group["muon"]:
                 self._orthogonalised(group)
-        # each step anew: loading a state or adding a group replaces lists
+        # built anew in each step, since loading a state or adding a group replaces lists
         rest = [group for group in self.param_groups if not group["muon"]]
         self._adamw.param_groups = [{**group, "lr": group["numbers"][0]} if "numbers" in group else group for group in rest]
         self._adamw.state = self.state

@@ -7,7 +7,7 @@ For a parameter p with gradient g, at step t = 1, 2, …:
     m' = beta1 m + (1 - beta1) g                                            Nesterov: one average ahead
     p <- p - lr * m' / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
-This variant is the one of the AlgoPerf benchmark; `torch.optim.NAdam` differs.
+This is the variant of the AlgoPerf benchmark; `torch.optim.NAdam` differs.
 
 References:
     Timothy Dozat: Incorporating Nesterov Momentum into Adam. ICLR workshop, 2016.

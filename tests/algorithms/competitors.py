@@ -1,4 +1,4 @@
-"""The algorithms that wrap a package of their own, with a value for everything that is searched."""
+"""Algorithms that wrap a third-party package, with a value for each searched hyperparameter."""
 
 from __future__ import annotations
 

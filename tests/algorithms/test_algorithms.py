@@ -1,4 +1,4 @@
-"""Every built-in training algorithm as the harness uses it: prepare, build, train."""
+"""Every built-in training algorithm, used as the harness does: prepare, build, train."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from agd_bench.errors import InputError, Refused
 from agd_bench.optim.losses import LOSSES, cross_entropy, square
 from tests.algorithms.competitors import COMPETITORS
 
-# The forms of DSGD take other networks than the one here, and architecture-aware SGD takes a graph; files beside this one test them,
-# and those from packages of their own or with torch's default weights.
+# Tested in other files of this folder: DSGD, which needs other networks, architecture-aware SGD, which needs a graph, algorithms of
+# other packages, and those with torch's default weights.
 APART = ("_", "dsgd", "architecture_aware", "adam_constant", "sgd_constant")
 BUILT_IN = [module.name for module in pkgutil.iter_modules(algorithms.__path__) if not module.name.startswith(APART)]
 NAMES = sorted(set(BUILT_IN) - set(COMPETITORS))
@@ -39,12 +39,12 @@ LAST_FACTOR |= {"lamb_tuned": 0.0, "nadamw_tuned": 0.0, "sgd_stepped": 0.04}
 
 
 def load(name: str) -> ModuleType:
-    """The algorithm as a module."""
+    """Return the algorithm's module."""
     return importlib.import_module(f"agd_bench.algorithms.{name}")
 
 
 def network(seed: int = 0) -> nn.Module:
-    """A small network of the matrix-only profile for images (N, 2, 6, 6) of three classes, built as the harness builds."""
+    """Return a small matrix-only network for images (N, 2, 6, 6) of three classes, built as the harness does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
@@ -59,7 +59,7 @@ def network(seed: int = 0) -> nn.Module:
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """Forty-eight images of three classes that differ in where they are bright."""
+    """Return 48 images of three classes that differ in which rows are bright, and their labels."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(48) % 3
     images = 0.5 * torch.randn(48, 2, 6, 6, generator=generator)
@@ -69,7 +69,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def build(name: str, steps: int) -> tuple[nn.Module, Optimizer, LRScheduler | None]:
-    """Prepared network, optimizer and schedule."""
+    """Return the prepared network, its optimizer and its schedule."""
     module = load(name)
     prepared = module.prepare(network(), torch.Generator().manual_seed(0))
     built = module.build(prepared, steps, **TUNED.get(name, {}))
@@ -78,7 +78,7 @@ def build(name: str, steps: int) -> tuple[nn.Module, Optimizer, LRScheduler | No
 
 
 def train(name: str, steps: int) -> tuple[list[float], list[float], nn.Module]:
-    """Loss before each step, learning rate before each step and after the last, and the trained network."""
+    """Return the loss before each step, the learning rates (also after the last step) and the trained network."""
     prepared, optimizer, scheduler = build(name, steps)
     images, labels = batch()
     losses, rates = [], []
@@ -95,13 +95,13 @@ def train(name: str, steps: int) -> tuple[list[float], list[float], nn.Module]:
 
 
 def test_the_built_in_algorithms_are_these() -> None:
-    """The names that sweeps and leaderboards use."""
+    """The built-in algorithms have the names that sweeps and leaderboards use."""
     assert set(NAMES) == FROZEN | set(TUNED)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_facts(name: str) -> None:
-    """Each says what it is, where it is from, and what is searched; what is searched is what `build` takes."""
+    """Each module states its tier, source, licence and search ranges, and its ranges match the hyperparameters used here."""
     module = load(name)
     assert len((module.__doc__ or "").splitlines()) > 3
     assert vars(module)["TIER"] == ("self-tuning" if name in FROZEN else "externally tuned")
@@ -122,7 +122,7 @@ def test_trains(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_repeats(name: str) -> None:
-    """The same seeds give the same losses and weights, whatever the global generator holds."""
+    """The same seeds give the same losses and weights, whatever the state of the global generator."""
     torch.manual_seed(1)
     first, _, one = train(name, 4)
     torch.manual_seed(2)
@@ -134,7 +134,7 @@ def test_repeats(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(LAST_FACTOR))
 @pytest.mark.parametrize("steps", [1, 2, 19, 100])
 def test_schedule_ends_where_it_should(name: str, steps: int) -> None:
-    """The peak is met and the last rate is reached after the last step, in trainings of any length."""
+    """For training runs of any length, the rate reaches its peak and ends at the final rate after the last step."""
     _, rates, _ = train(name, steps)
     peak = max(rates)
     assert peak == pytest.approx(
@@ -144,7 +144,7 @@ def test_schedule_ends_where_it_should(name: str, steps: int) -> None:
 
 
 def test_warm_ups() -> None:
-    """Two or five of a hundred steps, or none."""
+    """Warm-up takes two or five of a hundred steps, or none, depending on the algorithm."""
     lengths = {"adamw": 5, "adamw_tuned": 5, "nadamw": 2, "nas_bench_201_sgd": 0, "sgd": 0, "sgd_tuned": 5}
     for name, length in lengths.items():
         _, rates, _ = train(name, 100)
@@ -153,7 +153,7 @@ def test_warm_ups() -> None:
 
 @pytest.mark.parametrize("name", sorted(LAST_FACTOR))
 def test_keeps_the_network_it_is_given(name: str) -> None:
-    """Other algorithms than AGD neither redraw the weights nor touch a generator, and train biases and scales too."""
+    """Algorithms other than AGD keep the initial weights, leave the generator alone, and train biases and scales too."""
     generator = torch.Generator().manual_seed(3)
     state = generator.get_state()
     given = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
@@ -168,26 +168,26 @@ def test_keeps_the_network_it_is_given(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(LAST_FACTOR))
 def test_no_steps_is_an_error(name: str) -> None:
-    """A schedule over no steps is refused."""
+    """A schedule with no steps is refused."""
     with pytest.raises(InputError, match="at least 1 training step"):
         load(name).build(network(), 0, **TUNED.get(name, {}))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_hyperparameters_are_an_error(name: str) -> None:
-    """`build` takes no hyperparameter that it does not have."""
+    """`build` raises a TypeError for an unknown hyperparameter."""
     with pytest.raises(TypeError, match="warmth"):
         load(name).build(network(), 10, **TUNED.get(name, {}), warmth=1.0)
 
 
 def settings(name: str) -> dict[str, Any]:
-    """The optimizer's first group without its parameters, rates at the peak."""
+    """Return the optimizer's first group without its parameters, with the learning rate at its peak."""
     _, optimizer, _ = build(name, 10)
     return {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
 
 
 def test_settings_are_the_sources() -> None:
-    """The numbers of each recipe, as its source gives them."""
+    """The hyperparameters of each recipe are those of its source."""
     for name in ("sgd", "nas_bench_201_sgd"):
         group = settings(name)
         assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]) == (0.1, 0.9, True, 5e-4)
@@ -203,14 +203,14 @@ def test_settings_are_the_sources() -> None:
 
 
 def test_losses() -> None:
-    """AGD and its variants train with the square loss of its paper, everything else with cross-entropy."""
+    """AGD and its variants train with the square loss of AGD's paper, all others with cross-entropy."""
     assert {name: load(name).loss for name in NAMES} == {name: square if name in AGDS else cross_entropy for name in NAMES}
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", NAMES)
 def test_trains_with_every_loss_that_it_allows(name: str, loss: str) -> None:
-    """A sweep may give an algorithm another loss, unless it says that its constants hold for some alone."""
+    """A sweep may use any loss with an algorithm that does not restrict its losses."""
     assert not hasattr(load(name), "LOSSES")
     prepared, optimizer, scheduler = build(name, 20)
     images, labels = batch()
@@ -228,7 +228,7 @@ def test_trains_with_every_loss_that_it_allows(name: str, loss: str) -> None:
 
 @pytest.mark.parametrize("name", AGDS)
 def test_agd_draws_the_network_from_its_generator(name: str) -> None:
-    """Two different networks become the same one by one seed, and another by another."""
+    """Different networks prepared with the same seed get the same weights, and another seed gives other weights."""
     module = load(name)
     drawn = [module.prepare(network(built), torch.Generator().manual_seed(seed)) for built, seed in ((0, 1), (5, 1), (0, 2))]
     one, same, other = ([parameter.detach() for parameter in each.parameters()] for each in drawn)
@@ -238,7 +238,7 @@ def test_agd_draws_the_network_from_its_generator(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["agd", "agd_dual", "agd_operator"])
 def test_agd_refuses_networks_that_it_cannot_train(name: str) -> None:
-    """A bias or a gain of 0 is a refusal, which becomes a row, in `prepare` and in `build`."""
+    """A bias or a gain of 0 raises Refused, which the harness records as a row; biases do so in `prepare` and `build`."""
     module = load(name)
     with pytest.raises(Refused, match=r"parameter 1 \(bias\) has shape \(3,\)"):
         module.prepare(nn.Linear(4, 3), torch.Generator())
@@ -250,7 +250,7 @@ def test_agd_refuses_networks_that_it_cannot_train(name: str) -> None:
 
 @pytest.mark.parametrize("name", AGDS)
 def test_agd_reports_the_learning_rate_it_used(name: str) -> None:
-    """The rate in the optimizer changes every step; by the Frobenius norm it stays below log 2 on a well-scaled network."""
+    """The optimizer's learning rate changes every step; with the Frobenius norm it stays below log 2 on a well-scaled network."""
     _, rates, _ = train(name, 20)
     assert rates[0] == 0
     assert all(0 < rate < (1.0 if name in ("agd_dual", "agd_operator") else 0.7) for rate in rates[1:])
@@ -258,7 +258,7 @@ def test_agd_reports_the_learning_rate_it_used(name: str) -> None:
 
 
 def test_agd_for_all_layers_trains_what_agd_refuses_and_is_agd_elsewhere() -> None:
-    """Biases are trained; on a network of matrices and kernels alone both algorithms give the same weights and losses."""
+    """Biases are trained; on a network with only matrices and kernels, both algorithms give the same weights and losses."""
     given = nn.Linear(4, 3)
     module = load("agd_all_layers")
     optimizer = module.build(module.prepare(given, torch.Generator()), 10)
@@ -271,6 +271,6 @@ def test_agd_for_all_layers_trains_what_agd_refuses_and_is_agd_elsewhere() -> No
 
 
 def test_agd_variants_use_their_norms() -> None:
-    """Each plug-in hands its norm to the optimizer."""
+    """Each plug-in passes its norm to the optimizer."""
     norms = {name: settings(name)["norm"] for name in AGDS}
     assert norms == {"agd": "frobenius", "agd_all_layers": "frobenius", "agd_dual": "dual", "agd_operator": "operator"}

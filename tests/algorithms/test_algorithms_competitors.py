@@ -1,4 +1,4 @@
-"""The algorithms of other packages: as the package itself would train, through the harness, and from a checkpoint."""
+"""Algorithms from other packages: they train as the package itself does, run in the harness, and resume from checkpoints."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ STEPS = 12
 
 
 def load(name: str) -> ModuleType:
-    """The algorithm as a module."""
+    """Return the algorithm's module."""
     return importlib.import_module(f"agd_bench.algorithms.{name}")
 
 
 def network() -> nn.Module:
-    """A small network with batch normalisation for images (N, 2, 6, 6) of three classes, in the memory format of the harness."""
+    """Return a small network with batch normalisation for images (N, 2, 6, 6) of three classes, in the harness's memory format."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = [nn.Conv2d(2, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
@@ -49,7 +49,7 @@ def network() -> nn.Module:
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """Forty-eight images of three classes that differ in where they are bright."""
+    """Return 48 images of three classes that differ in which rows are bright, and their labels."""
     labels = torch.arange(48) % 3
     images = 0.5 * torch.randn(48, 2, 6, 6, generator=torch.Generator().manual_seed(0))
     for label in range(3):
@@ -58,7 +58,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def train(made: nn.Module, optimizer: Optimizer, scheduler: LambdaLR | None, after: Callable[[], Any] = lambda: None) -> nn.Module:
-    """Twelve steps on one batch."""
+    """Train for twelve steps on one batch and return the network."""
     images, labels = batch()
     for _ in range(STEPS):
         optimizer.zero_grad()
@@ -71,12 +71,12 @@ def train(made: nn.Module, optimizer: Optimizer, scheduler: LambdaLR | None, aft
 
 
 def cosine(k: int) -> float:
-    """Half a period, from 1 before the first step to 0 after the last."""
+    """Return the cosine factor, from 1 before the first step to 0 after the last."""
     return (1 + math.cos(math.pi * k / STEPS)) / 2
 
 
 def by_hand(name: str) -> nn.Module:
-    """The network after twelve steps of the package's own optimizer, used as its authors write, and with the weights they evaluate."""
+    """Return the network after twelve steps of the package's own optimizer, used as documented, with the weights for evaluation."""
     made = network()
     parameters = made.parameters()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -100,7 +100,7 @@ def by_hand(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", [name for name in LEARNING_RATE_FREE if name not in ("dog", "ldog")])
 def test_trains_as_the_package_itself(name: str) -> None:
-    """Twelve steps of the plug-in give the weights that its package gives when used as its authors write."""
+    """Twelve steps of the plug-in give the same weights as its package used as documented."""
     built = load(name).build(made := network(), STEPS)
     optimizer, scheduler = built if isinstance(built, tuple) else (built, None)
     train(made, optimizer, scheduler)
@@ -114,7 +114,7 @@ def test_trains_as_the_package_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dog", "ldog"])
 def test_dog_trains_as_the_package_itself_and_answers_with_its_average(name: str) -> None:
-    """The iterate and the average are the package's; `eval` and `train` swap them without a trace."""
+    """Iterate and average equal the package's, and switching between `eval` and `train` restores each exactly."""
     shared: Any = importlib.import_module("agd_bench.algorithms._averaged_dog")
     made = network()
     optimizer = load(name).build(made, STEPS)
@@ -136,7 +136,7 @@ def test_dog_trains_as_the_package_itself_and_answers_with_its_average(name: str
 
 
 def test_dog_without_batch_normalisation_begins_nearer() -> None:
-    """The initial distance is the one that its authors give for either kind of network; a missing gradient counts as 0."""
+    """The initial distance is what DoG's authors recommend for each kind of network; a missing gradient counts as 0."""
     module = load("dog")
     assert module.build(network(), STEPS).param_groups[0]["reps_rel"] == 1e-4
     used, unused = nn.Linear(4, 3), nn.Linear(2, 2)
@@ -151,7 +151,7 @@ def test_dog_without_batch_normalisation_begins_nearer() -> None:
 
 
 def test_soap_is_the_packages() -> None:
-    """The same steps as heavyball's own class, with the schedule by hand."""
+    """SOAP takes the same steps as heavyball's own class with the schedule applied by hand."""
     built = load("soap").build(made := network(), STEPS, **COMPETITORS["soap"])
     train(made, *built)
     theirs = network()
@@ -168,7 +168,7 @@ def test_soap_is_the_packages() -> None:
 
 @pytest.mark.parametrize("name", COMPETITORS)
 def test_keeps_the_protocol(name: str) -> None:
-    """The conformance kit finds nothing; a checkpoint continues bit for bit, with averages and Mechanic's state in it."""
+    """Every check of the conformance kit passes, including resuming from a checkpoint with averages and Mechanic's state."""
     module = load(name)
     assert (module.EXTRA, bool(module.PACKAGES)) == ("competitors", True)
     failed = [check for check in check_algorithm(module) if not check.passed]
@@ -177,7 +177,7 @@ def test_keeps_the_protocol(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*COMPETITORS, "muon"])
 def test_a_stored_state_continues_bit_for_bit(name: str) -> None:
-    """What a checkpoint's file holds is all that a step depends on."""
+    """A checkpoint contains everything that a step depends on."""
     given = COMPETITORS.get(name, {"learning_rate": 0.02, "adamw_learning_rate": 1e-3, "weight_decay": 0.01})
 
     def begin() -> tuple[nn.Module, Optimizer]:
@@ -197,7 +197,7 @@ def test_a_stored_state_continues_bit_for_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPETITORS)
 def test_trains_real_digits_through_the_harness(name: str, tmp_path: Path) -> None:
-    """A short trial learns, its rate is in the curve, and what the algorithm says of itself is recorded on request."""
+    """A short trial learns, its learning rate is in the curve, and the algorithm's diagnostics are recorded on request."""
     folders: Any = write_plugins(tmp_path / "plugins")
     workplace = Workplace(data_root=tmp_path, folders=folders, device="cpu")
     asked = {
@@ -219,7 +219,7 @@ def test_trains_real_digits_through_the_harness(name: str, tmp_path: Path) -> No
     losses = [point.train_loss for point in result.curve]
     assert losses[-1] < losses[0]
     assert result.test_accuracy is not None
-    # D-Adaptation spends about a hundred steps on finding its distance: it is only asked to move.
+    # D-Adaptation needs about a hundred steps to find its distance, so the bar is lower.
     assert result.test_accuracy > (0.05 if name.startswith("dadapt") else 0.2)
     told = result.curve[-2].diagnostics
     if name in LEARNING_RATE_FREE:
@@ -229,7 +229,7 @@ def test_trains_real_digits_through_the_harness(name: str, tmp_path: Path) -> No
 
 
 def test_statistics_of_averaged_weights_are_charged(tmp_path: Path) -> None:
-    """An optimizer that answers with other weights pays the forward passes for its statistics, and no other one does."""
+    """Only optimizers that evaluate averaged weights are charged for the forward passes that recompute batch statistics."""
     folders: Any = write_plugins(tmp_path / "plugins")
     workplace = Workplace(data_root=tmp_path, folders=folders, device="cpu")
     asked: dict[str, Any] = {"search_space": "tiny", "search_space_label": "tiny", "architecture": "small", "dataset": "digits"}
@@ -247,7 +247,7 @@ def test_statistics_of_averaged_weights_are_charged(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not installed is listed, and asking for it names the extra."""
+    """A package that is not installed is reported with the extra that provides it."""
     source = plugins.locate("algorithms", "prodigy")
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None if name == "prodigyopt" else find(name, package))

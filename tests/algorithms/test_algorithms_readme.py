@@ -1,4 +1,4 @@
-"""The page of the algorithms: its table says of each what the algorithm says of itself."""
+"""The algorithms' README: its table agrees with what each algorithm module states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDING = {
     "BSD-2-Clause": "2. Redistributions in binary form must reproduce the above copyright notice, this list of conditions",
     "Apache-2.0": "Apache License Version 2.0, January 2004",
 }
-"""What tells a licence's text from others."""
+"""A phrase that identifies each licence's text."""
 FOUR_PAPERS = {
     "agd", "agd_operator", "agd_dual", "agd_all_layers", "dsgd", "dsgd_cross_entropy", "dsgd_heuristic", "architecture_aware_sgd",
     "architecture_aware_sgd_released",
@@ -25,7 +25,7 @@ FOUR_PAPERS = {
 
 
 def rows() -> dict[str, list[str]]:
-    """The cells of the table's rows, by algorithm."""
+    """Return the cells of each table row, by algorithm."""
     lines = [
         line
         for line in PAGE.partition("\n## ")[0].splitlines()
@@ -36,7 +36,7 @@ def rows() -> dict[str, list[str]]:
 
 
 def test_facts_are_those_of_the_algorithms() -> None:
-    """Tier, licence and paper of every row; what was renamed or edited since asks for the command that writes the page."""
+    """Tier, licence and paper of every row match the module; the failure message gives the command that rewrites the page."""
     found = plugins.find("algorithms")
     assert FOUR_PAPERS <= rows().keys() <= found.keys(), COMMAND
     for name, cells in rows().items():
@@ -45,7 +45,7 @@ def test_facts_are_those_of_the_algorithms() -> None:
 
 
 def test_licences_are_those_of_the_installed_packages() -> None:
-    """Each package's own text, told by its wording; nothing excludes commercial use; each algorithm names its package's licence."""
+    """Stated licences match each package's licence text and its algorithms, and none excludes commercial use."""
     section = PAGE.partition("## Packages and their licences")[2]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| ")][1:]
     stated = {row[0]: row[1] for row in cells}
@@ -67,7 +67,7 @@ def test_licences_are_those_of_the_installed_packages() -> None:
 
 
 def test_what_was_measured_is_said() -> None:
-    """Hardware, versions, n and the command; AGD keeps nothing, and the guaranteed forms of DSGD refuse convolutions."""
+    """The page states hardware, versions, n and the command; AGD has no state, and guaranteed DSGD refuses convolutions."""
     assert COMMAND in PAGE
     assert re.search(r"one thread.*Python 3\.\d+\.\d+, torch \d+\.\d+", PAGE)
     assert re.search(r"n = \d+ alternating rounds", PAGE)

@@ -1,4 +1,4 @@
-"""Architecture-aware SGD as the harness uses it: its rates, its one search on the shallow network, and what it is charged for."""
+"""Architecture-aware SGD in the harness: its rates, its single search on the shallow network, and its charged cost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHAINS = {"name": "plain_chain", "architectures": 1}
 
 
 def sweep(**changes: Any) -> Sweep:
-    """Two spaces, one without graphs, and the search on the shallow network of the other."""
+    """Return a sweep over two spaces, one without graphs, that tunes on the shallow network of the other."""
     entry = {"name": "architecture_aware_sgd", "label": "predicted", "sampler": "grid", "tuning_trials": len(GRID)}
     asked = {
         "name": "small",
@@ -47,7 +47,7 @@ def sweep(**changes: Any) -> Sweep:
 
 
 def build(module: Any, code: str, **settings: Any) -> tuple[nn.Module, torch.optim.SGD, Any]:
-    """A prepared network with its optimizer and schedule."""
+    """Return a prepared network with its optimizer and schedule."""
     graph = graph_of(mlp_dag, code, {})
     network = module.prepare(mlp_dag.build(code, 1, 10, width=8, size=4), torch.Generator().manual_seed(0), graph=graph)
     built = module.build(network, 10, graph=graph, base_rate=0.5, **settings)
@@ -55,7 +55,7 @@ def build(module: Any, code: str, **settings: Any) -> tuple[nn.Module, torch.opt
 
 
 def test_rates_are_base_rates_times_multipliers() -> None:
-    """The whole network's paths for the derived form, one cell's for the released one; the rest is the benchmark's recipe."""
+    """Rates use all paths of the network in the derived form and one cell's in the released form; the rest is the benchmark's recipe."""
     for module, multiplier in ((derived, 0.649519), (released, 0.464758)):
         _, optimizer, schedule = build(module, "2_02")
         (group,) = optimizer.param_groups
@@ -74,7 +74,7 @@ def test_rates_are_base_rates_times_multipliers() -> None:
 
 
 def test_plain_descent_at_a_constant_rate() -> None:
-    """What the theory is about: no momentum, no decay, no schedule, and with mode `none` the base rate itself."""
+    """The theory's setting is available: no momentum, decay or schedule, and with mode `none` the base rate itself."""
     _, optimizer, schedule = build(derived, "2_02", mode="none", momentum=0.0, weight_decay=0.0, schedule="constant")
     (group,) = optimizer.param_groups
     assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"], schedule) == (0.5, 0, False, 0, None)
@@ -83,7 +83,7 @@ def test_plain_descent_at_a_constant_rate() -> None:
 
 
 def test_the_two_forms_start_differently() -> None:
-    """A sum's successors are divided by its in-degree in the released form, its own layers in the derived one."""
+    """The derived form scales the layers into a sum by its in-degree; the released form scales those out of it."""
     (one, *_), (other, *_) = build(derived, "2_22_002"), build(released, "2_22_002")
     ratios = {
         name: float((value / other.state_dict()[name]).median()) for name, value in one.state_dict().items() if name.endswith("weight")
@@ -99,7 +99,7 @@ def test_the_two_forms_start_differently() -> None:
 
 
 def test_the_search_is_one_epoch_on_the_shallow_network() -> None:
-    """One study per space: every point of the grid, three equal seeds each; spaces and architectures without paths get none."""
+    """Each space has one study, with the same three seeds at every grid point; spaces and architectures without paths have none."""
     made = plan(sweep())
     (study,) = made.studies
     assert (study.metric, study.sampler, len(study.rounds)) == ("train_loss", "grid", len(GRID))
@@ -114,7 +114,7 @@ def test_the_search_is_one_epoch_on_the_shallow_network() -> None:
 
 
 def test_kernels_of_the_shallow_network_stay() -> None:
-    """A space that says so trains its shallow network with options of its own, so that rates are carried over between kernel sizes."""
+    """A space can fix options of its shallow network, so that rates transfer between kernel sizes."""
     spaces = [{"name": "cnn_dag", "architectures": ["2_02"], "options": {"width": 4, "kernel_size": 5}}]
     (study,) = plan(sweep(search_spaces=spaces)).studies
     assert study.rounds[0][0].search_space_options == {"width": 4, "kernel_size": 3}
@@ -123,7 +123,7 @@ def test_kernels_of_the_shallow_network_stay() -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """A small run with both entries of the built-in sweep."""
+    """Return the results of a small run with both algorithms of the built-in sweep."""
     tuned = open_sweep("architecture_aware_prediction").algorithms
     spaces = [{**GRAPHS, "architectures": ["2_02_002", "2", "2_00"]}, CHAINS]
     asked = sweep(algorithms=tuned, search_spaces=spaces, seeds=1, batch_size=8)
@@ -131,7 +131,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def test_the_smallest_training_loss_wins(results: Results) -> None:
-    """The finals train with the base rate whose three one-epoch trainings had the smallest mean training loss."""
+    """Final trials use the base rate with the smallest mean training loss over its three one-epoch runs."""
     own = results.trials[(results.trials["algorithm"] == "predicted") & (results.trials["search_space"] == "mlp_dag")]
     tuning = own[own["purpose"] == "tuning"]
     assert (set(tuning["architecture"]), len(tuning)) == ({"2"}, 3 * len(GRID))
@@ -144,7 +144,7 @@ def test_the_smallest_training_loss_wins(results: Results) -> None:
 
 
 def test_the_search_is_charged(results: Results) -> None:
-    """To the architectures that use it, in equal parts."""
+    """The cost of the search is split equally among the architectures that use it."""
     cost = charged_cost(results.trials, by_architecture=True)
     own = cost[(cost["algorithm"] == "predicted") & (cost["search_space"] == "mlp_dag")].set_index("architecture")
     tuning = results.trials[(results.trials["algorithm"] == "predicted") & (results.trials["purpose"] == "tuning")]
@@ -154,7 +154,7 @@ def test_the_search_is_charged(results: Results) -> None:
 
 
 def test_what_has_no_paths_is_a_row_with_a_reason(results: Results) -> None:
-    """A space without graphs, and an architecture whose output is not reached."""
+    """A space without graphs and an architecture with no path to its output are recorded as refused, with a reason."""
     refused = results.trials[results.trials["status"] == "refused"]
     assert set(refused["search_space"]) == {"mlp_dag", "plain_chain"}
     reasons = dict(zip(refused["architecture"], refused["reason"], strict=True))
@@ -164,7 +164,7 @@ def test_what_has_no_paths_is_a_row_with_a_reason(results: Results) -> None:
 
 
 def test_rates_of_the_run(results: Results) -> None:
-    """Predicted: the shallow network's base rate times the multiplier; searched: what each architecture's own grid chose."""
+    """Predicted rates are the shallow network's base rate times the multiplier; searched rates come from each architecture's own grid."""
     told = gather_evidence(results)
     rates = predicted_rates(told.trials, told.rate_factors, told.sweep).set_index("architecture")
     own = results.trials[(results.trials["purpose"] == "final") & (results.trials["status"] != "refused")]
@@ -179,7 +179,7 @@ def test_rates_of_the_run(results: Results) -> None:
 
 
 def test_what_makes_no_prediction_has_no_factors(results: Results) -> None:
-    """A grid in one scope alone, and an algorithm that scales no base rate; what is there already is kept."""
+    """A sweep with one scope, or with an algorithm that scales no base rate, has no rate factors; existing ones are kept."""
     sweep = results.sweep
     alone = dataclasses.replace(results, sweep=sweep.model_copy(update={"algorithms": sweep.algorithms[:1]}))
     assert gather_evidence(alone).rate_factors.empty
@@ -198,7 +198,7 @@ def test_what_makes_no_prediction_has_no_factors(results: Results) -> None:
     ],
 )
 def test_the_built_in_sweeps_are_planned(name: str, predicting: int, searching: int) -> None:
-    """Their two entries differ in scope alone, apart from what the scope needs."""
+    """Each built-in sweep is planned with the expected number of studies for its two entries and the full grid in each."""
     made = plan(open_sweep(name))
     by_label = {label: [study for study in made.studies if study.algorithm_label == label] for label in ("grid_searched", "predicted")}
     assert (len(by_label["predicted"]), len(by_label["grid_searched"])) == (predicting, searching)

@@ -1,4 +1,4 @@
-"""The baselines of the paper on AGD: constant rates, torch's default weights, the square loss."""
+"""The baselines of the AGD paper: constant rates, torch's default weights, the square loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.algorithms._default_weights import draw_default_weights
 
 
 def test_default_weights_are_drawn_as_torch_draws_them() -> None:
-    """The bound of torch's own layers, biases too, from the generator alone; other layers keep what they have."""
+    """Weights and biases are drawn from the generator within the bounds of torch's own layers; other layers are unchanged."""
     network = nn.Sequential(nn.Conv2d(4, 64, 3), nn.BatchNorm2d(64), nn.Linear(400, 300))
     for parameter in network.parameters():
         nn.init.constant_(parameter, 7.0)
@@ -30,7 +30,7 @@ def test_default_weights_are_drawn_as_torch_draws_them() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("adam_constant", torch.optim.Adam), ("sgd_constant", torch.optim.SGD)])
 def test_a_rate_and_nothing_else(name: str, kind: type[torch.optim.Optimizer]) -> None:
-    """No schedule, no decay, no momentum; the grid is the paper's."""
+    """There is no schedule, weight decay or momentum, and the grid of rates is the paper's."""
     module = importlib.import_module(f"agd_bench.algorithms.{name}")
     optimizer = module.build(nn.Linear(2, 2), 10, learning_rate=0.01)
     assert type(optimizer) is kind

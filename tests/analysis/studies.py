@@ -21,7 +21,7 @@ def simulate_studies(
     blur: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Trials of `tuned` (random proposals on every architecture, then final trials of the chosen) and of the self-tuning `free`.
+    """Return trials of `tuned` (random proposals on every architecture, then final trials of the best) and of the self-tuning `free`.
 
     Args:
         architectures: how many.
@@ -62,7 +62,7 @@ def _rows(algorithm: str, purpose: str, val: np.ndarray, test: np.ndarray) -> pd
 
 
 def end_otherwise(trials: pd.DataFrame, rows: Sequence[int], status: str, attempts: int = 1) -> pd.DataFrame:
-    """The table with the given rows (by number) ended with another status and without accuracies."""
+    """Return the table with the given rows (by number) set to another status and without accuracies."""
     changed = trials.copy()
     changed.loc[list(rows), "status"] = status
     changed.loc[list(rows), ["val_accuracy", "test_accuracy"]] = np.nan

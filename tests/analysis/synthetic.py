@@ -27,7 +27,7 @@ def simulate_trials(
     seed: int = 0,
     dataset: str = "digits",
 ) -> pd.DataFrame:
-    """A table of trials that all ended well.
+    """Return a table of successful trials (tuning trials may be pruned).
 
     Args:
         architectures: how many.
@@ -79,7 +79,7 @@ def _row(
 
 
 def with_types(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns and types that the store gives."""
+    """Return the table with the columns and types used by the store."""
     types = {"text": "str", "real": "float64"}
     columns = columns_of(table)  # type: ignore[arg-type]
     kinds = {column.name: types.get(column.type, "Int64" if column.nullable else "int64") for column in columns}
@@ -87,7 +87,7 @@ def with_types(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def spoil(trials: pd.DataFrame, algorithm: str, status: str, rows: Sequence[int], reason: str = "loss is not finite") -> pd.DataFrame:
-    """The table with the given final trials of an algorithm (by number) ended otherwise than well."""
+    """Return the table with the given final trials of an algorithm (by number) set to an unsuccessful status."""
     spoilt = trials.copy()
     final = spoilt.index[(spoilt["algorithm"] == algorithm) & (spoilt["purpose"] == "final")]
     chosen = final[list(rows)]
@@ -105,7 +105,7 @@ def spoil(trials: pd.DataFrame, algorithm: str, status: str, rows: Sequence[int]
 
 
 def simulate_results(trials: pd.DataFrame, name: str = "synthetic", baseline: str = "") -> Results:
-    """Results with these trials: curves of three epochs, one attempt each, and a first attempt lost for the third trial."""
+    """Return results with these trials: curves of three epochs, and one attempt for each trial that was started."""
     ended = trials[trials["status"].isin(["done", "pruned"])]
     curves = []
     for epoch in (1, 2, 3):

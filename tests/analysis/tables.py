@@ -1,4 +1,4 @@
-"""Result tables from arrays, and their single cells."""
+"""Helpers that build result tables from arrays and read single cells."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from agd_bench.analysis.scores import Floats
 
 
 def number(table: pd.DataFrame, row: str | int, column: str) -> float:
-    """The number in one cell, by the table's index and column."""
+    """Return the number in one cell, by index label and column."""
     found: Any = table[column].to_dict()[row]
     return float(found)
 
 
 def as_trials(values: Floats) -> pd.DataFrame:
-    """A table of final trials from accuracies, (M, A, S); missing ones are failed."""
+    """Return final trials for accuracies of shape (M, A, S); missing values become failed trials."""
     algorithm, architecture, seed = (axis.ravel() for axis in np.indices(values.shape))
     columns = {"algorithm": [f"g{m}" for m in algorithm], "architecture": [f"a{a}" for a in architecture], "seed": seed}
     table = pd.DataFrame({**columns, "test_accuracy": values.ravel()})

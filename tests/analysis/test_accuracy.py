@@ -23,7 +23,7 @@ def test_means_and_deviations_follow_their_definitions() -> None:
 
 
 def test_outcomes_are_counted_apart_and_not_averaged() -> None:
-    """Diverged, failed, refused and unfinished trials stand in their own columns and leave the mean alone."""
+    """Diverged, failed, refused and unfinished trials are counted in their own columns and do not affect the mean."""
     trials = simulate_trials(5, 2, ("sgd", "agd"))
     for status, rows in (("diverged", [0]), ("failed", [2]), ("refused", [4, 5]), ("pending", [6]), ("running", [7])):
         trials = spoil(trials, "agd", status, rows)
@@ -43,7 +43,7 @@ def test_nothing_done_is_missing_not_zero() -> None:
 
 
 def test_tuning_trials_do_not_count() -> None:
-    """The accuracies of tuning trials are in no mean and in no count."""
+    """Tuning trials enter neither the means nor the counts."""
     trials = simulate_trials(4, 2, ("sgd",))
     tuned = simulate_trials(4, 2, ("sgd",), tuned=("sgd",))
     assert len(tuned) > len(trials)
@@ -51,7 +51,7 @@ def test_tuning_trials_do_not_count() -> None:
 
 
 def test_differences_are_paired_by_seed() -> None:
-    """A seed that one algorithm lacks is left out for the other as well."""
+    """A seed missing for one algorithm is left out for the other as well."""
     trials = spoil(simulate_trials(4, 3, noise=0.1), "agd", "diverged", [0])
     row = accuracy_difference(trials, "sgd", "agd").iloc[0]
     both = trials.pivot(index=["architecture", "seed"], columns="algorithm", values="test_accuracy").dropna()
@@ -62,7 +62,7 @@ def test_differences_are_paired_by_seed() -> None:
 
 
 def test_one_architecture_gives_no_interval() -> None:
-    """Nothing follows from one architecture about others."""
+    """A single architecture says nothing about the others, so there is no interval."""
     row = accuracy_difference(simulate_trials(1, 3), "sgd", "agd").iloc[0]
     assert np.isfinite(row["difference"])
     assert np.isnan(row["low"])

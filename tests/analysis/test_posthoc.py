@@ -46,7 +46,7 @@ def test_wilcoxon_holm_agrees_with_scikit_posthocs() -> None:
 
 
 def test_friedman_agrees_with_scipy() -> None:
-    """The test of all at once is scipy's; with two algorithms there is none."""
+    """The omnibus p-value matches scipy's Friedman test; with two algorithms it is missing."""
     values = shifted()
     expected = scipy.stats.friedmanchisquare(*values.T).pvalue
     assert critical_difference(table_of(values))["friedman_p"].iloc[0] == pytest.approx(expected)
@@ -83,7 +83,7 @@ def test_ties_and_divergence() -> None:
 
 
 def test_nothing_to_compare_gives_no_rows() -> None:
-    """One algorithm or one architecture: a table with its columns and no rows. Another test is an error."""
+    """One algorithm or one architecture gives an empty table with its columns; an unknown test is an error."""
     assert critical_difference(simulate_trials(5, 1, ("a",))).empty
     assert "p_value" in critical_difference(simulate_trials(1, 1)).columns
     with pytest.raises(InputError, match="'tukey'"):

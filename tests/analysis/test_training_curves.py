@@ -1,4 +1,4 @@
-"""Promised and realised decreases: sums over trials and epochs, and what is recorded of a guarantee."""
+"""Promised and realised decreases: sums over trials and epochs, and the recorded descent guarantee."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROUP = {"search_space": "s", "dataset": "d", "profile": "matrix-only"}
 
 
 def compared(*rows: tuple[str, int, float, float, float, float]) -> pd.DataFrame:
-    """Diagnostics of epochs: trial, epoch, and the four sums."""
+    """Return epoch diagnostics from rows of trial, epoch and the four sums."""
     names = ["compared_steps", "compared_promise", "compared_decrease", "shortfalls"]
     said = [(trial, epoch, name, value) for trial, epoch, *values in rows for name, value in zip(names, values, strict=True)]
     return pd.DataFrame(said, columns=["trial_id", "epoch", "name", "value"])
@@ -19,20 +19,20 @@ def compared(*rows: tuple[str, int, float, float, float, float]) -> pd.DataFrame
 
 @pytest.fixture
 def trials() -> pd.DataFrame:
-    """Two trials of one algorithm, one of another, and a tuning trial."""
+    """Return two final trials of one algorithm, one of another, and a tuning trial."""
     columns = {"trial_id": list("abcd"), "algorithm": ["dsgd", "dsgd", "guess", "dsgd"], "purpose": ["final"] * 3 + ["tuning"]}
     return pd.DataFrame({**columns, **GROUP})
 
 
 @pytest.fixture
 def attempts() -> pd.DataFrame:
-    """What their attempts recorded; the first was lost once, without a record."""
+    """Return the provenance of the attempts; the first trial's first attempt was lost without any."""
     said = [None, '{"descent_guarantee": "yes"}', '{"descent_guarantee": "yes"}', "{}", '{"descent_guarantee": "yes"}']
     return pd.DataFrame({"trial_id": list("aabcd"), "provenance": said})
 
 
 def test_steps_are_weighed_alike(trials: pd.DataFrame, attempts: pd.DataFrame) -> None:
-    """Means are over steps, whichever trial they are of; tuning trials and other numbers are left out."""
+    """Means weight every step equally across trials; tuning trials and other diagnostics are ignored."""
     said = compared(
         ("a", 1, 9, 0.9, 1.8, 0), ("b", 1, 1, 1.1, 0.2, 1), ("a", 2, 10, 0.0, 0.0, 0), ("c", 1, 4, 1, -2, 3), ("d", 1, 5, 9, 9, 5)
     )
@@ -50,7 +50,7 @@ def test_steps_are_weighed_alike(trials: pd.DataFrame, attempts: pd.DataFrame) -
 
 
 def test_epochs_without_a_compared_step_have_no_row(trials: pd.DataFrame, attempts: pd.DataFrame) -> None:
-    """In bfloat16 nothing is compared: the table is empty, and keeps its columns."""
+    """When no step is compared, as in bfloat16, the table is empty but keeps its columns."""
     for said in (compared(("a", 1, 0, 0, 0, 0)), compared()):
         table = decreases(trials, said, attempts)
         assert table.empty

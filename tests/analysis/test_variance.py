@@ -19,7 +19,7 @@ TRUTH = {"architecture": 1.0, "interaction": 0.4, "seed": 0.15, "seed_interactio
 
 
 def split_plot(rng: np.random.Generator, algorithms: int, architectures: int, seeds: int) -> pd.DataFrame:
-    """Trials with the components of `TRUTH`, in squared units of 0.03."""
+    """Return trials with the variance components of `TRUTH`, in squared units of 0.03."""
     sd = {name: UNIT * variance**0.5 for name, variance in TRUTH.items()}
     values = 0.4 + 2 * UNIT * np.arange(algorithms)[:, None, None] + sd["architecture"] * rng.standard_normal((architectures, 1))
     values = values + sd["interaction"] * rng.standard_normal((algorithms, architectures, 1))
@@ -28,7 +28,7 @@ def split_plot(rng: np.random.Generator, algorithms: int, architectures: int, se
 
 
 def by_component(table: pd.DataFrame, scale: str = "accuracy") -> pd.DataFrame:
-    """Rows of one scale by component."""
+    """Return the rows of one scale, indexed by component."""
     return table[table["scale"] == scale].set_index("component")
 
 
@@ -50,7 +50,7 @@ def test_balanced_components_are_those_of_a_mixed_model() -> None:
 
 
 def test_components_are_unbiased_with_missing_trials() -> None:
-    """Over many simulated runs with a fifth of the trials missing, mean estimates are the truth within their standard error."""
+    """Over many simulated runs with a fifth of the trials missing, the mean estimates match the truth within 3.5 standard errors."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(60):
@@ -64,7 +64,7 @@ def test_components_are_unbiased_with_missing_trials() -> None:
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
-    """Of 95 % intervals of variances and shares on accuracies, and of shares on normal scores, about 95 % hold the truth."""
+    """About 95 % of the 95 % intervals contain the truth: variances and shares on accuracies, and shares on normal scores."""
     rng = np.random.default_rng(1)
     truth = np.array(list(TRUTH.values()))
     runs, hits = 100, np.zeros((3, 4))
@@ -79,7 +79,7 @@ def test_intervals_cover_the_truth() -> None:
 
 
 def test_a_wider_spread_is_interaction_of_scale_alone() -> None:
-    """Algorithms that rank alike but spread the architectures differently interact on accuracies, by scale, and not on ranks."""
+    """Algorithms with the same ranking but a different spread interact on accuracies (through scale) but not on ranks."""
     rng = np.random.default_rng(0)
     effect = rng.normal(0, 1, (1, 60, 1))
     values = 0.5 + np.array([0.02, 0.08])[:, None, None] * (effect + 0.2 * rng.standard_normal((2, 60, 3)))
@@ -95,7 +95,7 @@ def test_a_wider_spread_is_interaction_of_scale_alone() -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), algorithms=st.integers(2, 4), scale=st.sampled_from(["accuracy", "rank-normal"]))
 def test_parts_add_up(seed: int, algorithms: int, scale: str) -> None:
-    """The interaction is its two parts; shares of the four random components are 1 together; intervals are in order."""
+    """The interaction is the sum of its two parts, the shares of the four random components sum to 1, and low <= high."""
     table = by_component(variance_components(split_plot(np.random.default_rng(seed), algorithms, 8, 2), draws=200), scale)
     parts = table.loc[["interaction_scale", "interaction_order"], "variance"]
     assert parts.sum() == pytest.approx(number(table, "interaction", "variance"))
@@ -109,7 +109,7 @@ def test_parts_add_up(seed: int, algorithms: int, scale: str) -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_ranks_know_no_transformation(seed: int) -> None:
-    """Any increasing transformation of one algorithm's accuracies leaves the rows of normal scores as they are."""
+    """An increasing transformation of one algorithm's accuracies does not change the normal-score rows."""
     trials = simulate_trials(10, 2, interaction=0.02, seed=seed)
     curved = trials.copy()
     chosen = curved["algorithm"] == "agd"
@@ -130,7 +130,7 @@ def test_what_cannot_be_told_is_missing() -> None:
 
 
 def test_divergence_counts_as_accuracy_nought() -> None:
-    """A diverged trial takes part, as the worst; a failed one is missing and its architecture's other seeds stay."""
+    """A diverged trial counts as the worst; a failed one is missing, and the other seeds of its architecture are kept."""
     trials = simulate_trials(12, 3)
     diverged = by_component(variance_components(spoil(trials, "agd", "diverged", [4])))
     failed = by_component(variance_components(spoil(trials, "agd", "failed", [4])))
@@ -139,7 +139,7 @@ def test_divergence_counts_as_accuracy_nought() -> None:
 
 
 def test_normal_scores_follow_the_order_and_keep_gaps() -> None:
-    """Scores increase with accuracy, ties share one, missing ones stay missing, and the mean is 0."""
+    """Scores increase with accuracy, tied values share a score, missing values stay missing, and the mean is 0."""
     scored = normal_scores(np.array([[[0.1, np.nan], [0.3, 0.3], [0.9, 0.2]]]))[0]
     assert np.isnan(scored[0, 1])
     assert scored[1, 0] == scored[1, 1]

@@ -46,7 +46,7 @@ def t_estimate(values: Floats) -> Estimate:
 
 
 def state(results: Results, *claims: Claim, tables: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
-    """The claims evaluated, each in a file of its own."""
+    """Evaluate the claims, each in a separate file."""
     tables = tables or aggregates(results)
     return pd.concat([evaluate_claims(results, Claims(level=0.5, claims=(one,)), tables) for one in claims], ignore_index=True)
 
@@ -59,7 +59,7 @@ def results(few_resamples: None) -> Results:
 
 @pytest.fixture(scope="module")
 def tables(results: Results) -> dict[str, pd.DataFrame]:
-    """Everything that is computed from them, once."""
+    """Compute all aggregate tables of the results once."""
     return aggregates(results)
 
 

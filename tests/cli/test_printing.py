@@ -1,4 +1,4 @@
-"""What the command line prints reaches any terminal."""
+"""Command-line output works on any terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agd_bench.cli.printing import prepare_streams
 
 
 def narrow(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.BytesIO:
-    """Standard output as a terminal of some encoding would have it; what arrives there."""
+    """Replace standard output with a stream in the given encoding and return the bytes written to it."""
     arrived = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(arrived, encoding=encoding, write_through=True))
     return arrived
@@ -27,7 +27,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.BytesIO:
     ],
 )
 def test_signs_that_a_terminal_lacks_have_plain_ones(monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str) -> None:
-    """Nothing raises; what the encoding has stays."""
+    """Nothing raises, and characters the encoding supports are kept."""
     arrived = narrow(monkeypatch, encoding)
     prepare_streams()
     print("✓ τ ≥ 0.5 ± 0.1, n² … – 漢 Łukasz", end="")

@@ -1,4 +1,4 @@
-"""Looking on while a run goes on."""
+"""Tests for watching the status of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_watching_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_nodes_are_counted_from_the_events_of_the_run(tmp_path: Path) -> None:
-    """Every run writes its events down."""
+    """Every run logs its events, so per-node counts are available."""
     run_in(tmp_path / "run")
     shown = CliRunner().invoke(app, ["status", str(tmp_path / "run"), "--nodes", "--json"])
     (row,) = json.loads(shown.output)
@@ -50,7 +50,7 @@ def test_nodes_are_counted_from_the_events_of_the_run(tmp_path: Path) -> None:
 
 
 def test_events_go_to_a_file_of_ones_own(tmp_path: Path) -> None:
-    """Only JSON is known."""
+    """JSON is the only supported format."""
     with train._event_log(f"json:{tmp_path / 'mine.jsonl'}") as log:
         assert isinstance(log, EventLog)
     assert (tmp_path / "mine.jsonl").exists()

@@ -1,4 +1,4 @@
-"""Compile the stub for the torch that is installed."""
+"""Compile the stub for the installed version of torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SOURCES = ("runtime.cpp", "libraries.cpp", "driver.c")
 LIBRARIES = ("libtorch_cuda.so", "libc10_cuda.so", "libtorch_python.so", "libtorch_cuda_linalg.so", "libtorch_nvshmem.so")
 PREFIXES = "cuda|cudnn|cublas|cusolver|cusparse|nccl|cufft|nvrtc"
 REAL = re.compile(r"Get(Error|Status|LastError)(Name|String)|Get(Cudart)?Version|GetStatus")
-"""Texts and versions, which the real libraries give without a GPU."""
+"""Functions for texts and versions, for which the real libraries need no GPU."""
 
 
 def missing_tool() -> str:
-    """Why the stub cannot be built here; empty if it can."""
+    """Return why the stub cannot be built here, or an empty string if it can."""
     if not torch_library_folder().joinpath("libtorch_cuda.so").exists():
         return "torch is built without CUDA"
     if not runtime_headers():
@@ -27,7 +27,7 @@ def missing_tool() -> str:
 
 
 def torch_library_folder() -> Path:
-    """Where torch's own libraries are."""
+    """Return the folder of torch's own libraries."""
     spec = importlib.util.find_spec("torch")
     assert spec is not None
     assert spec.origin is not None
@@ -35,16 +35,16 @@ def torch_library_folder() -> Path:
 
 
 def runtime_headers() -> list[Path]:
-    """Folders with the headers of the CUDA runtime."""
+    """Return the folders with the CUDA runtime headers."""
     site = torch_library_folder().parents[1]
     return sorted({path.parent for path in site.glob("nvidia/**/driver_types.h")})
 
 
 def build() -> Path:
-    """The folder with `stub.so`, to be preloaded, and `libcuda.so.1`; compiled at the first call, in about ten seconds.
+    """Return the folder with `stub.so`, to be preloaded, and `libcuda.so.1`; the first call compiles them in about ten seconds.
 
     Raises:
-        RuntimeError: it cannot be built here, with the reason.
+        RuntimeError: the stub cannot be built here; the message says why.
     """
     reason = missing_tool()
     if reason:
@@ -59,18 +59,18 @@ def build() -> Path:
         sources = [str(HERE / "runtime.cpp"), str(HERE / "libraries.cpp"), str(folder / "generic.cpp")]
         _run(["gcc", *options, str(HERE / "driver.c"), "-o", str(folder / "libcuda.so.1"), "-Wl,-soname,libcuda.so.1"])
         _run(["g++", "-std=c++17", *options, *sources, "-o", str(folder / "stub.so.new"), "-lpthread"])
-        (folder / "stub.so.new").rename(folder / "stub.so")  # last and at once, so that a half-built stub is never used
+        (folder / "stub.so.new").rename(folder / "stub.so")  # renamed last and atomically, so that a partially built stub is never used
     return folder
 
 
 def generic_source() -> str:
-    """C++ of every other function of CUDA's libraries that torch calls: it succeeds, and what it creates is a block of zeros."""
+    """Return C++ code for all other CUDA library functions that torch calls: they succeed, and objects they create are zeros."""
     written = "".join((HERE / name).read_text() for name in SOURCES)
     return "\n".join(_generic(name) for name in sorted(called_functions()) if f" {name}(" not in written and not REAL.search(name))
 
 
 def called_functions() -> set[str]:
-    """Functions of CUDA's libraries that torch's libraries leave undefined."""
+    """Return the CUDA library functions that torch's libraries leave undefined."""
     found: set[str] = set()
     for library in LIBRARIES:
         path = torch_library_folder() / library

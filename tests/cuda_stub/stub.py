@@ -1,4 +1,4 @@
-"""What tests ask of the stub: whether it is loaded, its counters, and faults."""
+"""The tests' interface to the stub: whether it is loaded, its counters, and fault injection."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ COUNTERS = (
     "graphs_alive",
     "host_copies_captured",
 )
-"""In the order of `enum Counter` in runtime.cpp."""
+"""Counter names, in the order of `enum Counter` in runtime.cpp."""
 OUT_OF_MEMORY, ECC, ILLEGAL_ADDRESS, ASSERT, LAUNCH_FAILURE = 2, 214, 700, 710, 719
-"""cudaError_t."""
+"""Values of cudaError_t."""
 ALLOC_FAILED = 3
-"""cublasStatus_t; cuDNN's is 4000 to 4999."""
+"""A cublasStatus_t; cuDNN's codes are 4000 to 4999."""
 
 
 def is_loaded() -> bool:
-    """Whether this process runs on the stub."""
+    """Return whether this process runs on the stub."""
     return hasattr(ctypes.CDLL(None), "stub_counts")
 
 
@@ -41,7 +41,7 @@ NEEDS_STUB = [
 
 
 def counts() -> dict[str, int]:
-    """Calls of each kind so far; `graphs_alive` now."""
+    """Return the number of calls of each kind so far, and the current number of graphs as `graphs_alive`."""
     values = (ctypes.c_long * len(COUNTERS))()
     ctypes.CDLL(None).stub_counts(values)
     return dict(zip(COUNTERS, values, strict=True))
@@ -56,7 +56,7 @@ class _EqualToAll:
 
 @contextmanager
 def values_ignored() -> Iterator[None]:
-    """Within the `with`, comparisons of numbers succeed, and initial weights are computed on the CPU, where they have values."""
+    """Context in which comparisons of numbers succeed, and initial weights are computed on the CPU, where they have values."""
     import torch
 
     from agd_bench.optim import orthogonal
@@ -71,7 +71,7 @@ def values_ignored() -> Iterator[None]:
 
 @contextmanager
 def memory(size: int) -> Iterator[None]:
-    """Within the `with`, the device has so many bytes instead of 140 GiB."""
+    """Context in which the device has the given number of bytes instead of 140 GiB."""
     resize = ctypes.CDLL(None).stub_set_memory
     resize(ctypes.c_size_t(size))
     try:
@@ -82,12 +82,12 @@ def memory(size: int) -> Iterator[None]:
 
 @contextmanager
 def fault(function: str, error: int, calls: int = 1) -> Iterator[None]:
-    """Within the `with`, a call fails; after an error that kills the context, every later one does.
+    """Context in which a call fails; after an error that destroys the CUDA context, every later call fails as well.
 
     Args:
-        function: of the CUDA runtime or one of its libraries; every launch of a kernel is a `cudaLaunchKernel`.
-        error: what it returns.
-        calls: which of its calls from now.
+        function: a function of the CUDA runtime or one of its libraries; every kernel launch is a `cudaLaunchKernel`.
+        error: the error code that it returns.
+        calls: which call fails, counted from now.
     """
     inject = ctypes.CDLL(None).stub_inject
     inject(function.encode(), ctypes.c_long(calls), error)

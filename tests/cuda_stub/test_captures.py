@@ -1,4 +1,4 @@
-"""Trials whose steps cannot be captured: they run eagerly and say why, and leave the next trial alone."""
+"""Trials with steps that cannot be captured run eagerly, record why, and do not affect the next trial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = NEEDS_STUB
 
 
 def step_of(result: TrialResult) -> str:
-    """How it trained, if it did."""
+    """Assert that a trial succeeded and return how its steps ran."""
     assert (result.status, result.reason) == ("done", "")
     return result.provenance["step"]
 
@@ -25,7 +25,7 @@ def step_of(result: TrialResult) -> str:
     ("architecture", "step"), [("plain", "graph"), ("noise", "graph"), ("item", "eager"), ("constant", "eager"), ("unique", "eager")]
 )
 def test_a_step_is_captured_or_runs_eagerly_with_a_reason(architecture: str, step: str) -> None:
-    """What the dispatcher shows, what only a failed capture shows, and the trial with dropout after it."""
+    """Obstacles are found by the dispatcher or by a failed capture, and the next trial is captured again."""
     result = run_trial(trial(architecture=architecture), WORKPLACE)
     assert step_of(result) == step
     assert ("eager_because" in result.provenance) == (step == "eager")
@@ -34,7 +34,7 @@ def test_a_step_is_captured_or_runs_eagerly_with_a_reason(architecture: str, ste
 
 @pytest.mark.parametrize("algorithm", ["adamw", "nadamw", "nas_bench_201_sgd"])
 def test_a_failed_capture_counts_no_step(algorithm: str) -> None:
-    """The schedule and the optimizer's counters go on as if it had not been tried: the rates are those of the graph."""
+    """A failed capture does not advance the schedule or the optimizer's counters, so learning rates equal those of a graph."""
     rates = []
     for architecture in ("plain", "constant"):
         result = run_trial(trial(architecture=architecture, algorithm=algorithm, algorithm_label=algorithm), WORKPLACE)
@@ -44,7 +44,7 @@ def test_a_failed_capture_counts_no_step(algorithm: str) -> None:
 
 
 def test_replayed_steps_launch_one_graph_and_wait_for_nothing() -> None:
-    """One more epoch costs one launch per batch, in training and in evaluation, and no wait for the whole device."""
+    """An additional epoch costs one launch per training and evaluation batch, and never waits for the whole device."""
     run_trial(trial(), WORKPLACE)
     spent = []
     for epochs in (3, 4):

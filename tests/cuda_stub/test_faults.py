@@ -1,4 +1,4 @@
-"""Faults of the machine: what each makes of an attempt."""
+"""Machine faults and their effects on an attempt."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ pytestmark = NEEDS_STUB
     [("cudaEventCreateWithFlags", 1), ("cudaLaunchKernel", 20), ("cudaGraphInstantiateWithFlags", 1)],
 )
 def test_memory_that_runs_out_is_the_schedulers_to_handle(function: str, calls: int) -> None:
-    """Whichever call of CUDA says so; the next trial trains."""
+    """Out-of-memory errors from any CUDA call are raised for the scheduler, and the next trial trains normally."""
     with stub.fault(function, stub.OUT_OF_MEMORY, calls), pytest.raises(OutOfMemory):
         run_trial(trial(), WORKPLACE)
     assert run_trial(trial(), WORKPLACE).status == "done"
 
 
 def test_a_full_device_is_the_schedulers_to_handle() -> None:
-    """Torch's allocator finds no memory."""
+    """An out-of-memory error of torch's allocator is raised for the scheduler."""
     torch.cuda.empty_cache()
     with stub.memory(4 << 20), pytest.raises(OutOfMemory):
         run_trial(trial(), WORKPLACE)
@@ -55,14 +55,14 @@ with stub.fault("cudaLaunchKernel", {error}, {calls}):
 
 @pytest.mark.parametrize(("error", "calls"), [(stub.ECC, 1), (stub.ILLEGAL_ADDRESS, 20), (stub.ASSERT, 60), (stub.LAUNCH_FAILURE, 150)])
 def test_a_lost_device_ends_the_work_of_the_process(error: int, calls: int) -> None:
-    """It is no result of the trial, wherever the fault is: in the first kernel, in eager steps, in the capture."""
+    """A lost device is an error of the process, not a result of the trial, in the first kernel, in eager steps and in the capture."""
     done = subprocess.run([sys.executable, "-c", LOSE.format(error=error, calls=calls)], capture_output=True, text=True, check=False)
     assert done.stdout == "lost\n", done.stderr
 
 
 @pytest.mark.parametrize("where", ["an eager step", "the capture"])
 def test_a_trial_without_memory_leaves_none_behind(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its network is gone before the attempt that follows, without waiting for the collector of circles."""
+    """The network of a trial that ran out of memory is freed before the next attempt, without the garbage collector."""
     networks: list[weakref.ref[nn.Module]] = []
     update = Fit.update
 

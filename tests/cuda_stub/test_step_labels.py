@@ -1,4 +1,4 @@
-"""How every algorithm and search space trains on a GPU: as a graph, or eagerly for a known reason."""
+"""Every algorithm and search space trains on a GPU as a graph, or eagerly for a known reason."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ EAGER = {
     "schedule_free_sgd": AVERAGE,
     "soap": NOT_KNOWN,
 }
-"""Algorithms whose steps read values on the host, and why no capture is tried; presets are as the algorithm they are of."""
+"""Algorithms with steps that read values on the host, and why no capture is attempted; presets behave like their algorithm."""
 REFUSE = {"dsgd", "dsgd_cross_entropy"}
-"""They train chains of linear layers only, on a CPU as well."""
+"""Algorithms that train only chains of linear layers, on a CPU as well."""
 
 
 def settings(algorithm: str) -> dict[str, Any]:
-    """A hyperparameter of each range."""
+    """Return a value for each hyperparameter range."""
     ranges = plugins.ranges_of(plugins.load("algorithms", algorithm))
     return {name: values["choices"][0] if "choices" in values else values["low"] for name, values in ranges.items()}
 
 
 def of_cell(algorithm: str, **changes: Any) -> Any:
-    """A short training of a small cell."""
+    """Return a short trial of a small cell."""
     small = {"search_space": "nas_bench_201", "search_space_label": "cells", "search_space_options": {"channels": 4, "cells": 1}}
     own = {"algorithm": algorithm, "algorithm_label": algorithm, "hyperparameters": settings(algorithm), "architecture": CELL}
     return trial(**small | own | changes)
@@ -53,7 +53,7 @@ def of_cell(algorithm: str, **changes: Any) -> Any:
 
 @pytest.mark.parametrize("algorithm", sorted(set(plugins.find("algorithms")) - REFUSE))
 def test_an_algorithm_trains_as_a_graph_or_says_why_not(algorithm: str) -> None:
-    """Those captured launch one graph for each whole batch, and copy nothing from the host in it."""
+    """Captured algorithms launch one graph per full batch and copy nothing from the host in it."""
     base = algorithm.removesuffix("_calibrated")
     if base in EAGER:
         assert EAGER[base] in hindrance(make_fit(of_cell(algorithm), WORKPLACE, 100, torch.device("cuda")))
@@ -71,7 +71,7 @@ def test_an_algorithm_trains_as_a_graph_or_says_why_not(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ["agd", "adamw"])
 @pytest.mark.parametrize("search_space", SEARCH_SPACES)
 def test_a_search_space_trains_as_a_graph(search_space: str, algorithm: str) -> None:
-    """A sampled architecture, in the profile that every algorithm trains."""
+    """A sampled architecture of every space trains as a graph, in the profile that all algorithms support."""
     space = plugins.load("search_spaces", search_space)
     named = {"search_space": search_space, "search_space_label": search_space, "search_space_options": getattr(space, "SMALL", {})}
     before, rng = counts(), np.random.default_rng(0)

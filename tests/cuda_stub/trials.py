@@ -1,4 +1,4 @@
-"""Short trainings of the networks in `layers` on the stub's GPU."""
+"""Short trials of the networks in `layers` on the stub's GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORKPLACE = Workplace(Path(), {"search_spaces": (Path(__file__).parent / "search
 
 
 def trial(**changes: Any) -> Trial:
-    """Two epochs on the digits, with AdamW, of a network that can be captured."""
+    """Return a trial of two epochs on the digits with AdamW and, by default, a network that can be captured."""
     asked = {
         "search_space": "layers",
         "search_space_label": "layers",

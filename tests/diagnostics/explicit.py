@@ -1,4 +1,4 @@
-"""Jacobians by torch's own means."""
+"""Reference Jacobians computed by torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from torch import Tensor
 
 
 def jacobian_of(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    """The whole batch's Jacobian as one matrix, (N outputs, N inputs)."""
+    """Return the Jacobian of the whole batch as one matrix, (N outputs, N inputs)."""
     whole: Tensor = torch.autograd.functional.jacobian(function, point)  # type: ignore[no-untyped-call]
     return whole.reshape(-1, point.numel())

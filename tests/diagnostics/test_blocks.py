@@ -1,4 +1,4 @@
-"""Finding the blocks of any network, and what goes into them."""
+"""Finding the blocks of a network, and their inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from search_spaces import fcn, nas_bench_201, resnet_skips, vit
 
 
 class Twofold(nn.Module):
-    """A layer with modules of its own."""
+    """A block with two submodules."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Twofold(nn.Module):
 
 
 class Wrapped(nn.Module):
-    """Blocks in a list inside a wrapper; `shared` is called twice, `late` is defined before `early` but called after it."""
+    """A wrapper around blocks: `shared` is called twice, and `late` is defined before `early` but called after it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,19 +40,19 @@ class Wrapped(nn.Module):
 
 
 def test_blocks_come_in_the_order_of_their_calls() -> None:
-    """A lone wrapper is opened, containers too, and a module that is called twice has no Jacobian of its own."""
+    """Blocks are listed in call order; wrappers and containers are unwrapped, and modules that are called twice are left out."""
     network = nn.Sequential(nn.Flatten(), Wrapped())
     assert find_blocks(network, torch.randn(2, 1, 2, 2)) == ("1.early.0", "1.early.1", "1.late")
 
 
 def test_a_plain_chain_has_its_layers_for_blocks() -> None:
-    """Linear layers and convolutions, without what lies between."""
+    """The blocks of a plain chain are its linear layers and convolutions, without the modules between them."""
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
     assert find_blocks(network, torch.randn(2, 1, 4, 4)) == ("0", "3")
 
 
 def test_blocks_of_the_search_spaces() -> None:
-    """Residual blocks, cells and reductions, transformer blocks, the layers of a fully connected network."""
+    """Blocks are residual blocks, cells and reductions, transformer blocks, or the layers of a fully connected network."""
     images = torch.randn(2, 3, 8, 8)
     assert find_blocks(resnet_skips.build("fixed-1/plain/batch/pre/relu", 3, 10, width=4, blocks=1), images) == ("1", "2", "3", "4")
     cells = nas_bench_201.build(nas_bench_201.sample(np.random.default_rng(0)), 3, 10, channels=4, cells=1)
@@ -62,13 +62,13 @@ def test_blocks_of_the_search_spaces() -> None:
 
 
 def test_a_network_without_blocks_says_so() -> None:
-    """The message asks for names."""
+    """Without blocks, the message asks the user to name them."""
     with pytest.raises(InputError, match="name the blocks"):
         find_blocks(nn.Sequential(nn.Flatten(), nn.ReLU()), torch.randn(2, 1, 2, 2))
 
 
 def test_inputs_are_those_before_a_change_in_place() -> None:
-    """A rectifier in place gets what its predecessor gave; hooks are gone afterwards."""
+    """The recorded input of an in-place ReLU is its predecessor's output, and all hooks are removed afterwards."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(inplace=True))
     images = torch.randn(2, 1, 2, 2)
     given = inputs_of(network, images, ["2"])["2"]
@@ -78,13 +78,13 @@ def test_inputs_are_those_before_a_change_in_place() -> None:
 
 
 def test_an_unknown_module_is_refused() -> None:
-    """With some that there are."""
+    """The message lists some of the existing modules."""
     with pytest.raises(InputError, match="no module of the network; give one of 0, 1"):
         inputs_of(nn.Sequential(nn.Flatten(), nn.ReLU()), torch.randn(2, 1, 2, 2), ["blok"])
 
 
 def test_the_head_starts_at_a_block() -> None:
-    """Given that block's own input it returns the logits, and given another input those of the rest of the network."""
+    """The head function maps a block's input to the logits, also for other inputs than the recorded one."""
     network = resnet_skips.build("projection/plain/layer/pre/relu", 3, 10, width=4, blocks=1)
     images = torch.randn(2, 3, 8, 8)
     head = head_function(network, images, "2")

@@ -1,4 +1,4 @@
-"""Spectra of Jacobians and of convolutions against explicit matrices, and estimates against exact values."""
+"""Spectra of Jacobians and convolutions compared with explicit matrices, and estimates compared with exact values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.diagnostics.explicit import jacobian_of
 
 
 def small_network(seed: int = 0) -> nn.Module:
-    """A convolution, a batch normalisation and a stride, in double precision."""
+    """Return a small network with convolutions, batch normalisation and a stride, in double precision."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.GELU(), nn.Conv2d(3, 4, 3, stride=2, padding=1))
@@ -26,13 +26,13 @@ def small_network(seed: int = 0) -> nn.Module:
 
 
 def drawn(*shape: int, seed: int = 1) -> Tensor:
-    """Standard normal numbers in double precision."""
+    """Return standard normal numbers in double precision."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_exact_values_are_those_of_the_whole_batch(training: bool) -> None:
-    """With batch statistics images mix and the matrix is one; else it falls into one for each image, with the same values."""
+    """Batch statistics mix images, giving one matrix; without them there is one per image, with the same values overall."""
     network, point = small_network().train(training), drawn(3, 2, 4, 4)
     network(point)
     spectrum = jacobian_spectrum(network, point)
@@ -50,14 +50,14 @@ def test_exact_values_are_those_of_the_whole_batch(training: bool) -> None:
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(7, 4), (4, 7)])
 def test_matrices_are_built_from_either_side(inputs: int, outputs: int) -> None:
-    """Rows where the outputs are fewer, columns where the inputs are; both are the matrix of the layer for each image."""
+    """Matrices are built by rows or by columns, whichever are fewer; both ways give the layer's matrix for each image."""
     layer = nn.Linear(inputs, outputs).double()
     linear = Linearisation(layer, drawn(2, inputs))
     torch.testing.assert_close(linear.matrices(), layer.weight.detach().expand(2, -1, -1))
 
 
 def test_products_are_those_of_the_matrix() -> None:
-    """Forward and transposed products, of a function whose images mix."""
+    """Forward and transposed products equal those of the explicit matrix, also if images mix."""
     network, point = small_network().train(), drawn(3, 2, 4, 4)
     linear, matrix = Linearisation(network, point), jacobian_of(network, point)
     tangent, cotangent = drawn(3, 32, seed=2), drawn(3, 16, seed=3)
@@ -66,7 +66,7 @@ def test_products_are_those_of_the_matrix() -> None:
 
 
 def test_a_change_in_place_and_a_constant_are_differentiated() -> None:
-    """A rectifier in place leaves the point as it is; what does not depend on its input has a spectrum of zeros."""
+    """An in-place ReLU does not modify the point, and a constant function has a spectrum of zeros."""
     point = drawn(2, 5)
     before = point.clone()
     spectrum = jacobian_spectrum(nn.ReLU(inplace=True), point)
@@ -79,7 +79,7 @@ def test_a_change_in_place_and_a_constant_are_differentiated() -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_estimates_meet_the_exact_values(training: bool) -> None:
-    """Mean and root mean square within four standard errors; Ritz values inside the spectrum, the largest one near its end."""
+    """Estimates of mean and RMS are close to the exact values; Ritz values lie inside the spectrum, the largest near its maximum."""
     network, point = small_network().train(training), drawn(4, 2, 8, 8)
     network(point)
     exact = jacobian_spectrum(network, point).numbers
@@ -94,7 +94,7 @@ def test_estimates_meet_the_exact_values(training: bool) -> None:
 
 
 def test_quadrature_is_exact_for_polynomials() -> None:
-    """Five steps integrate powers up to nine as vᵀ Aᵖ v; a start inside a small invariant subspace ends early."""
+    """Five steps integrate vᵀ Aᵖ v exactly up to p = 9, and a start vector in a small invariant subspace ends early."""
     roots = torch.linspace(0.1, 2, 40, dtype=torch.float64)
     start = drawn(40)
     unit = start / start.norm()
@@ -110,7 +110,7 @@ def test_quadrature_is_exact_for_polynomials() -> None:
 
 
 def test_equal_seeds_give_equal_estimates_and_touch_no_global_generator() -> None:
-    """Pairs are asked along equal directions."""
+    """With equal seeds, estimates use the same random directions, and the global generator is not used."""
     network, point = small_network().eval(), drawn(2, 2, 4, 4)
     state = torch.get_rng_state()
     first, again, other = (jacobian_spectrum(network, point, largest_rank=0, starts=2, seed=seed).numbers for seed in (5, 5, 6))
@@ -120,14 +120,14 @@ def test_equal_seeds_give_equal_estimates_and_touch_no_global_generator() -> Non
 
 
 def test_one_start_has_no_error() -> None:
-    """Nothing says how good a single start is, so the number is left out."""
+    """A single start gives no error estimate, so the number is omitted."""
     numbers = jacobian_spectrum(small_network().eval(), drawn(1, 2, 4, 4), largest_rank=0, starts=1).numbers
     assert "mean_error" not in numbers
     assert all(math.isfinite(value) for value in numbers.values())
 
 
 def test_the_example_of_a_residual_matrix() -> None:
-    """A uniform matrix of 500 rows, and the same plus the identity: known means of their singular values (science notes, 4.2)."""
+    """Singular values of a uniform 500 x 500 matrix, and of the same plus the identity, have known means (science notes, 4.2)."""
     matrix = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (500, 500)) / np.sqrt(500))
     point = torch.zeros(1, 500, dtype=torch.float64)
     plain = jacobian_spectrum(lambda given: given @ matrix.T, point).numbers
@@ -137,7 +137,7 @@ def test_the_example_of_a_residual_matrix() -> None:
 
 
 def explicit(layer: nn.Module, shape: tuple[int, int, int]) -> Tensor:
-    """Singular values of the operator's matrix, from the images of all unit vectors."""
+    """Return the singular values of the operator's explicit matrix, built from the outputs for all unit vectors."""
     size = shape[0] * shape[1] * shape[2]
     units = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
     columns = layer(units) - layer(torch.zeros_like(units))
@@ -146,7 +146,7 @@ def explicit(layer: nn.Module, shape: tuple[int, int, int]) -> Tensor:
 
 
 def convolution(channels: int, outputs: int, **options: Any) -> nn.Conv2d:
-    """A convolution in double precision, of known weights."""
+    """Return a convolution in double precision with reproducible weights."""
     with torch.random.fork_rng():
         torch.manual_seed(4)
         return nn.Conv2d(channels, outputs, **options).double()
@@ -168,7 +168,7 @@ def convolution(channels: int, outputs: int, **options: Any) -> nn.Conv2d:
     ],
 )
 def test_spectra_are_those_of_the_explicit_operator(options: dict[str, Any], method: str) -> None:
-    """Every value, by Fourier transform where the operator is diagonal in frequencies, else by its matrix."""
+    """All values are exact, computed by FFT if the operator is diagonal in frequency space and from its matrix otherwise."""
     layer = convolution(4, 6, **options)
     spectrum = operator_spectrum(layer, (4, 5, 6))
     assert spectrum.method == method
@@ -177,7 +177,7 @@ def test_spectra_are_those_of_the_explicit_operator(options: dict[str, Any], met
 
 
 def test_a_kernel_wider_than_the_image_wraps() -> None:
-    """Taps that fall on the same pixel add up."""
+    """Kernel taps that fall on the same pixel are summed."""
     layer = convolution(2, 2, kernel_size=5, padding=2, padding_mode="circular")
     spectrum = operator_spectrum(layer, (2, 3, 4))
     assert spectrum.method == "fft"
@@ -186,7 +186,7 @@ def test_a_kernel_wider_than_the_image_wraps() -> None:
 
 
 def test_a_layer_with_a_forward_of_its_own_is_not_transformed() -> None:
-    """What a subclass computes is not its kernel's convolution, so it is asked, not read."""
+    """A subclass may compute something other than its kernel's convolution, so it is evaluated instead of transformed."""
 
     class Doubled(nn.Conv2d):
         def forward(self, input: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ def test_a_layer_with_a_forward_of_its_own_is_not_transformed() -> None:
 
 
 def test_a_large_operator_is_estimated() -> None:
-    """Beyond the rank that is allowed, the mean comes by quadrature, near the exact one."""
+    """Above the maximum rank, the mean is estimated by quadrature and close to the exact one."""
     layer = convolution(3, 3, kernel_size=3, padding=1)
     exact, estimate = operator_spectrum(layer, (3, 8, 8)), operator_spectrum(layer, (3, 8, 8), largest_rank=100)
     assert (exact.method, estimate.method) == ("exact", "estimated")
@@ -209,7 +209,7 @@ def test_a_large_operator_is_estimated() -> None:
 
 
 def test_the_fixed_path_has_singular_values_of_one() -> None:
-    """As many as it has input cells, and zeros for the channels that it pads."""
+    """The fixed path has a singular value of one per input cell, and zeros for the padded channels."""
     spectrum = operator_spectrum(FixedPath(2, 5, 2, 1.0).double(), (2, 4, 4))
     assert spectrum.values is not None
     torch.testing.assert_close(spectrum.values, torch.tensor([1.0] * 8 + [0.0] * 12).double(), atol=1e-6, rtol=1e-6)
@@ -217,9 +217,9 @@ def test_the_fixed_path_has_singular_values_of_one() -> None:
 
 @pytest.mark.parametrize(("channels", "plain", "skipped"), [(64, 0.379, 0.774), (128, 0.383, 0.779), (256, 0.381, 0.777)])
 def test_the_paper_s_shortcuts_have_the_known_means(channels: int, plain: float, skipped: float) -> None:
-    """PreAct-ResNet-18's three shortcuts at torch's initialisation, without and with the fixed path (science notes, 4.2).
+    """PreAct-ResNet-18's shortcuts have the known means at initialisation, without and with the fixed path (science notes, 4.2).
 
-    On a cell of 2 x 2 pixels, which the operator on any image repeats. The notes do not tell their seed: ours differ by up to 0.005.
+    A cell of 2 x 2 pixels suffices, as the operator repeats it on larger images. The notes give no seed, so ours differ by up to 0.005.
     """
     means = []
     for dose in (0.0, 1.0):

@@ -1,4 +1,4 @@
-"""Measuring a network in training leaves it as it is, and tells what it is said to tell."""
+"""Measuring a network during training does not change it and gives correct readings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ cross_entropy = nn.functional.cross_entropy
 
 
 def network_of(norm: str = "batch", dropout: bool = False) -> nn.Module:
-    """A small residual network, with dropout before its classifier if asked for."""
+    """Return a small residual network, optionally with dropout before the classifier."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = resnet_skips.build(f"fixed-1/plain/{norm}/pre/relu", 1, 4, width=4, blocks=1)
@@ -29,14 +29,14 @@ def network_of(norm: str = "batch", dropout: bool = False) -> nn.Module:
 
 
 def value_of(rows: list[Reading], **chosen: object) -> float:
-    """The one number of some rows."""
+    """Return the value of the only row that matches."""
     found = [row.value for row in rows if all(getattr(row, name) == wanted for name, wanted in chosen.items())]
     assert len(found) == 1
     return found[0]
 
 
 def test_nothing_of_the_network_changes() -> None:
-    """Weights, statistics, gradients, mode and torch's generator, with dropout and batch normalisation in training mode."""
+    """Measuring changes no weights, statistics, gradients, modes or random state, even with dropout and batch norm in training mode."""
     network = network_of(dropout=True).train()
     cross_entropy(network(IMAGES), LABELS).backward()  # type: ignore[no-untyped-call]
     before = copy.deepcopy(network.state_dict())
@@ -53,7 +53,7 @@ def test_nothing_of_the_network_changes() -> None:
 
 
 def test_rows_are_a_table_of_both_modes() -> None:
-    """Blocks, head and slope in training and evaluation mode, convolutions once; batch statistics make a difference."""
+    """Blocks, head and slope are measured in both modes and convolutions once; with batch statistics the modes differ."""
     rows = measure(network_of(), IMAGES, LABELS, cross_entropy, step=7)
     table = pd.DataFrame(rows)
     assert list(table.columns) == ["step", "mode", "part", "place", "quantity", "value"]
@@ -67,13 +67,13 @@ def test_rows_are_a_table_of_both_modes() -> None:
 
 
 def test_a_network_without_statistics_is_measured_once() -> None:
-    """Both modes would be the same."""
+    """Without running statistics both modes are the same, so only one is measured."""
     rows = measure(network_of("layer"), IMAGES, parts=["head"])
     assert {row.mode for row in rows} == {"eval"}
 
 
 def test_block_spectra_are_those_of_the_explicit_jacobian() -> None:
-    """Of a block inside the network, on what really goes into it, with batch statistics."""
+    """Block spectra match explicit Jacobians at the blocks' actual inputs, with batch statistics."""
     network = network_of().double()
     rows = measure(network, IMAGES.double(), parts=["blocks"], modes=["train"])
     given = network.train().get_submodule("0")(IMAGES.double())
@@ -86,7 +86,7 @@ def test_block_spectra_are_those_of_the_explicit_jacobian() -> None:
 
 
 def test_the_head_is_the_jacobian_of_the_logits() -> None:
-    """By the first block's input, explicitly."""
+    """The head's spectrum is that of the logits' explicit Jacobian by the first block's input."""
     network = network_of("group").double().eval()
     assert isinstance(network, nn.Sequential)
     rows = measure(network, IMAGES.double(), parts=["head"])
@@ -97,7 +97,7 @@ def test_the_head_is_the_jacobian_of_the_logits() -> None:
 
 
 def test_the_slope_of_a_quadratic_is_known() -> None:
-    """l = |w|² h / 2 has steepness 2 h everywhere, and gradients that turn by h; steepness grows with the infimum."""
+    """The loss |w|² h / 2 has steepness 2 h and smoothness h everywhere; a higher infimum gives a higher steepness."""
 
     class Bowl(nn.Module):
         def __init__(self) -> None:
@@ -131,7 +131,7 @@ def test_the_slope_of_a_quadratic_is_known() -> None:
 
 
 def test_a_watch_measures_at_log_spaced_steps_and_keeps_its_time() -> None:
-    """Steps 0, 1, 2, 5, 10; weights that stand still have no smoothness."""
+    """Readings are taken at steps 0, 1, 2, 5 and 10 and timed; constant weights have no smoothness."""
     watch = Watch(network_of("none"), IMAGES, LABELS, cross_entropy, last=12, parts=["slope"])
     for step in range(13):
         watch(step)
@@ -145,7 +145,7 @@ def test_a_watch_measures_at_log_spaced_steps_and_keeps_its_time() -> None:
 
 
 def test_a_watch_of_the_start_alone() -> None:
-    """Up to step 0 nothing else is measured, and without the slope no gradient is compared."""
+    """With `last=0`, only step 0 is measured, and without the slope no gradients are compared."""
     watch = Watch(network_of(), IMAGES, LABELS, cross_entropy, last=0, parts=["head"])
     for step in range(3):
         watch(step)
@@ -153,7 +153,7 @@ def test_a_watch_of_the_start_alone() -> None:
 
 
 def test_training_with_a_watch_is_the_same_training() -> None:
-    """Bit for bit, with batch statistics, dropout and all parts measured."""
+    """A watch leaves training bitwise unchanged, with batch statistics, dropout and all parts measured."""
     results = []
     for watched in (False, True):
         network = network_of(dropout=True).train()
@@ -173,12 +173,12 @@ def test_training_with_a_watch_is_the_same_training() -> None:
 
 @pytest.mark.parametrize(("last", "steps"), [(0, (0,)), (1, (0, 1)), (9, (0, 1, 2, 5)), (120, (0, 1, 2, 5, 10, 20, 50, 100))])
 def test_log_spaced_steps(last: int, steps: tuple[int, ...]) -> None:
-    """One, two and five of every decade."""
+    """The steps are one, two and five times each power of ten."""
     assert log_spaced_steps(last) == steps
 
 
 def test_a_diverged_network_is_an_outcome() -> None:
-    """Measuring it says so, and a watch goes on without readings instead of storing what is no number."""
+    """Measuring a diverged network raises `Diverged`, and a watch continues without storing non-finite readings."""
     network = network_of()
     watch = Watch(network, IMAGES, LABELS, cross_entropy, last=5, parts=["blocks", "slope"], largest_rank=0, starts=1, lanczos_steps=2)
     watch(0)
@@ -194,19 +194,19 @@ def test_a_diverged_network_is_an_outcome() -> None:
 
 
 def test_steepness_at_the_infimum_is_left_out() -> None:
-    """There is no height to divide by."""
+    """At the infimum the height to divide by is zero, so there is no steepness."""
     rows = measure(network_of(), IMAGES, LABELS, lambda logits, labels: logits.sum() * 0, parts=["slope"], modes=["eval"])
     assert {row.quantity: row.value for row in rows} == {"loss": 0.0, "gradient_norm": 0.0}
 
 
 def test_names_are_unique_and_tell_the_step() -> None:
-    """One text for a table of names and values."""
+    """Each reading has one name with its quantity, mode, step and place, for a table of names and values."""
     assert Reading(5, "train", "block", "layer.2", "mean", 1.0).name == "block.mean.train@5/layer.2"
     assert Reading(0, "", "operator", "0", "max", 1.0).name == "operator.max@0/0"
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
-    """An unknown part, a slope without a loss, a block that is not called."""
+    """An unknown part, a slope without a loss and a block that is not called are rejected."""
     network = network_of()
     with pytest.raises(InputError, match="allowed are blocks, head, operators, slope"):
         measure(network, IMAGES, parts=["spectra"])  # type: ignore[list-item]
@@ -217,7 +217,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 
 def test_a_measurement_that_fails_ends_the_watch_alone() -> None:
-    """Nothing is raised into the training; the reason is kept, and nothing is measured any more."""
+    """A failing measurement does not interrupt the training: the reason is kept, and the watch stops measuring."""
 
     def no_loss(logits: Tensor, labels: Tensor) -> Tensor:
         raise RuntimeError("no such loss")

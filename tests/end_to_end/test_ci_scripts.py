@@ -1,4 +1,4 @@
-"""The script that CI runs on boards: what a pull request changes is verified against its earlier state, and one comment says it all."""
+"""CI's script for boards: changed boards are verified against their earlier state, and one comment reports everything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# stands for `uv run agd-bench verify BOARD --against EARLIER`: a board with "forged" in it differs
+# replaces `uv run agd-bench verify BOARD --against EARLIER`: a board that contains "forged" does not verify
 UV = """#!/bin/sh
 [ "$1 $2 $3 $5" = "run agd-bench verify --against" ] || { echo "unexpected: $*" >&2; exit 9; }
 if grep -q forged "$4/README.md"; then echo "README.md: does not follow"; exit 1; fi
@@ -20,7 +20,7 @@ if [ -e "$6" ]; then echo "### $4 was $(cat "$6/README.md")"; else echo "### $4 
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a published folder, the reproductions and CI's scripts."""
+    """Return a repository with a published folder, the reproductions and CI's scripts."""
     clone = tmp_path / "clone"
     shutil.copytree(ROOT / ".ci", clone / ".ci")
     write(clone, "first", "one")
@@ -36,7 +36,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(clone: Path, board: str, text: str) -> None:
-    """A published folder whose README says something."""
+    """Write a published folder with the given text in its files."""
     folder = clone / "leaderboards" / board
     (folder / "entries/agd").mkdir(parents=True, exist_ok=True)
     for name in ("README.md", "manifest.json", "entries/agd/trials.csv"):
@@ -44,7 +44,7 @@ def write(clone: Path, board: str, text: str) -> None:
 
 
 def git(clone: Path, *arguments: str) -> None:
-    """Run git as somebody."""
+    """Run git with a test identity."""
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run(["git", *who, *arguments], cwd=clone, check=True, capture_output=True)
 
@@ -56,13 +56,13 @@ def commit(clone: Path) -> None:
 
 
 def check(clone: Path) -> tuple[int, str]:
-    """Exit code and comment of the check against the commit before."""
+    """Return exit code and comment of the check against the previous commit."""
     done = subprocess.run([clone / ".ci/check_boards", "HEAD~1", "comment.md"], cwd=clone, capture_output=True, text=True, check=False)
     return done.returncode, (clone / "comment.md").read_text()
 
 
 def test_changed_boards_are_verified_against_their_earlier_state(clone: Path) -> None:
-    """A changed folder and a new one, once each however many files changed; index and reproductions are no boards."""
+    """Changed and new folders are verified once each, however many files changed; the index and reproductions are not boards."""
     write(clone, "first", "two")
     write(clone, "second", "new")
     write(clone, "reproductions", "more papers")
@@ -72,7 +72,7 @@ def test_changed_boards_are_verified_against_their_earlier_state(clone: Path) ->
 
 
 def test_a_board_that_does_not_verify_fails_the_check(clone: Path) -> None:
-    """The comment shows the differences, and the other boards all the same."""
+    """The check fails, and the comment shows the differences and still covers the other boards."""
     write(clone, "first", "forged")
     write(clone, "second", "new")
     commit(clone)
@@ -82,7 +82,7 @@ def test_a_board_that_does_not_verify_fails_the_check(clone: Path) -> None:
 
 
 def test_without_changed_boards_the_check_says_so(clone: Path) -> None:
-    """And a removed folder is named."""
+    """The comment says that no board changed, and names removed folders."""
     (clone / "notes.txt").write_text("x")
     commit(clone)
     assert check(clone) == (0, "No published folder changes.")

@@ -1,4 +1,4 @@
-"""Pages lead where they say, and name commands that exist."""
+"""Links in the documentation lead to existing files, and the commands it names exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *(path for folder in FOLDERS for path in so
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files(page: Path) -> None:
-    """Relative links, of pages and of pictures."""
+    """Relative links to pages and pictures lead to existing files."""
     targets = [target for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")) if "://" not in target]
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing
@@ -24,7 +24,7 @@ def test_links_lead_to_files(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
-    """Every `agd-bench COMMAND` in code is a command of the program."""
+    """Every `agd-bench COMMAND` in a code span is an existing command."""
     commands = {name for group in GROUPS.values() for name in group}
     named = set(re.findall(r"`(?:uv run )?agd-bench ([a-z]+)", page.read_text(encoding="utf-8")))
     assert named <= commands

@@ -1,4 +1,4 @@
-"""The flagship at the size of a CPU: slices from several machines and from the published folder are one sweep, and its numbers stay."""
+"""The flagship at CPU size: slices from several machines and the published folder form one sweep, and its numbers do not change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECONDS = ["train_seconds", "total_seconds", "charged_seconds"]
 
 
 def small(**changes: Any) -> Sweep:
-    """The flagship on three networks, which five strings name, and one without a path; an epoch of a tenth of the digits."""
+    """Return the flagship on three networks with five names and one without a path, for one epoch of a tenth of the digits."""
     flagship = open_sweep("flagship").model_dump(mode="json")
     (space,) = flagship["search_spaces"]
     options = {**space["options"], "channels": 2, "cells": 1}
@@ -39,12 +39,12 @@ def small(**changes: Any) -> Sweep:
 
 
 def train(out: Path, **how: Any) -> Results:
-    """Train the small flagship, or go on with it."""
+    """Train the small flagship, or continue training it."""
     return run(small(), out, executor="in-process", device="cpu", **how)
 
 
 class Clock:
-    """A clock that goes on by one second with each trial that ends."""
+    """A clock that advances by one second whenever a trial ends."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -52,13 +52,13 @@ class Clock:
             monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: self.now))
 
     def tell(self, event: Any, snapshot: Any) -> None:
-        """An observer of runs."""
+        """Advance the clock; used as an observer of runs."""
         self.now += event is not None and event.kind == "ended" and event.attempt > 0
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_slices_are_the_undisturbed_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two machines, one of which runs out of time; merged, published, gone on with from there, published again: to the last digit."""
+    """Two machines' slices, one cut short, then merged, published and continued, give exactly the results of an undisturbed sweep."""
     monkeypatch.setattr("agd_bench.report.sections.PARTS", ())
     whole = train(tmp_path / "whole")
     train(tmp_path / "a", part="1/2")
@@ -66,7 +66,7 @@ def test_slices_are_the_undisturbed_sweep(tmp_path: Path, monkeypatch: pytest.Mo
         clock = Clock(patch)
         cut = train(tmp_path / "b", part="2/2", time_limit_seconds=4.0, observer=clock.tell)
     begun = int((cut.trials["attempts"] > 0).sum())
-    assert 4 <= begun <= 5  # the in-process executor finishes the trial that it has
+    assert 4 <= begun <= 5  # the in-process executor finishes its current trial
     joined = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "joined")
     assert joined.left > 0 == joined.repeated
     board = publish_results(load_results(tmp_path / "joined"), tmp_path / "board")
@@ -86,7 +86,7 @@ def test_slices_are_the_undisturbed_sweep(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_flagship_begins_where_it_began() -> None:
-    """Which networks come first, and the ids of their trials: what was trained stays the beginning of what will be."""
+    """The first networks and their trial ids are fixed, so that existing results remain the beginning of the flagship."""
     flagship = open_sweep("flagship")
     (space,) = flagship.search_spaces
     ordered = in_order(nas_bench_201, space, nas_bench_201.architectures())
@@ -111,7 +111,7 @@ def test_the_flagship_begins_where_it_began() -> None:
     [("agd", 1.265067, 2.290703), ("nas_bench_201_sgd", 2.231948, 2.298951), ("nadamw", 2.298956, 2.305296)],
 )
 def test_the_flagships_numbers_stay(algorithm: str, train_loss: float, val_loss: float, tmp_path: Path) -> None:
-    """Losses of a small training, pinned to rounding: whoever changes what a trial computes is told that slices would not fit together."""
+    """Losses of a small training are pinned up to rounding: if a trial's computation changes, old and new slices no longer match."""
     trial = next(trial for trial in plan(small(batch_size=16)).trials if trial.algorithm == algorithm and trial.architecture == CROSSED[0])
     result = run_trial(trial, Workplace(tmp_path, device="cpu"))
     assert (result.train_loss, result.val_loss) == pytest.approx((train_loss, val_loss), rel=1e-3)
@@ -123,7 +123,7 @@ UNFINISHED = [path.parent for path in sorted(LEADERBOARDS.glob("*/meta.json")) i
 @pytest.mark.skipif(not UNFINISHED, reason="no leaderboard of this repository is still growing")
 @pytest.mark.parametrize("board", UNFINISHED, ids=lambda board: board.name)
 def test_what_grows_can_grow_on(board: Path) -> None:
-    """The sweep and every plug-in of a leaderboard that is not finished are as when it began: they are frozen until it is."""
+    """The sweep and all plug-ins of an unfinished leaderboard are frozen until it is finished."""
     results = load_results(board)
     try:
         assert not reusable_rows(board.name, results, plan(results.sweep)).edited

@@ -1,4 +1,4 @@
-"""A search space from outside the tree: one file of at most 60 lines, which a sweep names beside two of ours."""
+"""A search space from outside the package: one file of at most 60 lines, used in a sweep together with two of ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = Path(__file__).parents[1] / "foreign_space"
 
 
 def test_a_foreign_space_keeps_its_promises_in_sixty_lines() -> None:
-    """Nothing of ours is imported; 6,561 architectures and 3,969 networks are what the kit counts."""
+    """The file imports nothing from agd-bench, and the kit counts 6,561 architectures and 3,969 networks."""
     file = HERE / "nas_bench_macro.py"
     assert [check.message for check in check_file(file) if not check.passed] == []
     text = file.read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def test_a_foreign_space_keeps_its_promises_in_sixty_lines() -> None:
 
 
 def test_identities_move_to_the_end_of_their_stage() -> None:
-    """All but the first of a stage, which halves the image and is a convolution; by hand."""
+    """Canonical names move all identities to the end of their stage, except a first one, which halves the image and is a convolution."""
     space = plugins.load("search_spaces", "nas_bench_macro", [HERE])
     assert space.canonical("00100201") == "00100210"
     assert space.canonical("12012012") == "12012012"
@@ -33,7 +33,7 @@ def test_identities_move_to_the_end_of_their_stage() -> None:
 
 
 def test_a_sweep_trains_it_beside_two_of_ours() -> None:
-    """Every algorithm meets ten architectures of each of the three spaces, with four seeds."""
+    """Every algorithm trains ten architectures of each of the three spaces with four seeds."""
     made = plan(read_sweep(HERE / "three_spaces.toml"))
     assert len(made.all_trials) == 3 * 10 * 4 * 3
     assert {trial.search_space for trial in made.all_trials} == {"nas_bench_macro", "nas_bench_201", "fcn"}

@@ -1,4 +1,4 @@
-"""The code behind the published folders: present, known to give the same rows, or superseded on purpose."""
+"""The code behind published folders is current, known to give the same rows, or intentionally superseded."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from agd_bench.store import load_results
 
 BOARDS = Path(__file__).parents[2] / "leaderboards"
 CONTINUED = ("cnn_dag-digits-rate_prediction", "competition")
-"""Folders whose rows `agd-bench run --from` takes without asking. If a change of code makes this fail: are the results the same to the
-last digit, then add the digests before it to agd_bench/equal_code.toml, else take the folder out here and say so in CHANGELOG.md."""
+"""Folders with rows that `agd-bench run --from` accepts without asking. If a code change makes this fail but leaves results exactly
+the same, add the old digests to agd_bench/equal_code.toml; otherwise remove the folder here and say so in CHANGELOG.md."""
 
 
 @pytest.mark.parametrize("board", CONTINUED)
 def test_published_rows_can_be_continued(board: str) -> None:
-    """Every plug-in's digest is the present one or listed as equal."""
+    """Every plug-in's digest is either the current one or listed as equal."""
     then: dict[str, str] = json.loads(load_results(BOARDS / board).meta["plugin_digests"])
     assert then
     for name, digest in then.items():

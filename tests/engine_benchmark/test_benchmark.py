@@ -1,4 +1,4 @@
-"""The whole benchmark, small, and what it says."""
+"""The whole benchmark at a small size, and its reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = Size(image_size=8, channels=2, cells=1, batch_size=64)
 
 @contextmanager
 def one_process(device_type: str, per_core: bool) -> Iterator[Any]:
-    """A crew of this process alone, which saves the start of others."""
+    """Yield a crew of only this process, which saves starting others."""
     station = Station(torch.device(device_type), 0)
 
     class Alone:
@@ -36,7 +36,7 @@ def one_process(device_type: str, per_core: bool) -> Iterator[Any]:
 
 
 def test_everything_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One short round: all rungs, ratios that agree with their seconds, totals with intervals, and the same in every form."""
+    """A short run measures all rungs, with consistent ratios and totals with intervals, and every report format shows them."""
     monkeypatch.setattr(benchmark, "crew", one_process)
     monkeypatch.setattr(slices, "IMAGES", 128)
     monkeypatch.setattr(slices, "EVALUATION_IMAGES", 64)
@@ -65,7 +65,7 @@ def test_everything_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_gpu_is_asked_for_ten_minutes_at_most() -> None:
-    """At its defaults windows become shorter until all of them fit; a quick look is short already."""
+    """By default, windows are shortened to fit the time budget; the quick benchmark already fits."""
     rungs = len(ladder(torch.device("cuda")))
     for effort in (Effort(), QUICK):
         fitted = effort.within_budget(rungs)
@@ -76,7 +76,7 @@ def test_a_gpu_is_asked_for_ten_minutes_at_most() -> None:
 
 
 def test_processes_answer_and_report_what_went_wrong() -> None:
-    """A real process keeps its threads, trains, says what failed in it, and is missed when it is gone."""
+    """A real worker process trains, reports its errors, and raises an error when it has died."""
     rung = ladder(CPU)[3]
     with crew("cpu", per_core=False) as workers:
         assert isinstance(workers, Crew)

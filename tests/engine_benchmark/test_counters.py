@@ -1,4 +1,4 @@
-"""What a step asks of a device is counted, not guessed."""
+"""Counters of a step's operations, waits and bytes on a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.performance.engine import counters
 
 
 def test_calls_waits_and_bytes_are_counted() -> None:
-    """Two sums and a read: views cost nothing, `item` waits, bytes are those read and written."""
+    """Two sums and a read are counted: views are free, `item` waits, and bytes are those read and written."""
     values = torch.ones(4, 8)
     found = counters.count(lambda: (values.t() + values.t()).sum().item())
     assert (found.calls, found.waits) == (3, 1)
@@ -18,7 +18,7 @@ def test_calls_waits_and_bytes_are_counted() -> None:
 
 
 def test_a_step_without_reading_waits_for_nothing() -> None:
-    """The engine's step: the loss stays on the device."""
+    """The engine's step never waits, because the loss stays on the device."""
     network = nn.Linear(4, 3)
     fit = Fit(network, torch.optim.SGD(network.parameters(), 0.1), None, nn.functional.cross_entropy)
     images, labels = torch.ones(2, 4), torch.zeros(2, dtype=torch.int64)
@@ -26,7 +26,7 @@ def test_a_step_without_reading_waits_for_nothing() -> None:
 
 
 def test_the_parts_of_a_step_are_timed_and_the_hooks_go() -> None:
-    """Each part takes some time, together no more than the whole; afterwards nothing is timed any more."""
+    """Each part takes some time, and together less than the whole; afterwards nothing is timed."""
     network = nn.Sequential(nn.Linear(256, 256), nn.Linear(256, 3))
     fit = Fit(network, torch.optim.SGD(network.parameters(), 0.1), None, nn.functional.cross_entropy)
     images, labels = torch.ones(64, 256), torch.zeros(64, dtype=torch.int64)
@@ -44,7 +44,7 @@ def test_the_parts_of_a_step_are_timed_and_the_hooks_go() -> None:
 
 
 def test_floors_are_of_this_machine() -> None:
-    """A call takes between 10 ns and a millisecond, memory gives between 0.1 and 10,000 GB/s."""
+    """The measured floors are plausible: 10 ns to 1 ms per call, and 0.1 to 10,000 GB/s of memory bandwidth."""
     device = torch.device("cpu")
     assert 1e-8 < counters.seconds_per_call(device, repeats=200) < 1e-3
     assert 1e8 < counters.bytes_per_second(device, megabytes=8, repeats=2) < 1e13

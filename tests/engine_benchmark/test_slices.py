@@ -1,4 +1,4 @@
-"""Slices of trainings: every way to train trains the same network."""
+"""Slices of trainings: all ways of training train the same network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = Size(image_size=8, channels=2, cells=1, batch_size=64)
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer images than the benchmark draws."""
+    """Use fewer images than the benchmark."""
     monkeypatch.setattr(slices, "IMAGES", 256)
     monkeypatch.setattr(slices, "EVALUATION_IMAGES", 128)
     slices._pictures.cache_clear()
@@ -32,7 +32,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("number", range(len(ladder(CPU))))
 @pytest.mark.usefixtures("quickly")
 def test_every_rung_trains_evaluates_and_tells(number: int) -> None:
-    """Images are counted, parts add up, and only the plain way waits for the device."""
+    """Every rung counts its images and times all parts, and only the data loader waits for the device."""
     rung = ladder(CPU)[number]
     made = slices.begin(rung, SMALL, CELL, CPU, seed=1)
     assert made.start_seconds > 0
@@ -49,7 +49,7 @@ def test_every_rung_trains_evaluates_and_tells(number: int) -> None:
 
 
 def test_the_ladder_changes_one_thing_a_rung() -> None:
-    """Each rung differs from the one before it on the ladder in one field besides its name; the last has everything."""
+    """Each rung differs from the previous one in exactly one field besides its name; the last has all improvements."""
     rungs = [rung for rung in ladder(CPU) if rung.on_ladder]
     for before, rung in itertools.pairwise(rungs):
         fields = ("data", "layout", "precision", "optimizer", "per_core", "captured", "in_flight")
@@ -60,7 +60,7 @@ def test_the_ladder_changes_one_thing_a_rung() -> None:
 
 @pytest.mark.usefixtures("quickly")
 def test_rungs_of_a_gpu_train_evaluate_and_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph, here repeated operations, has one launch and no parts; in flight as many images come together."""
+    """A graph, replaced here by replayed operations, has one launch and no parts; several in flight multiply the images."""
     monkeypatch.setattr(slices, "GraphRecorder", lambda device: TapeRecorder())
     rungs = {rung.name: rung for rung in ladder(torch.device("cuda"))}
     names = list(rungs)
@@ -81,7 +81,7 @@ def test_rungs_of_a_gpu_train_evaluate_and_tell(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_bare_loop_shifts_and_mirrors_each_image_by_itself() -> None:
-    """A shift is a window of the padded image; who is mirrored in one epoch is not in the next; and the loop learns."""
+    """Shifts are windows of the padded image, images mirrored in one epoch are not in the next, and the loop learns."""
     rng = np.random.default_rng(0)
     padded = torch.from_numpy(rng.normal(size=(40, 3, 12, 12)))
     shifts = torch.from_numpy(rng.integers(0, 5, (2, 40)))
@@ -112,7 +112,7 @@ def test_the_bare_loop_shifts_and_mirrors_each_image_by_itself() -> None:
 
 @pytest.mark.usefixtures("quickly")
 def test_layouts_give_the_same_losses() -> None:
-    """The same seed, images and steps in both layouts, in float32: the same losses to rounding."""
+    """With the same seed, images and steps, float32 losses agree up to rounding in both memory layouts."""
     rungs = [rung for rung in ladder(CPU) if rung.data == "resident" and rung.precision == "float32"]
     assert {rung.layout for rung in rungs} == {"contiguous", "channels-last"}
     losses = []
@@ -123,7 +123,7 @@ def test_layouts_give_the_same_losses() -> None:
 
 
 def test_agd_tap_by_tap_is_agd() -> None:
-    """Ten steps of both give the same weights and rates."""
+    """Ten steps of both implementations give the same weights and learning rates."""
     networks = []
     for build in (AGD, plain.PlainAGD):
         torch.manual_seed(0)

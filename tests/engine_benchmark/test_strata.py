@@ -1,4 +1,4 @@
-"""From a sample to the whole search space."""
+"""Extrapolation from a sample to the whole search space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.performance.engine.strata import forward_flops, stratified, total
 
 
 def test_flops_are_what_torch_counts() -> None:
-    """For architectures without a missing edge, all of whose operations are alive."""
+    """FLOPs match torch's count for architectures without `none`, in which all operations are live."""
     whole = (given for given in nas_bench_201.architectures() if "none" not in given)
     chosen = list(itertools.islice(whole, 0, None, 811))
     found = forward_flops(chosen, 8, channels=4, cells=2)
@@ -25,7 +25,7 @@ def test_flops_are_what_torch_counts() -> None:
 
 
 def test_a_sample_has_as_many_of_each_stratum() -> None:
-    """Strata ascend in FLOPs, cover the population, and nobody is drawn twice."""
+    """Strata ascend in FLOPs and cover the population, each is sampled equally, and nothing is drawn twice."""
     flops = np.random.default_rng(0).uniform(1, 100, 103)
     sample = stratified(flops, 4, 3, np.random.default_rng(1))
     assert sum(sample.sizes) == 103
@@ -37,13 +37,13 @@ def test_a_sample_has_as_many_of_each_stratum() -> None:
 
 @pytest.mark.parametrize(("strata", "each"), [(0, 2), (3, 1), (60, 2)])
 def test_impossible_samples_are_refused(strata: int, each: int) -> None:
-    """No stratum, one of each, or more than there are."""
+    """Samples without strata, with one architecture per stratum, or larger than the population are rejected."""
     with pytest.raises(InputError, match=f"{strata} strata of {each} architectures"):
         stratified(np.arange(100.0), strata, each, np.random.default_rng(0))
 
 
 def test_what_is_linear_in_flops_is_summed_exactly() -> None:
-    """Then the line is the truth, and the interval has no width."""
+    """If costs are linear in FLOPs, the total is exact and the interval has no width."""
     flops = np.random.default_rng(0).uniform(1, 100, 1000)
     sample = stratified(flops, 4, 2, np.random.default_rng(1))
     found = total(sample, (3 + 2 * flops)[list(sample.chosen)], flops)
@@ -52,7 +52,7 @@ def test_what_is_linear_in_flops_is_summed_exactly() -> None:
 
 
 def test_the_interval_covers_the_truth() -> None:
-    """Over 400 samples from a population with a bend, spread and a second cause: 95 % nominal."""
+    """The nominal 95 % interval has about that coverage over 400 samples from a nonlinear population with noise."""
     rng = np.random.default_rng(0)
     flops = rng.gamma(3, 20, 3000)
     truth = 5 + flops + 0.1 * flops**1.3 + rng.normal(0, 4, 3000).clip(-12, 12)

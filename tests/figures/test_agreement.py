@@ -9,7 +9,7 @@ from agd_bench.figures import published_agreement_picture
 
 
 def agreement() -> pd.DataFrame:
-    """Two algorithms and two budgets; single trainings are published of the longer one."""
+    """Return agreement of two algorithms at two budgets; only the longer one has single published trainings."""
     rows = [
         (label, epochs, 0.3 + 0.1 * place, 0.9, *((0.25, 0.6, -0.35, -0.6, -0.1, 1, 1) if epochs == 200 else [np.nan] * 7))
         for place, label in enumerate(("sgd", "agd"))
@@ -32,7 +32,7 @@ def agreement() -> pd.DataFrame:
 
 
 def test_every_budget_is_a_row_and_every_ceiling_a_bar() -> None:
-    """Means of both budgets, and equal seeds of the one with single trainings; intervals are drawn as they are given."""
+    """There is a row for each budget's means and one for equal seeds; ceilings and intervals are drawn as given."""
     picture = published_agreement_picture(agreement(), ("sgd", "agd"))
     (axes,) = picture.figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
@@ -48,6 +48,6 @@ def test_every_budget_is_a_row_and_every_ceiling_a_bar() -> None:
 
 
 def test_where_nothing_agrees_or_differs_it_says_so() -> None:
-    """No tau, no marks."""
+    """Without any tau the caption says that no ranking can be compared."""
     empty = agreement().assign(tau_of_means=np.nan, kendall_tau=np.nan)
     assert "No ranking can be compared" in published_agreement_picture(empty, ("sgd", "agd")).caption

@@ -1,4 +1,4 @@
-"""Figures of charged cost: what is drawn is what the tables say, and what is missing is said."""
+"""Figures of charged cost: marks match the tables, and captions state what is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.analysis.studies import simulate_studies
 
 
 def draw(trials: pd.DataFrame, random: bool) -> list[Picture]:
-    """All three figures of these trials."""
+    """Return all three figures of these trials."""
     labels = ["tuned"] * random
     curves, row = anytime_curves(trials, random_algorithms=labels), find_crossovers(trials, "tuned", "free", random_algorithms=labels)
     return [crossover_picture(curves, row), anytime_picture(curves), search_bands_picture(search_bands(trials, labels))]
@@ -33,7 +33,7 @@ CASES = {
 @pytest.mark.parametrize("random", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_every_case_draws(case: str, random: bool) -> None:
-    """Each gives an SVG and a caption without a missing number in it."""
+    """Each case gives an SVG and a caption, without NaN or infinity in either."""
     for picture in draw(CASES[case], random):
         assert picture.svg().rstrip().endswith("</svg>")
         assert picture.caption.endswith(".")
@@ -41,7 +41,7 @@ def test_every_case_draws(case: str, random: bool) -> None:
 
 
 def test_the_star_stands_at_the_crossover() -> None:
-    """One star, at the trainings and the accuracy of the table; none where nothing overtakes."""
+    """One star marks the crossover at the table's values; without a crossover there is none."""
     trials = CASES["overtakes"]
     row = find_crossovers(trials, "tuned", "free", random_algorithms=["tuned"]).iloc[0]
     (star,) = [line for line in draw(trials, True)[0].figure.axes[0].lines if line.get_marker() == "*"]
@@ -52,7 +52,7 @@ def test_the_star_stands_at_the_crossover() -> None:
 
 
 def test_captions_say_what_the_bands_are() -> None:
-    """Numbers of studies, the kind of search and the kind of band stand in the captions."""
+    """Captions give the number of studies, the kind of search and the kind of band."""
     crossing, curves, bands = draw(CASES["overtakes"], True)
     assert "24 studies" in crossing.caption
     assert "3 seeds" in crossing.caption
@@ -65,7 +65,7 @@ def test_captions_say_what_the_bands_are() -> None:
 
 
 def test_nothing_tuned_says_so() -> None:
-    """Without studies each figure is a sentence."""
+    """Without studies each caption says that there is no figure."""
     trials = CASES["few"][CASES["few"]["algorithm"] == "free"]
     empty = anytime_curves(trials)
     for picture in (crossover_picture(empty, empty), anytime_picture(empty), search_bands_picture(search_bands(trials))):

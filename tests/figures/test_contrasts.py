@@ -23,7 +23,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_case_draws(case: str) -> None:
-    """Each gives an SVG and a caption without a missing number in it."""
+    """Each case gives an SVG and a caption, without NaN or infinity in either."""
     trials = CASES[case]
     times = measure_time_to_target(trials, simulate_results(trials).curves, reference_targets(trials, trials["algorithm"].iloc[0]))
     pictures = [performance_profile_picture(profile_performance(times, resamples=50), reference="sgd")]
@@ -35,7 +35,7 @@ def test_every_case_draws(case: str) -> None:
 
 
 def test_nothing_to_compare_says_so() -> None:
-    """Empty tables become sentences."""
+    """For empty tables the captions say that there is nothing to compare."""
     alone = simulate_trials(5, 1, ("agd",))
     assert "cannot be ranked" in critical_difference_picture(critical_difference(alone)).caption
     empty = profile_performance(pd.DataFrame(columns=["search_space", "dataset", "profile", "quantile", "algorithm", "flops"]))
@@ -55,7 +55,7 @@ def test_profiles_are_drawn_as_they_are() -> None:
 
 
 def test_bars_join_what_does_not_differ() -> None:
-    """a, b, c overlap with c, d: two bars; a run inside another has none of its own; all different: no bar."""
+    """Overlapping groups get separate bars, a group inside another gets none, and all-different algorithms get no bar."""
     names = ["a", "b", "c", "d"]
     table = pd.DataFrame([(x, y) for i, x in enumerate(names) for y in names[i + 1 :]], columns=["algorithm", "other"])
     pairs = [set(pair) for pair in zip(table["algorithm"], table["other"], strict=True)]

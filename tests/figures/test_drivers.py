@@ -19,7 +19,7 @@ CASES = {
 
 
 def draw(trials: pd.DataFrame) -> list[Picture]:
-    """Both figures of these trials."""
+    """Return both figures of these trials."""
     pair = ("sgd", "agd")
     drivers = interaction_drivers(trials, *pair, resamples=100) if trials["algorithm"].nunique() > 1 else pd.DataFrame()
     return [variance_components_picture(variance_components(trials, draws=100)), drivers_picture(drivers, *pair)]
@@ -36,7 +36,7 @@ def test_every_figure_draws(case: str) -> None:
 
 
 def test_captions_say_how_many() -> None:
-    """Architectures, seeds, algorithms, features and the kind of interval stand in the caption."""
+    """Captions give the numbers of architectures, seeds and algorithms and the kind of interval."""
     components, drivers = draw(CASES["usual"])
     assert "24 architectures under 2 algorithms with 3 seeds each" in components.caption
     assert "95 % intervals" in components.caption
@@ -47,7 +47,7 @@ def test_captions_say_how_many() -> None:
 
 
 def test_many_features_are_not_all_drawn() -> None:
-    """Of more than fourteen features those of smallest p are drawn, and the caption says so."""
+    """With more than 14 features only those with the smallest p-values are drawn, and the caption says so."""
     drivers = interaction_drivers(CASES["usual"], "sgd", "agd", resamples=100)
     many = pd.concat([drivers.iloc[:1].assign(feature=f"f{number}", p=1 - number / 100) for number in range(20)], ignore_index=True)
     picture = drivers_picture(many, "sgd", "agd")

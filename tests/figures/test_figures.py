@@ -15,13 +15,13 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
 def ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """The standings, at costs of 1, 2, 3 … times that of the first algorithm."""
+    """Return the standings, at costs of 1, 2, 3 … times that of the first algorithm."""
     table = standings(trials, str(trials["algorithm"].iloc[0]))
     return table.assign(cost_ratio=np.arange(1.0, len(table) + 1))
 
 
 def draw_all(trials: pd.DataFrame) -> list[Picture]:
-    """Every figure of these trials."""
+    """Return every figure of these trials."""
     pictures = [accuracy_against_cost(ranked(trials), "sgd"), tau_matrix(kendall_tau(trials, resamples=0))]
     pictures.append(learning_curves(accuracy_by_epoch(trials, simulate_results(trials).curves)))
     labels = trials["algorithm"].unique()
@@ -44,7 +44,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_draws(case: str) -> None:
-    """Each case gives an SVG, a PNG and a caption without a missing number in it."""
+    """Each case gives an SVG, a PNG and a caption, without NaN."""
     for picture in draw_all(CASES[case]):
         assert picture.svg().rstrip().endswith("</svg>")
         assert picture.png(50).startswith(b"\x89PNG")
@@ -53,7 +53,7 @@ def test_every_figure_draws(case: str) -> None:
 
 
 def test_of_many_algorithms_eight_are_named() -> None:
-    """The best and the baseline; the others are grey marks, counted in the caption; the legend is inside the figure."""
+    """The best and the baseline are named; the caption counts the others, and the legend stays inside the figure."""
     labels = [f"schedule_free_adamw_calibrated_{number:02d}" for number in range(27)]
     picture = accuracy_against_cost(ranked(simulate_trials(9, 1, labels)), labels[0])
     picture.figure.canvas.draw()
@@ -67,7 +67,7 @@ def test_of_many_algorithms_eight_are_named() -> None:
 
 
 def test_marks_stand_at_their_true_places() -> None:
-    """Every mark at its cost and accuracy, hollow where trainings ended badly; every tick has a label of its own."""
+    """Marks are at their cost and accuracy, hollow where trainings failed; tick labels are unique."""
     table = ranked(spoil(CASES["usual"], "agd", "diverged", [0]))
     axes = accuracy_against_cost(table, "sgd").figure.axes[0]
     marks = {str(bar.get_label()): bar[0] for bar in axes.containers}
@@ -110,7 +110,7 @@ def test_rank_marks_stand_at_their_ranks() -> None:
 
 
 def test_captions_say_how_many_and_which_intervals() -> None:
-    """Architectures, seeds and the kind of interval stand in the captions."""
+    """Captions give the numbers of architectures and seeds and the kind of interval."""
     cost, tau, curves, shift = draw_all(CASES["usual"])
     assert "12 architectures" in cost.caption
     assert "95 % t interval" in cost.caption

@@ -15,7 +15,7 @@ GROUP = {"search_space": "s", "dataset": "d", "profile": "matrix-only"}
 
 
 def diagnosed(epochs: int, layers: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two trials of AGD whose layers 0, 1, … move ever less, and what they said."""
+    """Return two AGD trials, whose layers move less with depth, and their diagnostics."""
     trials = pd.DataFrame({"trial_id": ["x", "y"], "purpose": "final", "algorithm": "agd", "architecture": ["a", "b"], "seed": 0, **GROUP})
     rows = [
         (trial, epoch, name, value)
@@ -28,13 +28,13 @@ def diagnosed(epochs: int, layers: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def first_of(line: Line2D) -> float:
-    """Height of a line's first point."""
+    """Return the height of a line's first point."""
     return float(np.asarray(line.get_ydata())[0])
 
 
 @pytest.mark.parametrize(("epochs", "layers"), [(1, 1), (3, 12)])
 def test_each_layer_has_its_line(epochs: int, layers: int) -> None:
-    """As many lines as layers, in the order of their numbers, of one trial; and both rates over both trials."""
+    """One trial's layers each have a line, in numeric order; both rates are medians over both trials."""
     trials, said = diagnosed(epochs, layers)
     steps = layer_steps(trials, said)
     picture = layer_updates(steps, "agd")
@@ -48,7 +48,7 @@ def test_each_layer_has_its_line(epochs: int, layers: int) -> None:
 
 
 def test_nothing_said_is_told() -> None:
-    """Without rows the figures say so, and the tables keep their columns."""
+    """Without diagnostics the captions say so, and the tables keep their columns."""
     trials, said = diagnosed(1, 1)
     summaries, steps = step_summaries(trials, said[:0]), layer_steps(trials, said[:0])
     assert {"name", "median"} <= set(summaries.columns)
@@ -58,7 +58,7 @@ def test_nothing_said_is_told() -> None:
 
 
 def test_the_network_with_the_most_layers_is_the_example() -> None:
-    """Of the final trials of an algorithm, whichever comes first; of equally deep ones the first."""
+    """The example is the deepest network among the final trials; ties go to the first."""
     trials, said = diagnosed(1, 2)
     deeper = pd.DataFrame([("y", 1, "relative_update/2", 0.5)], columns=["trial_id", "epoch", "name", "value"])
     assert set(layer_steps(trials, said)["architecture"]) == {"a"}
@@ -89,7 +89,7 @@ def test_both_decreases_and_the_share_are_drawn() -> None:
 
 
 def test_no_shortfall_looks_like_none() -> None:
-    """The axis of shares ends at one per cent at least, and nothing is said of risen losses."""
+    """Without shortfalls the share axis ends at 1 %, and the caption does not mention rising losses."""
     picture = decreases_picture(rows("dsgd", "yes", [0.2], 0.0))
     assert picture.figure.axes[1].get_ylim()[1] == pytest.approx(0.01)
     assert "rose" not in picture.caption
@@ -97,7 +97,7 @@ def test_no_shortfall_looks_like_none() -> None:
 
 
 def table(*counts: int) -> pd.DataFrame:
-    """Layers named by their place."""
+    """Return update counts of layers named by position."""
     return pd.DataFrame({"layer": [f"{i}.linear" for i in range(len(counts))], "updates": list(counts)})
 
 
@@ -115,24 +115,24 @@ def test_bars_are_shares_in_the_order_of_the_layers() -> None:
 
 
 def test_trials_are_summed() -> None:
-    """Rows of one layer add up."""
+    """Rows of the same layer are summed over trials."""
     both = updates_per_layer(pd.concat([table(1, 2), table(3, 4)]))
     assert [text.get_text() for text in both.figure.axes[0].texts] == ["4", "6"]
 
 
 def test_the_network_is_named() -> None:
-    """Where the table says which one it is, and it is one alone."""
+    """The caption names the network if the table contains exactly one."""
     one = table(1, 2).assign(architecture="3x8", seed=1)
     assert "2 layers of 3x8, seed 1, moved in 3 updates" in updates_per_layer(one).caption
     assert "2 layers moved" in updates_per_layer(pd.concat([one, one.assign(seed=2)])).caption
 
 
 def test_equal_tables_give_equal_bytes() -> None:
-    """So that pages rebuilt from results do not change."""
+    """Equal tables give the same SVG, so rebuilt pages do not change."""
     assert updates_per_layer(table(3, 1)).svg() == updates_per_layer(table(3, 1)).svg()
 
 
 def test_nothing_moved() -> None:
-    """The figure says so."""
+    """When no layer moved, the caption says so."""
     assert "No layer moved" in updates_per_layer(table(0, 0)).caption
     assert "No layer moved" in updates_per_layer(table()).caption

@@ -1,4 +1,4 @@
-"""NAS-Bench-Macro: eight layers of a mobile network, each an identity or one of two inverted bottlenecks; 6,561 architectures.
+"""NAS-Bench-Macro: a mobile network with eight layers, each an identity or one of two inverted bottlenecks; 6,561 architectures.
 
 An architecture is its published code: a digit for each layer, 0 the identity, 1 a bottleneck of expansion 3 and kernel 3, 2 one of
 expansion 6 and kernel 5. Written from its description alone: stages of 2, 3 and 3 layers halve the image at their first one and have C,

@@ -1,4 +1,4 @@
-"""The published trajectories that AGD is held against, and its gradient summary written tap by tap."""
+"""Published trajectories that AGD is tested against, and a tap-by-tap implementation of its gradient summary."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ RELATIVE = 1e-12
 
 
 def fill(shape: tuple[int, ...], a: float, b: float) -> Tensor:
-    """The tensor of sin(a k + b) for k = 0, 1, … in row-major order, float64."""
+    """Return the float64 tensor of sin(a k + b) for k = 0, 1, … in row-major order."""
     return torch.sin(a * torch.arange(math.prod(shape), dtype=torch.float64) + b).view(shape)
 
 
 def weights(shapes: list[tuple[int, ...]]) -> list[Tensor]:
-    """The weights of the test vectors."""
+    """Return the weights of the test vectors."""
     return [(0.5 * fill(shape, 1.7 + 0.3 * i, 0.5 * i)).requires_grad_() for i, shape in enumerate(shapes)]
 
 
 def mlp(parameters: list[Tensor]) -> Tensor:
-    """Logits of the vectors' MLP 6-5-4-3 with sqrt(2) ReLU."""
+    """Return the logits of the vectors' MLP 6-5-4-3 with sqrt(2) ReLU."""
     hidden = fill((8, 6), 0.9, 0.2)
     for parameter in parameters[:-1]:
         hidden = math.sqrt(2) * torch.relu(hidden @ parameter.T)
@@ -37,7 +37,7 @@ def mlp(parameters: list[Tensor]) -> Tensor:
 
 
 def cnn(parameters: list[Tensor]) -> Tensor:
-    """Logits of the vectors' network of three convolutions, two batch norms and a linear layer."""
+    """Return the logits of the vectors' network of three convolutions, two batch norms and a linear layer."""
     hidden = fill((6, 2, 6, 6), 0.37, 0.1)
     hidden = torch.relu(functional.batch_norm(functional.conv2d(hidden, parameters[0], padding=1), None, None, training=True))
     hidden = functional.batch_norm(functional.conv2d(hidden, parameters[1], stride=2, padding=1), None, None, training=True)
@@ -46,7 +46,7 @@ def cnn(parameters: list[Tensor]) -> Tensor:
 
 
 def train(network: Any, parameters: list[Tensor], loss: Any, gain: float = 1.0) -> Iterator[tuple[float, float, float]]:
-    """Loss before, gradient summary and learning rate of one step after another."""
+    """Train indefinitely, yielding the loss before each step, its gradient summary and its learning rate."""
     optimizer = AGD(parameters, gain=gain)
     while True:
         optimizer.zero_grad()
@@ -59,28 +59,28 @@ def train(network: Any, parameters: list[Tensor], loss: Any, gain: float = 1.0) 
 
 
 def reference_summary(parameters: list[Tensor]) -> float:
-    """The gradient summary, tap by tap."""
+    """Return the gradient summary, computed tap by tap."""
     return sum(reference_terms(parameters)) / len(parameters)
 
 
 def reference_terms(parameters: list[Tensor]) -> list[float]:
-    """The terms s(p) * sum of tap norms, one for each parameter, tap by tap."""
+    """Return s(p) * sum of tap norms for each parameter, computed tap by tap."""
     return [reference_scale(p) * sum(float(tap.norm()) for tap in reference_taps(gradient(p))) for p in parameters]
 
 
 def gradient(parameter: Tensor) -> Tensor:
-    """The gradient in float64, zero where there is none."""
+    """Return the gradient in float64, or zeros if there is none."""
     return torch.zeros_like(parameter).double() if parameter.grad is None else parameter.grad.double()
 
 
 def reference_scale(parameter: Tensor) -> float:
-    """The scale, written another way."""
+    """Return the scale, computed in a different way from the implementation."""
     area = 1 if parameter.dim() == 2 else parameter.shape[2] * parameter.shape[3]
     return math.sqrt(parameter.shape[0]) / math.sqrt(parameter.shape[1]) / math.sqrt(area)
 
 
 def reference_taps(tensor: Tensor) -> list[Tensor]:
-    """The taps of a matrix or kernel, as matrices that share its memory."""
+    """Return the taps of a matrix or kernel as matrices that share its memory."""
     if tensor.dim() == 2:
         return [tensor]
     return [tensor[:, :, i, j] for i in range(tensor.shape[2]) for j in range(tensor.shape[3])]
@@ -136,7 +136,7 @@ VECTORS: dict[str, tuple[Any, Any, float, list[Row]]] = {
         ],
     ),
 }
-"""Network, loss, gain, and rows of step, loss, G and eta before that step: numbers of the authors' program in float64."""
+"""Network, loss, gain and rows (step, loss before it, G, eta), computed by the authors' program in float64."""
 SHAPES: dict[Any, list[tuple[int, ...]]] = {
     mlp: [(5, 6), (4, 5), (3, 4)],
     cnn: [(4, 2, 3, 3), (6, 4, 3, 3), (5, 6, 1, 1), (3, 5)],
@@ -152,7 +152,7 @@ shapes = st.lists(
 
 
 def random_parameters(drawn: list[tuple[int, ...]], seed: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """Weights with gradients of many sizes; some gradients missing, some taps of others zero."""
+    """Return weights with gradients of many magnitudes; some gradients are missing, and some have a tap of zeros."""
     generator = torch.Generator().manual_seed(seed)
     parameters = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for shape in drawn]
     for parameter in parameters:
@@ -167,15 +167,15 @@ def random_parameters(drawn: list[tuple[int, ...]], seed: int, dtype: torch.dtyp
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The names of the operations inside the `with`, views aside."""
+    """Records the names of the operations run inside the `with` block, except views."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Start with no operations."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note and run one operation."""
+        """Run one operation and record it unless it is a view."""
         if not func.is_view:
             self.names.append(str(func))
         return func(*args, **(kwargs or {}))

@@ -28,14 +28,14 @@ class Case:
     loss: str
 
     def value(self, chosen: slice = slice(None)) -> Tensor:
-        """The loss of some of the images."""
+        """Return the loss on the chosen images."""
         return LOSSES[self.loss](self.network(self.images[chosen]), self.labels[chosen])
 
 
 def chain(
     widths: list[int], activations: list[type[nn.Module] | None], bias: bool, scale: float, rng: np.random.Generator
 ) -> nn.Sequential:
-    """Linear layers of those widths with what follows each, weights normal with standard deviation scale / sqrt(inputs)."""
+    """Return linear layers of the given widths, each with its activation; parameters are normal with deviation scale / sqrt(inputs)."""
     parts: list[nn.Module] = []
     for inputs, outputs, activation in zip(widths[:-1], widths[1:], activations, strict=True):
         linear = nn.Linear(inputs, outputs, bias=bias, dtype=torch.float64)
@@ -48,7 +48,7 @@ def chain(
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Chains of one to four layers, with and without biases and an activation at the end."""
+    """Draw a problem on a chain of one to four layers, with or without biases and a final activation."""
     depth = draw(st.integers(1, 4))
     widths = draw(st.lists(st.integers(1, 7), min_size=depth + 1, max_size=depth + 1))
     widths[-1] = max(widths[-1], 2)
@@ -62,7 +62,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def recursion(norms: list[float], inputs: list[float], slopes: list[float], bends: list[float], l1: float, l2: float) -> list[float]:
-    """The recursion from each layer up to the output, one layer at a time."""
+    """Return the moduli by a separate recursion from each layer up to the output."""
     found = []
     for i in range(len(norms)):
         d, s = slopes[i] * inputs[i], bends[i] * inputs[i] ** 2
@@ -73,12 +73,12 @@ def recursion(norms: list[float], inputs: list[float], slopes: list[float], bend
 
 
 def sine(shape: tuple[int, ...], a: float, b: float) -> Tensor:
-    """The tensor of sin(a k + b) for k = 0, 1, … in row-major order, float64."""
+    """Return the float64 tensor of sin(a k + b) for k = 0, 1, … in row-major order."""
     return torch.sin(a * torch.arange(math.prod(shape), dtype=torch.float64) + b).view(shape)
 
 
 def vector_network(tanh_at_the_end: bool) -> nn.Sequential:
-    """The test vectors' network 6-5-4-3."""
+    """Return the test vectors' network 6-5-4-3."""
     parts: list[nn.Module] = []
     for i, (outputs, inputs) in enumerate([(5, 6), (4, 5), (3, 4)]):
         linear = nn.Linear(inputs, outputs, bias=False, dtype=torch.float64)
@@ -92,7 +92,7 @@ VECTOR_LABELS = torch.arange(8) % 3
 
 
 def vector_loss(network: nn.Module, tanh_at_the_end: bool) -> Tensor:
-    """Sum of squares against one-hot targets where tanh ends the network, cross-entropy where nothing does; mean over images."""
+    """Return the mean over images of the squared error to one-hot targets if tanh ends the network, else of the cross-entropy."""
     outputs: Tensor = network(VECTOR_IMAGES)
     if not tanh_at_the_end:
         return functional.cross_entropy(outputs, VECTOR_LABELS)

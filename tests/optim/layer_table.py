@@ -73,18 +73,18 @@ COMPOSED = (*TRANSFORMERS, "AdaptiveLogSoftmaxWithLoss", "LinearCrossEntropyLoss
 
 
 def classes() -> dict[str, type[nn.Module]]:
-    """All layers of torch.nn by name; lazy ones become one of them at the first pass."""
+    """Return all layers of torch.nn by name, except lazy ones, which become one of the others at their first pass."""
     found = inspect.getmembers(nn, inspect.isclass)
     return {name: kind for name, kind in found if issubclass(kind, nn.Module) and not name.startswith("Lazy")}
 
 
 def own(layer: nn.Module) -> dict[str, Tensor]:
-    """The parameters of a layer and of its output projection, by name."""
+    """Return the parameters of a layer, including its output projection, by name."""
     return dict(layer.named_parameters())
 
 
 def around(layer: nn.Module) -> nn.Module:
-    """A network of which the layer is a hidden one; with gradients, sparse where the layer's are."""
+    """Return a network with the layer as a hidden one and with gradients, sparse ones if the layer's are sparse."""
     network = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False), layer, nn.Linear(4, 4, bias=False))
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -94,22 +94,22 @@ def around(layer: nn.Module) -> nn.Module:
 
 
 def moves(optimizer: torch.optim.Optimizer, parameter: Tensor) -> bool:
-    """Whether a step moves a parameter."""
+    """Take a step and return whether it moved the parameter."""
     before = parameter.detach().clone()
     optimizer.step()
     return not torch.equal(before, parameter)
 
 
 def by_agd(layer: nn.Module, name: str) -> str:
-    """Each tensor by itself: AGD sees shapes alone."""
+    """Return how AGD treats the parameter, given alone, since AGD looks only at shapes."""
     parameter = own(around(layer)[2])[name]  # type: ignore[index]
     assert moves(AGD([parameter]), parameter)
     return "one matrix" if parameter.dim() == 2 else "one kernel"
 
 
 def by_all_layers(layer: nn.Module, name: str) -> str:
-    """By its kind and number of blocks."""
-    layer_groups(layer)  # refuses the whole layer for one parameter
+    """Return how AGDAllLayers treats the parameter, by its kind and number of blocks."""
+    layer_groups(layer)  # refuses the whole layer if it refuses one parameter
     part = next(part for part in parts(layer) if part.name == name)
     around(layer)
     groups = [{"params": [part.tensor], "kind": part.kind, "blocks": part.blocks}]
@@ -121,7 +121,7 @@ def by_all_layers(layer: nn.Module, name: str) -> str:
 
 
 def by_muon(layer: nn.Module, name: str) -> str:
-    """Which of its two parts trains a hidden layer's parameter, and as how many matrices."""
+    """Return whether Muon or AdamW trains the parameter of a hidden layer and, for Muon, as how many matrices."""
     network = around(layer)
     optimizer, parameter = Muon(network), own(layer)[name]
     assert moves(optimizer, parameter)
@@ -131,21 +131,21 @@ def by_muon(layer: nn.Module, name: str) -> str:
 
 
 def by_elements(layer: nn.Module, name: str) -> str:
-    """NadamW and LAMB, which treat all shapes alike."""
+    """Check that NadamW and LAMB, which treat all shapes alike, train the parameter."""
     for make in (NadamW, LAMB):
         assert moves(make(around(layer).parameters(), lr=0.1), own(layer)[name])
     return "trains"
 
 
 def by_dsgd(layer: nn.Module, name: str) -> str:
-    """In a chain with activations, as it needs one."""
+    """Check that DSGD accepts the layer in a chain with activations, which it requires."""
     chain = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), layer, nn.Tanh(), nn.Linear(4, 4))
     DSGD(chain, input_norm=1.0)
     return "with its layer"
 
 
 def by_heuristic(layer: nn.Module, name: str) -> str:
-    """In any network."""
+    """Check that HeuristicDSGD accepts the layer in a network."""
     HeuristicDSGD(around(layer))
     return "with its layer"
 
@@ -161,7 +161,7 @@ COLUMNS = {
 
 
 def outcome(tried: Callable[[nn.Module, str], str], layer: nn.Module, name: str) -> str:
-    """What an optimizer does with a parameter; a refusal is one of ours, with a reason."""
+    """Return what an optimizer does with a parameter; only our own errors count as a refusal."""
     try:
         return tried(layer, name)
     except (Refused, InputError):
@@ -169,7 +169,7 @@ def outcome(tried: Callable[[nn.Module, str], str], layer: nn.Module, name: str)
 
 
 def rows() -> Iterator[tuple[str, ...]]:
-    """Layer, parameter, and one cell for each column; those that are alike in one row."""
+    """Yield the table's rows (layers, parameters, one cell per column), merging those with equal cells."""
     alike: dict[tuple[str, ...], list[str]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -184,14 +184,14 @@ def rows() -> Iterator[tuple[str, ...]]:
 
 
 def table() -> str:
-    """In Markdown."""
+    """Return the table in Markdown."""
     heads = ("layer", "parameter", *COLUMNS)
     lines = [heads, ("---",) * len(heads), *rows()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def page(text: str) -> str:
-    """The page with the table and the reference written anew between their marks."""
+    """Return the page with the table and the reference implementation between their markers updated."""
     for mark, made in (("layers", table()), ("reference", f"```python\n{REFERENCE.read_text(encoding='utf-8')}```")):
         begin, end = f"<!-- {mark}: {COMMAND} -->\n", f"\n<!-- end of {mark} -->"
         before, _, rest = text.partition(begin)
@@ -200,7 +200,7 @@ def page(text: str) -> str:
 
 
 def main() -> None:
-    """Print the table, and write the page if asked."""
+    """Print the table, and update the page with --write."""
     parser = argparse.ArgumentParser(description="What each optimizer does with each layer")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} beside the optimizers")
     if parser.parse_args().write:

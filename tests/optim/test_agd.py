@@ -1,4 +1,4 @@
-"""AGD against published behaviour, an independent reference and its own post-conditions."""
+"""AGD against published results, an independent reference and its own invariants."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_weights_after_three_steps_are_the_published_ones() -> None:
 
 
 def test_first_step_of_the_convolutional_vector() -> None:
-    """Terms of L G, size of each tap's update and checksums of the new weights agree with the authors' program."""
+    """The terms of L G, the size of each tap's update and checksums of the new weights agree with the authors' program."""
     parameters = weights(SHAPES[cnn])
     before = [parameter.detach().clone() for parameter in parameters]
     next(train(cnn, parameters, square))
@@ -73,13 +73,13 @@ def test_first_step_of_the_convolutional_vector() -> None:
         new = parameter.detach()
         for tap in reference_taps(new - old):
             assert float(tap.norm()) == pytest.approx(size, rel=RELATIVE, abs=0)
-        # Sums of both signs cancel: what was lost is relative to the sum of absolute values.
+        # Terms of both signs cancel, so the rounding error is relative to the sum of absolute values.
         assert float(new.sum()) == pytest.approx(checksum[0], rel=0, abs=RELATIVE * float(new.abs().sum()))
         assert float(new.square().sum()) == pytest.approx(checksum[1], rel=RELATIVE, abs=0)
 
 
 def test_dead_network_stays_finite_and_still() -> None:
-    """Once every gradient is zero, nothing moves, whatever the gain."""
+    """Once every gradient is zero, nothing moves, even with a large gain."""
     parameters = weights(SHAPES[mlp])
     steps = train(mlp, parameters, square, gain=10.0)
     list(itertools.islice(steps, 6))
@@ -96,20 +96,20 @@ ETA |= {2.0: math.log(2), 10.0: 1.30875492479895, 100.0: 2.35256428306339}
 
 @pytest.mark.parametrize(("summary", "eta"), ETA.items())
 def test_automatic_learning_rate(summary: float, eta: float) -> None:
-    """The table of eta(G), log 2 and the logarithm of the golden ratio among it."""
+    """eta(G) matches a table of known values, including log 2 and the logarithm of the golden ratio."""
     assert automatic_learning_rate(torch.tensor(summary, dtype=torch.float64)).item() == pytest.approx(eta, rel=RELATIVE, abs=0)
 
 
 @given(st.floats(min_value=-300, max_value=100))
 def test_automatic_learning_rate_solves_its_equation(exponent: float) -> None:
-    """(e^eta - 1) e^eta = G holds to rounding from tiny to huge G, so nothing cancels."""
+    """(e^eta - 1) e^eta = G holds up to rounding from tiny to huge G, so there is no cancellation."""
     summary = 10.0**exponent
     eta = automatic_learning_rate(torch.tensor(summary, dtype=torch.float64)).item()
     assert math.expm1(eta) * math.exp(eta) == pytest.approx(summary, rel=1e-12 * max(1.0, eta), abs=0)
 
 
 def test_scale() -> None:
-    """The scale of a matrix and of a kernel."""
+    """A matrix and a kernel have the expected scale."""
     assert scale((8, 2)) == 2.0
     assert scale((9, 4, 3, 3)) == pytest.approx(0.5, rel=1e-15)
 
@@ -124,7 +124,7 @@ def test_agrees_with_the_plain_loop(drawn: list[tuple[int, ...]], seed: int, gai
     for _ in range(2):
         optimizer.step()
         eta = update_weights(twins, gain)
-        # The plain formula cancels where G is small.
+        # The plain formula loses digits to cancellation when G is small.
         assert optimizer.param_groups[0]["lr"].item() == pytest.approx(eta, rel=RELATIVE, abs=1e-15)
         for parameter, twin in zip(parameters, twins, strict=True):
             torch.testing.assert_close(parameter, twin, rtol=RELATIVE, atol=RELATIVE * gain)
@@ -132,7 +132,7 @@ def test_agrees_with_the_plain_loop(drawn: list[tuple[int, ...]], seed: int, gai
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
 def test_other_types(dtype: torch.dtype, rtol: float) -> None:
-    """Float32 and bfloat16 weights keep their type; updates have the right size to within their rounding."""
+    """Float32 and bfloat16 weights keep their dtype, and updates have the right size up to rounding."""
     parameters = [torch.zeros(6, 4, 3, 3, dtype=dtype, requires_grad=True), torch.zeros(5, 6, dtype=dtype, requires_grad=True)]
     generator = torch.Generator().manual_seed(1)
     for parameter in parameters:
@@ -164,12 +164,12 @@ def test_norms_of_large_layers_are_accurate() -> None:
 
 @pytest.mark.parametrize("size", [1e-38, 1e-30, 1e-22, 1e-15])
 def test_gradients_of_vanishing_size_stay_harmless(size: float) -> None:
-    """However small a float32 gradient, the update is finite and no larger than its definition, up to rounding."""
+    """However small a float32 gradient is, the update is finite and no larger than defined, up to rounding."""
     parameter = torch.zeros(4, 4, requires_grad=True)
     parameter.grad = torch.full((4, 4), size)
     optimizer = AGD([parameter])
     optimizer.step()
-    # G = s ||g|| = 4 size, and eta = G to first order; squares below 1e-45 are lost, and the update with them.
+    # G = s ||g|| = 4 size, and eta = G to first order; squares below 1e-45 underflow, so the update is then 0.
     assert 0 <= optimizer.param_groups[0]["lr"].item() <= 4 * size * 1.5
     assert float(parameter.detach().double().norm()) <= 4 * size * 1.5
     if size > 1e-20:
@@ -177,7 +177,7 @@ def test_gradients_of_vanishing_size_stay_harmless(size: float) -> None:
 
 
 def test_layout_in_memory_does_not_matter() -> None:
-    """Channels-last and transposed parameters and gradients get the update of contiguous ones."""
+    """Channels-last and transposed parameters and gradients get the same update as contiguous ones."""
     plain = random_parameters([(4, 3, 3, 3), (4, 3, 3, 3), (5, 7)], seed=3)
     for parameter in plain:
         parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
@@ -194,7 +194,7 @@ def test_layout_in_memory_does_not_matter() -> None:
 
 
 def test_smallest_layer() -> None:
-    """A 1 x 1 layer without bias moves by exactly eta against its gradient's sign."""
+    """A 1 x 1 layer without bias moves by exactly eta, against the sign of its gradient."""
     layer = nn.Linear(1, 1, bias=False, dtype=torch.float64)
     before = layer.weight.item()
     optimizer = AGD(layer.parameters())
@@ -204,7 +204,7 @@ def test_smallest_layer() -> None:
 
 
 def test_missing_gradient_is_a_zero_gradient() -> None:
-    """A parameter without gradient stays but counts in L, just as one whose gradient is zero."""
+    """A parameter without a gradient stays unchanged but counts in L, just like one with a zero gradient."""
     missing, zero = random_parameters([(3, 2), (2, 3)], seed=5), random_parameters([(3, 2), (2, 3)], seed=5)
     for pair in (missing, zero):
         pair[0].grad, pair[1].grad = torch.ones_like(pair[0]), torch.zeros_like(pair[1])
@@ -221,7 +221,7 @@ def test_missing_gradient_is_a_zero_gradient() -> None:
 
 
 def test_gradients_are_left_alone() -> None:
-    """A step reads gradients and does not write them."""
+    """A step does not modify the gradients."""
     parameters = random_parameters([(3, 2), (4, 3, 2, 2), (3, 2)], seed=11)
     before = [None if p.grad is None else p.grad.clone() for p in parameters]
     AGD(parameters).step()
@@ -230,7 +230,7 @@ def test_gradients_are_left_alone() -> None:
 
 
 def test_groups_share_one_depth() -> None:
-    """Two groups are one network: L and eta span them, while each keeps its gain."""
+    """L and eta are computed over all groups, while each group keeps its own gain."""
     together, apart = random_parameters([(3, 2), (2, 3), (3, 2)], seed=6), random_parameters([(3, 2), (2, 3), (3, 2)], seed=6)
     for parameter in (*together, *apart):
         parameter.grad = torch.ones_like(parameter)
@@ -245,7 +245,7 @@ def test_groups_share_one_depth() -> None:
 
 
 def test_closure_is_evaluated_with_gradients() -> None:
-    """`step` calls its closure first and returns what it returned."""
+    """`step` calls its closure first and returns the closure's loss."""
     (parameter,) = weights([(2, 2)])
     optimizer = AGD([parameter])
 
@@ -261,7 +261,7 @@ def test_closure_is_evaluated_with_gradients() -> None:
 
 
 def test_state_goes_through_a_file_and_continues_identically() -> None:
-    """Weights and optimizer saved after some steps and loaded elsewhere go on bit for bit, gain included."""
+    """Training resumed from saved weights and optimizer state continues bit for bit, with the same gain."""
     parameters = weights(SHAPES[cnn])
     optimizer = AGD(parameters, gain=0.5)
 
@@ -288,7 +288,7 @@ def test_state_goes_through_a_file_and_continues_identically() -> None:
 
 
 def test_a_kept_learning_rate_is_not_overwritten() -> None:
-    """The tensor read after one step keeps its value over the next: a curve may collect them without copying."""
+    """The learning rate tensor read after a step keeps its value, so it can be collected without copying."""
     parameters = weights(SHAPES[mlp])
     steps = train(mlp, parameters, square)
     optimizer = AGD(parameters)
@@ -302,7 +302,7 @@ def test_a_kept_learning_rate_is_not_overwritten() -> None:
 
 
 def test_work_is_per_shape_and_never_waits() -> None:
-    """More tensors of the same shapes launch no more operations, and none reads a value back from the device."""
+    """More tensors of the same shapes need no more operations, and no operation reads a value back from the device."""
     counts = []
     for copies in (2, 20):
         parameters = random_parameters(copies * [(4, 3, 3, 3), (5, 7)], seed=7)
@@ -318,10 +318,10 @@ def test_work_is_per_shape_and_never_waits() -> None:
 
 @contextmanager
 def waits_are_errors() -> Iterator[None]:
-    """Within the `with`, an operation that makes the host wait for the GPU raises."""
+    """Inside the `with` block, an operation that makes the host wait for the GPU raises."""
     before = torch.cuda.get_sync_debug_mode()
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch calls the mode a prototype, after it has set it
+        with warnings.catch_warnings(action="ignore"):  # torch warns that the mode is a prototype
             torch.cuda.set_sync_debug_mode("error")
         yield
     finally:
@@ -331,7 +331,7 @@ def waits_are_errors() -> Iterator[None]:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 def test_a_gpu_steps_alike_and_is_never_waited_for() -> None:
-    """On a GPU a step gives the CPU's result, and raises nothing where every wait for the device is an error."""
+    """On a GPU, a step gives the same result as on the CPU and never makes the host wait for the device."""
     drawn: list[tuple[int, ...]] = [(4, 3, 3, 3), (5, 7), (4, 3, 3, 3)]
     here = random_parameters(drawn, seed=9)
     there = [parameter.detach().cuda().requires_grad_() for parameter in here]

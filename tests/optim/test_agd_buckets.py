@@ -1,4 +1,4 @@
-"""What AGD keeps between steps, and how it measures large matrices."""
+"""AGD's cached state between steps, and the accuracy of its norms for large matrices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.optim.agd_vectors import reference_summary
 
 
 def given(*drawn: tuple[int, ...]) -> list[Tensor]:
-    """Zero weights with gradients in [0, 1), whose naive sums of squares in float32 are off the most."""
+    """Return zero weights with gradients in [0, 1), for which naive float32 sums of squares are least accurate."""
     generator = torch.Generator().manual_seed(0)
     parameters = [torch.zeros(shape, requires_grad=True) for shape in drawn]
     for parameter in parameters:
@@ -22,12 +22,12 @@ def given(*drawn: tuple[int, ...]) -> list[Tensor]:
 
 
 def sizes(parameters: list[Tensor]) -> list[float]:
-    """Frobenius norms."""
+    """Return the Frobenius norms."""
     return [float(parameter.detach().double().norm()) for parameter in parameters]
 
 
 def test_large_matrices_are_measured_accurately() -> None:
-    """Wide, of long rows, and several of one shape with a gradient missing: every update has its size to 1e-6."""
+    """Updates have the right size to 1e-6 for wide matrices, long rows, and a stack of one shape with a gradient missing."""
     parameters = given((512, 4096), (16, 40_000), (256, 256), (256, 256), (256, 256))
     parameters[3].grad = None
     optimizer = AGD(parameters)
@@ -39,7 +39,7 @@ def test_large_matrices_are_measured_accurately() -> None:
 
 
 def test_a_gain_that_changes_between_steps_counts() -> None:
-    """The second step goes twice as far as a step of gain 1 would."""
+    """After the gain is doubled, the next step goes twice as far."""
     (parameter,) = given((3, 4))
     optimizer = AGD([parameter])
     optimizer.step()
@@ -50,7 +50,7 @@ def test_a_gain_that_changes_between_steps_counts() -> None:
 
 
 def test_a_group_added_between_steps_is_stepped_and_counts() -> None:
-    """L is 2 from then on: the old group goes half as far for the same eta."""
+    """L becomes 2, so the old group goes half as far for the same eta."""
     old, new = given((3, 4), (3, 4))
     optimizer = AGD([old])
     optimizer.step()
@@ -62,7 +62,7 @@ def test_a_group_added_between_steps_is_stepped_and_counts() -> None:
 
 
 def test_a_state_loaded_between_steps_is_gone_on_with() -> None:
-    """The same weights are stepped, in the groups of the state."""
+    """After a state is loaded, the same weights are stepped with the loaded settings."""
     (parameter,) = given((3, 4))
     optimizer = AGD([parameter])
     optimizer.step()
@@ -75,7 +75,7 @@ def test_a_state_loaded_between_steps_is_gone_on_with() -> None:
 
 
 def test_a_network_of_another_type_is_computed_in_that_type() -> None:
-    """Weights that became float64 after a step are stepped in float64."""
+    """Weights cast to float64 after a step are stepped in float64."""
     network = nn.Linear(4, 3, bias=False)
     optimizer = AGD(network.parameters())
     network.weight.grad = torch.ones(3, 4)

@@ -1,4 +1,4 @@
-"""What AGD says of its steps, and that nobody waits for it."""
+"""AGD's diagnostics: their values, and that collecting them never synchronises with the device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.optim.agd_vectors import Operations, random_parameters, reference_sum
 
 
 def test_summaries_over_steps() -> None:
-    """Last, mean, least and largest of eta and G over the steps since the last reading are those of the plain loop."""
+    """Last, mean, min and max of eta and G over the steps since the last reading match the plain loop."""
     parameters = weights([(3, 4), (2, 3, 2, 2)])
     twins = copy.deepcopy(parameters)
     optimizer = AGD(parameters)
@@ -42,7 +42,7 @@ def test_summaries_over_steps() -> None:
 
 @pytest.mark.parametrize("norm", ["frobenius", "operator", "dual"])
 def test_relative_updates_are_what_the_weights_did(norm: str) -> None:
-    """Each parameter's last update over its weights is measured from the weights, dead and missing gradients included."""
+    """Relative updates equal the change measured from the weights, including for zero and missing gradients."""
     parameters = random_parameters([(4, 3, 3, 3), (5, 7), (4, 3, 3, 3), (2, 2)], seed=7)
     named = [(f"layer{index}", parameter) for index, parameter in enumerate(parameters)]
     before = {name: parameter.detach().clone() for name, parameter in named}
@@ -56,7 +56,7 @@ def test_relative_updates_are_what_the_weights_did(norm: str) -> None:
 
 
 def test_unnamed_parameters_are_numbered_and_zeros_divide_nothing() -> None:
-    """Over all groups, names count up; weights that are all 0 have no relative update."""
+    """Unnamed parameters are numbered across groups; all-zero weights report a relative update of 0."""
     frozen = torch.zeros(2, 2)
     groups: list[dict[str, Any]] = [{"params": weights([(3, 2)])}, {"params": [frozen], "gain": 2.0}]
     optimizer = AGD(groups)
@@ -67,7 +67,7 @@ def test_unnamed_parameters_are_numbered_and_zeros_divide_nothing() -> None:
 
 
 def test_a_copy_starts_without_history() -> None:
-    """Copies and loaded states have nothing to say of steps that they did not make, and step on."""
+    """A copied or reloaded optimizer has no diagnostics of earlier steps; a copy can still step."""
     parameters = weights([(3, 2)])
     optimizer = AGD(parameters)
     optimizer.step()
@@ -79,7 +79,7 @@ def test_a_copy_starts_without_history() -> None:
 
 
 def test_unread_history_is_bounded() -> None:
-    """Whoever never asks keeps no more than the last steps."""
+    """If diagnostics are never read, only the most recent steps are kept."""
     optimizer = AGD(weights([(1, 1)]))
     for _ in range(HISTORY + 3):
         optimizer.step()
@@ -87,21 +87,21 @@ def test_unread_history_is_bounded() -> None:
 
 
 def test_a_step_of_a_large_cell_takes_forty_five_operations() -> None:
-    """The 83 tensors of a NAS-Bench-201 network are stepped by at most 45 operations, the profiler's marks aside."""
+    """A step of a NAS-Bench-201 network with 83 tensors takes at most 45 operations, not counting profiler marks."""
     cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|skip_connect~1|nor_conv_1x1~2|"
     parameters = list(apply_profile(nas_bench_201.build(cell, 3, 10), "matrix-only").parameters())
     assert len(parameters) == 83
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
     optimizer = AGD(parameters)
-    optimizer.step()  # the first one also fills its constants on the device
+    optimizer.step()  # the first step also creates its constants on the device
     with Operations() as operations:
         optimizer.step()
     assert len([name for name in operations.names if not name.startswith("profiler")]) <= 45
 
 
 def test_no_step_reads_from_the_device() -> None:
-    """Neither optimizer reads a value back in a step, and collecting diagnostics adds not one operation to it."""
+    """Neither optimizer reads a value back from the device, and reading diagnostics adds no operation to later steps."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3, groups=1), nn.Conv2d(4, 4, 3, groups=2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     for optimizer in (AGD(weights([(3, 2), (4, 3, 3, 3)])), AGDAllLayers(network)):
         counts = []
@@ -113,7 +113,7 @@ def test_no_step_reads_from_the_device() -> None:
         optimizer.diagnostics()
         with Operations() as operations:
             optimizer.step()
-        assert counts[1:] == 2 * [len(operations.names)]  # the first one also fills its constants on the device
+        assert counts[1:] == 2 * [len(operations.names)]  # the first step also creates its constants on the device
         with Operations() as operations:
             optimizer.diagnostics()
         assert not [name for name in operations.names if "_local_scalar_dense" in name]

@@ -1,4 +1,4 @@
-"""The weights AGD starts from: singular values, distribution, repeatability."""
+"""AGD's initial weights: singular values, distribution and reproducibility."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agd_bench.optim.agd import initialise, scale
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (1, 4), (4, 1), (1, 1), (6, 4, 3, 3), (4, 6, 3, 2), (5, 5, 1, 1), (7, 1, 2, 2)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-6), (torch.bfloat16, 2e-2)])
 def test_initial_singular_values(shape: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
-    """All min(d_out, d_in) singular values of every tap are the tensor's scale, in every type."""
+    """All min(d_out, d_in) singular values of every tap equal the tensor's scale, in every dtype."""
     tensor = torch.zeros(shape, dtype=dtype, requires_grad=True)
     initialise([tensor], torch.Generator().manual_seed(0))
     for tap in tensor.detach().double().reshape(*shape[:2], -1).unbind(-1):
@@ -21,7 +21,7 @@ def test_initial_singular_values(shape: tuple[int, ...], dtype: torch.dtype, tol
 
 
 def test_initial_taps_are_independent_and_centred() -> None:
-    """Taps and tensors differ, and entries average to 0 with variance 1 / max(d_out, d_in): the sign fix makes them uniform."""
+    """Taps and tensors differ, and entries have mean 0 and variance 1 / max(d_out, d_in), thanks to the sign fix."""
     tensors = [torch.zeros(4, 4, 20, 20, dtype=torch.float64) for _ in range(2)]
     initialise(tensors, torch.Generator().manual_seed(0))
     assert not torch.equal(tensors[0], tensors[1])
@@ -32,7 +32,7 @@ def test_initial_taps_are_independent_and_centred() -> None:
 
 
 def test_initialisation_repeats_with_its_generator_alone() -> None:
-    """One seed gives one network, another seed another, and torch's global generator is neither read nor moved."""
+    """The weights depend only on the seed, and torch's global generator is neither read nor advanced."""
     network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Flatten(), nn.Linear(8, 2, bias=False))
     drawn = []
     for seed, disturbance in ((1, 0), (1, 1), (2, 0)):

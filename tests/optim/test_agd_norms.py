@@ -1,4 +1,4 @@
-"""AGD by the operator norm and by the dual norm, against a plain reference and the bound that they come from."""
+"""AGD with the operator norm and the dual norm, against a plain reference and the bound they are derived from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def direction_and_dual(tap: Tensor, norm: str) -> tuple[Array, float]:
-    """Direction of unit operator norm and what the gradient summary counts, of one matrix, by NumPy's SVD."""
+    """Return one matrix's direction of unit operator norm and its term in the gradient summary, using NumPy's SVD."""
     matrix: Array = tap.detach().double().numpy()
     left, values, right = np.linalg.svd(matrix, full_matrices=False)
     if values[0] == 0:
@@ -48,7 +48,7 @@ def direction_and_dual(tap: Tensor, norm: str) -> tuple[Array, float]:
 
 @torch.no_grad()
 def reference_step(parameters: list[Tensor], norm: str) -> float:
-    """One step, tap by tap; returns the gradient summary."""
+    """Take one step, tap by tap, and return the gradient summary."""
     found = [[direction_and_dual(tap, norm) for tap in reference_taps(gradient(p))] for p in parameters]
     summary = sum(reference_scale(p) * sum(dual for _, dual in taps) for p, taps in zip(parameters, found, strict=True)) / len(parameters)
     eta = math.log((1 + math.sqrt(1 + 4 * summary)) / 2)
@@ -59,7 +59,7 @@ def reference_step(parameters: list[Tensor], norm: str) -> float:
 
 
 def summary_of(parameters: list[Tensor], norm: str) -> float:
-    """The gradient summary that a step computes, on a copy."""
+    """Return the gradient summary computed by a step on a copy."""
     twins = copy.deepcopy(parameters)
     optimizer = AGD(twins, norm=norm)
     optimizer.step()
@@ -70,7 +70,7 @@ def summary_of(parameters: list[Tensor], norm: str) -> float:
 @given(drawn=shapes, seed=st.integers(0, 2**31))
 @settings(max_examples=60, deadline=None)
 def test_agrees_with_the_plain_loop(norm: str, drawn: list[tuple[int, ...]], seed: int) -> None:
-    """Any mixture of shapes, missing gradients and dead taps is stepped as tap by tap, twice."""
+    """Two steps on any mixture of shapes, missing gradients and dead taps equal the tap-by-tap reference."""
     parameters = random_parameters(drawn, seed)
     twins = copy.deepcopy(parameters)
     optimizer = AGD(parameters, norm=norm)
@@ -94,7 +94,7 @@ def test_norms_are_ordered(drawn: list[tuple[int, ...]], seed: int) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_loss_falls_by_eta_times_the_summary_to_first_order(norm: str) -> None:
-    """The inner product of gradients and updates is -eta G: directions and dual norms belong together."""
+    """The inner product of gradients and updates is -eta G, so directions and dual norms are consistent."""
     parameters = random_parameters([(4, 3, 3, 3), (5, 7), (7, 5), (2, 2, 1, 1)], seed=2)
     before = [parameter.detach().clone() for parameter in parameters]
     optimizer = AGD(parameters, norm=norm)
@@ -107,7 +107,7 @@ def test_loss_falls_by_eta_times_the_summary_to_first_order(norm: str) -> None:
 @pytest.mark.parametrize("norm", OURS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
 def test_update_has_the_operator_norm_of_the_bound(norm: str, dtype: torch.dtype, tolerance: float) -> None:
-    """The largest singular value of each tap's update is (eta/L) s; by the dual norm all of them are."""
+    """The largest singular value of each tap's update is (eta/L) s; with the dual norm, all singular values are."""
     parameters = [torch.zeros(6, 4, 3, 3, dtype=dtype, requires_grad=True), torch.zeros(5, 8, dtype=dtype, requires_grad=True)]
     for index, parameter in enumerate(parameters):
         parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index), dtype=dtype)
@@ -122,7 +122,7 @@ def test_update_has_the_operator_norm_of_the_bound(norm: str, dtype: torch.dtype
 
 
 def test_the_dual_direction_keeps_to_the_gradients_rank() -> None:
-    """A gradient of rank 2, as two images give, moves a matrix along two directions only, in float32 too."""
+    """A gradient of rank 2, as from two images, moves a matrix along two directions only, in float32 too."""
     generator = torch.Generator().manual_seed(0)
     for dtype in (torch.float32, torch.float64):
         parameter = torch.zeros(20, 30, dtype=dtype, requires_grad=True)
@@ -134,7 +134,7 @@ def test_the_dual_direction_keeps_to_the_gradients_rank() -> None:
 
 
 def test_norms_agree_where_their_assumption_holds() -> None:
-    """Of rank 1 at every tap, gradients give one and the same step by all three norms."""
+    """For gradients of rank 1 at every tap, all three norms give the same step."""
     results = []
     for norm in NORMS:
         parameters = weights([(4, 5), (3, 2, 2, 2)])
@@ -151,7 +151,7 @@ def test_norms_agree_where_their_assumption_holds() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_gradients_that_are_not_finite_show_in_the_weights(norm: str) -> None:
-    """NaN and infinity pass through to the weights instead of an exception or a silent standstill."""
+    """NaN and infinity propagate to the weights instead of raising or silently stopping training."""
     for value in (math.nan, math.inf):
         parameters = weights([(3, 4), (2, 3)])
         for parameter in parameters:
@@ -164,7 +164,7 @@ def test_gradients_that_are_not_finite_show_in_the_weights(norm: str) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_dead_network_stays(norm: str) -> None:
-    """Where all gradients are zero, or missing, nothing moves and eta is 0."""
+    """If all gradients are zero or missing, nothing moves and eta is 0."""
     parameters = weights([(3, 4), (2, 3, 2, 2)])
     parameters[0].grad = torch.zeros_like(parameters[0])
     before = [parameter.detach().clone() for parameter in parameters]
@@ -176,7 +176,7 @@ def test_a_dead_network_stays(norm: str) -> None:
 
 @pytest.mark.parametrize("norm", OURS)
 def test_state_goes_through_a_file(norm: str) -> None:
-    """The norm is part of the state, and a training goes on from a file bit for bit."""
+    """The norm is part of the state, and training resumed from a file continues bit for bit."""
     parameters = weights([(5, 6), (4, 5), (3, 4)])
     loss = VECTORS["V1"][1]
 
@@ -201,7 +201,7 @@ def test_state_goes_through_a_file(norm: str) -> None:
 
 
 def test_a_checkpoint_from_before_norms_is_the_papers() -> None:
-    """States without a norm load, and mean the Frobenius norm."""
+    """Old states without a norm can be loaded and use the Frobenius norm."""
     optimizer = AGD(weights([(3, 4)]))
     state = optimizer.state_dict()
     del state["param_groups"][0]["norm"]
@@ -210,7 +210,7 @@ def test_a_checkpoint_from_before_norms_is_the_papers() -> None:
 
 
 def test_refuses_unknown_and_mixed_norms() -> None:
-    """The message lists what there is."""
+    """Unknown norms are refused with the list of valid ones, and all groups must use the same norm."""
     with pytest.raises(Refused, match="norm is 'nuclear'; AGD takes one of 'frobenius', 'operator', 'dual'"):
         AGD([torch.zeros(2, 2)], norm="nuclear")
     groups: list[dict[str, Any]] = [{"params": [torch.zeros(2, 2)]}, {"params": [torch.zeros(2, 2)], "norm": "dual"}]
@@ -219,7 +219,7 @@ def test_refuses_unknown_and_mixed_norms() -> None:
 
 
 def test_both_ways_to_subtract_are_one() -> None:
-    """Joined, as a GPU does it, and tensor by tensor, as a CPU does it, weights come out the same."""
+    """Subtracting updates jointly, as on a GPU, and tensor by tensor, as on a CPU, gives the same weights."""
     parameters = random_parameters([(4, 3, 3, 3), (5, 7), (4, 3, 3, 3), (4, 3, 3, 3)], seed=12)
     twins = copy.deepcopy(parameters)
     optimizer = AGD(parameters)

@@ -1,4 +1,4 @@
-"""The plain reference of AGD: the published trajectories, and the weights that it starts from."""
+"""The plain reference implementation of AGD: published trajectories and initial weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.optim.agd_vectors import RELATIVE, SHAPES, VECTORS, weights
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_trajectory_is_the_published_one(name: str) -> None:
-    """Losses, and learning rates where they are known, of the authors' program."""
+    """Losses, and learning rates where known, match those of the authors' program."""
     network, loss, gain, rows = VECTORS[name]
     parameters = weights(SHAPES[network])
     for step in range(rows[-1][0] + 1):
@@ -27,7 +27,7 @@ def test_trajectory_is_the_published_one(name: str) -> None:
 
 
 def test_starts_with_singular_values_of_the_same_size_as_the_fast_one() -> None:
-    """Of a wide matrix, a tall one and every pixel of a kernel."""
+    """Both initialisations give the same singular values for a wide matrix, a tall one and every tap of a kernel."""
     parameters = weights([(3, 5), (6, 2), (4, 3, 2, 3)])
     twins = [parameter.detach().clone() for parameter in parameters]
     with torch.random.fork_rng(devices=[]):

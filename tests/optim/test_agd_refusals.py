@@ -1,4 +1,4 @@
-"""What AGD refuses, and with which words."""
+"""What AGD refuses, and the messages it gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agd_bench.optim.agd import AGD, initialise
 
 
 def network_with(extra: nn.Module) -> nn.Module:
-    """A small network that ends in `extra`."""
+    """Return a small network that ends in `extra`."""
     return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), extra)
 
 
@@ -28,7 +28,7 @@ def network_with(extra: nn.Module) -> nn.Module:
     ids=["scale", "bias", "conv3d"],
 )
 def test_refuses_what_it_is_not_defined_for(extra: nn.Module, said: str) -> None:
-    """The message says which parameter, of which shape, and what removes it; nothing is changed."""
+    """The message names the parameter, its shape and the profile that removes it; the weights are unchanged."""
     network = network_with(extra)
     before = copy.deepcopy(network.state_dict())
     with pytest.raises(Refused) as refusal:
@@ -42,14 +42,14 @@ def test_refuses_what_it_is_not_defined_for(extra: nn.Module, said: str) -> None
 
 
 def test_refuses_complex_and_empty_weights() -> None:
-    """Types and sizes for which the scale or the norm means nothing are refused, unnamed ones by number."""
+    """Complex and empty weights have no meaningful scale or norm and are refused; unnamed ones are given by number."""
     for weight in (torch.zeros(2, 2, dtype=torch.complex64), torch.zeros(0, 2)):
         with pytest.raises(Refused, match=r"parameter 1 has shape"):
             AGD([torch.zeros(2, 2), weight])
 
 
 def test_a_refused_group_is_left_out() -> None:
-    """The number in the message counts over groups, and the optimizer goes on without the group."""
+    """The number in the message counts across groups, and the optimizer keeps working without the refused group."""
     optimizer = AGD([torch.zeros(3, 2)])
     with pytest.raises(Refused, match=r"parameter 1 has shape \(3,\)"):
         optimizer.add_param_group({"params": [torch.zeros(3)]})
@@ -59,6 +59,6 @@ def test_a_refused_group_is_left_out() -> None:
 
 @pytest.mark.parametrize("gain", [0.0, -1.0, math.inf, math.nan])
 def test_refuses_a_gain_out_of_range(gain: float) -> None:
-    """Gains that cannot train are refused with what is allowed."""
+    """Invalid gains are refused with a message that states the allowed range."""
     with pytest.raises(Refused, match="finite gain above 0"):
         AGD([torch.zeros(2, 2)], gain=gain)

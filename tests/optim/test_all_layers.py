@@ -1,4 +1,4 @@
-"""AGD for all layers: each kind against a plain reference, the paper's AGD where that is defined, and trainings."""
+"""AGD for all layers: each kind of layer against a plain reference, against the paper's AGD, and in training."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ SHARE = 0.1
 
 
 class Attention(nn.Module):
-    """A transformer of two blocks over eight tokens of seventeen kinds, into three classes."""
+    """A transformer of two blocks for eight tokens from a vocabulary of seventeen, with three classes."""
 
     def __init__(self) -> None:
-        """Draw it from torch's generator."""
+        """Draw the weights from torch's global generator."""
         super().__init__()
         self.tokens, self.positions = nn.Embedding(17, 16, padding_idx=0), nn.Embedding(8, 16)
         self.blocks = nn.ModuleList(nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True) for _ in range(2))
         self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 3)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (N, 8) to logits (N, 3)."""
+        """Map tokens (N, 8) to logits (N, 3)."""
         hidden = self.tokens(tokens) + self.positions(torch.arange(8))
         for block in self.blocks:
             hidden = block(hidden)
@@ -44,14 +44,14 @@ class Attention(nn.Module):
 
 
 def built(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
-    """A network drawn from a seed, the global generator left as it was."""
+    """Return a network drawn from a seed, leaving the global generator unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
 
 
 def with_gradients(network: nn.Module) -> nn.Module:
-    """In float64, with weights and gradients of random sizes."""
+    """Return the network in float64 with random weights and gradients of various magnitudes."""
     generator = torch.Generator().manual_seed(0)
     network = network.double()
     for parameter in network.parameters():
@@ -66,12 +66,12 @@ Piece = tuple[Tensor, Tensor, float, float]
 
 
 def sliced(weight: Tensor, slope: Tensor, scale: float, share: float, *indices: tuple[object, ...]) -> list[Piece]:
-    """Pieces of a weight and its gradient as views, with what they count."""
+    """Return views of the indexed pieces of a weight and its gradient, with their scale and share."""
     return [(weight[index], slope[index], scale, share) for index in indices]  # type: ignore[index]
 
 
 def pieces(module: nn.Module) -> Iterator[tuple[list[Piece], float]]:
-    """The pieces of a layer, each normalised apart, and what they add to L; written layer by layer, from the definitions."""
+    """Yield a layer's separately normalised pieces and what they add to L, written layer by layer from the definitions."""
     data = {name: (p.data, p.grad) for name, p in module.named_parameters(recurse=False) if p.grad is not None}
     for name, (weight, slope) in data.items():
         if isinstance(module, nn.Conv2d) and name == "weight":
@@ -94,7 +94,7 @@ def pieces(module: nn.Module) -> Iterator[tuple[list[Piece], float]]:
 
 
 def reference_step(network: nn.Module) -> float:
-    """One step, piece by piece; returns eta."""
+    """Take one step, piece by piece, and return eta."""
     found = [each for module in network.modules() for each in pieces(module)]
     depth = sum(count for _, count in found)
     flat = [piece for group, _ in found for piece in group]
@@ -123,7 +123,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_agrees_with_the_definition_of_each_layer(name: str) -> None:
-    """Two steps of a layer beside a plain matrix equal the reference, one block without gradient included."""
+    """Two steps of each layer next to a plain matrix equal the reference, even with a zero gradient in one block."""
     network = with_gradients(nn.Sequential(built(LAYERS[name]), nn.Linear(3, 2, bias=False)))
     first = next(network.parameters())
     assert first.grad is not None
@@ -140,7 +140,7 @@ def test_agrees_with_the_definition_of_each_layer(name: str) -> None:
 
 
 def test_agrees_on_a_whole_transformer() -> None:
-    """All kinds together share one L and one eta."""
+    """All kinds of layers in a network share a single L and a single eta."""
     network = with_gradients(built(Attention))
     twin = copy.deepcopy(network)
     for parameter, other in zip(network.parameters(), twin.parameters(), strict=True):
@@ -153,7 +153,7 @@ def test_agrees_on_a_whole_transformer() -> None:
 
 
 def images() -> tuple[Tensor, Tensor]:
-    """Ninety-six images of three classes that differ in where they are bright."""
+    """Return 96 images of three classes that differ in which rows are bright, and their labels."""
     labels = torch.arange(96) % 3
     pixels = 0.5 * torch.randn(96, 2, 8, 8, generator=torch.Generator().manual_seed(0))
     for label in range(3):
@@ -162,7 +162,7 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def train(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor, steps: int) -> list[float]:
-    """Loss before each step on one batch."""
+    """Train on one batch and return the loss before each step."""
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
@@ -175,7 +175,7 @@ def train(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, 
 
 @pytest.mark.parametrize("norm", ["frobenius", "dual"])
 def test_equals_the_papers_agd_on_matrix_only_networks(norm: str) -> None:
-    """Initialisation and six steps of a NAS-Bench-201 network of matrices and kernels alone agree bit for bit."""
+    """On a NAS-Bench-201 network with only matrices and kernels, initialisation and six steps agree bit for bit."""
     network = apply_profile(built(lambda: nas_bench_201.build(CELL, 2, 3, channels=4, cells=1)), "matrix-only")
     twin = copy.deepcopy(network)
     agd.initialise(network, torch.Generator().manual_seed(1))
@@ -189,7 +189,7 @@ def test_equals_the_papers_agd_on_matrix_only_networks(norm: str) -> None:
 
 @pytest.mark.parametrize("norm", ["frobenius", "operator", "dual"])
 def test_trains_an_as_published_network(norm: str) -> None:
-    """A NAS-Bench-201 network with its scales, shifts and bias learns, and all of them move."""
+    """A NAS-Bench-201 network with scales, shifts and bias learns, and every parameter moves."""
     network = built(lambda: nas_bench_201.build(CELL, 2, 3, channels=4, cells=1))
     initialise(network, torch.Generator().manual_seed(1))
     before = copy.deepcopy(list(network.parameters()))
@@ -200,7 +200,7 @@ def test_trains_an_as_published_network(norm: str) -> None:
 
 
 def test_trains_a_transformer() -> None:
-    """LayerNorm, attention and embeddings learn which token each sequence has most of; the padding row stays 0."""
+    """A network of LayerNorm, attention and embeddings learns each sequence's most frequent token; the padding row stays 0."""
     network = built(Attention)
     initialise(network, torch.Generator().manual_seed(1))
     labels = torch.arange(60) % 3
@@ -214,7 +214,7 @@ def test_trains_a_transformer() -> None:
 
 
 def test_initialisation_follows_the_table() -> None:
-    """Biases and shifts 0, scales 1, unit-RMS rows, and singular values of every block and tap equal to its scale."""
+    """Biases and shifts are 0, scales 1, embedding rows have unit RMS, and blocks and taps have singular values equal to their scale."""
     network = nn.ModuleDict(
         {
             "conv": nn.Conv2d(4, 8, 3, groups=2),
@@ -242,7 +242,7 @@ def test_initialisation_follows_the_table() -> None:
 
 
 def test_kinds_of_parameters() -> None:
-    """Each parameter is what the table says, learned tokens of vision transformers among it, and a shared one counts once."""
+    """Each parameter, including a vision transformer's class token, has the kind in the table; shared ones count once."""
     network = built(Attention)
     network.register_parameter("class_token", nn.Parameter(torch.zeros(1, 1, 16)))
     network.get_submodule("head").weight = network.get_submodule("tokens").weight
@@ -265,7 +265,7 @@ def test_kinds_of_parameters() -> None:
     ids=["transposed", "unknown", "sparse"],
 )
 def test_refuses_layers_without_a_rule(layer: nn.Module, said: str) -> None:
-    """What has no rule is refused by name, before anything is drawn."""
+    """Layers without a rule are refused by name before any weight is drawn."""
     network = nn.Sequential(nn.Linear(2, 2), layer)
     before = copy.deepcopy(network.state_dict())
     for act in (AGDAllLayers, lambda network: initialise(network, torch.Generator())):
@@ -276,7 +276,7 @@ def test_refuses_layers_without_a_rule(layer: nn.Module, said: str) -> None:
 
 
 def test_own_groups_are_checked() -> None:
-    """A fused layer that only its owner knows is given as a group; nonsense is refused."""
+    """A user's own fused layer can be passed as a group with its kind and blocks; invalid groups are refused."""
     fused = nn.Linear(4, 12, bias=False)
     network = with_gradients(fused)
     apart: list[Tensor] = [nn.Parameter(part.clone()) for part in torch.split(network.get_parameter("weight").detach(), 4)]
@@ -295,7 +295,7 @@ def test_own_groups_are_checked() -> None:
 
 
 def test_state_goes_through_a_file() -> None:
-    """Kinds and blocks are part of the state, and a training goes on from a file bit for bit."""
+    """Kinds and blocks are part of the state, and training resumed from a file continues bit for bit."""
     network = built(lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3)))
     pixels, labels = images()
     optimizer = AGDAllLayers(network)
@@ -312,7 +312,7 @@ def test_state_goes_through_a_file() -> None:
 
 
 def test_fused_projections_and_gates_are_matrices_of_their_own() -> None:
-    """Our vision transformer's query, key and value, and the gates of recurrent layers, with their biases."""
+    """Our vision transformer's fused query, key and value and the gates of recurrent layers are split, as are their biases."""
     found = {part.name: part for part in parts(vit.build("d1-w64-h2-p4-m1", 3, 10))}
     fused = "1.attention.1.queries_keys_values"
     assert (found[f"{fused}.weight"].kind, found[f"{fused}.weight"].blocks) == ("stacked", 3)
@@ -323,7 +323,7 @@ def test_fused_projections_and_gates_are_matrices_of_their_own() -> None:
 
 
 def test_a_fused_projection_is_stepped_as_three() -> None:
-    """The same as three linear layers, each with its own bias."""
+    """A fused projection is stepped as three linear layers, each with its own bias, would be."""
     fused = with_gradients(built(lambda: vit.QueriesKeysValues(4, 12)))
     apart: list[dict[str, object]] = []
     for name, kind in (("weight", "dense"), ("bias", "vector")):

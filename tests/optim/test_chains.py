@@ -1,4 +1,4 @@
-"""Which networks have a guarantee, and what the others are told."""
+"""Which networks have a guarantee, and the error messages for the others."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from agd_bench.optim.smoothness import BOUNDED, LINEAR
 
 
 class Changed(nn.Sequential):
-    """A sequence that may compute anything."""
+    """A subclass of nn.Sequential, which might compute anything."""
 
 
 class LowRank(nn.Linear):
-    """A linear layer that may compute anything."""
+    """A subclass of nn.Linear, which might compute anything."""
 
 
 def test_a_chain_is_read_from_input_to_output() -> None:
-    """Nested sequences, what has no parameters before the first layer, identities, and an activation at the end or none."""
+    """Nested sequences, parameter-free layers before the first linear one, identities and an optional last activation are read."""
     inner = nn.Sequential(nn.Linear(9, 5), nn.Sigmoid())
     network = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(0.1), inner, nn.Identity(), nn.Linear(5, 2, bias=False))
     layers = read_chain(network)
@@ -50,7 +50,7 @@ def test_a_chain_is_read_from_input_to_output() -> None:
     ],
 )
 def test_what_has_no_guarantee_is_named(parts: list[nn.Module], said: str) -> None:
-    """The message names the layer, what is allowed, and the algorithm that takes any network."""
+    """The message names the layer, the allowed activations and the algorithm that accepts any network."""
     with pytest.raises(Refused) as refusal:
         read_chain(nn.Sequential(*parts))
     for words in (said, "Tanh, Sigmoid, Softsign", "dsgd_heuristic"):
@@ -59,7 +59,7 @@ def test_what_has_no_guarantee_is_named(parts: list[nn.Module], said: str) -> No
 
 
 def test_shared_and_odd_weights_are_refused() -> None:
-    """One weight in two layers would move twice; complex ones have no bounds here."""
+    """A weight shared by two layers would move twice, and complex weights have no bounds, so both are refused."""
     first, second = nn.Linear(4, 4), nn.Linear(4, 4)
     second.weight = first.weight
     with pytest.raises(Refused, match="layer '2' shares its weight"):

@@ -1,4 +1,4 @@
-"""DSGD against its test vectors, its guarantee on random networks, and what an optimizer owes its user."""
+"""DSGD: test vectors, the guarantee on random networks, and the usual behaviour of an optimizer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.smoothness import BOUNDED, LINEAR, Square
 from tests.optim.fully_connected import Case, cases, recursion, vector_loss, vector_network
 
-# Moduli before the first step; what it promises and keeps; the loss after 1, 2, 10 and 200 steps; the layers' counts by then.
+# Moduli before the first step; its promised and actual decrease; losses after 1, 2, 10 and 200 steps; updates per layer after 200.
 SQUARE_VECTORS: dict[float, tuple[list[float], float, float, list[float], list[int]]] = {
     1.0: (
         [28.6672366025, 19.4729117604, 9.01483349657],
@@ -54,7 +54,7 @@ ENTROPY_VECTORS = {
 
 
 def train(optimizer: DSGD, tanh_at_the_end: bool, network: nn.Module, steps: int) -> list[float]:
-    """Losses of the vectors' problem before the first step and after every step, each step compared with its promise."""
+    """Return the losses of the test vectors' problem before the first and after every step, comparing each step with its promise."""
     losses = [vector_loss(network, tanh_at_the_end)]
     for _ in range(steps):
         optimizer.zero_grad()
@@ -67,7 +67,7 @@ def train(optimizer: DSGD, tanh_at_the_end: bool, network: nn.Module, steps: int
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_square_vectors(q: float) -> None:
-    """Moduli, promise, decrease, losses and layers of 200 full-batch steps."""
+    """Moduli, promised and actual decrease, losses and updated layers match the vectors over 200 full-batch steps."""
     moduli, promised, kept, losses, counts = SQUARE_VECTORS[q]
     network = vector_network(True)
     optimizer = DSGD(network, Square(), q)
@@ -90,7 +90,7 @@ def test_square_vectors(q: float) -> None:
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_cross_entropy_vectors(q: float) -> None:
-    """Losses of 200 full-batch steps, the last layer first."""
+    """Losses match the vectors over 200 full-batch steps, and the first step moves the last layer."""
     network = vector_network(False)
     optimizer = DSGD(network, "cross-entropy", q)
     got = train(optimizer, False, network, 1)
@@ -102,7 +102,7 @@ def test_cross_entropy_vectors(q: float) -> None:
 
 
 def wanted_moduli(case: Case, q: float) -> list[float]:
-    """The moduli of a network, computed apart in numpy; on the way, that its outputs lie where they are said to lie."""
+    """Return a network's moduli, computed independently in numpy; also check that its outputs lie in the assumed range."""
     layers = [module for module in case.network if isinstance(module, nn.Linear)]
     known = [BOUNDED.get(type(module)) for module in [*case.network, nn.Flatten()][1:]]
     activations = [known[i] or LINEAR for i, module in enumerate(case.network) if isinstance(module, nn.Linear)]
@@ -117,7 +117,7 @@ def wanted_moduli(case: Case, q: float) -> list[float]:
         high = float(np.max(np.abs(weights[-1]).sum(1) + np.abs(biases[-1])))
         low = -high
     outputs = case.network(case.images).detach()
-    # A single linear layer needs no range, and has none.
+    # A single linear layer has no output range, and needs none.
     assert len(layers) == 1 or (low <= float(outputs.min()) and float(outputs.max()) <= high)
     if case.loss == "cross-entropy":
         first, second = {1: (1, 0.25), 2: (math.sqrt(2), 0.5), math.inf: (2, 1)}[q]
@@ -132,7 +132,7 @@ def wanted_moduli(case: Case, q: float) -> list[float]:
 @settings(max_examples=80, deadline=None)
 @given(case=cases(), q=st.sampled_from(EXPONENTS))
 def test_moduli_are_those_of_the_network(case: Case, q: float) -> None:
-    """What is read off a network, its biases, its images and the loss's range: all of it computed apart."""
+    """The moduli match an independent computation from the network, its biases, its images and the range of the loss."""
     optimizer = DSGD(case.network, case.loss, q)
     case.value()
     assert optimizer.moduli().tolist() == pytest.approx(wanted_moduli(case, q), rel=1e-10)
@@ -141,7 +141,7 @@ def test_moduli_are_those_of_the_network(case: Case, q: float) -> None:
 @settings(max_examples=150, deadline=None)
 @given(case=cases(), q=st.sampled_from(EXPONENTS), step_size=st.sampled_from([1.0, 0.3, 1.7]), batch=st.integers(1, 9))
 def test_every_step_keeps_its_promise(case: Case, q: float, step_size: float, batch: int) -> None:
-    """On random networks, losses and batches no step lowers the loss of its batch by less than it said; one layer moves."""
+    """On random problems, every step lowers the loss of its batch by at least the promised amount and moves at most one layer."""
     optimizer = DSGD(case.network, case.loss, q, step_size)
     for step in range(6):
         chosen = slice(step * batch % len(case.labels), None)
@@ -157,7 +157,7 @@ def test_every_step_keeps_its_promise(case: Case, q: float, step_size: float, ba
 
 
 def test_the_promise_is_that_of_the_best_layer() -> None:
-    """Promise and rate follow from nuclear norms and moduli that are computed apart, for the best step size and for another."""
+    """Promise and rate match values computed from nuclear norms and moduli, for the best step size and for another."""
     network = vector_network(True)
     for step_size in (1.0, 0.5):
         optimizer = DSGD(network, Square(), 2, step_size)
@@ -172,25 +172,25 @@ def test_the_promise_is_that_of_the_best_layer() -> None:
 
 
 def small(bias: bool = True) -> nn.Sequential:
-    """A network in float32 for images (N, 1, 3, 3) of two classes."""
+    """Return a float32 network for images (N, 1, 3, 3) of two classes."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(9, 6, bias=bias), nn.Tanh(), nn.Linear(6, 2, bias=bias))
 
 
 def linear(network: nn.Sequential, index: int) -> nn.Linear:
-    """A layer of it."""
+    """Return the linear layer at an index of the network."""
     layer = network[index]
     assert isinstance(layer, nn.Linear)
     return layer
 
 
 def images(seed: int = 0, count: int = 16) -> Tensor:
-    """Random images."""
+    """Return random images."""
     return torch.randn(count, 1, 3, 3, generator=torch.Generator().manual_seed(seed))
 
 
 def step(network: nn.Module, optimizer: DSGD, pixels: Tensor) -> None:
-    """One step of cross-entropy."""
+    """Take one step on the cross-entropy loss."""
     optimizer.zero_grad()
     torch.autograd.backward(cross_entropy(network(pixels), torch.arange(len(pixels)) % 2))
     optimizer.step()
@@ -198,7 +198,7 @@ def step(network: nn.Module, optimizer: DSGD, pixels: Tensor) -> None:
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_the_largest_norm_seen_counts(q: float) -> None:
-    """Images of passes with gradients count, all so far; evaluation does not, and a norm that is given stands."""
+    """The input norm is the largest over all training passes so far; evaluation passes do not count, and a given norm is kept."""
     network = small()
     optimizer = DSGD(network, "cross-entropy", q)
     far, near = 3 * images(1), images(2)
@@ -214,14 +214,14 @@ def test_the_largest_norm_seen_counts(q: float) -> None:
 
 
 def test_no_image_is_an_error() -> None:
-    """Without a pass the first layer's bound is unknown, and the message says what to do."""
+    """A step before any forward pass fails with a message that says what to do, since the first layer's bound is unknown."""
     with pytest.raises(InputError, match="give input_norm"):
         DSGD(small()).step()
 
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_a_saved_optimizer_continues(q: float) -> None:
-    """A twin from state_dicts, through a file, goes on bit for bit: weights, counts, largest norm."""
+    """An optimizer restored from a saved file continues bit for bit: weights, counts and largest norm."""
     network = small()
     optimizer = DSGD(network, "cross-entropy", q)
     step(network, optimizer, 5 * images(1))
@@ -243,7 +243,7 @@ def test_a_saved_optimizer_continues(q: float) -> None:
 
 
 def test_a_state_dict_is_a_snapshot() -> None:
-    """What was taken before a step does not change with it."""
+    """A state dict taken before a step is not changed by that step."""
     network = small()
     optimizer = DSGD(network, "cross-entropy")
     step(network, optimizer, images())
@@ -256,22 +256,22 @@ def test_a_state_dict_is_a_snapshot() -> None:
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The names of the operations inside the `with`."""
+    """Records the names of the operations run inside the `with` block."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Start with no operations."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note and run one operation."""
+        """Record and run one operation."""
         self.names.append(str(func))
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_a_step_never_asks_for_a_number(q: float) -> None:
-    """Layer, bounds, counts and comparison stay on the device: nothing is read, and no shape depends on values."""
+    """Choosing a layer, bounds, counts and comparison stay on the device: no value is read back, no shape depends on values."""
     network = small()
     optimizer = DSGD(network, "cross-entropy", q)
     step(network, optimizer, images())
@@ -287,7 +287,7 @@ def test_a_step_never_asks_for_a_number(q: float) -> None:
 
 
 def test_a_layer_cut_off_stays() -> None:
-    """Under a layer of zeros no gradient arrives and no bound is needed: the layer above moves, nothing becomes not a number."""
+    """Below a layer of zeros there is no gradient: the zero layer itself moves, and no weight becomes NaN."""
     network = small(bias=False)
     with torch.no_grad():
         linear(network, 3).weight.zero_()
@@ -298,7 +298,7 @@ def test_a_layer_cut_off_stays() -> None:
 
 
 def test_without_gradients_nothing_moves() -> None:
-    """Missing gradients are zero ones: no layer moves and none is counted."""
+    """Missing gradients count as zero: no layer moves and no update is counted."""
     network = small()
     optimizer = DSGD(network, "cross-entropy")
     network(images())
@@ -310,7 +310,7 @@ def test_without_gradients_nothing_moves() -> None:
 
 
 def test_frozen_parameters_stay() -> None:
-    """A frozen layer keeps its weights, and what lies below it still trains within its bound."""
+    """A frozen layer keeps its weights, and the layer below it still trains."""
     network = small()
     network[3].requires_grad_(False)
     optimizer = DSGD(network, "cross-entropy")
@@ -323,7 +323,7 @@ def test_frozen_parameters_stay() -> None:
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_what_is_not_a_number_spreads(q: float) -> None:
-    """A gradient that is not a number makes a weight that is none, so that the harness sees the divergence; later steps do not raise."""
+    """A NaN gradient makes the weights non-finite, so that the harness detects the divergence; later steps do not raise."""
     network = small()
     optimizer = DSGD(network, "cross-entropy", q)
     network(images())
@@ -334,7 +334,7 @@ def test_what_is_not_a_number_spreads(q: float) -> None:
 
 
 def test_shortfalls_are_counted() -> None:
-    """A step that kept less than it promised, or lost the loss altogether, is one; rounding is none."""
+    """A step counts as a shortfall if it achieves less than promised or ends in NaN, but not for rounding errors."""
     network = small()
     optimizer = DSGD(network, "cross-entropy")
     step(network, optimizer, images())
@@ -348,7 +348,7 @@ def test_shortfalls_are_counted() -> None:
 
 
 def test_a_closure_is_evaluated() -> None:
-    """As torch's optimizers do: gradients come from it and its loss is returned."""
+    """As with torch's optimizers, `step` calls the closure for the gradients and returns its loss."""
     network = small()
     optimizer = DSGD(network, "cross-entropy")
 
@@ -366,7 +366,7 @@ def test_a_closure_is_evaluated() -> None:
 
 
 def test_refusals() -> None:
-    """Values out of range, unknown losses, further parameters and networks without a guarantee."""
+    """Values out of range, unknown losses, additional parameters and networks without a guarantee are refused."""
     for wrong in (0.0, 2.0, -1.0, math.nan):
         with pytest.raises(InputError, match=r"\(0, 2\)"):
             DSGD(small(), step_size=wrong)

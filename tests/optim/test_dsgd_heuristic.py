@@ -1,4 +1,4 @@
-"""The heuristic form of DSGD: its guess against an independent reference, what it trains, and what it refuses."""
+"""The heuristic form of DSGD: its estimated moduli against an independent reference, what it trains, and what it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS = torch.arange(12) % 3
 
 
 def network(bias: bool = True) -> nn.Sequential:
-    """Two convolutions, a normalisation and a linear layer, float64, for images (N, 2, 6, 6) of three classes."""
+    """Return two convolutions, a normalisation and a linear layer in float64, for images (N, 2, 6, 6) of three classes."""
     torch.manual_seed(0)
     layers = [
         nn.Conv2d(2, 4, 3, padding=1, bias=bias),
@@ -34,12 +34,12 @@ def network(bias: bool = True) -> nn.Sequential:
 
 
 def images(seed: int = 0) -> Tensor:
-    """Random images."""
+    """Return random images."""
     return torch.randn(12, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def backward(made: nn.Module, pixels: Tensor) -> Tensor:
-    """The loss, with its gradients taken."""
+    """Compute the gradients and return the loss."""
     loss = cross_entropy(made(pixels), LABELS)
     made.zero_grad()
     torch.autograd.backward(loss)
@@ -47,7 +47,7 @@ def backward(made: nn.Module, pixels: Tensor) -> Tensor:
 
 
 def reference(made: nn.Sequential, pixels: Tensor, q: float) -> list[float]:
-    """The guess image by image: each goes through the network alone, cut open at each layer."""
+    """Return the estimated moduli, computed one image at a time with gradients taken at the output of each layer."""
     dual = {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[q]
     squares: dict[int, list[float]] = {}
     for pixel, label in zip(pixels, LABELS, strict=True):
@@ -70,7 +70,7 @@ def reference(made: nn.Sequential, pixels: Tensor, q: float) -> list[float]:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_moduli_are_the_guess(q: float, bias: bool) -> None:
-    """Measured in one pass of the batch, they are those of the images taken one by one."""
+    """Moduli measured in a single pass over the batch equal those computed one image at a time."""
     made = network(bias)
     optimizer = HeuristicDSGD(made, CrossEntropy(), q)
     backward(made, images())
@@ -80,7 +80,7 @@ def test_moduli_are_the_guess(q: float, bias: bool) -> None:
 @pytest.mark.parametrize("q", EXPONENTS)
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_patches_bound_a_convolution(q: float, stride: int) -> None:
-    """No kernel's matrix stretches an image's patches, and the ones of its bias, by more than its norm allows."""
+    """A kernel's matrix never stretches an image's patches (with ones for the bias) by more than its norm allows."""
     generator = torch.Generator().manual_seed(stride)
     layer = nn.Conv2d(2, 3, 3, stride, padding=1, dtype=torch.float64)
     for _ in range(20):
@@ -88,7 +88,7 @@ def test_patches_bound_a_convolution(q: float, stride: int) -> None:
             for parameter in layer.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64).sign())
         pixels = torch.randn(2, 2, 7, 7, generator=generator, dtype=torch.float64)
-        # A layer alone is its own network, so that r is 1, and the modulus of a square loss of factor 1/2 the norm of what it acts on.
+        # With a single layer, r is 1, so for a square loss with factor 1/2 the modulus is the norm of the layer's input.
         made = nn.Sequential(layer, nn.Flatten())
         optimizer = HeuristicDSGD(made, Square(0.5), q)
         outputs = made(pixels)
@@ -101,7 +101,7 @@ def test_patches_bound_a_convolution(q: float, stride: int) -> None:
 
 
 def test_the_last_layer_has_a_bound() -> None:
-    """With nothing above it a single linear layer's modulus holds: no step keeps less than it promises."""
+    """For a single linear layer the modulus is a true bound: no step lowers the loss by less than promised."""
     for q in EXPONENTS:
         torch.manual_seed(1)
         made = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).double()
@@ -118,7 +118,7 @@ def test_the_last_layer_has_a_bound() -> None:
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_a_rectified_convolution_network_trains(q: float) -> None:
-    """A hundred steps lower the loss by a third, and evaluation passes in between change nothing."""
+    """A hundred steps lower the loss by a third, even with evaluation passes in between."""
     made = network()
     optimizer = HeuristicDSGD(made, "cross-entropy", q)
     losses = []
@@ -131,7 +131,7 @@ def test_a_rectified_convolution_network_trains(q: float) -> None:
 
 
 def test_a_pass_replaces_the_one_before() -> None:
-    """What is measured belongs to the pass whose gradients are used; a layer used twice in it counts twice."""
+    """Moduli come only from the pass that produced the gradients; a layer used twice in it counts twice."""
     made = network()
     optimizer = HeuristicDSGD(made, "cross-entropy")
     for seed in (3, 4):
@@ -157,7 +157,7 @@ def test_a_pass_replaces_the_one_before() -> None:
 
 
 def test_layers_without_gradient_stay() -> None:
-    """A layer that the loss does not reach has modulus 0 and is not moved."""
+    """A layer that gets no gradient from the loss has modulus 0 and is not moved."""
 
     class Aside(nn.Module):
         def __init__(self) -> None:
@@ -187,7 +187,7 @@ def test_layers_without_gradient_stay() -> None:
     ],
 )
 def test_other_parameters_are_refused(extra: nn.Module, said: str) -> None:
-    """The message names the layer, what is moved, and what removes scales."""
+    """The message names the layer, the supported layers, and the profile that removes scales."""
     with pytest.raises(Refused) as refusal:
         HeuristicDSGD(nn.Sequential(nn.Conv2d(2, 4, 3), extra))
     for words in (said, "Linear, Conv1d, Conv2d, Conv3d", "matrix-only"):
@@ -195,7 +195,7 @@ def test_other_parameters_are_refused(extra: nn.Module, said: str) -> None:
 
 
 def test_nothing_to_move_and_shared_weights_are_refused() -> None:
-    """So is a step before any gradient, which is the caller's error."""
+    """Networks with no layer to move or with shared weights are refused; a step before backward() is an input error."""
     with pytest.raises(Refused, match="no layer to move"):
         HeuristicDSGD(nn.Flatten())
     first, second = nn.Linear(4, 4), nn.Linear(4, 4)

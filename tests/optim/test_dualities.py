@@ -1,4 +1,4 @@
-"""Norms, dual norms and steepest directions against their definitions, numpy and published-shape vectors."""
+"""Norms, dual norms and steepest directions against their definitions, numpy and test vectors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VECTORS: dict[float, tuple[float, float, list[list[float]]]] = {
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_vectors(q: float) -> None:
-    """Norm, dual norm and duality map of one matrix."""
+    """Norm, dual norm and duality map of one matrix match the test vectors."""
     norm, dual, image = VECTORS[q]
     got, direction = steepest(MATRIX, q)
     assert float(induced_norm(MATRIX, q)) == pytest.approx(norm, rel=1e-14)
@@ -37,7 +37,7 @@ def test_vectors(q: float) -> None:
 
 
 def matrices(seed: int, rows: int, columns: int, count: int, rank: int) -> Tensor:
-    """Random matrices of at most a given rank, float64 (count, rows, columns)."""
+    """Return random float64 matrices of at most the given rank, with shape (count, rows, columns)."""
     rng = np.random.default_rng(seed)
     return torch.as_tensor(rng.normal(size=(count, rows, rank)) @ rng.normal(size=(count, rank, columns)))
 
@@ -47,7 +47,7 @@ def matrices(seed: int, rows: int, columns: int, count: int, rank: int) -> Tenso
     seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 7), columns=st.integers(1, 7), rank=st.integers(1, 7), q=st.sampled_from(EXPONENTS)
 )
 def test_the_direction_is_steepest(seed: int, rows: int, columns: int, rank: int, q: float) -> None:
-    """It has norm 1 and slope ||G||_*, and no other direction of norm 1 is steeper: the definition of the dual norm."""
+    """The direction has norm 1 and slope ||G||_*, and no other direction of norm 1 is steeper, as the dual norm is defined."""
     gradient, *others = matrices(seed, rows, columns, 30, rank)
     dual, direction = steepest(gradient, q)
     assert np.linalg.norm(direction.numpy(), q) == pytest.approx(1, rel=1e-10)
@@ -59,7 +59,7 @@ def test_the_direction_is_steepest(seed: int, rows: int, columns: int, rank: int
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 7), columns=st.integers(1, 7), q=st.sampled_from(EXPONENTS))
 def test_the_norm_is_induced(seed: int, rows: int, columns: int, q: float) -> None:
-    """It is numpy's, and no vector is stretched by more."""
+    """The norm equals numpy's, and no vector is stretched by more than it."""
     (matrix,) = matrices(seed, rows, columns, 1, 7)
     norm = float(induced_norm(matrix, q))
     assert norm == pytest.approx(float(np.linalg.norm(matrix.numpy(), q)), rel=1e-12)
@@ -69,7 +69,7 @@ def test_the_norm_is_induced(seed: int, rows: int, columns: int, q: float) -> No
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_spectral_norm_errs_upwards(dtype: torch.dtype) -> None:
-    """Orthogonal matrices have norm 1, whatever their size and type: what is found is never less."""
+    """The computed norm of an orthogonal matrix, whatever its size and dtype, is never below 1 beyond rounding."""
     for size in (3, 40, 200):
         orthogonal = torch.linalg.qr(matrices(size, size, size, 1, size)[0]).Q.to(dtype)
         assert 1 <= float(induced_norm(orthogonal, 2)) + torch.finfo(dtype).eps < 1 + 2 * size * torch.finfo(dtype).eps
@@ -95,7 +95,7 @@ def test_the_first_of_equal_entries_counts() -> None:
 
 
 def test_a_lost_rank_has_no_direction() -> None:
-    """For q = 2 what is zero up to rounding is left out, so the direction stays within the gradient's range."""
+    """For q = 2, singular values that are zero up to rounding are dropped, so the direction stays in the gradient's range."""
     left, right = torch.tensor([[1.0], [2.0], [2.0]]) / 3, torch.tensor([[0.6, 0.8]])
     dual, direction = steepest(5 * left @ right, 2)
     assert float(dual) == pytest.approx(5, rel=1e-6)
@@ -105,14 +105,14 @@ def test_a_lost_rank_has_no_direction() -> None:
 @pytest.mark.parametrize("q", EXPONENTS)
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_what_is_not_finite_shows(q: float, wrong: float) -> None:
-    """It goes on as a dual norm, and as a norm, that is not finite, where torch's factorisation would raise."""
+    """NaN and infinity give a norm and a dual norm that are not finite, where torch's factorisation would raise."""
     matrix = torch.tensor([[1.0, wrong], [0.0, 2.0]])
     assert not math.isfinite(float(steepest(matrix, q)[0]))
     assert not math.isfinite(float(induced_norm(matrix, q)))
 
 
 def test_exponents() -> None:
-    """Numbers and text are taken, everything else is told what is allowed."""
+    """Exponents are accepted as numbers or text; the error for anything else lists what is allowed."""
     assert [exponent(q) for q in (1, "1", 2.0, "2", "inf", math.inf)] == [1, 1, 2, 2, math.inf, math.inf]
     for wrong in (3, "spectral", math.nan, -math.inf):
         with pytest.raises(InputError, match=r"q = 1, 2 and 'inf'"):

@@ -1,4 +1,4 @@
-"""The choice of a layer, with moduli that are given."""
+"""Greedy choice of the layer to move, with fixed moduli."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from agd_bench.optim.greedy import Block, GreedyDescent
 
 
 class Given(GreedyDescent):
-    """Matrices with moduli that do not change."""
+    """Greedy descent on matrices with constant moduli."""
 
     def __init__(self, gradients: list[Tensor], known: list[float], step_size: float = 1.0) -> None:
-        """Weights of zeros with those gradients."""
+        """Start from zero weights with the given gradients."""
         layers = [nn.Linear(gradient.shape[1], gradient.shape[0], bias=False) for gradient in gradients]
         for layer, gradient in zip(layers, gradients, strict=True):
             nn.init.zeros_(layer.weight).grad = gradient
@@ -21,12 +21,12 @@ class Given(GreedyDescent):
         self.known = torch.tensor(known, dtype=torch.float64)
 
     def moduli(self) -> Tensor:
-        """As given."""
+        """Return the given moduli."""
         return self.known
 
 
 def test_the_largest_ratio_moves_and_the_first_of_equal_ones() -> None:
-    """Dual norms 3, 3 and 6 over moduli 2, 1 and 2: the second and third promise alike, and the second moves."""
+    """With dual norms 3, 3 and 6 and moduli 2, 1 and 2, the second and third layers tie, and the second moves."""
     gradients = [torch.tensor([[3.0, 1.0]]), torch.tensor([[2.0, -3.0]]), torch.tensor([[6.0]])]
     optimizer = Given(gradients, [2.0, 1.0, 2.0])
     optimizer.step()
@@ -37,7 +37,7 @@ def test_the_largest_ratio_moves_and_the_first_of_equal_ones() -> None:
 
 
 def test_the_step_size_scales_step_and_promise() -> None:
-    """Half a step moves half as far and promises three quarters."""
+    """A step size of 0.5 moves half as far and promises three quarters of the full step's decrease."""
     optimizer = Given([torch.tensor([[4.0]])], [2.0], step_size=0.5)
     optimizer.step()
     assert optimizer.blocks[0].parameters[0].tolist() == [[-0.5]]
@@ -45,7 +45,7 @@ def test_the_step_size_scales_step_and_promise() -> None:
 
 
 def test_parameters_of_a_block_are_columns() -> None:
-    """A kernel and a bias are one matrix, and what is taken from it goes back to where it came from."""
+    """A kernel and its bias form one matrix, and subtracting from it updates the parameters, except frozen ones."""
     layer = nn.Conv2d(2, 2, (1, 2))
     kernel, bias = layer.weight, nn.Parameter(torch.tensor([8.0, 9.0]), requires_grad=False)
     layer.bias = bias

@@ -13,7 +13,7 @@ from agd_bench.optim.lamb import LAMB
 
 
 def by_hand(weight: Tensor, gradients: list[Tensor], lr: float, decay: float) -> Tensor:
-    """Algorithm 2 of the paper, one entry after the other."""
+    """Return the weights after Algorithm 2 of the paper, computed in plain Python floats."""
     values = weight.flatten().tolist()
     mean, square = [0.0] * len(values), [0.0] * len(values)
     for step, gradient in enumerate(gradients, start=1):
@@ -30,7 +30,7 @@ def by_hand(weight: Tensor, gradients: list[Tensor], lr: float, decay: float) ->
 
 @pytest.mark.parametrize("start", [0.0, 1.0])
 def test_steps_are_the_papers(start: float) -> None:
-    """Five steps of two tensors; from weights of 0 the first step's ratio is 1."""
+    """Five steps on two tensors match the paper; for weights of 0, the trust ratio of the first step is 1."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(3, 2), (4,)]
     begun = [start * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
@@ -46,7 +46,7 @@ def test_steps_are_the_papers(start: float) -> None:
 
 
 def test_a_parameter_without_a_gradient_stays() -> None:
-    """It neither moves nor ages."""
+    """A parameter without a gradient does not move and gets no optimizer state."""
     kept, moved = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = LAMB([kept, moved])
     moved.grad = torch.ones(2)
@@ -56,6 +56,6 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 
 
 def test_values_out_of_range_are_refused() -> None:
-    """Each with its name."""
+    """The error message names the invalid value."""
     with pytest.raises(InputError, match=r"betas\[1\] is 1\.0"):
         LAMB([nn.Parameter(torch.ones(1))], betas=(0.9, 1.0))

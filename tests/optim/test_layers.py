@@ -1,4 +1,4 @@
-"""Every layer of torch.nn against every optimizer, and the page that says what they do."""
+"""Every layer of torch.nn with every optimizer, and the README table that documents the results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from agd_bench.optim.agd import initialise
 from tests.optim import layer_table
 
 ARGUMENTS = ((), (2,), (2, 2), (1, 1, 1), ([2],))
-"""What the layers without parameters are built with."""
+"""Constructor arguments to try for layers without parameters."""
 ABSTRACT = {"Module", "Container", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "RNNBase", "RNNCellBase"}
 
 
 def built(kind: type[nn.Module]) -> nn.Module | None:
-    """A layer with the first arguments that it takes."""
+    """Return a layer built with the first arguments that its class accepts, or None."""
     for arguments in ARGUMENTS:
         try:
             return kind(*arguments)
@@ -29,7 +29,7 @@ def built(kind: type[nn.Module]) -> nn.Module | None:
 
 
 def test_the_table_has_every_layer_with_parameters() -> None:
-    """A layer that a new version of torch brings has to be added, or shown to own no parameter."""
+    """Every torch.nn layer is in the table or owns no parameter, so that layers added by new torch versions are noticed."""
     known = {name.partition(",")[0] for name in layer_table.LAYERS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -44,7 +44,7 @@ def test_the_table_has_every_layer_with_parameters() -> None:
 
 
 def test_composed_layers_own_nothing_themselves() -> None:
-    """All their parameters belong to layers of the table."""
+    """All parameters of composed layers belong to layers in the table."""
     transformer = nn.Transformer(4, 2, 1, 1, 8, batch_first=True)
     made = (transformer, nn.AdaptiveLogSoftmaxWithLoss(8, 6, [2, 4], div_value=2.0), nn.LinearCrossEntropyLoss(4, 3))
     known = {name.partition(",")[0] for name in layer_table.LAYERS} | {"NonDynamicallyQuantizableLinear"}
@@ -54,7 +54,7 @@ def test_composed_layers_own_nothing_themselves() -> None:
 
 
 def test_the_page_is_what_was_tried() -> None:
-    """The table and the reference on the page are those of the code."""
+    """The table and the reference implementation on the page are up to date with the code."""
     written = layer_table.PAGE.read_text(encoding="utf-8")
     assert layer_table.page(written) == written, layer_table.COMMAND
 
@@ -65,6 +65,6 @@ def test_the_page_is_what_was_tried() -> None:
     ids=["rows", "transposed", "norm"],
 )
 def test_the_papers_agd_refuses_what_only_looks_like_a_matrix(layer: nn.Module) -> None:
-    """Where it sees the network."""
+    """Given the network, AGD's initialisation refuses layers whose weight only has the shape of a matrix or kernel."""
     with pytest.raises(Refused, match=r"0\.weight of"):
         initialise(nn.Sequential(layer), torch.Generator())

@@ -1,4 +1,4 @@
-"""Muon for kernels and the rest: what it moves, by how much, in either memory format."""
+"""Muon on hidden kernels and matrices, AdamW on the rest: which parameters move, by how much, in either memory format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search_spaces import vit
 
 
 def network(memory_format: torch.memory_format = torch.contiguous_format) -> nn.Sequential:
-    """A stem, two hidden kernels, normalisation and a classifier."""
+    """Return a network of a stem, two hidden kernels, a normalisation and a classifier."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         stem, first, second = nn.Conv2d(2, 2, 1, bias=False), nn.Conv2d(2, 8, 3, bias=False), nn.Conv2d(8, 4, 3)
@@ -25,7 +25,7 @@ def network(memory_format: torch.memory_format = torch.contiguous_format) -> nn.
 
 
 def train(made: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Steps on one batch."""
+    """Train for some steps on one batch."""
     images = torch.randn(6, 2, 6, 6, generator=torch.Generator().manual_seed(1)).to(memory_format=torch.channels_last)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -34,12 +34,12 @@ def train(made: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None
 
 
 def hidden_names(made: nn.Module) -> list[str]:
-    """What Muon orthogonalises."""
+    """Return the names of the parameters that Muon orthogonalises."""
     return [part.name for part in hidden_matrices(made)]
 
 
 def test_first_and_last_layer_biases_and_scales_are_adamws() -> None:
-    """The kernels between stem and classifier are Muon's."""
+    """Muon trains only the kernels between the stem and the classifier; AdamW trains everything else."""
     made = network()
     optimizer = Muon(made)
     assert hidden_names(made) == ["1.weight", "4.weight"]
@@ -49,7 +49,7 @@ def test_first_and_last_layer_biases_and_scales_are_adamws() -> None:
 
 
 def test_a_patch_embedding_and_tokens_are_adamws_and_a_fused_projection_is_three() -> None:
-    """Our vision transformer, with a class token and learned positions as torchvision's has them."""
+    """In our vision transformer, the patch embedding and tokens go to AdamW, and the fused projection is split into three blocks."""
     made = nn.Sequential(vit.build("d1-w64-h2-p4-m1", 3, 10))
     made.register_parameter("positions", nn.Parameter(torch.zeros(1, 5, 64)))
     prefix = "0.1"
@@ -63,7 +63,7 @@ def test_a_patch_embedding_and_tokens_are_adamws_and_a_fused_projection_is_three
 
 
 def test_depthwise_kernels_are_adamws_and_a_grouped_one_is_a_matrix_for_each_group() -> None:
-    """Each group's update is orthogonalised by itself."""
+    """Depthwise kernels go to AdamW; for a grouped kernel, each group's update is orthogonalised separately."""
     stem, depthwise, grouped = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8, bias=False), nn.Conv2d(8, 8, 1, groups=2, bias=False)
     made = nn.Sequential(stem, depthwise, grouped, nn.Conv2d(8, 2, 1))
     assert hidden_names(made) == ["2.weight"]
@@ -77,7 +77,7 @@ def test_depthwise_kernels_are_adamws_and_a_grouped_one_is_a_matrix_for_each_gro
 
 
 def test_where_tokens_enter_the_embedding_is_the_first_layer() -> None:
-    """The first linear layer is hidden then; of tied weights, the classifier is the embedding's."""
+    """With an embedding first, the first linear layer is hidden; a classifier tied to the embedding goes to AdamW too."""
     made = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 5), nn.Linear(5, 4), nn.Linear(4, 7, bias=False))
     assert hidden_names(made) == ["1.weight", "2.weight"]
     made.get_submodule("3").weight = made.get_submodule("0").weight
@@ -85,7 +85,7 @@ def test_where_tokens_enter_the_embedding_is_the_first_layer() -> None:
 
 
 def test_a_kernel_moves_as_the_matrix_that_torch_trains() -> None:
-    """The same as torch's Muon on a matrix parameter that the kernel is a reshape of, and AdamW on the rest."""
+    """Training equals torch's Muon on the kernels reshaped to matrices and torch's AdamW on the rest."""
     made = network()
     train(made, Muon(made, lr=0.1, adamw_lr=0.01, weight_decay=0.2), 3)
     theirs = network()
@@ -112,7 +112,7 @@ def test_a_kernel_moves_as_the_matrix_that_torch_trains() -> None:
 
 
 def test_channels_last_moves_as_contiguous() -> None:
-    """The order of a matrix's columns does not matter, up to the bfloat16 of the orthogonalisation."""
+    """Memory format does not change the update, up to the bfloat16 rounding of the orthogonalisation."""
     plain, strided = network(), network(torch.channels_last)
     before = [parameter.detach().clone() for parameter in plain.parameters()]
     for made in (plain, strided):
@@ -123,7 +123,7 @@ def test_channels_last_moves_as_contiguous() -> None:
 
 
 def test_an_update_is_nearly_orthogonal() -> None:
-    """All singular values of a kernel's update lie around the rate, times the root of rows over columns where that is above 1."""
+    """All singular values of a kernel's update are close to the rate, times max(1, sqrt(rows / columns))."""
     made = network()
     kernel = made.get_parameter("1.weight")
     before = kernel.detach().clone()
@@ -133,7 +133,7 @@ def test_an_update_is_nearly_orthogonal() -> None:
 
 
 def test_a_state_goes_on_as_if_nothing_had_happened() -> None:
-    """Both parts are stored, and the groups stay those that a schedule changes."""
+    """A restored optimizer continues bit for bit, and changing the learning rate of its groups still takes effect."""
     made = network()
     optimizer = Muon(made)
     train(made, optimizer, 2)
@@ -150,7 +150,7 @@ def test_a_state_goes_on_as_if_nothing_had_happened() -> None:
 
 
 def test_a_parameter_may_get_another_storage() -> None:
-    """Updates go to where the weights are now, as if they had always been there."""
+    """If a parameter's storage is replaced, updates are written to the new storage."""
     still, moved = network(), network()
     optimizers = [Muon(still), Muon(moved)]
     for parameter in moved.parameters():
@@ -161,7 +161,7 @@ def test_a_parameter_may_get_another_storage() -> None:
 
 
 def test_a_kernel_must_lie_as_a_matrix_does() -> None:
-    """Other memory formats are refused, since updates would be lost in a copy."""
+    """Kernels that cannot be viewed as a matrix are refused, since updates would be lost in a copy."""
     optimizer = Muon(network())
     groups = len(optimizer.param_groups)
     with pytest.raises(InputError, match="channels_last"):
@@ -170,7 +170,7 @@ def test_a_kernel_must_lie_as_a_matrix_does() -> None:
 
 
 def test_a_group_may_be_added() -> None:
-    """For AdamW, or for Muon where it says so."""
+    """An added group is trained by AdamW, or by Muon if the group asks for it."""
     made = network()
     optimizer = Muon(made)
     for hidden in (False, True):
@@ -183,7 +183,7 @@ def test_a_group_may_be_added() -> None:
 
 
 def test_a_step_reads_its_numbers_from_the_device() -> None:
-    """As a captured step does: the same update as with numbers from the host, to rounding."""
+    """Hyperparameters given as tensors, as in a captured step, give the same update as host numbers up to rounding."""
     plain, captured = network(), network()
     for made, with_numbers in ((plain, False), (captured, True)):
         optimizer = Muon(made, lr=0.1, adamw_lr=0.01, weight_decay=0.1)

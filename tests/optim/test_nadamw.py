@@ -18,7 +18,7 @@ SETTING: dict[str, Any] = {"lr": 0.01, "betas": (0.93, 0.995), "eps": 1e-6, "wei
 
 
 def reference(start: npt.NDArray[np.float64], gradients: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """The weights after one step for each gradient, by the published formula."""
+    """Return the weights after one step per gradient, by the published formula."""
     (beta1, beta2), rate = SETTING["betas"], SETTING["lr"]
     p, m, v = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for t, g in enumerate(gradients, start=1):
@@ -37,7 +37,7 @@ def give(parameters: list[Tensor], gradients: list[npt.NDArray[np.float64] | Non
 
 
 def problem() -> tuple[list[npt.NDArray[np.float64]], list[list[npt.NDArray[np.float64] | None]]]:
-    """Weights of three shapes, and seven steps' gradients; the second weight has none in steps 0, 1 and 4."""
+    """Return weights of three shapes and gradients for seven steps; the second weight has none in steps 0, 1 and 4."""
     rng = np.random.default_rng(0)
     shapes = [(3, 4), (5,), (2, 3, 2, 2)]
     starts = [rng.normal(size=shape) for shape in shapes]
@@ -46,7 +46,7 @@ def problem() -> tuple[list[npt.NDArray[np.float64]], list[list[npt.NDArray[np.f
 
 
 def test_agrees_with_the_formula() -> None:
-    """Seven steps on several shapes; a weight without gradient in some of them keeps its own count."""
+    """Seven steps on several shapes match the formula; steps without a gradient do not count for that weight."""
     starts, steps = problem()
     parameters = [torch.from_numpy(start.copy()).requires_grad_() for start in starts]
     optimizer = NadamW(parameters, **SETTING)
@@ -59,7 +59,7 @@ def test_agrees_with_the_formula() -> None:
 
 
 def test_differs_from_adamw_and_from_torchs_nadam() -> None:
-    """It is neither AdamW nor torch's NAdam with its momentum schedule, but near both."""
+    """NadamW is close to AdamW and to torch's NAdam, which has a momentum schedule, but equals neither."""
     starts, steps = problem()
     ends = []
     for make in (NadamW, torch.optim.AdamW, lambda p, **options: torch.optim.NAdam(p, decoupled_weight_decay=True, **options)):
@@ -74,7 +74,7 @@ def test_differs_from_adamw_and_from_torchs_nadam() -> None:
 
 
 def test_state_goes_on_identically() -> None:
-    """A copy with the state loaded takes the same steps, bit for bit, and learning rates of a scheduler are obeyed."""
+    """A copy with the state loaded takes the same steps bit for bit, and a changed learning rate takes effect."""
     starts, steps = problem()
     parameters = [torch.from_numpy(start.copy()).requires_grad_() for start in starts]
     optimizer = NadamW(parameters, **SETTING)
@@ -112,6 +112,6 @@ def test_closure() -> None:
     ("name", "value"), [("lr", -1.0), ("betas", (1.0, 0.9)), ("betas", (0.9, -0.1)), ("eps", -1e-8), ("weight_decay", float("nan"))]
 )
 def test_out_of_range(name: str, value: Any) -> None:
-    """Values that make no sense are refused by name."""
+    """Invalid values are refused with the argument's name in the message."""
     with pytest.raises(InputError, match=name):
         NadamW([torch.zeros(1)], **{name: value})

@@ -1,4 +1,4 @@
-"""Parameters that change under an optimizer: replaced, resized, re-typed, copied; each optimizer follows as torch's own do."""
+"""Parameters that are replaced, resized, cast or copied after the optimizer is built: each optimizer follows, as torch's do."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 def network() -> nn.Module:
-    """Three matrices in one group of one shape and one of another."""
+    """Return a network of three matrices of one shape and one of another."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(*[nn.Linear(4, 4, bias=False) for _ in range(3)], nn.Linear(4, 3, bias=False))
 
 
 def with_gradients(parameters: list[Tensor], seed: int = 0) -> None:
-    """Random gradients."""
+    """Set random gradients."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in parameters:
         parameter.grad = torch.randn(parameter.shape, generator=generator).to(parameter)
 
 
 def started(name: str) -> tuple[nn.Module, Optimizer]:
-    """A network after one step."""
+    """Return a network and its optimizer after one step."""
     made = network()
     optimizer = OPTIMIZERS[name](made)
     with_gradients(list(made.parameters()))
@@ -59,7 +59,7 @@ def started(name: str) -> tuple[nn.Module, Optimizer]:
 
 @every_optimizer
 def test_a_replaced_parameter_moves_and_the_discarded_one_stays(name: str) -> None:
-    """An entry of the group's list is exchanged between two steps."""
+    """After a parameter in a group's list is replaced, the next step moves the new one and not the old one."""
     made, optimizer = started(name)
     group = optimizer.param_groups[0]
     old, new = group["params"][1], nn.Parameter(torch.eye(4))
@@ -73,7 +73,7 @@ def test_a_replaced_parameter_moves_and_the_discarded_one_stays(name: str) -> No
 
 @pytest.mark.parametrize("name", ["agd", "agd dual", "agd_all_layers"])
 def test_a_parameter_of_another_size_is_scaled_by_that_size(name: str) -> None:
-    """After a resize a step equals that of an optimizer built anew."""
+    """After a parameter is resized, a step equals that of a newly built optimizer."""
     made, optimizer = started(name)
     twin = copy.deepcopy(made)
     for each in (made, twin):
@@ -86,7 +86,7 @@ def test_a_parameter_of_another_size_is_scaled_by_that_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["agd", "agd dual", "agd_all_layers"])
 def test_one_parameter_of_another_type_is_stepped_in_that_type(name: str) -> None:
-    """Another than the first becomes float64."""
+    """If a parameter other than the first becomes float64, a step equals that of a newly built optimizer."""
     made, optimizer = started(name)
     twin = copy.deepcopy(made)
     for each in (made, twin):
@@ -99,7 +99,7 @@ def test_one_parameter_of_another_type_is_stepped_in_that_type(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["agd", "agd dual", "agd_all_layers"])
 def test_what_is_put_into_a_group_is_checked(name: str) -> None:
-    """A vector, which AGD refuses at the start, is refused at the next step as well."""
+    """A parameter that AGD would refuse at construction is also refused at the next step if put into a group later."""
     made, optimizer = started(name)
     optimizer.param_groups[0]["params"][0] = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
     with_gradients(list(made.parameters()))
@@ -110,7 +110,7 @@ def test_what_is_put_into_a_group_is_checked(name: str) -> None:
 @every_optimizer
 @pytest.mark.parametrize("way", ["deepcopy", "pickle"])
 def test_a_copy_goes_on_as_the_original(name: str, way: str) -> None:
-    """Network and optimizer are copied together; the copy's steps leave the original alone."""
+    """A network and optimizer copied together take the same steps as the original and do not affect it."""
     original = started(name)
     if way == "deepcopy":
         made, optimizer = copy.deepcopy(original)
@@ -130,7 +130,7 @@ def test_a_copy_goes_on_as_the_original(name: str, way: str) -> None:
 
 @every_optimizer
 def test_a_sparse_gradient_is_refused_by_name(name: str) -> None:
-    """The message says which parameter and what to do."""
+    """Sparse gradients are refused with a message that says what to do."""
     made = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
     optimizer = OPTIMIZERS[name](made)
     table = made.get_parameter("0.weight")
@@ -143,14 +143,14 @@ GREEDY: dict[str, Make] = {"dsgd": DSGD, "dsgd_heuristic": HeuristicDSGD}
 
 
 def chain() -> nn.Module:
-    """Two layers that both forms of DSGD take."""
+    """Return a network of two layers that both forms of DSGD accept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
 
 
 def pass_and_step(made: nn.Module, optimizer: Optimizer) -> None:
-    """A step of an optimizer that watches passes."""
+    """Run a forward and backward pass and take a step."""
     optimizer.zero_grad()
     torch.autograd.backward(made(torch.eye(4)).square().mean())
     optimizer.step()
@@ -159,7 +159,7 @@ def pass_and_step(made: nn.Module, optimizer: Optimizer) -> None:
 @pytest.mark.parametrize("name", GREEDY)
 @pytest.mark.parametrize("way", ["deepcopy", "pickle"])
 def test_a_copy_with_hooks_goes_on_as_the_original(name: str, way: str) -> None:
-    """The copied network reports to the copied optimizer, and the original to its own."""
+    """After copying, each network's hooks report to its own optimizer."""
     made = chain()
     optimizer = GREEDY[name](made)
     pass_and_step(made, optimizer)
@@ -178,7 +178,7 @@ def test_a_copy_with_hooks_goes_on_as_the_original(name: str, way: str) -> None:
 @pytest.mark.parametrize("name", GREEDY)
 @pytest.mark.parametrize("where", ["group", "network"])
 def test_what_trains_one_network_refuses_a_replaced_parameter(name: str, where: str) -> None:
-    """Its bounds and hooks know the layers that it was built with."""
+    """DSGD refuses replaced parameters, since its bounds and hooks belong to the layers it was built with."""
     made = chain()
     optimizer = GREEDY[name](made)
     pass_and_step(made, optimizer)
@@ -192,7 +192,7 @@ def test_what_trains_one_network_refuses_a_replaced_parameter(name: str, where: 
 
 
 def test_a_copy_of_an_averaged_optimizer_has_its_own_average() -> None:
-    """Torch's own averaging through the wrapper that DoG uses."""
+    """A copy of the averaging wrapper that DoG uses keeps its own average and continues as the original does."""
     made = chain()
     averager = Average(made)
     optimizer = Averaged(torch.optim.SGD(made.parameters(), lr=0.1), made, averager)
@@ -205,30 +205,30 @@ def test_a_copy_of_an_averaged_optimizer_has_its_own_average() -> None:
 
 
 class Average:
-    """The mean of all iterates."""
+    """Averages all iterates with equal weight."""
 
     def __init__(self, network: nn.Module) -> None:
-        """Start from the network as it is."""
+        """Start from the network's current weights."""
         self.network, self.averaged_model = network, copy.deepcopy(network)
         self.count = 0
 
     def step(self) -> None:
-        """Take the network in."""
+        """Add the network's current weights to the average."""
         self.count += 1
         with torch.no_grad():
             for mean, parameter in zip(self.averaged_model.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(parameter, 1 / self.count)
 
     def state_dict(self) -> dict[str, object]:
-        """Nothing that the test stores."""
+        """Return an empty state; the test does not store any."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        """Nothing to read."""
+        """Do nothing."""
 
 
 def test_diagnostics_speak_of_the_last_step() -> None:
-    """A parameter that was exchanged after the step is not in them."""
+    """Diagnostics omit a parameter that was replaced after the last step."""
     _, optimizer = started("agd")
     assert isinstance(optimizer, AGD)
     optimizer.param_groups[0]["params"][1] = nn.Parameter(torch.eye(4))
@@ -241,7 +241,7 @@ def test_diagnostics_speak_of_the_last_step() -> None:
 
 @pytest.mark.parametrize("name", ["agd", "agd_all_layers", "muon", "dsgd", "dsgd_heuristic"])
 def test_a_lazy_layer_is_refused(name: str) -> None:
-    """Its weights have no shape yet, so nobody can say what they are; NadamW and LAMB wait for the first pass, as torch's do."""
+    """Lazy weights have no shape yet, so these optimizers refuse them; NadamW and LAMB wait for the first pass, as torch's do."""
     made = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Tanh(), nn.LazyLinear(3, bias=False), nn.Tanh(), nn.Linear(3, 3, bias=False))
     with pytest.raises(Refused):
         (OPTIMIZERS | GREEDY)[name](made)

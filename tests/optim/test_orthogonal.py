@@ -1,4 +1,4 @@
-"""Semi-orthogonal matrices: two ways to factorise, one result; batched, what single draws give."""
+"""Semi-orthogonal matrices: Cholesky and Householder agree, and batched draws equal single ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SHAPES = [(9, 16, 16), (1, 10, 64), (9, 16, 3), (4, 3, 16), (1, 5, 1)]
 
 
 def draw(count: int, rows: int, columns: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """Matrices of independent normal numbers."""
+    """Return matrices with independent standard normal entries."""
     return torch.randn(count, rows, columns, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(50, 16, 16), (20, 64, 10), (3, 128, 128), (4, 1, 1)])
 def test_cholesky_gives_what_qr_gives(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
-    """To rounding, which the matrices' condition numbers magnify; and orthonormal to the last digits."""
+    """The factors agree up to rounding, amplified by the condition number, and are orthonormal to machine precision."""
     matrices = draw(*shape, dtype)
     found, expected = by_cholesky(matrices), by_householder(matrices)
     assert found.dtype == dtype
@@ -34,10 +34,10 @@ def test_cholesky_gives_what_qr_gives(shape: tuple[int, int, int], dtype: torch.
 
 
 def test_nearly_dependent_columns_are_left_to_qr() -> None:
-    """Of a stack, those alone: they become what QR makes of them, and all are orthonormal."""
+    """Only the ill-conditioned matrices of a stack fall back to QR, and all results are orthonormal."""
     matrices = draw(5, 12, 6)
     matrices[1, :, 3] = matrices[1, :, 2] + 1e-12 * matrices[1, :, 3]
-    matrices[4] *= 1e-200  # whose Gram matrix is 0
+    matrices[4] *= 1e-200  # its Gram matrix underflows to 0
     found, sound = by_cholesky(matrices), by_cholesky(matrices[[0, 2, 3]])
     assert torch.equal(found[[1, 4]], by_householder(matrices[[1, 4]]))
     assert torch.equal(found[[0, 2, 3]], sound)
@@ -46,7 +46,7 @@ def test_nearly_dependent_columns_are_left_to_qr() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_stacks_of_equal_shapes_are_those_made_one_by_one(dtype: torch.dtype) -> None:
-    """In the order of the shapes: what is factorised together, as on a GPU, does not change a seed's weights."""
+    """Factorising stacks together, as on a GPU, gives the same weights for a seed as drawing them one by one, in order."""
     shapes = [*SHAPES, (3, 16, 16), (2, 64, 10)]
     together = semi_orthogonal(shapes, torch.Generator().manual_seed(3), dtype)
     generator = torch.Generator().manual_seed(3)
@@ -63,7 +63,7 @@ NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
 def test_one_seed_gives_the_same_weights_on_every_device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a whole network, prepared as trials prepare it; a CPU shows it with the way of a GPU in the place of its own."""
+    """A network prepared as in a trial gets the same weights on CPU and GPU; the CPU case substitutes the GPU's factorisation."""
     cell = "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
 
     def build() -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Paths, the rates that follow from them, and weights drawn by in-degree: against published numbers and against enumeration."""
+"""Path counts, the learning rates derived from them, and in-degree initialisation, against published values and enumeration."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from search_spaces import _dag_codes as dag_codes
 from search_spaces import cnn_dag, mlp_dag, nas_bench_201, vit
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-"""Of NAS-Bench-201, by their digit in the released code."""
+"""NAS-Bench-201 operations, indexed by their digit in the released code."""
 
 
 def cell_of(code: str) -> tuple[Edge, ...]:
-    """A cell of NAS-Bench-201 by its released code, such as 3_13_313."""
+    """Return the edges of a NAS-Bench-201 cell given its code in the released code, such as 3_13_313."""
     return read_edges(cell_graphs.cell_edges([OPERATIONS[int(digit)] for digit in code.replace("_", "")]))
 
 
@@ -50,7 +50,7 @@ def cell_of(code: str) -> tuple[Edge, ...]:
     ],
 )
 def test_multipliers_of_graphs(code: str, cell: float, network: float) -> None:
-    """Mode `cell` as the released code computes them; mode `network` one layer a path less, as (3 + layers − 1) cubed."""
+    """Mode `cell` matches the released code; mode `network` counts one layer fewer per path, as (3 + layers − 1) cubed."""
     graph = graph_of(mlp_dag, code, {})
     assert rate_multiplier(graph, "cell") == pytest.approx(cell, abs=5e-7)
     assert rate_multiplier(graph, "network") == pytest.approx(network, abs=5e-7)
@@ -72,13 +72,13 @@ def test_multipliers_of_graphs(code: str, cell: float, network: float) -> None:
     ],
 )
 def test_multipliers_of_cells(code: str, multiplier: float) -> None:
-    """The released code's, which counts one layer for each path beside its convolutions."""
+    """Multipliers match the released code, which counts one extra layer for each path besides its convolutions."""
     cell = cell_of(code)
     assert rate_multiplier(Graph(network=cell, shallow=cell, cell=cell), "cell") == pytest.approx(multiplier, abs=5e-7)
 
 
 def test_multipliers_of_all_cells() -> None:
-    """Of 15,625 cells 341 have no path; the others have 46 different multipliers with the published quantiles."""
+    """Of 15,625 cells, 341 have no path; the others have 46 distinct multipliers with the published quantiles."""
     found = [
         path_counts(read_edges(cell_graphs.cell_edges(nas_bench_201.operations_of(architecture))))
         for architecture in nas_bench_201.architectures()
@@ -93,13 +93,13 @@ def test_multipliers_of_all_cells() -> None:
 
 
 def random_edges(rng: np.random.Generator, nodes: int) -> list[Edge]:
-    """A random graph, often with edges on no path, some edges twice."""
+    """Return a random graph, often with edges on no path and with duplicate edges."""
     pairs = [(start, end) for end in range(1, nodes) for start in range(end) for _ in range(2) if rng.random() < 0.4]
     return [Edge(start, end, int(rng.integers(3)), 1, "") for start, end in pairs] + [Edge(nodes - 1, nodes, 1, 1, "")]
 
 
 def test_paths_are_those_of_an_enumeration() -> None:
-    """Every path walked, on graphs small enough for it, in any order of the edges."""
+    """On small graphs, path counts equal an exhaustive enumeration, whatever the order of the edges."""
     rng = np.random.default_rng(0)
 
     def walk(edges: list[Edge], node: int, last: int) -> list[int]:
@@ -114,7 +114,7 @@ def test_paths_are_those_of_an_enumeration() -> None:
 
 
 def test_more_paths_than_could_be_listed() -> None:
-    """Two hundred doubled layers: counts are exact integers, and the multiplier is a small positive number."""
+    """With 2**200 paths, counts are still exact integers and the multiplier is a small positive number."""
     edges = tuple(Edge(node, node + 1, layers, 1, "") for node in range(200) for layers in (0, 1))
     counts = path_counts(edges)
     assert counts.total() == 2**200
@@ -125,7 +125,7 @@ def test_more_paths_than_could_be_listed() -> None:
 
 
 def test_kernels_and_shortest_paths() -> None:
-    """The rate falls with the kernel size, and in mode `shortest_path` with the shortest path alone."""
+    """The rate decreases with the kernel size; in mode `shortest_path` it depends only on the shortest path."""
     assert rate_multiplier(graph_of(cnn_dag, "2_02", {"kernel_size": 5}), "cell") == pytest.approx(0.464758 * 3 / 5, abs=5e-7)
     assert rate_multiplier(graph_of(cnn_dag, "2", {"kernel_size": 7})) == pytest.approx(3 / 7)
     assert rate_multiplier(graph_of(mlp_dag, "2_02_002", {}), "shortest_path") == pytest.approx((3 / 5) ** 1.5)
@@ -134,7 +134,7 @@ def test_kernels_and_shortest_paths() -> None:
 
 
 def test_a_stack_of_cells_has_small_rates_by_its_network() -> None:
-    """Stacked cells multiply paths: the rate of five cells a stage is a thousandth of that by one cell."""
+    """Stacked cells multiply paths: with five cells per stage, the rate is less than a thousandth of that of one cell."""
     operations = ("nor_conv_3x3",) * 6
     skip = ("none", "none", "none", "skip_connect", "none", "none")
     network, shallow = (read_edges(cell_graphs.network_edges(each, 5)) for each in (operations, skip))
@@ -144,7 +144,7 @@ def test_a_stack_of_cells_has_small_rates_by_its_network() -> None:
 
 
 def test_what_cannot_be_scaled_is_refused() -> None:
-    """No path, no cell, no such mode, no graph: each says so."""
+    """Graphs without a path, missing cells, unknown modes and spaces without graphs each have their own error."""
     chain = (Edge(0, 1, 1, 1, "a"),)
     with pytest.raises(Refused, match="no path"):
         rate_multiplier(Graph((Edge(1, 2, 1, 1, ""),), chain), "shortest_path")
@@ -159,7 +159,7 @@ def test_what_cannot_be_scaled_is_refused() -> None:
 
 @pytest.mark.parametrize("edge", [(1, 1, 1, 1, ""), (0, 1, -1, 1, ""), (0, 1, 1, 0, ""), (0, 1, "weights"), (0, 1, 1, 1, None)])
 def test_edges_that_are_none(edge: tuple[object, ...]) -> None:
-    """A plug-in's fault, with the format in the message."""
+    """Malformed edges are reported as a plug-in error, with the expected format in the message."""
     with pytest.raises(PluginError, match="an edge is \\(start, end, layers, kernel size, module\\)"):
         read_edges([edge])
     with pytest.raises(PluginError, match="lists no edges"):
@@ -167,7 +167,7 @@ def test_edges_that_are_none(edge: tuple[object, ...]) -> None:
 
 
 class Sums(nn.Module):
-    """The networks of the derivation: a node is the sum of W ReLU(earlier node), or of the earlier node itself; the input is Gaussian."""
+    """The networks of the derivation: a node sums W ReLU(earlier node) or the earlier node itself, and the input is Gaussian."""
 
     def __init__(self, code: str, width: int) -> None:
         super().__init__()
@@ -176,12 +176,12 @@ class Sums(nn.Module):
         self.layers = nn.ModuleDict({f"{start}_{end}": nn.Linear(width, width, bias=False) for start, end in pairs})
 
     def edges(self) -> tuple[Edge, ...]:
-        """With the names of the modules here."""
+        """Return the edges, with this class's module names."""
         return read_edges((s, e, n, k, name.removesuffix(".0")) for s, e, n, k, name in dag_codes.cell_edges(self.code, 1, "layers"))
 
     @torch.no_grad()
     def mean_squares(self, values: Tensor) -> list[float]:
-        """Of every node but the first."""
+        """Return the mean square of every node except the first."""
         nodes = [values, *[torch.zeros_like(values)] * (self.code.count("_") + 1)]
         for start, end, kind in dag_codes.live_edges(self.code):
             brought = self.layers[f"{start}_{end}"](nodes[start].relu()) if kind == dag_codes.WEIGHTS else nodes[start]
@@ -198,9 +198,9 @@ class Sums(nn.Module):
     ],
 )
 def test_mean_squares_of_nodes(code: str, degree: Literal["target", "source"], expected: list[float]) -> None:
-    """Dividing by the target's in-degree keeps E[z²] of every node, by the source's lets it grow; identities keep neither.
+    """Dividing by the target's in-degree keeps E[z²] constant across nodes; the source's lets it grow, and so do identities.
 
-    With identities, nodes are 1, 1 + ½, 1 + 1 + ½ and 3½ + 2 (the input twice, once within the third node) + 5/8.
+    With identities, the values are 1, 1 + ½, 1 + 1 + ½ and 3½ + 2 (the input twice, once through the third node) + 5/8.
     """
     found = []
     for seed in range(4):
@@ -212,7 +212,7 @@ def test_mean_squares_of_nodes(code: str, degree: Literal["target", "source"], e
 
 
 def test_in_degrees_of_edges_without_signal() -> None:
-    """The derivation counts edges that bring the image; the released code counts all."""
+    """The derivation counts only edges that carry a signal from the input; the released code counts all edges."""
     edges = [Edge(0, 2, 1, 1, "a"), Edge(1, 2, 1, 1, "dead"), Edge(2, 3, 1, 1, "b")]
     assert in_degrees(edges, "target") == [1, 1, 1]
     assert in_degrees(edges, "source") == [1, 1, 2]
@@ -220,7 +220,7 @@ def test_in_degrees_of_edges_without_signal() -> None:
 
 @pytest.mark.parametrize(("degree", "deviation"), [("target", 2**0.5 / 64), ("source", 2 / 64)])
 def test_initial_weights_of_a_network(degree: Literal["target", "source"], deviation: float) -> None:
-    """Standard deviations of first layer, a summed layer and classifier; biases are 0, and a seed gives the same weights again."""
+    """First layer, summed layer and classifier get the right standard deviations; biases are 0, and a seed is reproducible."""
     code, width = "2_22", 64
     networks = [mlp_dag.build(code, 1, 400, width=width, size=16) for _ in range(2)]
     for network in networks:
@@ -229,13 +229,13 @@ def test_initial_weights_of_a_network(degree: Literal["target", "source"], devia
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not any(parameter.any() for name, parameter in first.items() if name.endswith("bias"))
     assert float(first["2.0.weight"].std()) == pytest.approx((2 / 256) ** 0.5, rel=0.05)
-    # The node behind has two inputs and so has the edge's target; the node that it reads has one.
+    # The edge's target has two inputs; its source has one.
     assert float(first["3.layers.1_2.0.weight"].std()) == pytest.approx((2 / 64 / (2 if degree == "target" else 1)) ** 0.5, rel=0.05)
     assert float(first["4.weight"].std()) == pytest.approx(deviation, rel=0.05)
 
 
 def test_normalisation_starts_as_the_identity_and_strangers_are_refused() -> None:
-    """Learned scales are set back; a parameter that no edge owns would keep another initialisation."""
+    """Learned scales are reset to 1; parameters that belong to no edge are refused, since they would not be re-initialised."""
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
     normalisation = network[1]
     assert isinstance(normalisation, nn.BatchNorm2d)
@@ -251,7 +251,7 @@ def test_normalisation_starts_as_the_identity_and_strangers_are_refused() -> Non
 
 
 def test_released_spaces_tell_their_graphs() -> None:
-    """The facts that the harness reads."""
+    """The MLP and CNN graph spaces define the attributes that the harness reads."""
     spaces: tuple[ModuleType, ...] = (mlp_dag, cnn_dag)
     for space in spaces:
         assert (space.SHALLOW, space.CELL_OFFSET) == ("2", 3)
@@ -259,7 +259,7 @@ def test_released_spaces_tell_their_graphs() -> None:
 
 
 def test_the_signal_is_what_the_classifier_is_given() -> None:
-    """Its mean square over images and units, of the module of the last edge; the network is left without a hook."""
+    """The signal is the mean square of the classifier's input over images and units; no hook is left on the network."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False), nn.ReLU(), nn.Linear(3, 2))
     images = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     edges = read_edges([(0, 1, 1, 1, "1"), (1, 2, 1, 1, "3")])

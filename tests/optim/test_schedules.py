@@ -1,4 +1,4 @@
-"""Schedules at their landmarks, and for very short trainings."""
+"""Learning rate schedules at their key steps and for very short training runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEAK = 0.4
 
 
 def rates(schedule: Callable[..., LambdaLR], steps: int, extra: int = 1, **options: Any) -> list[float]:
-    """The learning rate of every step, and `extra` more after the last one."""
+    """Return the learning rate of every step and of `extra` steps after the last one."""
     parameter = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([parameter], lr=PEAK)
     scheduler = schedule(optimizer, steps, **options)
@@ -33,7 +33,7 @@ def rates(schedule: Callable[..., LambdaLR], steps: int, extra: int = 1, **optio
 
 
 def test_cosine_without_warm_up() -> None:
-    """Peak first, half of it half way, 0 after the last step and from then on."""
+    """The rate starts at the peak, is half of it half way, and stays 0 after the last step."""
     seen = rates(cosine, 8, extra=3)
     assert seen[0] == PEAK
     assert seen[2] == pytest.approx(PEAK * (1 + math.sqrt(0.5)) / 2)
@@ -42,7 +42,7 @@ def test_cosine_without_warm_up() -> None:
 
 
 def test_cosine_with_warm_up() -> None:
-    """A tenth of 40 steps climbs linearly from 0 to the peak; the cosine takes the rest."""
+    """The rate rises linearly from 0 to the peak over a tenth of 40 steps and follows a cosine for the rest."""
     seen = rates(cosine, 40, warm_up=0.1)
     assert seen[:5] == pytest.approx([0, PEAK / 4, PEAK / 2, 3 * PEAK / 4, PEAK])
     assert seen[22] == pytest.approx(PEAK / 2)
@@ -50,7 +50,7 @@ def test_cosine_with_warm_up() -> None:
 
 
 def test_cosine_is_torchs_own() -> None:
-    """Without warm-up the factors are those of torch's CosineAnnealingLR."""
+    """Without warm-up, the rates match torch's CosineAnnealingLR."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=PEAK)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=13)
     expected = []
@@ -62,7 +62,7 @@ def test_cosine_is_torchs_own() -> None:
 
 
 def test_linear() -> None:
-    """Up over 5 of 100 steps, down over 85 (nine tenths of 95, rounded down) to a hundredth, and level to the end."""
+    """The rate rises for 5 of 100 steps, falls to a hundredth over 85 (nine tenths of 95, rounded down), then stays constant."""
     seen = rates(linear, 100, warm_up=0.05, decay=0.9, end_factor=0.01)
     assert seen[:6] == pytest.approx([PEAK * k / 5 for k in range(6)])
     assert seen[5 + 17] == pytest.approx(PEAK * (1 - 0.99 * 17 / 85))
@@ -71,14 +71,14 @@ def test_linear() -> None:
 
 
 def test_staircase() -> None:
-    """The rate drops at the very step that completes each share."""
+    """The rate drops at exactly the step that completes each share of the training."""
     seen = rates(staircase, 10, drops=(0.3, 0.6, 0.8), drop_factor=0.2)
     assert seen == pytest.approx([PEAK * factor for factor in 3 * [1] + 3 * [0.2] + 2 * [0.04] + 3 * [0.008]])
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 1), st.floats(0.01, 1))
 def test_every_length_trains(steps: int, warm_up: float, end_factor: float, decay: float) -> None:
-    """However short: rates within [0, peak], rising over the warm-up and falling after it, with the peak among them."""
+    """However short the training, rates stay in [0, peak], rise during warm-up to exactly the peak, and never rise after it."""
     cases: list[tuple[Callable[..., LambdaLR], dict[str, Any]]] = [(cosine, {}), (linear, {"decay": decay, "end_factor": end_factor})]
     for schedule, options in cases:
         seen = rates(schedule, steps, warm_up=warm_up, **options)
@@ -106,6 +106,6 @@ def test_every_length_trains(steps: int, warm_up: float, end_factor: float, deca
     ],
 )
 def test_out_of_range(schedule: Callable[..., LambdaLR], options: dict[str, Any], said: str) -> None:
-    """What cannot be scheduled is refused with what is allowed."""
+    """Invalid arguments raise an error that names the argument and its value."""
     with pytest.raises(InputError, match=said):
         schedule(torch.optim.SGD([torch.zeros(1)], lr=PEAK), **options)

@@ -1,4 +1,4 @@
-"""The constants of smoothness against derivatives that autograd takes, and against an independent recursion."""
+"""Smoothness constants against derivatives computed by autograd and against an independent recursion."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.optim.fully_connected import LOSSES, Case, cases, recursion
 
 @pytest.mark.parametrize("kind", list(BOUNDED))
 def test_activations(kind: type[nn.Module]) -> None:
-    """On a fine grid the derivatives reach their bounds and never exceed them, and the values fill their range."""
+    """On a fine grid, derivatives reach but never exceed their bounds, and the values span the stated range."""
     known = BOUNDED[kind]
     grid = torch.linspace(-12, 12, 24_001, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(kind()(grid).sum(), grid, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), grid)
-    # The curvature of softsign is reached as its argument goes to 0, where there is none.
+    # Softsign approaches its curvature bound near 0, but has no second derivative at 0.
     for found, bound, near in ((first, known.slope, 1e-6), (second, known.curvature, 1e-3)):
         assert bound * (1 - near) <= float(found.detach().abs().max()) <= bound * (1 + 1e-12)
     values = kind()(torch.tensor([-1e9, 1e9]))
@@ -38,7 +38,7 @@ def test_activations(kind: type[nn.Module]) -> None:
 
 
 def hessian(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
-    """Second derivatives of a scalar function of a vector, (n, n), by differentiating twice."""
+    """Return the (n, n) Hessian of a scalar function of a vector, by differentiating twice."""
     place = at.clone().requires_grad_()
     (slopes,) = torch.autograd.grad(function(place), place, create_graph=True)
     rows = [torch.autograd.grad(slope, place, retain_graph=True)[0] for slope in slopes.reshape(-1)]
@@ -46,19 +46,19 @@ def hessian(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
 
 
 def dual_exponent(q: float) -> float:
-    """The q' of 1/q + 1/q' = 1."""
+    """Return the q' with 1/q + 1/q' = 1."""
     return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[q]
 
 
 def number(value: float) -> Tensor:
-    """A 0-dim float64 tensor."""
+    """Return a 0-dim float64 tensor."""
     return torch.tensor(value, dtype=torch.float64)
 
 
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), classes=st.integers(2, 6), scale=st.sampled_from([0.1, 1, 10]), name=st.sampled_from(sorted(LOSSES)))
 def test_losses_keep_their_bounds(seed: int, classes: int, scale: float, name: str) -> None:
-    """First and second derivatives in the outputs, by autograd, along random directions."""
+    """First and second derivatives with respect to the outputs, computed by autograd, stay within the bounds."""
     rng = np.random.default_rng(seed)
     outputs = torch.as_tensor(rng.uniform(-scale, scale, size=classes)).requires_grad_()
     label = torch.as_tensor(rng.integers(classes, size=1))
@@ -73,13 +73,13 @@ def test_losses_keep_their_bounds(seed: int, classes: int, scale: float, name: s
 
 
 def of_one(loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor) -> Tensor:
-    """The loss of one image of class 0."""
+    """Return the loss of a single image of class 0."""
     return loss(outputs.unsqueeze(0), torch.tensor([0]))
 
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_second_derivatives_are_attained(q: float) -> None:
-    """The bounds on the second derivative are the best there are: some direction reaches each."""
+    """The bounds on the second derivative are tight: some direction attains each of them."""
     direction = torch.tensor({1.0: [1.0, 0.0], 2.0: [math.sqrt(0.5), -math.sqrt(0.5)], math.inf: [1.0, -1.0]}[q], dtype=torch.float64)
     even = torch.zeros(2, dtype=torch.float64)
     for loss, name in ((cross_entropy, "cross-entropy"), (square, "square")):
@@ -89,7 +89,7 @@ def test_second_derivatives_are_attained(q: float) -> None:
 
 
 def test_first_derivatives_are_attained() -> None:
-    """So are those on the first: by a class that is sure and wrong, and by residuals that are all as large as they can be."""
+    """The bounds on the first derivative are tight: a confident wrong class and maximal residuals attain them."""
     for q, wanted in ((1.0, 1), (2.0, math.sqrt(2)), (math.inf, 2)):
         logits = torch.tensor([[60.0, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(cross_entropy(logits, torch.tensor([1])), logits)
@@ -102,21 +102,21 @@ def test_first_derivatives_are_attained() -> None:
 
 
 def test_unknown_losses_are_named() -> None:
-    """What has no bound here is answered with what has."""
+    """The error for an unknown loss lists the losses that have bounds."""
     with pytest.raises(UnknownNameError, match="cross-entropy, square"):
         loss_named("hinge", 3)
 
 
 @pytest.mark.parametrize("q", EXPONENTS)
 def test_ones_lengthen_a_vector(q: float) -> None:
-    """The norm of a vector with ones appended, from its own."""
+    """`with_ones` computes the norm of a vector with ones appended from the vector's own norm."""
     for vector in (torch.tensor([0.1, -0.2]), torch.tensor([3.0, 4.0])):
         wanted = torch.cat([vector, torch.ones(3)]).norm(q)
         torch.testing.assert_close(with_ones(vector.norm(q), 3, q), wanted)
 
 
 def test_moduli_are_those_of_the_recursion() -> None:
-    """The one pass from the output down equals one recursion up for each layer."""
+    """A single pass from the output down gives the same moduli as a separate upward recursion for each layer."""
     rng = np.random.default_rng(0)
     for depth in (1, 2, 3, 7):
         chosen = [list(BOUNDED.values())[i] for i in rng.integers(3, size=depth - 1)] + [LINEAR]
@@ -127,7 +127,7 @@ def test_moduli_are_those_of_the_recursion() -> None:
 
 
 def second_derivative(case: Case, name: str, direction: Tensor) -> float:
-    """Of the loss along a direction of one layer's (weight, bias), at the weights as they are."""
+    """Return the second derivative of the loss along a direction in one layer's (weight, bias), at the current weights."""
     parameters = {key: value.detach() for key, value in case.network.named_parameters()}
     width = parameters[f"{name}.weight"].shape[1]
 
@@ -144,7 +144,7 @@ def second_derivative(case: Case, name: str, direction: Tensor) -> float:
 @settings(max_examples=60, deadline=None)
 @given(case=cases(), q=st.sampled_from(EXPONENTS), seed=st.integers(0, 2**32 - 1))
 def test_no_layer_turns_faster_than_its_modulus(case: Case, q: float, seed: int) -> None:
-    """Second derivatives of random networks along random directions of each layer, by autograd."""
+    """Second derivatives of random networks along random directions of each layer stay within the squared modulus."""
     optimizer = DSGD(case.network, case.loss, q)
     case.value()
     rng = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
-"""Adaptive seeds on simulated truth: how often any order is decided wrongly, and what seeds are spent.
+"""Simulate adaptive seeds with known true accuracies: how often an order is decided wrongly, and how many seeds are spent.
 
-Run as `python tests/performance/adaptive_seeds.py [SIMULATIONS]`. Each scenario draws architectures' true accuracies, plays the rounds with
-normal (or other) seed noise, and calls a simulation wrong if any order of two architectures, under any algorithm, at any look, was
-decided against the truth, ties included. Nominal: at most 5 %.
+Run as `python tests/performance/adaptive_seeds.py [SIMULATIONS]`. Each scenario draws the architectures' true accuracies, plays the
+rounds with normal (or other) seed noise, and counts a simulation as wrong if the order of any two architectures, under any algorithm, at
+any look, was decided against the truth, ties included. Nominal: at most 5 %.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Noise = Callable[[np.random.Generator, tuple[int, int, int]], Floats]
 
 
 def normal(spread: float = 0.0) -> Noise:
-    """Normal noise of mean standard deviation 0.01; each architecture's own is a log-normal factor of it."""
+    """Return normal noise with a mean standard deviation of 0.01, times a log-normal factor for each architecture."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
         scale = 0.01 * np.exp(rng.normal(0, spread, (shape[0], shape[1], 1)))
@@ -32,23 +32,23 @@ def normal(spread: float = 0.0) -> Noise:
 
 
 def heavy(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
-    """Student's t with 4 degrees of freedom, standard deviation 0.01."""
+    """Draw Student's t noise with 4 degrees of freedom and standard deviation 0.01."""
     return np.asarray(rng.standard_t(4, shape) * 0.01 / np.sqrt(2), dtype=np.float64)
 
 
 def lapses(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
-    """Normal noise, and one training in twenty that ends 0.05 lower: skewed, as failed trainings make it."""
+    """Draw normal noise in which one training in twenty ends 0.05 lower; failed trainings skew noise in this way."""
     return rng.normal(0, 0.01, shape) - 0.05 * (rng.random(shape) < 0.05)
 
 
 def play(truth: Floats, noise: Noise, rule: AdaptiveSeeds, rng: np.random.Generator) -> tuple[Scores, Counts]:
-    """Accuracies of a sweep that is played to its end, and the seeds that each architecture got.
+    """Return the accuracies of a sweep that is played to its end, and the number of seeds of each architecture.
 
     Args:
         truth: true accuracies, (M, A).
-        noise: draws the seeds' part.
-        rule: of the sweep.
-        rng: generator.
+        noise: draws the seed noise.
+        rule: rule of the sweep.
+        rng: random number generator.
     """
     algorithms, architectures = truth.shape
     values = truth[:, :, None] + noise(rng, (algorithms, architectures, rule.most))
@@ -58,7 +58,7 @@ def play(truth: Floats, noise: Noise, rule: AdaptiveSeeds, rng: np.random.Genera
 
 
 def verdicts(group: Scores, sizes: Counts, rule: AdaptiveSeeds) -> Iterator[tuple[int, Bools, Bools]]:
-    """For each algorithm, which pairs of architectures (A, A) were decided, and which were close."""
+    """Yield, for each algorithm, which pairs of architectures (A, A) were decided and which were close."""
     for position in range(len(group.algorithms)):
         for rows, _, decided, close in judge(group, position, sizes, rule):
             assert len(rows) == len(group.architectures)
@@ -66,7 +66,7 @@ def verdicts(group: Scores, sizes: Counts, rule: AdaptiveSeeds) -> Iterator[tupl
 
 
 def is_wrong(truth: Floats, group: Scores, sizes: Counts, rule: AdaptiveSeeds) -> bool:
-    """Whether any decided order contradicts the truth at the look that decided it."""
+    """Return whether any decided order contradicts the truth at the look that decided it."""
     before = np.zeros((len(group.algorithms), *np.shape(np.outer(sizes, sizes))), dtype=bool)
     for look in rule.looks:
         mean = group.values[:, :, :look].mean(axis=2)
@@ -81,16 +81,16 @@ def is_wrong(truth: Floats, group: Scores, sizes: Counts, rule: AdaptiveSeeds) -
 def simulate(
     architectures: int, algorithms: int, spread: float, noise: Noise, rule: AdaptiveSeeds, count: int, seed: int = 0
 ) -> list[float]:
-    """Share of wrong simulations, mean seeds of an architecture, shares of pairs decided and close.
+    """Return the share of wrong simulations, the mean seeds per architecture, and the shares of decided and of close pairs.
 
     Args:
-        architectures: how many.
-        algorithms: how many.
-        spread: standard deviation of the true accuracies; 0: all equal.
-        noise: draws the seeds' part.
-        rule: of the sweep.
-        count: simulations.
-        seed: of the generator.
+        architectures: number of architectures.
+        algorithms: number of algorithms.
+        spread: standard deviation of the true accuracies; 0 if all are equal.
+        noise: draws the seed noise.
+        rule: rule of the sweep.
+        count: number of simulations.
+        seed: seed of the generator.
     """
     rng = np.random.default_rng(seed)
     rows = []

@@ -1,13 +1,12 @@
-"""How long an AGD step takes beside torch's fused SGD step and beside AGD tap by tap, on weights alone, and how many calls it makes.
+"""Compare the time of an AGD step with torch's fused SGD step and with AGD tap by tap, on weights alone, and count its calls.
 
     OMP_NUM_THREADS=1 python tests/performance/agd_step.py [--rounds 41] [--device cpu] [--layout channels-last]
 
-All optimizers step the same shapes in one process, in alternating order, on one thread. On a CPU what is compared is
-process CPU time, which other processes disturb less than wall time; elsewhere wall time, after waiting for the device.
-Printed are medians and quartiles over rounds of the ratio AGD / fused SGD, the median of
-AGD / AGD tap by tap, and calls per step: operations that reach torch's dispatcher, views and the profiler's marks aside, each at least one
-kernel on a GPU. Kernels of convolutions lie in memory as the
-harness keeps them (channels last) unless another layout is asked for. The first line says on what it ran.
+All optimizers step the same shapes in one process, in alternating order, on one thread. On a CPU, process CPU time is compared, which
+other processes disturb less than wall time; on other devices, wall time, after waiting for the device. The script prints medians and
+quartiles over rounds of the ratio AGD / fused SGD, the median of AGD / AGD tap by tap, and calls per step: operations that reach torch's
+dispatcher, without views and the profiler's marks, each at least one kernel on a GPU. Convolution kernels have the harness's memory layout
+(channels last) unless another one is given. The first line of the output describes the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Shapes = list[tuple[int, ...]]
 
 
 def nas_bench_201() -> Shapes:
-    """A typical cell of NAS-Bench-201, C = 16, N = 5: four 3x3 and one 1x1 convolution in each of 15 cells; 83 tensors."""
+    """Return shapes of a typical cell of NAS-Bench-201, C = 16, N = 5: four 3x3 and one 1x1 convolution in each of 15 cells; 83 tensors."""
     shapes: Shapes = [(16, 3, 3, 3)]
     for width in (16, 32, 64):
         if width > 16:
@@ -41,12 +40,12 @@ def nas_bench_201() -> Shapes:
 
 
 def mlp() -> Shapes:
-    """Ten linear layers of width 256 over images of 3,072 values; 10 tensors."""
+    """Return shapes of ten linear layers of width 256 for images of 3,072 values; 10 tensors."""
     return [(256, 3072), *(8 * [(256, 256)]), (10, 256)]
 
 
 def resnet_18() -> Shapes:
-    """The pre-activation ResNet-18 for small images; 21 tensors."""
+    """Return shapes of the pre-activation ResNet-18 for small images; 21 tensors."""
     shapes: Shapes = [(64, 3, 3, 3), *(4 * [(64, 64, 3, 3)])]
     for width in (128, 256, 512):
         shapes += [(width, width // 2, 3, 3), (width, width // 2, 1, 1), *(3 * [(width, width, 3, 3)])]
@@ -54,7 +53,7 @@ def resnet_18() -> Shapes:
 
 
 class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operations inside the `with`, views and marks for the profiler aside."""
+    """Counts the operations inside the `with`, except views and marks for the profiler."""
 
     count = 0
 
@@ -65,7 +64,7 @@ class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def parameters(shapes: Shapes, device: str, layout: str) -> list[Tensor]:
-    """Weights of those shapes with gradients, both drawn from one seed, kernels in the layout asked for."""
+    """Return weights of these shapes with gradients, both drawn from one seed, with kernels in the given layout."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(shape: tuple[int, ...]) -> Tensor:
@@ -79,7 +78,7 @@ def parameters(shapes: Shapes, device: str, layout: str) -> list[Tensor]:
 
 
 def seconds(step: Callable[[], object], repeats: int, device: str) -> float:
-    """Time of one step, over `repeats` of them."""
+    """Return the mean time of a step over `repeats` steps."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     wait: Callable[[], object] = (lambda: None) if device == "cpu" else torch.cuda.synchronize
     wait()
@@ -91,7 +90,7 @@ def seconds(step: Callable[[], object], repeats: int, device: str) -> float:
 
 
 def compare(shapes: Shapes, rounds: int, device: str, layout: str) -> tuple[list[list[float]], list[int]]:
-    """Times of the steps by round, in seconds, and calls per step: of AGD, SGD, and AGD tap by tap."""
+    """Return the step times by round, in seconds, and the calls per step, for AGD, SGD, and AGD tap by tap."""
     agd = AGD(parameters(shapes, device, layout))
     sgd = torch.optim.SGD(parameters(shapes, device, layout), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
     plain = PlainAGD(parameters(shapes, device, layout))
@@ -111,7 +110,7 @@ def compare(shapes: Shapes, rounds: int, device: str, layout: str) -> tuple[list
 
 
 def processor(device: str) -> str:
-    """The name of what computes."""
+    """Return the name of the GPU or CPU."""
     if device != "cpu":
         return torch.cuda.get_device_name()
     try:

@@ -1,11 +1,11 @@
-"""Every training algorithm: its facts, the state that its optimizer keeps, and what a step costs beside torch's fused SGD.
+"""Tabulate every training algorithm: its facts, its optimizer's state, and the cost of a step relative to torch's fused SGD.
 
     python -m tests.performance.algorithm_costs [--rounds 15] [--write] [--only NAME …]
 
-Each algorithm trains two networks through the harness's own step, in alternating rounds with SGD (Nesterov's momentum, weight decay,
-fused), one thread, CPU time. `--write` puts the table into agd_bench/algorithms/README.md; with `--only`, other rows stay, if measured
-under the same conditions. State is what the optimizer's `state_dict` holds after the steps, tensors in parameter groups included, over
-the bytes of the weights; what a step needs in passing is not in it.
+Each algorithm trains two networks through the harness's own step, in alternating rounds with SGD (Nesterov momentum, weight decay, fused),
+in CPU time of one thread. `--write` writes the table to agd_bench/algorithms/README.md; with `--only`, the other rows stay if they were
+measured under the same conditions. State is the size of the optimizer's `state_dict` after the steps, including tensors in parameter
+groups, divided by the bytes of the weights; temporary memory of a step does not count.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ NETWORKS: dict[str, tuple[str, str, dict[str, int]]] = {
     "convolutions": ("nas_bench_201", CELL, {"channels": 16, "cells": 5}),
     "fully connected": ("fcn", "4x256", {"size": 8}),
 }
-"""By name: search space, architecture, options."""
+"""Search space, architecture and options of each network, by name."""
 BASELINE = "nas_bench_201_sgd"
 BATCH_SIZE = 64
 STEPS = {"convolutions": 2, "fully connected": 20}
-"""Of a round: some 50 ms."""
+"""Steps per round, which take about 50 ms."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An algorithm on a network.
+    """Measurements of an algorithm on a network.
 
     Attributes:
-        state: bytes of the optimizer's state over those of the weights.
-        step: CPU time of `optimizer.step` over that of fused SGD: lower quartile, median, upper quartile.
-        whole: the same of a whole training step, forward and backward and hooks included.
-        rounds: behind the quartiles.
+        state: bytes of the optimizer's state, divided by those of the weights.
+        step: CPU time of `optimizer.step`, divided by that of fused SGD: lower quartile, median, upper quartile.
+        whole: the same for a whole training step, including forward, backward and hooks.
+        rounds: number of rounds behind the quartiles.
     """
 
     state: float
@@ -59,7 +59,7 @@ class Measured:
 
 
 class Stopwatch:
-    """Makes a fit's optimizer count the CPU time of its steps; the whole steps are counted beside it."""
+    """Measures the CPU time of a fit's optimizer steps, and of its whole training steps."""
 
     def __init__(self, fit: Fit, steps: int) -> None:
         self.fit, self.steps, self.own, self._begun = fit, steps, 0.0, 0.0
@@ -73,7 +73,7 @@ class Stopwatch:
         self.own += time.process_time() - self._begun
 
     def run(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """CPU seconds of a round's steps: of the optimizer alone, and whole."""
+        """Return the CPU seconds of a round's steps: of the optimizer alone, and of the whole steps."""
         self.own = 0.0
         begun = time.process_time()
         for _ in range(self.steps):
@@ -84,7 +84,7 @@ class Stopwatch:
 
 
 def fit_of(algorithm: str, network: str) -> Fit:
-    """The fit of a trial on digits' images; searched hyperparameters at the low end of their ranges, which costs the same."""
+    """Return the fit of a trial on `digits`. Searched hyperparameters are at the low end of their ranges, which costs the same."""
     space, architecture, options = NETWORKS[network]
     ranges: Mapping[str, Any] = plugins.load("algorithms", algorithm).RANGES
     values = {name: given["choices"][0] if "choices" in given else given["low"] for name, given in ranges.items()}
@@ -108,7 +108,7 @@ def fit_of(algorithm: str, network: str) -> Fit:
 
 
 def tensors(value: object) -> Iterator[Tensor]:
-    """Every tensor in nested dictionaries and sequences."""
+    """Yield every tensor in nested dictionaries and sequences."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -120,7 +120,7 @@ def tensors(value: object) -> Iterator[Tensor]:
 
 
 def measure(algorithm: str, network: str, rounds: int) -> Measured | str:
-    """The numbers, or why the algorithm refuses the network."""
+    """Return the measurements, or the reason why the algorithm refuses the network."""
     try:
         ours, sgd = (Stopwatch(fit_of(name, network), STEPS[network]) for name in (algorithm, BASELINE))
     except Refused as refusal:
@@ -141,13 +141,13 @@ def measure(algorithm: str, network: str, rounds: int) -> Measured | str:
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
+    """Return lower quartile, median and upper quartile."""
     low, middle, high = statistics.quantiles(values, n=4)
     return low, middle, high
 
 
 def row(name: str, measured: Mapping[str, Measured | str]) -> str:
-    """A line of the Markdown table."""
+    """Return a row of the Markdown table."""
     facts = plugins.describe(plugins.find("algorithms")[name])
     ready = [one for one in measured.values() if isinstance(one, Measured)]
     state = f"{max(one.state for one in ready):.2f}" if ready else "–"
@@ -162,7 +162,7 @@ def row(name: str, measured: Mapping[str, Measured | str]) -> str:
 
 
 def conditions(rounds: int) -> str:
-    """On what, and how often, was measured."""
+    """Describe the machine and the number of rounds."""
     machine = surroundings(torch.device("cpu"))
     return (
         f"{machine['device']}, one thread, shared with other programs; Python {machine['python']}, torch {machine['torch']};\n"
@@ -171,7 +171,7 @@ def conditions(rounds: int) -> str:
 
 
 def kept(rounds: int) -> dict[str, str]:
-    """Rows of the page by algorithm, where it was measured under the same conditions; else none."""
+    """Return the page's rows by algorithm if they were measured under the same conditions, else none."""
     text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
     table = text.partition("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| algorithm |")]
@@ -179,7 +179,7 @@ def kept(rounds: int) -> dict[str, str]:
 
 
 def page(lines: list[str], rounds: int) -> str:
-    """The page: what the columns mean, on what was measured, the table."""
+    """Return the page: the meaning of the columns, the conditions of measurement, and the table."""
     heads = [f"{kind}: {what}" for kind in NETWORKS for what in ("optimizer's step", "whole step")]
     header = ["algorithm", "tier", "state", *heads, "licence", "paper"]
     return f"""# Training algorithms
@@ -223,7 +223,7 @@ so AGD is reimplemented here from the paper, and `pytorch-optimizer`, because so
 
 
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure and print, and write the page with `--write`."""
     parser = argparse.ArgumentParser(description="State and step cost of every training algorithm")
     parser.add_argument("--rounds", type=int, default=15, help="alternating rounds an algorithm and network, at least 3")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} beside the algorithms")

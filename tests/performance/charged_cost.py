@@ -1,4 +1,4 @@
-"""How often intervals and bands of charged cost hold, in simulations of a known truth; and what the tables take at field size.
+"""Coverage of the intervals and bands of charged cost in simulations with a known truth, and the time of the tables at field size.
 
     python -m tests.performance.charged_cost [simulations]
 
@@ -22,7 +22,7 @@ ALGORITHMS, ARCHITECTURES, SEEDS, EPOCHS = 10, 15_625, 3, 12
 
 
 def coverage(simulations: int) -> None:
-    """Shares of simulations in which the crossover's interval and the curve's band hold the truth."""
+    """Print how often the crossover's interval and the curve's band contain the truth."""
     sizes = np.arange(1, 13)
     truth = BASE + GAIN * sizes / (sizes + 1)
     for architectures in (8, 16, 24, 60):
@@ -41,7 +41,7 @@ def coverage(simulations: int) -> None:
 
 
 def study_coverage(simulations: int) -> None:
-    """Share of single studies whose distribution-free band holds the whole true tuning curve."""
+    """Print how often the distribution-free band of a single study contains the whole true tuning curve."""
     for proposals in (3, 6, 12, 24):
         bands = analysis.search_bands(simulate_studies(simulations, proposals, 1, spread=0.0), ["tuned"])
         curve = BASE + GAIN * bands["proposals"] / (bands["proposals"] + 1)
@@ -50,7 +50,7 @@ def study_coverage(simulations: int) -> None:
 
 
 def field() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ten algorithms on all of NAS-Bench-201 with three seeds, one of them tuned by 12 proposals on each; and all curves."""
+    """Return the trials of ten algorithms, one tuned with 12 proposals each, on all of NAS-Bench-201 with three seeds; and all curves."""
     rng = np.random.default_rng(0)
     one = simulate_studies(ARCHITECTURES, 12, SEEDS)
     free = one[one["algorithm"] == "free"]
@@ -66,7 +66,7 @@ def field() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def timings() -> None:
-    """Seconds of every table at field size."""
+    """Print the time of every table at field size."""
     trials, curves = field()
     targets = analysis.reference_targets(trials, "free", by_architecture=False)
     targets["target"] *= 0.97

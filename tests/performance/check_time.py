@@ -1,4 +1,4 @@
-"""How long `agd-bench check` takes for every built-in search space.
+"""Time `agd-bench check` for every built-in search space.
 
 python -m tests.performance.check_time
 """
@@ -16,7 +16,7 @@ ROUNDS = 3
 
 
 def main() -> None:
-    """Print the least CPU seconds of each space over the rounds, and their sum; one thread, imports apart."""
+    """Print the least CPU seconds of each space over the rounds, and their sum, on one thread and without imports."""
     torch.set_num_threads(1)
     names = sorted(plugins.find("search_spaces"))
     spaces = {name: plugins.load("search_spaces", name) for name in names}

@@ -1,7 +1,7 @@
-"""The data path against a data loader: images per CPU-second on CIFAR-shaped data, both with crops and flips.
+"""Compare the data path with a data loader: images per CPU-second on CIFAR-shaped data, both with crops and flips.
 
-Run as `python tests/performance/data_path.py`; on a GPU with `--device cuda`, where wall-clock seconds count instead.
-The loader is torch's, without workers: Pillow's images, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize. Both
+Run as `python tests/performance/data_path.py`; on a GPU with `--device cuda`, which measures wall-clock seconds instead.
+The loader is torch's, without workers: Pillow images, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize. Both
 sides alternate in one process, and the ratio is the median over rounds. Target: at least 8.
 """
 
@@ -29,7 +29,7 @@ BATCH = 256
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """Images one by one through Pillow, as torchvision's data sets give them."""
+    """Returns images one by one through Pillow, as torchvision's datasets do."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images, self.labels = images.transpose(0, 2, 3, 1).copy(), labels
@@ -50,7 +50,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 
 def seconds(run: Callable[[], Iterator[tuple[torch.Tensor, torch.Tensor]]], device: str) -> float:
-    """CPU seconds of one pass on a CPU, wall-clock seconds on a GPU."""
+    """Return the CPU seconds of a pass on a CPU, or its wall-clock seconds on a GPU."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     begun = clock()
     for _images, _labels in run():
@@ -61,7 +61,7 @@ def seconds(run: Callable[[], Iterator[tuple[torch.Tensor, torch.Tensor]]], devi
 
 
 def processor(device: str) -> str:
-    """What it is called: the GPU, or the CPU as Linux names it."""
+    """Return the name of the GPU, or of the CPU as Linux reports it."""
     if device != "cpu":
         return torch.cuda.get_device_name()
     information = Path("/proc/cpuinfo")

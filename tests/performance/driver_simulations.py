@@ -1,10 +1,10 @@
-"""How often the intervals and tests of variance components and of drivers are right, on simulated runs of known truth.
+"""Check the intervals and tests of variance components and of drivers on simulated runs with a known truth.
 
     python -m tests.performance.driver_simulations [RUNS]
 
-Prints (1) the coverage of 95 % intervals of components and shares; (2) how often any feature is called a driver where both algorithms rank
-alike but for noise of unequal strength, and where one operation drives the shift; (3) the planner's power beside the share of simulated
-runs whose `shift_p` is at most 0.05. With 300 runs about four minutes on one core.
+Prints (1) the coverage of 95 % intervals of components and shares; (2) how often any feature is called a driver if both algorithms rank
+alike except for noise of unequal strength, and if one operation drives the shift; (3) the planner's power and the share of simulated
+runs with a `shift_p` of at most 0.05. 300 runs take about four minutes on one core.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ COMPONENTS = ["architecture", "interaction", "seed", "seed_interaction"]
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> Floats:
-    """Numbers of mean 0 and variance 1: normal, or skewed (gamma of shape 4)."""
+    """Draw numbers of mean 0 and variance 1, normal or skewed (gamma of shape 4)."""
     return rng.standard_normal(shape) if kind == "normal" else (rng.gamma(4, 1, shape) - 4) / 2
 
 
 def coverage(runs: int) -> pd.DataFrame:
-    """Share of runs whose interval holds the truth, by component: on accuracies, of shares there, and of shares on normal scores."""
+    """Return interval coverage by component: of variances and of shares on accuracies, and of shares on normal scores."""
     rng, rows = np.random.default_rng(0), []
     truth = np.array([1.0, 0.3, 0.05, 0.4])
     for algorithms, count, seeds, kind in ((2, 12, 3, "normal"), (4, 36, 3, "normal"), (2, 100, 2, "normal"), (4, 36, 3, "skewed")):
@@ -53,7 +53,7 @@ def coverage(runs: int) -> pd.DataFrame:
 
 
 def drivers(runs: int) -> pd.DataFrame:
-    """Share of runs in which any feature, and the true driver, is called; and what the features explain."""
+    """Return how often any feature, and the true driver, is called a driver, and the share that the features explain."""
     rng, rows = np.random.default_rng(1), []
     for count, effect, reliabilities in ((24, 0.0, (0.9, 0.5)), (36, 0.0, (0.6, 0.6)), (100, 0.0, (0.9, 0.5)), (36, 0.5, (0.8, 0.6))):
         called, driver, share = 0, 0, []
@@ -69,7 +69,7 @@ def drivers(runs: int) -> pd.DataFrame:
 
 
 def planned(runs: int) -> pd.DataFrame:
-    """Planned power, and the share of runs in which the report's test calls the shift."""
+    """Return the planned power, and the share of runs in which the report's test detects the shift."""
     rng, rows = np.random.default_rng(2), []
     designs = (
         (12, 2, -0.25, (0.8, 0.8)),

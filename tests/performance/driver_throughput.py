@@ -1,6 +1,6 @@
-"""How many trials a second the driver schedules, by the attempts under way: a committed store, and an executor that trains nothing.
+"""Trials per second that the driver schedules, by attempts in flight, with a committed store and an executor that trains nothing.
 
-Prints, for 1, 64, 512 and 2,048 attempts under way, milliseconds of the driver's CPU time a trial and trials a second of wall-clock time.
+Prints the driver's CPU milliseconds per trial and the trials per wall-clock second, for 1, 64, 512 and 2,048 attempts in flight.
 
     uv run python -m tests.performance.driver_throughput --trials 3000
 """
@@ -23,7 +23,7 @@ TARGET_TRIALS_PER_SECOND = 150
 
 
 class Instant:
-    """An executor of many workers that ends, each time it is asked, the attempt that was sent first."""
+    """Executor with many workers, which completes the oldest attempt on each call of `wait`."""
 
     nodes = ("imagined",)
 
@@ -38,24 +38,24 @@ class Instant:
         return list(self._free)
 
     def node_of(self, worker: str) -> str:
-        """The only one."""
+        """Return the only node."""
         return self.nodes[0]
 
     def set_aside(self, node: str) -> None:
-        """Not asked for here."""
+        """Not used here."""
         raise AssertionError
 
     def device_of(self, worker: str) -> Device:
-        """Each has its own."""
+        """Return the worker's own device."""
         return self._free[worker]
 
     def submit(self, worker: str, task: Task) -> None:
-        """Take an attempt."""
+        """Accept an attempt."""
         del self._free[worker]
         self._at_work[task.trial.id] = worker, task
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """The attempt that was sent first."""
+        """Complete the attempt that was sent first."""
         if not self._at_work:
             return []
         _, (worker, task) = self._at_work.popitem(last=False)
@@ -63,7 +63,7 @@ class Instant:
         return [Outcome(task.trial.id, task.attempt, "result", plans.result_of(task.trial))]
 
     def kill(self, trial_id: str) -> None:
-        """Not asked for here."""
+        """Not used here."""
         raise AssertionError
 
     def refresh(self) -> None:
@@ -74,7 +74,7 @@ class Instant:
 
 
 def main() -> None:
-    """Drive one plan for each number of attempts under way."""
+    """Run one plan for each number of attempts in flight."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=3000, help="trials beyond those that fill the workers")
     trials = parser.parse_args().trials

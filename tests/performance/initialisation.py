@@ -1,9 +1,10 @@
-"""Orthogonal initialisation: batched over taps by QR and by Cholesky's way, against torch's, tap by tap.
+"""Compare orthogonal initialisation batched over taps, by QR and by Cholesky, with torch's, tap by tap.
 
     OMP_NUM_THREADS=1 python -m tests.performance.initialisation [--rounds 15] [--device cpu]
 
-All sides draw the weights of one network anew, alternate in one process, and are timed by CPU time on a CPU, by wall time with a wait for
-the device elsewhere. Printed are milliseconds of torch's way, and medians and quartiles over rounds of the others' ratios to it.
+All methods draw the weights of one network anew and alternate in one process. They are timed in CPU time on a CPU, and elsewhere in wall
+time, including a wait for the device. The script prints torch's milliseconds, and medians and quartiles over rounds of the other methods'
+ratios to torch's.
 Target on a CPU: QR at most 0.75 times on NAS-Bench-201, 1.05 elsewhere; at most 1 % of a training everywhere.
 """
 
@@ -30,7 +31,7 @@ CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_con
 
 
 def networks() -> dict[str, nn.Module]:
-    """Small taps in large numbers, matrices, and large taps."""
+    """Return networks with many small taps, with matrices, and with large taps."""
     built = {
         "nas_bench_201": nas_bench_201.build(CELL, 3, 10),
         "fcn 10x256": fcn.build("10x256", 3, 10, size=32),
@@ -40,7 +41,7 @@ def networks() -> dict[str, nn.Module]:
 
 
 def tap_by_tap(network: nn.Module) -> None:
-    """What a plain program does."""
+    """Initialise each tap separately with torch."""
     generator = torch.Generator().manual_seed(0)
     for weights in network.parameters():
         for tap in weights.detach().reshape(*weights.shape[:2], -1).unbind(-1):
@@ -48,7 +49,7 @@ def tap_by_tap(network: nn.Module) -> None:
 
 
 def batched(network: nn.Module, way: str, device: torch.device) -> None:
-    """This package's, by one way of factorising."""
+    """Initialise with this package, by one factorisation."""
     chosen = getattr(orthogonal, way)
     with mock.patch.multiple(orthogonal, by_householder=chosen, by_cholesky=chosen):
         initialise(network, torch.Generator().manual_seed(0), device)

@@ -1,9 +1,9 @@
-"""What it saves that workers keep freed memory: CPU time and page faults of a training step, with and without, and the peak of memory.
+"""Measure the benefit of keeping freed memory in workers: CPU time and page faults of a step with and without, and peak memory.
 
     python -m tests.performance.kept_memory [--image-size 32] [--rounds 5] [--seconds 2]
 
-Every measurement is a process of its own, of one thread, in alternating order: a process that has freed large blocks once behaves
-differently from then on. Trained is one cell of NAS-Bench-201 (16 channels, one cell a stage, batch 128) with channels-last kernels.
+Every measurement runs in its own process with one thread, in alternating order, since a process that has freed large blocks once behaves
+differently afterwards. The network is a cell of NAS-Bench-201 (16 channels, one cell per stage, batch 128) with channels-last kernels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CELL = "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|nor_conv_1x1~0|nor_con
 
 
 def measure(image_size: int, precision: Precision, optimizer: Optimizer, seconds: float, kept: bool) -> None:
-    """Train, and print CPU milliseconds and page faults of a step, and the peak of memory in MB."""
+    """Train, and print CPU milliseconds and page faults per step, and peak memory in MB."""
     limit_threads(1)
     if kept and not keep_freed_memory():
         sys.exit("this C library cannot be told to keep memory: glibc alone can")
@@ -38,7 +38,7 @@ def measure(image_size: int, precision: Precision, optimizer: Optimizer, seconds
     rung = replace(ladder(device)[-1], precision=precision, optimizer=optimizer)
     trained = slices.begin(rung, Size(image_size=image_size, cells=1, batch_size=128), CELL, device, 0)
     trained.train(seconds / 2, True)
-    trained.evaluate(seconds / 2, True)  # as after every epoch: what was freed there decides what the process asks anew
+    trained.evaluate(seconds / 2, True)  # as after every epoch: the memory freed here affects how much the process requests later
     trained.train(seconds / 4, True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     window = trained.train(seconds, True)

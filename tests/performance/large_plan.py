@@ -1,7 +1,7 @@
-"""A sweep of the flagship's size, 15,625 architectures × 3 algorithms × 3 seeds: to plan it, to start, to go on, to look at it, to join it.
+"""Time a sweep of the flagship's size, 15,625 architectures × 3 algorithms × 3 seeds: planning, start, resuming, status and joining.
 
-Nothing is trained: trials end at once with invented numbers, so what is timed is what the harness itself takes. CPU seconds of this
-process, and wall seconds beside them, which hold the flushes to the disk. Targets: every step in seconds, at most 5 ms a trial.
+Nothing is trained: trials end at once with made-up numbers, so only the overhead of the harness is timed. The script prints the CPU seconds
+of this process and wall seconds, which include flushes to the disk. Targets: seconds for every step, at most 5 ms per trial.
 
     python -m tests.performance.large_plan
 """
@@ -31,12 +31,12 @@ from agd_bench.sweeps import open_sweep
 from tests.scheduling import plans
 
 SLICE = 2_000
-"""Trials of the timed slice."""
+"""Number of trials in the timed slice."""
 Made = TypeVar("Made")
 
 
 def timed(what: str, make: Callable[[], Made]) -> Made:
-    """Do it, and print what it took."""
+    """Run a step, and print its time and memory."""
     wall, used, memory = time.perf_counter(), time.process_time(), _mebibytes()
     made = make()
     wall, used, memory = time.perf_counter() - wall, time.process_time() - used, _mebibytes() - memory
@@ -49,19 +49,19 @@ def _mebibytes() -> float:
 
 
 def open_and_close(folder: Path, planned: Plan) -> None:
-    """Open a run and leave it."""
+    """Open a run's store and close it."""
     with Store.open(folder, planned):
         pass
 
 
 def prepare(folder: Path, planned: Plan) -> None:
-    """All that happens before a first trial is sent, the executor apart."""
+    """Do everything that happens before the first trial is sent, except for starting the executor."""
     with Store.open(folder, planned) as store:
         Run(planned, store, InProcessExecutor(plans.workplace(folder), plans.succeed), plans.HashTuner())
 
 
 def run_slice(folder: Path, planned: Plan) -> float:
-    """Drive a slice of empty trials; milliseconds of CPU each, from the first to the last."""
+    """Run a slice of empty trials, and return the CPU seconds per trial, from the first to the last."""
     with Store.open(folder, planned) as store:
         executor = InProcessExecutor(plans.workplace(folder), plans.succeed)
         run = Run(planned, store, executor, plans.HashTuner(), lambda event, snapshot: None)
@@ -76,7 +76,7 @@ def run_slice(folder: Path, planned: Plan) -> float:
 
 
 def finish_all(folder: Path) -> None:
-    """Every trial ended with what one of the slice measured, by the database itself: here only their number matters."""
+    """Mark every trial as done in the database, with the measurements of one trial of the slice: only their number matters."""
     measured = ("train_loss", "val_accuracy", "test_accuracy", "train_seconds", "total_seconds", "charged_seconds", "flops", "parameters")
     with closing(sqlite3.connect(folder / FILE)) as connection, connection:
         (one,) = connection.execute("select trial_id from trials where status = 'done' limit 1").fetchone()
@@ -91,7 +91,7 @@ def finish_all(folder: Path) -> None:
 
 
 def main() -> None:
-    """Time each step once, in the order in which a sweep meets them."""
+    """Time each step once, in the order of a sweep."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("agd-bench", "pydantic", "sqlalchemy", "pandas"))
     print(f"{versions}, Python {platform.python_version()}; {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}")
     sweep = open_sweep("flagship")

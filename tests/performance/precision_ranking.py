@@ -1,11 +1,11 @@
-"""Whether bfloat16 ranks architectures as float32 does: the same sweep in both, its rankings compared against seed noise.
+"""Check whether bfloat16 ranks architectures as float32 does: the rankings of one sweep in both precisions, compared with seed noise.
 
     OMP_NUM_THREADS=1 python tests/performance/precision_ranking.py [--architectures 12] [--seeds 4] [--out DIR]
 
 A small sweep of nas_bench_201 on Fashion-MNIST (its files under AGD_BENCH_DATA) or on digits is trained in each precision, with
-the same architectures, seeds, batches and initial weights. Printed for each algorithm: tau between the two rankings beside its noise
-ceiling, the gap with its 95 % interval, the p-value of 'no shift beyond noise', and the mean accuracy of both. Interrupt it and start it
-again with the same --out: it goes on.
+the same architectures, seeds, batches and initial weights. For each algorithm, the script prints tau between the two rankings, its noise
+ceiling, the gap with its 95 % interval, the p-value of 'no shift beyond noise', and the mean accuracy in both. After an interruption, a run
+with the same --out resumes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agd_bench.analysis import accuracy_table, kendall_tau
 
 
 def sweep(precision: str, given: argparse.Namespace) -> Sweep:
-    """The sweep in one precision."""
+    """Return the sweep in one precision."""
     asked: dict[str, Any] = {
         "name": f"precision-{precision}",
         "search_spaces": [

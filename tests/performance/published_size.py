@@ -1,10 +1,10 @@
-"""How large the flagship's published folder is, from its first slices to the end: invented numbers with as many digits as measured ones.
+"""Size of the flagship's published folder, from its first slices to the end, for made-up numbers with as many digits as measured ones.
 
     python -m tests.performance.published_size [--networks 50 500 5044] [--publish]
 
-Printed are megabytes of each table of raw rows, as it is published and with the rows of trials that took an equal network's results
-written out, and what gzip makes of the former, which is about what a git repository keeps; with `--publish`, also of the tables and pages
-that are computed from them. A file of a git repository should stay under 50 MB, and must stay under 100 MB on most hosts.
+The script prints the megabytes of each table of raw rows as published, and with the rows of trials that took an equal network's results
+written out; and those of the published rows after gzip, about what a git repository stores. With `--publish`, it also prints those of the
+tables and pages computed from them. A file in a git repository should stay under 50 MB, and must stay under 100 MB on most hosts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROVENANCE = {
 
 
 def grown(planned: Plan, networks: int) -> Results:
-    """The sweep with all trials of its first networks ended."""
+    """Return the results of the sweep after all trials of its first `networks` networks."""
     rng = np.random.default_rng(0)
     order = {name: place for place, name in enumerate(dict.fromkeys(t.architecture for t in planned.trials if t.representative is None))}
     trained = [trial for trial in planned.trials if trial.representative is None and order[trial.architecture] < networks]

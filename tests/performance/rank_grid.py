@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python tests/performance/rank_grid.py [--slices 4] [--runs 250] [--minutes 60] [--method after] [--write]
 
-Two algorithms see monotone transforms of true scores of correlation rho (1: equal true rankings), with seed noise of their own. Noise
-differs from architecture to architecture by a log-normal factor whose logarithm has the standard deviation s. Every slice of every cell
-adds a row to `null_test_grid.csv`; a slice that is there already is not run again, so the grid grows until `--minutes` are over.
-`--write` only writes the tables of `null_test_grid.md` from that file. `--method` labels the rows: `before` are those of the version with
-one noise level an algorithm (run with that version's package).
+Two algorithms see monotone transforms of true scores with correlation rho (1: equal true rankings), each with independent seed noise. Noise
+differs between architectures by a log-normal factor; the standard deviation of its logarithm is s. Every slice of every cell adds a row to
+`null_test_grid.csv`; existing slices are not run again, so the grid grows until `--minutes` have passed. `--write` only writes the tables
+of `null_test_grid.md` from that file. `--method` labels the rows: `before` are those of the version with one noise level per algorithm (run
+with that version's package).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DATA = Path(__file__).with_name("null_test_grid.csv")
 PAGE = Path(__file__).with_name("null_test_grid.md")
 FLIPS = 199
 RESAMPLES = 19
-"""Only for intervals that the grid does not look at."""
+"""Only for intervals that the grid does not use."""
 ALPHA = 0.05
 DESIGNS = ((12, 2), (12, 5), (24, 2), (50, 3), (100, 4), (200, 2), (1000, 3))
 SHIFTED = {(12, 2): 0.6, (12, 5): 0.6, (24, 2): 0.8, (36, 3): 0.9, (50, 3): 0.9, (100, 4): 0.95, (200, 2): 0.95, (1000, 3): 0.98}
-"""Correlation of true scores that each design is to tell from 1."""
+"""Correlation of true scores that each design should distinguish from 1."""
 COLUMNS = [
     "method", "architectures", "seeds", "scenario", "rho", "slice", "runs", "rejected", "one_scale", "covered", "gap_sum", "true_gap",
 ]  # fmt: skip
@@ -44,14 +44,14 @@ class Scenario:
     """How two algorithms differ.
 
     Attributes:
-        name: what the cell is called.
-        noise: standard deviation of seed noise under either algorithm, in those of its true scores.
-        heterogeneity: s, standard deviation of the logarithm of an architecture's own noise.
+        name: name of the scenario.
+        noise: standard deviation of seed noise under each algorithm, relative to that of its true scores.
+        heterogeneity: s, standard deviation of the logarithm of an architecture's noise.
         common: correlation of that logarithm between the algorithms.
         shape: distribution of true scores: `normal`, `clusters` (a quarter far below) or `skewed`.
         bent: whether the second algorithm's true scores are a steep function of the first's, e^0.7x.
-        uneven: whether noise falls along the ranking, by a factor e^-0.5 a standard deviation.
-        test_images: accuracies are whole multiples of one over that.
+        uneven: whether noise falls along the ranking, by a factor e^-0.5 per standard deviation.
+        test_images: number of test images; accuracies are multiples of its reciprocal.
         diverging: probability that a seed of the worst 15 % of the architectures diverges.
         exponential: whether noise is skewed (exponential) instead of normal.
         rho: correlation of the two algorithms' true scores.
@@ -70,12 +70,12 @@ class Scenario:
     rho: float = 1.0
 
     def draw(self, architectures: int, seeds: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
-        """Accuracies of one run, (2, n, S), and where a trial diverged."""
+        """Draw the accuracies of one run, (2, n, S), and a mask of the trials that diverged."""
         true = self._true(architectures, rng)
         other = self.rho * true + np.sqrt(1 - self.rho**2) * rng.standard_normal(architectures)
         shared, own = rng.standard_normal(architectures), rng.standard_normal((2, architectures))
         if self.bent:
-            # Of variance 1 again, for normal scores.
+            # Rescaled to variance 1, for normal scores.
             other = (np.exp(0.7 * other) - np.exp(0.245)) / np.sqrt(np.exp(0.98) - np.exp(0.49))
         factor = self.heterogeneity * (np.sqrt(self.common) * shared + np.sqrt(1 - self.common) * own)
         level = np.exp(factor - self.heterogeneity**2 / 2 - (0.5 * true if self.uneven else 0.0))
@@ -120,13 +120,13 @@ FIRST = (
     "clusters, noise 5:1", "s = 1, noise 5:1", "even", "s = 0.8", "s = 1", "some diverged, s = 0.8", "bent, noise 5:1",
     "skewed, noise 5:1", "bent clusters, noise 5:1", "s = 0.8, common to both", "100 test images, s = 0.8", "s = 0.4", "even, noise 4:1",
 )  # fmt: skip
-"""Scenarios that decide, hardest first."""
+"""The decisive scenarios, hardest first."""
 LARGE = FIRST[:9]
-"""Those at 1,000 architectures, where a small bias shows most."""
+"""Scenarios that are also run at 1,000 architectures, which reveal a small bias best."""
 
 
 def cells() -> Iterator[tuple[int, int, Scenario]]:
-    """Designs and scenarios: those that decide first, and shifted rankings after the hardest."""
+    """Yield designs and scenarios: the decisive ones first, and shifted rankings after the hardest."""
     ordered = sorted(SCENARIOS, key=lambda each: FIRST.index(each.name) if each.name in FIRST else len(FIRST))
     for place, scenario in enumerate(ordered):
         for architectures, seeds in DESIGNS:
@@ -138,7 +138,7 @@ def cells() -> Iterator[tuple[int, int, Scenario]]:
 
 
 def simulate(architectures: int, seeds: int, scenario: Scenario, number: int, runs: int) -> dict[str, object]:
-    """One slice of one cell; the same number gives the same data to every method."""
+    """Run a slice of a cell. The same number gives the same data to every method."""
     name = f"{architectures} {seeds} {scenario.name} {scenario.rho} {number}"
     data, own = np.random.default_rng(crc32(name.encode())), np.random.default_rng(number)
     truth = true_gap(architectures, seeds, scenario) if scenario.rho < 1 else 0.0
@@ -156,7 +156,7 @@ def simulate(architectures: int, seeds: int, scenario: Scenario, number: int, ru
 
 
 def true_gap(architectures: int, seeds: int, scenario: Scenario, draws: int = 200) -> float:
-    """Mean tau of the scenario, less its mean tau if the true rankings were equal; an algorithm's own true scores are as many draws."""
+    """Return the scenario's mean tau minus its mean tau for equal true rankings, each over `draws` runs of at least 200 architectures."""
     rng = np.random.default_rng(0)
     means = []
     for each in (scenario, replace(scenario, rho=1.0)):
@@ -166,7 +166,7 @@ def true_gap(architectures: int, seeds: int, scenario: Scenario, draws: int = 20
 
 
 def grow(slices: int, runs: int, minutes: float, method: str) -> None:
-    """Run what is missing, slice by slice through all cells, until the time is over."""
+    """Run the missing slices, one number after the other through all cells, until the time is over."""
     end = time.monotonic() + 60 * minutes
     there = pd.read_csv(DATA) if DATA.exists() else pd.DataFrame(columns=COLUMNS)
     key = ["method", "architectures", "seeds", "scenario", "rho", "slice"]
@@ -184,7 +184,7 @@ def grow(slices: int, runs: int, minutes: float, method: str) -> None:
 
 
 def tables() -> str:
-    """The grid as Markdown: rejections and coverage by scenario and design, before and after."""
+    """Return the grid as Markdown: rejections and coverage by scenario and design, before and after."""
     rows = pd.read_csv(DATA)
     group = ["method", "scenario", "rho", "architectures", "seeds"]
     sums = rows.groupby(group, sort=False)[["runs", "rejected", "one_scale", "covered"]].sum().reset_index()

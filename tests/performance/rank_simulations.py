@@ -1,17 +1,17 @@
-"""Whether the statistics of ranks keep their promises where the truth is known: size and power of the test, coverage of the intervals.
+"""Check the rank statistics on simulations with a known truth: size and power of the test, coverage of the intervals.
 
     OMP_NUM_THREADS=1 python tests/performance/rank_simulations.py [--runs 1000] [--worlds 199]
         [--only all|top-decile|moves|regret]
 
-Architectures have true scores, of which either algorithm sees a monotone transform with seed noise of its own. In the scenarios named
-'equal' the true rankings are equal, whatever else differs: then the test should reject in 5 % of runs. `rho` is the correlation of
-the two algorithms' true scores, jointly normal: there the true gap and the tau of the true rankings are known in closed form, and the 95 %
-intervals should cover them. Every line gives its Monte-Carlo error (`±`, one standard error of a share at 5 %, and at 95 %).
+Architectures have true scores, and each algorithm sees a monotone transform of them with independent seed noise. In the scenarios named
+'equal', the true rankings are equal, whatever else differs, so the test should reject in 5 % of runs. `rho` is the correlation of the two
+algorithms' true scores, which are jointly normal: then the true gap and the tau of the true rankings are known in closed form, and the 95 %
+intervals should cover them. The first line gives the Monte Carlo error (`±`, one standard error of a share at 5 %, and at 95 %).
 
-Printed for `all` and `top-decile`: how often `shift_p` is at most 0.05; how often the interval of the gap lies below 0, and covers the
-true gap (in the top decile only where that is 0); how often there is an interval of `corrected_tau`, and how often it covers then. For
-`moves`: the share of runs in which any architecture is beyond noise after Holm's correction. For `regret`: how often the
-interval covers the mean regret over all runs.
+For `all` and `top-decile`, the script prints how often `shift_p` is at most 0.05; how often the interval of the gap lies below 0, and
+covers the true gap (in the top decile only if that is 0); how often there is an interval of `corrected_tau`, and how often it then covers
+the true tau. For `moves`, it prints the share of runs in which any architecture is beyond noise after Holm's correction, and for `regret`,
+how often the interval covers the mean regret over all runs.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Scenario:
     """How two algorithms differ.
 
     Attributes:
-        name: what the line is called.
-        noise: standard deviation of seed noise under either algorithm; true scores have about 1.
+        name: name of the scenario.
+        noise: standard deviation of seed noise under each algorithm; that of true scores is about 1.
         rho: correlation of the two algorithms' true scores.
         shape: distribution of true scores: `normal`, `two clusters` (a quarter far below) or `skewed`.
-        transform: monotone, applied to the second algorithm's true scores.
-        uneven: whether noise falls along the ranking, by a factor e^-0.5 a standard deviation.
+        transform: monotone function of the second algorithm's true scores.
+        uneven: whether noise falls along the ranking, by a factor e^-0.5 per standard deviation.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Scenario:
     uneven: bool = False
 
     def draw(self, architectures: int, seeds: int, rng: np.random.Generator) -> Floats:
-        """Accuracies of one run, (2, n, S)."""
+        """Draw the accuracies of one run, (2, n, S)."""
         true = rng.standard_normal(architectures)
         if self.shape == "two clusters":
             true = np.where(rng.random(architectures) < 0.25, 0.5 * true - 4, 0.6 * true)
@@ -64,11 +64,11 @@ class Scenario:
         means = np.stack([true, self.transform(other)])
         spread = np.array(self.noise)[:, None] * level
         scores = means[:, :, None] + spread[:, :, None] * rng.standard_normal((2, architectures, seeds))
-        # Into [0, 1], monotone and all but linear in the middle, so that nothing is clipped.
+        # Map to [0, 1] monotonically and almost linearly in the middle, so that nothing is clipped.
         return np.asarray(0.5 + np.arctan(scores / 20) / np.pi, dtype=np.float64)
 
     def gap(self, seeds: int) -> float:
-        """The true gap at so many seeds a side; of normal scores."""
+        """Return the true gap for normal scores, with `seeds` seeds per side."""
         reliability = np.sqrt(np.prod([1 / (1 + noise**2 / seeds) for noise in self.noise]))
         return float(2 / np.pi * (np.arcsin(self.rho * reliability) - np.arcsin(reliability)))
 
@@ -93,7 +93,7 @@ SCENARIOS = (
 
 
 def agreement_line(scenario: Scenario, architectures: int, seeds: int, subset: str, runs: int, worlds: int) -> str:
-    """Size or power of the test, and coverage of both intervals."""
+    """Return the size or power of the test and the coverage of both intervals, as text."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(runs):
@@ -115,7 +115,7 @@ def agreement_line(scenario: Scenario, architectures: int, seeds: int, subset: s
 
 
 def moves_line(scenario: Scenario, architectures: int, seeds: int, runs: int) -> str:
-    """How often any architecture is beyond noise, and which share of them."""
+    """Return how often any architecture is beyond noise, and the share of such architectures, as text."""
     rng = np.random.default_rng(0)
     beyond = []
     for _ in range(runs):
@@ -125,7 +125,7 @@ def moves_line(scenario: Scenario, architectures: int, seeds: int, runs: int) ->
 
 
 def regret_line(scenario: Scenario, architectures: int, seeds: int, runs: int, worlds: int) -> str:
-    """How often the interval of the transfer regret covers its mean."""
+    """Return how often the interval of the transfer regret covers its mean, as text."""
     rng = np.random.default_rng(0)
     splits = seed_splits(seeds)
     found = []
@@ -141,7 +141,7 @@ def regret_line(scenario: Scenario, architectures: int, seeds: int, runs: int, w
 
 
 def lines(only: str, runs: int, worlds: int) -> Iterator[str]:
-    """One line per design and scenario."""
+    """Yield one line per design and scenario."""
     for architectures, seeds in DESIGNS:
         for scenario in SCENARIOS:
             begun = time.perf_counter()

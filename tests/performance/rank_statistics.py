@@ -1,13 +1,13 @@
-"""How long the rank statistics take at the size of the field, beside scipy's tau, and what both say.
+"""Compare the rank statistics with scipy's tau at field size, in time and values.
 
     OMP_NUM_THREADS=1 python tests/performance/rank_statistics.py [--architectures 15625] [--algorithms 10] [--seeds 3] [--resamples 1000]
 
 Simulated accuracies, rounded to 1e-4: all pairs of algorithms with their noise ceilings, each with `--resamples` bootstrap resamples.
-Timed are the first call in this process (compiled kernels loaded or compiled), taus and ceilings without and with intervals and
-test, and the whole table of `kendall_tau`. scipy's time is that of `--scipy` resamples of one tau, the same weights
-written out, times the number of taus that the table needs (pairs, and ceilings, over the splits of the seeds). Compared with it
-are the values (largest difference) and, with the bootstrap's, the standard error that the theory of U-statistics gives without resampling.
-The first line says on what it ran.
+The script times the first call in this process (which loads or compiles kernels), taus and ceilings without and with intervals and
+test, and the whole table of `kendall_tau`. scipy's time is that of `--scipy` resamples of one tau, with the same weights as repeated rows,
+times the number of taus in the table (pairs and ceilings, over the splits of the seeds). The script also prints the largest difference from
+scipy's values, and the bootstrap's standard error with that from the theory of U-statistics, which needs no resampling. The first line of
+the output describes the machine.
 
 References:
     W. Hoeffding, A class of statistics with asymptotically normal distribution, Annals of Mathematical Statistics, 1948.
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def simulate(algorithms: int, architectures: int, seeds: int, rng: np.random.Generator) -> Floats:
-    """Accuracies (M, n, S): a common quality, an interaction of the same algorithm, and seed noise, as large as in NAS-Bench-201."""
+    """Return accuracies (M, n, S): a common quality, an interaction per algorithm, and seed noise, as large as in NAS-Bench-201."""
     quality = 0.85 - 0.03 * rng.gamma(1.5, 1.0, architectures)
     own = rng.normal(0, 0.01, (algorithms, architectures, 1))
     values = quality[None, :, None] + own + rng.normal(0, 0.005, (algorithms, architectures, seeds))
@@ -46,14 +46,14 @@ def simulate(algorithms: int, architectures: int, seeds: int, rng: np.random.Gen
 
 
 def timed(work: Callable[[], Result]) -> tuple[Result, float, float]:
-    """What the work gives, with its wall and CPU seconds."""
+    """Return the result of `work` and its wall and CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def projected_error(first: Floats, second: Floats) -> float:
-    """Standard error of tau-b from each architecture's own concordance, to first order, ties in the normaliser held fixed."""
+    """Return the first-order standard error of tau-b from each architecture's concordance, with fixed ties in the normaliser."""
     rows = np.column_stack([first, second])
     concordance = np.zeros(len(rows))
     for start in range(0, len(rows), 500):

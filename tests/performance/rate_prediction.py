@@ -1,8 +1,8 @@
-"""Why predicted learning rates miss the searched ones: paths, width, or the size of the signal at the start?
+"""Examine why predicted learning rates differ from searched ones: paths, width, or the size of the initial signal.
 
-For the runs of the built-in sweeps `architecture_aware_prediction*` that are given, the searched rate is regressed, in logarithms, on the
-predicted one and on the mean square of the classifier's input at the start (initial weights by in-degree, 256 images, mean over five draws
-of the weights), alone and together. Run it as
+For the given runs of the built-in sweeps `architecture_aware_prediction*`, the logarithm of the searched rate is regressed on those of the
+predicted rate and of the mean square of the classifier's input before training (initial weights by in-degree, 256 images, mean over five
+draws of the weights), separately and together. Run it as
 
     python tests/performance/rate_prediction.py RUN …
 """
@@ -31,7 +31,7 @@ IMAGES, DRAWS = 256, 5
 
 
 def signal(space: ModuleType, architecture: str, options: dict[str, Any], images: torch.Tensor, classes: int) -> float:
-    """Mean square of what the classifier, the last linear layer, is given at the start."""
+    """Return the mean square of the input of the classifier, the last linear layer, before training."""
     found = []
     for seed in range(DRAWS):
         network = space.build(architecture, images.shape[1], classes, **options)
@@ -44,7 +44,7 @@ def signal(space: ModuleType, architecture: str, options: dict[str, Any], images
 
 
 def regress(searched: Floats, **causes: Floats) -> str:
-    """Exponents with standard errors, and the correlation of the fit."""
+    """Return the exponents with standard errors and the correlation of the fit, as text."""
     names = [*causes]
     design = np.column_stack([np.ones(len(searched)), *causes.values()])
     coefficients, *_ = np.linalg.lstsq(design, searched, rcond=None)
@@ -55,7 +55,7 @@ def regress(searched: Floats, **causes: Floats) -> str:
 
 
 def main(runs: list[str]) -> None:
-    """Print, for each run and search space, r as published and the regressions."""
+    """Print r as published for each run and search space, and the regressions of each run."""
     for run in runs:
         results = gather_evidence(load_results(run))
         rates = predicted_rates(results.trials, results.rate_factors, results.sweep).dropna(subset=["predicted_rate", "searched_rate"])

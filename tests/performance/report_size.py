@@ -1,8 +1,8 @@
-"""Time of a report at the size of the field: a million rows, loaded, aggregated, worded and drawn, each apart.
+"""Time each part of a report at field size: loading, aggregating, wording and drawing a million rows.
 
-The rows are synthetic: 15,625 architectures × 16 algorithms × 4 seeds, accuracies of an architecture effect, an
-interaction and seed noise, one point of the learning curve and one attempt each, read from a published folder.
-Target: load, aggregates and page together under a minute on two cores.
+The rows are synthetic: 15,625 architectures × 16 algorithms × 4 seeds, accuracies from an architecture effect, an
+interaction and seed noise, with one point of the learning curve and one attempt each, read from a published folder.
+Target: load, aggregates and page together in under a minute on two cores.
 
     python -m tests.performance.report_size [--architectures 15625] [--algorithms 16] [--seeds 4] [--profile]
 """
@@ -36,12 +36,12 @@ from tests.analysis.synthetic import PROVENANCE, with_types
 TARGET_SECONDS = 60.0
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 CELL = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"
-"""The 15,625 cells of NAS-Bench-201 as it writes them; how many words differ decides what looking for drivers costs."""
+"""Format of the 15,625 cells of NAS-Bench-201; the number of different words determines the cost of looking for drivers."""
 Value = TypeVar("Value")
 
 
 def simulate(architectures: int, algorithms: int, seeds: int) -> Results:
-    """Final trials that all ended well, one curve point and one attempt each."""
+    """Return final trials that all succeeded, with one curve point and one attempt each."""
     rng = np.random.default_rng(0)
     labels = [f"algorithm_{number:02d}" for number in range(algorithms)]
     cells = itertools.islice(itertools.product(OPERATIONS, repeat=6), architectures)
@@ -98,7 +98,7 @@ def simulate(architectures: int, algorithms: int, seeds: int) -> Results:
 
 
 def write(results: Results, folder: Path) -> None:
-    """The raw rows as a published folder holds them."""
+    """Write the raw rows as in a published folder."""
     (folder / "sweep.json").write_text(results.sweep.model_dump_json(), encoding="utf-8")
     (folder / "meta.json").write_text(json.dumps(results.meta), encoding="utf-8")
     for table in ("trials", "curves", "attempts"):
@@ -106,7 +106,7 @@ def write(results: Results, folder: Path) -> None:
 
 
 def timed(what: str, work: Callable[[], Value], spent: dict[str, float]) -> Value:
-    """Do the work, note its seconds of wall-clock and say them with those of the processor."""
+    """Run `work`, record its wall-clock seconds in `spent`, and print them with its CPU seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     value = work()
     spent[what] = time.perf_counter() - wall
@@ -115,7 +115,7 @@ def timed(what: str, work: Callable[[], Value], spent: dict[str, float]) -> Valu
 
 
 def main() -> None:
-    """Time a report and print hardware, versions, n and each part."""
+    """Time a report, and print hardware, versions, n and the time of each part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architectures", type=int, default=15_625)
     parser.add_argument("--algorithms", type=int, default=16)

@@ -1,8 +1,8 @@
-"""Scheduling overhead of an empty trial: our queue on Ray actors, with two flushed commits a trial, against Ray Tune.
+"""Scheduling overhead of an empty trial: our queue on Ray actors, with two flushed commits per trial, against Ray Tune.
 
-Both sides run in one process on one Ray, in alternating rounds, with as many workers. Ours is timed from the first
-trial sent to the last result stored; Tune from `fit` to its return, which holds its fixed cost as a sweep would.
-Targets: at most 5 ms a trial, and at most a tenth of Ray Tune with `reuse_actors=True`.
+Both sides run in one process on one Ray instance, in alternating rounds, with equally many workers. Ours is timed from the
+first trial sent to the last result stored; Tune from the call of `fit` to its return, which includes its fixed cost, as in a sweep.
+Targets: at most 5 ms per trial, and at most a tenth of Ray Tune with `reuse_actors=True`.
 
     python -m tests.performance.scheduling_overhead
 """
@@ -34,7 +34,7 @@ TARGET_MILLISECONDS, TARGET_RATIO = 5.0, 0.1
 
 
 def time_ours(executor: ray_pool.RayExecutor) -> float:
-    """Seconds per trial of a plan of empty trials on a pool that is up."""
+    """Return the seconds per trial for a plan of empty trials on a running pool."""
     planned = plans.plan(architectures=OURS, seeds=1, rounds=0)
     stamps: list[float] = []
 
@@ -51,14 +51,14 @@ def time_ours(executor: ray_pool.RayExecutor) -> float:
 
 
 def empty(config: dict[str, Any]) -> None:
-    """A trial of Ray Tune that does nothing."""
+    """Run an empty trial of Ray Tune."""
     from ray import tune
 
     tune.report({"value": config["x"]})
 
 
 def time_tune(trials: int, reuse: bool) -> float:
-    """Seconds per trial of a Ray Tune sweep of empty trials."""
+    """Return the seconds per trial for a Ray Tune sweep of empty trials."""
     from ray import tune
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -83,7 +83,7 @@ def main() -> None:
     ours, reused = [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
-            # The pool gives its cores back each time, as Tune would wait for them.
+            # The pool releases its cores in each round, because Tune would wait for them.
             executor = ray_pool.RayExecutor(plans.workplace(Path(folder)), Resources(num_workers=WORKERS), plans.succeed)
             while len(executor.idle) < WORKERS:
                 executor.wait(1.0)

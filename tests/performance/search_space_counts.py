@@ -1,7 +1,7 @@
-"""The sizes of the built-in search spaces, counted, and the time of the conformance kit on each.
+"""Count the architectures of the built-in search spaces, and time the conformance kit on each.
 
-What the default tests leave out is here: the published hash of all 423,624 cells of NAS-Bench-101, and the canonical names
-of all 46,080 cells of DARTS with two operations against Burnside's lemma. About two minutes.
+This includes what the default tests omit: the published hash of all 423,624 cells of NAS-Bench-101, and the canonical names of all
+46,080 cells of DARTS with two operations, compared with Burnside's lemma. It takes about two minutes.
 
     python -m tests.performance.search_space_counts
 """
@@ -23,7 +23,7 @@ from tests.search_spaces.test_darts import canonical_cells, classes
 
 
 def count(what: str, names: Callable[[], Iterable[object]], expected: int) -> None:
-    """Say how many names differ and the seconds of the processor that it took, and stop if it is another number."""
+    """Print the number of distinct names and the CPU seconds, and exit if the number is not the expected one."""
     begun = time.process_time()
     counted = len(set(names()))
     print(f"{what:<60} {counted:>9,} {time.process_time() - begun:8.1f} s", flush=True)

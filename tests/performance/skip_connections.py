@@ -1,22 +1,21 @@
-"""The pre-registered test of the skip-connection claim, on real images, from equal weights, data and order.
+"""Run the pre-registered test of the skip-connection claim, on real images, with equal weights, data and order.
 
     OMP_NUM_THREADS=1 AGD_BENCH_DATA=data python tests/performance/skip_connections.py [--dataset fashion_mnist] [--out runs.csv]
 
 Fixed before the first run: the hypothesis and its test (`agd_bench.studies.skip_connections.hypothesis`); the
-networks (`resnet_skips`, pre-activation, batch normalisation, ReLU, width 8, one block a stage), as published, at torch's own
-initialisation; plain gradient descent without
-momentum, weight decay or augmentation; mini-batches of 32 from the training split; the paper's rates 0.02, 0.05, 0.1 and 0.2, and 0.5;
-80 steps; 12 seeds, from 100 on (smaller ones are for trying the script). The mean singular value is that of the blocks' Jacobians on a
-probe batch of 16 training images, batch statistics, by Lanczos quadrature with equal random starts in a pair, the mean over the four
-blocks. The area is that of all steps; that of the first fifth is told beside it. A run has diverged when a loss is not finite; it then
-counts as slowest.
+networks (`resnet_skips`, pre-activation, batch normalisation, ReLU, width 8, one block per stage), as published, with torch's
+initialisation; plain gradient descent without momentum, weight decay or augmentation; mini-batches of 32 from the training split; the
+paper's rates 0.02, 0.05, 0.1 and 0.2, and 0.5; 80 steps; 12 seeds, from 100 on (smaller ones are for trying out the script). The mean
+singular value is that of the blocks' Jacobians on a probe batch of 16 training images with batch statistics, by Lanczos quadrature with
+equal random starts in a pair, averaged over the four blocks. The area is over all steps; that over the first fifth is reported as well. A
+run has diverged if a loss is not finite; it then counts as slowest.
 
-Two families of cells are corrected each for itself: the hypothesis (fixed-1 against projection, at every rate and at tuned ones),
-and the control (matched-1, which has its shortcuts' mean singular value without the path, against projection). The dose-response is a
-third. Added after the first run: fixed-1 against matched-1 by what the path adds, the path itself as the predictor instead of the
-remaining difference of singular values, whose sign varies from seed to seed.
+Two families of cells are corrected separately: the hypothesis (fixed-1 against projection, at every rate and at tuned ones), and the
+control (matched-1, which has the mean singular value of fixed-1's shortcuts without the path, against projection). The dose-response is a
+third family. Added after the first run: fixed-1 against matched-1, for the effect of the path, with the path itself as the predictor
+instead of the remaining difference of singular values, which varies in sign between seeds.
 
-The first line says on what it ran; the seconds of measuring stand apart from those of training.
+The first line of the output describes the machine; seconds of measuring are reported separately from those of training.
 """
 
 from __future__ import annotations
@@ -49,21 +48,21 @@ FIRST_SEED = 100
 
 
 def network_of(variant: str, seed: int, channels: int, classes: int, width: int) -> nn.Module:
-    """A variant's network from the weights of a seed, on this thread's generator, which is put back."""
+    """Return a variant's network with the weights of a seed. The state of torch's random number generator is restored."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return resnet_skips.build(f"{variant}/plain/batch/pre/relu", channels, classes, width=width, blocks=1)
 
 
 def mean_singular_value(network: nn.Module, probe: Tensor) -> float:
-    """Of the blocks' Jacobians with batch statistics: the mean over blocks."""
+    """Return the mean singular value of the blocks' Jacobians with batch statistics, averaged over blocks."""
     readings = measure(network, probe, parts=["blocks"], modes=["train"], largest_rank=0, probes=1, starts=2, lanczos_steps=12)
     values = [reading.value for reading in readings if reading.quantity == "mean_by_quadrature"]
     return float(np.mean(values))
 
 
 def losses_of(network: nn.Module, images: ImageSet, rate: float, steps: int, batch: int, seed: int) -> list[float]:
-    """Cross-entropy of every step; not further than the first one that is not finite."""
+    """Train, and return the cross-entropy of every step, up to the first one that is not finite."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate)
     order = torch.cat([torch.randperm(len(images.labels), generator=generator) for _ in range(1 + steps * batch // len(images.labels))])
@@ -81,7 +80,7 @@ def losses_of(network: nn.Module, images: ImageSet, rate: float, steps: int, bat
 
 
 def train_all(given: argparse.Namespace) -> tuple[pd.DataFrame, float, float]:
-    """One row per run, and the seconds of training and of measuring."""
+    """Train all runs, and return one row per run and the CPU seconds of training and of measuring."""
     module = plugins.load("datasets", given.dataset)
     images = load_splits(given.dataset, given.data_root, (), 1.0, "cpu").train
     rows, measured, begun = [], 0.0, time.process_time()
@@ -105,7 +104,7 @@ def train_all(given: argparse.Namespace) -> tuple[pd.DataFrame, float, float]:
 
 
 def report(runs: pd.DataFrame) -> None:
-    """Print what the runs say."""
+    """Print the means and tests of the runs."""
     shown = ["dataset", "learning_rate", "variant"]
     means = runs.groupby(shown, sort=False).agg(
         mean_singular_value=("mean_singular_value", "mean"),
@@ -128,7 +127,7 @@ def report(runs: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    """Train, print, and keep the runs where asked to."""
+    """Train, print the results, and save the runs to `--out` if given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--data-root", type=Path, default=Path(os.environ.get("AGD_BENCH_DATA", "data")))

@@ -49,7 +49,7 @@ hyperparameters = { gain = 1.0 }
     ],
 )
 def test_a_value_of_another_kind_is_refused_before_anything_runs(change: str) -> None:
-    """In one line that names the key."""
+    """The error is a single line that names the key."""
     with pytest.raises(InputError, match=change.partition("=")[0].rpartition(".")[2]) as caught:
         agd_bench.plan(parse_sweep(SWEEP, "sweep.toml", [change]))
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What the tests of search spaces share: the size of a network, and its logits in double precision."""
+"""Helpers for tests of search spaces: the size of a network, and its logits in double precision."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters_of(network: nn.Module) -> int:
-    """How many numbers the parameters hold."""
+    """Return the total number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def size_of(
     build: Callable[..., nn.Module], architecture: str, channels: int = 3, classes: int = 10, size: int = 32, **options: Any
 ) -> tuple[int, int]:
-    """Parameters and multiply-adds of a network for one image (1, channels, size, size), without computing anything."""
+    """Return parameters and multiply-adds of a network for one image (1, channels, size, size), without computing anything."""
     with torch.device("meta"):
         network = build(architecture, channels, classes, **options).eval()
         with FlopCounterMode(display=False) as counter:
@@ -27,7 +27,7 @@ def size_of(
 
 
 def logits_of(network: nn.Module, size: int = 8, count: int = 4) -> Tensor:
-    """Logits of random images (count, 3, size, size), in double precision, the network as it trains."""
+    """Return logits of random images (count, 3, size, size) in double precision, with the network in training mode."""
     images = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     logits: Tensor = network.double()(images)
     return logits

@@ -1,4 +1,4 @@
-"""Which cells of NAS-Bench-201 are the same: the counts, what cells compute, and built networks."""
+"""Equivalence of NAS-Bench-201 cells: class counts, the functions that cells compute, and built networks."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ OPERATIONS = {"0": "none", "s": "skip_connect", "1": "nor_conv_1x1", "3": "nor_c
 
 
 def cell(short: str) -> tuple[str, ...]:
-    """Operations by their letters, in the order of the string: edges into node 1, 2, 3."""
+    """Return the operations given by their letters, in string order: edges into nodes 1, 2 and 3."""
     return tuple(OPERATIONS[letter] for letter in short.replace(" ", ""))
 
 
 def name(operations: Sequence[str]) -> str:
-    """The architecture's string."""
+    """Return the architecture's string."""
     return "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*operations)
 
 
@@ -36,8 +36,8 @@ def name(operations: Sequence[str]) -> str:
 
 
 class Numbers:
-    """Cells computed with random whole numbers modulo a prime: an average scales each of three coordinates, so that it is linear; a block
-    is a polynomial without a constant that mixes them, another one for each kernel size and each of a size's weights."""
+    """Evaluates cells on random integers modulo a prime. Averages scale each of three coordinates, so they are linear; blocks are
+    polynomials without a constant term that mix the coordinates, and differ between kernel sizes and weights."""
 
     def __init__(self) -> None:
         rng = random.Random(0)
@@ -50,7 +50,7 @@ class Numbers:
         return tuple((weight**2 * value**3 + (weight + 7 * place) * mixed * value + mixed**5) % PRIME for place, value in enumerate(values))
 
     def output(self, operations: Sequence[str], weights: dict[int, int]) -> tuple[int, ...]:
-        """What the cell hands on, its blocks with these weights, by their edges."""
+        """Return the cell's output, given the weights of its blocks by edge."""
         nodes: list[tuple[int, ...]] = [self.input, (0, 0, 0), (0, 0, 0), (0, 0, 0)]
         for edge, ((start, end), operation) in enumerate(zip(CELL, operations, strict=True)):
             brought = nodes[start]
@@ -64,7 +64,7 @@ class Numbers:
         return nodes[-1]
 
     def smallest(self, operations: Sequence[str]) -> tuple[object, ...]:
-        """The smallest output over all ways to hand the weights to the blocks that the output depends on."""
+        """Return the smallest output over all assignments of weights to the blocks that the output depends on."""
         usual = self.output(operations, {})
         weighted = [edge for edge, operation in enumerate(operations) if operation in WEIGHTED]
         blocks = [edge for edge in weighted if self.output(operations, {edge: 2}) != usual]
@@ -77,7 +77,7 @@ class Numbers:
 
 
 def partition(keys: Iterable[object]) -> set[frozenset[int]]:
-    """The numbers of equal keys together."""
+    """Return the indices grouped by equal keys."""
     together = defaultdict(set)
     for number, key in enumerate(keys):
         together[key].add(number)
@@ -85,7 +85,7 @@ def partition(keys: Iterable[object]) -> set[frozenset[int]]:
 
 
 def test_forms_are_what_cells_compute() -> None:
-    """Equal forms where some pairing of the blocks makes the cells equal functions, and nowhere else: 5,044 classes."""
+    """Two cells have equal forms if and only if some pairing of their blocks makes them equal functions: 5,044 classes."""
     numbers = Numbers()
     by_form = partition(classes.form(operations)[0] for operations in EVERY)
     assert len(by_form) == 5_044
@@ -93,7 +93,7 @@ def test_forms_are_what_cells_compute() -> None:
 
 
 def test_the_published_rule_finds_the_published_classes() -> None:
-    """6,466, and each architecture's first equal one is that of the table of NATS-Bench."""
+    """The published rule gives 6,466 classes, with the same first members as NATS-Bench's table."""
     first: dict[str, int] = {}
     numbers = [first.setdefault(classes.published_text(operations), number) for number, operations in enumerate(EVERY)]
     assert len(first) == 6_466
@@ -102,7 +102,7 @@ def test_the_published_rule_finds_the_published_classes() -> None:
 
 
 def test_an_order_names_the_blocks_that_matter() -> None:
-    """Each live convolution once, smaller kernels first, and the form of what is left without dead edges is the same."""
+    """The order lists each live convolution once, smaller kernels first, and removing dead edges does not change the form."""
     for operations in EVERY[::50]:
         form, order = classes.form(operations)
         live = classes.live_edges(operations)
@@ -130,13 +130,13 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("cells", [given[1:] for given in ALIKE], ids=[given[0] for given in ALIKE])
 def test_what_is_alike(cells: tuple[str, ...]) -> None:
-    """Ways to write one cell."""
+    """Different ways to write the same cell have the same form."""
     assert len({classes.form(cell(short))[0] for short in cells}) == 1
 
 
 @pytest.mark.parametrize("cells", [given[1:] for given in DIFFERENT], ids=[given[0] for given in DIFFERENT])
 def test_what_is_different(cells: tuple[str, ...]) -> None:
-    """Cells that a careless rule takes for one."""
+    """Cells that a careless rule would merge have different forms."""
     assert len({classes.form(cell(short))[0] for short in cells}) == 2
 
 
@@ -144,14 +144,14 @@ def test_what_is_different(cells: tuple[str, ...]) -> None:
 
 
 def built(architecture: str, dead_edges: str = "dropped", cells: int = 1) -> nn.Module:
-    """A small network in double precision, without scales and shifts, its weights drawn from one seed."""
+    """Return a small network in double precision, without scales and shifts, with weights drawn from a fixed seed."""
     torch.manual_seed(0)
     network = space.build(architecture, 3, 5, channels=2, cells=cells, dead_edges=dead_edges)
     return apply_profile(network, "matrix-only").double()
 
 
 def step(network: nn.Module) -> tuple[Tensor, list[Tensor | None]]:
-    """Logits of fixed images, and the gradients of their square loss."""
+    """Return the logits of fixed images and the gradients of their square loss."""
     images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     targets = torch.randn(6, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     logits: Tensor = network(images)
@@ -160,7 +160,7 @@ def step(network: nn.Module) -> tuple[Tensor, list[Tensor | None]]:
 
 
 def sample_classes(count: int) -> list[list[tuple[str, ...]]]:
-    """Classes of at least two architectures with a path, each with three of them at most."""
+    """Return classes of two or more architectures with a path, with at most three members each."""
     together = defaultdict(list)
     for operations in EVERY:
         together[classes.form(operations)[0]].append(operations)
@@ -169,7 +169,7 @@ def sample_classes(count: int) -> list[list[tuple[str, ...]]]:
 
 
 def test_equal_cells_build_equal_networks() -> None:
-    """From one seed: the same weights, logits and gradients, block by block, without anything being paired by hand."""
+    """With the same seed, equal cells have the same logits and gradients, block by block, without pairing blocks by hand."""
     for members in sample_classes(16):
         first, gradients = step(built(name(members[0])))
         for other in members[1:]:
@@ -182,7 +182,7 @@ def test_equal_cells_build_equal_networks() -> None:
 
 
 def test_cells_that_a_careless_rule_takes_for_one_are_different_networks() -> None:
-    """Whichever block gets which weights."""
+    """No assignment of weights to blocks makes the networks compute the same."""
     compared = 0
     for _, *pair in DIFFERENT:
         here, there = (built(name(cell(short))) for short in pair)
@@ -207,7 +207,7 @@ WITH_DEAD = ["3 00 s00", "0 03 s31", "1 3s 0p0", "3 33 330", "0 31 3ps", "0 01 1
 
 @pytest.mark.parametrize("short", WITH_DEAD)
 def test_dead_edges_change_nothing(short: str) -> None:
-    """With the same weights where there are any: equal logits, equal gradients, and zeros or none where edges were dropped."""
+    """Dropping dead edges leaves logits and gradients unchanged; the dropped weights had zero gradients or none."""
     architecture = name(cell(short))
     kept, dropped = built(architecture, "kept"), built(architecture)
     live = {parameter for parameter, _ in dropped.named_parameters()}
@@ -226,7 +226,7 @@ def test_dead_edges_change_nothing(short: str) -> None:
 
 @pytest.mark.parametrize("short", WITH_DEAD[:3])
 def test_networks_without_dead_edges_train_alike(short: str) -> None:
-    """Several steps with momentum and weight decay: what is alive ends with the same weights, bit for bit, with and without the rest."""
+    """After several steps with momentum and weight decay, live weights are bitwise equal with and without dead edges."""
     architecture = name(cell(short))
     kept, dropped = built(architecture, "kept", cells=2), built(architecture, cells=2)
     dropped.load_state_dict({key: value for key, value in kept.state_dict().items() if key in dropped.state_dict()})

@@ -1,4 +1,4 @@
-"""The graph of stacked cells against the networks that NAS-Bench-201 builds."""
+"""The graph of stacked cells agrees with the networks that NAS-Bench-201 builds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SKIP = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 
 @pytest.mark.parametrize("cells", [1, 2, 5])
 def test_every_weight_is_on_one_edge(cells: int) -> None:
-    """The named modules are the network's convolutions and its classifier, each once, dead ones too; kernels are theirs."""
+    """The edges name each convolution and the classifier exactly once, including dead ones, with their kernel sizes."""
     rng = np.random.default_rng(0)
     for architecture in [SKIP, *(space.sample(rng) for _ in range(4))]:
         edges = read_edges(cell_graphs.network_edges(space.operations_of(architecture), cells))
@@ -29,7 +29,7 @@ def test_every_weight_is_on_one_edge(cells: int) -> None:
 
 
 def test_paths_of_a_stack_multiply() -> None:
-    """A cell's paths, to the power of the cells, times the two of each residual block."""
+    """The number of paths is a cell's to the power of the number of cells, times two for each residual block."""
     operations = ("nor_conv_3x3",) * 6
     assert path_counts(read_edges(cell_graphs.cell_edges(operations))) == {1: 1, 2: 2, 3: 1}
     counts = path_counts(read_edges(cell_graphs.network_edges(operations, 5)))

@@ -1,4 +1,4 @@
-"""The codes of graphs: which edges live, how many paths, and which codes are one network."""
+"""Codes of graphs: live edges, numbers of paths, and codes of the same network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from search_spaces import _dag_codes as dag_codes
 
 
 def depths(architecture: str) -> list[int]:
-    """Weighted layers on every path from the first node to the last, found by walking."""
+    """Return the number of weighted layers on every path from the first node to the last, found by walking."""
     edges = dag_codes.live_edges(architecture)
 
     def walk(node: int) -> list[int]:
@@ -35,12 +35,12 @@ def depths(architecture: str) -> list[int]:
     ],
 )
 def test_path_depths_give_the_published_multipliers(architecture: str, multiplier: float) -> None:
-    """The factors on the learning rate that the paper's code computes: base depth 3, each path 3 deeper than its layers."""
+    """Path depths give the learning-rate factors of the paper's code, with base depth 3 and each path 3 deeper than its layers."""
     assert (27 / sum((3 + depth) ** 3 for depth in depths(architecture))) ** 0.5 == pytest.approx(multiplier, abs=5e-7)
 
 
 def test_live_edges_are_those_on_a_route() -> None:
-    """Against trying every route through every code of four nodes."""
+    """Live edges match an exhaustive search of all routes, for every code of four nodes."""
     routes = [(0, *middle, 3) for count in range(3) for middle in itertools.combinations((1, 2), count)]
     for code in dag_codes.codes(4):
         operations = {(start, end): operation for start, end, operation in dag_codes.edges_of(code)}
@@ -50,11 +50,11 @@ def test_live_edges_are_those_on_a_route() -> None:
 
 
 Layer = tuple[np.ndarray, np.ndarray]
-"""A matrix and a bias."""
+"""A weight matrix and a bias."""
 
 
 def outputs(architecture: str, layers: list[Layer], start: np.ndarray) -> tuple[float, ...]:
-    """The last node, with the layers given to the edges in each possible order; the smallest stands for all."""
+    """Return the smallest output over all assignments of layers to the weighted edges."""
     edges = dag_codes.live_edges(architecture)
     weighted = [edge for edge in edges if edge[2] == dag_codes.WEIGHTS]
     found = []
@@ -70,13 +70,13 @@ def outputs(architecture: str, layers: list[Layer], start: np.ndarray) -> tuple[
 
 
 def some_layers(count: int) -> tuple[list[Layer], np.ndarray]:
-    """That many layers, mostly positive so that few ReLUs close, and an input. Without biases, doubled inputs would double outputs."""
+    """Return `count` layers, mostly positive to keep ReLUs open and biased to prevent homogeneity, and an input."""
     rng = np.random.default_rng(0)
     return [(rng.normal(0.2, 0.5, (4, 4)), rng.normal(0.2, 0.5, 4)) for _ in range(count)], rng.uniform(0.5, 1.5, 4)
 
 
 def test_classes_are_those_of_equal_outputs() -> None:
-    """All 729 codes of four nodes: one canonical code exactly where some pairing of layers gives equal outputs; 99 of them."""
+    """The 729 codes of four nodes form 99 classes: canonical codes agree if and only if some pairing of layers gives equal outputs."""
     layers, start = some_layers(6)
     computed: dict[tuple[dag_codes.Edge, ...], tuple[float, ...]] = {}
     pairs = set()
@@ -89,7 +89,7 @@ def test_classes_are_those_of_equal_outputs() -> None:
 
 
 def test_classes_of_five_nodes_agree_with_outputs() -> None:
-    """Random codes with at most four layers: equal outputs where and only where the canonical code is the same."""
+    """Random codes with at most four layers have equal outputs if and only if their canonical codes are equal."""
     layers, start = some_layers(4)
     rng = np.random.default_rng(1)
     by_name: dict[str, tuple[int, tuple[float, ...]]] = {}
@@ -105,7 +105,7 @@ def test_classes_of_five_nodes_agree_with_outputs() -> None:
 
 
 def test_counts_of_five_nodes() -> None:
-    """59,049 codes in 4,079 classes, one of them of the 2,471 codes without a path; canonical codes are their own."""
+    """The 59,049 codes form 4,079 classes, one of which has the 2,471 codes without a path; canonical codes map to themselves."""
     listed = list(dag_codes.codes())
     names = Counter(map(dag_codes.smallest_code, listed))
     assert len(set(listed)) == len(listed) == 59_049
@@ -115,22 +115,22 @@ def test_counts_of_five_nodes() -> None:
 
 
 def test_examples_of_one_network() -> None:
-    """A node that only hands on and a dead edge change nothing; how often a layer is used does."""
+    """Pass-through nodes and dead edges do not change the network, but how often a layer is used does."""
     same = dag_codes.smallest_code
     assert same("1_02_002") == same("2_02_001") == same("0_20_002") == same("2_20_002")
-    assert same("1_10_110") != same("0_00_100")  # twice the input, and once
-    assert same("2_20_011") != same("2_01_011")  # two layers' sum, and one layer's double
+    assert same("1_10_110") != same("0_00_100")  # twice the input or once
+    assert same("2_20_011") != same("2_01_011")  # the sum of two layers or twice one layer
 
 
 @pytest.mark.parametrize("wrong", ["", "3", "2_2", "2_02_02", "2_02_002_0002_00002", "2-02", "2_0\n", "2__02", "22"])
 def test_malformed_codes_are_refused(wrong: str) -> None:
-    """The message shows how to write one."""
+    """The message shows the expected format."""
     with pytest.raises(ValueError, match="2_02_002_0002"):
         dag_codes.edges_of(wrong)
 
 
 def test_draws_are_uniform() -> None:
-    """Each digit is as frequent in each place as the others."""
+    """All digits are equally frequent in every position."""
     rng = np.random.default_rng(0)
     drawn = [dag_codes.draw(rng) for _ in range(3_000)]
     assert {len(code) for code in drawn} == {13}
@@ -140,7 +140,7 @@ def test_draws_are_uniform() -> None:
 
 
 def test_features_are_those_of_all_paths() -> None:
-    """Against walking every path of every code of four nodes."""
+    """Features match a walk along all paths, for every code of four nodes."""
     for code in dag_codes.codes(4):
         found = depths(code)
         expected = {"depth": max(found, default=0), "shallowest": min(found, default=0), "paths": len(found), "skip_paths": found.count(0)}

@@ -1,4 +1,4 @@
-"""The space of DARTS: published sizes, names, numberings, and what a cell computes."""
+"""The DARTS space: published sizes, names, numberings, and the function a cell computes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from search_spaces import darts as space
 from tests.search_spaces.measuring import logits_of, parameters_of
 
-# The cells that DARTS found on CIFAR-10 by its second-order search, from its paper's figures 4 and 5.
+# The cells found by DARTS's second-order search on CIFAR-10, from figures 4 and 5 of its paper.
 NORMAL = "|sep_conv_3x3~0|sep_conv_3x3~1|+|sep_conv_3x3~0|sep_conv_3x3~1|+|skip_connect~0|sep_conv_3x3~1|+|skip_connect~0|dil_conv_3x3~2|"
 REDUCTION = (
     "|max_pool_3x3~0|max_pool_3x3~1|+|max_pool_3x3~1|skip_connect~2|+|max_pool_3x3~0|skip_connect~2|+|max_pool_3x3~1|skip_connect~2|"
@@ -22,14 +22,14 @@ DARTS = f"{NORMAL}/{REDUCTION}"
 
 
 def test_parameters_are_the_published_ones() -> None:
-    """3.349 million for DARTS' own cells at 36 channels and 20 cells, as its repository states."""
+    """DARTS's own cells have 3.349 million parameters at 36 channels and 20 cells, as its repository states."""
     with torch.device("meta"):
         network = space.build(DARTS, 3, 10)
     assert round(parameters_of(network) / 1e6, 3) == 3.349
 
 
 def classes(operations: int) -> int:
-    """Cells that no renumbering turns into another, by counting what each renumbering of each graph leaves as it is."""
+    """Return the number of cells up to renumbering, by counting the cells that each renumbering leaves fixed (Burnside's lemma)."""
     graphs = list(itertools.product(*(itertools.combinations(range(number), 2) for number in range(2, 6))))
     orders = [{0: 0, 1: 1} | dict(zip(range(2, 6), order, strict=True)) for order in itertools.permutations(range(2, 6))]
     seen: set[frozenset[tuple[int, int]]] = set()
@@ -48,7 +48,7 @@ def classes(operations: int) -> int:
 
 
 def cycles(mapping: dict[tuple[int, int], tuple[int, int]]) -> int:
-    """How many rounds a permutation goes in."""
+    """Return the number of cycles of a permutation."""
     left, count = set(mapping), 0
     while left:
         edge = left.pop()
@@ -59,7 +59,7 @@ def cycles(mapping: dict[tuple[int, int], tuple[int, int]]) -> int:
 
 
 def canonical_cells(operations: tuple[str, ...]) -> set[str]:
-    """The canonical names of all cells of those operations."""
+    """Return the canonical names of all cells with the given operations."""
     nodes = [
         [
             tuple(zip(starts, words, strict=True))
@@ -72,7 +72,7 @@ def canonical_cells(operations: tuple[str, ...]) -> set[str]:
 
 
 def test_counts_of_cells() -> None:
-    """Names of all cells of one operation fall into as many classes as Burnside's lemma counts; with seven it counts the docstring's.
+    """The number of classes agrees with Burnside's lemma for one operation, and for seven the lemma gives the docstring's count.
 
     The performance script does the same for two operations, which takes a few seconds.
     """
@@ -82,7 +82,7 @@ def test_counts_of_cells() -> None:
 
 
 def test_canonical_names_do_not_depend_on_the_numbering() -> None:
-    """All renumberings of a random architecture's cells have one canonical name, and build as many parameters."""
+    """All renumberings of a random architecture's cells have the same canonical name and the same number of parameters."""
     rng = np.random.default_rng(0)
     for _ in range(30):
         architecture = space.sample(rng)
@@ -95,10 +95,10 @@ def test_canonical_names_do_not_depend_on_the_numbering() -> None:
 
 
 def test_renumbered_cells_are_one_network() -> None:
-    """With weights handed over edge by edge, a cell's nodes come out in another order and are otherwise the same."""
+    """With weights copied edge by edge, a renumbered cell computes the same nodes in a different order."""
     torch.manual_seed(0)
     cell = space.cells_of(DARTS)[0]
-    other = (cell[1], cell[0], *cell[2:])  # nodes 2 and 3 take the inputs alone, so they may change places
+    other = (cell[1], cell[0], *cell[2:])  # nodes 2 and 3 use only the cell's inputs, so they can be swapped
     other = (*other[:3], ((0, "skip_connect"), (3, "dil_conv_3x3")))
     assert other in space._renumbered(cell)
     one, two = (space.CellNetwork(chosen, (6, 6), 4, False, False) for chosen in (cell, other))
@@ -113,7 +113,7 @@ def test_renumbered_cells_are_one_network() -> None:
 
 
 def test_a_cell_is_its_nodes_written_out() -> None:
-    """Pools and skips on two inputs, in a cell that halves the image."""
+    """A reduction cell of pools and skips equals its nodes written out by hand."""
     name = "|max_pool_3x3~0|avg_pool_3x3~1|+|skip_connect~1|skip_connect~2|+|avg_pool_3x3~2|max_pool_3x3~3|+|skip_connect~0|skip_connect~4|"
     cell = space.CellNetwork(space.cells_of(f"{name}/{name}")[1], (4, 4), 4, True, False)
     before, last = torch.randn(2, 2, 4, 9, 9)
@@ -128,7 +128,7 @@ def test_a_cell_is_its_nodes_written_out() -> None:
 
 @pytest.mark.parametrize("size", [8, 9])
 def test_halving_takes_both_diagonals(size: int) -> None:
-    """With convolutions that only hand on, the even pixels and the odd ones of the diagonal, zeros where there is none."""
+    """With identity convolutions, halving returns the even and the odd diagonal pixels, padded with zeros."""
     halving = space.Halving(1, 2).eval()
     nn.init.ones_(halving.even.weight)
     nn.init.ones_(halving.odd.weight)
@@ -140,7 +140,7 @@ def test_halving_takes_both_diagonals(size: int) -> None:
 
 
 def test_reduction_cells_stand_at_thirds() -> None:
-    """Of 20 cells numbers 6 and 13, and of 8 numbers 2 and 5; each doubles the channels."""
+    """Reduction cells are numbers 6 and 13 of 20 cells, and 2 and 5 of 8; each doubles the channels."""
     for cells, places in ((20, [6, 13]), (8, [2, 5])):
         with torch.device("meta"):
             network = space.build(DARTS, 3, 10, channels=2, cells=cells)
@@ -153,12 +153,12 @@ def test_reduction_cells_stand_at_thirds() -> None:
 
 @pytest.mark.parametrize("size", [8, 9, 13])
 def test_any_image_size_works(size: int) -> None:
-    """Odd sizes are rounded up everywhere alike."""
+    """Odd image sizes are rounded up consistently."""
     assert logits_of(space.build(DARTS, 3, 7, channels=2, cells=3), size=size).shape == (4, 7)
 
 
 def test_draws_are_uniform() -> None:
-    """Sources and operations of the last node are as frequent as each other."""
+    """All sources and all operations of the last node are equally frequent."""
     rng = np.random.default_rng(0)
     drawn = [space.cells_of(space.sample(rng))[1][3] for _ in range(4_000)]
     sources = Counter((edges[0][0], edges[1][0]) for edges in drawn)
@@ -182,13 +182,13 @@ def test_draws_are_uniform() -> None:
     ],
 )
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """Other operations, sources and orders; the message says how to write one."""
+    """Invalid operations, sources and orders are rejected with a message that shows the format."""
     with pytest.raises(ValueError, match="no architecture of DARTS; write"):
         space.build(wrong, 3, 10)
 
 
 @pytest.mark.parametrize("options", [{"channels": 3}, {"channels": 0}, {"cells": 2}, {"cells": 8.0}])
 def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
-    """An option names itself and what is allowed."""
+    """The message names the option and the allowed values."""
     with pytest.raises(ValueError, match="out of range"):
         space.build(DARTS, 3, 10, **options)

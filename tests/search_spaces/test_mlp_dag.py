@@ -1,4 +1,4 @@
-"""Fully connected networks on graphs: their sizes, and what they compute."""
+"""Fully connected networks on graphs: their sizes and the functions they compute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.search_spaces.measuring import parameters_of, size_of
 
 
 def test_sizes_follow_from_live_layers() -> None:
-    """Parameters and multiply-adds counted by hand; the dead layer 2 → 3 is none."""
+    """Parameters and multiply-adds match counts by hand; the dead layer 2 → 3 is not built."""
     parameters, multiply_adds = size_of(space.build, "2_12_002_0002")
     assert multiply_adds == 3_072 * 256 + 4 * 256**2 + 256 * 10
     assert parameters == multiply_adds + 5 * 256 + 10
@@ -19,7 +19,7 @@ def test_sizes_follow_from_live_layers() -> None:
 
 
 def test_a_graph_is_its_nodes_written_out() -> None:
-    """Sums of identities and layers, against the same written by hand."""
+    """A network's output equals the sums of identities and layers written out by hand."""
     network = space.build("2_12_021", 1, 3, width=5, size=2)
     *_, first, graph, _ = network.children()
     values = first(torch.rand(7, 4))
@@ -35,7 +35,7 @@ def test_a_graph_is_its_nodes_written_out() -> None:
 
 
 def test_one_network_for_one_class() -> None:
-    """A code and its canonical one build networks of one size, for options too."""
+    """A code and its canonical code build networks of the same size, also with options."""
     code = "1_20_022_0201"
     assert space.canonical(code) != code
     sizes = {parameters_of(space.build(name, 3, 10, width=8, size=4)) for name in (code, space.canonical(code))}
@@ -43,7 +43,7 @@ def test_one_network_for_one_class() -> None:
 
 
 def test_without_a_path_logits_ignore_the_image() -> None:
-    """Such a network builds, and `defect` names the reason."""
+    """A network without a path can be built, and `defect` gives the reason."""
     code = "2_20_200_0000"
     assert space.defect(code) == "no path from input to output"
     logits = space.build(code, 3, 10, width=8)(torch.randn(4, 3, 8, 8))
@@ -52,7 +52,7 @@ def test_without_a_path_logits_ignore_the_image() -> None:
 
 
 def test_weights_keep_the_size_of_what_passes() -> None:
-    """He's rule: mean squares of a chain's pre-activations stay near the input's, and biases start at zero."""
+    """With He's rule, mean squares of pre-activations stay constant along a chain, and biases start at zero."""
     torch.manual_seed(0)
     network = space.build("2_02_002_0002", 1, 10, width=1024, size=16)
     images = torch.randn(16, 1, 16, 16)
@@ -62,13 +62,13 @@ def test_weights_keep_the_size_of_what_passes() -> None:
             assert not module.bias.any()
             module.register_forward_hook(lambda _module, _inputs, output: seen.append(float(output.detach().square().mean())))
     network(images)
-    # The first layer follows no ReLU, so its outputs have twice the image's mean square; the last has gain 1, which halves it.
+    # The first layer has no ReLU before it, so its outputs have twice the image's mean square; the last has gain 1, which halves it.
     assert seen[:-1] == pytest.approx([2.0] * 5, rel=0.25)
     assert seen[-1] == pytest.approx(1.0, rel=0.5)
 
 
 @pytest.mark.parametrize("options", [{"width": 0}, {"size": 1.5}, {"width": True}])
 def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
-    """An option names itself and what is allowed."""
+    """The message names the option and the allowed values."""
     with pytest.raises(ValueError, match="whole number from 1"):
         space.build("2", 3, 10, **options)

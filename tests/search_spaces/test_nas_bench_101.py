@@ -1,4 +1,4 @@
-"""NAS-Bench-101: its cells are counted, named, hashed and sized as published."""
+"""NAS-Bench-101: counts, names, hashes and sizes of its cells are as published."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.search_spaces.measuring import logits_of, parameters_of
 # The first record of the published table.
 FIRST = "1_01_001_1000_10011_001001:conv3x3,maxpool3x3,conv3x3,conv3x3,conv1x1"
 FIRST_HASH, FIRST_PARAMETERS = "00005c142e6f48ac74fdcf73e3439874", 8_555_530
-# The cell that the published repository's page and notebook ask for: an Inception module with two 3 x 3 for its 5 x 5 convolution.
+# The cell in the published repository's README and notebook: an Inception module with two 3 x 3 convolutions in place of 5 x 5.
 INCEPTION = "1_10_100_0001_10000_011011:conv1x1,conv3x3,conv3x3,conv3x3,maxpool3x3"
 INCEPTION_PARAMETERS = 2_694_282
-# The same cell as the table returned it.
+# The same cell as returned by the table.
 INCEPTION_RETURNED = "1_10_100_1000_00001_011101:conv3x3,conv1x1,maxpool3x3,conv3x3,conv3x3"
 
 
 def test_every_cell_is_counted() -> None:
-    """423,624 different names, the published number of unique cells, each its own canonical one."""
+    """There are 423,624 different names, the published number of unique cells, and each is canonical."""
     listed = list(space.architectures())
     assert len(set(listed)) == len(listed) == 423_624
     vertices = Counter(name.count("_") + 2 for name in listed)
@@ -35,7 +35,7 @@ def test_every_cell_is_counted() -> None:
 
 
 def test_hashes_are_the_published_ones() -> None:
-    """Of the published table's first record, under any numbering and with vertices to prune."""
+    """The hash of the published table's first record is reproduced under any numbering and with vertices to prune."""
     assert space.module_hash(FIRST) == FIRST_HASH
     assert space.module_hash(space.canonical(FIRST)) == FIRST_HASH
     assert space.module_hash(INCEPTION) == space.module_hash(INCEPTION_RETURNED)
@@ -44,13 +44,13 @@ def test_hashes_are_the_published_ones() -> None:
 
 
 def test_hashes_tell_canonical_names_apart() -> None:
-    """Of all 2,532 cells of up to five vertices."""
+    """All 2,532 cells with up to five vertices have different hashes."""
     few = list(itertools.takewhile(lambda name: name.count("_") < 4, space.architectures()))
     assert len(few) == len({space.module_hash(name) for name in few}) == 2_532
 
 
 def test_canonical_names_are_those_of_isomorphic_cells() -> None:
-    """Against trying every numbering by hand, for random cells and random renumberings of them."""
+    """Canonical names match an exhaustive search of all numberings, for random cells and random renumberings of them."""
     rng = np.random.default_rng(2)
     for _ in range(100):
         name = space.sample(rng)
@@ -72,7 +72,7 @@ def test_canonical_names_are_those_of_isomorphic_cells() -> None:
     [(FIRST, FIRST_PARAMETERS), (INCEPTION, INCEPTION_PARAMETERS), (INCEPTION_RETURNED, INCEPTION_PARAMETERS)],
 )
 def test_parameters_are_the_published_ones(architecture: str, parameters: int) -> None:
-    """Of every record at hand, whatever the numbering."""
+    """Parameter counts match every available published record, under any numbering."""
     with torch.device("meta"):
         assert parameters_of(space.build(architecture, 3, 10)) == parameters
         assert parameters_of(space.build(space.canonical(architecture), 3, 10)) == parameters
@@ -89,13 +89,13 @@ def test_parameters_are_the_published_ones(architecture: str, parameters: int) -
     ],
 )
 def test_channels_are_shared_as_published(edges: str, channels: int, widths: list[int]) -> None:
-    """Evenly among those that lead to the output, the first ones taking the rest; others as the widest that follows."""
+    """Vertices before the output share its channels evenly, with the remainder going to the first; others match their widest successor."""
     cell = space.cell_of(f"{edges}:{','.join(['conv1x1'] * edges.count('_'))}")
     assert space.vertex_channels(cell, channels) == widths
 
 
 def test_a_module_is_its_vertices_written_out() -> None:
-    """Sums, one channel cut off, the concatenation and the input added to it, against the same by hand."""
+    """A module with sums, a truncated channel, a concatenation and the added input equals the computation written out by hand."""
     module = space.Module(space.cell_of("1_11_010_1011:conv3x3,maxpool3x3,conv1x1"), 6, 9)
     images = torch.randn(2, 6, 5, 5)
 
@@ -110,7 +110,7 @@ def test_a_module_is_its_vertices_written_out() -> None:
 
 
 def test_an_edge_alone_is_a_projection() -> None:
-    """The smallest cell; its network has nine of them."""
+    """The smallest cell, a single edge, is a projection; its network has nine of them."""
     network = space.build("1:", 1, 7, channels=8)
     assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == 10
     assert logits_of(space.build("1:", 3, 7, channels=5, cells=1), size=9).shape == (4, 7)
@@ -120,13 +120,13 @@ def test_an_edge_alone_is_a_projection() -> None:
     "wrong", ["", "1_01", "1_01:", "1_01:conv5x5", "1_01:conv3x3,conv3x3", "1_0:conv3x3", "2_01:conv3x3", ":", "1_01:conv3x3:"]
 )
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """The message shows how to write one."""
+    """The message shows the expected format."""
     with pytest.raises(ValueError, match="1_01_001:conv3x3,maxpool3x3"):
         space.build(wrong, 3, 10)
 
 
 def test_cells_outside_the_space_are_refused() -> None:
-    """No path, and ten edges; edges that are pruned do not count."""
+    """Cells without a path or with ten edges are rejected; pruned edges do not count."""
     with pytest.raises(ValueError, match="no path"):
         space.build("1_00:conv3x3", 3, 10)
     with pytest.raises(ValueError, match="more than 9 edges"):
@@ -137,13 +137,13 @@ def test_cells_outside_the_space_are_refused() -> None:
 
 @pytest.mark.parametrize("options", [{"channels": 4}, {"cells": 0}, {"cells": 1.5}])
 def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
-    """An option names itself and what is allowed."""
+    """The message names the option and the allowed values."""
     with pytest.raises(ValueError, match="whole number from"):
         space.build(FIRST, 3, 10, **options)
 
 
 def test_draws_are_uniform_over_matrices() -> None:
-    """The input leads straight to the output in as many draws as valid matrices of seven vertices have that edge."""
+    """The edge from input to output is as frequent in draws as among valid matrices of seven vertices."""
     rng = np.random.default_rng(0)
     drawn = [space.sample(rng) for _ in range(2_000)]
     straight = sum(name.split(":")[0].split("_")[-1][0] == "1" for name in drawn) / len(drawn)
@@ -161,9 +161,9 @@ def test_draws_are_uniform_over_matrices() -> None:
 
 
 def test_features_of_known_cells() -> None:
-    """Paths counted by hand: the Inception cell has four, of one or two convolutions or one pooling; an edge alone is one path."""
+    """Features match paths counted by hand: the Inception cell has four paths, and a single edge is one path."""
     assert space.features(INCEPTION) == {"depth": 2, "shallowest": 0, "paths": 4, "live_edges": 9}
     assert space.features(INCEPTION_RETURNED) == space.features(INCEPTION)
     assert space.features("1:") == {"depth": 0, "shallowest": 0, "paths": 1, "live_edges": 1}
-    # Paths 0-4, 0-2-4, 0-1-2-4 and 0-1-3-4, of no convolution, none, one and two.
+    # Paths 0-4, 0-2-4, 0-1-2-4 and 0-1-3-4, with zero, zero, one and two convolutions.
     assert space.features("1_11_010_1011:conv3x3,maxpool3x3,conv1x1") == {"depth": 2, "shallowest": 0, "paths": 4, "live_edges": 7}

@@ -1,4 +1,4 @@
-"""NAS-Bench-201: names, paths, and the published sizes of all of its networks."""
+"""NAS-Bench-201: names, paths, and published sizes of all its networks."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from search_spaces import nas_bench_201 as space
 from tests.search_spaces.measuring import size_of
 
 PUBLISHED = Path(__file__).with_name("nas_bench_201_published.csv")
-"""205 records of NATS-Bench's topology table for CIFAR-10: its index, parameters, and FLOPs as it counts them, that is
-multiply-adds of convolutions and classifier plus one addition for each of the classifier's 10 biases."""
+"""205 records of NATS-Bench's topology table for CIFAR-10: index, parameters, and FLOPs by its definition, which is the
+multiply-adds of convolutions and classifier plus one addition for each of the classifier's ten biases."""
 
 EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
 NO_PATH = "|none~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|none~0|nor_conv_3x3~1|none~2|"
 
 
 def uniform(operation: str, edge: int | None = None) -> str:
-    """One operation on every edge, or on one edge with `none` on the others."""
+    """Return an architecture with the operation on every edge, or on one edge with `none` on the others."""
     names = [operation if edge in (None, number) else "none" for number in range(6)]
     return "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*names)
 
 
 def counted(architecture: str) -> tuple[int, int]:
-    """Parameters and multiply-adds from the definition, for images of 32 pixels and ten classes."""
+    """Return parameters and multiply-adds by definition, for images of 32 pixels and ten classes."""
     return space.size(architecture, 3, 10, 32)
 
 
 def test_sizes_are_those_of_built_networks() -> None:
-    """With dead edges and without, for other images, widths and depths too."""
+    """Computed sizes match built networks with and without dead edges, for various images, widths and depths."""
     assert counted(EXAMPLE) == size_of(space.build, EXAMPLE)
     others: list[dict[str, Any]] = [{"channels": 4, "cells": 2}, {"channels": 3, "cells": 1, "dead_edges": "dropped"}]
     for options in others:
@@ -50,7 +50,7 @@ def test_sizes_are_those_of_built_networks() -> None:
 
 
 def test_sizes_are_the_published_ones() -> None:
-    """Parameters and FLOPs equal the published records, the smallest and the largest among them."""
+    """Parameters and FLOPs equal the published records, including the smallest and the largest."""
     with PUBLISHED.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 205
@@ -60,7 +60,7 @@ def test_sizes_are_the_published_ones() -> None:
 
 
 def test_sizes_of_the_whole_space() -> None:
-    """Extremes and sums over all 15,625 networks; means are 0.399 M parameters and 54.97 M multiply-adds."""
+    """Extremes and sums over all 15,625 networks are as expected; the means are 0.399 M parameters and 54.97 M multiply-adds."""
     sizes = [counted(architecture) for architecture in space.architectures()]
     parameters, multiply_adds = zip(*sizes, strict=True)
     assert (min(parameters), max(parameters), sum(parameters)) == (73_306, 1_531_546, 6_227_406_250)
@@ -68,7 +68,7 @@ def test_sizes_of_the_whole_space() -> None:
 
 
 def test_dropped_edges_save_what_the_docstring_says() -> None:
-    """12.9 % of all multiply-adds, 15.1 % of those in the cells; 2,140 architectures lose constants where normalisation shifts."""
+    """Dropping dead edges saves 12.9 % of all multiply-adds and 15.1 % of the cells'; 2,140 architectures lose constants from shifts."""
     kept, live = (sum(space.size(name, 3, 10, 32, dead_edges=way)[1] for name in space.architectures()) for way in ("kept", "dropped"))
     outside = 15_625 * counted(uniform("none"))[1]
     assert round(1 - live / kept, 3) == 0.129
@@ -77,7 +77,7 @@ def test_dropped_edges_save_what_the_docstring_says() -> None:
     for architecture in space.architectures():
         operations = space.operations_of(architecture)
         live_edges = cell_classes.live_edges(operations)
-        # An edge that leads to the output in spite of being dead is fed by zeros; as if the input reached its source, it would be live.
+        # A dead edge that leads to the output has only zeros as input; it would be live if the input reached its source.
         reaching = {edge for edge in range(6) if operations[edge] != "none" and _leads_out(operations, edge)}
         shifted += any(edge not in live_edges and "conv" in operations[edge] for edge in reaching)
     assert shifted == 2_140
@@ -90,14 +90,14 @@ def _leads_out(operations: tuple[str, ...], edge: int) -> bool:
 
 
 def test_every_architecture_is_listed_once() -> None:
-    """All 15,625 differ, and each is its own name."""
+    """All 15,625 architectures are different, and each is a valid name."""
     listed = list(space.architectures())
     assert len(set(listed)) == len(listed) == 5**6
     assert all(len(space.operations_of(architecture)) == 6 for architecture in listed[::97])
 
 
 def test_the_order_is_the_published_one() -> None:
-    """As in the benchmark's table of all architectures, 205 rows of which are here to be looked at."""
+    """The order is that of the benchmark's table of all architectures, 205 rows of which are listed here."""
     digest = hashlib.sha256("\n".join(space.architectures()).encode()).hexdigest()
     assert digest == "83abc799e45cf34e9d2163654668ab998b9a54d01c39e72ca1f71f2cdf356d84"
     with PUBLISHED.open() as file:
@@ -105,7 +105,7 @@ def test_the_order_is_the_published_one() -> None:
 
 
 def test_canonical_names_are_the_first_of_their_class() -> None:
-    """By both rules: as many as there are classes, each its own name, and a network without a path is one of its kind."""
+    """By both rules there is one canonical name per class, which maps to itself, and all networks without a path share one."""
     for rule, count in (("functions", 5_044), ("strings", 6_466)):
         names = [space.canonical(architecture, rule) for architecture in space.architectures()]
         assert len(set(names)) == count
@@ -118,7 +118,7 @@ def test_canonical_names_are_the_first_of_their_class() -> None:
 
 
 def test_without_dead_edges_the_graph_is_that_of_the_network() -> None:
-    """Each convolution that is built is an edge, and no other is."""
+    """The edges with modules are exactly the convolutions that are built."""
     architecture = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
     for way in ("kept", "dropped"):
         network = space.build(architecture, 3, 10, cells=1, dead_edges=way)
@@ -128,8 +128,8 @@ def test_without_dead_edges_the_graph_is_that_of_the_network() -> None:
 
 
 def test_341_architectures_have_no_path() -> None:
-    """`has_path` agrees with trying every route, and `defect` says so for the published 341."""
-    routes = [(3,), (0, 4), (1, 5), (0, 2, 5)]  # numbers of the edges from input to output
+    """`has_path` agrees with trying every route, and `defect` reports exactly the published 341 architectures."""
+    routes = [(3,), (0, 4), (1, 5), (0, 2, 5)]  # edge indices from input to output
     without = 0
     for operations in itertools.product(space.OPERATIONS, repeat=6):
         architecture = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*operations)
@@ -144,20 +144,20 @@ def test_341_architectures_have_no_path() -> None:
     "wrong", ["", "x", EXAMPLE[:-1], EXAMPLE + "+", EXAMPLE.replace("~2", "~3"), EXAMPLE.replace("avg", "max"), EXAMPLE + " "]
 )
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """What is not exactly a published string is told how to write one."""
+    """Anything but a published string is rejected with a message that shows the format."""
     with pytest.raises(ValueError, match="no architecture of NAS-Bench-201; write"):
         space.build(wrong, 3, 10)
 
 
 @pytest.mark.parametrize("options", [{"channels": 0}, {"cells": 0}, {"cells": 2.0}, {"channels": True}, {"dead_edges": "gone"}])
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
-    """An option names itself and what is allowed."""
+    """The message names the option and the allowed values."""
     with pytest.raises(ValueError, match=r"whole number from 1|dead_edges 'gone' is none of kept, dropped"):
         space.build(EXAMPLE, 3, 10, **options)
 
 
 def test_options_change_the_network() -> None:
-    """Stages are C, 2C, 4C wide and hold as many cells as asked for."""
+    """The stages have widths C, 2C and 4C and the requested number of cells."""
     network = space.build(EXAMPLE, 1, 7, channels=4, cells=2)
     assert sum(isinstance(module, space.Cell) for module in network.modules()) == 6
     assert [m.out_channels for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.stride == (2, 2)] == [8, 16]
@@ -166,12 +166,12 @@ def test_options_change_the_network() -> None:
 
 @pytest.mark.parametrize("size", [8, 9, 28, 33])
 def test_any_image_size_works(size: int) -> None:
-    """An odd size is rounded up in the residual block's two branches alike."""
+    """Odd sizes are rounded up in both branches of the residual block."""
     assert space.build(EXAMPLE, 1, 10, cells=1)(torch.randn(2, 1, size, size)).shape == (2, 10)
 
 
 def test_without_a_path_logits_ignore_the_image() -> None:
-    """Such a network builds, and gives every image the same logits."""
+    """A network without a path can be built, and gives every image the same logits."""
     network = space.build(NO_PATH, 3, 10, cells=1)
     with torch.no_grad():
         logits = network(torch.randn(8, 3, 8, 8))
@@ -179,7 +179,7 @@ def test_without_a_path_logits_ignore_the_image() -> None:
 
 
 def test_a_cell_is_the_sum_over_its_edges() -> None:
-    """A cell of identities and averages equals the nodes written out."""
+    """A cell of identities and averages equals its nodes written out by hand."""
     cell = space.Cell(space.operations_of("|skip_connect~0|+|avg_pool_3x3~0|skip_connect~1|+|none~0|avg_pool_3x3~1|skip_connect~2|"), 4)
     images = torch.randn(2, 4, 6, 6)
 
@@ -192,7 +192,7 @@ def test_a_cell_is_the_sum_over_its_edges() -> None:
 
 
 def test_dead_convolutions_get_no_gradient() -> None:
-    """A convolution that reaches no output is there, and its gradient is None, not a number."""
+    """A convolution that does not reach the output exists, and its gradient is None."""
     network = space.build("|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|", 3, 10, cells=1)
     torch.autograd.backward(network(torch.randn(2, 3, 8, 8)).sum())
     dead = [name for name, parameter in network.named_parameters() if parameter.grad is None]
@@ -201,7 +201,7 @@ def test_dead_convolutions_get_no_gradient() -> None:
 
 
 def test_draws_are_uniform() -> None:
-    """Every operation is as frequent on every edge as the others."""
+    """All operations are equally frequent on every edge."""
     rng = np.random.default_rng(0)
     drawn = [space.operations_of(space.sample(rng)) for _ in range(5_000)]
     for edge in range(6):

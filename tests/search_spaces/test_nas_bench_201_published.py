@@ -1,4 +1,4 @@
-"""Published accuracies of NAS-Bench-201: an excerpt of the table, files in the benchmark's own form, and what is neither."""
+"""Published accuracies of NAS-Bench-201: an excerpt of the table, files in the benchmark's own format, and invalid files."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SEEDS = """index,trial,cifar10_val_200,cifar100_valtest_200
 0,1,81.616,53.38
 1,0,90.712,70.64
 """
-"""Real rows of the benchmark, some left out."""
+"""Real rows of the benchmark, with some left out."""
 
 
 class Payload:
-    """What a pickle can do: call a function when it is loaded."""
+    """An object whose pickle calls a function when it is loaded."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return eval, ("open('executed', 'w').close()",)
 
 
 def write_table(folder: Path) -> Path:
-    """The excerpt, compressed as it is passed on, with its single trainings beside it."""
+    """Write the excerpt, compressed as it is distributed, together with the file of its single trainings, and return its path."""
     (folder / "nb201_tss_seeds_200.csv.gz").write_bytes(gzip.compress(SEEDS.encode()))
     path = folder / "nb201_tss.csv.gz"
     path.write_bytes(gzip.compress(TABLE.encode()))
@@ -47,14 +47,14 @@ def write_table(folder: Path) -> Path:
 
 
 def write_pickle(path: Path, content: object) -> None:
-    """As the benchmark writes it."""
+    """Write a compressed pickle like the benchmark's."""
     buffer = io.BytesIO()
     pickle.dump(content, buffer)
     path.write_bytes(bz2.compress(buffer.getvalue()))
 
 
 def write_folder(folder: Path) -> Path:
-    """Two architectures in the benchmark's own form: two trainings on CIFAR-10's halves, one on all of it, and one on CIFAR-100."""
+    """Write two architectures in the benchmark's format, with three trainings on CIFAR-10 and one on CIFAR-100; return the folder."""
     own = folder / "NATS-tss-v1_0-3ffb9-simple"
     own.mkdir()
     write_pickle(own / "meta.pickle.pbz2", {"meta_archs": list(ARCHITECTURES), "total_archs": 2})
@@ -71,7 +71,7 @@ def write_folder(folder: Path) -> Path:
 
 
 def test_a_table_gives_shares_by_budget(tmp_path: Path) -> None:
-    """Single trainings take the place of their mean; other budgets are means of as many trainings as are known."""
+    """Single trainings replace their mean where available; other budgets are means over the known number of trainings."""
     found = published("cifar10", write_table(tmp_path))
     shown = found[["epochs", "split", "architecture", "trainings", "accuracy"]].astype({"architecture": "str"}).values.tolist()
     first, second = ARCHITECTURES
@@ -86,7 +86,7 @@ def test_a_table_gives_shares_by_budget(tmp_path: Path) -> None:
 
 
 def test_one_place_is_found_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file, its folder, or the environment variable; and only what is asked for."""
+    """The table can be given as a file, a folder or the environment variable, and only requested rows are returned."""
     path = write_table(tmp_path)
     whole = published("cifar100", path)
     assert whole.equals(published("cifar100", tmp_path))
@@ -97,7 +97,7 @@ def test_one_place_is_found_in_several_ways(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_benchmarks_own_files(tmp_path: Path) -> None:
-    """Every training's last epoch, of the set that the split means; files of other architectures stay closed."""
+    """Accuracies are those of each training's last epoch on the right split; files of other architectures are not opened."""
     own = write_folder(tmp_path)
     found = published("cifar10", tmp_path)
     rows = found[["split", "training", "accuracy"]].astype({"training": "int"}).values.tolist()
@@ -118,7 +118,7 @@ def test_the_benchmarks_own_files(tmp_path: Path) -> None:
 
 
 def test_no_pickle_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that would run code is refused, and nothing ran."""
+    """A pickle that would execute code is rejected without executing it."""
     monkeypatch.chdir(tmp_path)
     own = write_folder(tmp_path)
     write_pickle(own / "000000.pickle.pbz2", {"12": Payload()})
@@ -128,7 +128,7 @@ def test_no_pickle_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_is_not_at_hand_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No place, an empty one, a data set without results."""
+    """A missing path, an empty folder and a data set without results each raise an error."""
     monkeypatch.delenv("AGD_BENCH_PUBLISHED", raising=False)
     with pytest.raises(FileNotFoundError, match=r"no published results .* --published or AGD_BENCH_PUBLISHED"):
         published("cifar10")
@@ -150,7 +150,7 @@ def test_what_is_not_at_hand_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_damaged_tables_are_refused(tmp_path: Path, text: str, fault: str) -> None:
-    """The message names the file and what is wrong."""
+    """The message names the file and says what is wrong."""
     path = tmp_path / "x.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=fault):
@@ -158,7 +158,7 @@ def test_damaged_tables_are_refused(tmp_path: Path, text: str, fault: str) -> No
 
 
 def test_folders_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
-    """A file of another architecture than listed, one that is missing, a list that is none."""
+    """A file with the wrong architecture, a missing file and an invalid list are rejected."""
     own = write_folder(tmp_path)
     (own / "000001.pickle.pbz2").write_bytes((own / "000000.pickle.pbz2").read_bytes())
     with pytest.raises(ValueError, match=r"000001.*restore the folder"):
@@ -172,5 +172,5 @@ def test_folders_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_architectures_are_the_spaces() -> None:
-    """The excerpt's strings are of the space."""
+    """The excerpt's architectures belong to the search space."""
     assert all(nas_bench_201.operations_of(name) for name in ARCHITECTURES)

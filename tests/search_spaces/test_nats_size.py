@@ -1,4 +1,4 @@
-"""NATS-Bench's size space: its names, its published sizes, and what its network computes."""
+"""NATS-Bench's size space: names, published sizes, and the function its network computes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from search_spaces import nats_size as space
 from tests.search_spaces.measuring import size_of
 
-# Index, architecture, and by classes and image size (CIFAR-10, CIFAR-100, ImageNet16-120) parameters and FLOPs in millions,
+# Index, architecture, and parameters and FLOPs in millions by classes and image size (CIFAR-10, CIFAR-100, ImageNet16-120),
 # from the three records of the size space that NATS-Bench ships in fake_torch_dir.
 PUBLISHED = {
     0: ("8:8:8:8:8", {(10, 32): (0.011714, 4.481114), (100, 32): (0.012524, 4.481924), (120, 16): (0.012704, 1.121336)}),
@@ -23,7 +23,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("index", PUBLISHED)
 def test_order_and_sizes_are_the_published_ones(index: int) -> None:
-    """Index, parameters and FLOPs (multiply-adds and one addition per class) of every record at hand."""
+    """Index, parameters and FLOPs (multiply-adds plus one addition per class) match every available record."""
     architecture, sizes = PUBLISHED[index]
     assert next(itertools.islice(space.architectures(), index, None)) == architecture
     for (classes, image), published in sizes.items():
@@ -34,14 +34,14 @@ def test_order_and_sizes_are_the_published_ones(index: int) -> None:
 
 @pytest.mark.parametrize("cells", [1, 3])
 def test_sizes_from_the_definition_are_those_of_built_networks(cells: int) -> None:
-    """With skips that change the channels and that do not, for an odd image, and with more cells."""
+    """Computed sizes match built networks with and without channel-changing skips, for odd images and with more cells."""
     build = partial(space.build, cells=cells)
     for architecture in ("8:16:64:8:32", "24:24:24:8:8"):
         assert space.size(architecture, 1, 7, 9, cells=cells) == size_of(build, architecture, 1, 7, 9)
 
 
 def test_every_architecture_is_listed_once() -> None:
-    """32,768 different strings, which the space reads back."""
+    """There are 32,768 different architectures, all of which the space can parse."""
     listed = list(space.architectures())
     assert len(set(listed)) == len(listed) == 32_768
     assert listed[-1] == "64:64:64:64:64"
@@ -50,28 +50,28 @@ def test_every_architecture_is_listed_once() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "8:8:8:8", "8:8:8:8:8:8", "8:8:8:8:9", "8:8:8:8:72", "8:8:8:8: 8", "08:8:8:8:8"])
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """What is not exactly a published string is told how to write one."""
+    """Anything but a published string is rejected with a message that shows the format."""
     with pytest.raises(ValueError, match="joined by ':'"):
         space.build(wrong, 3, 10)
 
 
 @pytest.mark.parametrize("cells", [0, 1.0, True])
 def test_options_out_of_range_are_refused(cells: int) -> None:
-    """An option names itself and what is allowed."""
+    """The message names the option and the allowed values."""
     with pytest.raises(ValueError, match=r"cells .* whole number from 1"):
         space.build("8:8:8:8:8", 3, 10, cells=cells)
 
 
 @pytest.mark.parametrize("size", [8, 9, 28])
 def test_any_image_size_and_more_cells_work(size: int) -> None:
-    """An odd size is rounded up in both branches of a reduction alike."""
+    """Odd sizes are rounded up in both branches of a reduction."""
     network = space.build("8:16:8:24:16", 1, 7, cells=2)
     assert sum(isinstance(module, space.Cell) for module in network.modules()) == 6
     assert network(torch.randn(2, 1, size, size)).shape == (2, 7)
 
 
 def test_a_cell_is_the_published_one() -> None:
-    """With identities for its convolutions, a cell of equal channels adds its five paths from input to output up."""
+    """With identity convolutions, a cell with equal channels sums its five paths from input to output."""
     cell = space.Cell(4, 4)
     for name in ("first", "second", "third", "over_first", "over_third"):
         setattr(cell, name, nn.Identity())
@@ -81,7 +81,7 @@ def test_a_cell_is_the_published_one() -> None:
 
 
 def test_features_are_the_channels() -> None:
-    """One a layer, in their order."""
+    """The features are the channels of each layer, in order."""
     assert list(space.features("8:16:64:8:32").items()) == [
         ("layer_1", 8),
         ("layer_2", 16),

@@ -1,4 +1,4 @@
-"""Pre-activation ResNets: published sizes, names, and what a block computes."""
+"""Pre-activation ResNets: published sizes, names, and the function a block computes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ RESNET_18 = "basic-2-2-2-2-w64"
 
 
 def test_resnet_18_has_the_published_parameters() -> None:
-    """11,171,146 at ten classes, in the implementation that the skip-connection study and the AGD paper started from."""
+    """ResNet-18 has 11,171,146 parameters at ten classes, as in the code that the skip-connection study and the AGD paper started from."""
     parameters, multiply_adds = size_of(space.build, RESNET_18)
     assert parameters == 11_171_146
-    # The stem, four stages of four convolutions of one cost (the first of stages 2 to 4 costs half) and three shortcuts, the classifier.
+    # The stem, four stages of four equally costly convolutions (half for the first of stages 2 to 4), three shortcuts, the classifier.
     full = 32 * 32 * 9 * 64 * 64
     assert multiply_adds == 32 * 32 * 27 * 64 + 16 * full - 3 * full // 2 + 3 * full // 18 + 5_120
 
@@ -29,9 +29,9 @@ def test_resnet_18_has_the_published_parameters() -> None:
     [("basic-18-18-18-w16", 1.7), ("bottleneck-18-18-18-w16", 1.7), ("bottleneck-111-111-111-w16", 10.2)],
 )
 def test_thin_networks_have_the_published_parameters(architecture: str, millions: float) -> None:
-    """He et al. give ResNet-110, ResNet-164 and ResNet-1001 for CIFAR-10 in millions, to one digit (2016, table 4).
+    """He et al. (2016, table 4) give the sizes of ResNet-110, ResNet-164 and ResNet-1001 for CIFAR-10 in millions, to one decimal.
 
-    They are the kernels' and the classifier's alone: with the scales and shifts of batch norm ResNet-1001 would have 10.3.
+    They count only kernels and the classifier: with the scales and shifts of batch norm, ResNet-1001 would have 10.3.
     """
     with torch.device("meta"):
         network = space.build(architecture, 3, 10, final_norm=True)
@@ -39,7 +39,7 @@ def test_thin_networks_have_the_published_parameters(architecture: str, millions
 
 
 def test_the_grid_is_listed_once_and_drawn_evenly() -> None:
-    """648 names, each read back; all draws lie in the grid."""
+    """The grid has 648 names that can all be parsed, and all draws lie in it."""
     listed = list(space.architectures())
     assert len(set(listed)) == len(listed) == 2 * 3**4 * 4
     assert RESNET_18 in listed
@@ -53,13 +53,13 @@ def test_the_grid_is_listed_once_and_drawn_evenly() -> None:
     "wrong", ["", "basic-2-2-2-2", "basic-0-2-w64", "wide-2-2-w64", "basic-w64", "basic-2-2-2-2-2-2-w8", "basic-2-w08"]
 )
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """The message shows how to write one."""
+    """The message shows the expected format."""
     with pytest.raises(ValueError, match="basic-2-2-2-2-w64"):
         space.build(wrong, 3, 10)
 
 
 def test_options() -> None:
-    """The last normalisation is an option, and only true or false."""
+    """The last normalisation is a Boolean option."""
     kinds = [type(module) for module in space.build("basic-1-w8", 3, 10, final_norm=True).children()]
     assert kinds[2:4] == [nn.BatchNorm2d, nn.ReLU]
     with pytest.raises(ValueError, match="true or false"):
@@ -69,7 +69,7 @@ def test_options() -> None:
 @pytest.mark.parametrize("kind", ["basic", "bottleneck"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_block_is_shortcut_plus_residual(kind: str, stride: int) -> None:
-    """With zero kernels in the residual branch, only the shortcut is left: the input itself, or a convolution of its activation."""
+    """With zero kernels in the residual branch, a block is just its shortcut: the input itself, or a convolution of its activation."""
     channels = space.EXPANSION[kind] * 4
     block = space.Block(kind, channels, 4, stride)
     nn.init.zeros_(next(m for m in reversed(list(block.residual)) if isinstance(m, nn.Conv2d)).weight)
@@ -85,10 +85,10 @@ def test_a_block_is_shortcut_plus_residual(kind: str, stride: int) -> None:
 
 @pytest.mark.parametrize("size", [8, 9])
 def test_small_and_odd_images_work(size: int) -> None:
-    """Three halvings of eight or nine pixels."""
+    """Images of eight or nine pixels can be halved three times."""
     assert space.build("bottleneck-1-1-1-1-w8", 1, 7)(torch.randn(2, 1, size, size)).shape == (2, 7)
 
 
 def test_features() -> None:
-    """Blocks and width of ResNet-18."""
+    """The features of ResNet-18 are its blocks and width."""
     assert space.features(RESNET_18) == {"blocks": 8, "width": 64}

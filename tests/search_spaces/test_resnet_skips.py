@@ -1,4 +1,4 @@
-"""Residual networks with varied skips: the paper's fixed path, interchangeable weights, published size."""
+"""Residual networks with different skips: the paper's fixed path, interchangeable weights, and the published size."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SMALL = {"width": 4, "blocks": 1}
 
 
 def filled(shape: tuple[int, ...], step: float, start: float) -> Tensor:
-    """Sines of start, start + step, … in that shape."""
+    """Return the sines of start, start + step, … in the given shape."""
     return torch.sin(torch.arange(int(np.prod(shape)), dtype=torch.float64) * step + start).reshape(shape)
 
 
 def test_the_fixed_path_gives_the_known_sums() -> None:
-    """From two to five channels, with a zero projection: two channels of zeros before, one behind, and doubled averages."""
+    """From two to five channels, the fixed path gives doubled averages with two zero channels before them and one after."""
     shortcut = space.Shortcut(2, 5, 2, dose=1.0).double()
     nn.init.zeros_(shortcut.projection.weight)
     images = filled((1, 2, 4, 4), 0.37, 0.1)
@@ -36,7 +36,7 @@ def test_the_fixed_path_gives_the_known_sums() -> None:
 
 @pytest.mark.parametrize("dose", [0.25, 0.5, 2.0])
 def test_the_dose_scales_the_fixed_path(dose: float) -> None:
-    """Twice the dose brings twice as much, and the projection is untouched."""
+    """The fixed path is proportional to the dose, and the projection does not depend on it."""
     images = torch.randn(2, 4, 6, 6)
     whole, part = space.Shortcut(4, 8, 2, dose=1.0), space.Shortcut(4, 8, 2, dose=dose)
     part.load_state_dict(whole.state_dict())
@@ -45,14 +45,14 @@ def test_the_dose_scales_the_fixed_path(dose: float) -> None:
 
 
 def test_the_published_network() -> None:
-    """Size, and with the same weights the logits, of PreAct-ResNet-18; the fixed path costs no parameter and no multiply-add."""
+    """The size equals that of PreAct-ResNet-18, and the fixed path adds no parameters or multiply-adds."""
     assert size_of(space.build, PUBLISHED) == size_of(preact_resnet.build, "basic-2-2-2-2-w64")
     assert size_of(space.build, PUBLISHED)[0] == 11_171_146
     assert size_of(space.build, "fixed-1/plain/batch/pre/relu") == size_of(space.build, PUBLISHED)
 
 
 def test_the_published_network_computes_what_preact_resnet_does() -> None:
-    """Weights handed over shape by shape, in the order of forward."""
+    """With weights copied from ours to PreAct-ResNet, block by block, the logits are the same."""
     ours = space.build(PUBLISHED, 3, 10, **SMALL)
     other = preact_resnet.build("basic-1-1-1-1-w4", 3, 10)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_the_published_network_computes_what_preact_resnet_does() -> None:
 
 
 def test_weights_are_interchangeable() -> None:
-    """Under one seed of torch, networks that differ in dose, branch and activation have one state, and differ in logits."""
+    """With the same seed, networks that differ in dose, branch and activation have the same weights but different logits."""
     variants = [
         "/".join((skip, branch, "batch", "pre", act)) for skip, branch, act in itertools.product(space.SKIPS[2:7], *space.WORDS[1::3])
     ]
@@ -88,7 +88,7 @@ def test_weights_are_interchangeable() -> None:
 
 
 def test_what_each_skip_adds() -> None:
-    """With zero kernels in the branches, only skips pass anything on: none nothing, identity within a stage, the others all."""
+    """With zero kernels in the branches, `none` passes nothing, `identity` only within a stage, and the other skips everywhere."""
     images = torch.randn(2, 3, 8, 8)
     passed: dict[str, list[bool]] = {}
     for skip in ("none", "identity", "projection", "fixed-1"):
@@ -108,7 +108,7 @@ def test_what_each_skip_adds() -> None:
 
 
 def test_delta_adds_the_identity() -> None:
-    """A zero convolution that keeps the shape hands on its input, one that changes it nothing."""
+    """A zero convolution returns its input if it keeps the shape, and zeros otherwise."""
     images = torch.randn(2, 4, 6, 6)
     for channels, stride in ((4, 1), (8, 2)):
         convolution = space.Convolution(4, channels, 3, stride, "none", "delta")
@@ -118,7 +118,7 @@ def test_delta_adds_the_identity() -> None:
 
 
 def test_normalised_weights_ignore_their_size() -> None:
-    """Kernels ten times as large compute the same, with norm sqrt(2) each."""
+    """Scaling the kernels by ten does not change the output; each normalised kernel has norm sqrt(2)."""
     convolution = space.Convolution(4, 6, 3, 1, "weight", "plain")
     images = torch.randn(2, 4, 6, 6)
     before = convolution(images)
@@ -132,7 +132,7 @@ def test_normalised_weights_ignore_their_size() -> None:
 
 @pytest.mark.parametrize("channels", [4, 7])
 def test_the_control_has_the_singular_values_without_the_path(channels: int) -> None:
-    """On a cell of 2 x 2 pixels: the mean of the scaled projection is that of the fixed path's shortcut, by explicit matrices."""
+    """On 2 x 2 pixels, the scaled projection has the same mean singular value as the shortcut with the fixed path."""
     fixed = space.Shortcut(channels, 2 * channels, 2, dose=1.0).double()
     scaled = space.Shortcut(channels, 2 * channels, 2).double()
     scaled.load_state_dict(fixed.state_dict())
@@ -146,7 +146,7 @@ def test_the_control_has_the_singular_values_without_the_path(channels: int) -> 
 
 
 def test_the_control_scales_the_projections_alone() -> None:
-    """Its weights are those of `projection` but for one number in each of three shortcuts; with weight normalisation it is refused."""
+    """The control only rescales the three projections by one factor each; it is rejected with weight normalisation."""
     states = []
     for skip in ("projection", "matched-1"):
         torch.manual_seed(5)
@@ -162,7 +162,7 @@ def test_the_control_scales_the_projections_alone() -> None:
 
 
 def test_every_architecture_is_listed_once_and_differs() -> None:
-    """312 names; under one seed no two of those that keep their activation compute the same."""
+    """There are 312 names, and with the same seed no two architectures with the same activation compute the same."""
     listed = list(space.architectures())
     assert len(set(listed)) == len(listed) == 312
     logits = set()
@@ -174,25 +174,25 @@ def test_every_architecture_is_listed_once_and_differs() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "none", "fixed-3/plain/batch/pre/relu", f"{PUBLISHED}/x", "projection/plain/batch/pre"])
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """The message lists what may stand in each place."""
+    """The message lists the allowed words for each position."""
     with pytest.raises(ValueError, match=r"\(none\|identity\|projection"):
         space.build(wrong, 3, 10)
 
 
 @pytest.mark.parametrize("options", [{"width": 6}, {"width": 0}, {"blocks": 0}, {"blocks": 1.0}])
 def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
-    """An option names itself and what is allowed."""
+    """The message names the option and the allowed values."""
     with pytest.raises(ValueError, match="whole number from"):
         space.build(PUBLISHED, 3, 10, **options)
 
 
 @pytest.mark.parametrize("size", [1, 8, 9])
 def test_small_and_odd_images_work(size: int) -> None:
-    """Three halvings of one, eight or nine pixels."""
+    """Images of one, eight or nine pixels can be halved three times."""
     assert space.build("fixed-1/delta/group/post/gelu", 1, 7, **SMALL)(torch.randn(2, 1, size, size)).shape == (2, 7)
 
 
 @pytest.mark.parametrize(("skip", "dose"), [("none", 0), ("identity", 0), ("projection", 0), ("fixed-0.25", 0.25), ("fixed-2", 2)])
 def test_features(skip: str, dose: float) -> None:
-    """The dose of the fixed path."""
+    """The only feature is the dose of the fixed path."""
     assert space.features(f"{skip}/plain/batch/pre/relu") == {"dose": dose}

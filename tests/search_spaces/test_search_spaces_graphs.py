@@ -1,4 +1,4 @@
-"""The graphs that search spaces tell, against what their networks compute."""
+"""The graphs of search spaces agree with what their networks compute."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def made_linear(network: nn.Module) -> nn.Module:
-    """The network without normalisation, activations and biases, of positive weights: nothing cancels, every path shows."""
+    """Make a network linear with positive weights, so that nothing cancels and every path contributes; modify and return it."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d | nn.GroupNorm | nn.ReLU | nn.GELU | nn.Tanh):
@@ -37,7 +37,7 @@ def made_linear(network: nn.Module) -> nn.Module:
 
 
 def degree(network: nn.Module, scale: float) -> float:
-    """By which power of their scale logits grow when all weights do, near that scale: for a large one, by the longest path."""
+    """Return the power with which logits grow in the scale of all weights; at a large scale, it is the length of the longest path."""
     logits = []
     for factor in (scale, 2 * scale):
         scaled = {name: factor * parameter.detach() for name, parameter in network.named_parameters()}
@@ -48,7 +48,7 @@ def degree(network: nn.Module, scale: float) -> float:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_shortest_and_longest_paths_are_those_of_the_network(name: str) -> None:
-    """Logits of a network of positive weights t W are a polynomial of t, with a term for each length of a path."""
+    """With positive weights t W, logits are a polynomial in t with a term for each path length, so its lowest and highest degrees match."""
     space, rng = plugins.load("search_spaces", name), np.random.default_rng(0)
     drawn = [space.sample(rng) for _ in range(40)]
     sound = [one for one in drawn if not (hasattr(space, "defect") and space.defect(one)) and "weight" not in one][:5]
@@ -62,7 +62,7 @@ def test_shortest_and_longest_paths_are_those_of_the_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_kernels_are_those_of_the_modules(name: str) -> None:
-    """The size that an edge states is that of the convolution it names."""
+    """An edge's kernel size is that of the module it names."""
     space, rng = plugins.load("search_spaces", name), np.random.default_rng(1)
     for architecture in [space.sample(rng) for _ in range(5)]:
         network = space.build(architecture, 3, 10, **OPTIONS[name])
@@ -74,7 +74,7 @@ def test_kernels_are_those_of_the_modules(name: str) -> None:
 
 
 def test_a_cell_is_what_the_network_is_stacked_of() -> None:
-    """NAS-Bench-101: paths of six cells multiply, and first layer and classifier lengthen each by one."""
+    """In NAS-Bench-101, path counts of six cells multiply, and the first layer and the classifier each add one to every length."""
     space = plugins.load("search_spaces", "nas_bench_101")
     rng = np.random.default_rng(2)
     for architecture in [space.sample(rng) for _ in range(5)]:

@@ -10,15 +10,15 @@ from search_spaces import vgg as space
 from tests.search_spaces.measuring import parameters_of, size_of
 
 FULLY_CONNECTED = 7 * 7 * 512 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000
-"""Parameters of the three layers that the published networks for images of 224 pixels have instead of one."""
+"""Parameters of the three fully connected layers of the published networks for 224-pixel images, where ours have one."""
 
-# Millions of parameters in Simonyan and Zisserman, table 2, by the letters of their table 1: A, B, D and E.
+# Millions of parameters from table 2 of Simonyan and Zisserman, for configurations A, B, D and E of their table 1.
 PUBLISHED = {"1-1-2-2-2-w64": 133, "2-2-2-2-2-w64": 133, "2-2-3-3-3-w64": 138, "2-2-4-4-4-w64": 144}
 
 
 @pytest.mark.parametrize("architecture", PUBLISHED)
 def test_sizes_are_the_published_ones(architecture: str) -> None:
-    """Convolutions with biases, and the published fully connected layers in place of ours."""
+    """Sizes match the published ones with biases in the convolutions and the published fully connected layers in place of ours."""
     assert architecture in set(space.architectures())
     with torch.device("meta"):
         network = space.build(architecture, 3, 1000, batch_norm=False)
@@ -27,7 +27,7 @@ def test_sizes_are_the_published_ones(architecture: str) -> None:
 
 
 def test_vgg_16_for_small_images() -> None:
-    """Thirteen convolutions and one linear layer; parameters and multiply-adds counted by hand."""
+    """VGG-16 has 13 convolutions and one linear layer, with parameters and multiply-adds as counted by hand."""
     pairs = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256), (256, 512), *[(512, 512)] * 5]
     sides = [32, 32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2]
     parameters = sum(9 * a * b + 2 * b for a, b in pairs) + 512 * 10 + 10
@@ -37,20 +37,20 @@ def test_vgg_16_for_small_images() -> None:
 
 
 def test_every_architecture_is_listed_once() -> None:
-    """4,096 different names."""
+    """There are 4,096 different names."""
     listed = list(space.architectures())
     assert len(set(listed)) == len(listed) == 4**5 * 4
 
 
 @pytest.mark.parametrize("wrong", ["", "2-2-w", "w64", "2-2-3-3-3", "2-2-3-3-3-3-w64", "0-1-w8", "2-2-w64 ", "2--2-w8"])
 def test_malformed_architectures_are_refused(wrong: str) -> None:
-    """The message shows how to write one."""
+    """The message shows the expected format."""
     with pytest.raises(ValueError, match="2-2-3-3-3-w64"):
         space.build(wrong, 3, 10)
 
 
 def test_options() -> None:
-    """Without batch norm there is none, and only true or false are options."""
+    """Batch norm can be turned off, and the option must be Boolean."""
     network = space.build("1-1-w8", 3, 10, batch_norm=False)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     with pytest.raises(ValueError, match="true or false"):
@@ -59,10 +59,10 @@ def test_options() -> None:
 
 @pytest.mark.parametrize("size", [1, 8, 9, 28])
 def test_any_image_size_works(size: int) -> None:
-    """Five poolings of even one pixel."""
+    """Five poolings work even for an image of one pixel."""
     assert space.build("1-1-1-1-1-w8", 1, 7)(torch.randn(2, 1, size, size)).shape == (2, 7)
 
 
 def test_features() -> None:
-    """Convolutions and width of VGG-16."""
+    """The features of VGG-16 are its convolutions and width."""
     assert space.features("2-2-3-3-3-w64") == {"convolutions": 13, "width": 64}

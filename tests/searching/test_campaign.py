@@ -1,4 +1,4 @@
-"""Many runs in processes: prepared, resumed, limited, with failing methods."""
+"""Search campaigns: preparing, running in processes, resuming, time limits and failing methods."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def test_what_is_asked_is_completed() -> None:
     ],
 )
 def test_unusable_requests(settings: list[str], methods: list[str], message: str) -> None:
-    """An error before anything runs."""
+    """Unusable requests raise an error before anything runs."""
     with pytest.raises(InputError, match=message):
         prepare(synthetic_table(), settings, methods)
 
 
 def test_a_campaign_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same rows from what is kept, fewer runs for slow methods, and a failing one has its reason."""
+    """Resuming reuses stored runs, a time limit reduces the runs, and a failing method reports its reason."""
     monkeypatch.setattr("agd_bench.searching.campaign.CHUNK", 5)
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "lost.py").write_text(LOST)

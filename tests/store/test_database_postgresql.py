@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """An empty database of its own on the server."""
+    """Create an empty database on the server and drop it after the test."""
     name = f"test_{secrets.token_hex(6)}"
     server = sa.create_engine(SERVER, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
@@ -91,7 +91,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(url: str, caplog: pytes
 
 
 def test_a_server_that_stays_away_ends_the_run(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while; what was committed is kept."""
+    """The driver gives up after a time limit; committed data is kept."""
     from agd_bench.store import database
 
     monkeypatch.setattr(database, "AWAY_SECONDS", 0.5)

@@ -51,14 +51,14 @@ def test_those_that_ended_so_are_trained_again_and_nothing_is_forgotten(tmp_path
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
-    """And nothing is changed."""
+    """An unknown ending raises an error and changes nothing."""
     drive(tmp_path, PLANNED, Scripted(uneven))
     with Store.open(tmp_path, PLANNED) as store, pytest.raises(InputError, match="allowed are failed, lost"):
         store.retry(PLANNED.trials, ["done"])
 
 
 def test_failures_are_counted_by_algorithm(tmp_path: Path) -> None:
-    """And algorithms of which nothing else is left are named."""
+    """Algorithms whose trials all failed are listed by name."""
     planned = plan(architectures=2, seeds=1, rounds=1)
     broken = {trial.id for study in planned.studies for part in (*study.rounds, study.final) for trial in part}
 

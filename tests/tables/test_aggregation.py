@@ -1,4 +1,4 @@
-"""The tables of a report: computed together, from shared arrays and in threads, they are what each of them is alone."""
+"""The tables of a report are the same whether computed together (shared arrays, threads) or one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 @pytest.fixture(scope="module")
 def results(few_resamples: None) -> Results:
-    """Two data sets, four algorithms, one of them tuned, and trials that did not end well."""
+    """Return results on two data sets with four algorithms, one of them tuned, and some unsuccessful trials."""
     labels = ("sgd", "agd", "adamw", "lion")
     parts = [
         simulate_trials(13, 3, labels, interaction=0.02, tuned=("adamw",), dataset=name, seed=place)
@@ -47,14 +47,14 @@ def test_tables_are_what_each_is_alone(results: Results) -> None:
 
 
 def test_filters_of_warnings_are_left_alone(results: Results) -> None:
-    """pandas sets them for a moment in each thread; what is left behind is what was there."""
+    """Warning filters, which pandas changes temporarily in each thread, are restored."""
     before = list(warnings.filters)
     aggregates(results)
     assert list(warnings.filters) == before
 
 
 def test_scores_are_made_once_where_work_is_shared(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the block once for each table and metric; beyond it always anew, so that nothing goes stale."""
+    """Inside the block scores are computed once per table and metric; outside it always anew, so they cannot go stale."""
     made: list[Any] = []
     make = scores._all_scores
 
@@ -75,14 +75,14 @@ def test_scores_are_made_once_where_work_is_shared(results: Results, monkeypatch
 
 
 def test_shared_arrays_cannot_be_written_to(results: Results) -> None:
-    """What one table did to them, all others would read."""
+    """Shared arrays are read-only, because a change made by one table would affect all others."""
     group = next(iter(paired_scores(results.trials)))
     with pytest.raises(ValueError, match="read-only"):
         group.values[0, 0, 0] = 0.5
 
 
 def test_large_comparisons_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,000 up to 4,000 architectures, then in inverse proportion, never fewer than 200."""
+    """There are 1,000 resamples up to 4,000 architectures, then inversely fewer, but never below 200."""
     monkeypatch.setattr(aggregation, "FEWEST_RESAMPLES", 200)
     monkeypatch.setattr(aggregation, "MOST_RESAMPLES", 1000)
     trials = {count: pd.DataFrame({"architecture": np.arange(count)}) for count in (10, 4000, 15_625, 100_000)}
@@ -107,7 +107,7 @@ def test_adaptive_seeds_say_what_they_decided(few_resamples: None) -> None:
 
 
 def test_progress_says_who_is_compared(results: Results) -> None:
-    """While one algorithm alone has ended trials, nobody is told that every algorithm has."""
+    """While only one algorithm has finished trials, the report does not claim that every algorithm has."""
     final = results.trials["purpose"] == "final"
     others = final & (results.trials["algorithm"] != "sgd")
     trials = results.trials.assign(status=results.trials["status"].mask(others, "pending"))

@@ -1,4 +1,4 @@
-"""Every computed column has a meaning, and no meaning is left over."""
+"""Every computed column has a meaning, and no dictionary entry is unused."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 @pytest.fixture(scope="module")
 def tables(few_resamples: None) -> dict[str, pd.DataFrame]:
-    """Everything that is computed of a run under way with a tuned algorithm, and its claims."""
+    """Return all tables and claims computed for an unfinished run with a tuned algorithm."""
     results = simulate_results(spoil(simulate_trials(13, 3, ("sgd", "agd", "adamw"), tuned=("adamw",)), "sgd", "pending", [3]))
     found = aggregates(results)
     return found | {"claims": evaluate_claims(results, propose_claims(results.sweep), found)}
 
 
 def test_every_column_has_a_meaning(tables: dict[str, pd.DataFrame]) -> None:
-    """A KeyError would say which one has none."""
+    """Every column has a meaning; a KeyError would name the one without."""
     found = dictionary_of(tables)
     assert len(found) == sum(len(table.columns) for table in tables.values())
     assert (found["meaning"].str.len() > 3).all()
 
 
 def test_no_entry_is_left_over(tables: dict[str, pd.DataFrame]) -> None:
-    """Of the tables at hand, every entry is a column; an entry for all tables is used by one at least."""
+    """Every dictionary entry of these tables is one of their columns."""
     entries = tomllib.loads(PATH.read_text(encoding="utf-8"))
     for name, table in tables.items():
         assert set(entries["tables"][name]) - {"summary"} <= set(table.columns), name

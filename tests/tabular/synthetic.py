@@ -13,7 +13,7 @@ ARCHITECTURES = tuple(f"{first}-{second}-{third}" for first, second, third in it
 
 
 def quality(architecture: str) -> float:
-    """A share that rises with convolutions, least for the first place."""
+    """Return a value in [0, 1] that rises with convolutions, least for the first place."""
     return sum((place + 1) * WORDS.index(word) for place, word in enumerate(architecture.split("-"))) / 12
 
 

@@ -1,4 +1,4 @@
-"""Tabular benchmarks in the forms of other projects."""
+"""Adapters of tabular benchmarks to the interfaces of other projects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tabular.synthetic import ARCHITECTURES, synthetic_table
 
 
 def test_the_calls_of_nats_bench() -> None:
-    """Per cent and seconds; the clock goes on in `simulate_train_eval` only."""
+    """Accuracies are in per cent; only `simulate_train_eval` advances the clock."""
     table = synthetic_table()
     api = NatsApi(table)
     assert len(api) == 27
@@ -46,7 +46,7 @@ def test_the_calls_of_nats_bench() -> None:
 
 
 def test_parameters_are_those_of_the_real_package() -> None:
-    """In name and order, where `nats_bench` is installed."""
+    """Parameter names and order match `nats_bench`, where it is installed."""
     api = pytest.importorskip("nats_bench.api_topology").NATStopology
     for name in ("get_more_info", "simulate_train_eval", "query_index_by_arch", "reset_time"):
         theirs, ours = (list(inspect.signature(getattr(owner, name)).parameters) for owner in (api, NatsApi))
@@ -54,7 +54,7 @@ def test_parameters_are_those_of_the_real_package() -> None:
 
 
 def test_an_optuna_study_optimises_it() -> None:
-    """Words are the parameters; the attributes say what was trained and paid."""
+    """Trial parameters are the words; user attributes hold the architecture and its cost."""
     table = synthetic_table()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
@@ -68,7 +68,7 @@ def test_an_optuna_study_optimises_it() -> None:
 
 
 def test_a_parquet_file_has_every_training_and_its_dictionary(tmp_path: Path) -> None:
-    """Rows lead back to the cells; columns state their meaning."""
+    """Rows match the table's cells, and each column carries its meaning as metadata."""
     table = synthetic_table()
     file = write_parquet(table, tmp_path / "new" / "table.parquet")
     rows = pd.read_parquet(file)

@@ -13,7 +13,7 @@ from tests.tabular.synthetic import ARCHITECTURES, synthetic_table
 
 
 def test_the_clock_adds_up_what_a_search_would_have_paid() -> None:
-    """Each training is charged, a tuning study once."""
+    """Every training is charged each time, but a tuning study only once."""
     table = synthetic_table()
     first = table.query(ARCHITECTURES[0], "tuned", epochs=2)
     assert (first.train_seconds, first.tuning_seconds, first.charged_seconds) == (2.0, 100.0, 102.0)
@@ -30,7 +30,7 @@ def test_the_clock_adds_up_what_a_search_would_have_paid() -> None:
 
 
 def test_seeds() -> None:
-    """A named one, one at random that `reset` repeats, or the mean of all."""
+    """A query uses a given seed, a random one that `reset` reproduces, or the mean of all."""
     table = synthetic_table()
     cells, number = table.cells[Key("digits", "plain", 8)], 5
     name = ARCHITECTURES[number]
@@ -49,7 +49,7 @@ def test_seeds() -> None:
 
 
 def test_what_is_missing_is_an_error_that_lists_what_is_there() -> None:
-    """Names, budgets, seeds and holes."""
+    """Unknown names, budgets, seeds and missing values raise errors that list what is available."""
     table = synthetic_table()
     key = Key("digits", "plain", 8)
     holes = table.cells[key].val_accuracy.copy()

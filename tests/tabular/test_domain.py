@@ -1,4 +1,4 @@
-"""Architectures as words to vary."""
+"""The search domain: architectures split into words that can be varied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.tabular.synthetic import ARCHITECTURES
 
 
 def test_words_of_a_whole_space() -> None:
-    """Each changed word is a neighbour; choices lead to the architecture and back."""
+    """Changing any one word gives a neighbour; choices and architectures convert both ways."""
     domain = Domain(ARCHITECTURES)
     assert domain.complete
     assert domain.variables == (("none", "skip", "conv"),) * 3
@@ -23,7 +23,7 @@ def test_words_of_a_whole_space() -> None:
 
 
 def test_a_sample_of_a_space_has_the_nearest_as_neighbours() -> None:
-    """Strings of different lengths are padded; no architecture is without neighbours."""
+    """Strings of different lengths are padded; every architecture has a neighbour."""
     domain = Domain(["8:8", "8:16", "16:32:32", "64:64:64:64"])
     assert not domain.complete
     assert domain.neighbours("8:8") == ("8:16",)
@@ -33,7 +33,7 @@ def test_a_sample_of_a_space_has_the_nearest_as_neighbours() -> None:
 
 
 def test_a_search_space_may_state_neighbours() -> None:
-    """Those that the table does not have are left out; without any, words decide."""
+    """Stated neighbours missing from the table are dropped; if none are stated, words decide."""
     domain = Domain(("a-a", "a-b", "b-b"), neighbours=lambda name: ["b-b", "z-z"] if name == "a-a" else [])
     assert domain.neighbours("a-a") == ("b-b",)
     assert domain.neighbours("b-b") == ("a-b",)

@@ -30,7 +30,7 @@ CELLS = (
 
 
 def write_published(folder: Path) -> Path:
-    """Two cells with round numbers, seconds and single trainings of CIFAR-10 after 200 epochs."""
+    """Write published files for two cells: round accuracies, seconds and single CIFAR-10 trainings of 200 epochs."""
     rows = [
         f"{i},{name},2,10,11,3,0.1,0.2,0.3,{2000 + i},4000,8000" + "".join(f",{50 + i + j}" for j in range(12))
         for i, name in enumerate(CELLS)
@@ -43,7 +43,7 @@ def write_published(folder: Path) -> Path:
 
 
 def test_a_published_board_answers_with_its_rows() -> None:
-    """Accuracies and seconds are those of the trials; tuning is the sum of its study."""
+    """Answers have the trial's accuracies and seconds; the tuning cost is the sum over its study."""
     table, trials = agd_bench.table(BOARD), load_results(BOARD).trials
     assert table.search_space == "nas_bench_201"
     assert table.baseline == "nas_bench_201_sgd"
@@ -58,7 +58,7 @@ def test_a_published_board_answers_with_its_rows() -> None:
 
 
 def test_curves_are_truncated_budgets() -> None:
-    """Earlier epochs cost in proportion, have no test accuracy, and say what they are."""
+    """Earlier epochs cost proportionally less, have no test accuracy, and are marked as truncated."""
     table = agd_bench.table(BOARD)
     assert table.budgets("fashion_mnist", "agd") == list(range(1, 9))
     assert table.cells[Key("fashion_mnist", "agd", 2)].truncated
@@ -73,7 +73,7 @@ def test_curves_are_truncated_budgets() -> None:
 
 
 def test_equal_networks_cost_what_a_training_costs() -> None:
-    """A row that took another one's results is charged as if trained."""
+    """A trial that reuses the result of an equal network is charged as if it had been trained."""
     results = load_results(BOARD)
     trials = results.trials.copy()
     rows = trials.index[(trials["algorithm"] == "agd") & (trials["seed"] == 0) & (trials["status"] == "done")][:2]
@@ -84,7 +84,7 @@ def test_equal_networks_cost_what_a_training_costs() -> None:
 
 
 def test_several_search_spaces_need_a_name() -> None:
-    """The message lists them."""
+    """A board with several search spaces needs a name; the error lists them."""
     with pytest.raises(InputError, match="several values of search_space; name one of"):
         agd_bench.table(BOARDS / "three_spaces-digits-cpu")
     space = load_results(BOARDS / "three_spaces-digits-cpu").sweep.search_spaces[0]
@@ -92,7 +92,7 @@ def test_several_search_spaces_need_a_name() -> None:
 
 
 def test_the_published_table(tmp_path: Path) -> None:
-    """Single trainings and means, seconds in proportion to epochs, scores with holes."""
+    """The published table has single trainings, means, seconds proportional to epochs, and scores with gaps."""
     table = agd_bench.table("nas_bench_201", published=write_published(tmp_path))
     assert table.architectures == CELLS
     assert [table.query(CELLS[0], dataset="cifar10", seed=seed).accuracy for seed in (0, 1)] == [0.60, 0.62]
@@ -109,7 +109,7 @@ def test_the_published_table(tmp_path: Path) -> None:
 
 
 def test_without_costs_there_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table of accuracies alone, no file, and a search space without published results."""
+    """Missing cost columns, a missing file and a search space without published results are errors."""
     file = write_published(tmp_path) / "nb201_tss.csv.gz"
     pd.read_csv(file).drop(columns="train_s_200_cifar100").to_csv(file, index=False)
     with pytest.raises(InputError, match="has no column train_s_200_cifar100"):

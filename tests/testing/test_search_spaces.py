@@ -1,4 +1,4 @@
-"""What the conformance kit says of a search space's graph."""
+"""Checks of a search space's graph by the conformance kit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SOUND = '((0, 1, 1, 1, "2"), (0, 1, 0, 1, ""), (1, 2, 1, 1, "4"))'
     ],
 )
 def test_graphs_that_do_not_fit_are_found(tmp_path: Path, edges: str, defect: str, said: str) -> None:
-    """Each fault is named; a graph that fits passes."""
+    """Each fault of a graph is reported, and a correct graph passes."""
     file = tmp_path / "skipping.py"
     file.write_text(SPACE.format(edges=edges, defect=defect), encoding="utf-8")
     (check,) = [check for check in check_file(file) if check.name == CHECK]
@@ -63,7 +63,7 @@ def test_graphs_that_do_not_fit_are_found(tmp_path: Path, edges: str, defect: st
 
 
 def test_a_graph_without_a_shallow_network_is_remarked(tmp_path: Path) -> None:
-    """It may be wanted; the remark says what it costs."""
+    """A missing shallow network may be intended, so it is only a remark that states the consequence."""
     file = tmp_path / "skipping.py"
     file.write_text(SPACE.format(edges=SOUND, defect="").replace('SHALLOW = "8"', ""), encoding="utf-8")
     (check,) = [check for check in check_file(file) if check.name == CHECK]

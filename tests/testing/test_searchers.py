@@ -1,4 +1,4 @@
-"""The conformance kit of search methods: every built-in method passes, and each fault is found and named."""
+"""The conformance kit for search methods: every built-in method passes, and each fault is found and named."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tell(search, architecture, epochs, accuracy, seconds):
 
 @pytest.mark.parametrize("name", sorted(plugins.find("searchers")))
 def test_built_in_methods_pass(name: str) -> None:
-    """Each check."""
+    """Built-in search methods pass every check."""
     faults = [f"{check.name}: {check.message}" for check in check_file(plugins.locate("searchers", name).path) if not check.passed]
     assert not faults
 
@@ -55,7 +55,7 @@ def test_built_in_methods_pass(name: str) -> None:
     ],
 )  # fmt: skip
 def test_faults_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sound: str, faulty: str, failed: str, message: str) -> None:
-    """One check fails, with a reason."""
+    """A faulty method fails exactly one check, with a reason."""
     monkeypatch.setattr(simulation, "RUN_SECONDS", 1)
     file = tmp_path / "method.py"
     file.write_text(SOUND.replace(sound, faulty) if sound else SOUND)
@@ -66,7 +66,7 @@ def test_faults_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sound
 
 
 def test_memory_between_searches_is_found(tmp_path: Path) -> None:
-    """What start() does not return is shared by all searches."""
+    """State that start() does not return would be shared by all searches, so it is an error."""
     file = tmp_path / "method.py"
     text = SOUND.replace("def start", "SEEN = []\n\n\ndef start").replace("    pass", "    SEEN.append(architecture)")
     file.write_text(text.replace("    return space.sample(rng)", "    return SEEN[0] if len(SEEN) > 90 else space.sample(rng)"))

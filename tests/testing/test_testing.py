@@ -1,4 +1,4 @@
-"""The conformance kit: every built-in plug-in passes it, and every fault that it looks for is found."""
+"""The conformance kit: every built-in plug-in passes, and every kind of fault is found."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from agd_bench.testing import Check, check_algorithm, check_dataset, check_file,
 
 
 def failed(checks: list[Check]) -> dict[str, str]:
-    """The messages of the checks that failed, by name."""
+    """Return the messages of failed checks by name."""
     return {check.name: check.message for check in checks if not check.passed}
 
 
 @pytest.mark.parametrize("name", sorted(plugins.find("search_spaces")))
 def test_built_in_search_spaces_pass(name: str) -> None:
-    """Every search space of the package keeps its protocol."""
+    """Every built-in search space follows its protocol."""
     checks = check_search_space(plugins.load("search_spaces", name))
     assert failed(checks) == {}
     assert [check.name for check in checks if not check.explanation] == []
@@ -29,7 +29,7 @@ def test_built_in_search_spaces_pass(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(plugins.find("algorithms")))
 def test_built_in_algorithms_pass(name: str) -> None:
-    """Every training algorithm of the package keeps its protocol; one whose package is not installed is skipped and says so."""
+    """Every built-in algorithm follows its protocol; algorithms with missing packages are skipped."""
     lacking = plugins.missing_packages(plugins.find("algorithms")[name])
     if lacking:
         pytest.skip(f"{name} {lacking}")
@@ -38,7 +38,7 @@ def test_built_in_algorithms_pass(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(plugins.find("datasets")))
 def test_built_in_data_sets_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every data set whose files are on this machine keeps its protocol; nothing is fetched."""
+    """Every data set with local files follows its protocol; nothing is downloaded."""
     import torchvision.datasets
 
     def absent(self: object) -> None:
@@ -131,7 +131,7 @@ SPACE_FAULTS = {
 
 @pytest.mark.parametrize("fault", SPACE_FAULTS)
 def test_faults_of_a_search_space_are_found(tmp_path: Path, fault: str) -> None:
-    """One edit to a sound plug-in fails the check that it should, with the way to mend it."""
+    """A single edit to a correct plug-in fails the expected check, with a message that says how to fix it."""
     old, new, name, message = SPACE_FAULTS[fault]
     assert SPACE.count(old) == 1
     (tmp_path / "space.py").write_text(SPACE.replace(old, new))
@@ -155,7 +155,7 @@ def test_faults_of_a_search_space_are_found(tmp_path: Path, fault: str) -> None:
     ],
 )
 def test_faults_of_two_edits_are_found(tmp_path: Path, edits: dict[str, str], name: str, message: str) -> None:
-    """A canonical name with another defect, and networks that are right with their small options alone."""
+    """Some faults need two edits: a canonical name with a different defect, or networks that are correct only with small options."""
     text = SPACE
     for old, new in edits.items():
         assert text.count(old) == 1
@@ -167,7 +167,7 @@ def test_faults_of_two_edits_are_found(tmp_path: Path, edits: dict[str, str], na
 
 @pytest.mark.parametrize(("limit", "message"), [("DRAW_SECONDS", "move checks"), ("BUILD_SECONDS", "compute nothing else")])
 def test_slow_draws_and_networks_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, message: str) -> None:
-    """Against a limit that nothing keeps, so that the test need not wait."""
+    """Slow functions are reported; the limits are set so low that any function exceeds them."""
     from agd_bench.testing import _search_spaces
 
     monkeypatch.setattr(_search_spaces, limit, 1e-9)
@@ -195,7 +195,7 @@ class Dead(nn.Module):
     ],
 )
 def test_parameters_and_images_that_nothing_depends_on_are_found(tmp_path: Path, body: str, message: str) -> None:
-    """A parameter that no architecture uses, and an image that no logit depends on."""
+    """Unused parameters, and logits that do not depend on the image, are reported."""
     text = SPACE.replace("OPTIONS =", DEAD.replace("BODY", body) + "OPTIONS =").replace(
         "return nn.Sequential(", "return Dead(nn.Sequential("
     )
@@ -206,7 +206,7 @@ def test_parameters_and_images_that_nothing_depends_on_are_found(tmp_path: Path,
 
 
 def test_a_sound_search_space_passes(tmp_path: Path) -> None:
-    """The plug-in that the faults are made from has none."""
+    """The unedited plug-in passes every check."""
     (tmp_path / "space.py").write_text(SPACE)
     checks = check_file(tmp_path / "space.py")
     assert failed(checks) == {}
@@ -222,7 +222,7 @@ class Layer(nn.Module):
 
 
 def layered(result: str) -> str:
-    """The sound plug-in with a layer of its own before the classifier, on maps of 2 x 2."""
+    """Return the correct plug-in with a custom layer before the classifier, applied to 2 x 2 maps."""
     text = SPACE.replace("OPTIONS =", LAYER.format(result=result) + "OPTIONS =")
     return text.replace(
         "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width,", "nn.AdaptiveAvgPool2d(2), Layer(), nn.Flatten(), nn.Linear(4 * width,"
@@ -230,7 +230,7 @@ def layered(result: str) -> str:
 
 
 def test_what_fails_in_trials_alone_is_found(tmp_path: Path) -> None:
-    """A view of maps as they lie in memory: trials train in channels_last, where it is none."""
+    """A `view` that fails only in trials, which train in channels_last, is found."""
     (tmp_path / "space.py").write_text(layered("maps.view(len(maps), -1)"))
     found = failed(check_file(tmp_path / "space.py"))
     assert list(found) == ["a short trial succeeds"]
@@ -238,7 +238,7 @@ def test_what_fails_in_trials_alone_is_found(tmp_path: Path) -> None:
 
 
 def test_what_trials_cannot_count_is_said(tmp_path: Path) -> None:
-    """The kit reports the reason that a trial would record; the plug-in is sound."""
+    """The kit reports why a trial could not count FLOPs, but the plug-in passes."""
     (tmp_path / "space.py").write_text(layered("torch.fft.fft2(maps).abs()"))
     checks = {check.name: check for check in check_file(tmp_path / "space.py")}
     assert failed(list(checks.values())) == {}
@@ -297,7 +297,7 @@ ALGORITHM_FAULTS = {
 
 @pytest.mark.parametrize("fault", ALGORITHM_FAULTS)
 def test_faults_of_an_algorithm_are_found(tmp_path: Path, fault: str) -> None:
-    """One edit to a sound plug-in fails the check that it should, with the way to mend it."""
+    """A single edit to a correct plug-in fails the expected check, with a message that says how to fix it."""
     old, new, name, message = ALGORITHM_FAULTS[fault]
     assert ALGORITHM.count(old) == 1
     (tmp_path / "descent.py").write_text(ALGORITHM.replace(old, new))
@@ -306,7 +306,7 @@ def test_faults_of_an_algorithm_are_found(tmp_path: Path, fault: str) -> None:
 
 
 def test_a_sound_algorithm_passes(tmp_path: Path) -> None:
-    """The plug-in that the faults are made from has none."""
+    """The unedited plug-in passes every check."""
     (tmp_path / "descent.py").write_text(ALGORITHM)
     checks = check_file(tmp_path / "descent.py")
     assert failed(checks) == {}
@@ -342,7 +342,7 @@ DATASET_FAULTS = {
 
 @pytest.mark.parametrize("fault", DATASET_FAULTS)
 def test_faults_of_a_data_set_are_found(tmp_path: Path, fault: str) -> None:
-    """One edit to a sound plug-in fails the check that it should, with the way to mend it."""
+    """A single edit to a correct plug-in fails the expected check, with a message that says how to fix it."""
     old, new, name, message = DATASET_FAULTS[fault]
     assert DATASET.count(old) == 1
     (tmp_path / "noise.py").write_text(DATASET.replace(old, new))
@@ -351,7 +351,7 @@ def test_faults_of_a_data_set_are_found(tmp_path: Path, fault: str) -> None:
 
 
 def test_a_sound_data_set_passes(tmp_path: Path) -> None:
-    """The plug-in that the faults are made from has none."""
+    """The unedited plug-in passes every check."""
     (tmp_path / "noise.py").write_text(DATASET)
     checks = check_file(tmp_path / "noise.py")
     assert failed(checks) == {}
@@ -360,7 +360,7 @@ def test_a_sound_data_set_passes(tmp_path: Path) -> None:
 
 
 def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:
-    """A file of no kind and a file that is no Python raise; a plug-in that does not import is a failed check."""
+    """A file that is no plug-in or not valid Python raises an error; a plug-in that cannot be imported fails a check."""
     file = tmp_path / "thing.py"
     file.write_text("x = 1")
     with pytest.raises(PluginError, match=r"define sample\(\)"):
@@ -409,7 +409,7 @@ def build(architecture, in_channels, num_classes):
 
 
 def test_a_space_whose_networks_algorithms_refuse_is_told_which_and_what_to_change(tmp_path: Path) -> None:
-    """Layer scale of one's own, which the matrix-only profile cannot take out: a note, no failure."""
+    """Custom parameters that the matrix-only profile cannot remove give a note naming the algorithms that refuse them, not a failure."""
     (tmp_path / "scaled.py").write_text(LAYER_SCALE, encoding="utf-8")
     (found,) = [check for check in check_file(tmp_path / "scaled.py") if "built-in algorithms" in check.name]
     assert found.passed
@@ -421,7 +421,7 @@ def test_a_space_whose_networks_algorithms_refuse_is_told_which_and_what_to_chan
 
 
 def test_a_space_of_torchs_own_layers_has_no_note() -> None:
-    """What only the algorithms for chains refuse is a remark."""
+    """Refusals by the algorithms for chains alone do not give a note."""
     path = Path(search_spaces.__file__).parent / "nas_bench_201.py"
     (found,) = [check for check in check_file(path) if "built-in algorithms" in check.name]
     assert (found.passed, found.noted) == (True, False)

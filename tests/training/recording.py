@@ -1,4 +1,4 @@
-"""A recorder without a GPU: it notes every operation that reaches torch's dispatcher, and repeats them on the same tensors."""
+"""A step recorder that needs no GPU: it records every operation at torch's dispatcher and replays them on the same tensors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _repeat(noted: Noted) -> None:
-    """Do an operation again and put what it gives where it gave it before, as a graph's kernels do."""
+    """Repeat an operation and write its result to the original output tensors, as a graph's kernels do."""
     func, args, kwargs, before = noted
     for new, old in zip(tree_leaves(func(*args, **kwargs)), tree_leaves(before), strict=True):
         if isinstance(old, Tensor) and old.numel() and new.untyped_storage().data_ptr() != old.untyped_storage().data_ptr():
@@ -38,7 +38,7 @@ def _repeat(noted: Noted) -> None:
 
 
 class _NoEffect(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Operations give what they would give, and write to nothing that was there before, as while CUDA captures."""
+    """Runs operations normally but records in-place writes to existing tensors for undoing, since a CUDA capture executes nothing."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
@@ -55,7 +55,7 @@ class _NoEffect(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _without_effect(work: Callable[[], None]) -> None:
-    """Do the work's Python, and put back every tensor that it wrote to."""
+    """Run the work's Python code and restore every tensor that it wrote to."""
     with _NoEffect() as mode:
         work()
     with torch.no_grad():
@@ -64,10 +64,10 @@ def _without_effect(work: Callable[[], None]) -> None:
 
 
 class TapeRecorder:
-    """As `cuda_graphs.GraphRecorder`, on a CPU: what Python does besides the operations happens once, however often they are repeated.
+    """`cuda_graphs.GraphRecorder` for the CPU: replays repeat the operations only, and all other Python code runs just once.
 
     Args:
-        fault: what a capture raises in its end, as CUDA does; None: it succeeds.
+        fault: the exception that a capture raises at its end, as CUDA would, or None if it succeeds.
     """
 
     def __init__(self, fault: Exception | None = None) -> None:
@@ -76,11 +76,11 @@ class TapeRecorder:
 
     @contextmanager
     def side(self) -> Iterator[None]:
-        """Nothing else runs beside."""
+        """Do nothing, since a CPU has no side stream."""
         yield
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Recording does the work here, so the first repetition does nothing."""
+        """Record the work and return its replay; recording already does the work, so the first replay is a no-op."""
         self.captures += 1
         if self._fault is not None:
             _without_effect(work)
@@ -89,7 +89,7 @@ class TapeRecorder:
             work()
         done = [True]
 
-        @torch.inference_mode()  # evaluation makes tensors that cannot be written to otherwise
+        @torch.inference_mode()  # evaluation creates inference tensors, which are otherwise read-only
         def replay() -> None:
             if done:
                 done.clear()

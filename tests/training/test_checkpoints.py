@@ -1,4 +1,4 @@
-"""Checkpoints: whatever happens to the files, a wrong state is never loaded."""
+"""Checkpoints: an incorrect state is never loaded, whatever happens to the files."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ CPU = torch.device("cpu")
 
 
 def state(value: float) -> dict[str, Any]:
-    """A state that tells which it is."""
+    """Return a state that can be identified by `value`."""
     return {"network": {"w": torch.full((3,), value)}, "curve": [{"epoch": 1}], "rate": value}
 
 
 def loaded_value(folder: Path) -> float | None:
-    """Which state is found."""
+    """Return the value of the loaded state, or None if there is none."""
     found = checkpoints.load(folder, CPU)
     return None if found is None else float(found["network"]["w"][0])
 
 
 def test_the_newest_epoch_of_any_attempt_is_found(tmp_path: Path) -> None:
-    """A retry goes on where the lost attempt had come to, and an attempt keeps one checkpoint."""
+    """A retry resumes from the newest epoch of any attempt, and each attempt keeps only one checkpoint."""
     checkpoints.save(tmp_path, 1, 2, state(2.0))
     checkpoints.save(tmp_path, 1, 10, state(10.0))
     checkpoints.save(tmp_path, 2, 9, state(9.0))
@@ -46,7 +46,7 @@ def test_the_newest_epoch_of_any_attempt_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no digest", "flipped digest"])
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
-    """Flipped, cut, emptied or without its digest: the earlier sound one is used."""
+    """If a checkpoint is corrupted, truncated, empty or has no valid digest, the previous intact one is loaded."""
     checkpoints.save(tmp_path, 1, 3, state(3.0))
     checkpoints.save(tmp_path, 2, 5, state(5.0))
     file = tmp_path / "attempt-2.epoch-5.pt"
@@ -62,7 +62,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> Non
 
 
 def test_files_of_other_names_are_none_of_ours(tmp_path: Path) -> None:
-    """Whatever a user or a backup program leaves there."""
+    """Files left in the folder by a user or a backup program are ignored."""
     checkpoints.save(tmp_path, 1, 3, state(3.0))
     for name in ("attempt-1.epoch-x.pt", "attempt-1.epoch-4 (copy).pt", "attempt-.epoch-.pt", "attempt-2.epoch-³.pt"):
         (tmp_path / name).write_bytes(b"")
@@ -71,7 +71,7 @@ def test_files_of_other_names_are_none_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [errno.EIO, errno.EROFS, errno.EACCES, errno.ESTALE])
 def test_a_fault_of_the_disk_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
-    """It concerns the run, not the trial: trained again once the disk is mended, it can succeed."""
+    """A disk fault is an error of the run, not a result of the trial, which can succeed once the disk is repaired."""
 
     def refuse(*_: object) -> None:
         raise OSError(fault, os.strerror(fault))
@@ -82,14 +82,14 @@ def test_a_fault_of_the_disk_is_no_result(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_nothing_there_means_from_zero(tmp_path: Path) -> None:
-    """A folder that does not exist, or holds only leftovers, gives nothing."""
+    """Loading returns None if the folder does not exist or contains only leftovers."""
     assert checkpoints.load(tmp_path / "none", CPU) is None
     (tmp_path / "attempt-1.epoch-1.pt.tmp").write_bytes(b"half")
     assert checkpoints.load(tmp_path, CPU) is None
 
 
 def test_a_full_disk_is_a_clear_error_and_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was saved stays loadable."""
+    """The earlier checkpoint can still be loaded after a failed write."""
     checkpoints.save(tmp_path, 1, 1, state(1.0))
 
     def full(descriptor: int) -> None:
@@ -103,12 +103,12 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_older_checkpoint(tmp_path: P
 
 
 def returned(state: dict[str, Any]) -> dict[str, Any]:
-    """The state, written and read."""
+    """Return the state after serialising and deserialising it."""
     return checkpoints.from_bytes(checkpoints.to_bytes(state), CPU)
 
 
 def trained(build: Any) -> tuple[nn.Module, Any]:
-    """A convolution in channels-last order and its optimizer, after two steps."""
+    """Return a convolutional network in channels-last format and its optimizer, after two steps."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.Flatten(), nn.Linear(16, 2, bias=False)).to(
         memory_format=torch.channels_last
@@ -126,7 +126,7 @@ def trained(build: Any) -> tuple[nn.Module, Any]:
     [AGD, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, fused=True), lambda p: torch.optim.AdamW(p, 0.1), torch.optim.RMSprop],
 )
 def test_weights_and_optimizer_states_come_back(build: Any) -> None:
-    """To the last bit, with their types, keys and memory layouts."""
+    """Weights and optimizer state are restored bit for bit, with their types, keys and memory layouts."""
     network, optimizer = trained(build)
     state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
     back = returned(state)
@@ -138,7 +138,7 @@ def test_weights_and_optimizer_states_come_back(build: Any) -> None:
 
 
 def test_containers_numbers_and_shared_tensors_come_back() -> None:
-    """Tuples stay tuples, whole keys whole, infinities and NaN themselves; one tensor twice is no fault, nor is half of another."""
+    """Tuples, integer keys, infinities and NaN are preserved; repeated tensors and views are allowed."""
     one = torch.arange(6.0)
     state: dict[str, Any] = {
         "a": (1, [True, None, "é"], {}),
@@ -154,18 +154,18 @@ def test_containers_numbers_and_shared_tensors_come_back() -> None:
 
 
 class Schedule:
-    """Something with a state that is no plain data."""
+    """An object that is not plain data."""
 
 
 @pytest.mark.parametrize(("value", "named"), [(Schedule(), "Schedule"), (math.inf.hex, "getattr"), (np.float64(1.0), "numpy")])
 def test_objects_are_refused_when_they_are_saved(value: Any, named: str) -> None:
-    """Not hours later, when a training cannot be resumed."""
+    """Objects that cannot be loaded are rejected on saving, not hours later when a training is to be resumed."""
     with pytest.raises(TypeError, match=named):
         checkpoints.to_bytes({"optimizer": {"x": value}})
 
 
 def test_a_file_cannot_run_code(tmp_path: Path) -> None:
-    """Even one whose digest agrees."""
+    """A file cannot execute code when loaded, even if its digest matches."""
     content = io.BytesIO()
     torch.save({"x": Schedule()}, content)
     (tmp_path / "attempt-1.epoch-1.pt").write_bytes(content.getvalue())

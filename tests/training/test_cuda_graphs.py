@@ -1,4 +1,4 @@
-"""Captured steps train what eager steps train, bit for bit, whatever Python does only once."""
+"""Captured steps give the same training as eager steps, bit for bit, although their Python code runs only once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 def images(device: torch.device | str = CPU, count: int = COUNT) -> ImageSet:
-    """Noise, padded and mirrored; five whole batches and one of ten."""
+    """Return noise images with padding and flips; the default count gives five full batches and one of ten."""
     rng = np.random.default_rng(0)
     return resident(
         rng.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, count), (0.5,) * 3, (0.25,) * 3, 1, device, True
@@ -43,17 +43,17 @@ def images(device: torch.device | str = CPU, count: int = COUNT) -> ImageSet:
 
 
 def cell() -> nn.Module:
-    """A convolutional network with batch normalisation."""
+    """Return a convolutional network with batch normalisation."""
     return nas_bench_201.build(CELL, 3, 4, channels=4, cells=1)
 
 
 def dropping() -> nn.Module:
-    """A network that draws in training."""
+    """Return a network with dropout."""
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
 
 
 def fit(algorithm: Any, build: Callable[[], nn.Module] = cell, device: torch.device = CPU, **settings: Any) -> Fit:
-    """A training that is to begin."""
+    """Return a training that has not started yet."""
     torch.manual_seed(0)
     network = algorithm.prepare(apply_profile(build(), "matrix-only"), torch.Generator().manual_seed(0))
     network = network.to(device, memory_format=torch.channels_last)
@@ -64,7 +64,7 @@ def fit(algorithm: Any, build: Callable[[], nn.Module] = cell, device: torch.dev
 
 
 def train(one: Fit, split: ImageSet, first: int = 1, last: int = EPOCHS) -> list[tuple[float, float, float | None]]:
-    """Loss, accuracy and rate of each epoch."""
+    """Train and return the loss, accuracy and learning rate of each epoch."""
     told = []
     for epoch in range(first, last + 1):
         loss, accuracy = loop.train_epoch(one, split, BATCH, loop.seed_of_epoch(7, epoch), augment=True)
@@ -73,27 +73,27 @@ def train(one: Fit, split: ImageSet, first: int = 1, last: int = EPOCHS) -> list
 
 
 def everything(one: Fit) -> list[Tensor]:
-    """Weights, running statistics, and the optimizer's state."""
+    """Return the weights, running statistics and optimizer state."""
     states = [value for state in one.optimizer.state.values() for value in state.values()]
     return [*one.network.state_dict().values(), *(torch.as_tensor(value) for value in states)]
 
 
 def assert_same(one: Fit, other: Fit, rtol: float = 0.0, atol: float = 0.0) -> None:
-    """All that is trained, to the last bit unless a tolerance is given."""
+    """Assert that everything trained is equal, exactly unless a tolerance is given."""
     for found, expected in zip(everything(one), everything(other), strict=True):
         torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
 
 
 class GoneRecorder(TapeRecorder):
-    """Keeps nothing of the work, as a graph does not."""
+    """A recorder that keeps no reference to the work, like a graph."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What is returned does nothing."""
+        """Return a replay that does nothing."""
         return lambda: None
 
 
 class NeverCaptures(Capture):
-    """Its steps read their numbers as captured ones do, and stay eager."""
+    """A capture that never captures: steps read their numbers from the device like captured ones, but run eagerly."""
 
     def _one_step(self, size: int) -> bool:
         self._step(size)
@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CASES)
 def test_replayed_steps_train_what_eager_steps_train(name: str, precision: Literal["float32", "bfloat16"]) -> None:
-    """Losses, accuracies, rates, weights, statistics and states over three epochs with crops, flips and a short last batch."""
+    """Replayed and eager steps are bitwise equal over three epochs with crops, flips and a short last batch."""
     algorithm, settings = CASES[name]
     split, made = images(), []
     for kind in (Capture, NeverCaptures):
@@ -131,7 +131,7 @@ def test_replayed_steps_train_what_eager_steps_train(name: str, precision: Liter
 # Muon's bfloat16 iteration amplifies the rounding of a rate; tests/optim/test_muon.py compares one step.
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"muon"}))
 def test_numbers_on_the_device_are_those_of_the_host(name: str) -> None:
-    """Against the plain eager loop: bit for bit without a rate from the host, else to the rounding of rates to float32."""
+    """Captured training matches the eager loop exactly for agd, and otherwise up to rounding of the learning rate to float32."""
     algorithm, settings = CASES[name]
     split, captured, plain = images(), fit(algorithm, **settings), fit(algorithm, **settings)
     captured.capture = Capture(captured, TapeRecorder())
@@ -146,7 +146,7 @@ def test_numbers_on_the_device_are_those_of_the_host(name: str) -> None:
 
 
 def test_lamb_is_captured_too() -> None:
-    """Its corrections and its rate are read on the device."""
+    """LAMB can be captured, because it reads its bias corrections and learning rate on the device."""
     split = images()
     settings: dict[str, Any] = {name: value for name, value in LAMB.items() if name in lamb_tuned.RANGES}
     made = [fit(lamb_tuned, **settings) for _ in range(2)]
@@ -157,7 +157,7 @@ def test_lamb_is_captured_too() -> None:
 
 @pytest.mark.parametrize("count", [96, 40, 17])
 def test_epochs_of_any_length(count: int) -> None:
-    """No short batch, so that the last rate is a replayed step's; fewer steps than warm up; one batch with one image more."""
+    """Epochs can have no short batch, fewer steps than the warm-up, or a single batch with one extra image."""
     split, made = images(count=count), []
     for recorder in (TapeRecorder(), None):
         one = fit(agd)
@@ -169,7 +169,7 @@ def test_epochs_of_any_length(count: int) -> None:
 
 
 def test_dropout_draws_what_it_draws_eagerly() -> None:
-    """The seed of each epoch decides, in replays too."""
+    """Dropout depends only on the seed of the epoch, in replays too."""
     split, made = images(), []
     for kind in (Capture, NeverCaptures):
         one = fit(adamw, dropping)
@@ -179,7 +179,7 @@ def test_dropout_draws_what_it_draws_eagerly() -> None:
 
 
 def test_a_resumed_training_captures_anew() -> None:
-    """From the state after an epoch: the same numbers as undisturbed, between epochs nothing but plain numbers in the optimizer."""
+    """A resumed training gives the same results as an undisturbed one, and between epochs the optimizer holds only plain numbers."""
     split, whole = images(), fit(nadamw)
     whole.capture = Capture(whole, TapeRecorder())
     expected = train(whole, split)
@@ -201,7 +201,7 @@ def test_a_resumed_training_captures_anew() -> None:
 
 
 def test_a_deadline_ends_an_epoch_and_leaves_plain_numbers() -> None:
-    """At the next step, replayed or not."""
+    """A deadline ends the epoch at the next step, replayed or not, and the optimizer holds plain numbers afterwards."""
     one, split = fit(nas_bench_201_sgd), images()
     one.capture = Capture(one, TapeRecorder())
     train(one, split, last=1)
@@ -212,7 +212,7 @@ def test_a_deadline_ends_an_epoch_and_leaves_plain_numbers() -> None:
 
 
 def test_a_trained_network_is_let_go_of_at_once() -> None:
-    """With its graph, and without waiting for the collector of circles: the next trial needs the memory."""
+    """A network and its graph are freed without the garbage collector, because the next trial needs the memory."""
     one = fit(agd)
     one.capture = Capture(one, GoneRecorder())
     train(one, images(), last=1)
@@ -226,7 +226,7 @@ def test_a_trained_network_is_let_go_of_at_once() -> None:
 
 
 def test_memory_that_does_not_suffice_is_told() -> None:
-    """As of any step: the scheduler tries the trial again, alone."""
+    """An out-of-memory error in a capture is raised as in any other step, so that the scheduler retries the trial alone."""
     one = fit(agd)
     one.capture = Capture(one, TapeRecorder(torch.OutOfMemoryError("CUDA out of memory (a test)")))
     with pytest.raises(torch.OutOfMemoryError):
@@ -235,7 +235,7 @@ def test_memory_that_does_not_suffice_is_told() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_steps_that_cannot_be_captured_run_eagerly(name: str) -> None:
-    """With a reason, and with the results of steps that were never to be captured: the failed one counts nowhere."""
+    """If a capture fails, training runs eagerly with unchanged results and records the reason."""
     algorithm, settings = CASES[name]
     split, made = images(), []
     for kind, recorder in ((Capture, TapeRecorder(RuntimeError("operation not permitted"))), (NeverCaptures, TapeRecorder())):
@@ -250,15 +250,15 @@ def test_steps_that_cannot_be_captured_run_eagerly(name: str) -> None:
 
 
 class Looking(nn.Module):
-    """A layer whose work depends on a value that the host reads."""
+    """A layer with a branch on a value that the host reads."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Doubled, if the mean is high."""
+        """Double the values if their mean is high."""
         return values * 2 if values.mean() > 10 else values
 
 
 def test_a_network_that_the_host_looks_into_stays_eager() -> None:
-    """It is seen in an eager step, before a capture fails; its results are the plain loop's."""
+    """A wait for the device is detected in an eager step, so no capture is attempted; results equal those of the plain loop."""
     split, made = images(), []
     for watched in (True, False):
         one = fit(agd, lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 8), Looking(), nn.Linear(8, 4)))
@@ -272,7 +272,7 @@ def test_a_network_that_the_host_looks_into_stays_eager() -> None:
 
 
 def test_what_cannot_be_captured_is_known_beforehand() -> None:
-    """Watched steps, averages, other norms, schedules and optimizers that are on no list, and a CPU, each with its reason."""
+    """Watched steps, weight averages, unsupported optimizers and schedules, and CPUs are ruled out in advance, each with a reason."""
     watched = fit(agd)
     watched.diagnosed = True
     averaged = fit(agd)
@@ -281,14 +281,14 @@ def test_what_cannot_be_captured_is_known_beforehand() -> None:
         averaged_model = averaged.network
 
         def step(self) -> None:
-            """Nothing."""
+            """Do nothing."""
 
         def state_dict(self) -> dict[str, Any]:
-            """Nothing."""
+            """Return an empty state."""
             return {}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-            """Nothing."""
+            """Do nothing."""
 
     averaged.optimizer = Averaged(averaged.optimizer, averaged.network, Average())
     plainly = fit(nas_bench_201_sgd)
@@ -313,7 +313,7 @@ def test_what_cannot_be_captured_is_known_beforehand() -> None:
 @pytest.mark.parametrize("fault", [None, RuntimeError("operation not permitted")])
 @pytest.mark.parametrize("count", [1030, 512, 90])
 def test_a_replayed_evaluation_is_an_eager_one(count: int, fault: Exception | None) -> None:
-    """At the weights after each epoch, with a last batch of any size; where evaluation alone cannot be captured, it stays eager."""
+    """Replayed evaluation equals eager evaluation for any last batch size; if only evaluation cannot be captured, it stays eager."""
     split, val, made = images(), images(count=count), []
     for captured in (True, False):
         one, recorder = fit(adamw), TapeRecorder()
@@ -334,7 +334,7 @@ def test_a_replayed_evaluation_is_an_eager_one(count: int, fault: Exception | No
 @pytest.mark.parametrize("build", [cell, dropping], ids=["convolutions", "dropout"])
 @pytest.mark.parametrize("name", CASES)
 def test_a_graph_trains_what_eager_steps_train_on_a_gpu(name: str, build: Callable[[], nn.Module]) -> None:
-    """The same kernels on the same numbers; dropout draws alike."""
+    """A graph runs the same kernels on the same numbers as eager steps, with the same dropout."""
     algorithm, settings = CASES[name]
     device = torch.device("cuda")
     split, made = images(device), []
@@ -351,7 +351,7 @@ def test_a_graph_trains_what_eager_steps_train_on_a_gpu(name: str, build: Callab
     assert one.capture is not None
     assert one.capture.reason == ""
     assert one.capture.replays == EPOCHS * STEPS - WARM_UP_STEPS - 1  # the last batch warms up once
-    # Pooling and indexing add gradients with atomics, whose order may differ: rounding, not the graph.
+    # Pooling and indexing accumulate gradients with atomics in varying order, so small differences are rounding errors.
     for found, expected in zip(replayed, eager, strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=0.03)
     assert_same(one, other, rtol=1e-2, atol=1e-3)
@@ -360,22 +360,22 @@ def test_a_graph_trains_what_eager_steps_train_on_a_gpu(name: str, build: Callab
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_capture_without_memory_says_so() -> None:
-    """The error of the step, not that of the capture which it ended."""
+    """The out-of-memory error of the step is raised, not the resulting error of the capture."""
 
     def starve() -> None:
-        torch.zeros(1, device="cuda")  # torch warns of a capture without work
+        torch.zeros(1, device="cuda")  # torch warns about empty captures
         torch.empty(1 << 50, dtype=torch.uint8, device="cuda")
 
     recorder = GraphRecorder(torch.device("cuda"))
     with recorder.side(), pytest.raises(torch.OutOfMemoryError):
         recorder.capture(starve)
     with ThreadPoolExecutor(1) as other:
-        other.submit(cuda_graphs.ONE_AT_A_TIME.__enter__).result(timeout=60)  # the turn was given back
+        other.submit(cuda_graphs.ONE_AT_A_TIME.__enter__).result(timeout=60)  # the lock was released
         other.submit(cuda_graphs.ONE_AT_A_TIME.__exit__, None, None, None).result()
 
 
 def test_losses_by_name_are_no_hindrance() -> None:
-    """No loss of the sweeps makes the host wait."""
+    """All losses that a sweep can name can be captured, since none makes the host wait."""
     for name in losses.LOSSES:
         one, split = fit(agd), images()
         one.loss = losses.by_name(name)

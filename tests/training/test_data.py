@@ -1,4 +1,4 @@
-"""The data path: every pixel where it should be, every image once, the same for one seed everywhere."""
+"""The data pipeline: every pixel is in the right place, every image comes once, and results depend only on the seed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
 def random_split(count: int, padding: int = 2, flip: bool = True, height: int = 5, width: int = 7) -> tuple[ImageSet, Array]:
-    """A split of noise, not square so that rows and columns cannot be mistaken, and its raw images."""
+    """Return a split of noise and its raw images, which are not square so that swapped rows and columns are noticed."""
     rng = np.random.default_rng(3)
     images = rng.integers(0, 256, (count, 3, height, width), dtype=np.uint8)
     return resident(images, np.arange(count), MEAN, STD, padding, "cpu", flip), images
 
 
 def normalised(image: Array) -> Array:
-    """An image of bytes as the network is to see it, in double precision."""
+    """Return a byte image as the network should see it, in double precision."""
     scaled = (image / 255 - np.array(MEAN)[:, None, None]) / np.array(STD)[:, None, None]
     return np.asarray(scaled)
 
 
 def test_plain_batches_are_the_normalised_images_in_order() -> None:
-    """Without augmentation nothing moves and nothing is drawn; images come in channels_last order."""
+    """Without augmentation, images are only normalised, and come in the given order in channels_last format."""
     split, images = random_split(10)
     order = torch.tensor([7, 0, 3, 9, 1, 2])
     got = list(batches(split, 4, order))
@@ -45,7 +45,7 @@ def test_plain_batches_are_the_normalised_images_in_order() -> None:
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_augmented_images_are_crops_of_the_padded_image(flip: bool) -> None:
-    """Each image equals one window of the image padded with black, mirrored or not, cut out one by one."""
+    """Each augmented image equals a window of the black-padded image, mirrored or not."""
     split, images = random_split(40, padding=2, flip=flip)
     seen = set()
     for batch, labels in batches(split, 16, torch.randperm(40), torch.Generator().manual_seed(1), augment=True):
@@ -61,9 +61,9 @@ def test_augmented_images_are_crops_of_the_padded_image(flip: bool) -> None:
 
 
 def placed(count: int, seed: int) -> Array:
-    """Row, column and mirror of every image's window, (count, 3), read off an image each pixel of which says where it is.
+    """Return row, column and mirroring of every image's window, (count, 3), read from an image with the positions as pixel values.
 
-    The image is 7 x 7 and the padding 2, so that the middle three pixels of a window are never padding.
+    The image is 7 x 7 and the padding 2, so the middle three pixels of a window are never padding.
     """
     coded = np.arange(1, 50, dtype=np.uint8).reshape(1, 1, 7, 7)
     split = resident(np.tile(coded, (count, 1, 1, 1)), np.zeros(count, dtype=np.int64), (0.0,), (1.0,), 2, "cpu", flip=True)
@@ -75,7 +75,7 @@ def placed(count: int, seed: int) -> Array:
 
 
 def test_each_image_has_a_crop_and_a_flip_of_its_own() -> None:
-    """All 25 corners and both directions are equally frequent, and neighbours in a batch are independent."""
+    """All 25 offsets and both directions are equally frequent, and neighbours in a batch are independent."""
     count = 20_000
     places = placed(count, seed=0)
     cells = places[:, 0] * 10 + places[:, 1] * 2 + places[:, 2]
@@ -88,7 +88,7 @@ def test_each_image_has_a_crop_and_a_flip_of_its_own() -> None:
 
 
 def blanked(count: int, side: int) -> Array:
-    """Where white images of 8 x 6 have a hole after augmentation, bool (count, 8, 6); normalised, white is 1 and the mean is 0."""
+    """Return where white 8 x 6 images have a hole after augmentation, bool (count, 8, 6); normalised, white is 1 and the mean is 0."""
     white = np.full((count, 1, 8, 6), 255, dtype=np.uint8)
     split = resident(white, np.zeros(count, dtype=np.int64), (0.5,), (0.5,), 0, "cpu", cutout=side)
     plain = torch.cat([batch for batch, _ in batches(split, 512, torch.arange(count))])
@@ -100,7 +100,7 @@ def blanked(count: int, side: int) -> Array:
 
 
 def test_cutout_blanks_one_square_that_the_border_cuts() -> None:
-    """Each hole is a rectangle: of 3 x 3 pixels inside, less at the border, never nothing."""
+    """Each hole is a 3 x 3 square, cut off at the border but never empty."""
     shapes = set()
     for hole in blanked(2_000, side=3):
         rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
@@ -110,7 +110,7 @@ def test_cutout_blanks_one_square_that_the_border_cuts() -> None:
 
 
 def test_centres_of_cutout_are_equally_frequent() -> None:
-    """A hole of one pixel is its centre: all 48 places come alike, and neighbours in a batch are independent."""
+    """With one-pixel holes, all 48 positions are equally frequent, and neighbours in a batch are independent."""
     count = 20_000
     places = blanked(count, side=1).reshape(count, -1).argmax(1)
     counts = np.bincount(places, minlength=48)
@@ -119,7 +119,7 @@ def test_centres_of_cutout_are_equally_frequent() -> None:
 
 
 def test_a_seed_gives_the_same_pixels_and_another_seed_others() -> None:
-    """All randomness comes from the generator; torch's global one is not touched."""
+    """All randomness comes from the given generator; torch's global one is not used."""
     split, _ = random_split(30)
     before = torch.get_rng_state()
     runs = []
@@ -134,7 +134,7 @@ def test_a_seed_gives_the_same_pixels_and_another_seed_others() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 def test_a_gpu_gives_the_pixels_of_the_cpu() -> None:
-    """One seed, one order: the same numbers to the last bit on both devices."""
+    """With the same seed and order, pixels are bitwise equal on both devices."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8), np.arange(300)
     runs = []
@@ -147,7 +147,7 @@ def test_a_gpu_gives_the_pixels_of_the_cpu() -> None:
 
 @given(count=st.integers(1, 400), batch_size=st.integers(2, 60))
 def test_every_image_comes_once_and_never_alone(count: int, batch_size: int) -> None:
-    """A single image left over joins the batch before it, and `steps_per_epoch` counts what comes."""
+    """A single leftover image joins the previous batch, and `steps_per_epoch` agrees with the number of batches."""
     split = ImageSet(torch.zeros(count, 1, 1, 1, dtype=torch.uint8), torch.arange(count), torch.zeros(1), torch.ones(1))
     sizes = [len(labels) for _, labels in batches(split, batch_size, torch.arange(count))]
     assert sum(sizes) == count
@@ -157,23 +157,23 @@ def test_every_image_comes_once_and_never_alone(count: int, batch_size: int) -> 
 
 
 def test_augmenting_needs_a_generator() -> None:
-    """There is no global generator to fall back to."""
+    """Augmentation without a generator is an error; there is no global fallback."""
     with pytest.raises(ValueError, match="give a generator"):
         next(batches(random_split(4)[0], 2, torch.arange(4), augment=True))
 
 
 def load_digits(share: float) -> Any:
-    """The digits, on the CPU."""
+    """Return the digits data set on the CPU."""
     return load_splits("digits", Path("nowhere"), (), share, "cpu")
 
 
 def rows(split: ImageSet) -> set[bytes]:
-    """The images of a split."""
+    """Return the images of a split."""
     return {image.numpy().tobytes() for image in split.pixels}
 
 
 def test_a_share_is_nested_balanced_and_leaves_the_test_split_whole() -> None:
-    """Smaller shares are subsets of larger ones; classes keep their parts to within an image."""
+    """Smaller shares are subsets of larger ones, with class proportions kept to within about one image."""
     whole, half, tenth = load_digits(1.0), load_digits(0.5), load_digits(0.1)
     assert [len(s.train.labels) for s in (whole, half, tenth)] == [1257, 628, 126]
     assert [len(s.val.labels) for s in (whole, half, tenth)] == [180, 180, 180]
@@ -185,13 +185,13 @@ def test_a_share_is_nested_balanced_and_leaves_the_test_split_whole() -> None:
 
 
 def test_splits_stay_loaded() -> None:
-    """The same question within a process is answered by the same tensors."""
+    """Loading the same splits again in a process returns the same tensors."""
     assert load_digits(0.3) is load_digits(0.3)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, 0.001, float("nan")])
 def test_a_share_out_of_range_is_refused(share: float) -> None:
-    """The message says how many images it would leave."""
+    """The message says how many images would be left."""
     with pytest.raises(InputError, match="give a larger one, up to 1"):
         load_digits(share)
 
@@ -208,7 +208,7 @@ def load(root):
 
 
 def test_a_plugin_of_a_folder_loads(tmp_path: Path) -> None:
-    """Crops, flips and cutout that it does not state are none."""
+    """A plug-in that does not define crops, flips or cutout gets none."""
     (tmp_path / "mine.py").write_text(PLUGIN.replace("{change}", "pass"))
     splits = load_splits("mine", tmp_path, (tmp_path,), 1.0, "cpu")
     assert (splits.train.padding, splits.train.flip, splits.train.cutout) == (0, False, 0)
@@ -217,7 +217,7 @@ def test_a_plugin_of_a_folder_loads(tmp_path: Path) -> None:
 
 
 def test_cutout_is_for_training_images_alone(tmp_path: Path) -> None:
-    """What a plug-in states is blanked in the split that is augmented."""
+    """Cutout defined by a plug-in applies only to the training split."""
     (tmp_path / "mine.py").write_text(PLUGIN.replace("{change}", "pass") + "CUTOUT = 2\n")
     splits = load_splits("mine", tmp_path, (tmp_path,), 1.0, "cpu")
     assert (splits.train.cutout, splits.val.cutout, splits.test.cutout) == (2, 0, 0)
@@ -225,7 +225,7 @@ def test_cutout_is_for_training_images_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 900), (0.5, 450), (0.25, LEAST_VALIDATION)])
 def test_a_share_leaves_enough_to_validate(tmp_path: Path, share: float, kept: int) -> None:
-    """The validation split shrinks with the share, but not to a handful."""
+    """The validation split shrinks with the share, but keeps a minimum size."""
     (tmp_path / "mine.py").write_text(
         PLUGIN.replace("{change}", "splits['val'] = (np.zeros((900, 1, 4, 4), np.uint8), np.arange(900) % 3)")
     )
@@ -246,7 +246,7 @@ def test_a_share_leaves_enough_to_validate(tmp_path: Path, share: float, kept: i
     ],
 )
 def test_arrays_that_break_the_promise_are_refused(tmp_path: Path, change: str, message: str) -> None:
-    """The message names the split, what it holds and what it should."""
+    """The message names the split, and says what it contains and what is expected."""
     text = PLUGIN.replace("{change}", change)
     if not message:
         text, message = PLUGIN.replace("{change}", "pass").replace("(0.5,), (0.5,)", "(0.5,), (0.0,)"), "STD above 0"

@@ -1,4 +1,4 @@
-"""A step's loss evaluated again after the step: it is the same loss, and nothing of the training notices."""
+"""Re-evaluating a step's loss after the step uses the same loss function and does not affect the training."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from agd_bench.trial import Workplace, run_trial
 from tests.plugin_folders import write_plugins
 
 STEPS = 8
-"""Of an epoch of the trials here: 125 images in batches of 16."""
+"""Steps per epoch of the trials in this file: 125 images in batches of 16."""
 
 
 def network() -> nn.Sequential:
-    """What makes a second pass differ from the first one if nothing is done about it: dropout, and running statistics."""
+    """Return a network with dropout and running statistics, which would make a naive second pass differ from the first."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(64, 3))
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """Sixteen images (1, 6, 6) of three classes."""
+    """Return 16 images of shape (1, 6, 6) in three classes."""
     return torch.randn(16, 1, 6, 6, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3
 
 
 def steps(made: nn.Module, rate: float, replayed: list[tuple[Tensor, Tensor]] | None) -> Tensor:
-    """Three steps of gradient descent, replayed where a list is given; the next number of torch's generator."""
+    """Take three gradient steps, collecting replayed losses if a list is given, and return the next random number."""
     fit = Fit(made, torch.optim.SGD(made.parameters(), lr=rate), None, cross_entropy)
     if replayed is not None:
         fit.replay = Replay(made, cross_entropy, lambda before, after: replayed.append((before, after)))
@@ -47,7 +47,7 @@ def steps(made: nn.Module, rate: float, replayed: list[tuple[Tensor, Tensor]] | 
 
 
 def test_where_nothing_moved_the_loss_is_the_same_to_the_last_bit() -> None:
-    """Dropout draws what it drew, and normalisation is by the batch; the loss before has no graph any more."""
+    """With a zero learning rate, the replayed loss is bitwise equal: the dropout mask and batch statistics are the same."""
     replayed: list[tuple[Tensor, Tensor]] = []
     steps(network(), 0.0, replayed)
     assert len(replayed) == 3
@@ -57,7 +57,7 @@ def test_where_nothing_moved_the_loss_is_the_same_to_the_last_bit() -> None:
 
 
 def test_a_comparison_that_fails_does_not_end_the_training() -> None:
-    """It is not tried again, and says why."""
+    """After a failed comparison no more are made, and the reason is recorded."""
     fit, asked = Fit(made := network(), torch.optim.SGD(made.parameters(), lr=0.1), None, cross_entropy), []
 
     def compare(before: Tensor, after: Tensor) -> None:
@@ -71,7 +71,7 @@ def test_a_comparison_that_fails_does_not_end_the_training() -> None:
 
 
 def test_the_loss_after_is_that_of_the_weights_after() -> None:
-    """A large step changes the loss of its batch; the value is what a pass with the same mask gives."""
+    """The loss after a step is that of the updated weights on the same batch."""
     made, replayed = network(), cast("list[tuple[Tensor, Tensor]]", [])
     made[3] = nn.Identity()
     steps(made, 0.5, replayed)
@@ -82,7 +82,7 @@ def test_the_loss_after_is_that_of_the_weights_after() -> None:
 
 
 def test_training_does_not_notice() -> None:
-    """Weights, running statistics and torch's generator are what they are without it."""
+    """Replaying does not change weights, running statistics or torch's generator."""
     plain, replayed = network(), network()
     assert torch.equal(steps(plain, 0.1, None), steps(replayed, 0.1, []))
     for one, other in zip(plain.state_dict().values(), replayed.state_dict().values(), strict=True):
@@ -90,7 +90,7 @@ def test_training_does_not_notice() -> None:
 
 
 def run(tmp_path: Path, algorithm: str, **changes: Any) -> TrialResult:
-    """A short trial on digits."""
+    """Run a short trial on digits."""
     folders = cast("dict[plugins.Kind, tuple[Path, ...]]", write_plugins(tmp_path / "plugins"))
     asked = {
         "search_space": "fcn",
@@ -110,13 +110,13 @@ def run(tmp_path: Path, algorithm: str, **changes: Any) -> TrialResult:
 
 
 def numbers(point: CurvePoint) -> dict[str, float]:
-    """What the optimizer said of an epoch, without what it said of single layers."""
+    """Return the optimizer's diagnostics of an epoch, except those of single layers."""
     return {name: value for name, value in point.diagnostics.items() if "/" not in name}
 
 
 @pytest.mark.parametrize("algorithm", ["dsgd", "dsgd_cross_entropy"])
 def test_a_guaranteed_algorithm_keeps_every_promise(tmp_path: Path, algorithm: str) -> None:
-    """Through the harness, every step is compared, none falls short, and one layer moved in each."""
+    """In a full trial every step is compared, none falls short of its promise, and each updates one layer."""
     result = run(tmp_path, algorithm)
     assert result.provenance["descent_guarantee"] == "yes"
     for point in result.curve:
@@ -129,7 +129,7 @@ def test_a_guaranteed_algorithm_keeps_every_promise(tmp_path: Path, algorithm: s
 
 
 def test_a_trial_measures_the_same_whether_steps_are_replayed_or_not(tmp_path: Path) -> None:
-    """On a network with dropout and normalisation: losses and accuracies of every epoch, bit for bit."""
+    """Losses and accuracies are bitwise equal with and without replays, on a network with dropout and normalisation."""
     told, silent = (
         run(tmp_path / str(number), "dsgd_heuristic", search_space="tiny", search_space_options={}, architecture="small", diagnostics=asked)
         for number, asked in enumerate((("optimizer",), ()))
@@ -141,7 +141,7 @@ def test_a_trial_measures_the_same_whether_steps_are_replayed_or_not(tmp_path: P
 
 
 def test_its_seconds_are_not_those_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow replay is charged to the trial as a whole alone."""
+    """Replay time counts towards the trial's total seconds, but not its training seconds."""
     slow = 0.05
     recall = Replay._recall
 
@@ -158,7 +158,7 @@ def test_its_seconds_are_not_those_of_training(tmp_path: Path, monkeypatch: pyte
 
 
 def test_in_bfloat16_nothing_is_compared(tmp_path: Path) -> None:
-    """A loss is not known there to the size of a step's change; promises are recorded still."""
+    """In bfloat16 the loss is too coarse to compare, but promised decreases are still recorded."""
     said = numbers(run(tmp_path, "dsgd", precision="bfloat16", epochs=1).curve[0])
     assert said["promised_decrease"] > 0
     assert said["compared_steps"] == 0
@@ -168,7 +168,7 @@ def test_in_bfloat16_nothing_is_compared(tmp_path: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and torch sees none here")
 def test_on_a_gpu_the_seconds_are_those_of_its_stream() -> None:
-    """Two events a step; the loss repeats to the last bit where nothing moved."""
+    """On a GPU, replays are timed on the stream; with a zero learning rate the loss is bitwise equal."""
     made, replayed = network().cuda(), cast("list[tuple[Tensor, Tensor]]", [])
     fit = Fit(made, torch.optim.SGD(made.parameters(), lr=0.0), None, cross_entropy)
     fit.replay = Replay(made, cross_entropy, lambda before, after: replayed.append((before, after)))

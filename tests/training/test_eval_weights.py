@@ -1,4 +1,4 @@
-"""Statistics of batch normalisation for the weights that are evaluated."""
+"""Batch-normalisation statistics for the weights used in evaluation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from agd_bench.training.eval_weights import REFRESH_BATCHES, answer_of, averages
 
 
 def test_statistics_become_the_plain_means_over_the_batches() -> None:
-    """Mean and variance of what enters the layer, batch by batch, at the weights as they are; momentum stays as it was."""
+    """Refreshed statistics are plain means over the batches of the layer's inputs; the momentum is unchanged."""
     network = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.BatchNorm2d(2))
     images = [torch.randn(8, 1, 3, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
-    for batch in images:  # what training leaves behind
+    for batch in images:  # statistics left over from training
         network(5 * batch + 1)
     refresh_statistics(network, images)
     entering = [network[0](batch).detach().movedim(1, 0).flatten(1) for batch in images]
@@ -28,20 +28,20 @@ def test_statistics_become_the_plain_means_over_the_batches() -> None:
 
 
 class Swap(torch.optim.SGD):
-    """Answers with weights of 1."""
+    """An optimizer that evaluates with weights of 1."""
 
     def eval(self) -> None:
-        """Put them in."""
+        """Swap in the evaluation weights."""
         self.kept = self.param_groups[0]["params"][0].detach().clone()
         self.param_groups[0]["params"][0].data.fill_(1)
 
     def train(self) -> None:
-        """Take them out."""
+        """Swap the training weights back in."""
         self.param_groups[0]["params"][0].data.copy_(self.kept)
 
 
 def test_only_optimizers_that_answer_with_other_weights_need_it() -> None:
-    """Images are counted for networks with running statistics and optimizers with `eval` and `train`, 50 batches at most."""
+    """Statistics are refreshed only for networks that have them and optimizers with `eval` and `train`, with at most 50 batches."""
     normalised = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     swap, plain = Swap(normalised.parameters(), lr=1.0), torch.optim.SGD(normalised.parameters(), lr=1.0)
     assert averages(swap)
@@ -53,7 +53,7 @@ def test_only_optimizers_that_answer_with_other_weights_need_it() -> None:
 
 
 def test_the_answer_is_in_the_network_while_it_is_asked_for() -> None:
-    """Whatever happens meanwhile, the training's weights come back."""
+    """The evaluation weights are in place inside the context, and the training weights are restored even after an error."""
     network = nn.Linear(3, 2)
     before = network.weight.detach().clone()
     optimizer = Swap(network.parameters(), lr=1.0)

@@ -1,4 +1,4 @@
-"""Profiles: which parameters a network keeps, whatever its layers are."""
+"""Profiles: which parameters a network keeps, for all kinds of layers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 def neutral(network: nn.Module) -> nn.Module:
-    """The same network with every bias 0 and every learned scale 1: what the smaller profile must compute."""
+    """Return a copy with all biases 0 and all learned scales 1, which the matrix-only profile must match."""
     twin = copy.deepcopy(network)
     with torch.no_grad():
         for name, parameter in twin.named_parameters():
@@ -46,7 +46,7 @@ def neutral(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("training", [True, False])
 def test_matrix_only_computes_what_neutral_biases_and_scales_would(name: str, training: bool) -> None:
-    """No vector is left, matrices keep their values, and the function is that of biases 0 and scales 1."""
+    """The profile removes all vectors, keeps all matrices, and computes the same as with biases 0 and scales 1."""
     make, shape = NETWORKS[name]
     torch.manual_seed(0)
     network = make().train(training)
@@ -61,7 +61,7 @@ def test_matrix_only_computes_what_neutral_biases_and_scales_would(name: str, tr
 
 
 def test_running_statistics_stay() -> None:
-    """Batch norm without learned scales still gathers means and variances."""
+    """Batch norm without learned scales still tracks running means and variances."""
     network = apply_profile(nn.BatchNorm2d(3), "matrix-only")
     network(torch.randn(8, 3, 4, 4) + 5)
     assert set(dict(network.named_buffers())) == {"running_mean", "running_var", "num_batches_tracked"}
@@ -69,7 +69,7 @@ def test_running_statistics_stay() -> None:
 
 
 def test_extra_attention_biases_go() -> None:
-    """Attention's biases are vectors to it, though torch stores two of them with three dimensions."""
+    """The extra attention biases are removed as vectors, although torch stores them with three dimensions."""
     attention = apply_profile(nn.MultiheadAttention(8, 2, add_bias_kv=True), "matrix-only")
     assert set(dict(attention.named_parameters())) == {"in_proj_weight", "out_proj.weight"}
     values = torch.randn(5, 2, 8)
@@ -77,7 +77,7 @@ def test_extra_attention_biases_go() -> None:
 
 
 def test_a_vector_of_a_module_of_ones_own_stays() -> None:
-    """Nobody knows what it means; an algorithm for matrices refuses it."""
+    """A vector of a custom module is kept, since its meaning is unknown; algorithms for matrices refuse it."""
 
     class Scaled(nn.Module):
         def __init__(self) -> None:
@@ -91,7 +91,7 @@ def test_a_vector_of_a_module_of_ones_own_stays() -> None:
 
 
 def test_as_published_changes_nothing() -> None:
-    """Every parameter and value stays."""
+    """The as-published profile keeps every parameter and value."""
     network = NETWORKS["nested"][0]()
     before = copy.deepcopy(network.state_dict())
     after = apply_profile(network, "as-published").state_dict()
@@ -100,6 +100,6 @@ def test_as_published_changes_nothing() -> None:
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    """The message lists the two there are."""
+    """The message lists the two valid profiles."""
     with pytest.raises(ValueError, match="'matrix-only' or 'as-published'"):
         apply_profile(nn.Linear(2, 2), "bare")  # type: ignore[arg-type]

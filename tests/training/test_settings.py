@@ -1,4 +1,4 @@
-"""Settings of the caller, and of other trials, reach no trial's results; and the caller's are as before afterwards."""
+"""A trial is unaffected by settings of the caller and of other trials, and the caller's settings are restored afterwards."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def loss(logits, labels):
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:
-    """With an algorithm that changes every setting in its loss."""
+    """Return a workplace with an algorithm that changes every setting in its loss."""
     folders = cast("dict[plugins.Kind, tuple[Path, ...]]", write_plugins(tmp_path / "plugins"))
     (folders["algorithms"][0] / "leaking.py").write_text(LEAKING, encoding="utf-8")
     return Workplace(data_root=tmp_path, folders=folders, device="cpu")
@@ -62,7 +62,7 @@ def workplace(tmp_path: Path) -> Workplace:
 
 @contextmanager
 def changed(write: Callable[[Any], object], value: Any, before: Any) -> Iterator[None]:
-    """A setting of the caller's, for the time of a test."""
+    """Temporarily change one of the caller's settings."""
     write(value)
     try:
         yield
@@ -82,14 +82,14 @@ CALLERS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 
 
 def measured(workplace: Workplace) -> dict[str, Any]:
-    """A short trial's result but its seconds."""
+    """Run a short trial and return its result without times."""
     result = run_trial(short_trials.trial(epochs=1), workplace)
     return {"status": result.status, "reason": result.reason, "loss": result.train_loss, "accuracy": result.test_accuracy}
 
 
 @pytest.mark.parametrize("name", CALLERS)
 def test_a_trial_is_the_same_whatever_the_caller_has_set(workplace: Workplace, name: str) -> None:
-    """Not failed, and equal to the last digit."""
+    """A trial succeeds with exactly the same results under any setting of the caller."""
     expected = measured(workplace)
     with CALLERS[name]():
         found = measured(workplace)
@@ -98,14 +98,14 @@ def test_a_trial_is_the_same_whatever_the_caller_has_set(workplace: Workplace, n
 
 
 def process_state() -> list[Any]:
-    """All that trials may change, in a form that compares."""
+    """Return all process state that a trial may change, in a comparable form."""
     values = [setting.read() for setting in OF_THE_PROCESS]
     comparable = [{**value, "state": str(value["state"])} if isinstance(value, dict) and "state" in value else value for value in values]
     return [*comparable, torch.get_num_threads(), torch.get_rng_state().tolist(), torch.is_grad_enabled()]
 
 
 def test_what_a_trial_changes_is_put_back(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Directory, environment, generators, threads and all of torch's settings; and the next trial is as it would have been."""
+    """Working directory, environment, generators, threads and torch settings are restored, and the next trial is unaffected."""
     monkeypatch.setenv("KEPT", "yes")
     expected, before = measured(workplace), process_state()
     leaked = run_trial(short_trials.trial(epochs=1, algorithm="leaking", algorithm_label="leaking"), workplace)
@@ -115,7 +115,7 @@ def test_what_a_trial_changes_is_put_back(workplace: Workplace, monkeypatch: pyt
 
 
 def test_settings_come_back_after_an_error() -> None:
-    """The caller's own, not torch's defaults."""
+    """After an error, the caller's settings are restored, not torch's defaults."""
     with changed(torch.set_default_dtype, torch.float64, torch.float32):
         with contextlib.suppress(RuntimeError), own_process_settings():
             assert torch.get_default_dtype() == torch.float32
@@ -125,7 +125,7 @@ def test_settings_come_back_after_an_error() -> None:
 
 
 def test_a_deleted_working_directory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is none to go back to."""
+    """A deleted working directory cannot be restored, which is not an error."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

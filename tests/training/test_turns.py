@@ -1,4 +1,4 @@
-"""Turns at what trainings share: nobody is charged for waiting, and each keeps its own random numbers."""
+"""Trainings take turns on shared resources: waiting time is not charged, and each has its own random numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_clock_stands_still_while_its_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds pass in which another thread has the turn, and one in which this thread works; other clocks go on."""
+    """A thread's clock excludes the ten seconds it waits for its turn and counts the one in which it works."""
     now = [0.0]
     monkeypatch.setattr(turns, "perf_counter", lambda: now[0])
     turn, asked = Turn(), threading.Event()
@@ -28,7 +28,7 @@ def test_a_clock_stands_still_while_its_thread_waits(monkeypatch: pytest.MonkeyP
         return own_seconds() - begun
 
     class Lock:
-        """Tells when it is waited for."""
+        """A lock that signals when a thread waits for it."""
 
         inner = threading.RLock()
 
@@ -53,7 +53,7 @@ def test_a_clock_stands_still_while_its_thread_waits(monkeypatch: pytest.MonkeyP
 
 
 def test_each_training_draws_its_own_numbers() -> None:
-    """In turns, whatever is drawn in between: what it draws alone."""
+    """Trainings that take turns draw the same numbers as they would alone, whatever is drawn in between."""
     with torch.random.fork_rng(devices=[]):
         expected = []
         for seed in (1, 2):

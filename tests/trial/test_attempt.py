@@ -1,4 +1,4 @@
-"""One trial on real digits: what is measured, how it can end, and that an interruption changes nothing."""
+"""A single trial on real digits: its measurements, its possible outcomes, and exact resumption after an interruption."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.plugin_folders import write_plugins
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:
-    """A CPU with the tests' plug-ins and a folder for checkpoints."""
+    """Return a CPU workplace with the tests' plug-ins and a folder for checkpoints."""
     folders = cast("dict[plugins.Kind, tuple[Path, ...]]", write_plugins(tmp_path / "plugins"))
     return Workplace(data_root=tmp_path, folders=folders, device="cpu", checkpoints=tmp_path / "checkpoints", checkpoint_seconds=1e9)
 
 
 def trial(**changes: Any) -> Trial:
-    """A short training of a small network on a tenth of the digits."""
+    """Return a short trial of a small network on a tenth of the digits."""
     asked = {
         "search_space": "tiny",
         "search_space_label": "tiny",
@@ -44,7 +44,7 @@ def trial(**changes: Any) -> Trial:
 def test_a_checkpoint_that_cannot_be_written_costs_the_checkpoint_alone(
     workplace: Workplace, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The training ends as if nothing had been, and the reason is logged."""
+    """If a checkpoint cannot be written, the training still finishes normally, and the reason is logged."""
     (tmp_path / "checkpoints").write_text("a file where a folder should be")
     ended = run_trial(trial(), dataclasses.replace(workplace, checkpoint_seconds=0.0))
     undisturbed = run_trial(trial(), dataclasses.replace(workplace, checkpoints=None))
@@ -53,7 +53,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_the_checkpoint_alone(
 
 
 def test_what_an_image_costs_is_counted_once_for_seeds_of_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one process, whatever the seed; other architectures and algorithms are counted for themselves."""
+    """FLOPs are counted once per process for all seeds, and again for another architecture, algorithm, option or batch size."""
     counted, count = [], cost.count_flops
 
     def note(*given: Any) -> cost.Flops:
@@ -115,7 +115,7 @@ def build(architecture, in_channels, num_classes):
 
 @pytest.fixture
 def hard_to_measure(tmp_path: Path, workplace: Workplace) -> Workplace:
-    """A workplace with the search space `hard`."""
+    """Return a workplace with the search space `hard`."""
     (tmp_path / "hard").mkdir()
     (tmp_path / "hard" / "hard.py").write_text(SPACE)
     spaces = (*workplace.folders["search_spaces"], tmp_path / "hard")
@@ -124,7 +124,7 @@ def hard_to_measure(tmp_path: Path, workplace: Workplace) -> Workplace:
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_measurement_ends_no_trial(hard_to_measure: Workplace, architecture: str) -> None:
-    """Parametrised weights and modules that are handed a parameter are counted; what nobody knows is missing, and says why."""
+    """A trial succeeds even if its FLOPs cannot be counted; the value is then None, with a reason."""
     asked = trial(search_space="hard", architecture=architecture, epochs=1, profile="as-published", algorithm="sgd")
     result = run_trial(asked, hard_to_measure)
     assert (result.status, result.reason) == ("done", "")
@@ -134,7 +134,7 @@ def test_a_measurement_ends_no_trial(hard_to_measure: Workplace, architecture: s
 
 
 def test_readings_that_fail_are_missing_with_a_reason(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory without statistics, and a machine that does not say what it is."""
+    """Failed readings of memory or provenance are left out with a reason, and the trial succeeds."""
 
     def fail(device: torch.device) -> None:
         raise RuntimeError("not supported here")
@@ -150,7 +150,7 @@ TIMINGS = {"train_seconds", "total_seconds", "resumed_epoch"}
 
 
 def measured(result: TrialResult) -> dict[str, Any]:
-    """A result without what depends on the clock and on interruptions."""
+    """Return a result without the fields that depend on the clock or on interruptions."""
     content = result.model_dump(exclude=TIMINGS)
     for point in content["curve"]:
         del point["train_seconds"]
@@ -158,7 +158,7 @@ def measured(result: TrialResult) -> dict[str, Any]:
 
 
 def test_a_trial_measures_what_it_says(workplace: Workplace) -> None:
-    """Every number of a finished trial, against what can be worked out by hand."""
+    """The numbers of a finished trial agree with values worked out by hand."""
     result = run_trial(trial(), workplace)
     assert (result.status, result.reason) == ("done", "")
     assert [point.epoch for point in result.curve] == [1, 2, 3, 4]
@@ -166,7 +166,7 @@ def test_a_trial_measures_what_it_says(workplace: Workplace) -> None:
     assert result.curve[-1].train_loss < result.curve[0].train_loss
     assert result.test_accuracy is not None
     assert 0.1 < result.test_accuracy <= 1
-    # matrix-only: 8 kernels of 3 x 3 and a 32 x 10 matrix, neither biases nor batch norm's scales
+    # matrix-only: 8 kernels of 3 x 3 and a 32 x 10 matrix, no biases and no batch-norm scales
     assert result.parameters == 8 * 9 + 32 * 10
     assert result.forward_flops == 2 * (8 * 9 * 3 * 3 + 32 * 10)
     assert result.peak_memory_bytes is None
@@ -179,21 +179,21 @@ def test_a_trial_measures_what_it_says(workplace: Workplace) -> None:
 
 
 def test_the_profile_decides_which_parameters_there_are(workplace: Workplace) -> None:
-    """As published, biases and scales are there and counted."""
+    """The as-published profile includes biases and scales in the parameter count."""
     result = run_trial(trial(profile="as-published", epochs=1), workplace)
     assert result.parameters == 8 * 9 + 8 + 2 * 8 + 32 * 10 + 10
 
 
 def test_equal_trials_measure_the_same_and_seeds_differ(workplace: Workplace) -> None:
-    """Initialisation, order, augmentation and dropout follow from the seed alone."""
+    """Initialisation, order, augmentation and dropout depend on the seed alone."""
     first = measured(run_trial(trial(), workplace))
-    torch.manual_seed(1234)  # whatever the process drew before
+    torch.manual_seed(1234)  # the state of the global generator must not matter
     assert measured(run_trial(trial(), workplace)) == first
     assert measured(run_trial(trial(seed=4), workplace)) != first
 
 
 def test_the_callers_generator_and_threads_are_left_alone(workplace: Workplace) -> None:
-    """A library does not touch what is global."""
+    """A trial does not change the caller's random generator or number of threads."""
     threads = torch.get_num_threads()
     torch.manual_seed(7)
     expected = torch.rand(3)
@@ -205,7 +205,7 @@ def test_the_callers_generator_and_threads_are_left_alone(workplace: Workplace) 
 
 @pytest.mark.parametrize("algorithm", ["plain", "agd", "nadamw", "sgd_tuned"])
 def test_a_resumed_training_is_the_undisturbed_one(workplace: Workplace, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after any epoch and begun again, bit for bit: weights, optimizer, schedule, order, dropout, curve."""
+    """A trial that is interrupted and resumed gives exactly the same results as an undisturbed one."""
     proposal = {"learning_rate": 0.1, "one_minus_momentum": 0.1, "weight_decay": 1e-6, "end_factor": 1e-2}
     asked = trial(algorithm=algorithm, proposal=proposal if algorithm == "sgd_tuned" else None)
     undisturbed = run_trial(asked, dataclasses.replace(workplace, checkpoints=None))
@@ -227,21 +227,21 @@ def test_a_resumed_training_is_the_undisturbed_one(workplace: Workplace, algorit
 
 
 def test_an_architecture_with_a_defect_is_refused(workplace: Workplace) -> None:
-    """A row with a reason, not a crash."""
+    """A defective architecture gives a refused result with a reason, not a crash."""
     result = run_trial(trial(architecture="dead"), workplace)
     assert (result.status, result.reason) == ("refused", "no path")
     assert result.test_accuracy is None
 
 
 def test_agd_refuses_what_it_is_not_defined_for(workplace: Workplace) -> None:
-    """Biases of the as-published profile."""
+    """AGD refuses the biases of the as-published profile."""
     result = run_trial(trial(algorithm="agd", profile="as-published"), workplace)
     assert result.status == "refused"
     assert "matrix-only" in result.reason
 
 
 def test_divergence_keeps_the_curve_and_carries_no_nan(workplace: Workplace) -> None:
-    """Status and reason, and nothing that is not finite."""
+    """A diverged trial has a status, a reason and only finite values."""
     result = run_trial(trial(algorithm="exploding"), workplace)
     assert result.status == "diverged"
     assert "not finite" in result.reason
@@ -249,7 +249,7 @@ def test_divergence_keeps_the_curve_and_carries_no_nan(workplace: Workplace) -> 
 
 
 def test_an_algorithm_that_raises_fails_its_trial_alone(workplace: Workplace) -> None:
-    """The error, its place in the plug-in, and no folder of this machine."""
+    """The reason has the error and its line in the plug-in, but no local paths."""
     result = run_trial(trial(algorithm="raising"), workplace)
     assert result.status == "failed"
     assert result.reason.startswith("RuntimeError: planned trouble (raising.py:")
@@ -257,19 +257,19 @@ def test_an_algorithm_that_raises_fails_its_trial_alone(workplace: Workplace) ->
 
 
 def test_out_of_memory_is_the_schedulers_to_handle(workplace: Workplace) -> None:
-    """It is raised, because whether to try again alone is not the trial's decision."""
+    """Out-of-memory errors are raised, because the scheduler decides whether to retry the trial alone."""
     with pytest.raises(OutOfMemory, match="planned"):
         run_trial(trial(algorithm="starving"), workplace)
 
 
 def test_a_deadline_ends_a_trial_between_two_steps(workplace: Workplace) -> None:
-    """Failed, with the reason."""
+    """A trial past its deadline fails with that reason."""
     result = run_trial(trial(), workplace, seconds_left=0.0)
     assert (result.status, result.reason) == ("failed", "longer than its deadline")
 
 
 def test_a_trial_under_the_median_is_pruned_and_charged(workplace: Workplace) -> None:
-    """It stops after the epoch where its best accuracy is under the threshold; what it spent is kept."""
+    """A trial stops after an epoch if its best accuracy is below the threshold; its cost is still recorded."""
     result = run_trial(trial(stop_below={2: 1.1}), workplace)
     assert result.status == "pruned"
     assert len(result.curve) == 2
@@ -280,7 +280,7 @@ def test_a_trial_under_the_median_is_pruned_and_charged(workplace: Workplace) ->
 
 
 def test_what_every_trial_would_meet_is_raised(workplace: Workplace) -> None:
-    """An unknown plug-in, a missing data set, a GPU that is not there: the sweep has to stop and say so."""
+    """Errors that would affect every trial, such as an unknown plug-in or a missing GPU, are raised to stop the sweep."""
     with pytest.raises(UnknownNameError):
         run_trial(trial(algorithm="plian"), workplace)
     if not torch.cuda.is_available():
@@ -315,7 +315,7 @@ def test_a_missing_data_set_says_how_to_get_it(workplace: Workplace, monkeypatch
     ],
 )
 def test_what_is_no_network_is_said(workplace: Workplace, kind: plugins.Kind, file: str, old: str, new: str, said: str) -> None:
-    """A plug-in that returns something else gives failed rows whose reason names the function and what came."""
+    """A plug-in that does not return a network fails the trial with a reason that names the function and the returned type."""
     path = workplace.folders[kind][0] / f"{file}.py"
     path.write_text(path.read_text().replace(old, new, 1))
     result = run_trial(trial(), workplace)
@@ -330,19 +330,19 @@ def test_another_loss_is_another_training(workplace: Workplace) -> None:
 
 
 def test_bfloat16_trains_too(workplace: Workplace) -> None:
-    """Forward and backward in bfloat16, weights and AGD's norms in float32."""
+    """Training succeeds with forward and backward passes in bfloat16, and weights and AGD's norms in float32."""
     result = run_trial(trial(algorithm="agd", precision="bfloat16"), workplace)
     assert result.status == "done"
 
 
 def test_epoch_seeds_do_not_collide() -> None:
-    """No two epochs of any two trials with small seeds share their order."""
+    """No two epochs of trials with small seeds have the same seed."""
     seeds = {loop.seed_of_epoch(seed, epoch) for seed in range(50) for epoch in range(1, 500)}
     assert len(seeds) == 50 * 499
 
 
 def test_measuring_the_network_changes_nothing_but_what_is_recorded(workplace: Workplace) -> None:
-    """The same training bit for bit, with readings at log-spaced steps, their seconds told and not those of training."""
+    """Diagnostics at log-spaced steps leave the training bitwise unchanged, and their time is not counted as training time."""
     plain = run_trial(trial(), dataclasses.replace(workplace, checkpoints=None))
     watched = run_trial(trial(diagnostics=("network",)), dataclasses.replace(workplace, checkpoints=None))
     without = [point.model_copy(update={"diagnostics": {}}) for point in watched.curve]
@@ -357,7 +357,7 @@ def test_measuring_the_network_changes_nothing_but_what_is_recorded(workplace: W
 
 
 def test_the_start_alone_can_be_measured(workplace: Workplace) -> None:
-    """The blocks' spectra before the first step, and nothing of a tuning trial."""
+    """`network-start` measures only the blocks' spectra before the first step, and nothing in tuning trials."""
     result = run_trial(trial(diagnostics=("network-start",), epochs=1), workplace)
     names = [name for name in result.curve[0].diagnostics if not name.startswith("charge")]
     assert {name.split(".")[0] for name in names} == {"block"}

@@ -1,4 +1,4 @@
-"""What results say of the code, versions and device behind them."""
+"""Provenance of results: code, versions and device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.trial import provenance
 
 
 def test_provenance_names_versions_and_no_machine() -> None:
-    """Strings only; no host, user or folder."""
+    """Provenance consists of strings only, without host, user or folder names."""
     said = provenance.surroundings(torch.device("cpu"))
     assert said["torch"] == torch.__version__
     assert said["engine_digest"] == engine_identity()

@@ -15,7 +15,7 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
 def test_every_attempt_is_charged() -> None:
-    """Pruned tuning trials, failed and diverged ones and lost attempts are in the sum."""
+    """The sum includes pruned, failed and diverged trials and lost attempts."""
     trials = spoil(simulate_trials(4, 2, tuned=("agd",)), "agd", "failed", [0])
     trials = spoil(trials, "agd", "diverged", [1])
     trials.loc[trials.index[-1], "charged_seconds"] += 1000.0
@@ -28,7 +28,7 @@ def test_every_attempt_is_charged() -> None:
 
 
 def test_ratios_refer_to_the_baseline() -> None:
-    """The baseline's ratio is 1, and another's is its cost over the baseline's."""
+    """Each ratio is the algorithm's cost divided by the baseline's, so the baseline's is 1."""
     cost = charged_cost(simulate_trials(4, 2, tuned=("agd",)), baseline="sgd").set_index("algorithm")
     assert cost["flops_ratio"].to_dict() == pytest.approx({"sgd": 1.0, "agd": 2.0})
     assert cost.loc["sgd", "seconds_ratio"] == 1.0
@@ -38,7 +38,7 @@ def test_ratios_refer_to_the_baseline() -> None:
 
 
 def test_missing_flops_make_the_sum_missing() -> None:
-    """One trial that was trained without a count must not make its algorithm look cheaper; a refused one may lack it."""
+    """A trained trial without a FLOP count must not make its algorithm look cheaper; a refused trial needs no count."""
     trials = simulate_trials(3, 2)
     diverged = spoil(trials, "agd", "diverged", [0])
     diverged.loc[diverged["status"] == "diverged", "flops"] = pd.NA
@@ -81,7 +81,7 @@ STATUSES = ("done", "diverged", "failed", "refused", "pruned", "pending", "runni
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=30, deadline=None)
 def test_the_ledger_adds_up(seed: int) -> None:
-    """Whatever ended how, after however many attempts: the kinds of seconds add up to what was charged."""
+    """Whatever the statuses and numbers of attempts, the kinds of seconds add up to the charged seconds."""
     trials = simulate_trials(3, 2, ("sgd", "agd"), tuned=("agd",))
     rng, count = np.random.default_rng(seed), len(trials)
     trials["status"] = rng.choice(STATUSES, count)
@@ -98,7 +98,7 @@ def test_the_ledger_adds_up(seed: int) -> None:
 
 
 def test_every_kind_has_its_column() -> None:
-    """A retried trial's lost seconds, a pruned, a diverged, a failed and a refused trial each stand where they belong."""
+    """Lost seconds and pruned, diverged, failed and refused trials are each charged to their own column."""
     trials = simulate_trials(6, 1, ("agd",), tuned=("agd",))
     for row, status in enumerate(("diverged", "failed", "refused")):
         trials = spoil(trials, "agd", status, [row])
@@ -116,7 +116,7 @@ def test_every_kind_has_its_column() -> None:
 
 
 def test_a_trial_that_was_given_up_is_all_lost() -> None:
-    """No attempt of its own ended, so nothing of its time was of use, and what it computed is unknown."""
+    """None of its attempts ended, so all of its seconds count as lost and its FLOPs are unknown."""
     trials = spoil(simulate_trials(2, 1, ("agd",)), "agd", "failed", [0], "lost three times")
     trials.loc[0, ["total_seconds", "charged_seconds", "attempts"]] = [np.nan, 90.0, 3]
     cost = charged_cost(trials).iloc[0]
@@ -125,7 +125,7 @@ def test_a_trial_that_was_given_up_is_all_lost() -> None:
 
 
 def test_whose_device_it_was_is_told() -> None:
-    """The share of the seconds on a device of the trial's own; nothing recorded is missing, not 0."""
+    """The share of seconds spent on an exclusive device is reported; without a record it is missing, not 0."""
     trials = simulate_trials(4, 1)
     results = simulate_results(trials)
     assert charged_cost(trials, attempts=results.attempts)["exclusive_share"].isna().all()

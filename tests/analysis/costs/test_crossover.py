@@ -1,4 +1,4 @@
-"""Crossover: a known truth is found and covered, and what cannot be said is said in words."""
+"""Crossovers: a known truth is found and covered, and sentences explain the cases without an estimate."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_interval_covers_the_truth(random: bool) -> None:
 
 
 def test_ahead_from_the_start() -> None:
-    """A self-tuning algorithm below the first proposal is never ahead: no point, and an interval of one training."""
+    """A self-tuning algorithm below the first proposal is overtaken at once: no point estimate, and an interval of one training."""
     row = find_crossovers(simulate_studies(24, 4, 2, level=-0.5), "tuned", "free").iloc[0]
     assert row["state"] == "ahead from the start"
     assert np.isnan(row["crossover_trainings"])
@@ -46,7 +46,7 @@ def test_ahead_from_the_start() -> None:
 
 
 def test_never_within_the_budget() -> None:
-    """A self-tuning algorithm above every proposal: no point, and an interval without end."""
+    """A self-tuning algorithm above every proposal: no point estimate, and an infinite interval."""
     row = find_crossovers(simulate_studies(24, 4, 2, level=1.2), "tuned", "free").iloc[0]
     assert row["state"] == "not within the budget"
     assert np.isnan(row["crossover_flops"])
@@ -55,7 +55,7 @@ def test_never_within_the_budget() -> None:
 
 
 def test_doubt_is_said() -> None:
-    """Where some resamples say otherwise, the sentence gives the interval."""
+    """When some resamples never cross over, the sentence gives the interval."""
     row = find_crossovers(simulate_studies(12, 6, 2, level=0.86, noise=0.05, seed=3), "tuned", "free", random_algorithms=["tuned"]).iloc[0]
     assert row["share_never"] > 0.025
     assert np.isinf(row["trainings_high"])
@@ -63,7 +63,7 @@ def test_doubt_is_said() -> None:
 
 
 def test_few_architectures_have_no_interval() -> None:
-    """Below 8 studies there is an estimate and no interval, and the sentence says so."""
+    """With fewer than 8 studies there is an estimate but no interval, and the sentence says so."""
     row = find_crossovers(simulate_studies(7, 8, 2), "tuned", "free", random_algorithms=["tuned"]).iloc[0]
     assert np.isnan(row["trainings_low"])
     assert row["state"] == "overtakes"
@@ -83,7 +83,7 @@ def test_what_is_missing_is_left_out() -> None:
 
 
 def test_missing_flops_leave_the_other_units() -> None:
-    """Without FLOPs the crossover is missing in FLOPs alone, and the sentence does without them."""
+    """Without FLOPs only the crossover in FLOPs is missing, and the sentence omits it."""
     trials = simulate_studies(12, 8, 2)
     trials["flops"] = trials["flops"].astype("float64")
     trials.loc[0, "flops"] = np.nan
@@ -95,7 +95,7 @@ def test_missing_flops_leave_the_other_units() -> None:
 
 
 def test_wrong_labels_are_errors() -> None:
-    """An unknown label and an algorithm without tuning trials are the user's errors."""
+    """An unknown label and an algorithm without tuning trials raise clear errors."""
     trials = simulate_studies(3, 2, 1)
     with pytest.raises(UnknownNameError, match="algorithm 'fre'"):
         find_crossovers(trials, "tuned", "fre")
@@ -120,7 +120,7 @@ def test_the_place_is_where_the_curve_first_exceeds(curve: list[float], target: 
 
 
 def test_ties_do_not_depend_on_the_processor() -> None:
-    """Accuracies of few images tie often; a difference in the last digits, as between two processors' sums, moves no share."""
+    """Accuracies on few images often tie; last-digit differences between processors must not change any share."""
     trials = simulate_studies(12, 4, 2, level=0.8)
     accuracies = ["test_accuracy", "val_accuracy"]
     tied = trials.assign(**{name: trials[name].round(1) for name in accuracies})

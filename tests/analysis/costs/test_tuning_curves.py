@@ -36,7 +36,7 @@ def test_a_random_search_is_averaged_over_all_orders(values: list[tuple[int, flo
 
 
 def test_an_adaptive_search_counts_in_its_order() -> None:
-    """The best by validation so far, the earliest of equals; its test accuracy may fall."""
+    """The curve follows the best proposal by validation so far (the earliest of ties), so its test accuracy may fall."""
     trials = simulate_studies(1, 4, 1)
     tuning = trials["purpose"] == "tuning"
     trials.loc[tuning, "val_accuracy"] = [0.3, 0.5, 0.5, 0.6]
@@ -46,7 +46,7 @@ def test_an_adaptive_search_counts_in_its_order() -> None:
 
 
 def test_what_cannot_be_chosen_is_charged() -> None:
-    """Diverged, failed and pruned proposals cost, count as 0 while there is nothing else, and are never chosen."""
+    """Diverged, failed and pruned proposals are charged but never chosen; until another ends, the accuracy is 0."""
     trials = end_otherwise(simulate_studies(1, 4, 1), [0], "diverged")
     trials = end_otherwise(trials, [1], "failed")
     trials.loc[1, "flops"] = pd.NA
@@ -69,7 +69,7 @@ def test_studies_that_have_not_ended_are_left_out(status: str) -> None:
 
 
 def test_missing_flops_are_missing_not_free() -> None:
-    """A proposal that was done without a count makes the FLOPs missing; the seconds stay."""
+    """A finished proposal without a FLOP count makes the FLOPs missing but leaves the seconds."""
     trials = simulate_studies(9, 3, 1)
     trials.loc[0, "flops"] = pd.NA
     curves = anytime_curves(trials)
@@ -95,7 +95,7 @@ def test_search_space_studies_share_their_cost() -> None:
 
 
 def test_the_mean_curve_is_unbiased_and_its_band_covers() -> None:
-    """Expected test accuracy after k uniform proposals is known; over 60 simulations the band holds it as a whole in 51 or more."""
+    """Expected test accuracy after k uniform proposals is known; over 60 simulations the band contains all of it in 51 or more."""
     sizes = np.arange(1, 9)
     truth = BASE + GAIN * sizes / (sizes + 1)
     covered, mean = 0, np.zeros(8)
@@ -127,7 +127,7 @@ def test_bands_of_one_study_cover_the_truth_at_all_k() -> None:
 
 
 def test_bands_agree_with_opda() -> None:
-    """The limits are those of opda's own distributions on the same scores."""
+    """The limits match those of opda on the same scores."""
     from opda.nonparametric import EmpiricalDistribution
 
     trials = simulate_studies(1, 5, 1)
@@ -143,7 +143,7 @@ def test_bands_agree_with_opda() -> None:
 
 
 def test_an_adaptive_study_has_no_band_and_says_why() -> None:
-    """Proposals of an adaptive search are not independent, so the table says so instead of a number."""
+    """Proposals of an adaptive search are not independent, so the table gives the reason instead of a band."""
     bands = search_bands(simulate_studies(2, 3, 1))
     assert bands["low"].isna().all()
     assert set(bands["band"]) == {ADAPTIVE_BAND}
@@ -151,7 +151,7 @@ def test_an_adaptive_study_has_no_band_and_says_why() -> None:
 
 
 def test_nothing_tuned_gives_empty_tables() -> None:
-    """Without tuning trials the tables have their columns and no rows; an unknown metric is an error."""
+    """Without tuning trials the tables have columns but no rows; an unknown metric is an error."""
     trials = simulate_studies(3, 2, 1)
     trials = trials[trials["algorithm"] == "free"]
     assert anytime_curves(trials).empty

@@ -19,7 +19,7 @@ SCOPES = {"sgd@architecture": "architecture", "sgd@search-space": "search-space"
 
 
 def simulate(interaction: float = 0.0) -> pd.DataFrame:
-    """SGD at three scopes, and AGD beside it; the cheaper scopes lose two points and, if so asked, rank otherwise."""
+    """Return trials of SGD at three scopes and of AGD; cheaper scopes lose two points and, with `interaction`, rank differently."""
     labels = [*SCOPES, "agd"]
     trials = simulate_trials(40, 4, labels, interaction, tuned=["sgd@architecture", "sgd@search-space"], gain=-0.02)
     cheap = (trials["algorithm"] == "sgd@search-space") & (trials["purpose"] == "tuning") & (trials["architecture"] != "|conv~0|+|skip~0|")
@@ -27,14 +27,14 @@ def simulate(interaction: float = 0.0) -> pd.DataFrame:
 
 
 def sweep(**changes: object) -> Sweep:
-    """What would have asked for it."""
+    """Return a sweep that would produce these trials."""
     tuned = {"name": "sgd", "tuning_scope": list(SCOPES.values()), "tuning_trials": 2, "untuned": {"learning_rate": 0.1}}
     asked = {"name": "scopes", "epochs": 3, "search_spaces": [{"name": "cells"}], "datasets": [{"name": "digits"}]}
     return Sweep.model_validate({**asked, "algorithms": [tuned, {"name": "agd"}], **changes})
 
 
 def test_a_row_per_cheaper_scope_with_the_numbers_of_the_analyses() -> None:
-    """The table says nothing that its parts do not say; a sweep and a mapping name the same entries."""
+    """The table repeats the numbers of the single analyses; a sweep and a mapping give the same table."""
     trials = simulate()
     table = scope_bias(trials, sweep())
     pd.testing.assert_frame_equal(table, scope_bias(trials, SCOPES))
@@ -61,7 +61,7 @@ def test_a_bias_is_found_where_there_is_one() -> None:
 
 
 def test_without_several_scopes_there_is_nothing_to_compare() -> None:
-    """A sweep may have none; a mapping that names none is a mistake."""
+    """A sweep without several scopes gives an empty table; a mapping without them is an error."""
     trials = simulate()
     plain = sweep(algorithms=[{"name": "agd"}, {"name": "sgd", "tuning_trials": 2}])
     assert scope_bias(trials, plain).empty
@@ -74,7 +74,7 @@ def test_without_several_scopes_there_is_nothing_to_compare() -> None:
 
 
 def test_entries_that_differ_in_more_than_scope_are_no_family() -> None:
-    """Another loss or another fixed value is another algorithm."""
+    """Entries with another loss count as another algorithm and are not compared."""
     entries = [
         {"name": "sgd", "label": label, "tuning_trials": 2, "tuning_scope": scope} for label, scope in SCOPES.items() if scope != "none"
     ]
@@ -83,7 +83,7 @@ def test_entries_that_differ_in_more_than_scope_are_no_family() -> None:
 
 
 def tuning_rows(accuracies: list[list[float]], status: list[list[str]]) -> pd.DataFrame:
-    """One row per proposal and workload, as the table of trials holds them."""
+    """Return one row per proposal and workload, as in the table of trials."""
     rows = [
         {
             "algorithm": "tuned",
@@ -104,7 +104,7 @@ def tuning_rows(accuracies: list[list[float]], status: list[list[str]]) -> pd.Da
 
 
 def test_the_first_place_is_what_the_tuner_chooses() -> None:
-    """The best mean over all workloads, among proposals of which every trial ended well; the earliest of equal ones."""
+    """Rank 1 has the best mean over all workloads among proposals whose trials all succeeded; ties go to the earliest."""
     rng = np.random.default_rng(0)
     for _ in range(50):
         accuracies = rng.integers(0, 4, size=(5, 3)) / 4
@@ -119,7 +119,7 @@ def test_the_first_place_is_what_the_tuner_chooses() -> None:
 
 
 def test_only_the_asked_algorithms_and_their_tuning_trials_are_shown() -> None:
-    """Other scopes have no row, and neither has a sweep without such studies."""
+    """Algorithms not asked for and final trials have no rows."""
     trials = tuning_rows([[0.5, 0.7]], [["done", "done"]])
     assert calibrations(trials, []).empty
     assert calibrations(trials.assign(purpose="final"), ["tuned"]).empty

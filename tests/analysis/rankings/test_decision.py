@@ -1,4 +1,4 @@
-"""One rule for one question: whether two algorithms rank the architectures alike."""
+"""The decision rule for whether two algorithms rank the architectures alike."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ROW = {"gap": -0.2, "corrected_low": 0.3}
     ],
 )  # fmt: skip
 def test_the_rule(row: dict[str, float], p: float, expected: str) -> None:
-    """A test that finds nothing is no evidence of agreement: that needs the noise-free tau."""
+    """A non-significant test is not evidence of agreement; that requires the noise-free tau."""
     assert decide(row, p) == expected
 
 
 def test_several_challengers_share_the_chance_of_error() -> None:
-    """p = 0.03 alone is a difference, of two comparisons it is none; pairs without the baseline do not count."""
+    """p = 0.03 is significant on its own but not among two comparisons; pairs without the baseline do not count."""
     tau = kendall_tau(simulate_trials(30, 4, interaction=0.06, noise=0.003), resamples=200).assign(
         shift_p=[math.nan, 0.03, math.nan], shift_p_one_scale=math.nan
     )

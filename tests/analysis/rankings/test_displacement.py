@@ -13,7 +13,7 @@ from tests.analysis.synthetic import simulate_trials
 
 
 def draw(rng: np.random.Generator, noise: tuple[float, float], moved: int, architectures: int = 40, seeds: int = 3) -> Floats:
-    """Accuracies; the first `moved` architectures are better by far under the second algorithm."""
+    """Return accuracies in which the first `moved` architectures are much better under the second algorithm."""
     true = rng.standard_normal(architectures)
     other = np.where(np.arange(architectures) < moved, true + 3, true)
     scores = np.stack([true, other])[:, :, None] + np.array(noise)[:, None, None] * rng.standard_normal((2, architectures, seeds))
@@ -21,19 +21,19 @@ def draw(rng: np.random.Generator, noise: tuple[float, float], moved: int, archi
 
 
 def never(values: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """No trial diverged."""
+    """Return a mask in which no trial diverged."""
     return np.zeros(values.shape, dtype=bool)
 
 
 def test_nothing_moves_where_rankings_are_equal() -> None:
-    """With unequal noise, which alone shifts ranks at both ends, few of 60 runs find any architecture beyond noise."""
+    """Unequal noise alone shifts the extreme ranks, yet few of 60 runs report any architecture beyond noise."""
     rng = np.random.default_rng(0)
     found = [(moves(values, never(values), rng).p_holm <= 0.05).any() for values in (draw(rng, (0.25, 1.0), 0) for _ in range(60))]
     assert np.mean(found) <= 0.2
 
 
 def test_what_moves_is_found() -> None:
-    """Two architectures that gain three standard deviations are found; few others with them."""
+    """Two architectures that gain three standard deviations are detected, with few false positives."""
     rng = np.random.default_rng(0)
     beyond = np.array([moves(values, never(values), rng).p_holm <= 0.05 for values in (draw(rng, (0.2, 0.2), 2) for _ in range(20))])
     assert beyond[:, :2].mean() > 0.8
@@ -41,7 +41,7 @@ def test_what_moves_is_found() -> None:
 
 
 def test_moderated_variances_are_recovered() -> None:
-    """Variances drawn with a known scatter: the degrees of freedom and the factor of the prior come out."""
+    """For variances with a known scatter, the degrees of freedom are recovered and the moderated estimates are closer to the truth."""
     rng = np.random.default_rng(0)
     count, own, freedom = 4000, 8.0, 3
     true = 2.0 / (scipy.stats.chi2.rvs(own, size=count, random_state=rng) / own)
@@ -52,7 +52,7 @@ def test_moderated_variances_are_recovered() -> None:
 
 
 def test_the_table_says_who_moves() -> None:
-    """The columns follow from single seeds by hand; one seed has a shift but no p-value, and nothing beyond noise."""
+    """Mean shifts match a computation by hand; with one seed there is no p-value and nothing is beyond noise."""
     trials = simulate_trials(12, 3, interaction=0.05)
     table = rank_shift(trials, "sgd", "agd")
     cube = {key: rows["test_accuracy"].to_numpy().reshape(12, 3) for key, rows in trials.groupby("algorithm")}

@@ -20,14 +20,14 @@ from tests.analysis.synthetic import simulate_trials, spoil
 
 
 def pair(trials: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> pd.Series[float]:
-    """The row of the two different algorithms."""
+    """Return the row that compares two different algorithms."""
     table = kendall_tau(trials, resamples=resamples, seed=seed)
     return table[table["algorithm"] != table["other"]].iloc[0]
 
 
 @given(count=st.integers(2, 12))
 def test_splits_are_disjoint_halves_in_both_orders(count: int) -> None:
-    """Every split has two disjoint halves of floor(S / 2) seeds, and its mirror image is there too."""
+    """Every split has two disjoint halves of floor(S / 2) seeds, and its mirror image is included."""
     splits = seed_splits(count)
     assert 0 < len(splits) <= MAX_SPLITS
     for first, second in splits:
@@ -52,14 +52,14 @@ def test_three_seeds_compare_single_disjoint_seeds() -> None:
 
 
 def test_one_seed_has_no_ceiling() -> None:
-    """With one seed the ceiling is missing, never 1, and so is the gap."""
+    """With one seed the ceiling and the gap are missing; the ceiling is not 1."""
     row = pair(simulate_trials(10, 1))
     assert np.isfinite(row["kendall_tau"])
     assert np.isnan([row["noise_ceiling"], row["gap"], row["gap_low"]]).all()
 
 
 def test_equal_true_rankings_have_no_gap() -> None:
-    """Without interaction tau meets its ceiling on average, and the interval covers 0 about as often as it says."""
+    """Without interaction tau meets its ceiling on average, and the interval covers 0 at about its nominal rate."""
     rows = [pair(simulate_trials(25, 3, noise=0.02, seed=seed), resamples=200) for seed in range(40)]
     assert abs(np.mean([row["gap"] for row in rows])) < 0.03
     covered = np.mean([row["gap_low"] <= 0 <= row["gap_high"] for row in rows])
@@ -73,7 +73,7 @@ def test_a_changed_ranking_is_found() -> None:
 
 
 def test_unequal_noise_is_no_change_of_the_ranking() -> None:
-    """A noisier challenger agrees less with the baseline than the baseline with itself, and still there is no gap."""
+    """A noisier challenger agrees less with the baseline than the baseline with itself, but this produces no gap."""
     gaps = []
     for seed in range(40):
         calm = simulate_trials(40, 2, ("sgd",), noise=0.005, seed=seed)
@@ -85,13 +85,13 @@ def test_unequal_noise_is_no_change_of_the_ranking() -> None:
 
 
 def test_few_architectures_give_no_interval() -> None:
-    """Seven architectures give a gap without an interval, eight one with."""
+    """With seven architectures the gap has no interval; with eight it has one."""
     assert np.isnan(pair(simulate_trials(7, 3))["gap_low"])
     assert np.isfinite(pair(simulate_trials(8, 3))["gap_low"])
 
 
 def test_intervals_shrink_with_the_root_of_the_architectures() -> None:
-    """Four times the architectures, half the width."""
+    """Four times as many architectures halve the width."""
     widths = []
     for count in (150, 600):
         rows = [pair(simulate_trials(count, 2, noise=0.02, seed=seed), resamples=200) for seed in range(6)]
@@ -109,14 +109,14 @@ def test_equal_calls_give_equal_intervals() -> None:
 @given(seed=st.integers(0, 200))
 @settings(max_examples=15, deadline=None)
 def test_monotone_transforms_change_nothing(seed: int) -> None:
-    """Tau sees ranks only: with one seed per half a monotone transform of the accuracies leaves it."""
+    """Tau sees ranks only: with one seed per half a monotone transform of the accuracies does not change it."""
     trials = simulate_trials(9, 2, interaction=0.05, seed=seed)
     changed = trials.assign(test_accuracy=trials["test_accuracy"] ** 2)
     assert pair(trials, resamples=0)["kendall_tau"] == pytest.approx(pair(changed, resamples=0)["kendall_tau"])
 
 
 def test_refused_architectures_leave_both_rankings() -> None:
-    """Tau and both ceilings of a pair run over the architectures that both have; other pairs keep theirs."""
+    """A pair is compared on the architectures that both algorithms trained; other pairs are not affected."""
     trials = spoil(simulate_trials(12, 2, ("sgd", "agd", "adamw")), "agd", "refused", [0, 1, 2])
     table = kendall_tau(trials, resamples=0).set_index(["algorithm", "other"])["architectures"]
     assert table.loc[("sgd", "agd")] == 10

@@ -47,7 +47,7 @@ def test_ranks_do_not_depend_on_names_order_or_scale(accuracies: list[float], se
 
 
 def test_sums_in_another_order_do_not_split_ties() -> None:
-    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in their last bit, and share a rank all the same."""
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in their last bit but share a rank."""
     assert np.mean([0.1, 0.2, 0.3]) != np.mean([0.3, 0.2, 0.1])
     assert rank_architectures(table([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.5, 0.5, 0.5]]))["rank"].tolist() == [2.5, 2.5, 1.0]
 
@@ -61,7 +61,7 @@ def test_a_diverged_seed_ranks_last_and_tied() -> None:
 
 
 def test_shifts_run_over_shared_architectures() -> None:
-    """An architecture that one algorithm refuses is taken out of both rankings before they are compared."""
+    """An architecture that one algorithm refuses is removed from both rankings before they are compared."""
     trials = pd.concat([table([[0.9], [0.8], [0.7]], "sgd"), table([[0.1], [0.2], [0.3]], "agd")])
     shift = rank_shift(spoil(trials.reset_index(drop=True), "agd", "refused", [1]), "sgd", "agd")
     assert shift["rank_shift"].tolist() == [1.0, -1.0]
@@ -90,6 +90,6 @@ def test_noise_band_covers_shifts_of_equal_true_rankings() -> None:
 
 
 def test_an_unknown_label_is_answered() -> None:
-    """A label that the trials do not hold is an error with the list of those they do."""
+    """An unknown label raises an error that lists the known ones."""
     with pytest.raises(UnknownNameError, match="Known: agd, sgd"):
         rank_shift(simulate_trials(2, 1), "sgd", "adam")

@@ -22,7 +22,7 @@ def test_a_choice_is_not_flattered_by_its_own_noise() -> None:
 
 
 def test_disjoint_says_which_it_is() -> None:
-    """One seed cannot be split."""
+    """With two seeds choosing and scoring use disjoint seeds; a single seed cannot be split."""
     assert transfer_regret(simulate_trials(3, 2))["disjoint"].all()
     assert not transfer_regret(simulate_trials(3, 1))["disjoint"].any()
 
@@ -43,7 +43,7 @@ def test_no_shared_architecture_gives_no_row() -> None:
 
 
 def accuracies(architectures: int, seeds: int, **settings: float) -> tuple[pd.DataFrame, pd.Series[float]]:
-    """Trials, and each architecture's mean accuracy under the first algorithm, as a benchmark would publish it, in per cent."""
+    """Return trials, and each architecture's mean accuracy under the first algorithm, as a benchmark would publish it, in per cent."""
     trials = simulate_trials(architectures, seeds, **settings)  # type: ignore[arg-type]
     listed = trials[trials["algorithm"] == "sgd"].groupby("architecture", sort=False)["test_accuracy"].mean()
     return trials, 100 * listed
@@ -62,7 +62,7 @@ def test_a_published_ranking_chooses_too() -> None:
 
 
 def test_a_published_ranking_that_contradicts_itself_is_refused() -> None:
-    """An architecture listed twice, and words for numbers."""
+    """An architecture listed twice and non-numeric accuracies are errors."""
     trials, listed = accuracies(3, 1)
     with pytest.raises(InputError, match="twice"):
         transfer_regret(trials, published=pd.concat([listed, listed]))
@@ -71,7 +71,7 @@ def test_a_published_ranking_that_contradicts_itself_is_refused() -> None:
 
 
 def test_intervals_stand_where_they_can() -> None:
-    """Eight architectures and two seeds have an interval around the regret; seven, or one seed, have none."""
+    """The regret has an interval given enough architectures and two seeds; with seven architectures or one seed it has none."""
     table = transfer_regret(simulate_trials(30, 2, interaction=0.05))
     assert (table["regret_low"] <= table["regret_high"]).all()
     assert (table["regret_high"] > 0).all()
@@ -80,7 +80,7 @@ def test_intervals_stand_where_they_can() -> None:
 
 
 def test_resamples_choose_among_what_they_hold() -> None:
-    """The best one that a resample holds; tied ones are averaged by how often they are held."""
+    """Each resample chooses the best architecture it contains; ties are averaged, weighted by how often each was drawn."""
     weights = np.array([[1, 1, 1, 1], [0, 2, 1, 1], [2, 0, 0, 2]], dtype=np.int32)
     reached = np.array([0.0, 0.1, 0.4, 1.0])
     assert Choices.by(np.array([0.9, 0.8, 0.8, 0.1]), weights).scored(reached) == pytest.approx([0.0, 0.2, 0.0])

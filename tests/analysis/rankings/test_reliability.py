@@ -12,7 +12,7 @@ from agd_bench.analysis.rankings.reliability import correlation_of_tau, one_seed
 
 @given(reliability=st.floats(0.01, 1), seeds=st.integers(1, 50))
 def test_spearman_brown_of_a_mean_of_means(reliability: float, seeds: int) -> None:
-    """Doubling the seeds of a ranking of so many seeds is the ranking of twice as many."""
+    """Applying the formula for n seeds and then for 2 equals applying it once for 2n seeds."""
     once = spearman_brown(reliability, seeds)
     assert spearman_brown(once, 2) == pytest.approx(float(spearman_brown(reliability, 2 * seeds)))
     assert reliability - 1e-12 <= once <= 1 + 1e-12
@@ -20,7 +20,7 @@ def test_spearman_brown_of_a_mean_of_means(reliability: float, seeds: int) -> No
 
 @given(tau=st.floats(-1, 1))
 def test_tau_and_correlation_are_inverse(tau: float) -> None:
-    """Greiner's relation there and back."""
+    """Greiner's relation and its inverse round-trip."""
     assert float(tau_of_correlation(correlation_of_tau(tau))) == pytest.approx(tau, abs=1e-7)
 
 

@@ -34,13 +34,13 @@ def test_the_selection_sees_no_compared_seed() -> None:
 
 
 def test_the_best_on_average_are_selected() -> None:
-    """Mean ranks decide, so an algorithm whose accuracies are spread wider has no larger say; of tied ones the first is taken."""
+    """Mean ranks decide, so an algorithm with a wider spread has no extra weight; ties go to the first architecture."""
     means = np.array([[0.9, 0.8, 0.7, 0.6], [0.02, 0.03, 0.01, 0.04]])
     assert selected(means, 2).tolist() == [0, 1]
     assert selected(np.zeros((1, 4)), 2).tolist() == [0, 1]
 
 
 def test_an_unknown_subset_is_answered() -> None:
-    """A misspelt subset is an error with the list of those there are."""
+    """A misspelt subset raises an error that lists the known ones."""
     with pytest.raises(UnknownNameError, match="top-decile"):
         subset_size(10, "top-decil")

@@ -29,19 +29,19 @@ def test_overlap_of_ties_is_chance() -> None:
 
 
 def test_a_k_below_one_is_refused() -> None:
-    """k = 0 asks for nothing."""
+    """k = 0 is an error."""
     with pytest.raises(InputError, match="k = 0"):
         top_k_overlap(simulate_trials(3, 1), k=0)
 
 
 def test_a_share_beyond_one_is_refused() -> None:
-    """Shares are not per cent."""
+    """Shares are fractions, not percentages, so a share above 1 is an error."""
     with pytest.raises(InputError, match="shares"):
         top_k_overlap(simulate_trials(3, 1), shares=(5,))
 
 
 def test_three_shares_at_once() -> None:
-    """One, five and ten per cent of 100 architectures; of 12 they give one k, which stands once."""
+    """One, five and ten per cent of 100 architectures; with 12 they all give k = 1, which is listed once."""
     assert top_k_overlap(simulate_trials(100, 2))["k"].unique().tolist() == [1, 5, 10]
     small = top_k_overlap(simulate_trials(12, 2))
     assert small["k"].unique().tolist() == [1]

@@ -1,4 +1,4 @@
-"""A search space whose networks contain one layer with work that a capture forbids, or that the dispatcher does not show."""
+"""A search space of networks with one layer that does something a capture forbids or the dispatcher does not show."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ VARIES = "a layer"
 
 
 class Mask(nn.Module):
-    """Writes to the places that a mask selects, whose number the host asks for."""
+    """Writes to masked elements, whose number the host reads."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Halve what is positive."""
+        """Halve the positive values."""
         halved = values.clone()
         halved[values > 0] *= 0.5
         return halved
 
 
 class Constant(nn.Module):
-    """Moves a number from the host in each step."""
+    """Copies a number from the host in each step."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Half of it."""
+        """Halve the values."""
         return values * torch.tensor([0.5], device=values.device)
 
 
 class Unique(nn.Module):
-    """Asks how many different values there are, without using them."""
+    """Computes the unique values without using them."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """As given."""
+        """Return the input unchanged."""
         torch.unique(values.detach() > 0)
         return values
 
@@ -40,7 +40,7 @@ class Item(nn.Module):
     """Reads a value on the host."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """As given."""
+        """Return the input unchanged."""
         return values * (1 + 0 * float(values.detach().mean()))
 
 
@@ -48,15 +48,15 @@ class Noise(nn.Module):
     """Draws from torch's default generator."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """With a little noise."""
+        """Add a little noise."""
         return values + 0.01 * torch.randn_like(values)
 
 
 class OwnGenerator(nn.Module):
-    """Draws from a generator of its own, which no graph knows."""
+    """Draws from its own generator, which is not registered with any graph."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """With a little noise."""
+        """Add a little noise."""
         if not hasattr(self, "generator"):
             self.generator = torch.Generator(values.device).manual_seed(1)
         return values + 0.01 * torch.randn(values.shape, generator=self.generator, device=values.device)
@@ -74,11 +74,11 @@ LAYERS: dict[str, type[nn.Module]] = {
 
 
 def sample(rng: np.random.Generator) -> str:
-    """Any of them."""
+    """Draw a random architecture."""
     return str(rng.choice(list(LAYERS)))
 
 
 def build(architecture: str, in_channels: int, num_classes: int) -> nn.Module:
-    """Two linear layers with the layer between them, for images of 8 × 8 pixels."""
+    """Return two linear layers with the architecture's layer between them, for 8 × 8 images."""
     first = nn.Linear(64 * in_channels, 16, bias=False)
     return nn.Sequential(nn.Flatten(), first, nn.ReLU(), LAYERS[architecture](), nn.Linear(16, num_classes, bias=False))

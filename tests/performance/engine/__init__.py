@@ -1,4 +1,4 @@
-"""How fast this machine trains many small networks: the plain way, this package's, and each step between, side by side."""
+"""Measure how fast this machine trains many small networks: the plain way, this package's way, and each step in between."""
 
 from tests.performance.engine.benchmark import QUICK, Benchmark, Effort, measure
 from tests.performance.engine.presentation import as_json, as_markdown, heading, parts_figure, summary, tables

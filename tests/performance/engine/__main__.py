@@ -1,9 +1,9 @@
-"""How many architectures this machine trains per hour: a plain PyTorch loop, then each optimization of the engine.
+"""Measure how many architectures this machine trains per hour: with a plain PyTorch loop, then with each optimization of the engine.
 
     python -m tests.performance.engine [--quick] [--image-size 8] [--cells 1] [--batch-size 128] [--format markdown] [--figure FILE.svg]
 
-All variants alternate within one run. The total is extrapolated to all of NAS-Bench-201, with an interval. On a GPU it takes at most about
-ten minutes.
+All variants alternate within one run. The total is extrapolated to all of NAS-Bench-201, with an interval. On a GPU, the benchmark takes at
+most about ten minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.performance.engine import QUICK, Benchmark, Effort, Size, as_json, as
 
 
 def main() -> None:
-    """Parse, measure, print."""
+    """Parse the arguments, measure, and print."""
     arguments = _parse()
     size = Size(arguments.image_size, arguments.channels, arguments.cells, arguments.batch_size)
     try:

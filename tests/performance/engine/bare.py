@@ -1,8 +1,8 @@
-"""A bare loop for one network, written by hand: what the engine is compared with at its best.
+"""A minimal hand-written loop for one network, with which the engine's best is compared.
 
-After the published description of the fastest trainings of CIFAR-10, in code of our own: all images on the device, normalised once, in
-half precision and channels-last order; a whole epoch shifted and mirrored at once, by masks, every image mirrored in every second epoch;
-a network in half precision; fused SGD with Nesterov's momentum; no schedule, no sums, no wait.
+Follows the published description of the fastest trainings on CIFAR-10, in our own code: all images on the device, normalised once, in half
+precision and channels-last order; a whole epoch shifted and mirrored at once with masks, every image mirrored in every second epoch; a
+network in half precision; fused SGD with Nesterov momentum; no schedule, no running sums, no synchronisation.
 
 References:
     Keller Jordan: 94% on CIFAR-10 in 3.29 Seconds on a Single GPU. arXiv 2404.00498, 2024 (alternating flips; all work on the GPU).
@@ -27,15 +27,15 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 
 
 class Pictures:
-    """Images that stay on the device as the network takes them.
+    """Images that stay on the device, in the form of the network's inputs.
 
     Args:
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
-        mean: of each channel, of pixels in [0, 1].
+        mean: mean of each channel, for pixels in [0, 1].
         std: standard deviation of each channel.
         precision: of the images.
-        device: where they live.
+        device: where to store them.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class Pictures:
         self.labels = torch.from_numpy(labels).to(device)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All in their order; a last batch may be shorter."""
+        """Return all batches in order; the last one may be shorter."""
         return zip(torch.split(self.images, batch_size), torch.split(self.labels, batch_size), strict=True)
 
     def endless(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Whole batches of epoch after epoch, shifted and mirrored.
+        """Yield full batches of endless epochs, shifted and mirrored.
 
         Args:
-            batch_size: images a batch.
-            generator: on the CPU, for orders, shifts and who is mirrored first.
+            batch_size: images per batch.
+            generator: on the CPU, for orders, shifts and the choice of images that are mirrored first.
         """
         count, device = len(self.labels), self.labels.device
         padded = functional.pad(self.images, (PADDING,) * 4)
@@ -71,12 +71,12 @@ class Pictures:
 
 
 def shifted(padded: Tensor, shifts: Tensor, size: int) -> Tensor:
-    """A window of each image, by masks: all rows for one shift after the other, then all columns.
+    """Return a window of each image, by masks: for each possible shift of the rows, then of the columns.
 
     Args:
         padded: (N, C, size + r, size + r).
-        shifts: where the windows begin, down and across, int64 (2, N) in [0, r].
-        size: of the windows.
+        shifts: start of each window, vertical and horizontal, int64 (2, N) in [0, r].
+        size: height and width of the windows.
     """
     for dimension, own in ((2, shifts[0]), (3, shifts[1])):
         moved = padded.narrow(dimension, 0, size)
@@ -87,7 +87,7 @@ def shifted(padded: Tensor, shifts: Tensor, size: int) -> Tensor:
 
 
 def bare_fit(network: nn.Module, precision: Precision) -> Fit:
-    """The network in half precision with its optimizer; normalisation keeps its statistics in float32.
+    """Convert the network to a precision, except for batch normalisation, which stays in float32, and return it with an optimizer.
 
     Args:
         network: on its device, in channels-last order.
@@ -102,7 +102,7 @@ def bare_fit(network: nn.Module, precision: Precision) -> Fit:
 
 
 def step(fit: Fit, images: Tensor, labels: Tensor) -> None:
-    """One update."""
+    """Update the weights once."""
     loss = fit.loss(fit.network(images), labels)
     torch.autograd.backward((loss,))
     fit.optimizer.step()
@@ -111,7 +111,7 @@ def step(fit: Fit, images: Tensor, labels: Tensor) -> None:
 
 @torch.no_grad()
 def evaluate(fit: Fit, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
-    """Share of correct answers, read from the device once."""
+    """Return the accuracy, which is read from the device once."""
     fit.network.eval()
     correct, seen = [], 0
     for images, labels in batches:

@@ -1,4 +1,4 @@
-"""The benchmark itself: every rung in turn on one architecture, then the ends of the ladder on a sample of the search space."""
+"""The benchmark: every rung in turn on one architecture, then both ends of the ladder on a sample of the search space."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.performance.engine.slices import Window
 from tests.performance.engine.strata import Sample, forward_flops, stratified, total
 
 CHECKPOINT_SECONDS = 60.0
-"""Seconds between checkpoints, as a sweep has them by default."""
+"""Default number of seconds between checkpoints in a sweep."""
 GPU_SECONDS = 420.0
-"""Of windows on a GPU: with building, counting and the processes' start it stays within ten minutes."""
+"""Total seconds of all windows on a GPU, so that the whole benchmark takes at most ten minutes."""
 WINDOWS_A_TURN = 8 / 3
-"""Training and evaluating, of all processes and of one."""
+"""Window lengths per turn: training and a third for evaluation, each in all processes and in one."""
 UNDISTURBED = 0.9
-"""Share of a core that a process of one thread gets at least where it is alone."""
+"""Minimum share of a core that a single-threaded process gets on an otherwise idle machine."""
 Tell = Callable[[str], None]
 
 
@@ -38,11 +38,11 @@ class Effort:
     """How long to measure.
 
     Attributes:
-        rounds: alternating rounds over the ladder.
-        window_seconds: of training a rung and round; evaluation gets a third of it.
-        strata: of the search space, by FLOPs.
-        each: architectures drawn from each stratum.
-        passes: alternating rounds over the two ends of the ladder, for each drawn architecture.
+        rounds: number of alternating rounds over the ladder.
+        window_seconds: seconds of training per rung and round; evaluation gets a third of this.
+        strata: number of strata of the search space, by FLOPs.
+        each: number of architectures drawn from each stratum.
+        passes: number of alternating rounds over the two ends of the ladder, for each drawn architecture.
     """
 
     rounds: int = 5
@@ -52,7 +52,7 @@ class Effort:
     passes: int = 2
 
     def within_budget(self, rungs: int) -> Effort:
-        """The same with windows so short that so many rungs fit the budget of a GPU."""
+        """Return a copy with windows short enough for the number of rungs to fit into the budget of a GPU."""
         turns = self.rounds * rungs + self.strata * self.each * self.passes * 2
         return replace(self, window_seconds=min(self.window_seconds, GPU_SECONDS / (turns * WINDOWS_A_TURN)))
 
@@ -62,29 +62,29 @@ QUICK = Effort(rounds=3, window_seconds=0.8, strata=3, each=2, passes=1)
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured.
+    """Results of the benchmark.
 
     Attributes:
-        machine: processor or GPU, cores, versions, and the load when it began.
+        machine: processor or GPU, cores, versions, and the load at the start.
         size: what was trained.
         effort: how long was measured.
-        architecture: on which the ladder was measured.
-        ladder: one row a rung, medians over the rounds: `rung`; `on_ladder`; `images_per_second` in training and
-            `evaluated_per_second`, of the whole machine; `start_seconds` of building a network; `architecture_seconds` of the whole
+        architecture: the one on which the ladder was measured.
+        ladder: one row per rung, medians over the rounds: `rung`; `on_ladder`; `images_per_second` in training and
+            `evaluated_per_second`, of the whole machine; `start_seconds` for building a network; `architecture_seconds` of the whole
             machine; `architectures_per_hour`; `ratio` of these to the plain way, with the quartiles `ratio_low` and `ratio_high`;
-            `step_ratio` to the rung before; `best_ratio` of the best rounds; `cpu_seconds` of an architecture in one process (of one
+            `step_ratio` to the previous rung; `best_ratio` of the best rounds; `cpu_seconds` of an architecture in one process (of one
             thread on a CPU) and their `cpu_ratio` to the plain way, which other programs disturb least; `evaluation_share` of those
-            seconds and `checkpoint_share` of a training's; `cpu_share`: CPU seconds had of those that the rung's threads could have
-            had; `calls`, `waits` (host synchronisations) and `megabytes` (read and written) of a step, `data_calls` of making its
-            batch; `step_seconds` in one process (CPU seconds on a CPU); `launch_seconds` and `memory_seconds`: what those calls and
-            bytes take, were they nothing but calls and copies.
+            seconds and `checkpoint_share` of a training's; `cpu_share`: CPU seconds used, divided by those that the rung's threads could
+            have used; `calls`, `waits` (host synchronisations) and `megabytes` (read and written) of a step, `data_calls` for making its
+            batch; `step_seconds` in one process (CPU seconds on a CPU); `launch_seconds` and `memory_seconds`: minimum time of these
+            calls and bytes, as mere calls and copies.
         parts: seconds of a step by `rung` and `part` (data, forward, backward with the loss, optimizer, rest): CPU seconds of one thread
             on a CPU, else wall-clock seconds with a wait for the device after each part.
         sample: one row for each drawn architecture and end of the ladder: `architecture`, `stratum`, `forward_flops` of an image,
             `rung`, `architecture_seconds` and `cpu_seconds` as above, the best of the passes.
         totals: one row for each end of the ladder: `rung`, `architectures` that have a path, `device_hours` for all of them with the
-            95 % interval `low` to `high`; `cpu_hours`, `cpu_low` and `cpu_high`: CPU hours by the number of cores, which is what a machine
-            without other work takes if all cores can be kept busy (the plain way cannot: for it they are the least).
+            95 % interval `low` to `high`; `cpu_hours`, `cpu_low` and `cpu_high`: CPU hours divided by the number of cores, the time on an
+            otherwise idle machine if all cores are kept busy (a lower bound for the plain way, which cannot do so).
     """
 
     machine: dict[str, str]
@@ -98,9 +98,9 @@ class Benchmark:
 
     @property
     def beside_bare(self) -> tuple[float, float]:
-        """Images a second over those of the bare loop: of the engine's fastest way for one network by SGD, and of its last for many.
+        """Images per second relative to the bare loop, for SGD: of the engine's fastest way for one network, and of its last for many.
 
-        Where other programs disturbed a CPU, by the CPU seconds of one thread.
+        If other programs disturbed a CPU, by the CPU seconds of one thread.
         """
         rows = self.ladder.set_index("rung")
         ways = [rung for rung in ladder(torch.device(self.machine["device_type"])) if rung.on_ladder and rung.optimizer == "sgd"]
@@ -113,7 +113,7 @@ class Benchmark:
 
     @property
     def disturbed(self) -> bool:
-        """Whether other programs had so much of the machine that seconds on the wall say little."""
+        """Whether other programs used so much of the machine that wall-clock seconds mean little."""
         return self.machine["device_type"] == "cpu" and float(self.ladder["cpu_share"].iloc[-1]) < UNDISTURBED
 
 
@@ -123,11 +123,11 @@ def measure(size: Size, effort: Effort, device: torch.device, tell: Tell = lambd
     Args:
         size: what to train.
         effort: how long to measure.
-        device: where.
-        tell: told what is being measured.
+        device: device to measure.
+        tell: called with a message about what is being measured.
 
     Raises:
-        ExecutorError: a process ended, or did not manage.
+        ExecutorError: a process ended or failed.
     """
     machine = _machine(device)
     architectures = [given for given in nas_bench_201.architectures() if nas_bench_201.has_path(given)]
@@ -154,12 +154,12 @@ def _machine(device: torch.device) -> dict[str, str]:
 
 
 def _rate(windows: list[Window]) -> float:
-    """Images a second of all processes together."""
+    """Return the images per second of all processes together."""
     return sum(window.images / window.seconds for window in windows)
 
 
 def _seconds_of(size: Size, training: float, evaluating: float, start: float) -> tuple[float, float]:
-    """Seconds of a whole training of one architecture, and of its evaluations, from rates of the whole machine."""
+    """Return the seconds of a whole training of one architecture, and of its evaluations, from images per second."""
     evaluation = (size.epochs * size.val_images + size.test_images) / evaluating
     return size.epochs * size.train_images / training + evaluation + start, evaluation
 
@@ -167,7 +167,7 @@ def _seconds_of(size: Size, training: float, evaluating: float, start: float) ->
 def _climb(
     workers: Crew, rungs: tuple[Rung, ...], size: Size, effort: Effort, architecture: str, tell: Tell
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure every rung on one architecture, in turn."""
+    """Measure every rung in turn on one architecture, and return the tables `ladder` and `parts`."""
     starts: dict[str, float] = {}
     for rung in rungs:
         tell(f"building: {rung.name}")
@@ -196,19 +196,19 @@ def _climb(
 
 
 def _begin(workers: Crew, rung: Rung, size: Size, architecture: str) -> float:
-    """Build the rung's slices; the seconds of one network, when as many are built at a time as there are processes."""
+    """Build the rung's slices, one per process at the same time, and return the seconds per network."""
     begun = workers.ask(rung, "begin", rung, size, architecture)
     return float(np.mean(begun)) / len(begun)
 
 
 def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_seconds: float) -> dict[str, float]:
-    """What one look at a rung says; columns as in `Benchmark.ladder`."""
+    """Measure a rung once, and return columns of `Benchmark.ladder`."""
     trained = workers.ask(rung, "train", rung.name, window_seconds)
     evaluated = workers.ask(rung, "evaluate", rung.name, window_seconds / 3)
     single = workers.ask(rung, "train", rung.name, window_seconds, True, alone=True)[0]
     checked = workers.ask(rung, "evaluate", rung.name, window_seconds / 3, True, alone=True)[0]
     seconds, _ = _seconds_of(size, _rate(trained), _rate(evaluated), start_seconds)
-    # The processes of a per_core rung share the cores, and so the time in which they build.
+    # The processes of a per_core rung share the cores, and thus the time for building.
     own_start = start_seconds * (usable_cores() if rung.per_core else 1)
     cpu_seconds, evaluation = _seconds_of(size, single.images / single.cpu_seconds, checked.images / checked.cpu_seconds, own_start)
     threads = 1 if rung.per_core else usable_cores()
@@ -225,7 +225,7 @@ def _turn(workers: Crew, rung: Rung, size: Size, window_seconds: float, start_se
 
 
 def _ratios(measured: pd.DataFrame, rung: str, before: str, plain: str) -> dict[str, float]:
-    """How many times as fast a rung is, round by round."""
+    """Return speed ratios of a rung, computed round by round."""
     seconds, cpu = (measured.pivot(index="round", columns="rung", values=name) for name in ("architecture_seconds", "cpu_seconds"))
     ratios = seconds[plain] / seconds[rung]
     return {
@@ -239,7 +239,7 @@ def _ratios(measured: pd.DataFrame, rung: str, before: str, plain: str) -> dict[
 
 
 def _asked(workers: Crew, rung: Rung) -> dict[str, float]:
-    """What a step asks of the device, what that takes at least, and the share of a trial that checkpoints take."""
+    """Return a step's demands on the device, their minimum time, and the share of checkpoints in a trial's time."""
     making, stepping = workers.ask(rung, "counts", rung.name, alone=True)[0]
     per_call, per_second = workers.ask(rung, "floors", alone=True)[0]
     return {
@@ -254,7 +254,7 @@ def _asked(workers: Crew, rung: Rung) -> dict[str, float]:
 
 
 def _before(rungs: tuple[Rung, ...]) -> Iterator[Rung]:
-    """For each rung the one that it builds on; the first for itself and for those beside the ladder."""
+    """Yield, for each rung, the one that it builds on; the first rung for itself and for those off the ladder."""
     yield rungs[0]
     last = rungs[0]
     for rung, following in pairwise(rungs):
@@ -263,7 +263,7 @@ def _before(rungs: tuple[Rung, ...]) -> Iterator[Rung]:
 
 
 def _survey(workers: Crew, ends: list[Rung], size: Size, effort: Effort, chosen: list[str], tell: Tell) -> pd.DataFrame:
-    """Measure both ends of the ladder on each architecture: one row for each of them and rung, the best of the passes."""
+    """Measure both ends of the ladder on each architecture: one row per architecture and rung, the best of the passes."""
     rows: list[dict[str, Any]] = []
     for number, architecture in enumerate(chosen, start=1):
         tell(f"architecture {number} of {len(chosen)}")

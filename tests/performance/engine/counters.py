@@ -1,4 +1,4 @@
-"""What a step asks of a device: calls, waits, bytes; and what the device takes for a call and a byte."""
+"""Count a step's calls, waits and bytes, and measure a device's time for a call and a byte."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PARTS = ("data", "forward", "backward", "optimizer", "rest")
 
 
 class Counts(NamedTuple):
-    """Of a piece of work.
+    """Counts for a piece of work.
 
     Attributes:
-        calls: operations that reach torch's dispatcher, views apart; each at least one kernel on a GPU.
-        waits: host synchronisations: operations that make them on a GPU, counted alike on a CPU.
+        calls: operations that reach torch's dispatcher, except views; each at least one kernel on a GPU.
+        waits: host synchronisations: operations that synchronise on a GPU, also counted on a CPU.
         bytes: read and written by the calls, as if nothing stayed in a cache.
     """
 
@@ -47,25 +47,25 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count(work: Callable[[], object]) -> Counts:
-    """Do some work once and count what it asks of the device."""
+    """Run `work` once, and count its calls, waits and bytes."""
     with _Counter() as counter:  # type: ignore[no-untyped-call]
         work()
     return Counts(counter.calls, counter.waits, counter.bytes)
 
 
 def wait_for(device: torch.device) -> None:
-    """Let the device finish what this thread gave it."""
+    """Wait until the device has finished the work of this thread."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:
-    """CPU seconds of this process on a CPU, which other programs disturb less; wall-clock seconds elsewhere."""
+    """Return a clock: CPU seconds of this process on a CPU, which other programs disturb less; wall-clock seconds elsewhere."""
     return time.process_time if device.type == "cpu" else time.perf_counter
 
 
 def seconds_per_call(device: torch.device, repeats: int = 4000) -> float:
-    """Seconds of the shortest call: an addition to one number."""
+    """Return the seconds of the shortest call, an addition to one number."""
     number = torch.zeros(1, device=device)
     for _ in range(100):
         number.add_(1)
@@ -78,7 +78,7 @@ def seconds_per_call(device: torch.device, repeats: int = 4000) -> float:
 
 
 def bytes_per_second(device: torch.device, megabytes: int = 256, repeats: int = 5) -> float:
-    """Bytes read and written a second by copies that no cache holds."""
+    """Return the bytes read and written per second by copies too large for a cache."""
     source = torch.zeros(megabytes << 20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
@@ -92,10 +92,10 @@ def bytes_per_second(device: torch.device, megabytes: int = 256, repeats: int = 
 
 @contextmanager
 def parts_of(fit: Fit, device: torch.device) -> Iterator[dict[str, float]]:
-    """Within the `with`, time the parts of the steps of `fit` by hooks: the step itself is the one that trains.
+    """Within the `with`, time the parts of the steps of `fit` with hooks, so that the timed steps are the ones that train.
 
     Yields:
-        Seconds of `forward`, `backward` and `optimizer`, summed over the steps; who steps adds the others.
+        Seconds of `forward`, `backward` and `optimizer`, summed over the steps; the caller adds the other parts.
     """
     seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
     last, clock = 0.0, clock_of(device)

@@ -1,4 +1,4 @@
-"""The plain way, as many training scripts have it: what the engine is compared with."""
+"""Plain training, as in many training scripts, with which the engine is compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PADDING = 4
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
-    """Images one by one through Pillow, as torchvision's data sets give them."""
+    """Returns images one by one through Pillow, as torchvision's datasets do."""
 
     def __init__(self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], mean: Any, std: Any, augment: bool) -> None:
         self.images, self.labels = images.transpose(0, 2, 3, 1).copy(), labels
@@ -36,21 +36,21 @@ class _Pictures(Dataset[tuple[Tensor, int]]):
 def loader(
     images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], mean: Any, std: Any, batch_size: int, augment: bool
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Batches by torch's DataLoader in this process.
+    """Return a torch DataLoader that runs in this process.
 
     Args:
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
-        mean: of each channel, of pixels in [0, 1].
+        mean: mean of each channel, for pixels in [0, 1].
         std: standard deviation of each channel.
-        batch_size: images a batch.
+        batch_size: images per batch.
         augment: whether to shuffle, crop and flip.
     """
     return DataLoader(_Pictures(images, labels, mean, std, augment), batch_size, shuffle=augment, num_workers=0)
 
 
 def step(fit: Fit, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """One update; loss and number of correct answers are read from the device at once, which waits for it."""
+    """Update once, and return summed loss and number of correct answers, read from the device immediately, which waits for it."""
     fit.optimizer.zero_grad()
     logits = fit.network(images)
     loss = fit.loss(logits, labels)
@@ -62,7 +62,7 @@ def step(fit: Fit, images: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def evaluate(fit: Fit, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
-    """Share of correct answers, read from the device after each batch."""
+    """Return the accuracy, which is read from the device after each batch."""
     fit.network.eval()
     correct, seen = 0.0, 0
     with torch.no_grad():
@@ -76,7 +76,7 @@ def evaluate(fit: Fit, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
 
 
 class PlainAGD(torch.optim.Optimizer):
-    """AGD as its formulas read (`agd_bench.optim.agd` has them): a loop over tensors and taps, and one wait for the device.
+    """AGD written directly from its formulas (see `agd_bench.optim.agd`): loops over tensors and taps, and one wait for the device.
 
     Args:
         parameters: matrices and convolution kernels.
@@ -106,7 +106,7 @@ def _scale(weight: Tensor) -> float:
 
 
 def _taps(tensor: Tensor) -> list[Tensor]:
-    """Views of the matrices of a weight, one a tap."""
+    """Return views of a weight's matrices, one per tap."""
     if tensor.dim() == 2:
         return [tensor]
     return [tensor[:, :, row, column] for row in range(tensor.shape[2]) for column in range(tensor.shape[3])]

@@ -1,4 +1,4 @@
-"""A benchmark's tables for people, for documents and for scripts."""
+"""Present a benchmark's tables to people, in documents and to scripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.performance.engine.step_parts import step_parts_picture
 
 
 def heading(benchmark: Benchmark) -> str:
-    """On what, and what, was measured."""
+    """Describe the machine and what was measured."""
     machine, size, effort = benchmark.machine, benchmark.size, benchmark.effort
     return (
         f"{machine['device']}, {machine['cores']} cores, load before {machine['load_before']}; Python {machine['python']}, "
@@ -24,7 +24,7 @@ def heading(benchmark: Benchmark) -> str:
 
 
 def rungs_table(benchmark: Benchmark) -> pd.DataFrame:
-    """The ladder in words: speeds and ratios."""
+    """Return the ladder's speeds and ratios, formatted."""
     rows = benchmark.ladder
     return pd.DataFrame(
         {
@@ -44,7 +44,7 @@ def rungs_table(benchmark: Benchmark) -> pd.DataFrame:
 
 
 def floors_table(benchmark: Benchmark) -> pd.DataFrame:
-    """The ladder in words: what a step asks of the device, and what that takes at least."""
+    """Return the demands of a step on the device and their minimum time on every rung, formatted."""
     rows = benchmark.ladder
     return pd.DataFrame(
         {
@@ -61,7 +61,7 @@ def floors_table(benchmark: Benchmark) -> pd.DataFrame:
 
 
 def totals_table(benchmark: Benchmark) -> pd.DataFrame:
-    """The whole search space in words."""
+    """Return the totals over the whole search space, formatted."""
     rows = benchmark.totals
     shown: dict[str, list[str]] = {"way": list(rows["rung"])}
     kinds = [("device-hours", "device_hours", "low", "high"), ("CPU hours / cores", "cpu_hours", "cpu_low", "cpu_high")]
@@ -72,7 +72,7 @@ def totals_table(benchmark: Benchmark) -> pd.DataFrame:
 
 
 def tables(benchmark: Benchmark) -> list[tuple[str, pd.DataFrame]]:
-    """Every table with the sentence above it."""
+    """Return every table with its caption."""
     effort, count = benchmark.effort, len(benchmark.sample) // 2
     return [
         (
@@ -96,7 +96,7 @@ def tables(benchmark: Benchmark) -> list[tuple[str, pd.DataFrame]]:
 
 
 def summary(benchmark: Benchmark) -> str:
-    """The finding in a few sentences."""
+    """Return the result in a few sentences."""
     one, many = benchmark.beside_bare
     what = "in CPU time" if benchmark.disturbed else "in images a second"
     return f"{_in_all(benchmark)} Against a bare loop for one network, {what}: {one:.2f} times for one network, {many:.2f} times for many."
@@ -121,7 +121,7 @@ def _in_all(benchmark: Benchmark) -> str:
 
 
 def as_markdown(benchmark: Benchmark) -> str:
-    """Everything as it stands in a document."""
+    """Return the whole result as Markdown."""
     blocks = [heading(benchmark)]
     for sentence, table in tables(benchmark):
         head = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns)
@@ -130,7 +130,7 @@ def as_markdown(benchmark: Benchmark) -> str:
 
 
 def as_json(benchmark: Benchmark) -> str:
-    """Everything that was measured, for scripts; tables as lists of rows."""
+    """Return all measurements as JSON, with tables as lists of rows."""
     content = {
         "machine": benchmark.machine,
         "size": dataclasses.asdict(benchmark.size),
@@ -142,6 +142,6 @@ def as_json(benchmark: Benchmark) -> str:
 
 
 def parts_figure(benchmark: Benchmark) -> Picture:
-    """Where the time of a step goes, on every rung."""
+    """Draw where the time of a step goes, on every rung."""
     unit = "CPU time of one thread" if benchmark.machine["device_type"] == "cpu" else "waiting for the device after each part"
     return step_parts_picture(benchmark.parts, unit, heading(benchmark))

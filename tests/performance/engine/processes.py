@@ -1,4 +1,4 @@
-"""Processes that hold slices of trainings and measure on demand: one with all threads, and one a core with a thread each."""
+"""Processes that hold slices of trainings and measure on demand: one with all threads, and one single-threaded process per core."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tests.performance.engine.rungs import Rung, Size
 
 
 class Station:
-    """The slices that one process holds, and what it answers."""
+    """Holds the slices of one process and answers calls."""
 
     def __init__(self, device: torch.device, seed: int) -> None:
         self._device, self._seed = device, seed
         self._held: dict[str, slices.Slice | slices.Flight] = {}
 
     def begin(self, rung: Rung, size: Size, architecture: str) -> float:
-        """Build a slice; the seconds that took."""
+        """Build a slice, and return the seconds it took."""
         make = slices.begin if rung.in_flight == 1 else slices.Flight
         self._held[rung.name] = make(rung, size, architecture, self._device, self._seed)
         return self._held[rung.name].start_seconds
 
     def floors(self) -> tuple[float, float]:
-        """Seconds of a call, and bytes a second."""
+        """Return the seconds per call and the bytes per second."""
         return counters.seconds_per_call(self._device), counters.bytes_per_second(self._device)
 
     def clear(self) -> None:
-        """Let go of all slices."""
+        """Discard all slices."""
         self._held.clear()
 
     def answer(self, method: str, arguments: tuple[Any, ...]) -> Any:
-        """Call a method of this, or of the slice of the rung that is named first."""
+        """Call a method of this object, or of the slice of the rung named by the first argument."""
         if method in ("begin", "floors", "clear"):
             return getattr(self, method)(*arguments)
         name, *rest = arguments
@@ -49,9 +49,9 @@ class Station:
 
 
 def _serve(calls: Connection, device_type: str, threads: int, seed: int) -> None:
-    """Answer calls until there are no more: (method, arguments) → ("done", value) or ("failed", report)."""
-    limit_threads(threads)  # after all imports: one of them could set the threads, and more threads than cores collapse
-    if threads == 1:  # as a trial's worker; the one process with all threads is the plain way's
+    """Answer calls until the connection closes: (method, arguments) → ("done", value) or ("failed", report)."""
+    limit_threads(threads)  # after all imports, one of which could set the threads: more threads than cores would be very slow
+    if threads == 1:  # like a trial's worker; the process with all threads serves the plain way
         keep_freed_memory()
     station = Station(torch.device(device_type), seed)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
@@ -67,11 +67,11 @@ class Crew:
     """The processes of a benchmark."""
 
     def __init__(self, device_type: str, per_core: bool) -> None:
-        """Start them.
+        """Start the processes.
 
         Args:
             device_type: `cpu` or `cuda`.
-            per_core: whether there are processes of one thread besides the one with all.
+            per_core: whether to start single-threaded processes in addition to the one with all threads.
         """
         self.device_type = device_type
         context = multiprocessing.get_context("spawn")
@@ -86,22 +86,22 @@ class Crew:
             self._pipes.append(ours)
 
     def ask(self, rung: Rung, method: str, *arguments: Any, alone: bool = False) -> list[Any]:
-        """Let every process that the rung trains in do the same at the same time.
+        """Call a method at the same time in every process in which the rung trains, and return the answers.
 
         Args:
-            rung: whose slices.
-            alone: let one process do it instead, of one thread if there is one.
+            rung: the rung of the slices.
+            alone: use only one process, single-threaded if there is one.
             method: of `slices.Slice`, or `begin`, `floors`, `clear`.
-            arguments: what it is given; a slice's method gets the rung's name first.
+            arguments: of the method; the first argument for a slice's method is the rung's name.
 
         Raises:
-            ExecutorError: a process ended or an error came up in it.
+            ExecutorError: a process ended or raised an error.
         """
         pipes = self._pipes[1:] if rung.per_core or (alone and len(self._pipes) > 1) else self._pipes[:1]
         return _answers(pipes[:1] if alone else pipes, method, arguments)
 
     def clear(self) -> None:
-        """Let go of all slices."""
+        """Discard all slices."""
         _answers(self._pipes, "clear", ())
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ def _answers(pipes: Sequence[Connection], method: str, arguments: tuple[Any, ...
 
 @contextmanager
 def crew(device_type: str, per_core: bool) -> Iterator[Crew]:
-    """A crew that ends with the `with`."""
+    """Start a crew, which is closed at the end of the `with`."""
     made = Crew(device_type, per_core)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""The ladder from the plain way of training many small networks to this package's: one change a rung."""
+"""The ladder from the plain way of training many small networks to this package's way, with one change per rung."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from agd_bench.records import Precision
 from agd_bench.training.fit import suited_precision
 
 IN_FLIGHT = 4
-"""Trainings at a time in one process on a GPU."""
+"""Number of simultaneous trainings in one process on a GPU."""
 BARE = "a bare loop for one network"
 
 
 @dataclass(frozen=True)
 class Size:
-    """What is trained: networks of the search space `nas_bench_201` on images of CIFAR-10's number.
+    """What is trained: networks of the search space `nas_bench_201`, on as many images as in CIFAR-10.
 
     Attributes:
         image_size: height and width, in pixels.
-        channels: of the first stage; 16 as published.
-        cells: in each stage; 5 as published.
-        batch_size: images a step; 256 as published.
-        epochs: of a training.
-        train_images: of an epoch.
-        val_images: evaluated after each epoch.
-        test_images: evaluated once.
+        channels: number of channels of the first stage; 16 as published.
+        cells: number of cells in each stage; 5 as published.
+        batch_size: images per step; 256 as published.
+        epochs: epochs per training.
+        train_images: images per epoch.
+        val_images: images evaluated after each epoch.
+        test_images: images evaluated once.
     """
 
     image_size: int = 32
@@ -46,15 +46,15 @@ class Rung:
     """One way to train.
 
     Attributes:
-        name: what it changes, against the rung before.
-        data: `loader`: a DataLoader with Pillow, whose losses are read each step; `resident`: this package's; `bare`: a loop by hand.
+        name: what it changes compared with the previous rung.
+        data: `loader`: a DataLoader with Pillow, and losses read in each step; `resident`: this package's; `bare`: a hand-written loop.
         layout: of images and kernels in memory.
         precision: of forward and backward.
-        optimizer: torch's fused SGD with momentum; AGD as this package steps it; or AGD tap by tap.
-        per_core: one thread a process and as many processes as cores, instead of one process with all threads.
+        optimizer: torch's fused SGD with momentum, this package's AGD, or AGD tap by tap.
+        per_core: whether one single-threaded process runs per core, instead of one process with all threads.
         captured: whether a step is one CUDA graph.
-        in_flight: trainings at a time in one process, in threads.
-        on_ladder: whether it builds on the rung before, or stands beside the plain way for comparison.
+        in_flight: number of simultaneous trainings in one process, each in a thread.
+        on_ladder: whether it builds on the previous rung; otherwise it is only compared with the plain way.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Rung:
 
 
 def ladder(device: torch.device) -> tuple[Rung, ...]:
-    """The rungs on a device, the plain way first and everything together last; faster arithmetic only where the device has it."""
+    """Return the rungs for a device, from the plain way to everything combined; lower precision only if it suits the device."""
     plain = Rung("plain: DataLoader, NCHW, float32, fused SGD")
     precision = suited_precision(device)
     rungs = [plain, replace(plain, name="AGD tap by tap instead", optimizer="plain-agd", on_ladder=False)]

@@ -1,4 +1,4 @@
-"""A slice of a training: a network that takes one step after the other, on one rung of the ladder."""
+"""A slice of a training: a network that takes training steps on one rung of the ladder."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.performance.engine.counters import PARTS, Counts, clock_of, count, pa
 from tests.performance.engine.rungs import Rung, Size
 
 STEPS = 1_000_000
-"""Steps that schedules are made for: more than are taken."""
+"""Number of steps in schedules, more than are ever taken."""
 IMAGES = 8_192
-"""Images that are drawn; more would change nothing but the memory they take."""
+"""Number of images; more would only take more memory."""
 EVALUATION_IMAGES = 1_024
 
 
 class Window(NamedTuple):
-    """What was done in a while: images, wall-clock seconds, CPU seconds of this process."""
+    """Work within a period: images, wall-clock seconds, CPU seconds of this process."""
 
     images: int
     seconds: float
@@ -47,14 +47,14 @@ class Window(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _pictures(image_size: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Noise in the shape of CIFAR-10: no time depends on what is seen."""
+    """Return noise in the shape of CIFAR-10; the content of images does not affect any time."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES, cifar10.IN_CHANNELS, image_size, image_size), dtype=np.uint8)
     return images, rng.integers(0, cifar10.NUM_CLASSES, IMAGES)
 
 
 def trial_of(architecture: str, rung: Rung, size: Size, seed: int) -> Trial:
-    """The trial whose training a slice is taken from."""
+    """Return the trial of which a slice trains a part."""
     algorithm = "nas_bench_201_sgd" if rung.optimizer == "sgd" else "agd"
     return Trial(
         search_space="nas_bench_201",
@@ -77,10 +77,10 @@ class Slice:
 
     Attributes:
         rung: how it trains.
-        size: what it trains on.
-        device: where.
-        fit: the network with all that trains it.
-        start_seconds: what building it took, its FLOPs counted as every trial does; by `clock_of` the device.
+        size: sizes of network and data.
+        device: device of the training.
+        fit: the network with its optimizer, schedule and loss.
+        start_seconds: seconds for building it, including the count of FLOPs as in every trial, by `clock_of` the device.
     """
 
     rung: Rung
@@ -130,11 +130,11 @@ class Slice:
             self.fit.step(images, labels)
 
     def train(self, seconds: float, own: bool = False) -> Window:
-        """Steps until so many seconds are over, one at least.
+        """Train for a number of seconds, at least one step.
 
         Args:
-            seconds: of the wall's clock.
-            own: by `clock_of` the device instead: as many steps whatever else the machine does.
+            seconds: wall-clock seconds.
+            own: whether to use `clock_of` the device instead, so that other load does not change the number of steps.
         """
         images, begun, cpu = 0, time.perf_counter(), time.process_time()
         over = self._over(seconds, own)
@@ -144,7 +144,7 @@ class Slice:
         return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
 
     def _progress(self) -> int:
-        """A step, or where steps are captured a pass over the drawn images; how many were seen."""
+        """Take a step, or if steps are captured, train one epoch, and return the number of images."""
         if self.fit.capture is None:
             batch, labels = next(self._endless)
             self._advance(batch, labels)
@@ -154,13 +154,13 @@ class Slice:
         return IMAGES
 
     def _over(self, seconds: float, own: bool) -> Callable[[], bool]:
-        """Whether so many seconds from now are over."""
+        """Return a function that says whether the seconds from now have passed."""
         clock = clock_of(self.device) if own else time.perf_counter
         end = clock() + seconds
         return lambda: clock() >= end
 
     def evaluate(self, seconds: float, own: bool = False) -> Window:
-        """Passes over the evaluated images until so many seconds are over, one at least; as `train`."""
+        """Evaluate for a number of seconds, at least once; arguments as in `train`."""
         images, begun, cpu = 0, time.perf_counter(), time.process_time()
         over = self._over(seconds, own)
         while not images or not over():
@@ -175,9 +175,9 @@ class Slice:
         return Window(images, time.perf_counter() - begun, time.process_time() - cpu)
 
     def parts(self, steps: int) -> dict[str, float]:
-        """Mean seconds of a step by part: data, forward, backward (with the loss), optimizer, rest; by `clock_of` the device."""
+        """Return mean seconds of a step's parts: data, forward, backward (with the loss), optimizer, rest; by `clock_of` the device."""
         clock = clock_of(self.device)
-        if self.fit.capture is not None:  # a graph has no parts that could be timed apart
+        if self.fit.capture is not None:  # the parts of a graph cannot be timed separately
             begun, passes = clock(), max(1, steps * self.size.batch_size // IMAGES)
             for _ in range(passes):
                 self._progress()
@@ -198,8 +198,8 @@ class Slice:
         return {part: value / steps for part, value in {**parts, "rest": total - sum(parts.values())}.items()}
 
     def counts(self) -> tuple[Counts, Counts]:
-        """What making a batch, and a step on it, ask of the device."""
-        if self.fit.capture is not None:  # the step that was captured says what it reads and writes; the host launches it once
+        """Return the counts for making a batch, and for a step on it."""
+        if self.fit.capture is not None:  # bytes of the captured step, which the host launches with one call
             self.fit.network.train()
             eager = count(lambda: self.fit.update(*next(self._endless)))
             return Counts(0, 0, 0), Counts(1, 0, eager.bytes)
@@ -208,7 +208,7 @@ class Slice:
         return making, count(lambda: self._advance(*drawn[0]))
 
     def checkpoint_seconds(self) -> float:
-        """Seconds of writing one checkpoint, durably."""
+        """Return the seconds for writing one checkpoint durably."""
         state = {"network": self.fit.network.state_dict(), "optimizer": self.fit.optimizer.state_dict()}
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
@@ -217,7 +217,7 @@ class Slice:
 
 
 def begin(rung: Rung, size: Size, architecture: str, device: torch.device, seed: int) -> Slice:
-    """Build a network as a trial does, and two steps to warm up."""
+    """Build a network as a trial does, and take two warm-up steps."""
     clock = clock_of(device)
     begun = clock()
     trial = trial_of(architecture, rung, size, seed)
@@ -242,10 +242,10 @@ def begin(rung: Rung, size: Size, architecture: str, device: torch.device, seed:
 
 
 class Flight:
-    """Slices that train at the same time, each in a thread with a stream of its own; what is measured of one is measured of the first.
+    """Slices that train at the same time, each in its own thread and stream; measurements of a single slice use the first.
 
     Attributes:
-        start_seconds: of building one, the mean.
+        start_seconds: mean seconds for building one.
     """
 
     def __init__(self, rung: Rung, size: Size, architecture: str, device: torch.device, seed: int) -> None:
@@ -262,22 +262,22 @@ class Flight:
             return work(*given)
 
     def _all(self, method: str, seconds: float, own: bool) -> Window:
-        """Let all do the same at the same time; their images together, in the time of the slowest."""
+        """Run a method of all slices at the same time, and return their total images in the time of the slowest."""
         cpu, works = time.process_time(), [getattr(one, method) for one in self._slices]
         begun = [thread.submit(self._on_own_stream, work, seconds, own) for thread, work in zip(self._threads, works, strict=True)]
         windows = [one.result() for one in begun]
         return Window(sum(one.images for one in windows), max(one.seconds for one in windows), time.process_time() - cpu)
 
     def train(self, seconds: float, own: bool = False) -> Window:
-        """As `Slice.train`, of all."""
+        """Train all slices, as `Slice.train`."""
         return self._all("train", seconds, own)
 
     def evaluate(self, seconds: float, own: bool = False) -> Window:
-        """As `Slice.evaluate`, of all."""
+        """Evaluate all slices, as `Slice.evaluate`."""
         return self._all("evaluate", seconds, own)
 
     def __getattr__(self, name: str) -> Any:
-        """What is asked of one: of the first, in its thread."""
+        """Return a method that measures a single slice: that of the first, run in its thread."""
         if name not in ("parts", "counts", "checkpoint_seconds"):
             raise AttributeError(name)
         return lambda *given: self._threads[0].submit(self._on_own_stream, getattr(self._slices[0], name), *given).result()

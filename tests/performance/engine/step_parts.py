@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""Figure of where the time of a training step goes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from agd_bench.figures.appearance import Picture, legend_below, style
 
 
 def step_parts_picture(parts: pd.DataFrame, unit: str, measured_on: str) -> Picture:
-    """Stacked bars: milliseconds of a step by part, one bar for each way to train.
+    """Draw stacked bars: milliseconds of a step by part, one bar for each way to train.
 
     Args:
-        parts: columns `rung`, `part`, `seconds`, in the order in which they are drawn.
-        unit: what the milliseconds are, for example "of one CPU thread".
+        parts: columns `rung`, `part`, `seconds`, in drawing order.
+        unit: kind of milliseconds, for example "of one CPU thread".
         measured_on: machine and sizes, for the caption.
     """
     rungs, names = list(dict.fromkeys(parts["rung"])), list(dict.fromkeys(parts["part"]))

@@ -1,4 +1,4 @@
-"""From a few architectures to a whole search space: a sample stratified by FLOPs, and a total with its interval."""
+"""Extrapolate from a few architectures to a search space: a sample stratified by FLOPs, and a total with its interval."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Sample:
     """Architectures drawn from strata of a population.
 
     Attributes:
-        chosen: their numbers in the population, stratum after stratum.
-        strata: the stratum of each, from 0.
-        sizes: members of each stratum in the population.
+        chosen: indices of the architectures in the population, ordered by stratum.
+        strata: stratum of each, from 0.
+        sizes: number of members of each stratum in the population.
     """
 
     chosen: tuple[int, ...]
@@ -41,9 +41,9 @@ class Total(NamedTuple):
 
 
 def forward_flops(architectures: list[str], image_size: int, channels: int, cells: int) -> Numbers:
-    """FLOPs of one image's forward pass (2 per multiply-add), of every operation that the string names.
+    """Return the FLOPs of one image's forward pass (2 per multiply-add), over all operations in the architecture string.
 
-    They are counted for three networks: a convolution adds the same wherever in the cell it stands.
+    Only three networks are counted, since a convolution adds the same FLOPs at every position in the cell.
     """
     skip, one, three = "skip_connect", "nor_conv_1x1", "nor_conv_3x3"
 
@@ -61,10 +61,10 @@ def forward_flops(architectures: list[str], image_size: int, channels: int, cell
 
 
 def stratified(flops: Numbers, strata: int, each: int, rng: np.random.Generator) -> Sample:
-    """Draw `each` architectures from each of `strata` strata of about equal numbers, by ascending FLOPs.
+    """Draw `each` architectures from each of `strata` strata of about equal size, by ascending FLOPs.
 
     Raises:
-        InputError: less than one stratum or than two of each, or more than there are.
+        InputError: fewer than one stratum or two architectures per stratum, or more architectures than there are.
     """
     if strata < 1 or each < 2 or strata * each > len(flops):
         raise InputError(f"{strata} strata of {each} architectures: give at least 1 and 2, and no more than the {len(flops)} there are")
@@ -74,16 +74,16 @@ def stratified(flops: Numbers, strata: int, each: int, rng: np.random.Generator)
 
 
 def total(sample: Sample, measured: Numbers, flops: Numbers, level: float = 0.95) -> Total:
-    """The sum of a quantity over the population, by a regression estimate within strata.
+    """Estimate the sum of a quantity over the population, by stratified regression.
 
-    A straight line in FLOPs is fitted to the sample and summed over the population; the strata's mean residuals correct it where it
-    is wrong. The interval comes from the residuals' spread within strata, with Student's t, for the total's logarithm.
+    A straight line in FLOPs is fitted to the sample and summed over the population, and corrected by the mean residuals of the strata. The
+    interval is computed from the residuals' variance within strata, with Student's t, for the logarithm of the total.
 
     Args:
-        sample: what was drawn.
+        sample: the drawn architectures.
         measured: the quantity of each drawn architecture, above 0, in the sample's order.
-        flops: of the whole population.
-        level: of confidence, in (0, 1).
+        flops: FLOPs of the whole population.
+        level: confidence level, in (0, 1).
 
     References:
         William G. Cochran: Sampling Techniques, third edition, 1977, sections 5.4 and 7.10 (combined regression estimate).
@@ -98,6 +98,6 @@ def total(sample: Sample, measured: Numbers, flops: Numbers, level: float = 0.95
         own = residuals[strata == number]
         variance += size**2 * (1 - len(own) / size) * own.var(ddof=1) / len(own)
     freedom = max(1, len(measured) - len(sample.sizes) - 1)
-    # On the scale of logarithms, so that no bound of a positive quantity is negative.
+    # logarithmic scale, so that no bound of a positive quantity is negative
     reach = float(np.exp(stats.t.ppf(0.5 + level / 2, freedom) * variance**0.5 / value))
     return Total(value, value / reach, value * reach)

@@ -1,4 +1,4 @@
-"""Noise around one bright quarter of a small image: which quarter is the class."""
+"""Small noisy images with one bright quarter, which is the class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def load(root: Path) -> Arrays:
-    """The same 900 images every time; nothing is read from `root`."""
+    """Return the same 900 images every time; nothing is read from `root`."""
     rng = np.random.default_rng(0)
     labels = np.arange(900) % 4
     images = rng.integers(0, 156, (900, 1, 6, 6))

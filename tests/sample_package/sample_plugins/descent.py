@@ -13,15 +13,15 @@ LICENCE = "MIT"
 
 
 def prepare(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Nothing is prepared."""
+    """Return the network unchanged."""
     return network
 
 
 def build(network: nn.Module, steps: int) -> torch.optim.Optimizer:
-    """The optimizer."""
+    """Return the optimizer."""
     return torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy."""
+    """Return the cross-entropy."""
     return nn.functional.cross_entropy(logits, labels)

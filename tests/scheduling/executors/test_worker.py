@@ -1,4 +1,4 @@
-"""Workers keep what they free: measured in processes of their own, because it cannot be taken back."""
+"""Workers keep freed memory. Each case runs in its own process because the setting cannot be undone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(way: str) -> int:
-    """Page faults of a process that takes and frees 64 MiB three times, after it did so once."""
+    """Return the page faults of a process that allocates and frees 64 MiB three times after doing so once."""
     told = subprocess.run([sys.executable, "-c", COUNTED, way], check=True, capture_output=True, text=True)
     return int(told.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_freed_memory_is_used_again() -> None:
-    """By default all pages are asked of the system again; kept, next to none are."""
+    """By default every page is requested from the system again; with freed memory kept, almost none are."""
     assert faults("kept") < faults("given back") / 10

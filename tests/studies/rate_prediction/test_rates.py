@@ -15,7 +15,7 @@ PAIR = {"predicted": "scaled", "searched": "grid"}
 
 
 def table(predicted: list[float], searched: list[float], space: str = "s") -> pd.DataFrame:
-    """Rates of one group."""
+    """Return the rates of one group."""
     group = {"search_space": space, "dataset": "d", "profile": "p"}
     return pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": False, "signal": 1.0}).assign(
         **group, **PAIR
@@ -23,7 +23,7 @@ def table(predicted: list[float], searched: list[float], space: str = "s") -> pd
 
 
 def test_correlation_against_its_formula() -> None:
-    """Pearson's r written out, and Fisher's interval."""
+    """The correlation matches Pearson's formula and its interval Fisher's."""
     rng = np.random.default_rng(0)
     one = rng.lognormal(size=30)
     other = one * rng.lognormal(sigma=0.3, size=30)
@@ -37,7 +37,7 @@ def test_correlation_against_its_formula() -> None:
 
 
 def test_groups_stay_apart_and_gaps_are_left_out() -> None:
-    """One row per group of at least four; a rate that is missing is no rate."""
+    """Each group of at least four rates has a row; missing rates are left out."""
     rising = [0.1, 0.2, 0.3, 0.4]
     rates = pd.concat([table([*rising, 9.0], [*rising, np.nan]), table(rising, rising[::-1], "t"), table(rising[:3], rising[:3], "few")])
     found = prediction_correlation(rates)
@@ -46,14 +46,14 @@ def test_groups_stay_apart_and_gaps_are_left_out() -> None:
 
 
 def test_equal_rates_have_no_correlation() -> None:
-    """Missing, not 0 or 1."""
+    """For equal rates the correlation is missing, not 0 or 1."""
     row = prediction_correlation(table([0.1, 0.2, 0.3, 0.4], [0.1] * 4)).iloc[0]
     assert np.isnan([row["pearson"], row["pearson_low"], row["pearson_log"], row["spearman"]]).all()
     assert row["median_ratio"] == pytest.approx(2.5)
 
 
 def test_rates_of_nothing_are_an_error() -> None:
-    """A rate is above 0."""
+    """A rate of 0 is an error."""
     with pytest.raises(InputError, match="must be above 0"):
         prediction_correlation(table([0.1, 0.0], [0.1, 0.1]))
 

@@ -11,7 +11,7 @@ from agd_bench.studies.rate_prediction.section import rate_prediction_picture
 
 
 def rates(*searched: float) -> pd.DataFrame:
-    """Rates of one group; the last search met the grid's end."""
+    """Return the rates of one group; the last search ended at the edge of the grid."""
     predicted = [0.1 * (place + 1) for place in range(len(searched))]
     ends = [False] * (len(searched) - 1) + [True]
     table = pd.DataFrame({"predicted_rate": predicted, "searched_rate": searched, "at_grid_end": ends})
@@ -32,7 +32,7 @@ def test_points_are_rates() -> None:
 
 
 def test_too_few_and_equal_rates() -> None:
-    """The first says why; where all rates are equal, they are drawn."""
+    """With too few rates the caption says why nothing is drawn; equal rates are still drawn."""
     few = rates(0.1, 0.2)
     assert "four architectures" in rate_prediction_picture(few, None).caption
     equal = rates(0.1, 0.1, 0.1, 0.1)

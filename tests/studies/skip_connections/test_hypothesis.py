@@ -1,4 +1,4 @@
-"""The test of the skip-connection claim: exact, honest about divergence, and silent where nothing is there."""
+"""The test of the skip-connection claim: exact, counting divergence, and finding no effect where there is none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runs_of(gain: float, seeds: int = 12, noise: float = 0.02, rates: tuple[str,
 
 @pytest.mark.parametrize("count", [1, 6, 13, 30])
 def test_signed_ranks_are_exact(count: int) -> None:
-    """Scipy's exact distribution where nothing is tied."""
+    """Without ties the p-value matches scipy's exact distribution."""
     gains = np.random.default_rng(count).normal(0.3, 1, count)
     statistic, p_value = hypothesis.signed_ranks(gains)
     expected = scipy.stats.wilcoxon(gains, method="exact")
@@ -40,7 +40,7 @@ def test_signed_ranks_are_exact(count: int) -> None:
 
 
 def test_signed_ranks_are_exact_with_ties_and_infinities() -> None:
-    """Against every sign pattern of the ranks, written out."""
+    """With ties and infinities the p-value matches an enumeration of all sign patterns."""
     gains = np.array([0.5, -0.5, 1.0, 1.0, 2.0, np.inf, -np.inf, np.inf, 0.25])
     ranks = scipy.stats.rankdata(np.abs(gains))
     signs = np.array(np.meshgrid(*[[-1, 1]] * len(gains))).reshape(len(gains), -1)
@@ -85,7 +85,7 @@ def test_divergence_is_the_worst_rank() -> None:
 
 
 def test_both_diverged_is_a_tie() -> None:
-    """It says nothing of which one is faster; a median amid opposite divergences is 0."""
+    """If both diverge, the pair is a tie; with opposite divergences the median difference is 0."""
     runs = runs_of(0.0, seeds=4)
     lost = (
         (runs["seed"] == 0)
@@ -126,7 +126,7 @@ def test_only_seeds_of_both_sides_pair() -> None:
 
 @pytest.mark.parametrize(("gain", "outcome", "trend"), [(0.5, "predicted", -1.0), (-0.5, "reversed", 1.0)])
 def test_the_dose_response_is_found(gain: float, outcome: str, trend: float) -> None:
-    """Monotone in every seed."""
+    """A response that is monotone in every seed is found in either direction."""
     table = hypothesis.dose_trend(runs_of(gain), DOSES)
     assert table["outcome"][0] == outcome
     assert number(table, 0, "area_trend") == pytest.approx(trend)
@@ -135,7 +135,7 @@ def test_the_dose_response_is_found(gain: float, outcome: str, trend: float) -> 
 
 
 def test_trends_are_spearman_s() -> None:
-    """With ties, and with diverged runs last."""
+    """Trends match Spearman's coefficient, with ties and with diverged runs ranked last."""
     rng = np.random.default_rng(0)
     runs = runs_of(0.0, seeds=5).assign(area=rng.integers(0, 3, 15).astype(float))
     runs = runs.assign(diverged=rng.random(15) < 0.2)
@@ -161,7 +161,7 @@ def test_a_rate_is_chosen_on_the_other_seeds() -> None:
 
 
 def test_areas() -> None:
-    """Of a share of the losses; tiny losses are bounded, and none at all is an error."""
+    """The area covers a share of the losses and bounds tiny ones; no losses at all are an error."""
     assert hypothesis.log_loss_area([np.e] * 3) == pytest.approx(1)
     assert hypothesis.log_loss_area([1.0, np.e, np.inf], share=0.5) == pytest.approx(0.5)
     assert hypothesis.log_loss_area([0.0]) == pytest.approx(np.log(1e-8))
@@ -171,7 +171,7 @@ def test_areas() -> None:
 
 
 def test_what_cannot_be_tested_is_refused() -> None:
-    """Missing columns, doubled runs, missing values, too few doses or seeds."""
+    """Missing columns or values, duplicate runs, and too few doses or seeds are errors."""
     runs = runs_of(0.5)
     with pytest.raises(InputError, match="missing columns area"):
         hypothesis.skip_test(runs.drop(columns="area"), CONTRAST)

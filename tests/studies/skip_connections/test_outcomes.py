@@ -118,7 +118,7 @@ def test_every_family_says_what_was_built_in() -> None:
 
 
 def test_slower_paths_are_found_to_be_slower() -> None:
-    """The test is two-sided: what is reversed is told so."""
+    """The test is two-sided, so a reversed effect is reported as reversed."""
     found = outcomes.skip_outcomes(outcomes.sweep_skip_runs(*tables(faster=-0.1)))
     assert set(found.loc[found["family"] == "hypothesis", "outcome"]) == {"reversed"}
 
@@ -132,7 +132,7 @@ def test_windows_take_their_share_of_the_epochs() -> None:
 
 
 def test_a_run_that_goes_on_has_what_there_is() -> None:
-    """One seed so far: no tuned rate, too few pairs; networks that nobody has read yet are left out."""
+    """One seed so far: no tuned rate, too few pairs; networks without readings are left out."""
     trials, curves, said = tables(seeds=2)
     first = trials["seed"] == 0
     runs = outcomes.sweep_skip_runs(trials[first], curves, said[~said["trial_id"].str.startswith("fixed-0.5")])
@@ -142,7 +142,7 @@ def test_a_run_that_goes_on_has_what_there_is() -> None:
 
 
 def test_other_sweeps_have_no_rows() -> None:
-    """Neither without readings nor with architectures of another kind; the columns stay."""
+    """Sweeps without readings or with other architectures give empty tables that keep their columns."""
     trials, curves, said = tables(seeds=2)
     for tables_ in ((trials, curves, said.iloc[:0]), (trials.assign(architecture="a"), curves, said)):
         runs = outcomes.sweep_skip_runs(*tables_)

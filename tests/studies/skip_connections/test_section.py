@@ -45,7 +45,7 @@ def test_the_dose_response_is_a_change_against_no_path() -> None:
 
 
 def test_nothing_to_draw_says_so() -> None:
-    """No pair, and no network without the path."""
+    """Without pairs, or without a network lacking the path, the captions say so."""
     runs = runs_of()
     assert "nothing can be tested" in skip_test_picture(skip_test(runs, [("projection", "other")])).caption
     assert "without the fixed path" in dose_response_picture(runs[runs["variant"] == "fixed-1"], DOSES).caption

@@ -1,4 +1,4 @@
-"""Two linear layers that narrow; an architecture is the width between them.
+"""Two linear layers of decreasing width; an architecture is the width between them.
 
 References:
     F. Rosenblatt, "The Perceptron", Psychological Review 65 (6), 1958, with a hidden layer.
@@ -11,17 +11,17 @@ from torch import nn
 
 
 def architectures() -> list[str]:
-    """All widths."""
+    """Return all widths."""
     return ["8", "16", "32"]
 
 
 def sample(rng: np.random.Generator) -> str:
-    """One of them."""
+    """Draw a random width."""
     return str(rng.choice(architectures()))
 
 
 def build(architecture: str, in_channels: int, num_classes: int) -> nn.Module:
-    """The network of an architecture."""
+    """Return the network of an architecture."""
     if architecture not in architectures():
         raise ValueError(f"{architecture!r} is none of {', '.join(architectures())}")
     width = int(architecture)
