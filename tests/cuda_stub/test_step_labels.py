@@ -54,6 +54,8 @@ def of_cell(algorithm: str, **changes: Any) -> Any:
 @pytest.mark.parametrize("algorithm", sorted(set(plugins.find("algorithms")) - REFUSE))
 def test_an_algorithm_trains_as_a_graph_or_says_why_not(algorithm: str) -> None:
     """Captured algorithms launch one graph per full batch and copy nothing from the host in it."""
+    if missing := plugins.missing_packages(plugins.locate("algorithms", algorithm)):
+        pytest.skip(f"{algorithm} {missing}")
     base = algorithm.removesuffix("_calibrated")
     if base in EAGER:
         assert EAGER[base] in hindrance(make_fit(of_cell(algorithm), WORKPLACE, 100, torch.device("cuda")))
