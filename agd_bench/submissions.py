@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from agd_bench import api, plugins
 from agd_bench.errors import InputError, RunChangedError, UnknownNameError
@@ -22,6 +24,7 @@ from agd_bench.store.entry_rows import is_board, ranked_entries, read_benchmark,
 from agd_bench.store.reader import devices_of, read_board
 from agd_bench.store.row_code import DIGESTS
 
+Record = TypeVar("Record", AlgorithmChoice, Entry)
 MOST_LISTED = 1000
 """Architectures of a search space that a benchmark lists by name; larger samples stay as the sweep asks for them."""
 LITE_SHARE = 0.1
@@ -215,15 +218,27 @@ def submit(
         raise InputError(f"{run}: algorithms {', '.join(known)}; name one of them with --algorithm")
     written = []
     for label in chosen:
-        choice = known[label].model_copy(update={"label": name or label})
+        choice = _changed(known[label], "--as", {"label": name or label})
         rows, part = _complete(str(run), results, benchmark, choice, folders, allow_mixed_code)
         entry = _entry(benchmark, choice, rows, part, folders)
         stated = {"authors": tuple(authors), "code": code, "supersedes": tuple(supersedes)}
-        written.append(write_entry(rows, board, entry.model_copy(update=stated)))
+        written.append(write_entry(rows, board, _changed(entry, "--author, --code or --supersedes", stated)))
     if not ranked_entries(read_entries(board), "whole"):
         return Submitted(tuple(written), "No entry has rows of the whole benchmark yet.\n")
     write_board(board)
     return Submitted(tuple(written), describe_moves(before, read_board(board)))
+
+
+def _changed(record: Record, options: str, changes: dict[str, Any]) -> Record:
+    """Return a record with values that a user gives, checked as the others: a label is the name of a folder.
+
+    Raises:
+        InputError: a value is not allowed.
+    """
+    try:
+        return type(record).model_validate(record.model_dump() | changes)
+    except ValidationError as error:
+        raise InputError(f"{options}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _complete(

@@ -231,3 +231,14 @@ def test_what_an_entry_states_is_compared_with_its_rows(board: Path, few_resampl
 def _read(board: Path, name: str) -> tuple[Results, Entry]:
     folder = board / "entries" / name
     return replace(load_results(folder)), read_record(Entry, folder / "entry.toml")
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "", "-x"])
+def test_an_entry_cannot_be_written_outside_its_board(first: Path, name: str) -> None:
+    """The name of an entry is the name of its folder."""
+    before = sorted(first.rglob("*"))
+    with pytest.raises(InputError):
+        submit(first / "run", first / "board", ["sgd"], name=name)
+    with pytest.raises(InputError, match="--supersedes"):
+        submit(first / "run", first / "board", ["sgd"], name="new", supersedes=["../up"])
+    assert sorted(first.rglob("*")) == before
