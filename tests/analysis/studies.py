@@ -1,4 +1,4 @@
-"""Tuning studies simulated from a known truth: uniform proposals, whose expected best of k is k / (k + 1)."""
+"""Tuning studies simulated from a known truth; proposals are uniform, so the expected best of k is k / (k + 1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 BASE, GAIN = 0.5, 0.3
-"""Accuracy of the worst proposal on the average architecture, and what the best one adds."""
+"""Accuracy of the worst proposal on the average architecture, and the gain of the best proposal over it."""
 
 
 def simulate_studies(
@@ -21,17 +21,18 @@ def simulate_studies(
     blur: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return trials of `tuned` (random proposals on every architecture, then final trials of the best) and of the self-tuning `free`.
+    """Return trials of `tuned` (random proposals on every architecture, then final trials of the best) and of the tuning-free `free`.
 
     Args:
-        architectures: how many.
-        proposals: of each study.
-        seeds: final trials of each algorithm and architecture.
-        level: where the self-tuning algorithm lies between the worst (0) and the best (1) proposal; 0.775 is half-way from 3 to 4.
-        spread: standard deviation of the architecture effect, which both algorithms share.
-        noise: standard deviation over the seeds of a final trial.
-        blur: standard deviation of the validation accuracy of a proposal around its test accuracy.
-        seed: of the simulation.
+        architectures: Number of architectures.
+        proposals: Proposals per study.
+        seeds: Final trials per algorithm and architecture.
+        level: Position of the tuning-free algorithm between the worst (0) and the best (1) proposal; 0.775 is halfway between the
+            expected best of 3 and of 4 proposals.
+        spread: Standard deviation of the architecture effect, which both algorithms share.
+        noise: Standard deviation of final trials over seeds.
+        blur: Standard deviation of a proposal's validation accuracy around its test accuracy.
+        seed: Seed of the simulation.
     """
     rng = np.random.default_rng(seed)
     effect = BASE + rng.normal(0, spread, architectures)

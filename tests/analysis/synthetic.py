@@ -30,16 +30,16 @@ def simulate_trials(
     """Return a table of successful trials (tuning trials may be pruned).
 
     Args:
-        architectures: how many.
-        seeds: final trials of each architecture and algorithm.
-        algorithms: labels; the first one is the reference that has no interaction.
-        interaction: standard deviation of the algorithm-by-architecture effect of all but the first algorithm.
-        noise: standard deviation over seeds.
-        spread: standard deviation of the architecture effect.
-        tuned: labels with two tuning trials of each architecture, one of them pruned.
-        gain: added to the accuracy of all but the first algorithm.
-        seed: of the simulation.
-        dataset: the data set's name.
+        architectures: Number of architectures.
+        seeds: Final trials per architecture and algorithm.
+        algorithms: Labels; the first one is the reference, which has no interaction.
+        interaction: Standard deviation of the algorithm-by-architecture effect of all algorithms but the first.
+        noise: Standard deviation over seeds.
+        spread: Standard deviation of the architecture effect.
+        tuned: Labels of algorithms with two tuning trials per architecture, one of them pruned.
+        gain: Added to the accuracy of all algorithms but the first.
+        seed: Seed of the simulation.
+        dataset: Name of the data set.
     """
     rng = np.random.default_rng(seed)
     effect = rng.normal(0.8, spread, architectures)

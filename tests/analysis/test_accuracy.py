@@ -77,20 +77,20 @@ def test_per_cent_is_refused() -> None:
 
 
 def test_unknown_metric_is_refused_with_the_nearest() -> None:
-    """A misspelt metric is answered with the right one."""
+    """A misspelt metric raises an error that suggests the right one."""
     with pytest.raises(UnknownNameError, match="Did you mean 'test_accuracy'"):
         accuracy_table(simulate_trials(2, 1), "test_acuracy")
 
 
 def test_rows_of_two_sweeps_are_refused() -> None:
-    """Two final trials for one cell would silently weigh double."""
+    """Duplicate final trials of one cell are an error; otherwise they would silently count twice."""
     trials = simulate_trials(2, 1)
     with pytest.raises(InputError, match="duplicate"):
         accuracy_table(pd.concat([trials, trials]))
 
 
 def test_no_trials_give_an_empty_table() -> None:
-    """An empty table in, an empty table with the same columns out."""
+    """An empty input gives an empty table with the same columns."""
     trials = simulate_trials(2, 1)
     empty = accuracy_table(trials.iloc[:0])
     assert empty.empty

@@ -1,4 +1,4 @@
-"""Adaptive seeds: who gets more, whatever the order of the rows, and how often an order is decided wrongly."""
+"""Adaptive seeds: which architectures get more seeds, and how often an order is decided wrongly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULE = AdaptiveSeeds(first=2, most=6, half_width=0.01)
 
 
 def withhold(trials: pd.DataFrame, counts: dict[str, int], status: str = "pending") -> pd.DataFrame:
-    """The table with every seed from the given count of each architecture on not trained."""
+    """Return the table in which only the given number of seeds of each architecture has been trained."""
     late = trials["seed"] >= trials["architecture"].map(counts)
     held = trials.copy()
     held.loc[late, "status"] = status
@@ -31,7 +31,7 @@ def withhold(trials: pd.DataFrame, counts: dict[str, int], status: str = "pendin
 
 
 def play(trials: pd.DataFrame, rule: AdaptiveSeeds) -> tuple[list[dict[str, int]], pd.DataFrame]:
-    """The rounds as a sweep would play them, and the table in the end: what was not asked for is not needed."""
+    """Return the rounds that a sweep would run, and the final table, in which all other trials are unneeded."""
     rounds = [next_seeds(withhold(trials, dict.fromkeys(trials["architecture"], 0)), rule)]
     while (more := next_seeds(withhold(trials, rounds[-1]), rule)) != rounds[-1]:
         rounds.append(more)
@@ -39,7 +39,7 @@ def play(trials: pd.DataFrame, rule: AdaptiveSeeds) -> tuple[list[dict[str, int]
 
 
 def test_the_first_seeds_go_to_all() -> None:
-    """Nothing is decided before every architecture has its first seeds under every algorithm."""
+    """No order is decided until every algorithm has trained the first seeds of every architecture."""
     trials = simulate_trials(10, 6)
     nothing = withhold(trials, dict.fromkeys(trials["architecture"], 0))
     assert set(next_seeds(nothing, RULE).values()) == {2}
@@ -49,7 +49,7 @@ def test_the_first_seeds_go_to_all() -> None:
 
 
 def test_rounds_grow_one_look_at_a_time_and_the_whole_table_gives_the_last_one() -> None:
-    """What a finished run is asked again is what it was asked in the end: a function of rows, not of history."""
+    """Each round adds at most one seed, and the final answer depends only on the rows, not on the previous rounds."""
     trials = simulate_trials(16, 6, spread=0.05, noise=0.008)
     rounds, _ = play(trials, RULE)
     for before, after in itertools.pairwise(rounds):
@@ -63,7 +63,7 @@ def test_rounds_grow_one_look_at_a_time_and_the_whole_table_gives_the_last_one()
 @given(order=st.randoms(use_true_random=False))
 @settings(max_examples=10, deadline=None)
 def test_the_order_of_rows_changes_nothing(order: object) -> None:
-    """Rows come back in the order in which trials end."""
+    """The seeds do not depend on the order in which trials end."""
     trials = simulate_trials(12, 6, spread=0.05, noise=0.008)
     places = list(range(len(trials)))
     order.shuffle(places)  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def test_the_order_of_rows_changes_nothing(order: object) -> None:
 
 
 def test_architectures_that_diverged_or_were_refused_need_no_more() -> None:
-    """Their place is known: last, or none. An algorithm that refuses one does not speak for the other."""
+    """A diverged or refused architecture needs no more seeds, unless another algorithm can train it."""
     trials = simulate_trials(8, 6, ("sgd",), spread=0.0)
     names = list(dict.fromkeys(trials["architecture"]))
     for status in ("diverged", "refused"):
@@ -83,7 +83,7 @@ def test_architectures_that_diverged_or_were_refused_need_no_more() -> None:
 
 
 def test_a_wide_half_width_stops_at_once_and_says_so() -> None:
-    """Differences that are known well enough are close, not open; the table counts them and the spared trials."""
+    """Differences that are known precisely enough count as close; the table counts them and the unneeded trials."""
     trials = simulate_trials(12, 6, spread=0.0, noise=0.001)
     rounds, ended = play(trials, RULE.model_copy(update={"half_width": 0.5}))
     assert set(rounds[-1].values()) == {2}
@@ -95,7 +95,7 @@ def test_a_wide_half_width_stops_at_once_and_says_so() -> None:
 
 
 def test_what_next_seeds_leaves_open_is_undecided_only_at_the_most_seeds() -> None:
-    """A sweep ends when nothing is open, or where an architecture in an open pair has all its seeds."""
+    """Pairs stay undecided only if an architecture has reached the largest number of seeds."""
     trials = simulate_trials(14, 6, spread=0.02, noise=0.01)
     rounds, ended = play(trials, RULE)
     table = order_decisions(ended, RULE)
@@ -105,7 +105,7 @@ def test_what_next_seeds_leaves_open_is_undecided_only_at_the_most_seeds() -> No
 
 
 def test_analyses_use_the_seeds_that_all_have_or_all_that_each_has() -> None:
-    """Means and ranks take every seed; tau, its ceiling and shifts the common ones; nothing is called unfinished."""
+    """Means and ranks use all seeds, tau, its ceiling and shifts only the common ones, and no trial counts as unfinished."""
     trials = simulate_trials(12, 6, spread=0.05, noise=0.008)
     counts = dict.fromkeys(trials["architecture"], 2)
     more = next(iter(counts))
@@ -123,7 +123,7 @@ def test_analyses_use_the_seeds_that_all_have_or_all_that_each_has() -> None:
 
 
 def test_one_group_at_a_time() -> None:
-    """Groups have seeds of their own, and a plan of fewer seeds than the rule's most is somebody's mistake."""
+    """Several groups are an error, and so are fewer seeds than the rule's maximum."""
     both = pd.concat([simulate_trials(3, 6), simulate_trials(3, 6, dataset="mnist")])
     with pytest.raises(InputError, match="2 comparison groups"):
         next_seeds(both, RULE)
@@ -133,7 +133,7 @@ def test_one_group_at_a_time() -> None:
 
 
 def test_variances_are_drawn_together_as_far_as_they_are_alike() -> None:
-    """Equal true variances end near their mean with many degrees of freedom; very unequal ones stay what they are."""
+    """Variances with equal true values are shrunk to their mean, with many degrees of freedom; very unequal ones hardly change."""
     rng = np.random.default_rng(0)
     alike = rng.chisquare(5, 400) / 5
     pooled, freedom = moderate(alike, 5)
@@ -147,13 +147,13 @@ def test_variances_are_drawn_together_as_far_as_they_are_alike() -> None:
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])
 def test_orders_are_rarely_decided_wrongly(spread: float) -> None:
-    """Of 40 simulations without any true order, at equal and at unequal noise, not more than 5 decide one (5 % nominal)."""
+    """At most 5 of 40 simulations without a true order decide one (nominally 5 %), with equal or unequal noise."""
     wrong, *_ = simulate(12, 2, 0.0, normal(spread), RULE, 40)
     assert wrong * 40 <= 5
 
 
 def test_true_orders_are_found() -> None:
-    """With architectures six times as far apart as the noise is wide, most orders are decided before the most seeds."""
+    """If architectures differ by six times the noise, most orders are decided before the largest number of seeds."""
     wrong, seeds, decided, _ = simulate(20, 2, 0.06, normal(), AdaptiveSeeds(most=8), 5)
     assert wrong == 0
     assert seeds < 8

@@ -1,4 +1,4 @@
-"""Resampling: weights, intervals with infinite ends, and bands that hold as a whole."""
+"""Resampling: weights, intervals with infinite ends, and simultaneous bands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agd_bench.analysis.bootstrap import percentile_interval, resample_weights, 
 
 
 def test_blocks_hold_all_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights come in blocks that fit into memory; together they are as many as asked, each of `count` draws."""
+    """Weights are generated in blocks that fit in memory; together they have the requested number of resamples."""
     monkeypatch.setattr(bootstrap, "_AT_ONCE", 50)
     blocks = list(resample_weights(10, 23, np.random.default_rng(0)))
     assert [len(block) for block in blocks] == [5, 5, 5, 5, 3]
@@ -27,14 +27,14 @@ def test_resampled_means_have_the_standard_error() -> None:
 
 
 def test_an_interval_may_be_infinite() -> None:
-    """Resamples without a crossing are infinite; an end among them is infinity, not a missing number."""
+    """Resamples without a crossing are infinite, and an interval that ends among them ends at infinity, not NaN."""
     drawn = np.array([2.0] * 90 + [np.inf] * 10)
     assert percentile_interval(drawn) == (2.0, np.inf)
     assert percentile_interval(np.full(100, np.inf)) == (np.inf, np.inf)
 
 
 def test_the_band_holds_along_the_whole_curve() -> None:
-    """Over 200 simulations the 95 % band contains the whole true curve in 90 to 99 % (the binomial error is 1.5 points)."""
+    """In 200 simulations the 95 % band contains the whole true curve in 90 to 99 % of cases (binomial error: 1.5 points)."""
     rng, points, truth = np.random.default_rng(3), 6, np.linspace(0.2, 0.8, 6)
     covered = 0
     for _ in range(200):
@@ -45,7 +45,7 @@ def test_the_band_holds_along_the_whole_curve() -> None:
 
 
 def test_equal_curves_have_a_band_without_width() -> None:
-    """No spread over architectures gives a band of width 0; fewer than 8 curves give none."""
+    """Without spread over architectures the band has width 0; with fewer than 8 curves there is no band."""
     low, high = simultaneous_band(np.tile([0.1, 0.2], (10, 1)), np.random.default_rng(0))
     assert low.tolist() == pytest.approx([0.1, 0.2])
     assert high.tolist() == pytest.approx([0.1, 0.2])

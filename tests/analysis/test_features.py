@@ -1,4 +1,4 @@
-"""Features of architectures from their strings and rows."""
+"""Features of architectures, computed from their strings and trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Edge = tuple[int, int, str]
 
 
 def walks(edges: list[Edge], node: int = 0) -> Iterator[list[Edge]]:
-    """Every path from a node to the output (node 3) of a cell of NAS-Bench-201, one by one."""
+    """Yield every path from a node to the output (node 3) of a NAS-Bench-201 cell."""
     if node == 3:
         yield []
     for edge in edges:
@@ -31,7 +31,7 @@ def walks(edges: list[Edge], node: int = 0) -> Iterator[list[Edge]]:
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_paths_are_those_that_walking_finds(seed: int) -> None:
-    """All features of a NAS-Bench-201 cell equal those of its paths written out one by one."""
+    """The features of a NAS-Bench-201 cell equal those computed by enumerating its paths."""
     architecture = nas_bench_201.sample(np.random.default_rng(seed))
     operations = nas_bench_201.operations_of(architecture)
     edges = [(start, end, name) for (start, end), name in zip(nas_bench_201.EDGES, operations, strict=True)]
@@ -45,14 +45,14 @@ def test_paths_are_those_that_walking_finds(seed: int) -> None:
 
 
 def test_words_are_operations_of_any_string() -> None:
-    """Words begin with a letter at a word's beginning: numbers, hashes of digits and units behind numbers are none."""
+    """Words start with a letter; numbers, and letters directly after a number, do not count."""
     table = word_counts(["16-32s-64", "conv(3,mb_conv)2|conv", "_x 3x3"])
     assert table.columns.tolist() == ["words: conv", "words: mb_conv"]
     assert table["words: conv"].tolist() == [0, 2, 0]
 
 
 def test_features_come_from_rows_strings_and_tables() -> None:
-    """Parameters and FLOPs of the trials, words, paths and given columns stand side by side; constants and rarities are left out."""
+    """The table combines parameters, words, paths and given columns; constant and rare features are left out."""
     rng = np.random.default_rng(0)
     names = [nas_bench_201.sample(rng) for _ in range(40)]
     trials = pd.DataFrame({"architecture": [name for name in names for _ in range(2)], "parameters": range(80)})
@@ -68,15 +68,15 @@ def test_features_come_from_rows_strings_and_tables() -> None:
 
 
 def test_strings_that_are_no_cells_have_words_alone() -> None:
-    """One string that is no cell takes the paths away; a table without parameters has none."""
+    """If one string is not a cell, path features are left out; without parameters in the table, so are they."""
     trials = simulate_trials(12, 1)
-    assert "words: skip" not in architecture_features(trials)  # once in every string
+    assert "words: skip" not in architecture_features(trials)  # which occurs once in every string
     mixed = pd.DataFrame({"architecture": ["|conv~0|", "|conv~0|+|skip~0|conv~1|", *("conv-" * count for count in range(1, 9))]})
     assert architecture_features(mixed).columns.tolist() == ["words: conv"]
 
 
 def test_names_of_their_own_are_no_features() -> None:
-    """Where every architecture has a word of its own, only words that several share are counted: else 15,625 would be as many columns."""
+    """Words that occur in a single architecture are not counted; otherwise 15,625 names would give as many columns."""
     names = [f"net{number}-conv-{'skip-' * (number % 3)}end" for number in range(600)]
     assert word_counts(names, fewest=3).columns.tolist() == ["words: conv", "words: end", "words: skip"]
     table = architecture_features(pd.DataFrame({"architecture": names}))

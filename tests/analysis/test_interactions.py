@@ -1,4 +1,4 @@
-"""What drives the interaction: correlations, slopes, their tests, and how much they explain."""
+"""Drivers of the interaction: correlations, slopes, their tests, and the share they explain."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.analysis.tables import number
 def driven(
     rng: np.random.Generator, count: int = 40, effect: float = 0.0, reliabilities: tuple[float, float] = (0.9, 0.5), seeds: int = 3
 ) -> pd.DataFrame:
-    """Trials of six-edge architectures whose quality is their number of `b`, and the interaction `effect` times that of `a`.
+    """Return trials of six-edge architectures; quality grows with the count of `b`, the interaction with `effect` times that of `a`.
 
-    Spread and level of the challenger are other than the baseline's, as those of AGD are.
+    The challenger's spread and mean accuracy differ from the baseline's, as AGD's do.
     """
     drawn = rng.integers(0, 4, (count, 6))
     names = ["-".join("abcd"[word] for word in row) + f"-{place}" for place, row in enumerate(drawn)]
@@ -38,7 +38,7 @@ def driven(
 
 
 def test_a_driver_is_found() -> None:
-    """An operation that the challenger favours has a positive correlation and slope beyond chance, and explains the interaction."""
+    """An operation that the challenger favours has a significant positive correlation and slope, and explains the interaction."""
     trials = driven(np.random.default_rng(0), 80, effect=0.6, reliabilities=(0.9, 0.8))
     table = interaction_drivers(trials, "sgd", "agd").set_index("feature")
     driver = table.loc["words: a"]
@@ -53,7 +53,7 @@ def test_a_driver_is_found() -> None:
 
 
 def test_turned_round_the_signs_change() -> None:
-    """Baseline and challenger exchanged give the opposite correlations and slopes, and the same p-values."""
+    """Swapping baseline and challenger changes the signs of correlations and slopes and keeps the p-values."""
     trials = driven(np.random.default_rng(1), effect=0.5)
     there, back = (interaction_drivers(trials, *pair, resamples=200) for pair in (("sgd", "agd"), ("agd", "sgd")))
     np.testing.assert_allclose(there["spearman"], -back["spearman"], atol=1e-12)
@@ -62,7 +62,7 @@ def test_turned_round_the_signs_change() -> None:
 
 
 def test_unequal_noise_drives_nothing() -> None:
-    """Where both rank alike, features of good architectures are called at most as often as the level allows, however noisy one is."""
+    """If both algorithms rank alike, unequal noise does not make features significant more often than the level allows."""
     rng = np.random.default_rng(2)
     called, slope_covers, runs = 0, 0, 60
     for _ in range(runs):
@@ -74,7 +74,7 @@ def test_unequal_noise_drives_nothing() -> None:
 
 
 def test_correlation_is_scipys() -> None:
-    """The estimate is Spearman's correlation of scipy, ties included, and the p-value near its own."""
+    """The estimate equals scipy's Spearman correlation, including ties, and the p-value is close to scipy's."""
     trials = driven(np.random.default_rng(3), 40, effect=0.3)
     names = trials["architecture"].unique()
     feature = pd.Series(np.random.default_rng(0).integers(0, 5, 40), index=names, dtype=float, name="colour")
@@ -86,7 +86,7 @@ def test_correlation_is_scipys() -> None:
 
 
 def test_features_without_news_have_no_slope() -> None:
-    """Counts that sum to a constant cannot all be in the joint model, and a feature that orders like another is not tried twice."""
+    """Counts that sum to a constant cannot all be in the joint model, and features that order alike are tested only once."""
     trials = driven(np.random.default_rng(4), 40, effect=0.5)
     names = trials["architecture"].unique()
     words = pd.Series([name.count("a") for name in names], index=names, dtype=float)
@@ -96,7 +96,7 @@ def test_features_without_news_have_no_slope() -> None:
 
 
 def test_nothing_to_explain_has_no_rows() -> None:
-    """One seed, few architectures or a ranking of noise alone: no rows, and a row of missing numbers."""
+    """With one seed, few architectures or no spread there are no drivers, and the explained share is missing."""
     for trials in (simulate_trials(20, 1), simulate_trials(8, 3), simulate_trials(20, 3, spread=0.0, noise=0.0)):
         assert interaction_drivers(trials, "sgd", "agd").empty
         explained = interaction_explained(trials, "sgd", "agd").iloc[0]
@@ -109,7 +109,7 @@ def test_nothing_to_explain_has_no_rows() -> None:
 
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_rejects_as_the_procedure_does(p: list[float]) -> None:
-    """Adjusted values at most 0.05 are those that the sequential procedure rejects."""
+    """Adjusted values of at most 0.05 are exactly those that the sequential procedure rejects."""
     adjusted = holm(np.array(p))
     rejected = set()
     for step, index in enumerate(np.argsort(p, kind="stable")):

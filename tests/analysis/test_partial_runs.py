@@ -1,4 +1,4 @@
-"""Comparisons of a run under way: like with like, and as many seeds as noise needs."""
+"""Comparisons in an unfinished run use only complete cases, and two seeds as soon as noise can be estimated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.analysis.scores import _equal_seeds, paired_scores
 
 
 def growing(architectures: int = 30, seeds: int = 3, done: int = 0, ahead: int = 0) -> pd.DataFrame:
-    """Two algorithms seed by seed: `done` cases by both, `ahead` more by the first alone, and the rest pending."""
+    """Return trials of two algorithms, ordered by seed: both ended `done` cases, the first `ahead` more, and the rest is pending."""
     rng = np.random.default_rng(5)
     quality = rng.random(architectures)
     rows = []
@@ -29,14 +29,14 @@ def growing(architectures: int = 30, seeds: int = 3, done: int = 0, ahead: int =
 
 
 def test_a_run_that_has_ended_is_compared_whole() -> None:
-    """The same object: nothing that was published can move."""
+    """A finished run is returned unchanged, so published numbers cannot change."""
     trials = growing(done=90)
     assert complete_cases(trials) is trials
 
 
 @pytest.mark.parametrize(("done", "ahead"), [(11, 4), (30, 0), (35, 7), (59, 1)])
 def test_only_cases_that_all_have_ended_are_compared(done: int, ahead: int) -> None:
-    """An algorithm that is ahead is neither judged nor charged on more cases than the others, whether pending rows stand there or not."""
+    """All algorithms are compared and charged on the same cases, with or without rows of pending trials."""
     trials = growing(done=done, ahead=ahead)
     kept = complete_cases(trials)
     assert len(kept) == 2 * done
@@ -51,9 +51,9 @@ def test_only_cases_that_all_have_ended_are_compared(done: int, ahead: int) -> N
 
 
 def test_intervals_shrink_as_a_sweep_grows() -> None:
-    """Of the loss of accuracy and of the agreement of rankings, slice by slice."""
+    """The intervals of the accuracy difference and of the rank gap shrink as more cases end."""
     widths = []
-    for done in (220, 400, 600):  # the second seed of 20 architectures, of all, and the third
+    for done in (220, 400, 600):  # two seeds of 20 architectures, two seeds of all, three seeds of all
         trials = complete_cases(growing(architectures=200, done=done))
         difference = accuracy_difference(trials, "plain", "agd").iloc[0]
         gap = kendall_tau(trials, resamples=200).query("algorithm != other").iloc[0]
@@ -64,7 +64,7 @@ def test_intervals_shrink_as_a_sweep_grows() -> None:
 
 
 def test_equally_many_are_not_the_same() -> None:
-    """Two algorithms that ended as many trials, on architectures that they share in part."""
+    """Two algorithms with equally many ended trials are compared only on the architectures that they share."""
     trials = growing(done=10)
     trials = trials[(trials["status"] == "done") & ((trials["algorithm"] == "agd") == ~trials["architecture"].isin(["a0", "a1"]))]
     swapped = pd.concat([trials[trials["algorithm"] == "agd"], growing(done=8).query("algorithm == 'plain' and status == 'done'")])
@@ -73,7 +73,7 @@ def test_equally_many_are_not_the_same() -> None:
 
 
 def test_an_algorithm_that_has_not_begun_holds_nobody_up() -> None:
-    """Its rows stay, and are missing ones as ever."""
+    """An algorithm without ended trials does not restrict the cases of the others, and its rows are kept."""
     trials = growing(done=40)
     third = growing(done=0).query("algorithm == 'agd'").assign(algorithm="late")
     kept = complete_cases(pd.concat([trials, third], ignore_index=True))
@@ -82,7 +82,7 @@ def test_an_algorithm_that_has_not_begun_holds_nobody_up() -> None:
 
 
 def test_tuning_is_charged_with_the_cases_that_use_it() -> None:
-    """A study whose finals are not compared yet waits with them."""
+    """Tuning trials of a study are left out as long as its final trials are."""
     trials = growing(architectures=2, seeds=1, done=1)
     trials["study"] = ("study-" + trials["architecture"]).where(trials["algorithm"] == "agd")
     tuning = trials[trials["algorithm"] == "agd"].assign(purpose="tuning", status="done", seed=1_000_000, charged_seconds=5.0)
@@ -92,7 +92,7 @@ def test_tuning_is_charged_with_the_cases_that_use_it() -> None:
 
 
 def test_rankings_use_two_seeds_as_soon_as_noise_can_be_judged() -> None:
-    """Seed by seed: one seed of all at first, then the architectures that have two, in the order of the plan."""
+    """One seed of all architectures is used at first, then the architectures with two seeds as soon as there are enough."""
     for done, architectures, seeds in ((25, 25, 1), (37, 30, 1), (38, 8, 2), (60, 30, 2), (65, 30, 2), (75, 30, 2), (85, 25, 3)):
         (group,) = paired_scores(complete_cases(growing(done=done)))
         assert (len(group.architectures), len(group.seeds)) == (architectures, seeds), done
@@ -104,7 +104,7 @@ def test_rankings_use_two_seeds_as_soon_as_noise_can_be_judged() -> None:
 
 
 def test_seeds_that_most_have_come_first() -> None:
-    """Whatever their numbers."""
+    """Seeds that most architectures have are used first, whatever their numbers."""
     given = np.zeros((10, 3), dtype=bool)
     given[:, 2], given[:9, 0] = True, True
     architectures, seeds = _equal_seeds(given)

@@ -1,4 +1,4 @@
-"""Places with their uncertainty, failures included."""
+"""Places with their uncertainty, counting failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.analysis.synthetic import simulate_trials, spoil
 
 
 def test_failing_where_it_is_hard_gains_nothing() -> None:
-    """Two points better where it ends, nothing on half of the trainings: last, with its failures counted by kind."""
+    """An algorithm that is two points better but fails half of its trainings is last, and failures are counted by kind."""
     trials = spoil(simulate_trials(12, 3, gain=0.02, noise=0.001), "agd", "diverged", range(12))
     trials = spoil(trials, "agd", "refused", range(12, 18))
     last = standings(trials, "sgd").iloc[-1]
@@ -20,7 +20,7 @@ def test_failing_where_it_is_hard_gains_nothing() -> None:
 
 
 def test_what_nobody_can_train_is_left_out() -> None:
-    """An architecture that every algorithm refuses is no failure of any; one that some refuse is."""
+    """An architecture that every algorithm refuses counts as a failure of none; one that only some refuse counts for those."""
     trials = simulate_trials(10, 2)
     for label in ("sgd", "agd"):
         trials = spoil(trials, label, "refused", [0, 1])
@@ -31,7 +31,7 @@ def test_what_nobody_can_train_is_left_out() -> None:
 
 
 def test_places_are_shared_where_nothing_tells_them_apart() -> None:
-    """Two equal algorithms far above a third: places 1 to 2, and 3."""
+    """Two equal algorithms far above a third share places 1 to 2, and the third has place 3."""
     trials = pd.concat([simulate_trials(20, 3, ("a", "b"), noise=0.02), simulate_trials(20, 3, ("c",), noise=0.02, seed=0)])
     trials.loc[trials["algorithm"] == "c", "test_accuracy"] -= 0.3
     table = standings(trials, "a").set_index("algorithm")
@@ -40,7 +40,7 @@ def test_places_are_shared_where_nothing_tells_them_apart() -> None:
 
 
 def test_true_places_are_covered() -> None:
-    """In simulated worlds without any difference, some place is excluded in at most about 5 % of them."""
+    """In simulations without any difference, a place is wrongly excluded in about 5 % at most."""
     wrong = 0
     for seed in range(60):
         table = standings(simulate_trials(15, 2, ("a", "b", "c"), interaction=1e-9, seed=seed), "a", resamples=200)
@@ -50,14 +50,14 @@ def test_true_places_are_covered() -> None:
 
 @pytest.mark.parametrize("architectures", [1, 3])
 def test_few_architectures_have_no_places(architectures: int) -> None:
-    """An order of means, and no interval of it."""
+    """Few architectures are ordered by their means, without an interval of places."""
     table = standings(simulate_trials(architectures, 2), "sgd")
     assert table["place"].tolist() == [1, 2]
     assert table[["place_low", "place_high"]].isna().all(axis=None)
 
 
 def test_nothing_ended_is_no_crash() -> None:
-    """Rows without numbers, and no warning."""
+    """If no trial has ended, the row has no numbers and there is no error."""
     table = standings(spoil(simulate_trials(3, 1, ("agd",)), "agd", "pending", range(3)), "agd")
     assert table[["architectures", "trainings"]].values.tolist() == [[0, 0]]
     assert table["accuracy"].isna().all()

@@ -17,19 +17,19 @@ LABELS = ("a", "b", "c", "d", "e")
 
 
 def table_of(values: Floats) -> pd.DataFrame:
-    """Trials with these accuracies, (architectures, algorithms)."""
+    """Return trials with these accuracies of shape (architectures, algorithms)."""
     rows = [(f"x{i}", LABELS[j], value) for (i, j), value in np.ndenumerate(values)]
     trials = pd.DataFrame(rows, columns=["architecture", "algorithm", "test_accuracy"])
     return trials.assign(search_space="s", dataset="d", profile="p", purpose="final", status="done", seed=0)
 
 
 def shifted(seed: int = 0) -> Floats:
-    """Accuracies of five algorithms on 36 architectures, each a little better than the one before."""
+    """Return accuracies of five algorithms on 36 architectures, each algorithm a little better than the one before."""
     return np.asarray(0.5 + 0.05 * (np.random.default_rng(seed).normal(size=(36, 5)).clip(-4, 4) + 0.4 * np.arange(5)), dtype=np.float64)
 
 
 def test_nemenyi_agrees_with_scikit_posthocs() -> None:
-    """P values that scikit-posthocs 0.17.1 gives for the same accuracies (`posthoc_nemenyi_friedman`)."""
+    """The p-values equal those of scikit-posthocs 0.17.1 for the same accuracies (`posthoc_nemenyi_friedman`)."""
     table = critical_difference(table_of(shifted()), test="nemenyi").set_index(["algorithm", "other"])["p_value"]
     assert table["a", "b"] == pytest.approx(0.259863, abs=2e-6)
     assert table["a", "c"] == pytest.approx(5.349269e-05, rel=1e-5)
@@ -38,7 +38,7 @@ def test_nemenyi_agrees_with_scikit_posthocs() -> None:
 
 
 def test_wilcoxon_holm_agrees_with_scikit_posthocs() -> None:
-    """P values that scikit-posthocs 0.17.1 gives for the same accuracies (`posthoc_wilcoxon`, Holm)."""
+    """The p-values equal those of scikit-posthocs 0.17.1 for the same accuracies (`posthoc_wilcoxon`, Holm)."""
     table = critical_difference(table_of(shifted())).set_index(["algorithm", "other"])["p_value"]
     assert table["a", "b"] == pytest.approx(0.005997, abs=1e-6)
     assert table["c", "d"] == pytest.approx(0.762140, abs=1e-6)
@@ -55,14 +55,14 @@ def test_friedman_agrees_with_scipy() -> None:
 
 @pytest.mark.parametrize(("count", "quantile"), [(2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)])
 def test_critical_differences_are_those_of_the_literature(count: int, quantile: float) -> None:
-    """Quantiles of Demšar (2006), table 5."""
+    """The differences use the quantiles in table 5 of Demšar (2006)."""
     assert nemenyi_difference(count, 20) == pytest.approx(quantile * np.sqrt(count * (count + 1) / 120), abs=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("test", ["wilcoxon-holm", "nemenyi"])
 def test_equal_algorithms_are_seldom_called_different(test: str) -> None:
-    """Over 200 simulations without any difference, one is claimed in 5 % at most (18 of 200 is three binomial errors above)."""
+    """In 200 simulations without a difference, one is claimed in at most about 5 % (18 of 200 is three standard errors above)."""
     rng = np.random.default_rng(1)
     wrong = 0
     for _ in range(200):
@@ -72,7 +72,7 @@ def test_equal_algorithms_are_seldom_called_different(test: str) -> None:
 
 
 def test_ties_and_divergence() -> None:
-    """Equal algorithms have p = 1; an algorithm that diverged ranks last there; a refused architecture is left out."""
+    """Equal algorithms have p = 1, diverged trials rank last, and refused architectures are left out."""
     trials = simulate_trials(10, 2, ("a", "b", "c"), noise=0.0)
     assert (critical_difference(trials)[["p_value", "friedman_p"]] == 1).all(axis=None)
     worse = spoil(trials, "c", "diverged", range(20))

@@ -33,7 +33,7 @@ def by_component(table: pd.DataFrame, scale: str = "accuracy") -> pd.DataFrame:
 
 
 def test_balanced_components_are_those_of_a_mixed_model() -> None:
-    """On balanced data the components equal REML's (statsmodels' MixedLM), whose optimum is the analysis of variance."""
+    """On balanced data the components equal those of REML (statsmodels' MixedLM)."""
     import statsmodels.formula.api as smf
 
     trials = split_plot(np.random.default_rng(3), 3, 25, 3)

@@ -1,4 +1,4 @@
-"""The file of claims: read back as it was written, refused in one line that says where, and never the same after an edit."""
+"""The file of claims is read back as written, errors are one line with the place, and every edit changes the digest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ challenger = "agd"
 
 
 def test_a_file_says_what_it_claims() -> None:
-    """Inline and dotted tables alike; thresholds become the bounds of the interval."""
+    """Inline tables and sub-tables are read alike; thresholds become the bounds of the interval."""
     loss, cost = parse_claims(GOOD, "claims.toml").claims
     assert loss.bounds == (-0.02, float("inf"))
     assert cost.bounds == (0.9, 1.1)
@@ -65,7 +65,7 @@ def test_a_file_says_what_it_claims() -> None:
     ],
 )  # fmt: skip
 def test_a_bad_file_is_refused_where_it_is_bad(old: str, new: str, message: str) -> None:
-    """One line: the file, the line, the claim, and what is wrong."""
+    """The error is one line that names the file, the line, and what is wrong."""
     assert old in GOOD
     with pytest.raises(InputError, match=message) as caught:
         parse_claims(GOOD.replace(old, new, 1), "claims.toml")
@@ -74,7 +74,7 @@ def test_a_bad_file_is_refused_where_it_is_bad(old: str, new: str, message: str)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A missing file, and one that is no text."""
+    """A missing file and one that is not text are errors."""
     with pytest.raises(InputError, match="cannot read claims"):
         read_claims(tmp_path / "claims.toml")
     (tmp_path / "claims.toml").write_bytes(b"\xff\xfe")
@@ -95,7 +95,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     )
 )
 def test_what_is_written_is_read_back(claim: Claim) -> None:
-    """Any sentence and any number survive the file, and so does the digest."""
+    """Any sentence and number, and the digest, are unchanged after writing and reading."""
     claims = Claims(level=0.95, claims=(claim,))
     again = parse_claims(format_claims(claims), "claims.toml")
     assert again == claims
@@ -103,7 +103,7 @@ def test_what_is_written_is_read_back(claim: Claim) -> None:
 
 
 def test_every_edit_changes_the_digest() -> None:
-    """Each field of a definition is in its digest; the order of the arguments and 0 for 0.0 are no edits."""
+    """The digest covers every field of a definition; the order of arguments, and 0 instead of 0.0, do not change it."""
     claim = parse_claims(GOOD, "claims.toml").claims[0]
     edits: list[dict[str, object]] = [
         {"id": "other"}, {"sentence": "agd loses next to nothing."}, {"query": "flops_ratio"}, {"test": "below"}, {"threshold": -0.2},
@@ -118,13 +118,13 @@ def test_every_edit_changes_the_digest() -> None:
 
 
 def test_levels_add_up() -> None:
-    """Shared out over any number of claims, the chances to miss stay within the file's."""
+    """Divided among any number of claims, the error probabilities add up to at most the file's."""
     for count in (1, 2, 7, 45, 1000):
         assert count * (1 - share_level(0.95, count)) <= 0.05 + 1e-9
 
 
 def test_the_proposals_know_nothing_of_results() -> None:
-    """They follow from the sweep, about its first challenger in every group; against a tuned baseline it claims to be cheap."""
+    """Proposed claims depend only on the sweep: the first challenger in every group, and lower cost than a tuned baseline."""
     sweep = Sweep.model_validate(
         {
             "name": "s",
@@ -136,7 +136,7 @@ def test_the_proposals_know_nothing_of_results() -> None:
         }
     )
     claims = propose_claims(sweep)
-    assert len(claims.claims) == 2 * 4  # of the first challenger in each group
+    assert len(claims.claims) == 2 * 4  # four claims about the first challenger in each group
     assert {claim.arguments["dataset"] for claim in claims.claims} == {"digits", "mnist"}
     cheap = [claim for claim in claims.claims if claim.query == "flops_ratio"]
     assert {(claim.arguments["challenger"], claim.threshold) for claim in cheap} == {("agd", 0.5)}

@@ -1,4 +1,4 @@
-"""Claims against results: what holds, fails, and is undecided, and how often that is wrong."""
+"""Evaluating claims: which hold, fail or are undecided, and how often the answer is wrong."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ ASKED: dict[str, dict[str, str]] = {
 
 
 def claim(query: str = "accuracy_difference", test: str = "above", threshold: object = -0.02, level: float = 0.95, **more: str) -> Claim:
-    """A claim about agd and sgd."""
+    """Return a claim about agd and sgd."""
     fields = {"id": "c", "sentence": "s", "query": query, "test": test, "threshold": threshold, "level": level}
     return Claim.model_validate({**fields, "arguments": {**ASKED[query], **more}})
 
 
 def t_estimate(values: Floats) -> Estimate:
-    """The mean of these values with its 95 % t interval."""
+    """Return the mean of these values with its 95 % t interval."""
     low, high = scipy.stats.t.interval(0.95, len(values) - 1, values.mean(), scipy.stats.sem(values))
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
@@ -53,7 +53,7 @@ def state(results: Results, *claims: Claim, tables: dict[str, pd.DataFrame] | No
 
 @pytest.fixture(scope="module")
 def results(few_resamples: None) -> Results:
-    """agd is five points worse, tuned by two trials, and ranks otherwise."""
+    """Return results in which agd is five points worse, tuned with two trials, and ranks the architectures differently."""
     return simulate_results(simulate_trials(30, 4, gain=-0.05, interaction=0.05, noise=0.003, tuned=("agd",)))
 
 
@@ -72,7 +72,7 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     ],
 )  # fmt: skip
 def test_the_interval_decides(results: Results, tables: dict[str, pd.DataFrame], test: str, threshold: object, expected: str) -> None:
-    """Wholly on the claim's side, wholly on the other, or on both."""
+    """A claim holds if the interval satisfies it, fails if it lies wholly on the other side, and is undecided otherwise."""
     row = state(results, claim(test=test, threshold=threshold), tables=tables).iloc[0]
     assert row["state"] == expected
     assert row["low"] < row["estimate"] < row["high"]
@@ -80,7 +80,7 @@ def test_the_interval_decides(results: Results, tables: dict[str, pd.DataFrame],
 
 
 def test_every_query_reads_the_published_number(tables: dict[str, pd.DataFrame]) -> None:
-    """Estimates are those of the tables; each query is asked here."""
+    """Estimates are the numbers in the tables, for every query."""
     assert set(ASKED) == set(QUERIES)
     found = {query: QUERIES[query].ask(tables, arguments) for query, arguments in ASKED.items()}
     places = tables["standings"].set_index("algorithm")
@@ -94,7 +94,7 @@ def test_every_query_reads_the_published_number(tables: dict[str, pd.DataFrame])
     regrets = tables["transfer_regret"]
     assert found["transfer_regret"].estimate == regrets.loc[regrets["chosen_by"] == "agd", "transfer_regret"].iloc[0]
     assert found["mean_accuracy"].n == 30
-    assert found["crossover"].estimate == math.inf  # agd is five points worse, and two trials of tuning do not mend that
+    assert found["crossover"].estimate == math.inf  # agd is five points worse, and two tuning trials do not make up for that
     assert tables["crossover"]["state"].tolist() == ["not within the budget"]
     deciles = tables["kendall_tau_top_decile"]
     expected = deciles.loc[deciles["algorithm"] != deciles["other"], "gap"].iloc[0]
@@ -104,7 +104,7 @@ def test_every_query_reads_the_published_number(tables: dict[str, pd.DataFrame])
 
 
 def test_who_fails_does_not_gain_by_it() -> None:
-    """A challenger that is two points better where it ends, and diverges on half of the architectures, has lost far more than 2 points."""
+    """A challenger that is two points better but diverges on half of the architectures loses far more than 2 points."""
     trials = spoil(simulate_trials(12, 3, gain=0.02, noise=0.001), "agd", "diverged", range(18))
     row = state(simulate_results(trials), claim()).iloc[0]
     assert row["state"] == "fails"
@@ -113,7 +113,7 @@ def test_who_fails_does_not_gain_by_it() -> None:
 
 @pytest.mark.parametrize(("interaction", "noise", "expected"), [(0.06, 0.003, "holds"), (0.0, 0.0003, "fails"), (0.0, 0.03, "undecided")])
 def test_claim_and_report_decide_alike(interaction: float, noise: float, expected: str) -> None:
-    """A claim about the ranking has the state that the report's decision has, at whatever level."""
+    """A claim about the ranking agrees with the report's decision at any level."""
     results = simulate_results(simulate_trials(30, 4, interaction=interaction, noise=noise))
     tables = aggregates(results)
     decided = {"differs": "holds", "same": "fails", "cannot tell": "undecided"}[tables["ranking_decisions"]["decision"].iloc[0]]
@@ -122,7 +122,7 @@ def test_claim_and_report_decide_alike(interaction: float, noise: float, expecte
 
 
 def test_never_is_an_answer() -> None:
-    """An infinite estimate is above any threshold, and is not carried to a level that it was not estimated at."""
+    """An infinite estimate is above any threshold, but its interval cannot be widened to another level."""
     never = Estimate(math.inf, 7.0, math.inf, 30)
     late = claim("crossover", "above", 6.0)
     assert judge(late, widen(never, 0.95))[0] == "holds"
@@ -131,7 +131,7 @@ def test_never_is_an_answer() -> None:
 
 
 def test_what_cannot_be_estimated_is_undecided() -> None:
-    """One seed, one architecture, nothing that ended well: a reason instead of a state that nothing supports."""
+    """With one seed or one architecture, a claim is undecided and the reason is given."""
     one_seed = state(simulate_results(simulate_trials(20, 1)), claim("kendall_gap", "below", 0.0))
     lone = state(simulate_results(simulate_trials(1, 3)), claim())
     for table, words in ((one_seed, "no estimate"), (lone, "no interval")):
@@ -140,7 +140,7 @@ def test_what_cannot_be_estimated_is_undecided() -> None:
 
 
 def test_claims_about_what_is_not_there_are_refused(results: Results, tables: dict[str, pd.DataFrame]) -> None:
-    """An unknown algorithm is answered with the nearest one, an unknown data set likewise, and several groups with their names."""
+    """Errors suggest the nearest algorithm or data set, and several comparison groups without a choice are an error."""
     with pytest.raises(InputError, match=r"claim 'c': unknown challenger 'ag'.*Did you mean 'agd'"):
         state(results, claim(challenger="ag"), tables=tables)
     with pytest.raises(InputError, match=r"unknown dataset 'digit'.*Did you mean 'digits'"):
@@ -153,14 +153,14 @@ def test_claims_about_what_is_not_there_are_refused(results: Results, tables: di
 
 
 def test_widening_is_exact_for_means() -> None:
-    """A 95 % t interval carried to 99 % is the 99 % t interval."""
+    """A 95 % t interval widened to 99 % equals the 99 % t interval."""
     values = np.random.default_rng(0).normal(0.1, 0.05, 9)
     wide = widen(t_estimate(values), 0.99)
     assert (wide.low, wide.high) == pytest.approx(scipy.stats.t.interval(0.99, 8, values.mean(), scipy.stats.sem(values)))
 
 
 def test_ratios_are_covered() -> None:
-    """The interval of a ratio of sums covers the true ratio about as often as it says, with unequal architectures."""
+    """The interval of a ratio of sums has about its nominal coverage, also for unequal architectures."""
     rng, hits = np.random.default_rng(1), 0
     for _ in range(400):
         size = rng.lognormal(0, 0.5, 40)
@@ -170,7 +170,7 @@ def test_ratios_are_covered() -> None:
 
 
 def test_a_claim_rarely_holds_wrongly() -> None:
-    """Where the truth is exactly at the threshold, a file of four claims at a level of 80 % is wrong in at most a fifth of all cases."""
+    """If the truth is exactly at the threshold, a file of four claims at a level of 80 % is wrong in at most a fifth of all cases."""
     rng, wrong = np.random.default_rng(2), 0
     one = claim(threshold=0.0, level=0.95)
     for _ in range(400):

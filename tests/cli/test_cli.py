@@ -1,4 +1,4 @@
-"""The command line, as a newcomer and as a script meets it."""
+"""The command line, as newcomers and scripts use it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ tuning_trials = 2
 
 
 class Shell:
-    """Runs `agd-bench` in this process, in a folder of its own, and keeps what it said."""
+    """Runs `agd-bench` in this process, in a separate folder, and keeps its output."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
@@ -53,7 +53,7 @@ class Shell:
         monkeypatch.setenv("AGD_BENCH_DATA", str(folder / "data"))
 
     def __call__(self, *arguments: str) -> int:
-        """The exit code."""
+        """Run a command and return its exit code."""
         self._monkeypatch.setattr(sys, "argv", ["agd-bench", *arguments])
         code = 0
         try:
@@ -64,18 +64,18 @@ class Shell:
         return code
 
     def run(self, *more: str) -> int:
-        """Run the small sweep in this process."""
+        """Run the small sweep in this process and return the exit code."""
         return self("run", "sweep.toml", "--executor", "in-process", *self.plugins, *more)
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    """A shell in an empty folder with a sweep and some plug-ins."""
+    """Return a shell in a folder that contains only a sweep and some plug-ins."""
     return Shell(tmp_path, monkeypatch, capsys)
 
 
 def test_the_whole_path_from_a_sweep_to_a_leaderboard(shell: Shell) -> None:
-    """Run, status, run again, report, export, publish, verify, and a report of what was published."""
+    """Run, check the status, run again, report, export, publish, verify, build the site, and report on the published folder."""
     assert shell.run() == 0, shell.err
     assert "planned trouble" in shell.err, "a failure is shown as it comes"
     page = Path("runs/small/report/index.html")
@@ -106,7 +106,7 @@ def test_the_whole_path_from_a_sweep_to_a_leaderboard(shell: Shell) -> None:
 
 
 def test_a_plan_says_what_would_run_and_starts_nothing(shell: Shell) -> None:
-    """Studies, trials, FLOPs and seconds; no run folder appears."""
+    """A plan lists studies, trials, FLOPs and seconds, and creates no run folder."""
     assert shell("plan", "sweep.toml", *shell.plugins, "--json") == 0
     rows = {row["algorithm"]: row for row in json.loads(shell.out)}
     assert (rows["searched"]["studies"], rows["searched"]["tuning_trials"], rows["searched"]["final_trials"]) == (2, 4, 6)
@@ -134,7 +134,7 @@ def test_a_plan_says_what_would_run_and_starts_nothing(shell: Shell) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_an_exit_code(shell: Shell, arguments: list[str], code: int, said: str) -> None:
-    """What was given and what to do, on standard error; no traceback."""
+    """The error on standard error names the input and what to do, without a traceback."""
     Path("broken.toml").write_text("name = = 3\n")
     if "cuda" in arguments:
         import torch
@@ -148,7 +148,7 @@ def test_bad_input_is_one_line_and_an_exit_code(shell: Shell, arguments: list[st
 
 
 def test_another_sweep_under_the_same_name_is_refused_and_nothing_is_lost(shell: Shell) -> None:
-    """The message says what differs and what to do; the results stay."""
+    """The message says what differs and what to do, and the results are kept."""
     assert shell.run() == 0
     Path("sweep.toml").write_text(SWEEP.replace("epochs = 2", "epochs = 3"))
     assert shell.run() == 3
@@ -158,7 +158,7 @@ def test_another_sweep_under_the_same_name_is_refused_and_nothing_is_lost(shell:
 
 
 def test_an_edited_plug_in_is_refused(shell: Shell) -> None:
-    """Numbers of two versions of a search space do not mix."""
+    """Results of two versions of a search space are never mixed, but comments may be edited."""
     assert shell.run() == 0
     file = Path(shell.plugins[1]) / "tiny.py"
     file.write_text(file.read_text() + "# edited\n")
@@ -175,7 +175,7 @@ TWO_ALGORITHMS = (
 
 
 def forget_imports(helper: str) -> None:
-    """As a new process has it: plug-ins from folders, and a helper of theirs, are imported anew."""
+    """Unload plug-ins from folders and their helper, so that they are imported again as in a new process."""
     from agd_bench import plugins
 
     for name in [name for name in sys.modules if name.startswith("agd_bench_plugin_") or name == helper]:
@@ -184,7 +184,10 @@ def forget_imports(helper: str) -> None:
 
 
 def test_an_edit_of_what_an_algorithm_imports_between_two_slices_is_noticed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused; with --allow-mixed-code every row says its code, and run, report, publish, verify and merge say that two meet."""
+    """An edited import is an error unless --allow-mixed-code is given.
+
+    Rows then record their code, and run, report, publish, verify and merge say that two versions are mixed.
+    """
     folder, helper = Path(shell.plugins[3]), f"rate_of_{shell.folder.name}"
     monkeypatch.syspath_prepend(str(folder.parent))
     plain = (folder / "plain.py").read_text()
@@ -217,7 +220,7 @@ def test_an_edit_of_what_an_algorithm_imports_between_two_slices_is_noticed(shel
 
 
 def test_an_edit_of_a_built_in_optimizer_between_two_slices_is_noticed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """agd's plug-in stays as it is; what it imports has another digest."""
+    """The plug-in of agd is unchanged, but the optimizer that it imports has a different digest."""
     from agd_bench import identity
     from agd_bench.optim import agd
 
@@ -235,7 +238,7 @@ def test_an_edit_of_a_built_in_optimizer_between_two_slices_is_noticed(shell: Sh
 
 
 def test_a_damaged_store_is_said_to_be_damaged(shell: Shell) -> None:
-    """Garbage and a newer version are told apart from each other and from a run."""
+    """A newer version and a file of garbage have different errors."""
     assert shell.run() == 0
     store = Path("runs/small/results.sqlite")
     with sqlite3.connect(store) as connection:
@@ -252,7 +255,7 @@ def test_a_damaged_store_is_said_to_be_damaged(shell: Shell) -> None:
 
 @pytest.mark.parametrize("what", ["search-spaces", "algorithms", "datasets", "sweeps"])
 def test_lists_are_tables_and_json(shell: Shell, what: str) -> None:
-    """Every row has a name and says what it is."""
+    """Every row has a name and a description."""
     assert shell("list", what) == 0
     assert shell("list", what, "--json") == 0
     rows = json.loads(shell.out)
@@ -261,7 +264,7 @@ def test_lists_are_tables_and_json(shell: Shell, what: str) -> None:
 
 
 def test_an_algorithm_whose_package_is_missing_is_listed_and_refused(shell: Shell) -> None:
-    """The list says what to install, and a sweep that asks for it fails before anything is trained, naming the extra."""
+    """The list says what to install, and a sweep that uses the algorithm fails before any training, naming the extra."""
     wrapper = Path(shell.plugins[3]) / "wrapper.py"
     wrapper.write_text('PACKAGES = ("no_such_package",)\nEXTRA = "more"\nimport no_such_package\n')
     assert shell("list", "algorithms", "--algorithms", str(wrapper.parent), "--json") == 0
@@ -273,7 +276,7 @@ def test_an_algorithm_whose_package_is_missing_is_listed_and_refused(shell: Shel
 
 
 def test_check_tells_a_good_plug_in_from_a_bad_one(shell: Shell) -> None:
-    """Exit code 0 or 1, and for each failed promise how to mend it."""
+    """`check` exits with 0 for a good plug-in; for a bad one it exits with 1 and prints the failed checks."""
     assert shell("check", str(Path(shell.plugins[1]) / "tiny.py")) == 0, shell.out
     bad = Path("bad.py")
     bad.write_text(
@@ -285,7 +288,7 @@ def test_check_tells_a_good_plug_in_from_a_bad_one(shell: Shell) -> None:
 
 
 def test_a_reproduction_is_told_from_the_rows_of_its_page(shell: Shell) -> None:
-    """Nothing is trained: the numbers, what was reduced, and the page; rows of another experiment are refused in one line."""
+    """The numbers and the page are made from existing rows without training; rows of a different experiment are a one-line error."""
     page = str(Path(__file__).parents[2] / "leaderboards" / "reproductions" / "agd_defaults-cpu")
     assert shell("reproduce") == 0
     assert "skip_connections" in shell.out
@@ -300,7 +303,7 @@ def test_a_reproduction_is_told_from_the_rows_of_its_page(shell: Shell) -> None:
 
 
 def test_doctor_knows_what_is_missing(shell: Shell) -> None:
-    """The embedded set is here, the ones to be downloaded are not in an empty folder."""
+    """The embedded data set is ok, and those that must be downloaded are missing from an empty folder."""
     assert shell("doctor", "--json") == 0
     found = {row["what"]: row["verdict"] for row in json.loads(shell.out)}
     assert found["data set digits"] == "ok"
@@ -308,7 +311,7 @@ def test_doctor_knows_what_is_missing(shell: Shell) -> None:
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    """Neither torch nor Ray nor pandas, for the whole and for each command."""
+    """The help of the program and its commands imports neither torch nor Ray nor pandas."""
     script = (
         "import sys; sys.argv = ['agd-bench', *sys.argv[1:]]\n"
         "from agd_bench.cli import main\n"
@@ -330,7 +333,7 @@ def test_the_module_is_the_command() -> None:
 
 
 def test_reading_results_needs_no_torch(shell: Shell) -> None:
-    """A report is rebuilt where torch is not even installed."""
+    """A report can be rebuilt even if torch is not installed."""
     assert shell.run() == 0
     script = (
         "import sys\n"
@@ -347,7 +350,7 @@ def test_reading_results_needs_no_torch(shell: Shell) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 130; what was finished stays; the same command does the rest."""
+    """Ctrl-C exits with 130 and keeps finished trials, and the same command does the rest."""
     from agd_bench import trial as trial_module
 
     original, calls = trial_module.run_trial, []
@@ -368,7 +371,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(shell: Shell, monkeypatch: p
 
 
 def test_help_lists_every_command_on_one_uncut_line(shell: Shell) -> None:
-    """In groups; every command's own help ends with an example that begins with that command."""
+    """Commands are grouped, each with its summary on one line; each command's example begins with that command."""
     assert shell("--help") == 0
     lines = shell.out.splitlines()
     for group, commands in GROUPS.items():
@@ -381,13 +384,13 @@ def test_help_lists_every_command_on_one_uncut_line(shell: Shell) -> None:
 
 @pytest.mark.parametrize("name", [name for commands in GROUPS.values() for name in commands])
 def test_each_command_shows_an_example(shell: Shell, name: str) -> None:
-    """As its help says."""
+    """Each command's help includes its example."""
     assert shell(name, "--help") == 0
     assert f"Example: agd-bench {name}" in " ".join(shell.out.split())
 
 
 def test_the_version_is_printed(shell: Shell) -> None:
-    """The same that Python knows."""
+    """The printed version is that of the Python package."""
     import agd_bench
 
     assert shell("--version") == 0
@@ -395,7 +398,7 @@ def test_the_version_is_printed(shell: Shell) -> None:
 
 
 def test_show_prints_a_sweep_and_what_a_plugin_declares(shell: Shell) -> None:
-    """The TOML can be run as it is; an algorithm's ranges are there; an unknown name gets the nearest one."""
+    """A sweep is shown as TOML that can be run, and an algorithm with its ranges; an unknown name gets a suggestion."""
     assert shell("show", "quickstart") == 0
     assert parse_sweep(shell.out, "shown") == open_sweep("quickstart")
     assert shell("show", "sgd_tuned") == 0
@@ -405,7 +408,7 @@ def test_show_prints_a_sweep_and_what_a_plugin_declares(shell: Shell) -> None:
 
 
 def test_set_changes_a_sweep_from_the_command_line(shell: Shell) -> None:
-    """Top-level keys, entries of a list by label, and bare words; what leads nowhere is an error."""
+    """`--set` changes top-level keys and list entries by label; invalid changes are one-line errors."""
     assert shell("plan", "sweep.toml", *shell.plugins, "--set", "seeds=1", "--set", "algorithms.searched.tuning_trials=3", "--json") == 0
     rows = {row["algorithm"]: row for row in json.loads(shell.out)}
     assert (rows["searched"]["tuning_trials"], rows["searched"]["final_trials"]) == (6, 3)

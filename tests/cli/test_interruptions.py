@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does."""
+"""SIGTERM ends a command in the same way as Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ algorithms = [{name = "sgd"}]
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_becomes_an_exit_code_and_the_handler_is_given_back(number: signal.Signals, code: int) -> None:
-    """A second SIGTERM while things are put in order is ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in its background lets them ignore it
+    """The previous handler is restored, and a second SIGTERM during cleanup is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in a shell's background would ignore it
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(typer.Exit) as ended:
         be_signalled(number)
@@ -40,7 +40,7 @@ def test_a_signal_becomes_an_exit_code_and_the_handler_is_given_back(number: sig
 
 
 def be_signalled(number: signal.Signals) -> None:
-    """Get the signal at work, and SIGTERM once more while putting things in order."""
+    """Receive the signal while working, and SIGTERM a second time during cleanup."""
     with resumable():
         try:
             os.kill(os.getpid(), number)
@@ -51,7 +51,7 @@ def be_signalled(number: signal.Signals) -> None:
 
 
 def test_a_run_that_is_terminated_is_in_order(tmp_path: Path) -> None:
-    """Its attempt is closed without blame, its lock released, its last line says how to go on."""
+    """Its attempt is closed without blame, its lock is released, and its last line says how to resume."""
     (tmp_path / "long.toml").write_text(SWEEP)
     command = [sys.executable, "-m", "agd_bench", "run", str(tmp_path / "long.toml"), "--executor", "in-process", "--device", "cpu"]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True)
@@ -70,7 +70,7 @@ def test_a_run_that_is_terminated_is_in_order(tmp_path: Path) -> None:
 
 
 def attempts_begun(folder: Path) -> int:
-    """Attempts in a run's database so far."""
+    """Return the number of attempts in a run's database so far."""
     try:
         with closing(sqlite3.connect(f"file:{folder / 'results.sqlite'}?mode=ro", uri=True)) as connection:
             return int(connection.execute("select count(*) from attempts").fetchone()[0])

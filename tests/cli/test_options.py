@@ -1,4 +1,4 @@
-"""Whatever option a message or a document names exists on the command line."""
+"""Every option named in a message or document exists on the command line."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ FOREIGN = {
         "--write",
     },
 }
-"""Options of other programs that our texts quote."""
+"""Options of other programs that our texts mention."""
 
 
 def known_options() -> set[str]:
-    """Every option of every command, as the command line itself parses them."""
+    """Return every option of every command, as the command line parses them."""
     command = get_command(app)
     commands = [command, *command.commands.values()]  # type: ignore[attr-defined]
     return {name for one in commands for parameter in one.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Where a text is, and the text: string constants of the package, and Markdown."""
+    """Yield each text with its location: string constants of the package, and Markdown files."""
     for path in sorted((ROOT / "agd_bench").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value
-    # The changelog may name what is gone.
+    # The changelog may name options that have been removed.
     documents = [path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"]
     for path in [*documents, *(ROOT / "agd_bench").rglob("*.md"), *(ROOT / "search_spaces").rglob("*.md")]:
         yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
 
 
 def test_every_option_that_is_named_exists() -> None:
-    """Else a user is sent to an option that does nothing but fail."""
+    """No text may send a user to an option that does not exist."""
     known = known_options().union(*FOREIGN.values())
     unknown = {(place, option) for place, text in texts() for option in OPTION.findall(text) if option not in known}
     assert unknown == set()
@@ -63,7 +63,7 @@ def test_every_option_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize("text", ["give --data DIR", "`--data`", "(--data)", "or --data."])
 def test_an_option_is_found_wherever_it_stands(text: str) -> None:
-    """The test above would see it."""
+    """The pattern finds options next to punctuation, so the test above checks them."""
     assert OPTION.findall(text) == ["--data"]
 
 
@@ -78,13 +78,13 @@ def test_an_option_is_found_wherever_it_stands(text: str) -> None:
     ],
 )
 def test_the_home_directory_may_be_a_tilde(monkeypatch: pytest.MonkeyPatch, argument: str, expected: str) -> None:
-    """Also where the shell does not replace it."""
+    """A leading tilde is expanded even where the shell does not do it."""
     monkeypatch.setenv("HOME", "/home/ada")
     assert expand_home(argument) == expected
 
 
 def test_security_states_what_each_command_reads_and_runs() -> None:
-    """The table has every command, and none that is gone."""
+    """The table has every command, and none that was removed."""
     text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     stated = [name.split()[0] for row in rows for name in re.findall("`([^`]+)`", row)]

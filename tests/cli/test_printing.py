@@ -36,7 +36,7 @@ def test_signs_that_a_terminal_lacks_have_plain_ones(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("what", ["algorithms", "search-spaces", "datasets", "sweeps"])
 def test_lists_are_shown_on_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """Exit code 0 and some rows."""
+    """Each list exits with 0 and prints some rows."""
     arrived = narrow(monkeypatch, "ascii")
     monkeypatch.setattr(sys, "argv", ["agd-bench", "list", what])
     with pytest.raises(SystemExit) as ended:

@@ -18,13 +18,13 @@ from tests.scheduling import plans
 
 
 def run_in(folder: Path) -> None:
-    """Finish the run of stand-ins in a folder."""
+    """Finish the run in a folder, with a stand-in for training."""
     here, tuner = Resources("in-process"), plans.HashTuner()
     run_plan(plans.plan(rounds=0), folder, plans.workplace(folder.parent), here, run_trial=plans.succeed, tuner=tuner)
 
 
 def test_watching_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It prints until no trial is left; without watching, an unfinished run is exit code 1."""
+    """With --watch the status is printed until no trial is left; without it, an unfinished run exits with 1."""
     run = tmp_path / "run"
     Store.open(run, plans.plan(rounds=0)).close()
     assert CliRunner().invoke(app, ["status", str(run)]).exit_code == 1

@@ -1,4 +1,4 @@
-"""The command line with shorter waits, and without the report, which takes longer than these trials."""
+"""The command line with shorter waits, and without the report, which would take longer than the trials."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Hosts on one machine: network, mount, process and host-name namespaces on one bridge, each with a /tmp, HOME and /dev/shm of its own.
+"""Simulated hosts on one machine: network, mount, process and host-name namespaces, connected by a bridge.
 
-They last as long as the processes that hold them: no name, address or mount stays behind, also if the test is killed. Root and iproute2
-are needed. /tmp/shared is one folder on all hosts, as a shared file system would be.
+Each host has its own /tmp, HOME and /dev/shm; /tmp/shared is the same folder on all hosts, like a shared file system. Namespaces end with
+the processes that hold them, so no name, address or mount is left behind, even if the test is killed. Root and iproute2 are required.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import IO
 
 REPOSITORY = Path(__file__).parents[2]
 LIMIT_SECONDS = 240.0
-"""Longest wait for an event; a machine with other work needs most of it."""
+"""Longest wait for an event; a busy machine needs most of it."""
 RAY_PORT = 6379
-# The shell stays, as process 1 of its host, and reaps what others leave.
+# The shell stays as process 1 of its host and reaps orphaned processes.
 SET_UP = """
 set -e
 hostname "$1"
@@ -38,7 +38,7 @@ SETTINGS = {
     "RAY_AUTH_TOKEN_PATH": "/tmp/shared/token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    # A host that is cut off is dead after some ten seconds instead of half a minute.
+    # A host that is cut off is declared dead after about ten seconds instead of half a minute.
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "3000",
@@ -49,7 +49,7 @@ SETTINGS = {
 
 
 def unavailable() -> str:
-    """Why there can be no hosts here; empty: there can."""
+    """Return why hosts cannot be created here, or an empty string if they can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "hosts made of namespaces need root on Linux"
     missing = [name for name in ("ip", "nsenter", "unshare", "setpriv") if shutil.which(name) is None]
@@ -60,10 +60,10 @@ def unavailable() -> str:
 
 
 def wait_for(what: str, condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    """Wait for an event.
+    """Wait until a condition holds.
 
     Raises:
-        AssertionError: it did not happen, or the process that should bring it about has ended.
+        AssertionError: it did not happen in time, or the process that should cause it has ended.
     """
     deadline = time.monotonic() + LIMIT_SECONDS
     while not condition():
@@ -74,12 +74,12 @@ def wait_for(what: str, condition: Callable[[], bool], process: subprocess.Popen
 
 
 def _hold(*command: str, **more: IO[str] | int) -> subprocess.Popen[str]:
-    """A process that ends with this one."""
+    """Start a process that ends with this one."""
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], text=True, **more)  # type: ignore[call-overload, no-any-return]
 
 
 class Bed:
-    """A bridge, and what the hosts on it share. Use it as a context manager.
+    """A bridge and the hosts connected to it. Use it as a context manager.
 
     Attributes:
         shared: the folder that is /tmp/shared on every host.
@@ -98,11 +98,11 @@ class Bed:
         assert self._bridge.stdout.readline() == "ready\n"
 
     def ip(self, *arguments: str) -> None:
-        """Run `ip` where the bridge is."""
+        """Run `ip` in the network namespace of the bridge."""
         subprocess.run(["nsenter", "-t", str(self._bridge.pid), "-n", "ip", *arguments], check=True)
 
     def host(self, number: int) -> Host:
-        """A new host h1, h2, … with the address 10.77.0.number."""
+        """Start and return a host h1, h2, … with the address 10.77.0.number."""
         return Host(self, number)
 
     def __enter__(self) -> Bed:
@@ -117,12 +117,12 @@ class Bed:
 
 
 class Host:
-    """One machine.
+    """A simulated machine.
 
     Attributes:
-        name: its host name.
-        address: on the bridge.
-        folder: what it has as /tmp.
+        name: the host name.
+        address: the IP address on the bridge.
+        folder: the folder that is /tmp on this host.
     """
 
     def __init__(self, bed: Bed, number: int) -> None:
@@ -140,7 +140,7 @@ class Host:
             self.run("ip", *line.split())
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
-        """Begin a command here, its output in /tmp/output of this host."""
+        """Start a command on this host, with its output in the host's /tmp/output."""
         variables = SETTINGS | {"HOME": "/tmp/home", "PYTHONPATH": str(REPOSITORY)} | environment
         variables["PATH"] = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         enter = ["nsenter", "-t", self._inner, "-n", "-m", "-u", "-p", "sh", "-c", 'cd && exec "$@"', "_"]
@@ -149,7 +149,7 @@ class Host:
         return self._started[-1]
 
     def run(self, *command: str) -> None:
-        """Run a command here to its end.
+        """Run a command on this host and wait for its end.
 
         Raises:
             AssertionError: it failed.
@@ -158,16 +158,16 @@ class Host:
 
     @property
     def output(self) -> str:
-        """What was printed here."""
+        """Everything that commands on this host have printed."""
         return (self.folder / "output").read_text()
 
     def kill(self, process: subprocess.Popen[str]) -> None:
-        """SIGKILL to what `start` began."""
+        """Send SIGKILL to a process started by `start`."""
         os.kill(int(_child(process.pid)), 9)
         process.wait()
 
     def join(self, head: Host, cores: int) -> None:
-        """Start Ray here, as the head or as a node of another one."""
+        """Start Ray on this host, as the head or as a node that joins another host's head."""
         role = (
             [f"--address={head.address}:{RAY_PORT}"] if head is not self else ["--head", f"--port={RAY_PORT}", "--include-dashboard=false"]
         )
@@ -175,11 +175,11 @@ class Host:
         self.run("ray", "start", *role, f"--node-ip-address={self.address}", f"--num-cpus={cores}", "--num-gpus=0", *memory)
 
     def cut_off(self) -> None:
-        """Take its cable out."""
+        """Disconnect the host from the bridge."""
         self._bed.ip("link", "set", f"v{self.name[1:]}", "down")
 
     def end(self) -> None:
-        """Power off: every process at once, without a word to anybody."""
+        """Power off: kill every process at once, without notice."""
         del self._bed.hosts[self.name]
         self._outer.kill()
         self._outer.communicate()
@@ -188,7 +188,7 @@ class Host:
 
 
 def _child(pid: int) -> str:
-    """The process that a process has begun."""
+    """Wait until a process has a child, and return the child's id."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     deadline = time.monotonic() + LIMIT_SECONDS
     while not (found := children.read_text().split()):

@@ -1,6 +1,6 @@
-"""A cluster of hosts of its own: nodes that come late, fail, differ, are cut off or die, and drivers that are killed.
+"""Runs on a simulated cluster: nodes that join late, fail, differ, are cut off or die, and drivers that are killed.
 
-One cluster for all cases, as Ray takes seconds to start. h1 has the head and the driver, and survives.
+All tests use the same cluster, because Ray takes seconds to start. h1 has the head and the driver, and survives.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ name = "gated"
 
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
-    """The head with one core, and hosts that get what a case needs."""
+    """Return a bed where h1 is the head, with one core; tests add the hosts that they need."""
     with Bed() as made:
         head = made.host(1)
         equip(head)
@@ -50,12 +50,12 @@ def bed() -> Iterator[Bed]:
 
 
 def equip(host: Host) -> None:
-    """Give a host the plug-ins, in a folder of its own."""
+    """Copy the plug-ins to a folder of the host."""
     shutil.copytree(Path(__file__).parent / "plugins", host.folder / "plugins")
 
 
 def node(bed: Bed, number: int, cores: int) -> Host:
-    """A new host of the cluster."""
+    """Add a host to the cluster and return it."""
     made = bed.host(number)
     equip(made)
     made.join(bed.hosts["h1"], cores)
@@ -63,7 +63,7 @@ def node(bed: Bed, number: int, cores: int) -> Host:
 
 
 def begin(bed: Bed, run: str, seeds: int, host: str = "h1") -> subprocess.Popen[str]:
-    """Start a driver on a host; its run is on the shared folder."""
+    """Start a driver on a host, with its run in the shared folder."""
     (bed.shared / "sweep.toml").write_text(SWEEP.format(seeds=seeds))
     return bed.hosts[host].start(
         *("python", "-m", "tests.cluster.driver", "run", "/tmp/shared/sweep.toml", "--algorithms", "/tmp/plugins"),
@@ -72,35 +72,35 @@ def begin(bed: Bed, run: str, seeds: int, host: str = "h1") -> subprocess.Popen[
 
 
 def hold(bed: Bed) -> None:
-    """Let trials begin and wait."""
+    """Make trials wait once they have started."""
     for name in ("up", "began"):
         shutil.rmtree(bed.shared / name, ignore_errors=True)
     (bed.shared / "hold").touch()
 
 
 def go_on(bed: Bed) -> None:
-    """Let trials end."""
+    """Let waiting trials end."""
     (bed.shared / "hold").unlink()
 
 
 def seen(bed: Bed, what: str, host: str = "h") -> int:
-    """How many workers came up, or trials began, on a host or on all."""
+    """Return how many workers came up or trials started, on one host or on all."""
     return len(list((bed.shared / what).glob(f"{host}*")))
 
 
 def log_of(bed: Bed, run: str) -> str:
-    """What the driver wrote down so far."""
+    """Return the driver's log so far."""
     log = bed.shared / run / "logs" / "driver.log"
     return log.read_text() if log.exists() else ""
 
 
 def is_named(bed: Bed, run: str, host: Host) -> bool:
-    """Whether the driver has complained about a host."""
+    """Return whether the driver's log mentions a host."""
     return f"{host.name} ({host.address})" in log_of(bed, run)
 
 
 def finished(bed: Bed, run: str, driver: subprocess.Popen[str], host: str = "h1") -> Results:
-    """Wait for the driver's end; all trials must be done."""
+    """Wait for the driver to end, check that all trials are done, and return the results."""
     assert driver.wait(600) == 0, bed.hosts[host].output
     results = load_results(bed.shared / run)
     assert set(results.trials["status"]) == {"done"}
@@ -108,12 +108,12 @@ def finished(bed: Bed, run: str, driver: subprocess.Popen[str], host: str = "h1"
 
 
 def lost(results: Results) -> pd.DataFrame:
-    """The attempts that came to nothing."""
+    """Return the lost attempts."""
     return results.attempts[results.attempts["outcome"] == "lost"]
 
 
 def test_nodes_that_lack_or_change_a_plugin_or_fail_at_once_are_named_and_set_aside(bed: Bed) -> None:
-    """Three bad nodes and a good one, which does all the work; nothing is counted as failed."""
+    """With three bad nodes and a good one, the good one does all the work, and no trial fails."""
     without, other, broken = (bed.host(number) for number in (2, 3, 4))
     for one in (other, broken):
         equip(one)
@@ -140,7 +140,7 @@ def test_nodes_that_lack_or_change_a_plugin_or_fail_at_once_are_named_and_set_as
 
 
 def test_a_late_node_gets_work_and_a_node_that_dies_or_is_cut_off_is_given_up(bed: Bed) -> None:
-    """Each trial that was there is lost once, however many workers its node had, and repeated elsewhere."""
+    """Each trial that was on such a node is lost once, however many workers the node had, and is repeated elsewhere."""
     hold(bed)
     driver = begin(bed, "night", seeds=4)
     wait_for("a trial on the head", lambda: seen(bed, "began", "h1") == 1, driver)
@@ -150,7 +150,7 @@ def test_a_late_node_gets_work_and_a_node_that_dies_or_is_cut_off_is_given_up(be
     wait_for("trials on the second late node", lambda: seen(bed, "began", "h6") == 4, driver)
     wait_for("a worker too many", lambda: seen(bed, "up", "h6") == 5, driver)
     dying.end()
-    # Its three trials go to the idle worker, and wait.
+    # Its three trials are repeated: one on the idle worker, and the others wait.
     wait_for("a repetition", lambda: seen(bed, "began", "h6") == 5, driver)
     cut.cut_off()
     wait_for("the cut to be noticed", partial(is_named, bed, "night", cut), driver)
@@ -163,7 +163,7 @@ def test_a_late_node_gets_work_and_a_node_that_dies_or_is_cut_off_is_given_up(be
 
 
 def test_a_killed_drivers_run_is_continued_from_another_host(bed: Bed) -> None:
-    """The next driver says that it waits for the lock, and trains what is left."""
+    """The second driver reports that it is waiting for the lock, and then trains what is left."""
     hold(bed)
     other = node(bed, 7, cores=1)
     first = begin(bed, "killed", seeds=1)

@@ -1,4 +1,4 @@
-"""Data sets: what they hold, which images validate, and what is said when files are missing."""
+"""Data sets: their contents, their validation images, and the errors if files are missing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Array = np.ndarray[Any, Any]
 
 
 def write_idx(path: Path, values: Array) -> None:
-    """An array of bytes in the format of MNIST's files."""
+    """Write an array of bytes in the format of MNIST's files."""
     path.write_bytes(struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes())
 
 
 def write_mnist(root: Path, name: str, train: int = 6_030, test: int = 20) -> Array:
-    """A small data set in the layout of torchvision's MNIST; returns its training images."""
+    """Write a small data set in the layout of torchvision's MNIST and return its training images."""
     folder = root / name / "raw"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def write_mnist(root: Path, name: str, train: int = 6_030, test: int = 20) -> Ar
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No data set can be fetched, as on a machine without a network."""
+    """Make downloads fail, as on a machine without a network."""
     import torchvision.datasets
 
     def fail(self: object) -> None:
@@ -53,7 +53,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("module", "name"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST")])
 def test_grey_images_come_as_torchvision_stores_them(tmp_path: Path, module: Any, name: str) -> None:
-    """6,000 images validate, no image is lost, labels stay with their images."""
+    """6,000 images are held out for validation, no image is lost, and labels stay with their images."""
     images = write_mnist(tmp_path, name)
     arrays = module.load(tmp_path)
     assert {split: pair[0].shape for split, pair in arrays.items()} == {
@@ -70,7 +70,7 @@ def test_grey_images_come_as_torchvision_stores_them(tmp_path: Path, module: Any
 
 @pytest.mark.parametrize(("module", "key"), [(cifar10, b"labels"), (cifar100, b"fine_labels")])
 def test_colour_images_come_channels_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, key: bytes) -> None:
-    """5,000 images validate; red, green and blue are the planes that the files hold."""
+    """5,000 images are held out for validation, and the colour planes are those of the files."""
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     folder = tmp_path / ("cifar-10-batches-py" if module is cifar10 else "cifar-100-python")
     folder.mkdir()
@@ -90,7 +90,7 @@ def test_colour_images_come_channels_first(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("module", [mnist, fashion_mnist, cifar10, cifar100])
 def test_missing_files_say_what_to_do(tmp_path: Path, module: Any) -> None:
-    """One line: which set, where it was looked for, how to get it, and the variable that names the folder."""
+    """The one-line error says where the files were expected, how to get them, and which variable sets the folder."""
     with pytest.raises(DatasetError) as caught:
         module.load(tmp_path / "empty")
     message = str(caught.value)
@@ -110,14 +110,14 @@ def test_a_file_that_is_cut_short_is_no_data_set(tmp_path: Path) -> None:
 
 
 def test_packed_files_are_not_needed(tmp_path: Path) -> None:
-    """Only unpacked files are read; the .gz beside them may be anything."""
+    """Only unpacked files are read; the .gz files next to them do not matter."""
     write_mnist(tmp_path, "MNIST")
     (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"other"))
     assert len(mnist.load(tmp_path)["val"][0]) == 6_000
 
 
 def test_digits_are_split_once_and_for_all() -> None:
-    """Nothing is fetched; every class keeps its part in each split; the split is this one in every version."""
+    """Digits need no download, have balanced splits, and are split in the same way in every version."""
     arrays = digits.load(Path("nowhere"))
     assert {split: len(labels) for split, (_, labels) in arrays.items()} == {"train": 1257, "val": 180, "test": 360}
     images = np.concatenate([images for images, _ in arrays.values()])
@@ -138,7 +138,7 @@ def test_importing_a_data_set_imports_no_reader(name: str) -> None:
 
 
 def test_every_beginning_of_a_balanced_order_is_balanced() -> None:
-    """However many images are taken, no class is more than one and a half images from its part."""
+    """However many images are taken, every class is within one and a half images of its share."""
     labels = np.repeat(np.arange(4), [40, 80, 120, 160])
     np.random.default_rng(0).shuffle(labels)
     order = balanced_order(labels, "some name")
@@ -150,7 +150,7 @@ def test_every_beginning_of_a_balanced_order_is_balanced() -> None:
 
 
 def test_holding_out_loses_nothing_and_keeps_the_order() -> None:
-    """The two parts are the whole, each in the order of the source."""
+    """The two parts add up to the whole, each in the order of the source."""
     images, labels = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1), np.arange(50) % 5
     rest, held = hold_out(images, labels, 10, "key")
     numbers = [part[0].ravel().tolist() for part in (rest, held)]
@@ -174,7 +174,7 @@ def test_holding_out_loses_nothing_and_keeps_the_order() -> None:
 def test_the_data_root_is_named_or_the_platforms_cache(
     monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: str
 ) -> None:
-    """`AGD_BENCH_DATA` first, then each platform's own place for caches."""
+    """`AGD_BENCH_DATA` takes precedence over the platform's folder for caches."""
     for name in ("AGD_BENCH_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/me", **variables}.items():
@@ -184,7 +184,7 @@ def test_the_data_root_is_named_or_the_platforms_cache(
 
 
 def test_a_user_without_a_home_directory_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container with a bare user id; with a folder of its own it needs no home."""
+    """Without a home directory, as in some containers, the error names the variable to set, which is then enough."""
     for name in ("AGD_BENCH_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
 

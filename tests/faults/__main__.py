@@ -1,6 +1,6 @@
-"""Inject faults and malformed inputs for as long as wanted; `campaigns.json` and README.md next to this file keep the counts.
+"""Inject faults and malformed inputs for any length of time; `campaigns.json` and README.md in this folder keep the counts.
 
-python -m tests.faults in-process --count 1000 --seed 1    # goes on where an earlier call with this seed ended
+python -m tests.faults in-process --count 1000 --seed 1    # continues where an earlier call with this seed ended
 python -m tests.faults page                                # writes the tables of README.md
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-# a driver is forked from a process that has trained, which is sound only without threads
+# drivers are forked from a process that has trained, which is safe only without threads
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
@@ -24,7 +24,7 @@ CAMPAIGNS = {"in-process": "in_process", "commands": "commands", "inputs": "inpu
 
 
 def main() -> int:
-    """Run a campaign until enough was injected; 1 if anything was wrong."""
+    """Run a campaign until enough was injected; return 1 if there was any problem."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

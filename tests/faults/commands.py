@@ -1,4 +1,4 @@
-"""Kill each command that writes before a random one of its operations, give the same command again, and compare what is there."""
+"""Kill each command that writes before a random operation, run the same command again, and compare the files."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ COMMANDS: dict[str, list[str]] = {
     "new": ["new", "search-space", "mine", "--to", "out"],
     "reproduce": ["reproduce", "agd_fcn", "--scale", "cpu", "--from", "page", "--to", "out", "--executor", "in-process", "--quiet"],
 }
-"""Every command that writes, with `source` a run, `boards/earlier` a publication of it, and `page` that of a reproduction."""
+"""Every command that writes; `source` is a run, `boards/earlier` its publication, and `page` the page of a reproduction."""
 
 
 def campaign(work: Path, seed: int, first: int = 0, names: Sequence[str] = tuple(COMMANDS)) -> Iterator[tuple[Counter[str], list[str]]]:
-    """Kill one command after the other; of each whether it was killed, and what differs afterwards, one line each."""
+    """Kill one command after the other; yield whether each was killed, and a line for everything that differs afterwards."""
     sources = _make_sources(work / "sources")
     undisturbed: dict[str, tuple[dict[str, str], int]] = {}
     for number in itertools.count(first):
@@ -58,7 +58,7 @@ def campaign(work: Path, seed: int, first: int = 0, names: Sequence[str] = tuple
 
 def _make_sources(folder: Path) -> Path:
     drivers.warm_up(folder)
-    # what is tested is how they are written
+    # only the writing of intervals is tested, not their values
     aggregation.FEWEST_RESAMPLES = aggregation.MOST_RESAMPLES = 100
     (folder / "run").rename(folder / "source")
     results = load_results(folder / "source")
@@ -75,7 +75,7 @@ def _new_home(sources: Path, home: Path) -> Path:
 
 
 def _contents(home: Path) -> dict[str, str]:
-    """The digest of each file that a command could have written, by path; of a run, of what two runs have in common."""
+    """Return the digest of each file that a command may have written, by path; for a run, only what two runs have in common."""
     files = {path.relative_to(home): path for name in ("out", "boards") for path in sorted((home / name).rglob("*")) if path.is_file()}
     is_run = (home / "out" / "results.sqlite").exists()
     contents = {str(name): "" if is_run else hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}

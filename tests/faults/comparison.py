@@ -1,4 +1,4 @@
-"""What a disturbed run may not do: differ from the undisturbed one, lose or repeat an attempt, charge too little, leave files behind."""
+"""Checks that a disturbed run equals an undisturbed one, has and charges every attempt, and leaves no files behind."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from agd_bench.records import TERMINAL
 from agd_bench.store import Results, export, load_results
 
 TIMES = {"attempts", "train_seconds", "total_seconds", "charged_seconds", "peak_memory_bytes", "energy_joules"}
-"""Columns that two undisturbed runs differ in too."""
+"""Columns in which even two undisturbed runs differ."""
 
 
 def find_differences(run: Path, expected: Results, log_is_whole: bool = True) -> list[str]:
-    """What is wrong with a run that has been disturbed and has ended, one line each.
+    """Return a line for each problem of a run that has been disturbed and has ended.
 
     Args:
-        run: its folder.
-        expected: of the undisturbed run.
-        log_is_whole: whether every attempt that was logged has to have a row; not after the loss of committed data.
+        run: the run's folder.
+        expected: the results of the undisturbed run.
+        log_is_whole: whether every logged attempt must have a row; False after the loss of committed data.
     """
     found = load_results(run)
     export(found, run / "export")
@@ -47,7 +47,7 @@ def _unequal_tables(found: Results, expected: Results) -> list[str]:
 
 
 def _attempt_faults(run: Path, found: Results, log_is_whole: bool) -> list[str]:
-    """Attempts that are lost, numbered wrongly, still running, or not charged."""
+    """Return a line for attempts that are lost, numbered wrongly, still running, or not charged."""
     lines = []
     attempts = found.attempts
     for trial_id, own in attempts.groupby("trial_id"):
@@ -68,7 +68,7 @@ def _attempt_faults(run: Path, found: Results, log_is_whole: bool) -> list[str]:
 
 
 def _leftovers(run: Path) -> list[str]:
-    """Files that a run that has ended should not have."""
+    """Return a line for each file that a finished run should not have, and for a damaged database."""
     left = [path for pattern in ("results.sqlite-*", "checkpoints/*", "**/*.tmp", "**/.writing-*") for path in run.glob(pattern)]
     with closing(sqlite3.connect(run / "results.sqlite")) as connection:
         sound = connection.execute("pragma integrity_check").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Drivers of a tiny sweep, each forked from a process that has imported everything: real training, real files, a second a run."""
+"""Drivers of a tiny sweep with real training and files, forked from a process that has imported everything; a run takes a second."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ search_spaces = [{name = "fcn", architectures = ["2x8", "3x8"], options = {size 
 datasets = [{name = "digits", share = 0.05}]
 algorithms = [{name = "agd"}, {name = "sgd_tuned", tuning_trials = 3, pruner = "median"}]
 """
-"""Fourteen trainings of five steps an epoch: self-tuning, tuned and pruned, with a checkpoint after each epoch."""
+"""Fourteen trainings with five steps per epoch: self-tuning, tuned and pruned, with a checkpoint after each epoch."""
 RUN = ("run", "faulty.toml", "--executor", "in-process", "--device", "cpu", "--out", "run")
 TRACEBACK = 70
 """Exit code for an exception that the command does not report itself."""
@@ -34,13 +34,13 @@ LIMIT_SECONDS = 300.0
 
 
 class Driver:
-    """One command in a process of its own.
+    """A command in a separate process.
 
     Args:
         home: its working directory.
-        arguments: of `agd-bench`; default: a run in `home / "run"`.
-        before: called in the new process before the command; how many operations it counts is written to the file `operations`.
-        said: name of the file for what it says.
+        arguments: arguments of `agd-bench`; by default, a run in `home / "run"`.
+        before: called in the new process before the command; the number of operations it counts is written to the file `operations`.
+        said: name of the file for standard error.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Driver:
             _become(home, self._said, before, arguments)
 
     def wait(self) -> int:
-        """The exit code, negative for a signal; -SIGSTOP when it stopped."""
+        """Return the exit code, which is negative for a signal and -SIGSTOP if the process was stopped."""
         until = time.monotonic() + LIMIT_SECONDS
         while time.monotonic() < until:
             pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
@@ -65,17 +65,17 @@ class Driver:
         raise TimeoutError(f"a driver did not end within {LIMIT_SECONDS:.0f} s")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal, if it has not been waited for."""
+        """Send a signal to the process, which must not have been waited for."""
         os.kill(self.pid, number)
 
     @property
     def said(self) -> str:
-        """What it wrote to standard error."""
+        """What the command wrote to standard error."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
 
 def arm(home: Path, at: int, act: Callable[[object], object], only: str = "") -> Callable[[], Operations]:
-    """For `before`: act before the `at`-th operation on the run, and leave the file `acted` behind."""
+    """Return a `before` that acts before the `at`-th operation on the run, and creates the file `acted`."""
     (home / "acted").unlink(missing_ok=True)
 
     def note_and_act(at_work: object) -> None:
@@ -86,7 +86,7 @@ def arm(home: Path, at: int, act: Callable[[object], object], only: str = "") ->
 
 
 def has_acted(home: Path) -> bool:
-    """Whether the fault of the last `arm` came to pass."""
+    """Return whether the fault of the last `arm` occurred."""
     return (home / "acted").exists()
 
 
@@ -97,18 +97,18 @@ def prepare(home: Path) -> None:
 
 
 def warm_up(home: Path) -> None:
-    """Make the run once in this process, which imports and caches everything that forked drivers need."""
+    """Do the run once in this process, to import and cache everything that forked drivers need."""
     prepare(home)
     api.run(home / "faulty.toml", home / "run", executor="in-process", device="cpu")
 
 
 def be_impatient() -> None:
-    """Wait for another process's lock of the database for a moment only."""
+    """Wait only a moment for another process's lock on the database."""
     database.BUSY_SECONDS = 1
 
 
 def _become(home: Path, said: Path, before: Callable[[], Operations | None] | None, arguments: Sequence[str]) -> None:
-    """Be the command, in a forked process, and end it."""
+    """Run the command in a forked process, and end the process."""
     code = TRACEBACK
     try:
         os.chdir(home)

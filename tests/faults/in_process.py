@@ -1,4 +1,4 @@
-"""Disturb runs in one process at random moments, run the same command again, and compare with the undisturbed run."""
+"""Disturb in-process runs at random moments, run the same command again, and compare the results with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Kind(NamedTuple):
     """A kind of fault.
 
     Attributes:
-        act: done by the driver to itself before one of its operations.
-        codes: exit codes that are allowed afterwards, next to 0.
-        only: operations to choose from; empty: all.
-        afterwards: done to the run's folder when the driver has ended.
+        act: called in the driver before one of its operations.
+        codes: exit codes that are allowed afterwards, besides 0.
+        only: operations to choose from; empty for all.
+        afterwards: called with the run's folder when the driver has ended; returns whether the fault occurred.
     """
 
     act: Callable[[Any], object]
@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 
 def flip_checkpoint(run: Path, rng: random.Random) -> bool:
-    """Change, cut, empty or remove one of the files of a checkpoint, or put a stranger next to it; False: there is none."""
+    """Change, truncate, empty or remove a checkpoint file, or add a foreign file next to it; return False if there is none."""
     files = sorted(path for path in (run / "checkpoints").glob("*/*") if path.is_file())
     if not files:
         return False
@@ -73,7 +73,7 @@ def flip_checkpoint(run: Path, rng: random.Random) -> bool:
 
 
 def cut_log(run: Path, rng: random.Random) -> bool:
-    """Lose the end of SQLite's log, as a disk that lied about its cache does when the power fails; False: there is none."""
+    """Truncate SQLite's log, as a power failure may on a disk with a volatile cache; return False if there is no log."""
     log = run / "results.sqlite-wal"
     if not log.exists() or not log.stat().st_size:
         return False
@@ -83,12 +83,12 @@ def cut_log(run: Path, rng: random.Random) -> bool:
 
 
 def kill_before_sending() -> None:
-    """Die between the commit of an attempt and its start."""
+    """Make the driver die between committing an attempt and starting it."""
     InProcessExecutor.submit = lambda *_: send(signal.SIGKILL)(None)  # type: ignore[method-assign]
 
 
 def kill_before_noting() -> None:
-    """Die between the end of an attempt and the commit of its result."""
+    """Make the driver die between the end of an attempt and the commit of its result."""
     InProcessExecutor.wait = lambda *_: send(signal.SIGKILL)(None)  # type: ignore[assignment,method-assign]
 
 
@@ -116,15 +116,15 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind of fault, by its name in the documentation."""
 TIMED = ("kill -9 at a random time", "database locked by a reader")
-"""Done from outside, at a time instead of an operation."""
+"""Faults caused from outside at a random time, instead of before an operation."""
 
 
 def campaign(work: Path, seed: int, first: int = 0, names: Sequence[str] = tuple(KINDS)) -> Iterator[tuple[Counter[str], list[str]]]:
-    """Disturb one run after the other; of each the faults that came to pass, by kind, and what was wrong, one line each.
+    """Disturb one run after the other; yield the faults that occurred in each, by kind, and a line for every problem.
 
     Args:
-        work: a folder for the runs; those that differ stay there.
-        seed: with the number of a run, determines all choices.
+        work: a folder for the runs; runs with problems are kept.
+        seed: determines all choices, together with the number of a run.
         first: number of the first run.
         names: kinds to choose from.
     """
@@ -134,11 +134,11 @@ def campaign(work: Path, seed: int, first: int = 0, names: Sequence[str] = tuple
 
 
 class Disturber:
-    """Disturbs runs of one sweep, which it has seen undisturbed.
+    """Disturbs runs of one sweep and compares them with an undisturbed run.
 
     Args:
         work: a folder for the runs.
-        seed: of all choices.
+        seed: the seed of all choices.
     """
 
     def __init__(self, work: Path, seed: int) -> None:
@@ -146,7 +146,7 @@ class Disturber:
         self._expected, self._operations, self._seconds = self._measure()
 
     def _measure(self) -> tuple[Results, dict[str, int], float]:
-        """The undisturbed run: its results, how many operations each `only` selects, and its seconds."""
+        """Return the results of an undisturbed run, how many operations each `only` selects, and the run's seconds."""
         counts, seconds = {}, 0.0
         warm_up(self.work / "warm-up")
         for only in {kind.only for kind in KINDS.values()}:
@@ -161,7 +161,7 @@ class Disturber:
         return load_results(self.work / "undisturbed-all" / "run"), counts, seconds
 
     def disturb(self, number: int, names: Sequence[str], most: int = 10) -> tuple[Counter[str], list[str]]:
-        """Make a new run, disturb it up to `most` times, and let it end."""
+        """Start a new run, disturb it up to `most` times, let it end, and return the faults and the problems."""
         rng = random.Random(f"{self.seed} {number}")
         home = self.work / f"run-{number}"
         shutil.rmtree(home, ignore_errors=True)
@@ -182,10 +182,10 @@ class Disturber:
         return Counter(suffered), [f"seed {self.seed}, run {number}, after {', '.join(suffered)}: {line}" for line in wrong]
 
     def _suffer(self, home: Path, name: str, rng: random.Random, suffered: list[str]) -> list[str]:
-        """Run the command with one fault, and note in `suffered` whether it came to pass; what was wrong about its end."""
+        """Run the command with one fault, add it to `suffered` if it occurred, and return what was wrong at the end."""
         kind = KINDS[name]
         most = self._operations[kind.only]
-        # most of them early, where a run is opened, locked and put in order, and so that one run meets many
+        # mostly early, where a run is opened, locked and cleaned up, and so that one run suffers many faults
         at = rng.randint(1, most) if rng.random() < 0.2 else rng.randint(1, 1 + most // 8)
         driver = Driver(home, None if name in TIMED else arm(home, at, kind.act, kind.only))
         if name == "kill -9 at a random time":
@@ -204,7 +204,7 @@ class Disturber:
             driver.kill(signal.SIGCONT)
             code = driver.wait()
         if has_acted(home) or code == KILLED:
-            # what was done to the folder may have found nothing to damage
+            # `afterwards` may have found nothing to damage
             suffered += [name] if kind.afterwards(home / "run", rng) else []
         if code not in (0, *kind.codes):
             wrong.append(f"{name}: exit code {code}: {driver.said[-600:]}")
@@ -212,7 +212,7 @@ class Disturber:
 
 
 def hold_lock(database: Path, seconds: float = 0.1) -> bool:
-    """Keep every writer waiting for a moment; whether there was a database."""
+    """Keep every writer waiting for a moment; return False if there was no database to lock."""
     if not database.exists() or not database.stat().st_size:
         return False
     try:

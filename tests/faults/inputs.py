@@ -1,4 +1,4 @@
-"""Give what is malformed to everything that reads: it is refused in a line or two, or changes no number."""
+"""Give malformed inputs to everything that reads: they must be rejected in a few lines, or change no number."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from agd_bench.errors import AgdBenchError, InputError
 
 LIMIT_SECONDS = 120
 MOST_LINES, MOST_LETTERS = 3, 1500
-"""Of the message of an error."""
+"""Limits for the message of an error."""
 CHUNK = 50
 
 
 def refused(value: object) -> str:
-    """For `Case.accept`: nothing may come of this input."""
+    """For `Case.accept`: the input should have been rejected."""
     return "accepted"
 
 
 def harmless(value: object) -> str:
-    """For `Case.accept`: whatever comes of this input is right."""
+    """For `Case.accept`: any value is fine."""
     return ""
 
 
@@ -41,10 +41,10 @@ class Case:
     """One input.
 
     Attributes:
-        family: what kind of input it is.
-        name: which one, for people.
-        act: reads it, in an empty working directory that it is given.
-        accept: what is wrong about what came of it, if it was not refused; empty: nothing.
+        family: the kind of input.
+        name: a readable name of the input.
+        act: reads the input, in an empty working directory that is passed to it.
+        accept: returns what is wrong with the value of `act` if the input was not rejected, or an empty string.
     """
 
     family: str
@@ -54,11 +54,11 @@ class Case:
 
 
 def command(*arguments: str, fine: tuple[int, ...] = (0,)) -> str:
-    """Run `agd-bench` in this process; what it printed.
+    """Run `agd-bench` in this process and return what it printed.
 
     Raises:
-        InputError: with what it said, if it ended with 2, 3 or 4.
-        AssertionError: any other exit code than 0, 2, 3, 4 or one of `fine`.
+        InputError: the exit code was 2, 3 or 4; the message is that of the command.
+        AssertionError: the exit code was neither 2, 3 or 4 nor one of `fine`.
     """
     out, err, before = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["agd-bench", *arguments]
@@ -72,7 +72,7 @@ def command(*arguments: str, fine: tuple[int, ...] = (0,)) -> str:
         sys.argv = before
     said = err.getvalue()
     if code in (2, 3, 4) and code not in fine:
-        # click prints the usage above its own errors
+        # Click prints the usage above its own errors
         raise InputError(said.strip().rpartition("help.\n")[2].replace("\n\n", "\n") or "silent")
     if code not in fine:
         raise AssertionError(f"exit code {code}: {said[-300:]}")
@@ -80,7 +80,7 @@ def command(*arguments: str, fine: tuple[int, ...] = (0,)) -> str:
 
 
 def judge(case: Case, folder: Path) -> str:
-    """What is wrong about how an input was received; empty: nothing."""
+    """Return what is wrong with how an input was handled, or an empty string."""
 
     def give_up(number: int, frame: object) -> None:
         raise TimeoutError(f"no answer in {LIMIT_SECONDS} s")
@@ -106,7 +106,7 @@ def judge(case: Case, folder: Path) -> str:
 
 
 def campaign(work: Path, seed: int, first: int = 0) -> Iterator[tuple[Counter[str], list[str]]]:
-    """Give one chunk of inputs after the other: first those that are listed, then random damage without end."""
+    """Try one chunk of inputs after the other: first the listed ones, then endless random damage."""
     for number, chunk in enumerate(_chunks(all_cases(work, seed))):
         if number < first:
             continue
@@ -115,13 +115,13 @@ def campaign(work: Path, seed: int, first: int = 0) -> Iterator[tuple[Counter[st
 
 
 def _chunks(cases: Iterator[Case]) -> Iterator[list[Case]]:
-    """The cases in lists of `CHUNK`."""
+    """Yield the cases in lists of `CHUNK`."""
     while chunk := list(itertools.islice(cases, CHUNK)):
         yield chunk
 
 
 def all_cases(work: Path, seed: int) -> Iterator[Case]:
-    """Every input that is listed, in random order, then random damage to sweeps, tables and databases without end."""
+    """Yield every listed input in random order, then endless random damage to sweeps, tables and databases."""
     from tests.faults import malformed_folders, malformed_options, malformed_plugins, malformed_sweeps
 
     rng = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Published folders, exports and databases that were damaged, cut or edited: refused, found by `verify`, or the same to the last digit."""
+"""Damaged, truncated or edited folders, exports and databases are rejected, found by `verify`, or have exactly the same data."""
 
 # ruff: noqa: E501 (tables of inputs)
 
@@ -25,7 +25,7 @@ from tests.faults import drivers
 from tests.faults.inputs import Case, harmless, refused
 
 PAGE = 4096
-"""Bytes of a page of SQLite."""
+"""Size of an SQLite page in bytes."""
 Edit = Callable[[Path], object]
 CELLS: dict[str, list[str]] = {
     "test_accuracy": ["2.0", "-1", "nan", "inf", "1e400", "text", "", "0x10"], "val_accuracy": ["7"], "seed": ["-1", "1.5", "9" * 20, ""],
@@ -34,7 +34,7 @@ CELLS: dict[str, list[str]] = {
     "epochs": ["0", "1000000"], "attempts": ["-1", "1000000000"], "representative": ["f" * 16], "purpose": ["fun"], "dataset": ["../x"],
     "profile": ["none"], "dataset_share": ["7", "0"], "parameters": ["-1"], "hyperparameters": ["{not json", "[1]"],
 }  # fmt: skip
-"""Values that a cell of `trials.csv` cannot have."""
+"""Invalid values for a cell of `trials.csv`."""
 CLASSES: dict[str, bytes] = {
     "digit": b"0123456789", "letter": b"abcdefABCDEF", "comma": b",", "line end": b"\n", "quote": b'"', "point": b".", "minus": b"-",
     "brace": b"{}[]", "space": b" ", "colon": b":", "other": b"<>/#|~+_=",
@@ -43,10 +43,10 @@ CLASSES: dict[str, bytes] = {
 
 
 class Sources:
-    """A tiny run, its export, and its publication, with the results that each of them holds.
+    """A tiny run, its export and its publication, with the results of each.
 
     Args:
-        folder: a new one for them.
+        folder: a new folder for them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,11 +59,11 @@ class Sources:
         self.published = load_results(self.board)
 
     def cases(self) -> Iterator[Case]:
-        """Every listed edit of a publication for every reader, every page of the database, and a byte of each class in each file."""
+        """Yield every listed edit of a publication for every reader, damage to every page of the database, and to each class of bytes."""
         for name, edit in self._edits():
             for reader in READERS:
                 if reader == "verify, forged" and name.startswith(MANIFEST):
-                    continue  # it would write the manifest anew
+                    continue  # this reader would replace the manifest
                 yield Case("edited folder", f"{reader}: {name}", self._edited(edit, reader), harmless if name in FINE else refused)
         yield from self._pages()
         for path in sorted(self.board.iterdir()):
@@ -74,7 +74,7 @@ class Sources:
                     yield self._flipped(path.name, place, kind)
 
     def damaged(self, rng: random.Random) -> Case:
-        """A table cut somewhere, a byte of a published file changed, or a page of the database damaged."""
+        """Return a random case: a truncated table, a changed byte of a published file, or a damaged page of the database."""
         how = rng.randrange(3)
         if how == 0:
             path = rng.choice(sorted(self.exported.glob("*.csv")))
@@ -158,7 +158,7 @@ class Sources:
 
 
 def _verify(folder: Path, sources: Sources) -> object:
-    """Refuse by what `verify` finds, as its exit code does."""
+    """Raise an error if `verify` finds a difference, as its exit code reports."""
     differences = verify_folder(folder)
     if differences:
         raise InputError(differences[0][:500])
@@ -166,7 +166,7 @@ def _verify(folder: Path, sources: Sources) -> object:
 
 
 def _verify_forged(folder: Path, sources: Sources) -> object:
-    """The same with a manifest that states the digests of what is there, as somebody who lies would write it."""
+    """Do the same after updating the digests in the manifest, as a forger would."""
     stated = json.loads((sources.board / MANIFEST).read_text())
     _write(MANIFEST, json.dumps(stated | {"files": digests(folder)}).encode(), folder)
     return _verify(folder, sources)
@@ -215,11 +215,11 @@ def _lose_rest(content: bytearray, at: int, rng: random.Random) -> None:
 
 
 DAMAGES = {"zeros": _zero, "garbage": _garbage, "half garbage": _half, "another page": _another, "header": _header, "end lost": _lose_rest}
-"""What can happen to a page, given the whole file and the page's first byte."""
+"""What can happen to a page, given the content of the file and the offset of the page."""
 
 
 def _unequal(found: Results, expected: Results) -> str:
-    """Which table of two results differs; empty: none."""
+    """Return which tables of two results differ, or an empty string."""
     tables = ("trials", "curves", "attempts", "diagnostics")
     unlike = [name for name in tables if not getattr(found, name).equals(getattr(expected, name))]
     return f"accepted with other {', '.join(unlike)}" if unlike or found.sweep != expected.sweep else ""

@@ -1,4 +1,4 @@
-"""Options and arguments of commands with values that they cannot have, and files of claims that cannot be used."""
+"""Commands with invalid options and arguments, and invalid files of claims."""
 
 # ruff: noqa: E501 (tables of inputs)
 
@@ -44,7 +44,7 @@ WRONG_CLAIMS = {
 
 
 def cases(sources: Sources) -> Iterator[Case]:
-    """Every listed command and claim."""
+    """Yield every listed command and claim."""
     for line in RUN.replace("\n", "|").split("|"):
         # most are refused before anything starts; without --executor, Ray would be started for the others
         executor = () if "--executor" in line or "--ray-address" in line else ("--executor", "in-process")

@@ -1,4 +1,4 @@
-"""Plug-ins that break their protocol, for `check` and for a sweep that uses them; and strings that are no architecture."""
+"""Plug-ins that violate their protocol, for `check` and for a sweep that uses them, and strings that are not architectures."""
 
 # ruff: noqa: E501 (tables of inputs)
 
@@ -45,7 +45,7 @@ ODD = ["", " ", "\n", "\0", "x", "-1", "0", "1e9", "nan", "None", "[]", "{}", "'
 
 
 def cases() -> Iterator[Case]:
-    """Every listed plug-in: by `check`, and by a plan; those that only a training shows are fine for the plan."""
+    """Yield every listed plug-in for `check` and for a plan, which may accept faults that only appear in training."""
     for name, content in BROKEN.items():
         raw = content if isinstance(content, bytes) else content.encode()
         yield Case(
@@ -59,7 +59,7 @@ def cases() -> Iterator[Case]:
 
 
 def odd_architecture(rng: random.Random) -> Case:
-    """A string that is hardly an architecture, for a function of a built-in search space: ValueError, or an answer."""
+    """Return an odd string for a function of a built-in search space, which must raise ValueError or return."""
     name, source = rng.choice(sorted(plugins.find("search_spaces").items()))
     space: Any = plugins.load_source(source)
     small = getattr(space, "SMALL", {})

@@ -1,4 +1,4 @@
-"""Sweeps with wrong types and values, unknown, repeated and missing keys, and damaged text; as TOML and as JSON."""
+"""Sweeps with wrong types and values, unknown, repeated and missing keys, and damaged text, as TOML and as JSON."""
 
 # ruff: noqa: E501 (tables of inputs)
 
@@ -55,7 +55,7 @@ RIGHT: dict[str, dict[str, set[str]]] = {
         "untuned": set(), "proxies": set(), "sampler": set(), "pruner": set(), "schedule": set(),
     },
 }  # fmt: skip
-"""Every key by its table (empty: the sweep itself), with those of `WRONG` that are right for it or mean nothing."""
+"""Every key by its table (empty for the sweep itself), with the kinds of `WRONG` that are valid or harmless for it."""
 DAMAGED: dict[str, str | bytes] = {
     "nothing": "", "blank": "\n\n", "only a comment": "# nothing", "bytes": b"\x00\xff\xfe\x80garbage", "UTF-16": SWEEP.encode("utf-16"),
     "open string": 'name = "x', "repeated key": 'name = "a"\n' + SWEEP, "JSON list": "[1, 2]", "JSON null": "null", "JSON, deep": "{" * 2000,
@@ -86,11 +86,11 @@ CHANGES: dict[str, str] = {
     "data set twice": 'datasets=[{name="digits"},{name="digits"}]', "algorithm twice": 'algorithms=[{name="agd"},{name="agd"}]',
     "folder that is missing": 'folders={search_spaces=["nowhere"]}', "folder that is a text": 'folders={search_spaces="."}',
 }  # fmt: skip
-"""What `--set` would say: each is refused."""
+"""Arguments of `--set` that must all be rejected."""
 
 
 def cases() -> Iterator[Case]:
-    """Every listed sweep."""
+    """Yield every listed sweep."""
     for table, keys in RIGHT.items():
         for key, right in keys.items():
             for kind, value in WRONG.items():
@@ -105,7 +105,7 @@ def cases() -> Iterator[Case]:
 
 
 def damaged(rng: random.Random) -> Case:
-    """A sound sweep with some bytes changed, cut or repeated; it may still be sound."""
+    """Return a valid sweep with some bytes changed, removed or repeated; it may still be valid."""
     content = bytearray(_written(_sweep(), rng.choice(["TOML", "JSON"])))
     for _ in range(rng.randint(1, 3)):
         place = rng.randrange(len(content))

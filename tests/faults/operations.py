@@ -1,4 +1,4 @@
-"""Count what a process does to the files and the database of a run, and act before the n-th of these operations."""
+"""Count a process's operations on the files and the database of a run, and act before the n-th of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 import sqlalchemy as sa
 
 FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
-"""Audit events of Python about files; the first argument is a path."""
+"""Python's audit events for files; the first argument is a path."""
 AT_EACH_STATEMENT: list[Callable[[Any], object]] = []
-"""What faults that last do with the cursor of each statement."""
+"""Functions of lasting faults, called with the cursor of each statement."""
 
 
 class Operations:
-    """The operations of this process on one folder and on databases.
+    """Counts the operations of this process on one folder and on databases.
 
     Args:
         folder: the working directory; files outside it are not counted.
-        at: before which operation to act, from 1; 0: only count.
-        act: what to do then, with the cursor or connection that is at work, or None at a file.
+        at: the operation before which to act, counted from 1; with 0, only count.
+        act: what to do then; called with the cursor of a statement, or None for a commit or a file.
         only: count operations whose name or path contains this.
     """
 
@@ -39,7 +39,7 @@ class Operations:
         sa.event.listen(sa.Engine, "commit", lambda connection: self._count("commit", None))
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        # a file can be opened by its number too
+        # a file can also be opened by its number
         if event in FILES and isinstance(arguments[0], str | os.PathLike):
             path = os.path.abspath(arguments[0])
             if path.startswith(self._folder):
@@ -58,7 +58,7 @@ class Operations:
 
 
 def send(number: int, times: int = 1) -> Callable[[Any], None]:
-    """Send this process a signal."""
+    """Return a fault that sends this process a signal."""
 
     def act(at_work: Any) -> None:
         for _ in range(times):
@@ -68,19 +68,19 @@ def send(number: int, times: int = 1) -> Callable[[Any], None]:
 
 
 def fill_database(at_work: Any) -> None:
-    """From now on the database gets no further page: SQLite's own answer to a full disk."""
-    # no less than it has; a listener of its own cannot be added while listeners are called
+    """Allow the database no more pages from now on, so that SQLite itself reports a full disk."""
+    # SQLite keeps the pages it has; a separate listener cannot be added while listeners are being called
     AT_EACH_STATEMENT.append(lambda cursor: cursor.execute("pragma max_page_count=1"))
 
 
 def limit_files(at_work: Any) -> None:
-    """From now on no file grows beyond 4 KiB: every writer gets a real error of the system, with EFBIG."""
+    """Allow no file to grow beyond 4 KiB from now on, so that writers get a real system error, EFBIG."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
 
 def refuse_checkpoints(number: int) -> Callable[[Any], None]:
-    """From now on checkpoints cannot be opened for writing, with this error of the system."""
+    """Return a fault after which opening a checkpoint for writing raises the system error with this number."""
 
     def act(at_work: Any) -> None:
         def refuse(event: str, arguments: tuple[Any, ...]) -> None:
@@ -93,7 +93,7 @@ def refuse_checkpoints(number: int) -> Callable[[Any], None]:
 
 
 def shift_clock(seconds: float) -> Callable[[Any], None]:
-    """From now on the clock of the wall is wrong; the monotonic one goes on."""
+    """Return a fault that shifts the wall clock from now on, but not the monotonic clock."""
 
     def act(at_work: Any) -> None:
         right = time.time
@@ -103,7 +103,7 @@ def shift_clock(seconds: float) -> Callable[[Any], None]:
 
 
 def close_display(at_work: Any) -> None:
-    """From now on standard error is a full disk."""
+    """Make standard error a full disk from now on."""
     os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
 
 

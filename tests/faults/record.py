@@ -1,4 +1,4 @@
-"""What campaigns found: kept as `campaigns.json`, from which the tables of README.md are written."""
+"""The results of campaigns, stored in `campaigns.json`, from which the tables in README.md are written."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ BEGIN, END = "<!-- written by `python -m tests.faults page` -->", "<!-- end -->"
 
 
 def read(folder: Path = HERE) -> dict[str, dict[str, Any]]:
-    """Every campaign so far by its name and seed: `units` done, `counts` by kind, and `wrong`, one line each."""
+    """Return every campaign so far by name and seed: the `units` done, `counts` by kind, and a line per problem in `wrong`."""
     path = folder / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong: list[str], folder: Path = HERE) -> None:
-    """Add to what a campaign with this seed found; `units` are runs or inputs done, from which it goes on next time."""
+    """Add to the results of a campaign with this seed; `units` is the number of runs or inputs done, where it will continue."""
     found = read(folder)
     before = found.get(f"{campaign} {seed}", {"counts": {}, "wrong": []})
     total = Counter(before["counts"]) + Counter(counts)
@@ -32,7 +32,7 @@ def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong:
 
 
 def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """One table of all campaigns, and one of the kinds of each, in Markdown."""
+    """Return a table of all campaigns, and the counts by kind of each, in Markdown."""
     names = list(dict.fromkeys(key.rpartition(" ")[0] for key in found))
     lines = ["| campaign | seeds | faults or inputs | kinds | wrong |", "|---|---|---|---|---|"]
     details = []
@@ -48,6 +48,6 @@ def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def page(folder: Path = HERE) -> str:
-    """README.md with its tables as `campaigns.json` has them now."""
+    """Return README.md with its tables updated from `campaigns.json`."""
     before, _, rest = (folder / PAGE).read_text(encoding="utf-8").partition(BEGIN)
     return f"{before}{BEGIN}\n\n{tables(read(folder))}\n\n{END}{rest.partition(END)[2]}"

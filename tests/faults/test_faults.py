@@ -1,4 +1,4 @@
-"""A slice of each campaign: every kind of fault and every command that writes, once or so. The long ones: see README.md."""
+"""A short part of each campaign, with about one of every kind of fault and command; README.md describes the long ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.mark.parametrize(("campaign", "count"), [("in-process", 24), ("commands", len(COMMANDS)), ("inputs", 100)])
 def test_nothing_is_lost_when_something_ends(tmp_path: Path, campaign: str, count: int) -> None:
-    """Faults come to pass, and nothing differs afterwards from what was not disturbed; what is malformed is refused."""
+    """Faults occur but change no results, and malformed inputs are rejected."""
     command = [sys.executable, "-m", "tests.faults", campaign, "--count", str(count), "--seed", "0", "--notes", str(tmp_path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,7 +26,7 @@ def test_nothing_is_lost_when_something_ends(tmp_path: Path, campaign: str, coun
 
 
 def test_the_tables_are_those_of_the_campaigns() -> None:
-    """The page was written from what was counted, and nothing was wrong."""
+    """The README is up to date with the recorded campaigns, which found no problems."""
     assert record.page() == (record.HERE / record.PAGE).read_text(encoding="utf-8")
     assert record.read()
     assert all(found["wrong"] == [] for found in record.read().values())

@@ -1,4 +1,4 @@
-"""Figures of the variance components and of what drives the interaction."""
+"""Figures of the variance components and of the drivers of the interaction."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_captions_say_how_many() -> None:
     assert "24 architectures under 2 algorithms with 3 seeds each" in components.caption
     assert "95 % intervals" in components.caption
     assert "24 architectures with 3 seeds each" in drivers.caption
-    assert "corrected" not in drivers.caption  # for one feature: parameters, which order the architectures as FLOPs do
+    assert "corrected" not in drivers.caption  # there is only one feature, parameters, which order the architectures as FLOPs do
     assert "parameters" in drivers.svg()
     assert "architecture × algorithm" in components.svg()
 

@@ -1,4 +1,4 @@
-"""Figures: nothing is too small, too large or too broken to draw, and equal tables give equal bytes."""
+"""Figures can be drawn from small, large and incomplete tables, and equal tables give equal bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
 def ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the standings, at costs of 1, 2, 3 … times that of the first algorithm."""
+    """Return the standings with costs of 1, 2, 3 … times that of the first algorithm."""
     table = standings(trials, str(trials["algorithm"].iloc[0]))
     return table.assign(cost_ratio=np.arange(1.0, len(table) + 1))
 
@@ -80,7 +80,7 @@ def test_marks_stand_at_their_true_places() -> None:
 
 
 def test_equal_tables_give_equal_bytes() -> None:
-    """SVG and PNG hold no date, no version and no random identifier."""
+    """SVG and PNG contain no date, no version and no random identifier."""
     for first, second in zip(draw_all(CASES["usual"]), draw_all(CASES["usual"]), strict=True):
         assert first.svg() == second.svg()
         assert first.png() == second.png()
@@ -95,7 +95,7 @@ def test_the_users_settings_are_left_alone() -> None:
 
 
 def test_names_are_no_formulas() -> None:
-    """A label with dollars and angle brackets is drawn as it is, escaped in the SVG."""
+    """A label with dollar signs and angle brackets is drawn literally and escaped in the SVG."""
     trials = simulate_trials(4, 2, ("sgd", "$\\frac<x>$"))
     svg = accuracy_against_cost(ranked(trials), "sgd").svg()
     assert "$\\frac&lt;x&gt;$" in svg

@@ -66,14 +66,14 @@ def test_the_network_with_the_most_layers_is_the_example() -> None:
 
 
 def rows(algorithm: str, guarantee: str, realised: list[float], share: float) -> pd.DataFrame:
-    """Epochs with a promise of 0.1 a step."""
+    """Return epochs with a promised decrease of 0.1 per step."""
     count = len(realised)
     columns = {"algorithm": algorithm, "guarantee": guarantee, "epoch": range(1, count + 1), "trials": 3, "steps": 10, "promised": 0.1}
     return pd.DataFrame({**columns, "realised": realised, "shortfalls": 0, "shortfall_share": share})
 
 
 def test_both_decreases_and_the_share_are_drawn() -> None:
-    """Two lines an algorithm above, one below; a loss that rose is no point, and is counted."""
+    """The upper axes have two lines per algorithm, the lower ones one; rising losses are counted instead of drawn."""
     table = pd.concat([rows("dsgd", "yes", [0.2, 0.3, 0.2], 0.0), rows("guess", "no", [0.2, -0.1, 0.05], 0.4)], ignore_index=True)
     picture = decreases_picture(table, ("sgd", "dsgd", "guess"))
     above, below = picture.figure.axes

@@ -1,4 +1,4 @@
-"""Scripts for schedulers, run against stand-ins for their commands."""
+"""Scheduler scripts, run with stand-ins for the schedulers' commands."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="runs Bash scrip
 
 
 def job(**changes: Any) -> Job:
-    """Two nodes."""
+    """Return a job on two nodes."""
     return Job.model_validate({"sweep": "quickstart", "out": "/runs/mine", "nodes": 2, "cpus_per_node": 4} | changes)
 
 
 @pytest.fixture
 def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Begins a script as SLURM's first node would, with stand-ins on the path."""
+    """Return a function that starts a script as SLURM's first node would, with the stand-ins on the path."""
     for name, text in STAND_INS.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ def _is_free(port: int) -> bool:
 
 
 def test_a_slurm_job_starts_ray_on_its_nodes_and_one_driver(batch: Any, tmp_path: Path) -> None:
-    """The driver's exit code is the job's, and a run that ended is not queued again."""
+    """The job's exit code is that of the driver, and a run that ended is not requeued."""
     (tmp_path / "code").write_text("4")
     process = batch(write_script("slurm", job(gpus_per_node=8, options=["--set", "name=a b"])))
     assert process.wait(120) == 4
@@ -86,7 +86,7 @@ def test_a_slurm_job_starts_ray_on_its_nodes_and_one_driver(batch: Any, tmp_path
 
 
 def test_a_slurm_job_that_is_told_to_end_queues_again(batch: Any, tmp_path: Path) -> None:
-    """SIGTERM goes on to the driver, which ends in its own time."""
+    """SIGTERM is passed on to the driver, which ends in its own time, and the job is requeued."""
     (tmp_path / "stay").touch()
     process = batch(write_script("slurm", job(parts=4)))
     while not (tmp_path / "driver.log").exists():
@@ -98,7 +98,7 @@ def test_a_slurm_job_that_is_told_to_end_queues_again(batch: Any, tmp_path: Path
 
 
 def test_directives_follow_the_job() -> None:
-    """Only what was asked for is a directive, and an array has one task for each part."""
+    """Only requested settings become directives, and an array has one task for each part."""
     plain = write_script("slurm", job())
     assert not [word for word in ("--time", "--account", "--gpus", "--array", "--container") if word in plain]
     asked = {"time_limit": "2-00:00:00", "account": "lab", "gpus_per_node": 8, "parts": 4, "container": "lab/agd:1", "partition": "gpu"}
@@ -109,7 +109,7 @@ def test_directives_follow_the_job() -> None:
 
 
 def test_a_rayjob_carries_its_sweep_and_resumes() -> None:
-    """It is valid YAML: a sweep in a file travels with it, and the run folder is on the volume."""
+    """The script is valid YAML that includes a sweep given as a file, and the run folder is on the volume."""
     yaml = pytest.importorskip("yaml")
     text = 'name = "mine"\n\n[[datasets]]\nname = "digits"\n'
     asked = job(container="lab/agd:1", volume="results", gpus_per_node=8, time_limit="01:00:00", sweep="mine.toml", name="mine")
@@ -128,7 +128,7 @@ def test_a_rayjob_carries_its_sweep_and_resumes() -> None:
 
 @pytest.mark.parametrize("missing", [{"container": None}, {"volume": None}, {"parts": 2}, {"out": "here"}])
 def test_what_kubernetes_cannot_do_is_refused(missing: dict[str, Any]) -> None:
-    """It needs an image and a volume, keeps results on the volume, and has no arrays."""
+    """A Kubernetes job needs an image and a volume, must keep its results on the volume, and cannot be an array."""
     with pytest.raises(InputError):
         write_script("kubernetes", job(**{"container": "lab/agd:1", "volume": "results"} | missing))
 
@@ -144,14 +144,14 @@ def test_what_kubernetes_cannot_do_is_refused(missing: dict[str, Any]) -> None:
     ],
 )
 def test_a_wrong_job_is_explained(tmp_path: Path, text: str, said: str) -> None:
-    """With the key, and what it may be."""
+    """The error names the key and says what is wrong with it."""
     (tmp_path / "job.toml").write_text(text)
     with pytest.raises(InputError, match=said):
         read_job(tmp_path / "job.toml")
 
 
 def test_scripts_are_submitted(batch: Any, tmp_path: Path) -> None:
-    """By the scheduler's own command, whose words are passed on."""
+    """Scripts are submitted by the scheduler's own command, and its output or error is passed on."""
     script = write_script("slurm", job())
     assert submit("slurm", script) == "Submitted batch job 42"
     assert (tmp_path / "submitted").read_text() == script
@@ -163,7 +163,7 @@ def test_scripts_are_submitted(batch: Any, tmp_path: Path) -> None:
 
 
 def test_the_command_writes_prints_and_submits(batch: Any, tmp_path: Path) -> None:
-    """A sweep that does not exist is noticed before the job is queued."""
+    """The script can be printed, written and submitted; an unknown sweep is reported before the job is queued."""
     from typer.testing import CliRunner
 
     (tmp_path / "job.toml").write_text('sweep = "quickstart"\nout = "mine"\ncpus_per_node = 4\n')
@@ -178,7 +178,7 @@ def test_the_command_writes_prints_and_submits(batch: Any, tmp_path: Path) -> No
 
 
 def test_the_recipes_of_the_page_are_what_the_command_writes(tmp_path: Path) -> None:
-    """Each job in the page is followed by its script."""
+    """The script in the README is the one that is written for the job in it."""
     page = README.read_text(encoding="utf-8")
     blocks = [block.partition("\n") for block in page.split("```")[1::2]]
     jobs = [text for kind, _, text in blocks if kind == "toml"]

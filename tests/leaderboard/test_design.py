@@ -1,4 +1,4 @@
-"""A board without parts of its design, or with rows that contradict each other, does not agree."""
+"""Verification finds missing parts of a board's design and rows that contradict each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOARDS = sorted(path.parent for path in Path(__file__).parents[2].glob("leaderbo
 
 
 def without(results: Results, rows: pd.Series[bool]) -> Results:
-    """The results without some trials, their curves and attempts."""
+    """Return the results without some trials and their curves and attempts."""
     ids = set(results.trials.loc[rows, "trial_id"])
     tables = {name: getattr(results, name) for name in ("trials", "curves", "attempts")}
     return replace(results, **{name: table[~table["trial_id"].isin(ids)].reset_index(drop=True) for name, table in tables.items()})
@@ -26,13 +26,13 @@ def without(results: Results, rows: pd.Series[bool]) -> Results:
 
 @pytest.fixture(scope="module")
 def board() -> Results:
-    """A published run with tuning by architecture."""
+    """Return a published run with tuning per architecture."""
     return load_results(next(path for path in BOARDS if path.name == "nas_bench_201-digits-tuning_scope"))
 
 
 @pytest.mark.parametrize("folder", BOARDS, ids=lambda path: path.name)
 def test_published_boards_are_whole(folder: Path) -> None:
-    """Nothing is missing or contradicts itself in what is published."""
+    """In published boards, nothing is missing or contradictory."""
     results = load_results(folder)
     assert missing_parts(results) == []
     assert find_contradictions(results) == []
@@ -51,12 +51,12 @@ def test_published_boards_are_whole(folder: Path) -> None:
     ],
 )
 def test_a_part_left_out_is_missing(board: Results, left_out: Callable[[pd.DataFrame], pd.Series[bool]]) -> None:
-    """Whatever is taken away with all that belongs to it."""
+    """Removing any part of the design together with its curves and attempts is noticed."""
     assert missing_parts(without(board, left_out(board.trials)))
 
 
 def test_a_search_space_or_data_set_without_a_row_is_missing(board: Results) -> None:
-    """What the sweep asks is expected, whether or not any row is of it."""
+    """Everything that the sweep lists is expected, even if no row belongs to it."""
     for field, name in (("search_spaces", "vgg"), ("datasets", "fashion_mnist")):
         choices = getattr(board.sweep, field)
         more = choices[0].model_copy(update={"name": name, "label": name} if field == "search_spaces" else {"name": name})
@@ -65,7 +65,7 @@ def test_a_search_space_or_data_set_without_a_row_is_missing(board: Results) -> 
 
 
 def test_fewer_proxies_than_the_sweep_says_are_missing() -> None:
-    """A study of the search space that tried its proposals on one architecture cost less than it says."""
+    """A study of a whole search space that tried its proposals on a single architecture would look cheaper than it should be."""
     results = load_results(next(path for path in BOARDS if path.name == "nas_bench_201-digits-tuning_scope"))
     shared = [choice.label for choice in results.sweep.algorithms if choice.tuning_scope == "search-space"]
     tuning = results.trials[(results.trials["purpose"] == "tuning") & results.trials["algorithm"].isin(shared)]
@@ -77,7 +77,7 @@ def test_fewer_proxies_than_the_sweep_says_are_missing() -> None:
 
 
 def test_a_growing_board_states_what_its_sweep_plans(board: Results) -> None:
-    """Rows that were not begun may be missing, but how many were planned is the sweep's, not the publisher's to say."""
+    """Rows of trials that were not started may be missing, but the number of planned trials must match the sweep."""
     trials = board.trials.copy()
     trials["status"] = trials["status"].mask(trials["seed"] == 0, "pending")
     trials["attempts"] = trials["attempts"].mask(trials["seed"] == 0, 0)
@@ -91,7 +91,7 @@ def test_a_growing_board_states_what_its_sweep_plans(board: Results) -> None:
 
 
 def test_rows_that_contradict_each_other_are_found() -> None:
-    """An accuracy that its curve does not reach, a point less, seconds that run backwards, seeds that measured the same."""
+    """An accuracy that differs from its curve, a missing point, decreasing seconds and equal measurements of two seeds are found."""
     sound = simulate_results(simulate_trials(6, 3, noise=0.02))
     assert find_contradictions(sound) == []
     trials, curves = sound.trials, sound.curves
@@ -106,7 +106,7 @@ def test_rows_that_contradict_each_other_are_found() -> None:
 
 
 def test_an_accuracy_that_is_no_number_of_images_is_found(board: Results) -> None:
-    """Of a test split of 360 images, 0.98765 of them cannot be right."""
+    """An accuracy must be a whole number of images divided by the size of the test split (360 here)."""
     done = board.trials["status"].eq("done").idxmax()
     trials = board.trials.copy()
     trials.loc[done, "test_accuracy"] = 0.98765432

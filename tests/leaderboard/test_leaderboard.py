@@ -1,4 +1,4 @@
-"""Published folders: rebuilt from themselves, verified, listed, and free of private names."""
+"""Published folders can be rebuilt from themselves, verified and listed, and contain no private names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PRIVATE = ("gpu-node-17.cluster.example", "/home/ada", "ada-laptop", "/scratch/a
 
 @pytest.fixture(scope="module")
 def results(few_resamples: None) -> Results:
-    """A run whose reasons, nodes, provenance and meta data name machines and folders."""
+    """Return a run with names of machines and folders in its reasons, nodes, provenance and metadata."""
     trials = spoil(simulate_trials(9, 3, ("sgd", "agd"), tuned=("agd",)), "agd", "diverged", [1])
     trials = spoil(trials, "agd", "failed", [4], reason="OSError: cannot open '/home/ada/data/x.bin' on gpu-node-17.cluster.example")
     plain = simulate_results(trials)
@@ -42,19 +42,19 @@ def results(few_resamples: None) -> Results:
 
 @pytest.fixture(scope="module")
 def published(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That run, published once."""
+    """Publish that run once and return the folder."""
     return publish_results(results, tmp_path_factory.mktemp("boards") / "first")
 
 
 @pytest.fixture
 def without_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages of findings alone, for tests of what stands beside the pictures and tables, which take longest."""
+    """Build pages without pictures and tables, which take longest, for tests that do not need them."""
     monkeypatch.setattr("agd_bench.report.sections.PARTS", ())
 
 
 @pytest.fixture
 def copy(published: Path, tmp_path: Path) -> Path:
-    """A copy that a test may damage."""
+    """Return a copy that a test may damage."""
     return Path(shutil.copytree(published, tmp_path / "first"))
 
 
@@ -64,7 +64,7 @@ def test_a_published_folder_verifies(published: Path) -> None:
 
 
 def test_other_line_ends_are_no_difference(copy: Path) -> None:
-    """A checkout or a transport may turn the ends of a text's lines to those of Windows; pictures stay as they are."""
+    """Git or a file transfer may convert text files to Windows line ends; this is not a difference."""
     texts = [path for path in copy.rglob("*") if path.is_file() and path.suffix != ".png"]
     assert {".csv", ".json", ".md", ".svg", ".toml"} <= {path.suffix for path in texts}
     for path in texts:
@@ -73,7 +73,7 @@ def test_other_line_ends_are_no_difference(copy: Path) -> None:
 
 
 def test_raw_rows_come_back_exactly(results: Results, published: Path) -> None:
-    """Trials and curves read from the folder are those that were published, to the last bit."""
+    """Trials and curves read from the folder are exactly those that were published."""
     again = load_results(published)
     pd.testing.assert_frame_equal(again.curves, results.curves, check_exact=True)
     public = results.trials.drop(columns="reason")
@@ -91,7 +91,7 @@ def test_a_folder_is_rebuilt_from_itself(published: Path, tmp_path: Path) -> Non
 
 
 def test_the_folder_of_a_growing_sweep_holds_what_was_begun(results: Results, tmp_path: Path, without_parts: None) -> None:
-    """Rows of trials that nothing happened to are left out, and yet it is known how many are missing; it verifies all the same."""
+    """Rows of trials that were not started are left out, but their number is known, and the folder verifies."""
     first = results.trials["architecture"].unique()[:2]
     untouched = results.trials["seed"].ge(1) & ~results.trials["architecture"].isin(first) & (results.trials["purpose"] == "final")
     trials = results.trials.assign(attempts=results.trials["attempts"].mask(untouched, 0))
@@ -117,7 +117,7 @@ def test_the_folder_of_a_growing_sweep_holds_what_was_begun(results: Results, tm
 
 
 def test_no_private_name_is_published(published: Path) -> None:
-    """Hosts, users and folders are in none of the files; the rest of a reason stays."""
+    """No file contains names of hosts, users or folders; the rest of a reason is kept."""
     for path in published.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
@@ -148,12 +148,12 @@ def test_no_private_name_is_published(published: Path) -> None:
     ],
 )
 def test_scrubbing_cuts_paths_and_nothing_else(text: str, expected: str) -> None:
-    """Absolute paths lose their folders; addresses and fractions stay."""
+    """Absolute paths lose their folders; web addresses and fractions are kept."""
     assert scrub_text(text) == expected
 
 
 def test_this_machines_name_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name of the machine that publishes is private too; one that could be a word is left."""
+    """The name of the publishing machine is removed too, unless it could be an ordinary word."""
     monkeypatch.setattr(platform, "node", lambda: "ada-laptop")
     assert scrub_text("lost contact with ada-laptop") == "lost contact with host"
     monkeypatch.setattr(platform, "node", lambda: "vm")
@@ -161,7 +161,7 @@ def test_this_machines_name_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_edited_accuracy_is_found(copy: Path) -> None:
-    """Both the digest and every aggregate that followed from the row give it away."""
+    """An edited accuracy is found by the digest of its file and by recomputing the README."""
     trials = pd.read_csv(copy / "trials.csv", dtype=str, keep_default_na=False)
     trials.loc[trials["status"].eq("done").idxmax(), "test_accuracy"] = "0.999"
     trials.to_csv(copy / "trials.csv", index=False, lineterminator="\n")
@@ -171,7 +171,7 @@ def test_an_edited_accuracy_is_found(copy: Path) -> None:
 
 
 def test_edited_texts_are_found_without_their_digests(copy: Path) -> None:
-    """A forger who renews the manifest is found by recomputation: README, figure, and the summary in the manifest itself."""
+    """Even with a renewed manifest, recomputation finds edits in the README, the figure and the manifest's summary."""
     for name in ("README.md", "cost.svg"):
         path = copy / name
         path.write_text(path.read_text(encoding="utf-8").replace("agd", "best"), encoding="utf-8")
@@ -180,7 +180,7 @@ def test_edited_texts_are_found_without_their_digests(copy: Path) -> None:
 
 
 def test_a_dropped_failure_is_found(copy: Path) -> None:
-    """Taking a diverged trial out of the rows leaves a hole in the design."""
+    """Removing a diverged trial from the rows leaves a gap in the design."""
     trials = pd.read_csv(copy / "trials.csv", dtype=str, keep_default_na=False)
     trials[trials["status"] != "diverged"].to_csv(copy / "trials.csv", index=False, lineterminator="\n")
     gone = set(trials.loc[trials["status"] == "diverged", "trial_id"])
@@ -192,7 +192,7 @@ def test_a_dropped_failure_is_found(copy: Path) -> None:
 
 
 def test_missing_curves_and_uncharged_attempts_are_found(copy: Path) -> None:
-    """Curves must cover every epoch, and charged seconds are the sum of the attempts'."""
+    """Curves must cover every epoch, and charged seconds must be the sum over the attempts."""
     curves = pd.read_csv(copy / "curves.csv", dtype=str).iloc[1:]
     curves.to_csv(copy / "curves.csv", index=False, lineterminator="\n")
     assert any("one point per epoch" in line for line in verify_folder(copy))
@@ -203,7 +203,7 @@ def test_missing_curves_and_uncharged_attempts_are_found(copy: Path) -> None:
 
 
 def test_missing_and_additional_files_are_found(copy: Path) -> None:
-    """The manifest names the files that there are, no more and no less."""
+    """The manifest must list exactly the files in the folder."""
     (copy / "cost.svg").unlink()
     (copy / "extra.txt").write_text("x")
     assert set(verify_folder(copy)) == {
@@ -213,7 +213,7 @@ def test_missing_and_additional_files_are_found(copy: Path) -> None:
 
 
 def test_a_folder_of_an_earlier_format_is_published_again(copy: Path, without_parts: None) -> None:
-    """Verifying it says how; publishing it from itself takes its pages and tables away."""
+    """Verifying an older format says how to convert it; publishing it from itself removes its old pages and tables."""
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "index.html").write_text("an earlier page")
     manifest |= {"schema_version": 1, "files": {**manifest["files"], "index.html": "0"}}
@@ -226,13 +226,13 @@ def test_a_folder_of_an_earlier_format_is_published_again(copy: Path, without_pa
 
 
 def test_unreadable_rows_are_a_difference_not_a_crash(copy: Path) -> None:
-    """A damaged table is reported in one line."""
+    """A damaged table is reported as a difference."""
     (copy / "trials.csv").write_text("nonsense\n1\n")
     assert any(line.startswith("raw rows: ") for line in verify_folder(copy))
 
 
 def test_what_is_no_leaderboard_is_refused(tmp_path: Path, results: Results) -> None:
-    """Verifying an empty folder, and publishing over somebody's files, say what to do."""
+    """Verifying an empty folder, publishing over other files and an invalid name are refused."""
     with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
         verify_folder(tmp_path)
     (tmp_path / "thesis.tex").write_text("years of work")
@@ -243,7 +243,7 @@ def test_what_is_no_leaderboard_is_refused(tmp_path: Path, results: Results) -> 
 
 
 def test_publishing_again_replaces(copy: Path, without_parts: None) -> None:
-    """Files of the former publication do not stay behind, and a manifest cannot reach out of its folder."""
+    """Files of the previous publication are removed, and a manifest cannot delete files outside its folder."""
     outside = copy.parent / "precious.txt"
     outside.write_text("keep")
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -256,7 +256,7 @@ def test_publishing_again_replaces(copy: Path, without_parts: None) -> None:
 
 
 def test_an_earlier_publication_survives_a_full_disk(copy: Path, without_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever file it is that does not fit, every file is the earlier one, and nothing else is left."""
+    """If the disk is full, all earlier files are unchanged and nothing else is left, whichever file did not fit."""
     before, results = digests(copy), simulate_results(simulate_trials(3, 1))
     writes = {name: getattr(Path, name) for name in ("write_text", "write_bytes")} | {"to_csv": pd.DataFrame.to_csv}
     left = 0
@@ -284,7 +284,7 @@ def test_an_earlier_publication_survives_a_full_disk(copy: Path, without_parts: 
 
 
 def test_what_a_killed_writer_left_is_cleared_away(copy: Path, results: Results, without_parts: None) -> None:
-    """Half-written files of a killed `publish` are no part of what the same command then publishes."""
+    """Half-written files of a killed `publish` are removed when the same command runs again."""
     (copy / ".writing-dead" / "data").mkdir(parents=True)
     (copy / ".writing-dead" / "data" / "half.csv").write_text("a,")
     publish_results(results, copy)
@@ -293,7 +293,7 @@ def test_what_a_killed_writer_left_is_cleared_away(copy: Path, results: Results,
 
 
 def test_every_folder_is_listed(copy: Path, tmp_path: Path, without_parts: None) -> None:
-    """Good, edited and unreadable folders stand in the index and on the site, there with their state; links lead to their pages."""
+    """The index and the site list good, edited and unreadable folders; the site also shows their state."""
     boards = tmp_path / "boards"
     boards.mkdir()
     copy = copy.rename(boards / "first")
@@ -318,7 +318,7 @@ def test_every_folder_is_listed(copy: Path, tmp_path: Path, without_parts: None)
 
 
 def test_a_site_has_what_folders_leave_out(published: Path, tmp_path: Path) -> None:
-    """Every board's page with figures, tables and the raw rows; built twice, it is the same to the byte."""
+    """The site has a page, the tables and the raw rows of every board; building it twice gives identical files."""
     sites = []
     for name in ("one", "two"):
         page = build_site(published.parent, tmp_path / name)
@@ -330,7 +330,7 @@ def test_a_site_has_what_folders_leave_out(published: Path, tmp_path: Path) -> N
 
 
 def test_an_edited_claim_is_found(copy: Path) -> None:
-    """A threshold moved until the claim holds gives another digest than the published one, and a state that does not follow."""
+    """Moving a threshold until the claim holds changes its digest, and the published state no longer follows."""
     before = (copy / "claims.toml").read_text(encoding="utf-8")
     (copy / "claims.toml").write_text(before.replace("threshold = -0.02", "threshold = -0.9"), encoding="utf-8")
     _renew(copy)
@@ -340,7 +340,7 @@ def test_an_edited_claim_is_found(copy: Path) -> None:
 
 
 def test_a_withdrawn_claim_is_found(copy: Path) -> None:
-    """Neither a claim that is taken out nor one that is put in goes unseen."""
+    """Removing or adding a claim is noticed."""
     before = (copy / "claims.toml").read_text(encoding="utf-8")
     (copy / "claims.toml").write_text(before.replace('id = "agd-accuracy"', 'id = "agd-better"'), encoding="utf-8")
     differences = verify_folder(copy)
@@ -349,7 +349,7 @@ def test_a_withdrawn_claim_is_found(copy: Path) -> None:
 
 
 def test_an_edited_state_is_found(copy: Path) -> None:
-    """A state that does not follow from the raw rows is a difference, digests or not."""
+    """A state that does not follow from the raw rows is a difference, even if the digests match."""
     text = (copy / "README.md").read_text(encoding="utf-8")
     (copy / "README.md").write_text(text.replace("- undecided: ", "- holds: ", 1), encoding="utf-8")
     _renew(copy)
@@ -357,7 +357,7 @@ def test_an_edited_state_is_found(copy: Path) -> None:
 
 
 def test_claims_that_somebody_wrote_stay(copy: Path, results: Results, without_parts: None) -> None:
-    """Publishing again renews proposed claims and keeps written ones; claims about other algorithms are refused before anything is lost."""
+    """Publishing again keeps claims written by hand; claims about unknown algorithms are refused before any file changes."""
     written = parse_claims(
         (copy / "claims.toml").read_text(encoding="utf-8").replace("at most 2 points", "two points or less"), "claims.toml"
     )
@@ -371,7 +371,7 @@ def test_claims_that_somebody_wrote_stay(copy: Path, results: Results, without_p
 
 
 def test_the_page_shows_every_claim_with_its_state_and_digest(published: Path, tmp_path: Path) -> None:
-    """Sentence, word and sign of the state, and the digest; the index counts the states."""
+    """The page shows each claim's sentence, state, sign and digest; the index counts the states."""
     index = build_site(published.parent, tmp_path)
     page = (tmp_path / "first" / "index.html").read_text(encoding="utf-8")
     claims = read_claims(published / "claims.toml").claims
@@ -414,12 +414,12 @@ def test_claims_on_the_command_line(
 
 
 def test_an_empty_index_says_so(tmp_path: Path) -> None:
-    """Before the first leaderboard there is a page all the same."""
+    """Without any leaderboard, an index without a table is written."""
     assert "| leaderboard |" not in write_index(tmp_path / "boards").read_text(encoding="utf-8")
 
 
 def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
-    """Where there are some, and not otherwise."""
+    """The index links to the reproductions only if there are any."""
     boards = tmp_path / "boards"
     assert "(reproductions/README.md)" not in write_index(boards).read_text(encoding="utf-8")
     assert "reproductions" not in build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
@@ -430,14 +430,14 @@ def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
 
 
 def _renew(folder: Path, **summary: str) -> None:
-    """Write a manifest that fits the files, as a forger would; with something else in its summary."""
+    """Write a manifest that fits the edited files, as a forger would, with changes to its summary."""
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest |= {"files": digests(folder), "summary": manifest["summary"] | summary}
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_what_optimizers_said_is_published_where_there_is_any(results: Results, tmp_path: Path, without_parts: None) -> None:
-    """Diagnostics are raw rows like others, come back, and are verified."""
+    """Diagnostics are published, read back and verified like other raw rows."""
     trial = str(results.trials.loc[results.trials["purpose"] == "final", "trial_id"].iloc[0])
     said = pd.DataFrame({"trial_id": [trial], "epoch": [1], "name": ["eta/mean"], "value": [0.25]})
     folder = publish_results(replace(results, diagnostics=said), tmp_path / "board")
@@ -451,7 +451,7 @@ def test_what_optimizers_said_is_published_where_there_is_any(results: Results, 
 def test_a_published_sweep_cannot_name_code(
     tmp_path: Path, published: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No command that reads a stranger's folder imports a file of it, whatever its sweep says."""
+    """No command imports code from a published folder, even if the folder's sweep names plug-in folders."""
     folder = tmp_path / "stranger"
     shutil.copytree(published, folder)
     spaces = folder / "spaces"

@@ -1,4 +1,4 @@
-"""Samples of search spaces: which architectures, in which order, the same everywhere."""
+"""Samples of search spaces: which architectures in which order, identical on every machine."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from search_spaces import nas_bench_201
 
 
 def choose(architectures: Any, sampling: dict[str, Any] | None = None, module: ModuleType = nas_bench_201, **more: Any) -> tuple[str, ...]:
-    """What a sweep takes from NAS-Bench-201, or from a space of ours."""
+    """Return the architectures that a sweep takes from NAS-Bench-201 or another module."""
     asked = {"name": "nas_bench_201", "architectures": architectures, "sampling": sampling, **more}
     return choose_architectures(module, SearchSpaceChoice.model_validate(asked))
 
 
 def test_a_smaller_draw_is_the_beginning_of_a_larger_one() -> None:
-    """Growing a sweep keeps what was trained."""
+    """Growing a sweep keeps the architectures that were already trained."""
     assert draw_architectures(nas_bench_201, "nas_bench_201", 32)[:12] == draw_architectures(nas_bench_201, "nas_bench_201", 12)
     for sampling in ({"unique": True}, {"stratify": "flops"}, {"unique": "strings", "stratify": "parameters", "strata": 7}):
         assert choose(33, sampling)[:12] == choose(12, sampling)
 
 
 def test_the_draw_is_the_same_on_every_machine() -> None:
-    """Pinned: published results are of these architectures."""
+    """The draw is pinned, because published results are for these architectures."""
     drawn = [choose(1, sampling)[0] for sampling in (None, {"unique": True}, {"stratify": "flops"})]
     assert drawn == [
         "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|",
@@ -45,7 +45,7 @@ def test_the_draw_is_the_same_on_every_machine() -> None:
 
 
 def test_a_list_a_range_and_all_are_what_they_say() -> None:
-    """In the order of the list, or of the benchmark's own numbers."""
+    """A list keeps its order; a range and `all` follow the numbering of the benchmark."""
     every = tuple(nas_bench_201.architectures())
     assert choose("all") == every
     assert choose({"first": 6111, "count": 2}) == every[6111:6113]
@@ -53,7 +53,7 @@ def test_a_list_a_range_and_all_are_what_they_say() -> None:
 
 
 def test_unique_samples_are_of_different_networks() -> None:
-    """All of them by either rule, canonical names alone; and a draw takes each equally often, however many strings it has."""
+    """Unique samples have only canonical names, and draw each network equally often, however many strings it has."""
     for rule, count in ((True, 5_044), ("functions", 5_044), ("strings", 6_466)):
         names = choose("all", {"unique": rule})
         assert len(set(names)) == len(names) == count
@@ -65,12 +65,12 @@ def test_unique_samples_are_of_different_networks() -> None:
     mean, spread = np.mean([strings[name] for name in networks]), np.std([strings[name] for name in networks])
     assert abs(np.mean([strings[name] for name in drawn]) - mean) < 4 * spread / 1_000**0.5
     plain = np.mean([strings[nas_bench_201.canonical(name)] for name in choose(1_000)])
-    assert plain > 2 * mean  # a plain draw meets large classes more often
+    assert plain > 2 * mean  # a plain draw favours large classes
 
 
 @pytest.mark.parametrize(("stratify", "which"), [("parameters", 0), ("flops", 1)])
 def test_strata_have_equal_shares(stratify: str, which: int) -> None:
-    """Each tenth of the sizes gives a tenth of any number of full turns, and sizes are nearer to the space's than a plain draw's."""
+    """Each tenth of the size distribution gives a tenth of the sample after any number of full turns."""
 
     def sizes(names: tuple[str, ...]) -> list[int]:
         return sorted(nas_bench_201.size(name, *REFERENCE)[which] for name in names)
@@ -87,7 +87,7 @@ def test_strata_have_equal_shares(stratify: str, which: int) -> None:
 
 
 def test_everything_can_be_drawn_in_strata() -> None:
-    """Strata of unequal numbers run out one after the other, and each architecture comes once."""
+    """Strata of unequal size run out one after the other, and each architecture is drawn once."""
 
     class Module:
         @staticmethod
@@ -105,7 +105,7 @@ def test_everything_can_be_drawn_in_strata() -> None:
 
 
 def test_a_space_that_repeats_itself_is_not_asked_for_ever() -> None:
-    """A sampler with one architecture cannot give two."""
+    """A sampler with a single architecture raises an error instead of looping forever."""
 
     class Module:
         @staticmethod
@@ -134,7 +134,7 @@ def test_a_space_that_repeats_itself_is_not_asked_for_ever() -> None:
     ],
 )
 def test_what_a_space_cannot_serve_is_a_clear_error(name: str, asked: dict[str, Any], error: type[Exception], said: str) -> None:
-    """In one line, with what to do."""
+    """The one-line error says what to do."""
     with pytest.raises(error) as raised:
         choose_architectures(plugins.load("search_spaces", name), SearchSpaceChoice.model_validate({"name": name, **asked}))
     assert said in str(raised.value)
@@ -152,19 +152,19 @@ def test_what_a_space_cannot_serve_is_a_clear_error(name: str, asked: dict[str, 
     ],
 )
 def test_samplings_that_say_nothing_are_refused(asked: dict[str, Any], said: str) -> None:
-    """Before any plug-in is asked."""
+    """Contradictory sampling options are an error before any plug-in is loaded."""
     with pytest.raises(ValidationError, match=said):
         SearchSpaceChoice.model_validate({"name": "nas_bench_201", **asked})
 
 
-# ------------------------------------------------------------------------------------- one trained for all that are equal
+# ------------------------------------------------------------------------------------- training one of several equal networks
 
-EQUAL = [  # the mean of a sum, the sum of the means, and beside a dead block
+EQUAL = [  # the mean of a sum, the sum of the means, and next to a dead block
     "|nor_conv_3x3~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|",
     "|nor_conv_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|avg_pool_3x3~1|none~2|",
     "|nor_conv_1x1~0|+|nor_conv_3x3~0|none~1|+|avg_pool_3x3~0|none~1|avg_pool_3x3~2|",
 ]
-CROSSED = [  # three blocks, on other edges in another order
+CROSSED = [  # three blocks, on different edges in a different order
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|skip_connect~2|",
     "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|skip_connect~2|",
 ]
@@ -173,7 +173,7 @@ NO_PATH = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
 
 def shared_sweep(space: dict[str, Any] | None = None, **changes: Any) -> Sweep:
-    """Three equal networks, another one and none, by two algorithms, one of them tuned."""
+    """Return a sweep of three equal networks, a different one and one without a path, with two algorithms, one of them tuned."""
     options = {"channels": 4, "cells": 1, "dead_edges": "dropped"}
     asked = {"name": "nas_bench_201", "architectures": [*EQUAL, OTHER, NO_PATH], "representatives": True, "options": options}
     given = {"name": "s", "epochs": 1, "seeds": 2, "search_spaces": [{**asked, **(space or {})}], "datasets": [{"name": "digits"}]}
@@ -181,7 +181,7 @@ def shared_sweep(space: dict[str, Any] | None = None, **changes: Any) -> Sweep:
 
 
 def test_one_of_equal_networks_is_planned_to_be_trained() -> None:
-    """The first one of the sweep, for final trials and studies alike; trials keep the ids that they have without."""
+    """Only the first of equal networks is trained, in final trials and studies alike; trial ids stay the same."""
     shared, plain = plan(shared_sweep()), plan(shared_sweep({"representatives": False}))
     assert [trial.id for trial in shared.trials] == [trial.id for trial in plain.trials]
     by_id = {trial.id: trial for trial in shared.all_trials}
@@ -200,7 +200,7 @@ def test_one_of_equal_networks_is_planned_to_be_trained() -> None:
 
 @pytest.mark.parametrize("algorithm", ["agd", "nas_bench_201_sgd", "nadamw"])
 def test_equal_networks_train_to_equal_results(algorithm: str, tmp_path: Path) -> None:
-    """Each trained by itself, from one seed: the same losses and accuracies but for rounding, and others than different networks'."""
+    """Trained separately from one seed, equal networks have the same results up to rounding, and different networks do not."""
     space = {"representatives": False, "architectures": [*EQUAL, *CROSSED]}
     asked = shared_sweep(space, seeds=1, datasets=[{"name": "digits", "share": 0.3}], algorithms=[{"name": algorithm}], batch_size=64)
     results = [run_trial(trial, Workplace(tmp_path, device="cpu")) for trial in plan(asked).trials]
@@ -225,7 +225,7 @@ def test_equal_networks_train_to_equal_results(algorithm: str, tmp_path: Path) -
     ],
 )
 def test_where_equality_is_not_exact_all_are_trained(space: dict[str, Any], changes: dict[str, Any], said: str) -> None:
-    """Representatives are refused there, in one line."""
+    """Representatives are a one-line error where equal networks may not train to equal results."""
     asked = shared_sweep(space, **changes)
     with pytest.raises(SweepError) as raised:
         plan(asked)
@@ -234,9 +234,9 @@ def test_where_equality_is_not_exact_all_are_trained(space: dict[str, Any], chan
 
 
 def test_a_growing_sample_of_networks_stays_fair() -> None:
-    """Lots are drawn for networks: the first have as many strings as others, and equal ones stand together.
+    """Networks are shuffled, not strings: the first ones have as many strings as others, and equal ones are adjacent.
 
-    If strings had the lots, and each network came with its first one, those of many strings would come first.
+    If strings were shuffled, networks with many strings would tend to come first.
     """
     asked = {"name": "nas_bench_201", "architectures": "all", "order": "random"}
     shared, plain = (SearchSpaceChoice.model_validate({**asked, "representatives": given}) for given in (True, False))
@@ -252,7 +252,7 @@ def test_a_growing_sample_of_networks_stays_fair() -> None:
 
 
 def test_a_sampling_survives_its_sweep() -> None:
-    """Written out and read again, it is the same sweep."""
+    """A sweep is unchanged after writing and reading it."""
     spaces = [
         {"name": "nas_bench_201", "architectures": 4, "sampling": {"unique": "strings", "stratify": "flops"}},
         {"name": "nas_bench_201", "label": "range", "architectures": {"first": 2, "count": 4}},

@@ -1,4 +1,4 @@
-"""Planning: the same sweep gives the same trials everywhere, and every pair meets the same architectures and seeds."""
+"""Planning: a sweep gives the same trials on every machine, and all algorithms train on the same architectures and seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TUNED = {"name": "sgd_tuned", "tuning_trials": 3}
 
 
 def sweep(**changes: object) -> Sweep:
-    """A small sweep with one frozen and one tuned algorithm."""
+    """Return a small sweep with one frozen and one tuned algorithm."""
     asked = {
         "name": "small",
         "epochs": 1,
@@ -34,7 +34,7 @@ def sweep(**changes: object) -> Sweep:
 
 
 def test_a_plan_is_a_function_of_its_sweep() -> None:
-    """Twice the same trials in the same order."""
+    """Planning twice gives the same trials in the same order."""
     assert plan(sweep()) == plan(sweep())
 
 
@@ -49,7 +49,7 @@ def test_every_algorithm_meets_the_same_architectures_and_seeds() -> None:
 
 
 def test_an_enumerated_space_in_random_order_begins_with_a_fair_sample() -> None:
-    """The order is fixed by the names alone, and seeds come in the outer loop."""
+    """The order depends on the names alone, and seeds are the outer loop."""
     module = plugins.load("search_spaces", "nas_bench_201")
     choice = SearchSpaceChoice(name="nas_bench_201", architectures="all", order="random")
     first = in_order(module, choice, choose_architectures(module, choice))
@@ -60,18 +60,18 @@ def test_an_enumerated_space_in_random_order_begins_with_a_fair_sample() -> None
     assert [(trial.seed, trial.architecture) for trial in trials] == [(seed, architecture) for seed in (0, 1) for architecture in kept]
     assert first[0] == "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|"
     convolutions = [architecture.count("nor_conv_3x3") for architecture in first]
-    # 6 edges of 5 operations: 1.2 of a kind on average, with a standard deviation of 0.98, so of 0.044 over 500 cells.
+    # 6 edges, 5 operations: 1.2 of each on average, with a standard deviation of 0.98, or 0.044 for the mean of 500 cells.
     assert abs(np.mean(convolutions[:500]) - 1.2) < 4 * 0.044
 
 
 def test_tuning_seeds_are_never_final_seeds() -> None:
-    """Final trials come from fresh seeds."""
+    """Final trials use other seeds than tuning trials."""
     for trial in plan(sweep()).all_trials:
         assert (trial.seed >= TUNING_SEED) == (trial.purpose == "tuning")
 
 
 def test_scope_decides_what_a_study_tunes_on() -> None:
-    """One study per architecture, or one for the space on its proxies with all architectures as finals."""
+    """There is one study per architecture, or one per search space that tunes on proxies and has all architectures as finals."""
     each = plan(sweep(algorithms=[TUNED])).studies
     assert [len(study.rounds) for study in each] == [3] * 5
     assert {len(part) for study in each for part in study.rounds} == {1}
@@ -81,7 +81,7 @@ def test_scope_decides_what_a_study_tunes_on() -> None:
 
 
 def test_one_study_can_span_all_workloads() -> None:
-    """By the sweep's scope every proposal is tried on the proxies of each space and profile, and all finals use its choice."""
+    """With the scope `sweep`, every proposal is tried on the proxies of each space and profile, and all finals use the best one."""
     spaces = [{"name": "nas_bench_201", "architectures": 5}, {"name": "plain_chain", "architectures": 2}]
     asked = sweep(
         search_spaces=spaces,
@@ -108,7 +108,7 @@ SCOPES: dict[str, object] = {
 
 
 def test_scopes_of_one_entry_are_planned_side_by_side() -> None:
-    """Per architecture as it always was, once for the space, and without a study the given values; all on the same pairs."""
+    """An entry with several scopes has the trials of each, for the same architectures and seeds; `none` uses the given values."""
     made = plan(sweep(algorithms=[SCOPES]))
     alone = plan(sweep(algorithms=[TUNED]))
     assert {trial.id for trial in alone.all_trials} < {trial.id for trial in made.all_trials}
@@ -124,7 +124,7 @@ def test_scopes_of_one_entry_are_planned_side_by_side() -> None:
 
 
 def test_a_defect_is_a_row_of_every_scope() -> None:
-    """What would have been tuned differently is refused alike, in rows of their own."""
+    """An architecture with a defect has separate trials for each scope, which will all be refused."""
     dead = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     spaces = [{"name": "nas_bench_201", "architectures": [dead]}]
     made = plan(sweep(search_spaces=spaces, algorithms=[SCOPES]))
@@ -134,7 +134,7 @@ def test_a_defect_is_a_row_of_every_scope() -> None:
 
 
 def test_a_random_search_is_a_study_of_its_own() -> None:
-    """The sampler is part of a study's key, and TPE's keys are what they were before there was a choice."""
+    """The sampler is part of a study's key, and the keys for TPE are the same as before there was a choice."""
     made = plan(sweep(algorithms=[TUNED, {**TUNED, "label": "random", "sampler": "random"}]))
     keys = {study.sampler: study.key for study in made.studies}
     assert set(keys) == {"tpe", "random"}
@@ -144,7 +144,7 @@ def test_a_random_search_is_a_study_of_its_own() -> None:
 
 
 def test_what_a_learning_rate_free_algorithm_leaves_open_can_be_searched() -> None:
-    """Without tuning it has no study; with tuning its CALIBRATION is searched, and none of that may be fixed as well."""
+    """Without tuning trials it has no study; with them its CALIBRATION is searched, and none of those values may be fixed."""
     plain = plan(sweep(algorithms=[{"name": "prodigy", "hyperparameters": {"weight_decay": 0.1}}]))
     assert not plain.studies
     searched = plan(sweep(algorithms=[{"name": "prodigy", "tuning_trials": 2}]))
@@ -154,13 +154,13 @@ def test_what_a_learning_rate_free_algorithm_leaves_open_can_be_searched() -> No
 
 
 def test_adaptive_seeds_plan_the_trials_of_a_fixed_number() -> None:
-    """The same ids in the same order as with that many seeds."""
+    """The trials have the same ids in the same order as with the maximum number of seeds."""
     made = plan(sweep(seeds="adaptive", adaptive_seeds={"most": 4}))
     assert [trial.id for trial in made.all_trials] == [trial.id for trial in plan(sweep(seeds=4)).all_trials]
 
 
 def test_an_architecture_with_a_defect_is_planned_but_never_tuned() -> None:
-    """It must become refused rows for every algorithm, so it has final trials and no study."""
+    """It has final trials, which become refused rows for every algorithm, but no study."""
     dead = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     spaces = [{"name": "nas_bench_201", "architectures": [dead]}]
     made = plan(sweep(search_spaces=spaces))
@@ -171,7 +171,7 @@ def test_an_architecture_with_a_defect_is_planned_but_never_tuned() -> None:
 @given(count=st.integers(1, 12), seeds=st.integers(1, 4), tuning=st.integers(1, 4))
 @settings(max_examples=15, deadline=None)
 def test_no_trial_is_planned_twice(count: int, seeds: int, tuning: int) -> None:
-    """Ids are distinct whatever the sizes, and their number is what the sweep asks."""
+    """Ids are distinct for sweeps of any size, and there are as many final trials as requested."""
     spaces = [{"name": "nas_bench_201", "architectures": count}]
     made = plan(sweep(seeds=seeds, search_spaces=spaces, algorithms=[{"name": "agd"}, {**TUNED, "tuning_trials": tuning}]))
     ids = [trial.id for trial in made.all_trials]
@@ -205,7 +205,7 @@ def test_no_trial_is_planned_twice(count: int, seeds: int, tuning: int) -> None:
     ],
 )
 def test_what_does_not_fit_together_is_a_clear_error(changes: dict[str, object], error: type[InputError], said: str) -> None:
-    """Before anything is trained, and in one line."""
+    """Inconsistent sweeps are one-line errors before anything is trained."""
     with pytest.raises(error) as raised:
         plan(sweep(**changes))
     assert said in str(raised.value)
@@ -213,7 +213,7 @@ def test_what_does_not_fit_together_is_a_clear_error(changes: dict[str, object],
 
 
 def test_an_edited_plug_in_changes_its_digest(tmp_path: Path) -> None:
-    """Numbers of an edited search space never mix with older ones."""
+    """An edited search space has a new digest, so that its results never mix with older ones."""
     file = tmp_path / "mine.py"
     text = '"""One."""\ndef sample(rng):\n    return "a"\ndef build(architecture, in_channels, num_classes):\n    raise ValueError\n'
     file.write_text(text)
@@ -225,7 +225,7 @@ def test_an_edited_plug_in_changes_its_digest(tmp_path: Path) -> None:
 
 
 def test_a_plug_in_that_raises_on_import_is_named(tmp_path: Path) -> None:
-    """The file and the error, in one line."""
+    """The one-line message names the file and the error."""
     (tmp_path / "broken.py").write_text("raise RuntimeError('oh no')\n")
     with pytest.raises(PluginError, match=r"broken\.py: raises on import: RuntimeError: oh no"):
         plan(sweep(search_spaces=[{"name": "broken"}]), {"search_spaces": (tmp_path,)})
@@ -239,7 +239,7 @@ def test_a_plug_in_that_raises_on_import_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_draw_that_goes_wrong_is_the_plug_ins(tmp_path: Path, body: str, message: str) -> None:
-    """The file and what it did, in one line."""
+    """The one-line message names the file and what `sample` did."""
     build = "def build(architecture, in_channels, num_classes): ..."
     (tmp_path / "odd.py").write_text(f"def sample(rng): {body}\n{build}\n")
     with pytest.raises(PluginError, match=message):
@@ -247,7 +247,7 @@ def test_a_draw_that_goes_wrong_is_the_plug_ins(tmp_path: Path, body: str, messa
 
 
 def test_what_is_recorded_beside_the_curves_changes_no_trial() -> None:
-    """Asking for diagnostics keeps ids and study keys, so a run can be gone on with."""
+    """Requesting diagnostics keeps ids and study keys, so an existing run can be resumed."""
     plain, diagnosed = plan(sweep()), plan(sweep(diagnostics=["optimizer"]))
     assert all(trial.diagnostics == ("optimizer",) for trial in diagnosed.all_trials)
     assert [trial.id for trial in plain.all_trials] == [trial.id for trial in diagnosed.all_trials]
@@ -255,6 +255,6 @@ def test_what_is_recorded_beside_the_curves_changes_no_trial() -> None:
 
 
 def test_a_loss_that_an_algorithm_is_not_made_for_is_refused() -> None:
-    """A guarantee holds for the loss that its constants were derived for."""
+    """A guarantee holds only for the loss that its constants were derived for."""
     with pytest.raises(SweepError, match="supports the loss square, not 'cross-entropy'"):
         plan(sweep(algorithms=[{"name": "dsgd", "loss": "cross-entropy"}]))

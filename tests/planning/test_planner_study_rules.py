@@ -1,4 +1,4 @@
-"""How an algorithm's tuning trials may differ from its final ones, and grids: what is planned, proposed, chosen and refused."""
+"""Study rules, which make tuning trials differ from final ones, and grids: planning, proposals, choices and errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def loss(logits, labels):
 
 
 def planned(folder: Path, rule: str = "{}", **choice: Any) -> tuple[Study, ...]:
-    """The studies of a sweep over two architectures with an algorithm of that rule."""
+    """Return the studies of a sweep over two architectures with an algorithm that has this rule."""
     (folder / "gridded.py").write_text(ALGORITHM % rule, encoding="utf-8")
     asked = Sweep.model_validate(
         {
@@ -53,7 +53,7 @@ RANGES: dict[str, dict[str, Any]] = {"rate": {"choices": [3.0, 2.0, 1.0]}, "powe
 
 
 def test_a_grid_is_gone_through_whole(tmp_path: Path) -> None:
-    """Every combination once, whatever was told of the others."""
+    """Every combination is proposed once, whatever the results of the others; of equal results, the first is chosen."""
     study = planned(tmp_path)[0]
     told: list[Observation] = []
     for number in range(6):
@@ -71,14 +71,14 @@ def test_a_grid_is_gone_through_whole(tmp_path: Path) -> None:
     ],
 )
 def test_grids_that_are_none(tmp_path: Path, choice: dict[str, Any], said: str) -> None:
-    """Before anything is trained."""
+    """An invalid grid is an error before anything is trained."""
     with pytest.raises(SweepError) as raised:
         planned(tmp_path, **choice)
     assert said in str(raised.value)
 
 
 def test_a_rule_shapes_tuning_trials_alone(tmp_path: Path) -> None:
-    """Epochs, seeds and values of the search; the finals are the sweep's. Without a rule, trials are as ever."""
+    """A rule sets epochs, seeds and hyperparameters of tuning trials; final trials keep those of the sweep."""
     rule = '{"epochs": 2, "seeds": 2, "metric": "train_loss", "hyperparameters": {"power": "a"}}'
     study, other = planned(tmp_path, rule)
     assert study.metric == "train_loss"
@@ -89,7 +89,7 @@ def test_a_rule_shapes_tuning_trials_alone(tmp_path: Path) -> None:
 
 
 def test_a_rule_makes_a_study_of_its_own(tmp_path: Path) -> None:
-    """Its key is in the rule, so that results of two rules never mix."""
+    """The rule is part of the study's key, so results of two rules never mix."""
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
         folder.mkdir()
@@ -101,12 +101,12 @@ def test_a_rule_makes_a_study_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", ['{"epoch": 1}', '{"epochs": 0}', '{"metric": "test_accuracy"}', "[]"])
 def test_malformed_rules_are_a_plug_ins_fault(tmp_path: Path, rule: str) -> None:
-    """Named with the keys that there are."""
+    """The error names the rule and lists the allowed keys."""
     with pytest.raises(PluginError, match=r"STUDY: .*must be a dict .* network, epochs, seeds, metric, hyperparameters"):
         planned(tmp_path, rule)
 
 
 def test_a_misspelt_key_gets_the_nearest_name(tmp_path: Path) -> None:
-    """As everywhere that keys are read."""
+    """A misspelt key of a rule gets a suggestion, as everywhere else."""
     with pytest.raises(PluginError, match=r"STUDY: epoch: no such key, did you mean 'epochs'\?"):
         planned(tmp_path, '{"epoch": 1}')

@@ -1,4 +1,4 @@
-"""The planner's answer for a sweep: own power, sufficient designs, costs; and `plan --power`."""
+"""The power planner: a sweep's own power, sufficient designs and their costs, and `plan --power`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SWEEP = {
 
 
 def sweep(**changes: object) -> Sweep:
-    """A sweep of four algorithms, changed."""
+    """Return a sweep of four algorithms, with changes."""
     return Sweep.model_validate({**SWEEP, **changes})
 
 
 def timings(seconds: float = 2.0) -> pd.DataFrame:
-    """What `estimate` would say if every trial took so long."""
+    """Return what `estimate` would return if every trial took this long."""
     group = {"search_space": "nas_bench_201", "dataset": "digits", "profile": "matrix-only"}
     counts = {"sgd": (0, 60), "agd": (0, 60), "sgd_tuned": (90, 60), "once": (10, 60)}
     rows = [
@@ -48,7 +48,7 @@ def timings(seconds: float = 2.0) -> pd.DataFrame:
 
 
 def test_own_power_counts_what_can_be_trained() -> None:
-    """Architectures with a defect are not counted; every challenger has a row; without a pilot all are alike."""
+    """Architectures with a defect are not counted, and without a pilot every challenger has the same power."""
     own = design(sweep(), -0.2, simulations=100).own
     assert own["challenger"].tolist() == ["agd", "sgd_tuned", "once"]
     assert own["architectures"].between(20, 29).all()  # of 30, some have no path from input to output
@@ -58,7 +58,7 @@ def test_own_power_counts_what_can_be_trained() -> None:
 
 
 def test_costs_are_those_of_all_algorithms_with_their_tuning() -> None:
-    """Tuning by architecture grows with the architectures, tuning by search space does not, and missing timings give no cost."""
+    """Tuning per architecture costs more with more architectures, tuning per search space does not; without timings there is no cost."""
     made = design(sweep(), -0.25, timings=timings(), simulations=100)
     assert len(made.sufficient) > 0
     for row in made.sufficient.to_dict("records"):
@@ -70,7 +70,7 @@ def test_costs_are_those_of_all_algorithms_with_their_tuning() -> None:
 
 
 def test_a_pilot_speaks_for_its_algorithms() -> None:
-    """Reliabilities come from the pilot by label, the mean for labels that it lacks; the hardest challenger decides the designs."""
+    """The pilot gives the reliability of each label, or their mean for other labels; the hardest challenger decides the designs."""
     pilot = pd.concat(
         [simulate_trials(100, 3, ("sgd",), noise=0.01), simulate_trials(300, 3, ("agd",), noise=0.03, seed=1)], ignore_index=True
     )
@@ -84,7 +84,7 @@ def test_a_pilot_speaks_for_its_algorithms() -> None:
 
 
 def test_what_cannot_be_planned_is_refused() -> None:
-    """One algorithm, a gap beyond the ceiling, a power that is no probability."""
+    """A single algorithm, an impossible gap and a power that is not a probability are errors."""
     with pytest.raises(InputError, match="at least two algorithms"):
         design(sweep(algorithms=[{"name": "agd"}]), -0.2)
     with pytest.raises(InputError, match="gap of"):
@@ -94,7 +94,7 @@ def test_what_cannot_be_planned_is_refused() -> None:
 
 
 def test_plan_says_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`plan --power` prints own power and designs with their cost, `--json` all three tables; a wrong level is one line."""
+    """`plan --power` prints the power and designs with their cost, and `--json` all three tables; an invalid level is an error."""
     table = timings().assign(flops=1.0, wall_seconds=1.0, least_share=1.0, problem="")
     monkeypatch.setattr("agd_bench.api.estimate", lambda *_, **__: (table, 1))
     file = tmp_path / "small.json"

@@ -1,4 +1,4 @@
-"""The union of sweeps: what it contains, and what has none."""
+"""Unions of sweeps: their contents, and sweeps that have none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWO, OTHER_TWO = ("2x16", "3x16"), ("3x16", "4x16")
 
 
 def sweep(architectures: object = TWO, names: tuple[str, ...] = ("agd",), **changes: object) -> Sweep:
-    """A sweep of fully connected networks on digits."""
+    """Return a sweep of fully connected networks on digits."""
     given = {
         "name": "first",
         "epochs": 1,
@@ -28,7 +28,7 @@ def sweep(architectures: object = TWO, names: tuple[str, ...] = ("agd",), **chan
 
 
 def test_every_choice_of_both_is_in_the_union() -> None:
-    """Algorithms, architectures, seeds and profiles; every trial of either is one of the union's."""
+    """The union has all algorithms, architectures, seeds and profiles, and so every trial of either sweep."""
     first, second = sweep(), sweep(OTHER_TWO, ("nadamw", "agd"), name="second", seeds=[1, 5], profiles=["as-published"])
     united = unite_sweeps([first, second])
     assert united.name == "first"
@@ -42,7 +42,7 @@ def test_every_choice_of_both_is_in_the_union() -> None:
 
 
 def test_one_sample_within_another_stays_a_sample() -> None:
-    """The larger choice is kept as it was asked for, in either order, so that a study over it keeps its key."""
+    """The larger sample is kept as requested, in either order, so that a study over it keeps its key."""
     small, large = sweep(3), sweep(5)
     assert unite_sweeps([small, large]).search_spaces == large.search_spaces
     assert unite_sweeps([large, small]).search_spaces == large.search_spaces
@@ -50,7 +50,7 @@ def test_one_sample_within_another_stays_a_sample() -> None:
 
 
 def test_what_is_recorded_is_what_all_recorded() -> None:
-    """A run that recorded less limits the union."""
+    """The union records only the diagnostics that all runs recorded."""
     united = unite_sweeps([sweep(diagnostics=["optimizer", "network"]), sweep(diagnostics=["network"])])
     assert united.diagnostics == ("network",)
 
@@ -67,6 +67,6 @@ def test_what_is_recorded_is_what_all_recorded() -> None:
     ],
 )
 def test_sweeps_without_a_union_say_why(changes: dict[str, Any], message: str) -> None:
-    """One value for all trials, one meaning for each name."""
+    """Different settings, or different meanings of a name, cannot be united; the error says what differs."""
     with pytest.raises(SweepError, match=message):
         unite_sweeps([sweep(), sweep(**changes)])

@@ -1,4 +1,4 @@
-"""The records: what a sweep may say, and what makes a trial the same trial."""
+"""Records: which sweeps are valid, and what identifies a trial."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ TRIAL = Trial(
 
 
 def test_a_count_of_seeds_means_the_first_ones() -> None:
-    """`seeds = 2` is the seeds 0 and 1, and a list is itself."""
+    """`seeds = 2` means the seeds 0 and 1, and a list is used as given."""
     assert parse_sweep(SWEEP, "s.toml").seeds == (0, 1)
     assert parse_sweep(SWEEP.replace("seeds = 2", "seeds = [7, 3]"), "s.toml").seeds == (7, 3)
 
 
 def test_labels_default_to_names() -> None:
-    """An entry without a label is called by its name, and the first algorithm is the baseline."""
+    """An entry without a label is labelled with its name, and the first algorithm is the baseline."""
     sweep = parse_sweep(SWEEP, "s.toml")
     assert sweep.algorithms[0].label == "agd"
     assert sweep.baseline_label == "agd"
 
 
 def test_a_sweep_survives_json() -> None:
-    """JSON out and in again gives the same sweep."""
+    """Writing a sweep as JSON and reading it gives the same sweep."""
     sweep = parse_sweep(SWEEP, "s.toml")
     assert parse_sweep(sweep.model_dump_json(), "s.json") == sweep
 
 
 def test_a_sweep_of_version_0_1_loads() -> None:
-    """Every run and leaderboard of 0.1 holds `replicas = 1`."""
+    """`replicas = 1` is still accepted, because every run and leaderboard of version 0.1 contains it."""
     assert parse_sweep(SWEEP, "s.toml") == parse_sweep(SWEEP.replace("seeds = 2", "seeds = 2\nreplicas = 1"), "s.toml")
 
 
@@ -104,7 +104,7 @@ def test_a_sweep_of_version_0_1_loads() -> None:
     ],
 )
 def test_a_bad_sweep_is_one_clear_line(old: str, new: str, said: str) -> None:
-    """Every fault names its place and what is allowed, in one line that begins with the file."""
+    """Every error is one line that begins with the file, and names the place and what is allowed."""
     with pytest.raises(SweepError) as raised:
         parse_sweep(SWEEP.replace(old, new), "s.toml")
     assert said in str(raised.value)
@@ -113,7 +113,7 @@ def test_a_bad_sweep_is_one_clear_line(old: str, new: str, said: str) -> None:
 
 
 def test_adaptive_seeds_plan_the_most() -> None:
-    """The seeds that could be needed, from 0, and the rule beside them; JSON out and in again gives the same."""
+    """All seeds that might be needed are listed, from 0; a round trip through JSON keeps them and the rule."""
     sweep = parse_sweep(SWEEP.replace("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nmost = 5\nbatch = 2'), "s.toml")
     assert sweep.seeds == (0, 1, 2, 3, 4)
     assert sweep.adaptive_seeds is not None
@@ -124,7 +124,7 @@ def test_adaptive_seeds_plan_the_most() -> None:
 
 
 def test_a_list_of_scopes_is_an_entry_each() -> None:
-    """Labelled by scope; tuning belongs to those that tune, untuned values to the one that does not."""
+    """Entries are labelled by scope; those that tune get the tuning settings, and the one that does not gets the untuned values."""
     entry = """
 name = "sgd_tuned"
 tuning_scope = ["search-space", "none"]
@@ -145,7 +145,7 @@ untuned = { learning_rate = 0.1 }"""
 
 
 def test_an_unreadable_sweep_file_is_an_input_error(tmp_path: object) -> None:
-    """A file that is not there is named."""
+    """The error names the missing file."""
     from pathlib import Path
 
     missing = Path(str(tmp_path)) / "none.toml"
@@ -155,14 +155,14 @@ def test_an_unreadable_sweep_file_is_an_input_error(tmp_path: object) -> None:
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans(), max_size=6))
 def test_the_digest_ignores_the_order_of_keys(value: dict[str, object]) -> None:
-    """Equal values hash equally however they were written."""
+    """Equal values have equal digests, whatever the order of their keys."""
     turned = dict(reversed(list(value.items())))
     assert digest(value) == digest(turned)
     assert json.loads(canonical_json(value)) == value
 
 
 def test_the_id_is_the_identity_alone() -> None:
-    """Labels and proposals do not make another trial; a seed, a number or a fixed hyperparameter does."""
+    """Labels and proposals do not change the id; a seed, a number or a fixed hyperparameter does."""
     assert TRIAL.model_copy(update={"search_space_label": "z", "algorithm_label": "z"}).id == TRIAL.id
     proposed = Trial.model_validate({**TRIAL.model_dump(), "proposal": {"lr": 0.1}, "stop_below": {1: 0.5}})
     assert proposed.id == TRIAL.id
@@ -171,22 +171,22 @@ def test_the_id_is_the_identity_alone() -> None:
 
 
 def test_the_id_is_stable_across_versions() -> None:
-    """Stored results are found again: this id was computed once and must never change without a schema step."""
+    """This id must never change without a change of the schema, so that stored results are still found."""
     assert TRIAL.id == "53830e4cfb6e40df"
 
 
 def test_what_the_tuner_proposed_goes_over_what_the_sweep_fixed() -> None:
-    """`settings` is what `build` gets."""
+    """In `settings`, which are passed to `build`, proposed values override fixed ones."""
     trial = Trial.model_validate({**TRIAL.model_dump(), "hyperparameters": {"a": 1, "b": 1}, "proposal": {"b": 2}})
     assert trial.settings == {"a": 1, "b": 2}
 
 
 def test_no_nan_enters_a_result() -> None:
-    """A number that is not finite is no measurement."""
+    """A result with a number that is not finite is an error."""
     with pytest.raises(ValueError, match="finite"):
         TrialResult(trial_id="x", status="done", test_accuracy=float("nan"))
 
 
 def test_the_schema_can_be_published() -> None:
-    """A sweep's JSON schema names every key."""
+    """The JSON schema of a sweep names its keys."""
     assert {"search_spaces", "algorithms", "datasets", "seeds"} <= set(Sweep.model_json_schema()["properties"])

@@ -1,4 +1,4 @@
-"""A sweep means what it says: numbers are numbers, and settings have the type of their defaults."""
+"""Types in sweeps are strict: numbers must be numbers, and settings must have the type of their defaults."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def test_a_value_of_another_kind_is_refused_before_anything_runs(change: str) ->
 
 @pytest.mark.parametrize("change", ["datasets.digits.share=1", "algorithms.agd.hyperparameters.gain=1"])
 def test_a_whole_number_serves_as_a_real_one(change: str) -> None:
-    """TOML tells 1 from 1.0; a share or a rate may be either."""
+    """TOML distinguishes 1 from 1.0, but a share or a rate may be either."""
     assert len(agd_bench.plan(parse_sweep(SWEEP, "sweep.toml", [change])).all_trials) == 4

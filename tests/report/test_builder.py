@@ -1,4 +1,4 @@
-"""The report: one page that stands alone, says everything, and lets nothing in."""
+"""The report is one self-contained page that is complete and safe from injected markup."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ATTACK = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, and the text of scripts and styles."""
+    """A parser that collects tags with their attributes, and the text of scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,25 +33,25 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record a tag."""
         self.tags.append((tag, dict(attrs)))
         if tag in self.inside:
             self.current = tag
             self.inside[tag].append("")
 
     def handle_endtag(self, tag: str) -> None:
-        """Note the end of a script or style."""
+        """Record the end of a script or style."""
         self.current = ""
 
     def handle_data(self, data: str) -> None:
-        """Note the text of a script or style."""
+        """Record the text of a script or style."""
         if self.current:
             self.inside[self.current][-1] += data
 
 
 @pytest.fixture(scope="module")
 def results(few_resamples: None) -> Results:
-    """Two data sets, a tuned algorithm, every kind of outcome."""
+    """Return results on two data sets, with a tuned algorithm and several kinds of outcomes."""
     parts = [
         simulate_trials(9, 3, ("sgd", "agd", "adamw"), tuned=("adamw",), dataset=name, seed=i) for i, name in enumerate(("digits", "mnist"))
     ]
@@ -63,24 +63,24 @@ def results(few_resamples: None) -> Results:
 
 @pytest.fixture(scope="module")
 def tables(results: Results) -> dict[str, pd.DataFrame]:
-    """Everything that is computed from them, once."""
+    """Compute all tables of these results once."""
     return aggregates(results)
 
 
 @pytest.fixture(scope="module")
 def folder(results: Results, tables: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report that is written once."""
+    """Write the report once and return its folder."""
     return build_report(results, tmp_path_factory.mktemp("report"), tables).parent
 
 
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
-    """Its page."""
+    """Return the report's page."""
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
 def test_nothing_is_asked_of_another_host(page: str) -> None:
-    """No tag loads anything, and every link stays in the folder."""
+    """No tag loads anything, and every link stays inside the folder."""
     for tag, attributes in Page(page).tags:
         assert tag not in ("link", "iframe", "img", "object", "embed", "base", "form")
         assert "src" not in attributes
@@ -90,7 +90,7 @@ def test_nothing_is_asked_of_another_host(page: str) -> None:
 
 
 def test_the_policy_admits_the_inline_style_and_script_alone(page: str) -> None:
-    """The hashes in the policy are those of the page's only style and script, and there are no style attributes or handlers."""
+    """The policy contains the hashes of the page's only style and script; there are no style attributes or event handlers."""
     parsed = Page(page)
     policy = next(attributes["content"] for tag, attributes in parsed.tags if attributes.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
@@ -103,13 +103,13 @@ def test_the_policy_admits_the_inline_style_and_script_alone(page: str) -> None:
 
 
 def test_markup_in_the_results_stays_text(page: str) -> None:
-    """A reason that is HTML is shown, not obeyed."""
+    """HTML in a reason is escaped."""
     assert ATTACK not in page
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in page
 
 
 def test_links_lead_to_files_and_anchors_exist(page: str, folder: Path) -> None:
-    """Every link of the page leads somewhere, and no id stands twice."""
+    """Every link of the page has a target, and every id is unique."""
     tags = Page(page).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -122,7 +122,7 @@ def test_links_lead_to_files_and_anchors_exist(page: str, folder: Path) -> None:
 
 
 def test_order_of_the_page(page: str) -> None:
-    """The answer first: headline, budget, standings and figure of each comparison; then, folded, the rest in order."""
+    """Headline, budget, standings and figure of each comparison come first; the rest follows, folded."""
     marks = [
         'class="headline"', 'class="caveat"', 'id="g1-standings"', "g1-cost", 'class="finding"', "Do the ranks shift?",
         'id="failures"', 'id="run"', 'id="again"',
@@ -134,7 +134,7 @@ def test_order_of_the_page(page: str) -> None:
 
 
 def test_tables_are_accessible(page: str) -> None:
-    """Each table has a caption, headings with a scope and a state of sorting, buttons, and a row heading per row."""
+    """Each table has a caption, sortable column headings with a scope, and a row heading in every row."""
     tables = re.findall(r"<table\b.*?</table>", page, flags=re.DOTALL)
     assert len(tables) == 2 * 8 + 1
     for table in tables:
@@ -145,7 +145,7 @@ def test_tables_are_accessible(page: str) -> None:
 
 
 def test_every_figure_links_its_files_and_its_data(page: str, folder: Path) -> None:
-    """Below each figure stand its SVG, its PNG and the tables that it is drawn from."""
+    """Each figure's caption links to its SVG, its PNG and the tables that it was drawn from."""
     for figure in re.findall(r"<figcaption>.*?</figcaption>", page, flags=re.DOTALL):
         links = re.findall(r'href="([^"]+)"', figure)
         assert [Path(link).suffix for link in links[:2]] == [".svg", ".png"]
@@ -163,7 +163,7 @@ def test_what_the_data_does_not_allow_is_said(tmp_path: Path) -> None:
 
 
 def test_tuning_is_weighed_against_tuning_free(page: str) -> None:
-    """With one, the crossover is drawn and told, and the three views stand in a table."""
+    """With a tuned algorithm, the page shows the crossover and a table of the three cost views."""
     assert "When tuning pays" in page
     assert "Tuning adamw" in page or "adamw is ahead of" in page
     assert "Accuracy at equal runs, at equal total compute" in page
@@ -172,10 +172,10 @@ def test_tuning_is_weighed_against_tuning_free(page: str) -> None:
 def test_tables_at_hand_are_not_computed_again(
     results: Results, tables: dict[str, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page and the sentences take the tables that they are given, and give the same."""
+    """The page and the first screen use tables that are passed in, with the same result."""
     expected = written(results)
     monkeypatch.setattr("agd_bench.report.builder.aggregates", lambda results: pytest.fail("computed again"))
-    monkeypatch.setattr("agd_bench.report.sections.PARTS", ())  # drawing is not what is asked here
+    monkeypatch.setattr("agd_bench.report.sections.PARTS", ())  # this test does not need figures
     build_report(results, tmp_path, tables)
     assert written(results, tables) == expected
 
@@ -191,14 +191,14 @@ def test_figures_have_names(page: str) -> None:
 
 
 def test_a_partial_run_says_so(page: str, results: Results, tables: dict[str, pd.DataFrame]) -> None:
-    """The page and the sentences for the terminal say how many trials are missing."""
+    """The page says how many trials have ended, and the terminal output says that the results are partial."""
     ended = len(results.trials) - 1
     assert f"{ended} of {len(results.trials)} planned trials have ended" in page
     assert any("Partial results: " in line for line in written(results, tables))
 
 
 def test_the_first_screen_names_its_groups(results: Results, tables: dict[str, pd.DataFrame]) -> None:
-    """With two data sets each is named before its headline; every algorithm stands in a table, the best first."""
+    """With two data sets, each is named before its headline; the tables list every algorithm, the best first."""
     shown = list(first_screen(results, tables))
     frames = [part for part in shown if isinstance(part, pd.DataFrame)]
     assert [part for part in shown if isinstance(part, str) and part.startswith("\n")] == [
@@ -211,12 +211,12 @@ def test_the_first_screen_names_its_groups(results: Results, tables: dict[str, p
 
 
 def written(results: Results, tables: dict[str, pd.DataFrame] | None = None) -> list[str]:
-    """The first screen as texts."""
+    """Return the first screen as a list of texts."""
     return [part if isinstance(part, str) else part.to_csv() for part in first_screen(results, tables)]
 
 
 def test_data_stands_beside_the_page(results: Results, tables: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Every aggregate is there as CSV, every figure as SVG and PNG, and the sweep can be parsed again."""
+    """The folder has every aggregate as CSV, every figure as SVG and PNG, and a sweep file that can be parsed."""
     for name, table in tables.items():
         assert len(pd.read_csv(folder / "data" / f"{name}.csv")) == len(table)
     names = {path.stem for path in (folder / "figures").glob("*.svg")}
@@ -226,7 +226,7 @@ def test_data_stands_beside_the_page(results: Results, tables: dict[str, pd.Data
 
 
 def test_equal_results_give_equal_pages(results: Results, folder: Path, tmp_path: Path) -> None:
-    """A report is the same in every byte when its tables are computed and its pictures drawn again."""
+    """Building a report again gives identical files."""
     again = build_report(results, tmp_path).parent
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -234,7 +234,7 @@ def test_equal_results_give_equal_pages(results: Results, folder: Path, tmp_path
 
 
 def test_thousands_of_architectures_are_capped(tmp_path: Path) -> None:
-    """The page shows the first 200, says so, and stays small."""
+    """The page shows the first 200 architectures, says so, and stays small."""
     built = build_report(simulate_results(simulate_trials(1500, 1)), tmp_path)
     text = built.read_text(encoding="utf-8")
     assert "200 of 1500 rows are shown here" in text
@@ -243,7 +243,7 @@ def test_thousands_of_architectures_are_capped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["diverged", "pending", "failed"])
 def test_nothing_that_ended_well_still_gives_a_page(status: str, tmp_path: Path) -> None:
-    """One algorithm, one architecture, one seed, and that went wrong."""
+    """A page can be built even if the only trial was unsuccessful."""
     results = simulate_results(spoil(simulate_trials(1, 1, ("agd",)), "agd", status, [0]))
     text = build_report(results, tmp_path).read_text(encoding="utf-8")
     assert "nothing can be compared" in text or "no other algorithm to compare" in text
@@ -251,7 +251,7 @@ def test_nothing_that_ended_well_still_gives_a_page(status: str, tmp_path: Path)
 
 
 def test_reading_and_reporting_need_no_heavy_library() -> None:
-    """The report, the leaderboard and the analysis leave torch, Ray and Optuna alone."""
+    """The report, the leaderboard and the analysis do not import torch, Ray or Optuna."""
     code = (
         "import sys, agd_bench.analysis, agd_bench.figures, agd_bench.report, agd_bench.leaderboard\n"
         "print([name for name in ('torch', 'ray', 'optuna') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""The answer in a sentence, and the findings in words: they state what is known, and never more."""
+"""The headline and the findings in words state what the data shows, and no more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NUMBERS = {"accuracy": 0.8, "difference": -0.05, "difference_low": -0.08, "diffe
 
 
 def row(label: str, place_low: float, decision: str = "", **more: Any) -> dict[str, Any]:
-    """One algorithm of the standings."""
+    """Return one algorithm's row of the standings."""
     return (
         NUMBERS
         | {"algorithm": label, "place_low": place_low, "architectures": 20, "decision": {"decision": decision} if decision else {}}
@@ -37,7 +37,7 @@ def row(label: str, place_low: float, decision: str = "", **more: Any) -> dict[s
 
 
 def test_one_challenger() -> None:
-    """Which of the two is better, and whether it ranks alike."""
+    """With one challenger, the headline says which algorithm is better and whether the rankings agree."""
     said = headline_sentence([row("sgd", 1), row("agd", 2, "differs")], "sgd")
     assert said == "agd reaches 5.0 points less test accuracy than sgd; agd ranks the architectures differently from sgd."
     unsure = headline_sentence([row("sgd", 1), row("agd", 1, "cannot tell", difference_high=0.01)], "sgd")
@@ -46,7 +46,7 @@ def test_one_challenger() -> None:
 
 
 def test_several_challengers() -> None:
-    """The leader, who shares its place, and the three kinds of decision."""
+    """With several challengers, the headline names the leader, those tied with it, and the three kinds of decisions."""
     rows = [row("a", 1, "same"), row("sgd", 1), row("b", 3, "differs"), row("c", 4, "cannot tell", bad=7)]
     assert headline_sentence(rows, "sgd") == (
         "a reaches the highest test accuracy, 80.0 %, not clearly ahead of sgd; b ranks the architectures differently from sgd, a ranks "
@@ -55,13 +55,13 @@ def test_several_challengers() -> None:
 
 
 def test_nothing_to_compare() -> None:
-    """One algorithm, or none with an outcome."""
+    """With only one algorithm or no outcome, the headline says that nothing can be compared."""
     assert "no other algorithm" in headline_sentence([row("agd", 1)], "agd")
     assert "nothing can be compared" in headline_sentence([row("agd", 1, accuracy=float("nan"))], "agd")
 
 
 def tables_of(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What a finding is made from, sgd being the baseline of agd."""
+    """Return the tables that a finding needs, with sgd as the baseline of agd."""
     agreement = kendall_tau(trials, resamples=300)
     return {
         "accuracy": accuracy_table(trials),
@@ -76,17 +76,17 @@ def tables_of(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def find(trials: pd.DataFrame) -> Finding:
-    """The finding about agd against sgd."""
+    """Return the finding about agd compared with sgd."""
     return finding(tables_of(trials), "sgd", "agd")
 
 
 def words(trials: pd.DataFrame) -> str:
-    """All of its sentences."""
+    """Return all sentences of the finding as one text."""
     return " ".join(find(trials).sentences)
 
 
 def test_a_clear_change_is_stated_with_its_interval() -> None:
-    """A strong interaction is a changed ranking; a sentence carries tau, ceiling, gap and n."""
+    """A strong interaction is reported as a changed ranking, with the number of architectures and an interval."""
     found = find(simulate_trials(30, 4, interaction=0.06, noise=0.003))
     assert found.decision == "differs"
     (said,) = [sentence for sentence in found.sentences if sentence.startswith("agd ranks the architectures differently")]
@@ -95,25 +95,25 @@ def test_a_clear_change_is_stated_with_its_interval() -> None:
 
 
 def test_seed_noise_alone_is_no_change() -> None:
-    """With equal true rankings no change is claimed, nor, in so much noise, agreement."""
+    """If the true rankings are equal but the noise is large, neither a change nor agreement is claimed."""
     assert find(simulate_trials(20, 4, noise=0.03)).decision == "cannot tell"
 
 
 @pytest.mark.parametrize(("architectures", "seeds", "reason"), [(20, 1, "one seed"), (5, 3, "at least 8"), (1, 3, "Fewer than two")])
 def test_too_little_data_cannot_tell(architectures: int, seeds: int, reason: str) -> None:
-    """One seed, few architectures or one of them decide nothing, whatever the interaction."""
+    """With one seed or few architectures there is no decision, however strong the interaction."""
     found = find(simulate_trials(architectures, seeds, interaction=0.1))
     assert found.decision == "cannot tell"
     assert reason in " ".join(found.sentences)
 
 
 def test_a_noisy_ranking_is_called_noise() -> None:
-    """If the ceiling itself is low, the reader is told."""
+    """If the noise ceiling itself is low, the finding says so."""
     assert "mostly noise" in words(simulate_trials(20, 2, noise=0.3, spread=0.001))
 
 
 def test_accuracy_says_where_its_sign_is_open() -> None:
-    """A difference within its interval is not sold as one; a large one is stated with its side."""
+    """A difference that may be zero is called unclear; a large one is stated with its direction."""
     assert "unclear which is better" in find(simulate_trials(10, 2, interaction=0.02, seed=1)).sentences[0]
     worse = find(simulate_trials(10, 2, gain=-0.2)).sentences[0]
     assert "points less than sgd" in worse
@@ -122,14 +122,14 @@ def test_accuracy_says_where_its_sign_is_open() -> None:
 
 @pytest.mark.parametrize(("architectures", "told"), [(2, False), (3, False), (4, True)])
 def test_so_few_architectures_are_too_few_for_an_interval(architectures: int, told: bool) -> None:
-    """Two or three give a t interval that can reach beyond 100 points."""
+    """With two or three architectures there is no t interval, as it could exceed 100 points."""
     said = find(simulate_trials(architectures, 2, interaction=0.3, spread=0.3, seed=4)).sentences[0]
     assert ("too few for an interval" in said) is not told
     assert ("95 % interval" in said) is told
 
 
 def test_failures_count_and_are_named() -> None:
-    """A diverged training is accuracy 0 in the mean; how many there were, and what the rest says, stands beside it."""
+    """A diverged training counts as accuracy 0; the sentence also gives their number and the difference without them."""
     trials = spoil(simulate_trials(10, 2, gain=0.02, noise=0.0001), "agd", "diverged", range(10))
     said = find(trials).sentences[0]
     assert "points less than sgd" in said
@@ -138,24 +138,24 @@ def test_failures_count_and_are_named() -> None:
 
 
 def test_partial_runs_say_so() -> None:
-    """Unfinished trials put 'so far' first."""
+    """If trials are unfinished, the sentence begins with 'So far'."""
     assert find(spoil(simulate_trials(10, 2), "agd", "pending", [0, 1])).sentences[0].startswith("So far, ")
 
 
 def test_cost_compares_the_same_architectures_only() -> None:
-    """A challenger that refuses half of the architectures is not cheaper for it, and equal cost is not called 1.00 times."""
+    """Refusing half of the architectures does not make a challenger look cheaper, and equal cost is not called 1.00 times."""
     said = words(spoil(simulate_trials(8, 1), "agd", "refused", range(4)))
     assert "the same floating-point operations and the same time" in said
     assert "1.00 times" not in said
 
 
 def test_tuning_is_charged_in_the_words_too() -> None:
-    """Two tuning trials for two final ones double the cost."""
+    """Two tuning trials and two final trials cost twice as much as the final trials alone."""
     assert "2.00 times the time" in words(simulate_trials(8, 2, tuned=("agd",)))
 
 
 def test_everything_diverged_still_gives_sentences() -> None:
-    """No ranking, accuracy 0, and no crash."""
+    """If every training diverged, the finding says so without a decision or NaN."""
     found = find(spoil(simulate_trials(4, 2), "agd", "diverged", range(8)))
     assert "8 diverged" in found.sentences[0]
     assert found.decision == "cannot tell"
@@ -163,7 +163,7 @@ def test_everything_diverged_still_gives_sentences() -> None:
 
 
 def test_one_group_at_a_time() -> None:
-    """Two data sets are two findings; an unknown label is an error."""
+    """A finding about two data sets or an unknown label is an error."""
     trials = simulate_trials(3, 1)
     with pytest.raises(InputError, match="got 2"):
         find(pd.concat([trials, trials.assign(dataset="mnist")]))
@@ -178,7 +178,7 @@ ROW = {
 
 
 def test_what_only_one_scale_shows_is_open() -> None:
-    """Beyond noise on one scale alone: the data cannot tell, with the reason; nothing of it where both agree."""
+    """If only one scale shows a change, the sentence gives this as the reason for 'cannot tell'."""
     row = ROW | {
         "baseline": "sgd",
         "challenger": "agd",
@@ -193,7 +193,7 @@ def test_what_only_one_scale_shows_is_open() -> None:
 
 
 def test_the_best_are_counted() -> None:
-    """Tau, ceiling, gap and how many they are; without an interval it says so, without a ceiling nothing."""
+    """The sentence gives the number of best architectures and the interval, or says why there is none; without a ceiling it is empty."""
     assert "40 best architectures" in decile_words(ROW)
     assert "95 % interval -0.30 to -0.10" in decile_words(ROW)
     assert "too few for an interval" in decile_words({**ROW, "gap_low": float("nan")})
@@ -201,7 +201,7 @@ def test_the_best_are_counted() -> None:
 
 
 def test_how_many_architectures_move_is_told() -> None:
-    """A count of those beyond noise after correction; nothing where they were not tested."""
+    """The sentence counts architectures that move beyond noise; it is empty if they were not tested."""
     shift = pd.DataFrame({"shift_p_holm": [0.01, 0.5, 0.7], "beyond_noise": [True, False, False]})
     assert moved_words(shift).startswith("1 of the 3 architectures moves by more")
     assert moved_words(shift.assign(beyond_noise=False)).startswith("None of the 3 architectures move")
@@ -210,7 +210,7 @@ def test_how_many_architectures_move_is_told() -> None:
 
 
 def test_a_driver_is_told_where_it_is_clear() -> None:
-    """The strongest feature beyond chance, corrected for the challengers too; none where chance would do."""
+    """The strongest significant feature is named, also corrected for the number of challengers; otherwise none is."""
     rows = [
         {
             "feature": "words: skip_connect",
@@ -230,14 +230,14 @@ def test_a_driver_is_told_where_it_is_clear() -> None:
 
 
 def test_tuning_against_tuning_free_is_told() -> None:
-    """A row of the crossover between the two is a sentence of the finding."""
+    """A crossover between the two algorithms adds a sentence to the finding."""
     trials = simulate_trials(12, 3, tuned=("agd",), gain=-0.05)
     tables = {**tables_of(trials), "crossover": find_crossovers(trials, "agd", "sgd")}
     assert "Tuning agd does not overtake sgd within the 2 trainings" in finding(tables, "sgd", "agd").sentences[-1]
 
 
 def test_regret_is_a_loss_or_a_gain() -> None:
-    """Points with their interval; a choice scored on its own seed is called too large; a negative loss is a gain."""
+    """Regret is given in points with its interval, a negative one as a gain; on the seed of the choice it is called overestimated."""
     row = {"chosen_by": "agd", "trained_by": "sgd", "transfer_regret": 0.012, "disjoint": True, "architectures": 9}
     assert "loses 1.2 points" in regret_words(row)
     assert "overestimated" in regret_words({**row, "disjoint": False})
@@ -251,7 +251,7 @@ def test_regret_is_a_loss_or_a_gain() -> None:
 
 @pytest.mark.parametrize("label", ["agd", "sgd"])
 def test_an_algorithm_that_refused_everything_is_said_with_its_reason(label: str) -> None:
-    """Instead of sentences that nothing can be told; not while trials are left, nor if one was trained."""
+    """If an algorithm refused every training, this is the only sentence; not if one was trained."""
     whole = spoil(simulate_trials(6, 2), label, "refused", range(12), reason="it has biases")
     found = finding(tables_of(whole) | {"failures": failures(whole)}, "sgd", "agd")
     assert found.sentences == (f"{label} refused all 12 trainings: it has biases.",)

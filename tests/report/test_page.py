@@ -1,4 +1,4 @@
-"""Figures inside the page: fewer bytes, and nothing that a reader sees is another."""
+"""Figures inside the page take fewer bytes and look the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PICTURES = {
 
 
 def drawn(svg: str) -> list[tuple[str, list[float]]]:
-    """What is painted, in order: each shape, text or image with its words and its places; turns by nothing left out."""
+    """Return each shape, text or image in drawing order, with its text and coordinates, ignoring rotations by zero."""
     found = []
     for element in ET.fromstring(svg).iter():
         name = element.tag.rpartition("}")[2]
@@ -39,7 +39,7 @@ def drawn(svg: str) -> list[tuple[str, list[float]]]:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_seen_stays(name: str) -> None:
-    """Every shape and text is there, in order, within a hundredth of a point of where it was drawn."""
+    """Every shape and text keeps its order and its position to within a hundredth of a point."""
     whole, inside = drawn(PICTURES[name].svg()), drawn(str(inline_svg(PICTURES[name], "p")))
     assert [words for words, _ in inside] == [words for words, _ in whole]
     for (_, before), (_, after) in zip(whole, inside, strict=True):
@@ -48,7 +48,7 @@ def test_what_is_seen_stays(name: str) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_reference_finds_its_shape(name: str) -> None:
-    """Ids are those that something refers to, once each, with the figure's prefix; there are no style attributes and no ink of its own."""
+    """Only ids that are referenced remain, each unique and with the figure's prefix; no style attribute or fixed ink colour is left."""
     text = str(inline_svg(PICTURES[name], "p"))
     root = ET.fromstring(text)
     labels = {"p-title", "p-words"}
@@ -62,7 +62,7 @@ def test_every_reference_finds_its_shape(name: str) -> None:
 
 
 def test_marks_keep_their_own_paint() -> None:
-    """What a mark's shape does not say stays with the mark: its fill."""
+    """Each mark that reuses a shape keeps its own fill."""
     root = ET.fromstring(str(inline_svg(PICTURES["curves"], "p")))
     uses = [element for element in root.iter() if element.tag.endswith("use")]
     assert uses
@@ -70,14 +70,14 @@ def test_marks_keep_their_own_paint() -> None:
 
 
 def test_a_figure_takes_fewer_bytes() -> None:
-    """A page may hold dozens."""
+    """Inline figures take less than 60 % of the bytes, as a page may have dozens of them."""
     whole = sum(len(picture.svg()) for picture in PICTURES.values() if picture is not PICTURES["many"])
     slim = sum(len(inline_svg(picture, "g1-rank-shift-1")) for picture in PICTURES.values() if picture is not PICTURES["many"])
     assert slim < 0.6 * whole
 
 
 def test_words_are_never_rounded() -> None:
-    """A tick that says 0.0625 says so in the page."""
+    """Numbers in titles, labels and captions are not rounded."""
     figure = PICTURES["cost"].figure
     figure.axes[0].set_title("rate 0.0625, rotate(-0 1 2)")
     picture = Picture(figure, "0.123456", 'a "quoted" caption of 0.98765')

@@ -1,4 +1,4 @@
-"""A page of many algorithms: a few pictures of rank shifts, the pairs with the baseline, and what says where the rest is."""
+"""A page with many algorithms shows a few rank shifts and the pairs with the baseline, and says what is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP_NAMES = ("cells", "digits", "matrix-only")
 
 
 def comparison(rivals: int, baseline: str = "base") -> Comparison:
-    """One group whose k-th challenger has a gap of -k hundredths, the last one's not known."""
+    """Return a group in which challenger k has a gap of -k / 100 and the last one has none."""
     labels = ["base", *(f"rival{number}" for number in range(1, rivals + 1))]
     rows = []
     for first, second in itertools.combinations_with_replacement(labels, 2):
@@ -35,14 +35,14 @@ def comparison(rivals: int, baseline: str = "base") -> Comparison:
 
 
 def test_a_few_challengers_are_all_drawn() -> None:
-    """And nothing is said of others."""
+    """A few challengers are all drawn, without a sentence about others."""
     shown = list(pictures.rank_shifts(comparison(pictures.SHOWN_SHIFTS)))
     assert [item.name for item in shown if isinstance(item, Drawing)] == [f"g1-rank-shift-{n}" for n in range(1, pictures.SHOWN_SHIFTS + 1)]
     assert len(shown) == pictures.SHOWN_SHIFTS
 
 
 def test_of_many_challengers_the_most_shifted_are_drawn() -> None:
-    """Those with the smallest gap, in the sweep's order and by their own numbers; a sentence says how many there are."""
+    """The challengers with the smallest gaps are drawn in the sweep's order; a sentence says how many there are in total."""
     sentence, *drawings = pictures.rank_shifts(comparison(9))
     assert [item.name for item in drawings if isinstance(item, Drawing)] == [f"g1-rank-shift-{number}" for number in (5, 6, 7, 8)]
     assert isinstance(sentence, str)
@@ -50,7 +50,7 @@ def test_of_many_challengers_the_most_shifted_are_drawn() -> None:
 
 
 def test_without_gaps_the_first_challengers_are_drawn() -> None:
-    """With one seed nothing says who shifts most, and the sentence claims nothing of the kind."""
+    """Without gaps, as with one seed, the challengers that the sweep lists first are drawn, and the sentence says so."""
     made = comparison(9)
     without = {**made.tables, "kendall_tau": made.tables["kendall_tau"].assign(gap=float("nan"))}
     sentence, *drawings = pictures.rank_shifts(dataclasses.replace(made, tables=without))
@@ -60,7 +60,7 @@ def test_without_gaps_the_first_challengers_are_drawn() -> None:
 
 @pytest.mark.parametrize(("rivals", "rows"), [(9, 45), (16, 16)])
 def test_of_many_pairs_those_with_the_baseline_are_shown(rivals: int, rows: int) -> None:
-    """Ten algorithms have 45 pairs, all shown; of 136 pairs the page has 16, and knows how many there are."""
+    """All 45 pairs of ten algorithms are shown, but only 16 of the 136 pairs of 17 algorithms, with the total number."""
     (table,) = ranking_tables.agreement(comparison(rivals))
     assert isinstance(table, Table)
     assert (len(table.rows), table.total) == (rows, (rivals + 1) * rivals // 2)
@@ -69,14 +69,14 @@ def test_of_many_pairs_those_with_the_baseline_are_shown(rivals: int, rows: int)
 
 
 def test_without_the_baseline_the_first_algorithm_stands_in() -> None:
-    """A sweep whose baseline has no row in a group still shows pairs."""
+    """If the baseline has no row in a group, pairs with the first algorithm are shown."""
     (table,) = ranking_tables.agreement(comparison(16, baseline="missing"))
     assert isinstance(table, Table)
     assert len(table.rows) == 16
 
 
 def test_a_matrix_of_many_rankings_stays_readable() -> None:
-    """Twenty-seven labels fit a page at under 700 kB, each cell wide enough for its number; a few have large cells."""
+    """A matrix of 27 algorithms fits on a page and stays under 700 kB; a small matrix has large cells."""
     many = tau_matrix(kendall_tau(simulate_trials(4, 2, [f"algorithm_{number:02d}" for number in range(27)]), resamples=0))
     width, height = many.figure.get_size_inches()
     assert max(width, height) < 16

@@ -1,4 +1,4 @@
-"""Experiments of papers: their definitions against the papers, and one small experiment from its definition to its page."""
+"""Experiments of papers: their definitions match the papers, and a small experiment goes from its definition to its page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("name", "scale"), SCALES)
 def test_every_scale_is_a_plan_that_holds_what_is_compared(name: str, scale: str) -> None:
-    """Each number's algorithm, network and run are in the sweeps; a smaller scale says what it reduces and what that costs."""
+    """The sweeps have each number's algorithm, network and run; a smaller scale says what it reduces and cannot conclude."""
     experiment = open_reproduction(name)
     sweeps = experiment.sweeps(scale)
     chosen = experiment.scale(scale)
@@ -71,13 +71,13 @@ def test_every_scale_is_a_plan_that_holds_what_is_compared(name: str, scale: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_papers_numbers(name: str) -> None:
-    """As its text gives them, in the order of the definition."""
+    """They are those in the paper's text, in the order of the definition."""
     published = [value.published for value in open_reproduction(name).values if value.published is not None]
     assert published == PUBLISHED[name]
 
 
 def experiment(**changes: Any) -> Reproduction:
-    """A small network on digits at two batch sizes, with two numbers of a paper and one that it does not give."""
+    """Return an experiment with a small network on digits at two batch sizes, with two published numbers and an unpublished one."""
     asked: dict[str, Any] = {
         "name": "agd_batch_size",
         "title": "Two batch sizes",
@@ -110,12 +110,12 @@ def experiment(**changes: Any) -> Reproduction:
 
 
 def run(asked: Reproduction, scale: str, out: Path, limit: float | None = None) -> Any:
-    """In this process, on a CPU."""
+    """Run an experiment in this process, on a CPU."""
     return reproduce(asked, scale, out, contextlib.nullcontext, limit, {"executor": "in-process", "device": "cpu"})
 
 
 def test_from_a_definition_to_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours is the mean over seeds with its t interval, beside the paper's; the page shows both, and keeps what was found by hand."""
+    """Our number is the mean over seeds with its t interval; the page shows it next to the paper's, and keeps handwritten notes."""
     asked = experiment()
     results = run(asked, PAPER_SCALE, tmp_path / "runs")
     table = measured(asked, PAPER_SCALE, results).set_index("what")
@@ -149,7 +149,7 @@ def test_from_a_definition_to_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_smaller_scale_says_what_it_reduced(tmp_path: Path) -> None:
-    """Only its runs and networks, one training without an interval, and both sentences on the page."""
+    """It trains only its own runs and networks, a single training has no interval, and the page says what was reduced."""
     asked = experiment()
     results = run(asked, "tiny", tmp_path / "runs")
     assert list(results) == ["small"]
@@ -162,7 +162,7 @@ def test_a_smaller_scale_says_what_it_reduced(tmp_path: Path) -> None:
 
 
 def test_a_published_table_is_held_against_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ranking first, then the mean and each architecture by its name; without the table the message says what names it."""
+    """The ranking, the mean and each architecture are compared; without the table, the error names the variable to set."""
     names = plan(open_reproduction("nas_bench_201").sweeps("cpu")["all"]).sweep.search_spaces[0]
     sweep = {
         "epochs": 1,
@@ -195,7 +195,7 @@ def test_a_published_table_is_held_against_the_run(tmp_path: Path, monkeypatch: 
 
 
 def test_seed_noise_of_the_published_trainings_stands_beside_ours() -> None:
-    """Two published trainings and two seeds of ours: agreement of one with the other, and the pooled standard deviation, on both sides."""
+    """For two published trainings and two seeds of ours: the agreement between the two, and the pooled standard deviation."""
     names = [f"a{place}" for place in range(9)]
     ours, theirs = (
         [(name, training, 0.3 + place / 20 + offset) for place, name in enumerate(names) for training, offset in enumerate(offsets)]
@@ -214,7 +214,7 @@ def test_seed_noise_of_the_published_trainings_stands_beside_ours() -> None:
 
 
 def test_rows_at_hand_stand_for_training(tmp_path: Path) -> None:
-    """A page is written again, to the letter, from the rows that it holds; nothing is trained; a sweep of something else is refused."""
+    """A page is rewritten byte for byte from its own rows without training; rows of a different sweep are an error."""
     asked = experiment()
     results = run(asked, PAPER_SCALE, tmp_path / "runs")
     page = publish_reproduction(asked, PAPER_SCALE, results, tmp_path / "pages").parent
@@ -231,7 +231,7 @@ def test_rows_at_hand_stand_for_training(tmp_path: Path) -> None:
 
 
 def test_a_leaderboard_beside_the_pages_is_named_and_not_copied(tmp_path: Path) -> None:
-    """Its rows are linked from the page; those of a run are written into the page's folder."""
+    """The page links to the rows of a leaderboard, but rows of a run are written into the page's folder."""
     asked = experiment()
     results = run(asked, PAPER_SCALE, tmp_path / "runs")
     board = publish_results(results["small"], tmp_path / "boards" / "small-ones")
@@ -246,7 +246,7 @@ def test_a_leaderboard_beside_the_pages_is_named_and_not_copied(tmp_path: Path) 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_published_page_follows_from_its_rows(page: Path) -> None:
-    """Its text, written again from the rows that it names."""
+    """Writing a page again from the rows that it names gives the same text."""
     about = json.loads((page / "page.json").read_text())
     asked = open_reproduction(about["experiment"])
     results = {name: rows.results for name, rows in rows_at_hand(asked, about["scale"], [page]).items()}
@@ -256,7 +256,7 @@ def test_every_published_page_follows_from_its_rows(page: Path) -> None:
 
 
 def test_a_difference_names_what_it_is_taken_from() -> None:
-    """A gain needs a control, an accuracy has none, and what a skip changes is of one architecture."""
+    """A gain requires a control, an accuracy must have none, and the effect of a skip requires an architecture."""
     with pytest.raises(ValidationError, match="control"):
         Value(what="x", algorithm="a", measure="accuracy_gain")
     with pytest.raises(ValidationError, match="control"):
@@ -266,7 +266,7 @@ def test_a_difference_names_what_it_is_taken_from() -> None:
 
 
 def test_what_was_not_run_in_time_is_missing_and_said(tmp_path: Path) -> None:
-    """Without time nothing is trained; the table has no number of ours, and a page of a part says that it is partial."""
+    """Without time nothing is trained and the table has no number of ours; a page of only some runs says that it is partial."""
     asked = experiment()
     assert run(asked, PAPER_SCALE, tmp_path / "none", 0.0) == {}
     table = measured(asked, PAPER_SCALE, {})
@@ -279,7 +279,7 @@ def test_what_was_not_run_in_time_is_missing_and_said(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used_is_one_clear_line() -> None:
-    """Unknown names with the nearest one, and keys that make no sweep with their place."""
+    """Unknown names get the nearest one, and invalid keys of a sweep are named with their place."""
     with pytest.raises(UnknownNameError, match="Did you mean 'agd_batch_size'"):
         open_reproduction("agd_batchsize")
     with pytest.raises(UnknownNameError, match="Did you mean 'tiny'"):
@@ -292,7 +292,7 @@ def test_what_cannot_be_used_is_one_clear_line() -> None:
 
 
 class _Held:
-    """Results of one trial of another network."""
+    """Results of a single trial of a different network."""
 
     trials = pd.DataFrame({"algorithm": ["agd"], "architecture": ["2x16"]})
     sweep = experiment().sweeps(PAPER_SCALE)["small"]

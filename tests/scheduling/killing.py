@@ -1,4 +1,4 @@
-"""A small sweep of real training, and ways to be killed in the middle of it. Run as a module by `test_runs_killed`."""
+"""A small sweep of real trainings that can be killed partway through; `test_runs_killed` runs it as a module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ save = checkpoints.save
 
 
 def small_plan() -> Plan:
-    """Nine trainings of three epochs each, on digits."""
+    """Return a plan of nine trainings on digits, with three epochs each."""
     given = {
         "name": "kill",
         "epochs": 3,
@@ -36,12 +36,12 @@ def small_plan() -> Plan:
 
 
 def die() -> None:
-    """As the machine's memory killer would have it."""
+    """Kill this process with SIGKILL, as the kernel does when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_after_first_checkpoint(trial: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Train; the first attempt at seed 1 and at the second proposal ends the worker once a checkpoint is written."""
+    """Train, but kill the worker after its first checkpoint in the first attempts at seed 1 and at the second proposal."""
 
     def save_and_die(*arguments: Any) -> None:
         save(*arguments)
@@ -53,7 +53,7 @@ def die_after_first_checkpoint(trial: Trial, workplace: Workplace, attempt: int 
 
 
 def main(folder: Path, point: str, count: int) -> None:
-    """Run the plan in this process and die at the `count`-th event of a kind, or checkpoint; 0: never."""
+    """Run the plan in this process and die at the `count`-th event (or checkpoint) of the kind `point`; with 0, never die."""
     seen = 0
 
     def reached(what: str) -> None:

@@ -1,4 +1,4 @@
-"""Plans of trials that nobody trains, and functions that stand in for training."""
+"""Plans for scheduling tests, and functions that stand in for training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(root):
 
 
 def sweep(**changes: object) -> Sweep:
-    """A sweep of two algorithms, one of them tuned."""
+    """Return a sweep of two algorithms, one of them tuned."""
     given: dict[str, object] = {
         "name": "test",
         "epochs": 2,
@@ -39,7 +39,7 @@ def sweep(**changes: object) -> Sweep:
 
 
 def trial(architecture: str, seed: int, algorithm: str = "free", **more: object) -> Trial:
-    """One trial of the sweep."""
+    """Return one trial of the sweep."""
     given = {
         "search_space": "cells",
         "search_space_label": "cells",
@@ -64,7 +64,10 @@ def plan(
     adaptive: dict[str, float] | None = None,
     **changes: object,
 ) -> Plan:
-    """A plan of a self-tuning algorithm's trials and, for each architecture, a study; `seeds` are the most of an adaptive rule."""
+    """Return a plan with a self-tuning algorithm's trials and a study for each architecture.
+
+    With `adaptive`, `seeds` is the maximum number of seeds.
+    """
     if adaptive is not None:
         changes |= {"seeds": "adaptive", "adaptive_seeds": {"most": seeds, **adaptive}}
     names = [f"cell-{index}" for index in range(architectures)]
@@ -87,40 +90,40 @@ def plan(
 
 
 class HashTuner:
-    """Proposes a number that depends on everything that was told; notes what it was asked."""
+    """A tuner that proposes a hash of all observations, and records the calls to it."""
 
     def __init__(self) -> None:
         self.proposed: list[tuple[str, int, Scalars]] = []
         self.asked_thresholds: list[int] = []
 
     def propose(self, study: Study, told: Sequence[Observation]) -> Scalars:
-        """A hash of what was told, in [0, 1)."""
+        """Return a hash of the observations, in [0, 1)."""
         value = int(hashlib.sha256(repr((study.key, list(told))).encode()).hexdigest()[:8], 16) / 2**32
         self.proposed.append((study.key, len(told), {"rate": value}))
         return {"rate": value}
 
     def choose(self, told: Sequence[Observation]) -> Scalars | None:
-        """The best value that was told."""
+        """Return the values of the best finished proposal, or None if there is none."""
         finished = [row for row in told if row.value is not None]
         return max(finished, key=lambda row: row.value or 0.0).values if finished else None
 
     def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
-        """As many thresholds as curves."""
+        """Return as many thresholds as there are curves."""
         self.asked_thresholds.append(len(curves))
         return {epoch + 1: 0.0 for epoch in range(len(curves))}
 
     def sampler(self, study: Study) -> str:
-        """Says who it is."""
+        """Return a description of this tuner."""
         return "hash of what was told"
 
 
 def accuracy_of(one: Trial) -> float:
-    """A number in [0, 1) that a trial and its settings fix."""
+    """Return a number in [0, 1) that depends only on the trial and its settings."""
     return int(hashlib.sha256(f"{one.id}{one.settings}".encode()).hexdigest()[:8], 16) / 2**32
 
 
 def curve_of(one: Trial) -> tuple[CurvePoint, ...]:
-    """A curve that ends at the trial's accuracy."""
+    """Return a curve that ends at the trial's accuracy."""
     value = accuracy_of(one)
     return tuple(
         CurvePoint(epoch=epoch, train_loss=1.0, train_accuracy=value, val_loss=None, val_accuracy=value, train_seconds=float(epoch))
@@ -129,7 +132,7 @@ def curve_of(one: Trial) -> tuple[CurvePoint, ...]:
 
 
 def result_of(one: Trial, seconds: float = 1.0, status: str = "done") -> TrialResult:
-    """What training would have measured."""
+    """Return what training would have measured."""
     if status != "done":
         return TrialResult.model_validate({"trial_id": one.id, "status": status, "reason": "so it is", "total_seconds": seconds})
     value = accuracy_of(one)
@@ -153,14 +156,14 @@ ADAPTIVE = {"first": 2, "half_width": 1e-7}
 
 
 def uneven(one: Trial, status: str = "done") -> TrialResult:
-    """Three architectures far apart and two that tie, with very little noise from the trial: what `ADAPTIVE` looks at."""
+    """Return a result, for use with `ADAPTIVE`, where three architectures are far apart and two tie, with very little noise."""
     effect = {"cell-0": 0.2, "cell-1": 0.5, "cell-2": 0.8, "cell-3": 0.9, "cell-4": 0.9}[one.architecture]
     result = result_of(one, status=status)
     return result if status != "done" else result.model_copy(update={"val_accuracy": effect + (accuracy_of(one) - 0.5) * 1e-5})
 
 
 def succeed(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Train nothing, successfully."""
+    """Return a result without training."""
     return result_of(one, 0.001)
 
 
@@ -172,7 +175,7 @@ def die_first(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: 
 
 
 def lose_the_gpu_first(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Report a GPU that cannot be used any more in the first attempt at seed 1."""
+    """Lose the GPU in the first attempt at seed 1."""
     if attempt == 1 and one.seed == 1:
         raise DeviceLostError("an illegal memory access was encountered (a test)")
     return result_of(one, 0.001)
@@ -186,7 +189,7 @@ def always_die(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left:
 
 
 def hang_first(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Never return from the first attempt at seed 1, whatever the deadline; a file says that it hangs."""
+    """Hang in the first attempt at seed 1, whatever the deadline, after creating the file `hangs`."""
     if attempt == 1 and one.seed == 1:
         (workplace.data_root / "hangs").touch()
         time.sleep(36_000)
@@ -201,12 +204,12 @@ def starve_first(one: Trial, workplace: Workplace, attempt: int = 1, seconds_lef
 
 
 def miss_data(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Find no data."""
+    """Raise the error of a missing data set."""
     raise DatasetError("the images went away")
 
 
 def workplace(folder: Path, **more: object) -> Workplace:
-    """A workplace with a data set of nothing."""
+    """Return a workplace with a fake data set."""
     from agd_bench.trial import Workplace
 
     plugins = folder / "plugins"

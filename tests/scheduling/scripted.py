@@ -1,4 +1,4 @@
-"""An executor that does as a test says, and a driver that notes what happened."""
+"""An executor with outcomes scripted by the test, and a driver that records events."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Answer = Callable[[Task], Outcome | None]
 
 
 class Clock:
-    """Stands in for the module `time` in the driver: seconds pass when a test says so, however busy the machine is."""
+    """A replacement for the driver's `time` module that a test advances by hand, however busy the machine is."""
 
     now = 0.0
 
     def monotonic(self) -> float:
-        """Seconds so far."""
+        """Return the seconds so far."""
         return self.now
 
 
 class Scripted:
-    """An executor that answers each attempt as a function says; null: it hangs until it is killed."""
+    """An executor that ends each attempt with the outcome returned by a function; for None, the attempt hangs until it is killed."""
 
     def __init__(self, answer: Answer, slots: int = 3, nodes: int = 1) -> None:
         self.answer, self.slots = answer, slots
@@ -44,16 +44,16 @@ class Scripted:
 
     @property
     def idle(self) -> list[str]:
-        """Slots that are not at work; the nodes have them in turn."""
+        """Free slots of the nodes in use; slots are assigned to nodes in turn."""
         busy = set(self.where.values())
         return [name for name in self.workers if name not in busy and self.node_of(name) in self.nodes]
 
     def node_of(self, worker: str) -> str:
-        """The node in its name."""
+        """Return the node, which is the first part of the worker's name."""
         return worker.partition("/")[0]
 
     def set_aside(self, node: str) -> None:
-        """What runs there ends, and nothing is begun there."""
+        """End the attempts running on a node, and offer its slots no more."""
         self.nodes.remove(node)
         for trial_id in [trial_id for trial_id, worker in self.where.items() if self.node_of(worker) == node]:
             task = self.at_work.pop(trial_id)
@@ -61,18 +61,18 @@ class Scripted:
             self.ended.append(Outcome(trial_id, task.attempt, "lost", message="its node was set aside"))
 
     def device_of(self, worker: str) -> Device:
-        """Each slot is its own."""
+        """Return a separate device for each slot."""
         return Device(worker)
 
     def submit(self, worker: str, task: Task) -> None:
-        """Take the task."""
+        """Start a task on a worker."""
         assert len(self.at_work) < self.slots
         self.at_work[task.trial.id], self.where[task.trial.id] = task, worker
         self.sent.append((task.trial.id, task.attempt))
         self.together.append(set(self.at_work))
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """What was killed, or the answer to the task that was sent first and does not hang."""
+        """Return attempts that were ended by force, if any, or else the outcome of the first task that does not hang."""
         if self.ended:
             ended, self.ended = self.ended, []
             return ended
@@ -85,28 +85,28 @@ class Scripted:
         return []
 
     def kill(self, trial_id: str) -> None:
-        """Stop working on it."""
+        """End a trial's attempt by force."""
         self.killed.append(trial_id)
         task = self.at_work.pop(trial_id)
         del self.where[trial_id]
         self.ended.append(Outcome(trial_id, task.attempt, "lost", message="ended by force"))
 
     def refresh(self) -> None:
-        """Only while nothing runs."""
+        """Count the call, which is allowed only while nothing runs."""
         assert not self.at_work
         self.refreshed += 1
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 def good(task: Task) -> Outcome:
-    """A result."""
+    """Return the outcome of a successful attempt."""
     return Outcome(task.trial.id, task.attempt, "result", result_of(task.trial))
 
 
 def drive(folder: Path, planned: Plan, executor: Scripted | InProcessExecutor, **more: object) -> list[Event]:
-    """Run a plan to its end and return what happened."""
+    """Run a plan to its end and return the events."""
     events: list[Event] = []
 
     def observe(event: Event | None, snapshot: Snapshot) -> None:

@@ -1,4 +1,4 @@
-"""How long a trial may take: what trials of its kind took, and nothing else."""
+"""Deadlines depend only on how long trials of the same kind took."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.scheduling.scripted import Clock, Scripted, drive
 
 
 def fresh(planned: Plan) -> dict[str, Standing]:
-    """Nothing has begun."""
+    """Return the standings before anything has started."""
     return {one.id: Standing() for one in planned.all_trials}
 
 
 def test_a_deadline_is_a_multiple_of_the_median_of_its_kind() -> None:
-    """At least ten minutes, a day while nothing is known, and the sweep's own where it has one."""
+    """Deadlines are at least ten minutes, a day while nothing is known, and the sweep's own value if it has one."""
     planned = plan()
     trial = planned.trials[0]
     known = Deadlines(planned, fresh(planned))
@@ -38,7 +38,7 @@ def test_a_deadline_is_a_multiple_of_the_median_of_its_kind() -> None:
 
 @pytest.mark.parametrize("change", [{"dataset": "larger"}, {"epochs": 100}, {"algorithm_label": "slow"}, {"purpose": "tuning"}])
 def test_trials_of_another_kind_say_nothing(change: dict[str, object]) -> None:
-    """Whatever else a trial does, a fast trial that does not do it sets no deadline for it."""
+    """A fast trial sets no deadline for trials with a different data set, number of epochs, algorithm or purpose."""
     planned = plan()
     trial = planned.trials[0]
     known = Deadlines(planned, fresh(planned))
@@ -48,7 +48,7 @@ def test_trials_of_another_kind_say_nothing(change: dict[str, object]) -> None:
 
 
 def test_a_heavier_architecture_gets_more_time_and_a_lighter_one_no_less() -> None:
-    """What one image costs is known from any trial of the architecture in the comparison, of whatever algorithm."""
+    """The cost per image of an architecture is known from trials of any algorithm in the same comparison."""
     planned = plan(architectures=4)
     light, middle, heavy, unknown = planned.trials[:4]
     known = Deadlines(planned, fresh(planned))
@@ -59,7 +59,7 @@ def test_a_heavier_architecture_gets_more_time_and_a_lighter_one_no_less() -> No
 
 
 def test_deadlines_judge_by_whole_trials_alone() -> None:
-    """Diverged trials end early and resumed attempts are short: neither says how long a trial takes."""
+    """Diverged trials and resumed attempts are ignored, because they are shorter than a whole trial."""
     planned = plan()
     first, second, third = planned.trials[:3]
     standings = fresh(planned) | {
@@ -71,7 +71,7 @@ def test_deadlines_judge_by_whole_trials_alone() -> None:
 
 
 def with_long_finals(planned: Plan) -> Plan:
-    """The plan, with finals of a hundred times the epochs of its tuning trials."""
+    """Return the plan with a hundred times as many epochs in final trials."""
 
     def longer(trial: Trial) -> Trial:
         return trial.model_copy(update={"epochs": 100 * trial.epochs})
@@ -81,7 +81,7 @@ def with_long_finals(planned: Plan) -> Plan:
 
 
 def test_short_tuning_trials_kill_no_long_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After tuning trials of one second, finals that take well over ten minutes end as they should."""
+    """Finals that take well over ten minutes are not killed because tuning trials took one second."""
     clock = Clock()
     monkeypatch.setattr(driver, "time", clock)
     planned = with_long_finals(plan(architectures=1, rounds=6))
@@ -103,7 +103,7 @@ def test_short_tuning_trials_kill_no_long_final(tmp_path: Path, monkeypatch: pyt
 
 
 def test_short_tuning_trials_do_not_say_that_a_final_would_end_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor that it would not: a kind of which nothing is known is begun while there is time."""
+    """Trials of a kind with unknown duration are started as long as there is time, regardless of how long other kinds took."""
     monkeypatch.setattr(driver, "time", Clock())
     planned = with_long_finals(plan(architectures=1, seeds=1, rounds=2))
 

@@ -1,4 +1,4 @@
-"""The loop: who is sent, retries, deadlines, what becomes of failures."""
+"""The driver's loop: sending trials, retries, deadlines and failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.scheduling.scripted import Clock, Scripted, drive, good
 
 
 def test_a_plan_is_done(tmp_path: Path) -> None:
-    """Every trial ends once, on as many slots as there are."""
+    """Every trial ends once, and all slots are used."""
     planned = plan(architectures=3, proxies=2)
     executor = Scripted(good)
     events = drive(tmp_path, planned, executor)
@@ -35,7 +35,7 @@ def test_a_plan_is_done(tmp_path: Path) -> None:
 
 
 def test_a_lost_attempt_is_repeated_up_to_the_limit(tmp_path: Path) -> None:
-    """A trial that takes its worker with it each time fails with the reason; others are not held up."""
+    """A trial that loses its worker every time fails with the reason, and does not hold up the others."""
     planned = plan(max_attempts=3)
     poison, unlucky = planned.trials[0].id, planned.trials[1].id
 
@@ -54,7 +54,7 @@ def test_a_lost_attempt_is_repeated_up_to_the_limit(tmp_path: Path) -> None:
 
 
 def test_out_of_memory_is_tried_once_more_alone(tmp_path: Path) -> None:
-    """The second attempt has fresh workers and the executor for itself; a second failure is final."""
+    """The second attempt has fresh workers and the executor to itself; a second failure is final."""
     planned = plan(architectures=4)
     large, huge = planned.trials[0].id, planned.trials[2].id
 
@@ -79,7 +79,7 @@ def test_out_of_memory_is_tried_once_more_alone(tmp_path: Path) -> None:
 
 
 def test_a_hung_attempt_is_ended_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt that does not answer after its deadline is killed from outside."""
+    """An attempt that is still running after its deadline and the grace period is killed and repeated."""
     clock = Clock()
     monkeypatch.setattr(driver, "time", clock)
     planned = plan(rounds=0, deadline_seconds=50.0)
@@ -103,7 +103,7 @@ def test_a_hung_attempt_is_ended_and_repeated(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_deadline_is_sent_with_the_trial(tmp_path: Path) -> None:
-    """The worker knows how long it has, so that it can end the trial itself."""
+    """The worker is given the deadline, so that it can end the trial itself."""
     planned = plan(architectures=1, deadline_seconds=7.0)
     seen: list[float] = []
 
@@ -116,7 +116,7 @@ def test_a_deadline_is_sent_with_the_trial(tmp_path: Path) -> None:
 
 
 def test_studies_of_which_nothing_finished_end_with_a_reason(tmp_path: Path) -> None:
-    """Their finals are failed rows that were never begun."""
+    """The finals of such a study are failed rows that were never started."""
     planned = plan(architectures=1, seeds=2)
 
     def answer(task: Task) -> Outcome:
@@ -134,7 +134,7 @@ def test_studies_of_which_nothing_finished_end_with_a_reason(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_finals_of_a_study_that_was_refused_are_refused_with_its_reason(tmp_path: Path, interrupted: bool) -> None:
-    """Also by the next driver, which has the reason from the store."""
+    """This also holds for a later driver, which reads the reason from the store."""
     planned = plan(architectures=1, seeds=2)
     last = planned.studies[0].rounds[-1][0].id
 
@@ -157,7 +157,7 @@ def test_finals_of_a_study_that_was_refused_are_refused_with_its_reason(tmp_path
 
 
 def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
-    """An observer that looks at the store on every event finds there what it was told."""
+    """Every event is stored before observers are notified of it."""
     planned = plan(architectures=1)
 
     def look(event: Event | None, snapshot: Snapshot) -> None:
@@ -170,7 +170,7 @@ def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_a_tuning_trial_says_who_proposed_its_values(tmp_path: Path) -> None:
-    """The sampler is in the provenance of tuning trials, and of no others."""
+    """The provenance of tuning trials, and of no others, names the sampler."""
     planned = plan()
     drive(tmp_path, planned, Scripted(good))
     results = load_results(tmp_path)
@@ -181,7 +181,7 @@ def test_a_tuning_trial_says_who_proposed_its_values(tmp_path: Path) -> None:
 
 
 def test_an_exception_of_a_trial_is_a_result(tmp_path: Path) -> None:
-    """Whatever the code that runs a trial raises becomes a row, and is not tried again."""
+    """An exception raised by a trial becomes a failed row and is not retried."""
 
     def fail(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
         raise RuntimeError("shapes do not fit")
@@ -194,7 +194,7 @@ def test_an_exception_of_a_trial_is_a_result(tmp_path: Path) -> None:
 
 
 def test_a_result_of_another_trial_is_not_stored(tmp_path: Path) -> None:
-    """A worker that mixes up trials stops the run."""
+    """A worker that returns another trial's result stops the run."""
     planned = plan()
     other = result_of(planned.trials[-1])
     with pytest.raises(ExecutorError, match="returned a result of trial"):
@@ -202,7 +202,7 @@ def test_a_result_of_another_trial_is_not_stored(tmp_path: Path) -> None:
 
 
 def test_checkpoints_of_ended_trials_are_removed(tmp_path: Path) -> None:
-    """They go when the result is stored, and not before."""
+    """Checkpoints are removed once the result is stored."""
     kept = tmp_path / "checkpoints"
 
     def train(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -215,7 +215,7 @@ def test_checkpoints_of_ended_trials_are_removed(tmp_path: Path) -> None:
 
 
 def test_in_process_execution_imports_no_ray(tmp_path: Path) -> None:
-    """A machine without Ray can run a plan, and a driver without torch."""
+    """A plan can run on a machine without Ray, and the driver imports neither Ray nor torch."""
     drive(tmp_path, plan(rounds=0), InProcessExecutor(workplace(tmp_path), succeed))
     assert (load_results(tmp_path).attempts["node"] == "in-process").all()
     check = "import sys, agd_bench.scheduling.runs; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"

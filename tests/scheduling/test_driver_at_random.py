@@ -1,4 +1,4 @@
-"""A machine of random events: workers die, drivers die, results come twice; nothing may be lost or repeated."""
+"""A state machine of random events: workers die, drivers die, results arrive twice, and no trial may be lost or repeated."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.scheduling.scripted import Scripted, drive, good
 
 
 class Machine(RuleBasedStateMachine):
-    """Send, finish, lose a worker, kill the driver, in any order; the store must come out as of an undisturbed run."""
+    """Send and finish trials, lose workers and kill the driver in any order; the store must end up as in an undisturbed run."""
 
     undisturbed: ClassVar[pd.DataFrame | None] = None
 
     @initialize()
     def begin(self) -> None:
-        """An empty run, and the run to compare with."""
+        """Create an empty run and, the first time, the undisturbed run to compare with."""
         self.holder = tempfile.TemporaryDirectory(prefix="agd-bench-machine-")
         self.folder = Path(self.holder.name)
         self.plan = plan(architectures=2, seeds=1, rounds=2, proxies=2, max_attempts=1000)
@@ -38,13 +38,13 @@ class Machine(RuleBasedStateMachine):
         self.start_driver()
 
     def start_driver(self) -> None:
-        """A driver that does nothing by itself."""
+        """Start a driver that does nothing by itself."""
         self.store = Store.open(self.folder, self.plan)
         self.executor = Scripted(good, slots=2)
         self.run = Run(self.plan, self.store, self.executor, HashTuner())
 
     def teardown(self) -> None:
-        """Finish what is left, and compare."""
+        """Finish the run and compare it with the undisturbed one."""
         if not hasattr(self, "run"):
             return
         self.run.drive()
@@ -67,7 +67,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.executor.at_work)
     @rule(which=st.integers(0, 1))
     def finish(self, which: int) -> None:
-        """One attempt ends well."""
+        """Finish one attempt successfully."""
         task = self.pick(which)
         self.run._step([good(task)])
         self.finished[task.trial.id] = self.finished.get(task.trial.id, 0) + 1
@@ -75,20 +75,20 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.executor.at_work)
     @rule(which=st.integers(0, 1))
     def crash_worker(self, which: int) -> None:
-        """One worker dies."""
+        """Lose the worker of one attempt."""
         task = self.pick(which)
         self.run._step([Outcome(task.trial.id, task.attempt, "lost", message="its worker died")])
 
     @precondition(lambda self: self.executor.at_work)
     @rule(which=st.integers(0, 1))
     def report_twice(self, which: int) -> None:
-        """A worker that was given up reports all the same."""
+        """Let a worker that was given up report its result anyway."""
         task = self.pick(which)
         self.run._step([Outcome(task.trial.id, task.attempt, "lost", message="its worker died"), good(task)])
 
     @rule()
     def restart_driver(self) -> None:
-        """The driver dies as by SIGKILL: nothing is closed, and its lock is void."""
+        """Restart the driver as if after SIGKILL: nothing was closed, and its lock is stale."""
         self.store._heartbeat.stop()
         with self.store._engine.begin() as connection:
             connection.exec_driver_sql("update driver set pid_started = 'before'")
@@ -96,14 +96,14 @@ class Machine(RuleBasedStateMachine):
         self.start_driver()
 
     def pick(self, which: int) -> Task:
-        """One of the attempts at work, no longer there."""
+        """Remove one of the running attempts from the executor and return it."""
         names = list(self.executor.at_work)
         self.executor.where.pop(names[which % len(names)])
         return self.executor.at_work.pop(names[which % len(names)])
 
     @invariant()
     def nothing_is_lost_done_twice_or_free(self) -> None:
-        """Every planned trial has one row, ends once, and what its attempts took is what it is charged."""
+        """Every planned trial has one row, ends at most once, and is charged for exactly what its attempts took."""
         if not hasattr(self, "run"):
             return
         results = load_results(self.folder)

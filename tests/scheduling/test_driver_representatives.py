@@ -1,4 +1,4 @@
-"""Trials that take the results of an equal network: never sent, ended with it, charged nothing, and the same after any interruption."""
+"""Trials that take the results of an equal network are never trained, end with it, cost nothing, and survive interruptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.scheduling.scripted import Scripted, drive, good
 
 
 def shared_plan(rounds: int = 2, seeds: int = 2) -> Plan:
-    """Two architectures, and a third one that is equal to the first: in the self-tuning algorithm's trials and in the first study."""
+    """Return a plan of two architectures and a third that equals the first, in the self-tuning trials and in the first study."""
     made = plan(architectures=2, seeds=seeds, rounds=rounds)
     finals = {(one.architecture, one.seed): one for one in made.trials}
     copies = [takes(trial("cell-2", seed), finals["cell-0", seed]) for seed in range(seeds)]
@@ -35,12 +35,12 @@ def shared_plan(rounds: int = 2, seeds: int = 2) -> Plan:
 
 
 def takes(one: Trial, other: Trial) -> Trial:
-    """The trial, which takes the results of another."""
+    """Return the trial with another one as its representative."""
     return one.model_copy(update={"representative": other.id})
 
 
 def test_results_are_passed_on(tmp_path: Path) -> None:
-    """The trained rows are those of a sweep without copies; copies have their results and curves, no attempts, and no cost."""
+    """Copies have the results and curves of their originals, but no attempts and no cost, and tables count only trained rows."""
     planned = shared_plan()
     executor = Scripted(good)
     events = drive(tmp_path, planned, executor)
@@ -69,7 +69,7 @@ def test_results_are_passed_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["diverged", "failed", "refused"])
 def test_bad_ends_are_passed_on_too(tmp_path: Path, status: str) -> None:
-    """With the reason; and of a study of which nothing finished, the copies fail with their originals."""
+    """Copies get the status and the reason of their originals, even if those fail because nothing in their study finished."""
 
     def spoilt(task: Task) -> Outcome:
         return Outcome(task.trial.id, task.attempt, "result", result_of(task.trial, status=status))
@@ -84,7 +84,7 @@ def test_bad_ends_are_passed_on_too(tmp_path: Path, status: str) -> None:
 
 
 def test_an_interrupted_run_passes_on_what_it_had_not(tmp_path: Path) -> None:
-    """An original that ended in an earlier run, as after a merge, has its results passed on by the next one."""
+    """If an original ended in an earlier run, as after a merge, the next run passes its results on."""
     planned = shared_plan(rounds=0)
     original = next(one for one in planned.trials if one.architecture == "cell-0")
     with Store.open(tmp_path, planned) as store:
@@ -99,7 +99,7 @@ def test_an_interrupted_run_passes_on_what_it_had_not(tmp_path: Path) -> None:
 
 
 def test_parts_keep_equal_networks_together(tmp_path: Path) -> None:
-    """Every part can pass on what it trains, and the parts are the plan."""
+    """Each part contains the originals of its copies, and the parts add up to the plan."""
     planned = shared_plan(seeds=3)
     parts = [part_of(planned, Part(number, 2)) for number in (1, 2)]
     assert sorted(one.id for part in parts for one in part.all_trials) == sorted(one.id for one in planned.all_trials)
@@ -112,7 +112,7 @@ def test_parts_keep_equal_networks_together(tmp_path: Path) -> None:
 
 
 def test_time_left_counts_what_is_trained() -> None:
-    """Copies take no time."""
+    """Copies do not count towards the time left."""
     planned = shared_plan(rounds=0, seeds=1)
     meter = Meter(planned, {one.id: Standing() for one in planned.all_trials}, clock=lambda: 0.0)
     meter.started(planned.trials[0])
@@ -122,7 +122,7 @@ def test_time_left_counts_what_is_trained() -> None:
 
 
 def test_energy_and_numbers_are_not_charged_twice(tmp_path: Path) -> None:
-    """Measured joules become 0, missing ones stay missing; what optimizers said is passed on with the curve."""
+    """In a copy, measured energy is 0 and missing energy stays missing; optimizer diagnostics are copied with the curve."""
     planned = shared_plan(rounds=0, seeds=1)
     original, _, copy = planned.trials
     point = CurvePoint(
@@ -151,7 +151,7 @@ def test_energy_and_numbers_are_not_charged_twice(tmp_path: Path) -> None:
 
 
 def test_results_of_before_there_was_the_column_are_read_and_gone_on_with(tmp_path: Path) -> None:
-    """A database and a published table without it: nothing was passed on, and a run that is opened again gets the column."""
+    """Databases and tables without the column `representative` load as if nothing was passed on, and reopening a run adds the column."""
     planned = plan(rounds=0)
     drive(tmp_path / "run", planned, Scripted(good))
     now = load_results(tmp_path / "run")

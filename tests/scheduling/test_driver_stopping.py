@@ -1,4 +1,4 @@
-"""A run that is stopped: by its user, by a limit, by what is wrong; it keeps what ended, and goes on identically."""
+"""Runs stopped by the user, a limit or an error keep their finished trials and resume with identical results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.scheduling.scripted import Clock, Scripted, drive, good
 
 
 def test_what_is_wrong_with_the_installation_stops_the_run(tmp_path: Path) -> None:
-    """A missing data set is raised as it is; the attempt is lost without blame."""
+    """A missing data set is raised as its own error, and the lost attempt is not blamed on the trial."""
     planned = plan()
     with pytest.raises(DatasetError, match="the images went away"):
         drive(tmp_path, planned, InProcessExecutor(workplace(tmp_path), miss_data))
@@ -30,7 +30,7 @@ def test_what_is_wrong_with_the_installation_stops_the_run(tmp_path: Path) -> No
 
 
 def test_a_result_that_comes_with_bad_news_is_kept(tmp_path: Path) -> None:
-    """What another worker finished at the moment when the installation failed is stored."""
+    """A result that arrives together with an installation error is stored."""
     planned = plan(architectures=2, seeds=1, rounds=0)
     with Store.open(tmp_path, planned) as store:
         executor = Scripted(good, slots=2)
@@ -45,7 +45,7 @@ def test_a_result_that_comes_with_bad_news_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_keyboard_interrupt_leaves_everything_in_order(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: what ran is pending again, nothing is blamed, and the run goes on."""
+    """After Ctrl-C the running trial is pending again and not blamed, and the run can be resumed."""
     planned = plan()
     calls = 0
 
@@ -66,7 +66,7 @@ def test_a_keyboard_interrupt_leaves_everything_in_order(tmp_path: Path) -> None
 
 
 def test_a_time_limit_ends_a_run_cleanly_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ran at the limit is lost without blame and charged; nothing is begun after it; the rest is done by the next run."""
+    """Attempts running at the limit are charged but not blamed, nothing starts after it, and the next run does the rest."""
     planned = plan()
     stuck = planned.trials[0].id
     clock = Clock()
@@ -91,7 +91,7 @@ def test_a_time_limit_ends_a_run_cleanly_and_the_next_goes_on(tmp_path: Path, mo
 
 
 def test_what_ends_at_the_limit_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The in-process executor is busy until its trial ends, which may be after the limit; the result counts."""
+    """A trial in the driver's process may end after the limit, and its result is kept."""
     planned = plan(rounds=0)
 
     def slow(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -108,7 +108,7 @@ def test_what_ends_at_the_limit_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
 def test_near_the_limit_only_what_can_end_or_be_continued_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_seconds: float, begun: int
 ) -> None:
-    """A trial of 10 s is not begun with 5 s left, unless it leaves checkpoints on its way."""
+    """A trial of 10 s is not started with 5 s left, unless it writes checkpoints on the way."""
     planned = plan(rounds=0, architectures=4, checkpoint_seconds=checkpoint_seconds)
 
     def answer(task: Task) -> Outcome:
@@ -124,7 +124,7 @@ def test_near_the_limit_only_what_can_end_or_be_continued_is_begun(
 
 @pytest.mark.parametrize("sent", [0, 3, 9, 14, 20])
 def test_an_adaptive_run_that_is_stopped_goes_on_identically(tmp_path: Path, sent: int) -> None:
-    """Every row of an interrupted run is that of an undisturbed one; what was not needed is an end, cost nothing and says why."""
+    """An interrupted run has the same rows as an undisturbed one; unneeded trials are final, cost nothing and say why."""
     planned = plan(architectures=5, seeds=5, rounds=2, adaptive=ADAPTIVE)
 
     def answer(task: Task) -> Outcome:
@@ -152,7 +152,7 @@ def test_an_adaptive_run_that_is_stopped_goes_on_identically(tmp_path: Path, sen
 
 
 def test_a_store_that_fails_stops_the_run_with_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is what the user hears of, also when closing up meets it again."""
+    """The user sees the full-disk error, even if cleaning up fails for the same reason."""
 
     def full(self: Store, *arguments: object, **more: object) -> None:
         raise StorageFullError("no space left")

@@ -1,4 +1,4 @@
-"""The estimate before a run: its counts are exact, its FLOPs agree with what the trials are charged."""
+"""Estimates made before a run: trial counts are exact, and FLOPs match what the trials are charged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SWEEP = Sweep.model_validate(
 
 
 def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> None:
-    """All architectures of a small plan are counted, so the FLOPs are exact; seconds divide among the slots."""
+    """For a small plan every architecture is counted, so the FLOPs are exact; seconds are divided among the slots."""
     made, workplace = plan(SWEEP), Workplace(data_root=tmp_path, device="cpu")
     table = estimate_plan(made, workplace, slots=2).set_index("algorithm")
     assert list(table["tuning_trials"]) == [0, 6]
@@ -43,7 +43,7 @@ def test_counts_and_flops_are_what_the_trials_are_charged(tmp_path: Path) -> Non
 
 
 def test_captured_steps_are_timed_as_they_are_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a GPU would replay them, the timed pass has no eager step."""
+    """If a GPU would replay captured steps, the timed pass contains no eager steps."""
     replays = []
 
     class Counted(Capture):
@@ -61,7 +61,7 @@ def test_captured_steps_are_timed_as_they_are_replayed(tmp_path: Path, monkeypat
 
 
 def test_refreshing_statistics_is_counted(tmp_path: Path) -> None:
-    """An optimizer that averages pays for batch normalisation's statistics before each evaluation, and its estimate says so."""
+    """An averaging optimizer recomputes batch-norm statistics before each evaluation, and the estimate includes that cost."""
     asked = Sweep.model_validate({**SWEEP.model_dump(), "algorithms": [{"name": "schedule_free_sgd"}]})
     made, workplace = plan(asked), Workplace(data_root=tmp_path, device="cpu")
     table = estimate_plan(made, workplace, slots=1)
@@ -91,7 +91,7 @@ def loss(logits, labels):
 
 @pytest.mark.parametrize("choices", [[1e30, 1e-3], [1e30]])
 def test_a_rate_that_diverges_ends_no_plan(tmp_path: Path, choices: list[float]) -> None:
-    """Of a grid the smallest rate is timed; where that diverges as well, its seconds are taken all the same."""
+    """The smallest rate of a grid is timed; if even that one diverges, its seconds are used anyway."""
     (tmp_path / "wild.py").write_text(WILD.replace("{ranges}", repr({"rate": {"choices": choices}})))
     folders: Folders = {"algorithms": (tmp_path,)}
     asked = {**SWEEP.model_dump(), "algorithms": [{"name": "wild", "tuning_trials": len(choices), "sampler": "grid"}]}
@@ -102,7 +102,7 @@ def test_a_rate_that_diverges_ends_no_plan(tmp_path: Path, choices: list[float])
 
 
 def test_a_plug_in_without_a_network_is_a_problem_and_no_end(tmp_path: Path) -> None:
-    """The estimate of its row says what its trials will say."""
+    """The problem given for the row is the error that its trials will report."""
     text = WILD.replace("{ranges}", "{}").replace("steps, rate", "steps, rate=0.1").replace("return network", "pass")
     (tmp_path / "wild.py").write_text(text)
     folders: Folders = {"algorithms": (tmp_path,)}
@@ -112,7 +112,7 @@ def test_a_plug_in_without_a_network_is_a_problem_and_no_end(tmp_path: Path) -> 
 
 
 def test_what_is_done_is_left_out(tmp_path: Path) -> None:
-    """A finished run needs nothing more, and the table says so by having no rows."""
+    """Finished trials are left out, so the table of a finished run is empty."""
     made, workplace = plan(SWEEP), Workplace(data_root=tmp_path, device="cpu")
     assert estimate_plan(made, workplace, 1, done=[trial.id for trial in made.all_trials]).empty
     some = estimate_plan(made, workplace, 1, done=[trial.id for trial in made.trials])
@@ -120,7 +120,7 @@ def test_what_is_done_is_left_out(tmp_path: Path) -> None:
 
 
 def test_adaptive_seeds_give_a_range(tmp_path: Path) -> None:
-    """Tuning and the first seeds are spent in any case, the others perhaps; without adaptive seeds all of it is."""
+    """Tuning and the first seeds are always trained, further seeds only if needed; `least_share` is the part that is certain."""
     asked = Sweep.model_validate({**SWEEP.model_dump(), "seeds": "adaptive", "adaptive_seeds": {"most": 6}})
     made, workplace = plan(asked), Workplace(data_root=tmp_path, device="cpu")
     table = estimate_plan(made, workplace, 1).set_index("algorithm")
@@ -131,7 +131,7 @@ def test_adaptive_seeds_give_a_range(tmp_path: Path) -> None:
 
 
 def test_estimating_leaves_the_global_generator_alone(tmp_path: Path) -> None:
-    """As training does."""
+    """Estimating does not change torch's global random state."""
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -140,7 +140,7 @@ def test_estimating_leaves_the_global_generator_alone(tmp_path: Path) -> None:
 
 
 def test_what_the_optimizer_refuses_costs_nothing(tmp_path: Path) -> None:
-    """A network that an algorithm prepares and then has no optimizer for is a refused row, and no reason to stop the estimate."""
+    """If an algorithm cannot build an optimizer for a network, its trials will be refused; the row costs nothing and has no problem."""
     asked = {**SWEEP.model_dump(), "algorithms": [{"name": "dsgd_heuristic"}], "profiles": ["as-published", "matrix-only"]}
     table = estimate_plan(plan(Sweep.model_validate(asked)), Workplace(data_root=tmp_path, device="cpu"), 1).set_index("profile")
     assert table["device_seconds"].gt(0).to_dict() == {"as-published": False, "matrix-only": True}

@@ -1,4 +1,4 @@
-"""Events as JSON lines, and what they say about nodes."""
+"""Logging events as JSON lines, and counting them by node."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.scheduling.scripted import Scripted, drive, good
 
 
 def lose_on_the_second_node(task: Task) -> Outcome:
-    """Its first attempt at seed 1 comes to nothing."""
+    """Lose the first attempt at seed 1."""
     if task.trial.seed == 1 and task.attempt == 1:
         return Outcome(task.trial.id, task.attempt, "lost", message="the cable")
     return good(task)
 
 
 def test_each_event_is_a_line_and_nodes_are_counted(tmp_path: Path) -> None:
-    """Every attempt begins and ends somewhere; what was lost is counted where it ran, with its reason."""
+    """Every event is logged, and attempts are counted on the node where they ran, with the last reason for a loss."""
     planned = plans.plan(rounds=0)
     events = drive(tmp_path / "run", planned, Scripted(lose_on_the_second_node, nodes=2))
     with EventLog(tmp_path / FILE) as log:
@@ -42,7 +42,7 @@ def test_each_event_is_a_line_and_nodes_are_counted(tmp_path: Path) -> None:
 
 
 def test_half_a_line_of_a_killed_driver_is_passed_over(tmp_path: Path) -> None:
-    """The next driver begins a line of its own."""
+    """An incomplete line is skipped, and the next driver starts a new line."""
     events = drive(tmp_path / "run", plans.plan(architectures=1, seeds=1, rounds=0), Scripted(good))
     (tmp_path / FILE).write_text('{"event": "sta')
     with EventLog(tmp_path / FILE) as log:
@@ -52,6 +52,6 @@ def test_half_a_line_of_a_killed_driver_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_run_without_events_is_said(tmp_path: Path) -> None:
-    """Published folders and databases have none."""
+    """Without an event log, as in published folders and databases, counting by node is an error."""
     with pytest.raises(InputError, match="nodes"):
         count_by_node(tmp_path / FILE)

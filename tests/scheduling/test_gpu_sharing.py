@@ -1,4 +1,4 @@
-"""Sharing a device: by a fake device whose memory and throughput are known, so that what is right can be computed."""
+"""Sharing a GPU, tested on a fake GPU with known memory and throughput, so that the right number of trials can be computed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ GIBIBYTE = 2**30
 
 
 class FakeGpu:
-    """An executor with GPUs on which `best` trials at a time do the most work, each takes `peak` bytes, and time is counted, not spent.
+    """An executor with simulated GPUs that have the highest throughput with `best` trials at a time, each of which takes `peak` bytes.
 
     Attributes:
-        together: for each attempt how many were at work on its GPU when it began, itself included, and whether it owned the GPU.
+        together: for each attempt, the number of attempts on its GPU when it started, including itself, and whether it owned the GPU.
     """
 
     def __init__(self, best: int, peak: int = GIBIBYTE, memory: int = 80 * GIBIBYTE, workers: int = 16, gpus: int = 1) -> None:
@@ -36,34 +36,34 @@ class FakeGpu:
 
     @property
     def slots(self) -> int:
-        """Workers of all GPUs."""
+        """Number of workers of all GPUs."""
         return self.workers * self.gpus
 
     @property
     def idle(self) -> list[str]:
-        """Workers without an attempt, of all GPUs in turn."""
+        """Workers without an attempt, alternating between the GPUs."""
         names = [f"{gpu}-{worker}" for worker in range(self.workers) for gpu in range(self.gpus)]
         return [name for name in names if name not in self.at_work]
 
     nodes = ("imagined",)
 
     def node_of(self, worker: str) -> str:
-        """The only one."""
+        """Return the only node."""
         return self.nodes[0]
 
     def set_aside(self, node: str) -> None:
-        """Not asked for here."""
+        """Fail, because these tests never call it."""
         raise AssertionError
 
     def device_of(self, worker: str) -> Device:
-        """The GPU in its name."""
+        """Return the GPU, which is the first part of the worker's name."""
         return Device(f"gpu-{worker.split('-')[0]}", self.workers, self.memory)
 
     def _on(self, worker: str) -> int:
         return sum(self.device_of(other).name == self.device_of(worker).name for other in self.at_work)
 
     def submit(self, worker: str, task: Task) -> None:
-        """Begin; a GPU that owns an attempt has no other."""
+        """Start an attempt; an exclusive attempt must be the only one on its GPU."""
         self.at_work[worker] = (worker, task)
         on = self._on(worker)
         self.together.append((on, bool(task.exclusive)))
@@ -72,7 +72,7 @@ class FakeGpu:
         self.most_bytes = max(self.most_bytes, on * (self.peak + CONTEXT_BYTES))
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """The attempt that began first ends; with more than `best` at a time, each takes as much longer."""
+        """End the attempt that started first; with more than `best` at a time, each takes proportionally longer."""
         worker = next(iter(self.at_work), None)
         if worker is None:
             return []
@@ -81,26 +81,26 @@ class FakeGpu:
         return [self.answer(task, slowed)]
 
     def answer(self, task: Task, slowed: float) -> Outcome:
-        """A result with its seconds and memory."""
+        """Return a result with its seconds and memory."""
         result = plans.result_of(task.trial, seconds=10.0 * slowed)
         lane = {"device": "imagined", "exclusive": "yes" if task.exclusive else "no"}
         result = result.model_copy(update={"peak_memory_bytes": self.peak, "provenance": lane})
         return Outcome(task.trial.id, task.attempt, "result", result)
 
     def kill(self, trial_id: str) -> None:
-        """Not asked for here."""
+        """Fail, because these tests never call it."""
         raise AssertionError
 
     def refresh(self) -> None:
-        """Only while nothing runs."""
+        """Check that nothing runs."""
         assert not self.at_work
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 def drive(folder: Path, executor: FakeGpu, architectures: int = 40, timed: int = 2, rounds: int = 0) -> Results:
-    """Run a plan on it."""
+    """Run a plan on the executor and return the results."""
     planned = plans.plan(architectures=architectures, seeds=2, rounds=rounds)
     with Store.open(folder, planned) as store:
         Run(planned, store, executor, plans.HashTuner(), timed=timed).drive()
@@ -111,14 +111,14 @@ def drive(folder: Path, executor: FakeGpu, architectures: int = 40, timed: int =
 
 @pytest.mark.parametrize(("best", "settled"), [(1, 1), (2, 2), (4, 4), (5, 8), (100, 16)])
 def test_as_many_share_as_do_more_work(tmp_path: Path, best: int, settled: int) -> None:
-    """The number doubles while throughput rises; where it does not, it goes back."""
+    """The number of trials doubles as long as throughput rises, and falls back when it does not."""
     executor = FakeGpu(best)
     drive(tmp_path, executor, architectures=70)
     assert max(number for number, _ in executor.together[-20:]) == settled
 
 
 def test_no_more_share_than_the_memory_holds(tmp_path: Path) -> None:
-    """Measured alone, with headroom and every process's context."""
+    """The limit follows from the memory measured alone, with headroom and the context of every process."""
     executor = FakeGpu(best=100, peak=10 * GIBIBYTE)
     drive(tmp_path, executor)
     assert max(number for number, _ in executor.together) == 5 == capacity(executor.device_of("0-0"), executor.peak)
@@ -126,14 +126,14 @@ def test_no_more_share_than_the_memory_holds(tmp_path: Path) -> None:
 
 
 def test_nothing_is_shared_before_memory_is_known(tmp_path: Path) -> None:
-    """The first attempt on every GPU is alone, also without a timing lane."""
+    """The first attempt on each GPU runs alone, even without a timing lane."""
     executor = FakeGpu(best=4, gpus=2)
     drive(tmp_path, executor, timed=0)
     assert [number for number, _ in executor.together[:2]] == [1, 1]
 
 
 def test_the_timing_lane_owns_the_device_and_says_so(tmp_path: Path) -> None:
-    """The first architectures of every algorithm from the first seed; finals of a tuned one come late, and the device is emptied."""
+    """Finals of the first architectures at the first seed run alone and are marked so, even those of a tuned algorithm, which come late."""
     executor = FakeGpu(best=8)
     results = drive(tmp_path, executor, architectures=12, timed=3, rounds=2)
     trials = results.trials.set_index("trial_id")
@@ -146,7 +146,7 @@ def test_the_timing_lane_owns_the_device_and_says_so(tmp_path: Path) -> None:
 
 
 def test_memory_that_did_not_suffice_makes_fewer_share(tmp_path: Path) -> None:
-    """The starved trial runs alone once more; the others go on, one fewer at a time."""
+    """The trial that ran out of memory is repeated alone, and from then on one trial fewer shares the GPU."""
 
     class Starving(FakeGpu):
         starved = ""
@@ -166,14 +166,14 @@ def test_memory_that_did_not_suffice_makes_fewer_share(tmp_path: Path) -> None:
 
 
 def test_a_device_of_one_slot_is_left_alone() -> None:
-    """On CPUs and whole GPUs the workplace says what is exclusive."""
+    """On a CPU or a whole GPU nothing is shared, and the workplace says whether trials are exclusive."""
     sharing, device = Sharing(plans.plan()), Device("worker-0")
     assert sharing.number(device) == 1
     assert not sharing.is_timed(plans.plan().trials[0], device)
 
 
 def test_a_task_says_whether_it_owns_its_device(tmp_path: Path) -> None:
-    """What the executor's workplace says holds only where the task says nothing."""
+    """The workplace's setting applies only to tasks that do not set their own."""
     seen = []
 
     def look(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -192,11 +192,11 @@ def test_a_task_says_whether_it_owns_its_device(tmp_path: Path) -> None:
     [(None, 16, 1, 1, 16), (None, 64, 2, 1, 16), (None, 16, 2, 2, 4), (6, 16, 1, 1, 6), (1, 2, 4, 1, 1)],
 )
 def test_workers_of_a_gpu(num_workers: int | None, cpus: float, gpus: float, threads: int, each: int) -> None:
-    """As many as the cores feed, at most what pays, at least one."""
+    """There are as many workers as the cores can feed, up to a useful maximum, and at least one."""
     assert workers_per_gpu(num_workers, cpus, gpus, threads) == each
 
 
 def test_sharing_gpus_in_one_process_is_refused() -> None:
-    """A message instead of a silent single file."""
+    """Sharing a GPU needs Ray; one process would silently run one trial at a time, so it is an error."""
     with pytest.raises(InputError, match="ray"):
         Resources("in-process", share_gpus=True)

@@ -1,4 +1,4 @@
-"""Faults of the infrastructure are no results: a bad node is left, a bad trial fails, and neither takes the other with it."""
+"""Infrastructure faults are not results: a bad node is set aside, a bad trial fails, and neither affects the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.scheduling.scripted import Scripted, drive, good
 
 
 class AcceleratorError(RuntimeError):
-    """As torch names its own."""
+    """An error with the same class name as torch's own."""
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ class AcceleratorError(RuntimeError):
     ],
 )
 def test_faults_of_files_accelerators_and_packages_are_known(tmp_path: Path, error: Exception) -> None:
-    """Whoever raises them, in the training or around it; what else is raised is the trial's result."""
+    """File, accelerator and import errors are environment faults wherever they are raised; other errors are the trial's own."""
 
     def fail(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
         raise error
@@ -46,12 +46,12 @@ def test_faults_of_files_accelerators_and_packages_are_known(tmp_path: Path, err
 
 
 def fault(task: Task, error: ExecutorError | DatasetError | None = None) -> Outcome:
-    """An attempt that its node could not execute."""
+    """Return the outcome of an attempt that its node could not execute."""
     return Outcome(task.trial.id, task.attempt, "fault", message="OSError: no such file", error=error or EnvironmentFault("no such file"))
 
 
 def test_a_bad_node_is_set_aside_and_costs_no_result(tmp_path: Path) -> None:
-    """It fails at once whatever it gets; every trial ends well on the others, and it gets no more than a few."""
+    """A node on which every trial fails at once is set aside after a few of them, and all trials finish on the other nodes."""
     planned = plan(architectures=6, rounds=2)
     nodes: dict[str, list[str]] = {}
 
@@ -82,7 +82,7 @@ def test_a_bad_node_is_set_aside_and_costs_no_result(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nodes", [1, 3])
 def test_what_fails_wherever_it_runs_is_the_trials_own(tmp_path: Path, nodes: int) -> None:
-    """Every trial of one algorithm raises an error of files: they fail, on two nodes each (twice on one), and no node is left for it."""
+    """Trials that raise a file error everywhere fail after two nodes (or twice on the only node), and no node is set aside for it."""
     planned = plan(architectures=6, rounds=2)
     executor = Scripted(lambda task: fault(task) if task.trial.algorithm == "free" else good(task), slots=3, nodes=nodes)
     drive(tmp_path, planned, executor)
@@ -96,7 +96,7 @@ def test_what_fails_wherever_it_runs_is_the_trials_own(tmp_path: Path, nodes: in
 
 
 def test_a_run_ends_when_no_node_is_left(tmp_path: Path) -> None:
-    """Nothing works anywhere: the run stops with what was said last, and no trial is failed."""
+    """If no node works, the run stops with the last error, and no trial is marked as failed."""
     with pytest.raises(ExecutorError, match="no such file"):
         drive(tmp_path, plan(architectures=6, rounds=2), Scripted(fault, slots=6, nodes=2))
     trials = load_results(tmp_path).trials
@@ -104,7 +104,7 @@ def test_a_run_ends_when_no_node_is_left(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_on_one_node_of_several_stops_nothing(tmp_path: Path) -> None:
-    """A data set that one node does not have is that node's fault; on the only node it stops the run at once."""
+    """A data set missing on one of several nodes is that node's fault; missing on the only node, it stops the run at once."""
     planned = plan(architectures=6, rounds=2)
     missing = DatasetError("the images are not here")
 
@@ -120,7 +120,7 @@ def test_what_is_missing_on_one_node_of_several_stops_nothing(tmp_path: Path) ->
 
 
 def test_a_lost_trial_goes_to_another_node(tmp_path: Path) -> None:
-    """A node that dies would lose it again on its other workers before anybody knows: elsewhere it is done."""
+    """A lost trial is retried on another node, because a dying node could lose it again on its other workers."""
     planned = plan(architectures=4, rounds=0, max_attempts=2)
 
     def answer(task: Task) -> Outcome:
@@ -134,7 +134,7 @@ def test_a_lost_trial_goes_to_another_node(tmp_path: Path) -> None:
 
 
 def test_in_process_a_fault_is_tried_twice(tmp_path: Path) -> None:
-    """A file that is there the second time costs nothing but the attempt; one that never is fails its trial alone."""
+    """A file that appears by the second attempt costs only one attempt; one that stays missing fails only its own trial."""
     planned = plan(architectures=2, seeds=2, rounds=0)
     flaky, broken = planned.trials[1].id, planned.trials[3].id
 
@@ -151,7 +151,7 @@ def test_in_process_a_fault_is_tried_twice(tmp_path: Path) -> None:
 
 
 def test_nodes_that_went_bad_are_told_from_bad_plug_ins() -> None:
-    """Only what worked elsewhere, or failed nowhere else, counts against a node."""
+    """A failure counts against a node only if that kind of trial has worked somewhere or has failed nowhere else."""
     good_kind, bad_kind = [trial(f"cell-{number}", 0) for number in range(5)], [trial(f"cell-{number}", 0, "bad") for number in range(5)]
     health = Health(good_kind + bad_kind)
     health.note_result(good_kind[0], "other")

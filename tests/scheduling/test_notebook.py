@@ -14,14 +14,14 @@ from agd_bench.scheduling.progress import Snapshot
 
 
 class Cell:
-    """What a notebook's cell is told."""
+    """A fake notebook cell that records its outputs and updates."""
 
     def __init__(self) -> None:
         self.outputs: list[dict[str, str]] = []
         self.updates: list[dict[str, str]] = []
 
     def display(self, data: dict[str, str], raw: bool, display_id: bool) -> SimpleNamespace:
-        """A new output, which can be updated."""
+        """Record a new output and return a handle that updates it."""
         assert raw
         assert display_id
         self.outputs.append(data)
@@ -29,12 +29,12 @@ class Cell:
 
 
 def snapshot(done: int) -> Snapshot:
-    """Progress of a run of 100 trials."""
+    """Return a snapshot of a run of 100 trials."""
     return Snapshot(100, {"done": done, "pending": 100 - done}, (), 7.0, None, {})
 
 
 def test_a_run_is_one_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many events there are; the end is shown at once."""
+    """There is one output however many events there are, and the end is shown at once."""
     cell = Cell()
     progress = NotebookProgress(cell)
     for done in range(101):
@@ -52,7 +52,7 @@ def test_a_run_is_one_output(monkeypatch: pytest.MonkeyPatch) -> None:
     ("modules", "shell", "shown"), [((), None, False), (("ipykernel",), object(), False), (("ipykernel",), SimpleNamespace(kernel=1), True)]
 )
 def test_only_a_notebook_is_a_notebook(monkeypatch: pytest.MonkeyPatch, modules: tuple[str, ...], shell: Any, shown: bool) -> None:
-    """Neither a script nor IPython in a terminal."""
+    """A script or IPython in a terminal gets no notebook display."""
     fake = {name: ModuleType(name) for name in ("IPython", "IPython.display", *modules)}
     vars(fake["IPython"])["get_ipython"] = lambda: shell
     vars(fake["IPython.display"])["display"] = Cell().display

@@ -1,4 +1,4 @@
-"""Parts of a plan: nothing lost, nothing twice, each a fair beginning."""
+"""Parts of a plan: each trial is in exactly one part, and parts are balanced."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.scheduling import plans
 @settings(deadline=None, max_examples=25)
 @given(architectures=st.integers(1, 7), rounds=st.integers(0, 2), of=st.integers(1, 4))
 def test_parts_are_the_plan(architectures: int, rounds: int, of: int) -> None:
-    """Every trial is in exactly one part, with all trials of its architecture, and in the order of the plan."""
+    """Every trial is in exactly one part, together with all trials of its architecture, in the order of the plan."""
     whole = plans.plan(architectures=architectures, rounds=rounds)
-    assert whole.all_trials  # what a plan remembers of itself must not be what its parts remember
+    assert whole.all_trials  # the plan now caches its trials; its parts must not inherit the cache
     parts = [part_of(whole, Part(number, of)) for number in range(1, of + 1)]
     ids = [trial.id for part in parts for trial in part.all_trials]
     assert sorted(ids) == sorted(trial.id for trial in whole.all_trials)
@@ -36,19 +36,19 @@ def test_parts_are_the_plan(architectures: int, rounds: int, of: int) -> None:
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2", ""])
 def test_what_is_no_part_is_refused(text: str) -> None:
-    """The message shows how to write one."""
+    """The error shows the expected format."""
     with pytest.raises(InputError, match="K/N"):
         Part.parse(text)
 
 
 def test_adaptive_seeds_cannot_be_divided() -> None:
-    """They look at all architectures."""
+    """Adaptive seeds depend on all architectures, so the plan cannot be divided."""
     with pytest.raises(InputError, match="adaptive"):
         part_of(plans.plan(adaptive=plans.ADAPTIVE, seeds=4), Part(1, 2))
 
 
 def test_two_parts_run_after_each_other_are_the_whole_run(tmp_path: Path) -> None:
-    """A part leaves the other trials pending in the same store."""
+    """Each part leaves the other trials pending in the same store, and both together complete the run."""
     planned = plans.plan(architectures=3)
     for number in (1, 2):
         run_plan(

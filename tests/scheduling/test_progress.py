@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Progress of a run: trial counts, the best results so far, and the time left."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.scheduling.plans import accuracy_of, plan, result_of
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that a test advances by hand."""
 
     now = 0.0
 
     def __call__(self) -> float:
-        """Seconds so far."""
+        """Return the seconds so far."""
         return self.now
 
 
@@ -38,7 +38,7 @@ def test_a_snapshot_counts_every_trial_in_one_state() -> None:
 
 
 def test_the_best_is_of_finished_trials_alone() -> None:
-    """A failed trial's accuracy is no best, and a restart remembers the best of before."""
+    """The accuracy of a failed trial never counts as the best, and a restart remembers the best result from before."""
     planned = plan(rounds=0)
     first, second = planned.trials[:2]
     standings = {trial.id: Standing() for trial in planned.all_trials} | {
@@ -50,7 +50,7 @@ def test_the_best_is_of_finished_trials_alone() -> None:
 
 
 def test_the_time_left_follows_from_the_kinds_of_trials() -> None:
-    """Each kind counts with its own mean; running trials count for what is left of them; slots share the work."""
+    """Each kind of trial is estimated by its own mean, running trials count only for their remaining time, and slots share the work."""
     planned = plan(architectures=2, seeds=2, rounds=3)
     clock = Clock()
     meter = Meter(planned, {trial.id: Standing() for trial in planned.all_trials}, clock)
@@ -72,14 +72,14 @@ def test_the_time_left_follows_from_the_kinds_of_trials() -> None:
 
 
 def test_nothing_is_left_when_all_ended() -> None:
-    """A finished run has no time left, also one in which nothing was measured."""
+    """A finished run has no time left, even if nothing was measured."""
     planned = plan(rounds=0)
     meter = Meter(planned, {trial.id: Standing("failed") for trial in planned.all_trials})
     assert meter.snapshot(1).remaining_seconds == 0.0
 
 
 def test_the_time_left_counts_epochs_where_a_kind_is_unknown() -> None:
-    """Finals of fifty times the epochs are expected to take fifty times as long as the tuning trials that are known."""
+    """Finals with fifty times the epochs are expected to take fifty times as long as the tuning trials measured so far."""
     planned = plan(architectures=1, seeds=1, rounds=2)
     study = planned.studies[0]
     long = study.final[0].model_copy(update={"epochs": 100})

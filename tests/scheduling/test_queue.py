@@ -1,4 +1,4 @@
-"""The policy: what is ready when, in which order, and what a restart does to it."""
+"""The scheduling policy: which trials are ready when, in which order, and after a restart."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.scheduling.plans import ADAPTIVE, HashTuner, plan, result_of, uneven
 
 
 def fresh(planned: Plan) -> dict[str, Standing]:
-    """Nothing was done yet."""
+    """Return the standings before anything was done."""
     return {trial.id: Standing() for trial in planned.all_trials}
 
 
 def drain(queue: Queue) -> list[Trial]:
-    """All that can be taken without anything ending."""
+    """Take and return every trial that is ready without ending any."""
     taken = []
     while (trial := queue.take()) is not None:
         taken.append(trial)
@@ -28,7 +28,7 @@ def drain(queue: Queue) -> list[Trial]:
 
 
 def play(queue: Queue, status: str = "done") -> list[Trial]:
-    """Take and end, one after the other, until nothing is left."""
+    """Take and end trials one after the other until none is left, and return them."""
     played = []
     while (trial := queue.take()) is not None:
         queue.end(trial, result_of(trial, status=status))
@@ -37,7 +37,7 @@ def play(queue: Queue, status: str = "done") -> list[Trial]:
 
 
 def test_every_trial_is_taken_once() -> None:
-    """Nothing is lost and nothing repeated."""
+    """No trial is lost or repeated."""
     planned = plan(architectures=3, seeds=2, rounds=4, proxies=2)
     queue = Queue(planned, HashTuner(), fresh(planned))
     played = play(queue)
@@ -46,7 +46,7 @@ def test_every_trial_is_taken_once() -> None:
 
 
 def test_a_round_waits_for_the_one_before_and_finals_for_all() -> None:
-    """A study runs in order; the trials of one round, and the finals, run side by side."""
+    """The rounds of a study run in order; the trials of one round, and the finals, can run concurrently."""
     planned = plan(architectures=1, seeds=2, rounds=2, proxies=3)
     queue = Queue(planned, HashTuner(), fresh(planned))
     for stage in (*planned.studies[0].rounds, planned.studies[0].final):
@@ -62,7 +62,7 @@ def test_a_round_waits_for_the_one_before_and_finals_for_all() -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "grid"])
 def test_rounds_whose_proposals_do_not_depend_on_results_are_ready_together(sampler: str) -> None:
-    """With the proposals that they have one after the other, also when the study goes on after some ended; finals wait for all."""
+    """Their proposals are the same as in sequential rounds, even in a study resumed with some trials done; finals wait for all rounds."""
     planned = plan(architectures=1, seeds=2, rounds=4, proxies=2)
     study = planned.studies[0].model_copy(update={"sampler": sampler})
     planned = planned.model_copy(update={"studies": (study,)})
@@ -94,7 +94,7 @@ def test_rounds_whose_proposals_do_not_depend_on_results_are_ready_together(samp
 
 
 def test_the_best_proposal_is_used_for_the_finals() -> None:
-    """What the tuner chose from the rounds' mean accuracies is what every final gets."""
+    """Every final uses the values that the tuner chose by the rounds' mean accuracies."""
     planned = plan(architectures=1, seeds=3, rounds=4, proxies=2)
     tuner = HashTuner()
     played = [trial for trial in play(Queue(planned, tuner, fresh(planned))) if trial.algorithm == "tuned"]
@@ -107,7 +107,7 @@ def test_the_best_proposal_is_used_for_the_finals() -> None:
 
 
 def test_a_round_with_an_unfinished_trial_is_told_without_a_value() -> None:
-    """One diverged proxy makes the proposal fail, also if the other did well."""
+    """One diverged proxy makes the proposal fail, even if the other one did well."""
     planned = plan(architectures=1, seeds=1, rounds=1, proxies=2)
     queue = Queue(planned, HashTuner(), fresh(planned))
     tuned = [trial for trial in drain(queue) if trial.algorithm == "tuned"]
@@ -117,7 +117,7 @@ def test_a_round_with_an_unfinished_trial_is_told_without_a_value() -> None:
 
 
 def test_finals_of_a_study_without_a_finished_proposal_are_hopeless() -> None:
-    """They cannot be trained, so they are handed out to be settled, once."""
+    """They cannot be trained, so the queue lists each of them once to be marked as failed."""
     planned = plan(architectures=2, seeds=2)
     queue = Queue(planned, HashTuner(), fresh(planned))
     played = play(queue, status="diverged")
@@ -130,7 +130,7 @@ def test_finals_of_a_study_without_a_finished_proposal_are_hopeless() -> None:
 
 
 def test_all_algorithms_get_on() -> None:
-    """After each step the shares of trials begun differ by no more than one trial's share, while something is ready."""
+    """At each step, the algorithms' shares of started trials differ by no more than the share of one trial."""
     planned = plan(architectures=6, seeds=4, rounds=6)
     queue = Queue(planned, HashTuner(), fresh(planned))
     totals = {label: sum(trial.algorithm_label == label for trial in planned.all_trials) for label in ("free", "tuned")}
@@ -143,7 +143,7 @@ def test_all_algorithms_get_on() -> None:
 
 
 def test_a_trial_that_is_put_back_comes_first() -> None:
-    """A lost trial is begun again before others of its algorithm, with the same proposal."""
+    """A lost trial is restarted before others of its algorithm, with the same proposal."""
     planned = plan(rounds=0)
     queue = Queue(planned, HashTuner(), fresh(planned))
     first, second = queue.take(), queue.take()
@@ -154,7 +154,7 @@ def test_a_trial_that_is_put_back_comes_first() -> None:
 
 
 def test_a_trial_ends_once() -> None:
-    """A second end is a fault of the caller, not a new result."""
+    """Ending a trial twice is a bug in the caller, so it raises an error."""
     planned = plan()
     queue = Queue(planned, HashTuner(), fresh(planned))
     trial = queue.take()
@@ -166,7 +166,7 @@ def test_a_trial_ends_once() -> None:
 
 @pytest.mark.parametrize("kept", range(0, 25, 4))
 def test_a_restart_proposes_what_an_undisturbed_run_proposes(kept: int) -> None:
-    """Stopped after any number of trials and set up again, the queue plays the same trials with the same proposals."""
+    """A queue rebuilt after any number of trials gives the same trials with the same proposals as an undisturbed one."""
     planned = plan(architectures=2, seeds=2, rounds=4, proxies=2)
     whole = Queue(planned, HashTuner(), fresh(planned))
     undisturbed = {trial.id: trial.proposal for trial in play(whole)}
@@ -182,7 +182,7 @@ def test_a_restart_proposes_what_an_undisturbed_run_proposes(kept: int) -> None:
 
 
 def test_a_proposal_that_was_sent_stands() -> None:
-    """After a restart a round goes on with the values of its first trial, whatever the tuner would say by now."""
+    """After a restart, a round keeps the values of its first trial, whatever the tuner would propose now."""
     planned = plan(architectures=1, rounds=2, proxies=2)
     first = planned.studies[0].rounds[0][0]
     standings = fresh(planned) | {first.id: Standing(attempts=1, proposal={"rate": 9.0})}
@@ -193,7 +193,7 @@ def test_a_proposal_that_was_sent_stands() -> None:
 
 
 def test_the_pruner_sees_the_curves_of_earlier_rounds() -> None:
-    """Thresholds come from the study's ended tuning trials, before and after a restart, and never for finals."""
+    """Thresholds come from the study's finished tuning trials, before and after a restart; finals have none."""
     planned = plan(architectures=1, seeds=1, rounds=3, pruner="median")
     tuner = HashTuner()
     played = {trial.id: trial for trial in play(Queue(planned, tuner, fresh(planned)))}
@@ -208,7 +208,7 @@ def test_the_pruner_sees_the_curves_of_earlier_rounds() -> None:
 
 
 def end_next(queue: Queue, status: str = "done") -> Trial | None:
-    """Settle what only waits for that, then end the next trial; null: nothing is left."""
+    """Settle unneeded and hopeless trials, then end the next trial and return it, or None if nothing is left."""
     for waiting, end in ((queue.unneeded, "unneeded"), (queue.hopeless, "failed")):
         while waiting:
             queue.end(one := waiting.popleft(), result_of(one, status=end))
@@ -219,13 +219,13 @@ def end_next(queue: Queue, status: str = "done") -> Trial | None:
 
 
 def seeds_by_architecture(queue: Queue, planned: Plan, algorithm: str) -> dict[str, int]:
-    """How many final trials of each architecture were done."""
+    """Return how many final trials of each architecture were done."""
     finals = [one for one in planned.all_trials if one.purpose == "final" and one.algorithm == algorithm]
     return dict(Counter(one.architecture for one in finals if queue.standings[one.id].status == "done"))
 
 
 def test_adaptive_seeds_go_where_the_order_is_open() -> None:
-    """All algorithms get the same seeds; architectures far apart get the first ones alone; what nobody needs is handed out once."""
+    """All algorithms get the same seeds, architectures that are far apart only the first ones; unneeded trials are listed once."""
     planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
     queue = Queue(planned, HashTuner(), fresh(planned))
     while end_next(queue):
@@ -250,7 +250,7 @@ def test_no_seed_is_sent_before_its_round() -> None:
 
 @pytest.mark.parametrize("killed", range(0, 42, 3))
 def test_adaptive_seeds_go_on_identically_after_a_kill(killed: int) -> None:
-    """Set up again from the rows after any number of trials, with the unneeded not yet settled, the queue does the same trials."""
+    """A queue rebuilt from the rows after any number of trials, with unneeded ones not yet settled, does the same trials."""
     planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
     whole, queue = Queue(planned, HashTuner(), fresh(planned)), Queue(planned, HashTuner(), fresh(planned))
     while end_next(whole):
@@ -264,7 +264,7 @@ def test_adaptive_seeds_go_on_identically_after_a_kill(killed: int) -> None:
 
 
 def test_a_hopeless_study_does_not_stop_adaptive_seeds() -> None:
-    """Its finals fail round by round, the other algorithm's order decides, and everything ends."""
+    """The finals of a hopeless study fail round by round, the other algorithm alone decides on the seeds, and everything ends."""
     planned = plan(architectures=5, seeds=6, rounds=2, adaptive=ADAPTIVE)
     queue = Queue(planned, HashTuner(), fresh(planned))
     while end_next(queue, status="diverged") or queue.hopeless or queue.unneeded:

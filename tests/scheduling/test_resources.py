@@ -1,4 +1,4 @@
-"""How many workers fit, and what each of them gets."""
+"""How many workers fit, and which resources each one gets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agd_bench.scheduling.resources import Resources, gpus_and_device, pool_size
     ],
 )
 def test_as_many_workers_as_fit(workers: int | None, cpus: float, gpus: float, threads: int, share: float, size: int) -> None:
-    """Cores and GPUs both limit the pool; a share of a GPU never spans two."""
+    """Cores and GPUs both limit the pool; a fraction of a GPU never spans two devices."""
     assert pool_size(workers, cpus, gpus, threads, share) == size
 
 
@@ -29,7 +29,7 @@ def test_as_many_workers_as_fit(workers: int | None, cpus: float, gpus: float, t
     ("workers", "cpus", "gpus", "threads", "share"), [(9, 8, 0, 1, 0.0), (None, 2, 0, 4, 0.0), (0, 8, 0, 1, 0.0), (3, 8, 2, 1, 1.0)]
 )
 def test_workers_that_do_not_fit_are_refused(workers: int | None, cpus: float, gpus: float, threads: int, share: float) -> None:
-    """Fewer than asked for, or none at all, is an error and no smaller pool."""
+    """If fewer workers fit than requested, or none at all, an error is raised instead of shrinking the pool."""
     with pytest.raises(ExecutorError):
         pool_size(workers, cpus, gpus, threads, share)
 
@@ -46,7 +46,7 @@ def test_workers_that_do_not_fit_are_refused(workers: int | None, cpus: float, g
     ],
 )
 def test_gpus_follow_the_device(device: str, asked: float | None, available: float, expected: tuple[float, str]) -> None:
-    """A worker without a share of a GPU is told to use the CPU, because Ray does not hide the GPUs from it."""
+    """A worker without a share of a GPU is set to use the CPU, because Ray does not hide the GPUs from it."""
     assert gpus_and_device(device, asked, available) == expected
 
 
@@ -54,13 +54,13 @@ def test_gpus_follow_the_device(device: str, asked: float | None, available: flo
     ("device", "asked", "available"), [("cuda", None, 0), ("cuda", 0, 4), ("cpu", 1, 4), ("auto", 1.5, 4), ("auto", -1, 4), ("auto", 2, 1)]
 )
 def test_wishes_that_contradict_are_refused(device: str, asked: float | None, available: float) -> None:
-    """Nothing is quietly trained elsewhere than asked."""
+    """Contradictory requests are errors; training never silently moves to another device."""
     with pytest.raises(ExecutorError):
         gpus_and_device(device, asked, available)
 
 
 def test_cpus_are_never_taken_silently_where_gpus_were_meant(caplog: pytest.LogCaptureFixture) -> None:
-    """A driver with a GPU, or shared GPUs, are refused; a cluster without GPUs is said."""
+    """Falling back to CPUs is an error if this machine has a GPU or GPUs were to be shared; on a cluster it is a warning."""
     with pytest.raises(ExecutorError, match="--share-gpus needs GPUs"):
         refuse_silent_cpus(Resources(share_gpus=True), gpu_here=False)
     with pytest.raises(ExecutorError, match="--device cpu"):

@@ -1,4 +1,4 @@
-"""The one call: fetch, run, go on; what it leaves in the run folder, and what it says when something is missing."""
+"""Running and resuming plans: the contents of the run folder, and the errors if something is missing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.scheduling import plans
 
 
 def run_here(folder: Path, planned: Any, run_trial: Any = plans.succeed, **more: Any) -> Path:
-    """Run in this process."""
+    """Run a plan in this process and return its folder."""
     resources, tuner = Resources("in-process"), plans.HashTuner()
     return run_plan(planned, folder / "run", plans.workplace(folder), resources, run_trial=run_trial, tuner=tuner, **more)
 
 
 def test_a_run_leaves_results_and_a_log(tmp_path: Path) -> None:
-    """The folder holds one database and the driver's log, and the second call does nothing but say so."""
+    """A run leaves a database and the driver's log, and a second call only reports that everything is done."""
     planned = plans.plan()
     assert run_here(tmp_path, planned) == tmp_path / "run"
     assert (load_results(tmp_path / "run").trials["status"] == "done").all()
@@ -38,7 +38,7 @@ def test_a_run_leaves_results_and_a_log(tmp_path: Path) -> None:
 
 
 def test_trials_get_whole_paths_and_the_sweeps_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other processes have other working folders, so every path they get is whole."""
+    """Trials get the sweep's checkpoint interval, and absolute paths because other processes have other working directories."""
     monkeypatch.chdir(tmp_path)
     places = []
 
@@ -62,7 +62,7 @@ def test_trials_get_whole_paths_and_the_sweeps_checkpoints(tmp_path: Path, monke
 
 
 def test_a_missing_data_set_is_noticed_before_anything_starts(tmp_path: Path) -> None:
-    """The data set is loaded once, first; an error that is none of ours becomes one that names the folder."""
+    """The data set is loaded before any trial starts, and any exception becomes an error that names the folder."""
     planned = plans.plan(rounds=0)
     place = plans.workplace(tmp_path)
     plugin = tmp_path / "plugins" / "nothing.py"
@@ -78,7 +78,7 @@ def test_a_missing_data_set_is_noticed_before_anything_starts(tmp_path: Path) ->
 
 
 def test_leftover_checkpoints_of_ended_trials_are_removed(tmp_path: Path) -> None:
-    """A driver may be killed between a result and the removal of its checkpoints; the next call sees to it."""
+    """If a driver was killed between storing a result and removing its checkpoints, the next call removes them."""
     planned = plans.plan()
     run_here(tmp_path, planned)
     left, foreign = (tmp_path / "run" / "checkpoints" / name for name in (planned.trials[0].id, "notes"))
@@ -90,13 +90,13 @@ def test_leftover_checkpoints_of_ended_trials_are_removed(tmp_path: Path) -> Non
 
 
 def test_an_unknown_executor_is_refused() -> None:
-    """The allowed ones are named."""
+    """The error lists the allowed executors."""
     with pytest.raises(InputError, match="allowed are 'ray', 'in-process'"):
         Resources("threads")  # type: ignore[arg-type]
 
 
 def test_logging_is_as_it_was_afterwards(tmp_path: Path) -> None:
-    """A run in somebody's notebook leaves the notebook's logging alone."""
+    """A run restores the logging configuration, such as that of a notebook."""
     logger = logging.getLogger("agd_bench.scheduling")
     before = (logger.level, logger.propagate, list(logger.handlers))
     run_here(tmp_path, plans.plan(rounds=0))
@@ -104,7 +104,7 @@ def test_logging_is_as_it_was_afterwards(tmp_path: Path) -> None:
 
 
 def test_an_algorithm_that_runs_out_of_memory_is_tried_once_more_and_recorded(tmp_path: Path) -> None:
-    """A plug-in that raises torch's own error, through the real training: two attempts, both charged, then a row that says why."""
+    """If a plug-in raises torch's out-of-memory error in real training, two attempts are charged, and the failed row says why."""
     from agd_bench.trial import Workplace
 
     asked = {

@@ -1,4 +1,4 @@
-"""Real training, killed and begun again, measures what an undisturbed run measures, row by row."""
+"""Real training that is killed and restarted gives the same rows as an undisturbed run."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from agd_bench.trial import Workplace
 from tests.scheduling.killing import die_after_first_checkpoint, small_plan
 
 pytestmark = pytest.mark.timeout(1800)
-"""Ten processes import torch and train, which takes minutes where every core has other work."""
+"""Ten processes import torch and train, which takes minutes on a busy machine."""
 TIMINGS = ["attempts", "train_seconds", "total_seconds", "charged_seconds"]
 
 
 def start(folder: Path, point: str = "never", count: int = 0) -> int:
-    """Run the plan in a process of its own; its exit status."""
+    """Run the plan in a separate process and return its exit status."""
     command = [sys.executable, "-m", "tests.scheduling.killing", str(folder), point, str(count)]
     return subprocess.run(command, check=False).returncode
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The run that nothing happened to."""
+    """Return the results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     assert start(folder) == 0
     return load_results(folder)
 
 
 def assert_equal_but_for_time(results: Results, expected: Results) -> None:
-    """Every row of trials and curves agrees to the last digit, apart from attempts and seconds."""
+    """Assert that trials and curves are exactly equal, except for attempts and seconds."""
     pd.testing.assert_frame_equal(results.trials.drop(columns=TIMINGS), expected.trials.drop(columns=TIMINGS), check_exact=True)
     pd.testing.assert_frame_equal(
         results.curves.drop(columns="train_seconds"), expected.curves.drop(columns="train_seconds"), check_exact=True
@@ -45,14 +45,14 @@ def assert_equal_but_for_time(results: Results, expected: Results) -> None:
 
 
 def assert_all_is_charged(results: Results) -> None:
-    """Lost attempts are paid for: what trials are charged is what their attempts took."""
+    """Assert that trials are charged for the seconds of all their attempts, including lost ones."""
     taken = results.attempts.groupby("trial_id")["seconds"].sum()
     charged = results.trials.set_index("trial_id")["charged_seconds"]
     assert charged.sub(taken, fill_value=0.0).abs().max() < 1e-9
 
 
 def test_a_driver_killed_at_several_points_goes_on_as_if_nothing_happened(tmp_path: Path, undisturbed: Results) -> None:
-    """SIGKILL after a start, after an end and after a checkpoint, each in a process of its own; then to the end."""
+    """A run killed after a start, an end and two checkpoints, each time in a new process, gives the same results in the end."""
     for point, count in (("started", 2), ("checkpoint", 3), ("ended", 1), ("checkpoint", 1)):
         assert start(tmp_path, point, count) == -signal.SIGKILL
     assert start(tmp_path) == 0
@@ -66,7 +66,7 @@ def test_a_driver_killed_at_several_points_goes_on_as_if_nothing_happened(tmp_pa
 
 
 def test_workers_killed_in_training_are_replaced_and_resume(tmp_path: Path, undisturbed: Results) -> None:
-    """On Ray, workers that die after their first checkpoint: the next attempt takes it up and ends with equal numbers."""
+    """On Ray, if a worker dies after its first checkpoint, the next attempt resumes from it and gives the same numbers."""
     place = Workplace(data_root=data_root(), device="cpu")
     run_plan(small_plan(), tmp_path, place, Resources(num_workers=2), run_trial=die_after_first_checkpoint)
     results = load_results(tmp_path)
@@ -78,7 +78,7 @@ def test_workers_killed_in_training_are_replaced_and_resume(tmp_path: Path, undi
 
 
 def test_the_same_call_on_a_finished_run_trains_nothing(tmp_path: Path) -> None:
-    """A finished run is left as it is, to the byte."""
+    """Repeating the command on a finished run leaves its database unchanged."""
     assert start(tmp_path) == 0
     before = (tmp_path / "results.sqlite").read_bytes()
     attempts = load_results(tmp_path).attempts

@@ -31,7 +31,7 @@ def tell(search, architecture, epochs, accuracy, seconds):
 
 
 def test_what_is_asked_is_completed() -> None:
-    """All settings, a default budget of a third of the architectures with their tuning, and holes left out."""
+    """By default all settings are used, the budget is a third of the architectures with tuning, and incomplete ones are left out."""
     table = synthetic_table()
     key = Key("digits", "plain", 8)
     holes = table.cells[key].val_accuracy.copy()

@@ -1,4 +1,4 @@
-"""Numbers of search methods by hand, their places, and whether their ranking changes."""
+"""Tables of search methods: their numbers, their places, and whether their ranking changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUNS = 200
 
 
 def campaign_of(reversed_at: str = "") -> tuple[Campaign, Outcomes]:
-    """Ten methods, of which the later ones find better architectures of `plain`, and of `tuned` as well, or worse if it is reversed."""
+    """Return ten methods; later ones find better architectures for `plain`, and for `tuned` too unless it is reversed."""
     table = synthetic_table(reversed_at=reversed_at)
     campaign = Campaign(table, (Setting(PLAIN, (2, 8), 80.0), Setting(TUNED, (2, 8), 200.0)), METHODS, list(range(27)), RUNS)
     order = np.argsort(table.cells[PLAIN].test_accuracy.mean(axis=1))
@@ -36,7 +36,7 @@ def campaign_of(reversed_at: str = "") -> tuple[Campaign, Outcomes]:
 
 
 def test_numbers_of_one_method_by_hand() -> None:
-    """Accuracy, regret and improvement over the average; the curve ends where the search does."""
+    """Accuracy, regret and improvement over the average match a computation by hand, and the curve ends at the final regret."""
     campaign, outcomes = campaign_of()
     tables: dict[str, Any] = dict(compare_methods(campaign, outcomes, PLAIN))
     row = tables["methods"].query("method == 'a' and setting == 'digits/plain@8'").iloc[0]
@@ -54,7 +54,7 @@ def test_numbers_of_one_method_by_hand() -> None:
 
 @pytest.mark.parametrize(("reversed_at", "decision"), [("tuned", "differs"), ("", "same")])
 def test_a_change_of_the_ranking_is_found(reversed_at: str, decision: str) -> None:
-    """Where one algorithm prefers opposite architectures, the methods change places; where it does not, they keep them."""
+    """If one algorithm prefers the opposite architectures, the ranking of the methods differs; otherwise it is the same."""
     tables: dict[str, Any] = dict(compare_methods(*campaign_of(reversed_at), PLAIN))
     row = tables["decisions"].iloc[0]
     assert (row["baseline"], row["challenger"], row["decision"]) == (str(PLAIN), str(TUNED), decision)
@@ -62,7 +62,7 @@ def test_a_change_of_the_ranking_is_found(reversed_at: str, decision: str) -> No
 
 
 def test_failing_and_slow_methods() -> None:
-    """A failing method is last, with its reason; one with few runs has numbers and no place."""
+    """A failing method is last, with its reason; a method with few runs has numbers but no place."""
     campaign, outcomes = campaign_of()
     outcomes["j", PLAIN] = Outcome(reason="run 0: asked for 'elsewhere'")
     for key in (PLAIN, TUNED):
@@ -81,7 +81,7 @@ def test_failing_and_slow_methods() -> None:
 
 
 def test_the_page(tmp_path: Path) -> None:
-    """One page with the sentences of the first screen, the data beside it."""
+    """The page contains the sentences of the first screen, and its folder has the data and a figure."""
     campaign, outcomes = campaign_of("tuned")
     tables = compare_methods(campaign, outcomes, PLAIN)
     page = build_search_page("synthetic <table>", tables, "plain@8", ["One restriction."], "agd-bench search x", tmp_path / "page")

@@ -1,4 +1,4 @@
-"""One run of a search method: budget, charges, pairing and faults."""
+"""A single run of a search method: budget, charges, pairing and errors."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.tabular.synthetic import ARCHITECTURES, synthetic_table
 
 
 def method(ask: Callable[[Any], Any], tell: Callable[..., None] = lambda *told: None) -> ModuleType:
-    """A search method that remembers the space and its generator."""
+    """Return a search method whose state is the space and its random generator."""
     module = ModuleType("method")
     module.__dict__.update(start=lambda space, budget_seconds, rng: (space, rng), ask=ask, tell=tell)
     return module
 
 
 def run(asking: ModuleType, budget: float = 80.0, algorithm: str = "plain", number: int = 0) -> Trace:
-    """A run on the synthetic table with 2 and 8 epochs."""
+    """Run a method on the synthetic table with 2 and 8 epochs."""
     table = synthetic_table()
     cells = {epochs: table.cells[Key("digits", algorithm, epochs)] for epochs in (2, 8)}
     return simulate(asking, Domain(ARCHITECTURES, (2, 8)), world_of(cells, list(range(27))), budget, number)
 
 
 def test_trainings_are_charged_until_the_budget_is_spent() -> None:
-    """8 s each; what does not fit is neither charged nor told."""
+    """Trainings cost 8 s each; one that exceeds the budget is neither charged nor reported to the method."""
     told: list[tuple[str, int, float, float]] = []
     trace = run(method(lambda search: ARCHITECTURES[0], lambda search, *given: told.append(given)), budget=81.0)
     assert (trace.queries, trace.spent_seconds) == (10, 80.0)
@@ -42,13 +42,13 @@ def test_trainings_are_charged_until_the_budget_is_spent() -> None:
 
 
 def test_a_tuning_study_is_charged_once() -> None:
-    """100 s with the first training of the tuned algorithm at each number of epochs."""
+    """The first training with the tuned algorithm also pays 100 s for the study, later ones do not."""
     trace = run(method(lambda search: ARCHITECTURES[0]), budget=124.0, algorithm="tuned")
     assert (trace.queries, trace.spent_seconds) == (3, 124.0)
 
 
 def test_more_epochs_count_more_than_accuracy() -> None:
-    """The best architecture is of the longest trainings."""
+    """The best architecture is chosen among the longest trainings so far."""
     asked = iter([(ARCHITECTURES[26], 2), (ARCHITECTURES[0], 8), (ARCHITECTURES[26], 2), None])
     trace = run(method(lambda search: next(asked)))
     assert trace.found == [26, 0]
@@ -57,7 +57,7 @@ def test_more_epochs_count_more_than_accuracy() -> None:
 
 
 def test_runs_of_one_number_are_paired() -> None:
-    """Equal seeds of an architecture whoever asks and how often; other runs have others."""
+    """Within a run number, an architecture has the same seed for all methods and queries; other run numbers use other seeds."""
     told: dict[str, list[float]] = {"first": [], "second": []}
     for name in told:
         run(method(lambda search: ARCHITECTURES[3], lambda search, a, e, accuracy, s, name=name: told[name].append(accuracy)))
@@ -82,13 +82,13 @@ def test_runs_of_one_number_are_paired() -> None:
     ],
 )
 def test_faults_have_reasons(ask: Callable[[Any], Any], budget: float, reason: str) -> None:
-    """Each is one sentence."""
+    """Faults of a method raise an error that gives the reason."""
     with pytest.raises(MethodError, match=reason):
         run(method(ask), budget)
 
 
 def test_endless_methods_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop inside a method, and trainings without end."""
+    """A method that loops forever or asks for trainings without end is stopped."""
 
     def loop(search: Any) -> None:
         while True:
@@ -104,7 +104,7 @@ def test_endless_methods_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_search_and_queries_charge_alike() -> None:
-    """What a run spent is what the table's clock shows after the same trainings."""
+    """A run is charged the same seconds as the same queries to the table."""
     asked: list[str] = []
     trace = run(plugins.load("searchers", "random_search"), budget=300.0, algorithm="tuned")
     module = method(lambda search: asked.append(search[0].sample(search[1])) or asked[-1])  # type: ignore[func-returns-value]

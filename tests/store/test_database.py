@@ -1,4 +1,4 @@
-"""Connections to the database of a run."""
+"""Connections to a run's database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.store import database
 
 
 def test_a_driver_that_starts_waits_for_a_lock_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change to WAL fails at once on a locked file, whatever SQLite's timeout is."""
+    """Switching to WAL fails immediately on a locked file, whatever SQLite's timeout is, so the driver retries."""
     path = tmp_path / "results.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("create table t (x)")

@@ -35,7 +35,7 @@ def url() -> Iterator[str]:
 
 
 def test_a_database_holds_a_run_as_a_folder_does(url: str) -> None:
-    """Locked, begun again after a loss, read, and closed to another sweep."""
+    """A run in a database is locked, continued after a lost attempt, read, and refused to a different sweep."""
     planned = plan()
     first = planned.trials[0]
     with Store.open(url, planned) as store:
@@ -55,7 +55,7 @@ def test_a_database_holds_a_run_as_a_folder_does(url: str) -> None:
 
 
 def test_databases_without_a_run_are_described(url: str) -> None:
-    """An empty one, one of another program, and none at all; never with a password."""
+    """An empty, foreign or missing database gets its own error message, without the password."""
     with pytest.raises(StoreError, match="empty"):
         load_results(url)
     engine = sa.create_engine(url)
@@ -71,7 +71,7 @@ def test_databases_without_a_run_are_described(url: str) -> None:
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Its connections are cut and new ones refused: the next transition waits, says so without a password, and succeeds."""
+    """If connections are closed and new ones refused, the next transition waits, reports it, and succeeds."""
     name, planned = sa.make_url(url).database, plan()
     server = sa.create_engine(SERVER, isolation_level="AUTOCOMMIT")
 

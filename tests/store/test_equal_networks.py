@@ -1,4 +1,4 @@
-"""Published folders name the trials that took an equal network's results, and are read with all their rows."""
+"""Published folders list the trials that took an equal network's results, and are read back with all rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.scheduling.test_driver_representatives import shared_plan
 
 
 def measured(task: Task) -> Outcome:
-    """A result with everything that can be measured, different for each trial; every fifth diverges without it."""
+    """Return a result with every measurement, different for each trial; about every fifth trial diverges."""
     number = int(task.trial.id[:6], 16)
     point = CurvePoint(
         epoch=1, train_loss=number / 7, train_accuracy=0.3, val_loss=None, val_accuracy=0.1, train_seconds=2.0, diagnostics={"eta": 1 / 3}
@@ -33,18 +33,18 @@ def measured(task: Task) -> Outcome:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    """A run in which a third of the final trials took another's results."""
+    """Return a run in which a third of the final trials took another trial's results."""
     drive(tmp_path / "run", shared_plan(seeds=6), Scripted(measured))
     return load_results(tmp_path / "run")
 
 
 def tables_of(results: Results) -> dict[Table, pd.DataFrame]:
-    """All tables by name."""
+    """Return all tables by name."""
     return {table: getattr(results, table) for table in (*TABLES, *EVIDENCE)}
 
 
 def test_what_follows_from_other_rows_is_left_out_and_made_again(results: Results) -> None:
-    """To the last bit and type, whatever is missing; no row of a trial that was not trained is kept."""
+    """Rows of trials that were not trained are omitted, and restored exactly, including their types."""
     tables = tables_of(results)
     small = condense(tables)
     equals = small.pop("equals")
@@ -60,7 +60,7 @@ def test_what_follows_from_other_rows_is_left_out_and_made_again(results: Result
 
 @pytest.mark.parametrize("column", ["val_accuracy", "flops", "attempts"])
 def test_rows_that_do_not_follow_are_kept(results: Results, column: str) -> None:
-    """Somebody's edit is not lost: then all rows stand where they stood."""
+    """If a copied row was edited, all rows are kept, so that the edit is not lost."""
     tables = tables_of(results)
     copied = tables["trials"].index[tables["trials"]["representative"].notna()][0]
     edited = tables["trials"].copy()
@@ -72,7 +72,7 @@ def test_rows_that_do_not_follow_are_kept(results: Results, column: str) -> None
 
 
 def test_a_published_folder_is_read_whole(results: Results, tmp_path: Path, few_resamples: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And if the file of the trained ones lost a row that others need, it is said."""
+    """A published folder is read back with all rows; if a row that others refer to is missing, an error says so."""
     monkeypatch.setattr("agd_bench.report.sections.PARTS", ())
     folder = publish_results(results, tmp_path / "board")
     again = load_results(folder)

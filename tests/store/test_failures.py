@@ -1,4 +1,4 @@
-"""Failed trials: counted, and repeated on demand with their cost still charged."""
+"""Failed trials are counted, and repeated on request with their earlier cost still charged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAILED, REFUSED, DIVERGED, LOST, DONE = (trial.id for trial in PLANNED.trials)
 
 
 def uneven(task: Task) -> Outcome:
-    """One trial of each ending, in ten seconds each."""
+    """Return an outcome of a different kind for each trial, taking ten seconds each."""
     if task.trial.id == LOST:
         return Outcome(task.trial.id, task.attempt, "lost", message="its worker died")
     status = {FAILED: "failed", REFUSED: "refused", DIVERGED: "diverged"}.get(task.trial.id, "done")
@@ -29,7 +29,7 @@ def uneven(task: Task) -> Outcome:
     [(["failed"], {FAILED, LOST}), (["lost"], {LOST}), (["refused", "diverged"], {REFUSED, DIVERGED}), ([], set())],
 )
 def test_those_that_ended_so_are_trained_again_and_nothing_is_forgotten(tmp_path: Path, endings: list[str], again: set[str]) -> None:
-    """Their rows are as new, their attempts stay, and both attempts are charged."""
+    """Trials with the given endings are pending again; their earlier attempts are kept, and both attempts are charged."""
     drive(tmp_path, PLANNED, Scripted(uneven))
     before = load_results(tmp_path).trials.set_index("trial_id")
     with Store.open(tmp_path, PLANNED) as store:

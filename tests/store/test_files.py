@@ -1,4 +1,4 @@
-"""What is written takes its place at once or not at all, and leaves no trace of an attempt that failed."""
+"""Files are replaced all at once or not at all, and a failed write leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from agd_bench.store.files import BESIDE
 from tests.analysis.synthetic import simulate_results, simulate_trials
 
 DEAD = 2**22 + 1
-"""A process id beyond the largest that Linux gives."""
+"""A process id above the largest that Linux assigns."""
 
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """A small finished run."""
+    """Return a small finished run."""
     return simulate_results(simulate_trials(4, 2))
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Every file by its path."""
+    """Return the content of every file by its path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, number: int, after: int) -> None:
-    """Let the system refuse every file that is opened for writing by its path, after some."""
+    """Let `Path.open` raise this error for every file opened for writing after the first few."""
     opened = 0
     real = Path.open
 
@@ -71,7 +71,7 @@ def test_a_writer_that_fails_changes_nothing(
     number: int,
     error: type[StoreError],
 ) -> None:
-    """Neither in a folder that was written before, nor in a new one, wherever the disk fails."""
+    """If the disk fails at any file, an existing folder is unchanged and a new one is not created."""
     old, new = tmp_path / "old", tmp_path / "new"
     WRITERS[writer](results, old)
     before = files_in(old)
@@ -86,7 +86,7 @@ def test_a_writer_that_fails_changes_nothing(
 
 
 def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
-    """By the process id in the name."""
+    """Leftovers are recognised by the process id in the folder's name; those of a live process are kept."""
     for name in (f"{BESIDE}{DEAD}-abc", f"{BESIDE}{os.getppid()}-abc", f"{BESIDE}abc"):
         (tmp_path / name).mkdir()
     with written_beside(tmp_path) as beside:
@@ -95,7 +95,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp
 
 
 def test_the_last_file_arrives_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A manifest never vouches for files that have not arrived."""
+    """The last file is moved last, so that a manifest never lists files that are not there yet."""
     moved = []
     real = Path.replace
 
@@ -111,7 +111,7 @@ def test_the_last_file_arrives_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_tables_of_an_export_are_equal_in_both_forms(results: Results, tmp_path: Path) -> None:
-    """Parquet holds what the CSV holds, to the last digit."""
+    """The Parquet files contain the same values as the CSV files."""
     export(results, tmp_path)
     parquet = pd.read_parquet(tmp_path / "trials.parquet")
     pd.testing.assert_frame_equal(parquet, results.trials, check_dtype=False, check_exact=True)

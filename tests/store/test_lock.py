@@ -1,4 +1,4 @@
-"""One driver at a time: who is alive, who is stale, and what a late one may still do."""
+"""One driver at a time: live and stale drivers, and what a driver can do after another took over."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ time.sleep(600)
 
 
 def hold(folder: Path) -> subprocess.Popen[str]:
-    """Another process that drives the run and has one attempt under way."""
+    """Start another process that drives the run and has one attempt in progress."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -39,13 +39,13 @@ def hold(folder: Path) -> subprocess.Popen[str]:
 
 
 def change(store: Store, **values: object) -> None:
-    """Write another driver into the lock's row."""
+    """Change the values of the lock's row."""
     with store._engine.begin() as connection:
         connection.execute(DRIVER.update().values(**values))
 
 
 def test_a_killed_driver_leaves_a_run_that_goes_on_at_once(tmp_path: Path) -> None:
-    """The lock of a dead process of this machine is void; its attempt is lost, charged until its last sign of life."""
+    """The lock of a dead process on this machine is ignored; its attempt is lost and charged until its last heartbeat."""
     process = hold(tmp_path)
     with pytest.raises(RunLockedError, match=f"process {process.pid} on"):
         Store.open(tmp_path, plan())
@@ -63,7 +63,7 @@ def test_a_killed_driver_leaves_a_run_that_goes_on_at_once(tmp_path: Path) -> No
 
 
 def test_a_stopped_driver_of_this_machine_keeps_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence alone is no death where the process can be looked at."""
+    """A missing heartbeat alone does not free the lock if the process can be seen to exist."""
     process = hold(tmp_path)
     try:
         process.send_signal(signal.SIGSTOP)
@@ -77,7 +77,7 @@ def test_a_stopped_driver_of_this_machine_keeps_its_run(tmp_path: Path, monkeypa
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watch for a fraction of a second."""
+    """Shorten the times after which a driver counts as stale."""
     monkeypatch.setattr(lock, "STALE_SECONDS", 0.5)
     monkeypatch.setattr(lock, "WATCH_SECONDS", 0.05)
 
@@ -86,7 +86,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_silent_driver_elsewhere_is_waited_out_whatever_its_clock_says(
     tmp_path: Path, hasty: None, caplog: pytest.LogCaptureFixture, clock: float
 ) -> None:
-    """Its successor says that it waits, takes over, and fences the predecessor off."""
+    """The next driver reports that it waits, takes over, and blocks later writes of the previous driver."""
     planned = plan()
     late = Store.open(tmp_path, planned)
     late._heartbeat.stop()
@@ -103,7 +103,7 @@ def test_a_silent_driver_elsewhere_is_waited_out_whatever_its_clock_says(
 
 @pytest.mark.parametrize("clock", [-600.0, 600.0])
 def test_a_driver_elsewhere_that_beats_keeps_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: float) -> None:
-    """However wrong its clock is; nothing is taken from it, and it is named."""
+    """A driver that still sends heartbeats keeps its run, however wrong its clock is; the error names its host."""
     monkeypatch.setattr(lock, "WATCH_SECONDS", 0.05)
     monkeypatch.setattr(lock, "ENDING_SECONDS", 0.2)
     planned = plan()
@@ -126,7 +126,7 @@ def test_a_driver_elsewhere_that_beats_keeps_its_run(tmp_path: Path, monkeypatch
 
 
 def test_a_driver_elsewhere_that_releases_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that was told to stop writes its last rows while the next one already waits."""
+    """The next driver waits while a job that is ending writes its last rows."""
     monkeypatch.setattr(lock, "WATCH_SECONDS", 0.05)
     planned = plan()
     ending = Store.open(tmp_path, planned)
@@ -137,7 +137,7 @@ def test_a_driver_elsewhere_that_releases_is_followed(tmp_path: Path, monkeypatc
 
 
 def test_a_lock_of_yesterday_is_not_waited_for(tmp_path: Path) -> None:
-    """Clocks do not differ by hours."""
+    """A lock whose last heartbeat is hours old is stale at once: clocks do not differ by that much."""
     left = Store.open(tmp_path, plan())
     left._heartbeat.stop()
     change(left, place="another host", host="far", heartbeat_at=time.time() - 7200)
@@ -148,7 +148,7 @@ def test_a_lock_of_yesterday_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_reused_pid_is_not_taken_for_the_driver() -> None:
-    """A process is known by its pid and by when it began."""
+    """A process is identified by its pid and its start time."""
     here = lock.this_driver()
     assert lock._process_lives(here.pid, here.pid_started)
     assert not lock._process_lives(here.pid, "1")
@@ -156,7 +156,7 @@ def test_a_reused_pid_is_not_taken_for_the_driver() -> None:
 
 
 def test_the_heart_beats_while_the_driver_is_busy(tmp_path: Path) -> None:
-    """The row is refreshed by a thread, for a driver that trains a trial itself."""
+    """A thread updates the heartbeat, so that a driver can train a trial itself."""
     with Store.open(tmp_path, plan()) as store:
         change(store, heartbeat_at=0.0)
         heartbeat = lock.Heartbeat(store._engine, store._here, seconds=0.01)
@@ -174,7 +174,7 @@ def test_the_heart_beats_while_the_driver_is_busy(tmp_path: Path) -> None:
 
 
 def test_a_driver_knows_where_it_is() -> None:
-    """Two drivers of one process have one place and two tokens."""
+    """Two drivers in one process have the same place but different tokens."""
     first, second = lock.this_driver(), lock.this_driver()
     assert first.place == second.place
     assert first.token != second.token

@@ -1,4 +1,4 @@
-"""Runs of one sweep joined into one: nothing lost, nothing twice, nothing mixed; continued as if they had always been one."""
+"""Runs of one sweep are merged without losing, repeating or mixing rows, and can be continued as a single run."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from tests.scheduling import plans
 from tests.scheduling.scripted import Scripted, good
 
 APART = ["attempts", "charged_seconds"]
-"""Columns that lost attempts change."""
+"""Columns that depend on lost attempts."""
 
 
 def train(location: Path | str, planned: Plan, part: Plan | None = None) -> Results:
-    """Drive a plan, or a part of it, to its end."""
+    """Run a plan, or a part of it, to its end and return the results."""
     with Store.open(location, planned) as store:
         Run(part or planned, store, Scripted(good), plans.HashTuner()).drive()
     return load_results(location)
 
 
 def merged(sources: list[Results], to: Path | str, planned: Plan) -> int:
-    """Join results in a store, as `sweeping.merge` does."""
+    """Merge results into a store as `sweeping.merge` does, and return the number of rows taken."""
     joined = join([(f"run {number}", results) for number, results in enumerate(sources, 1)])
     with Store.open(to, planned) as store:
         return merge_into(store, planned, joined)
 
 
 def same(found: Results, expected: Results, without: list[str]) -> None:
-    """All that was measured is equal; of attempts, all but their times."""
+    """Assert that trials and curves are equal, except for some columns of the trials."""
     pd.testing.assert_frame_equal(found.trials.drop(columns=without), expected.trials.drop(columns=without), check_exact=True)
     pd.testing.assert_frame_equal(found.curves, expected.curves, check_exact=True)
 
 
 @pytest.fixture
 def planned() -> Plan:
-    """A plan with a study for each architecture."""
+    """Return a plan with one study per architecture."""
     return plans.plan(architectures=4)
 
 
 @pytest.mark.parametrize("database", [False, True])
 def test_parts_from_several_machines_are_one_run(tmp_path: Path, planned: Plan, database: bool) -> None:
-    """Two machines and a database: joined, nothing is left to do and every row is that of one undisturbed run."""
+    """The merged parts of two machines are complete and equal to one uninterrupted run, in a folder or a database."""
     to: Path | str = f"sqlite:///{tmp_path / 'joined.db'}" if database else tmp_path / "joined"
     parts = [train(tmp_path / str(number), planned, part_of(planned, Part(number, 2))) for number in (1, 2)]
     assert merged(parts, to, planned) == len(planned.all_trials)
@@ -60,7 +60,7 @@ def test_parts_from_several_machines_are_one_run(tmp_path: Path, planned: Plan, 
 
 
 def test_a_run_goes_on_from_a_published_folder(tmp_path: Path, planned: Plan) -> None:
-    """Rows in, only missing trials run, studies go on in the middle with the proposals that they would have made."""
+    """Existing rows are taken, only missing trials run, and studies continue with the same proposals as without interruption."""
 
     def interrupted(task: object) -> object:
         if len(executor.sent) > 9:
@@ -87,7 +87,7 @@ def test_a_run_goes_on_from_a_published_folder(tmp_path: Path, planned: Plan) ->
 
 
 def test_equal_trials_are_kept_once_whatever_seconds_they_took(tmp_path: Path, planned: Plan) -> None:
-    """The first run's row and attempt stay; merging twice adds nothing."""
+    """The first run's row and attempt are kept, and merging again adds nothing."""
     whole = train(tmp_path / "run", planned)
     slower = dataclasses.replace(
         whole,
@@ -105,7 +105,7 @@ def test_equal_trials_are_kept_once_whatever_seconds_they_took(tmp_path: Path, p
 
 @pytest.mark.parametrize(("table", "column"), [("trials", "val_accuracy"), ("trials", "status"), ("curves", "train_loss")])
 def test_a_trial_that_two_runs_tell_of_differently_is_refused(tmp_path: Path, planned: Plan, table: str, column: str) -> None:
-    """One digit is enough; the message names the trial, the column and both values, and nothing is written."""
+    """Any difference is an error that names the trial, the column and both values, and nothing is written."""
     whole = train(tmp_path / "run", planned)
     frame = getattr(whole, table).copy()
     frame.loc[3, column] = "diverged" if column == "status" else frame.loc[3, column] + 1e-12
@@ -118,14 +118,14 @@ def test_a_trial_that_two_runs_tell_of_differently_is_refused(tmp_path: Path, pl
 
 
 def test_a_curve_that_one_run_lacks_is_a_difference(tmp_path: Path, planned: Plan) -> None:
-    """A row that is missing is not an equal one."""
+    """If one run has a row of a curve that the other does not have, the runs disagree."""
     whole = train(tmp_path / "run", planned)
     with pytest.raises(InputError, match="some rows exist in one of them only"):
         join([("one", whole), ("two", dataclasses.replace(whole, curves=whole.curves.iloc[1:]))])
 
 
 def test_lost_attempts_are_charged_wherever_they_were_lost_and_once(tmp_path: Path) -> None:
-    """A loss on one machine counts beside the end on another; a loss that both tell of, as one went on from the other, counts once."""
+    """A loss on one machine is charged with the end on another; a loss that both runs contain is charged once."""
     planned = plans.plan(rounds=0, architectures=2, seeds=1)
     first, second = planned.trials
     with Store.open(tmp_path / "a", planned) as store:
@@ -148,7 +148,7 @@ def test_lost_attempts_are_charged_wherever_they_were_lost_and_once(tmp_path: Pa
 
 
 def test_attempts_under_way_elsewhere_are_not_taken(tmp_path: Path) -> None:
-    """What another driver still runs is for it to end; here the trial is pending."""
+    """A trial that another driver is still running is pending in the merged run."""
     planned = plans.plan(rounds=0, architectures=1, seeds=1)
     with Store.open(tmp_path / "live", planned) as store:
         store.start(planned.trials[0], 1, "worker-0", 60.0)
@@ -158,7 +158,7 @@ def test_attempts_under_way_elsewhere_are_not_taken(tmp_path: Path) -> None:
 
 
 def test_no_run_writes_into_a_published_folder(tmp_path: Path, planned: Plan) -> None:
-    """It is read with --from instead."""
+    """A published folder cannot be opened as a run; the error points to --from."""
     export(train(tmp_path / "run", planned), tmp_path / "published")
     with pytest.raises(InputError, match="--from"):
         Store.open(tmp_path / "published", planned)

@@ -1,4 +1,4 @@
-"""What readers see: a run, a published folder, and clear words about everything else."""
+"""Reading runs and published folders, and the errors for anything else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.scheduling.plans import plan, result_of, sweep, trial
 
 
 def fill(folder: Path) -> Plan:
-    """A run with every status in it."""
+    """Write a run with trials of several statuses and return its plan."""
     planned = plan(architectures=2, seeds=3)
     ends = ("done", "diverged", "failed", "refused")
     with Store.open(folder, planned) as store:
@@ -48,7 +48,7 @@ def fill(folder: Path) -> Plan:
 
 
 def assert_same(first: Results, second: Results) -> None:
-    """Two results are equal to the last digit, types included."""
+    """Assert that two results are exactly equal, including their types."""
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(first, table), getattr(second, table), check_exact=True)
     assert first.sweep == second.sweep
@@ -56,7 +56,7 @@ def assert_same(first: Results, second: Results) -> None:
 
 
 def test_an_export_is_read_as_the_run_was(tmp_path: Path) -> None:
-    """CSV, Parquet and database hold the same tables."""
+    """The CSV and Parquet files of an export contain the same tables as the database."""
     fill(tmp_path / "run")
     results = load_results(tmp_path / "run")
     written = export(results, tmp_path / "export")
@@ -72,7 +72,7 @@ def test_an_export_is_read_as_the_run_was(tmp_path: Path) -> None:
 
 
 def test_what_optimizers_say_is_kept_by_epoch_and_name(tmp_path: Path) -> None:
-    """Numbers of an optimizer come back from the database and from its export; results without any have an empty table."""
+    """An optimizer's diagnostics are read back from the database and from an export; without any, the table is empty."""
     planned = plan(architectures=1, seeds=1)
     one = planned.trials[0]
     result = result_of(one)
@@ -105,7 +105,7 @@ def test_what_optimizers_say_is_kept_by_epoch_and_name(tmp_path: Path) -> None:
 def test_texts_and_numbers_survive_csv(
     tmp_path_factory: pytest.TempPathFactory, architectures: list[str], numbers: list[float], reason: str
 ) -> None:
-    """Whatever an architecture is called, and whatever number was measured, it comes back."""
+    """Any architecture name and any measured number is read back unchanged from an export."""
     folder = tmp_path_factory.mktemp("run")
     planned = Plan(sweep=sweep(), trials=tuple(trial(name, 0) for name in architectures), studies=(), plugin_digests={})
     loss, val_loss, rate = numbers
@@ -124,7 +124,7 @@ def test_texts_and_numbers_survive_csv(
 
 
 def test_statuses_are_counted_by_algorithm(tmp_path: Path) -> None:
-    """Every trial of the plan is in one column; what did not begin is missing."""
+    """Every trial of the plan is counted in one column; trials that were not started count as missing."""
     planned = fill(tmp_path)
     counts = status(tmp_path)
     assert list(counts.index) == ["free", "tuned"]
@@ -138,7 +138,7 @@ def test_statuses_are_counted_by_algorithm(tmp_path: Path) -> None:
 
 
 def test_ended_trials_are_found_wherever_a_run_is_and_none_where_none_is(tmp_path: Path) -> None:
-    """In a folder and behind a URL; a folder or a database without a run has none."""
+    """Ended trials are read from a folder or a URL; a folder or database without a run has none."""
     assert ended_trials(tmp_path / "nowhere") == ()
     url = f"sqlite:///{tmp_path / 'database.sqlite'}"
     assert ended_trials(url) == ()
@@ -153,14 +153,14 @@ def test_ended_trials_are_found_wherever_a_run_is_and_none_where_none_is(tmp_pat
 
 @pytest.mark.parametrize("read", [load_results, status])
 def test_a_mistyped_url_is_said_and_leaves_no_file(tmp_path: Path, read: Callable[[str], object]) -> None:
-    """SQLite would make the file that is not there."""
+    """A URL of a missing SQLite file is an error; SQLite itself would create the file."""
     with pytest.raises(InputError, match=r"sqlite:///.*typo\.db: no such file"):
         read(f"sqlite:///{tmp_path / 'typo.db'}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
-    """What was not executed has missing numbers, not zeros, and costs nothing."""
+    """A trial that was not executed has missing values instead of zeros, and costs nothing."""
     fill(tmp_path)
     row = load_results(tmp_path).trials.iloc[5]
     assert row[["train_seconds", "total_seconds", "val_accuracy", "flops"]].isna().all()
@@ -168,7 +168,7 @@ def test_a_settled_trial_measured_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_says_what_one_holds(tmp_path: Path) -> None:
-    """Each way to give a wrong path gets an answer that helps."""
+    """Every kind of wrong path gets an error message that says what a run folder contains."""
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"no such folder; give a run folder \(it contains results.sqlite"):
         load_results(tmp_path / "nowhere")
@@ -192,7 +192,7 @@ def test_a_folder_that_is_no_run_says_what_one_holds(tmp_path: Path) -> None:
     ],
 )
 def test_a_torn_published_folder_is_refused(tmp_path: Path, name: str, content: str) -> None:
-    """A file that was cut or edited out of shape is named."""
+    """The error names the file that is truncated or malformed."""
     fill(tmp_path / "run")
     export(load_results(tmp_path / "run"), tmp_path / "export")
     (tmp_path / "export" / name).write_text(content)
@@ -201,7 +201,7 @@ def test_a_torn_published_folder_is_refused(tmp_path: Path, name: str, content: 
 
 
 def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
-    """A database that was copied in part is not read as far as it goes."""
+    """A partly copied database is refused instead of being read as far as possible."""
     fill(tmp_path)
     file = tmp_path / "results.sqlite"
     os.truncate(file, file.stat().st_size // 2)
@@ -210,7 +210,7 @@ def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_under_way_can_be_read(tmp_path: Path) -> None:
-    """A reader neither waits for the driver nor disturbs it, and leaves nothing behind."""
+    """A reader neither waits for the driver nor disturbs it, and leaves no files behind."""
     planned = plan()
     with Store.open(tmp_path, planned) as store:
         store.start(planned.trials[0], 1, "worker-0", 600.0)
@@ -224,7 +224,7 @@ def test_a_run_under_way_can_be_read(tmp_path: Path) -> None:
 
 
 def test_devices_come_from_the_results(tmp_path: Path) -> None:
-    """The meta data names the devices that trained, and no host."""
+    """The metadata names the devices that were used for training, but no host."""
     fill(tmp_path)
     meta = load_results(tmp_path).meta
     assert json.loads(meta["devices"]) == ["imagined"]
@@ -233,7 +233,7 @@ def test_devices_come_from_the_results(tmp_path: Path) -> None:
 
 
 def test_every_column_is_documented_once(tmp_path: Path) -> None:
-    """The dictionary, the docstring and the tables name the same columns; seconds and bytes carry their unit."""
+    """The dictionary, the docstring and the tables have the same columns; columns of seconds state their unit."""
     fill(tmp_path)
     results = load_results(tmp_path)
     markdown = dictionary_markdown()
@@ -248,13 +248,13 @@ def test_every_column_is_documented_once(tmp_path: Path) -> None:
 
 
 def test_reading_imports_neither_torch_nor_ray_nor_optuna() -> None:
-    """A leaderboard is rebuilt on a laptop."""
+    """Reading results must not import heavy libraries, so that a leaderboard can be rebuilt on a laptop."""
     check = "import sys, agd_bench.store as s; sys.exit(bool({'torch', 'ray', 'optuna'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_numbers_of_a_published_table_are_read_exactly(tmp_path: Path) -> None:
-    """Integers beyond 2^53 beside missing ones, reals to the last bit, and texts that look like missing values."""
+    """Integers above 2^53, floats to the last bit, and texts that look like missing values are read exactly."""
     trials = simulate_trials(3, 2)
     trials.loc[0, "flops"], trials.loc[1, "flops"] = 2**60 + 1, pd.NA
     trials.loc[:3, "test_accuracy"] = [0.1 + 0.2, 5e-324, 1 / 3, float("nan")]
@@ -267,7 +267,7 @@ def test_numbers_of_a_published_table_are_read_exactly(tmp_path: Path) -> None:
     ("column", "value"), [("seed", ""), ("seed", "1.5"), ("flops", "many"), ("dataset_share", ""), ("epochs", "9" * 20)]
 )
 def test_a_field_of_another_type_is_damage(column: str, value: str, tmp_path: Path) -> None:
-    """A missing value where none can be, a text for a number, an integer that is none or too large: one line that names the file."""
+    """A required value that is missing, or one that is not a number of the column's type, is an error that names the file."""
     trials = simulate_trials(2, 1).astype(object)
     trials.loc[1, column] = value
     trials.to_csv(tmp_path / "trials.csv", index=False)

@@ -1,4 +1,4 @@
-"""Rows of equal trials, wherever they were trained: taken with what they cost and which code made them; everything else is left."""
+"""Rows of equal trials are reused from any run, with their cost and code digests; all other rows are left out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOTH = {FREE: "0" * 16, TUNED: "0" * 16}
 
 
 def train(location: Path, planned: Plan, start_from: tuple[Results, ...] = ()) -> tuple[Results, int]:
-    """Drive a plan to its end from the rows of other runs; the results, and how many trials were trained here."""
+    """Run a plan to its end, starting from rows of other runs; return the results and the number of trials trained here."""
     reused = [reusable_rows("other", one, planned).results for one in start_from]
     executor = Scripted(good)
     with Store.open(location, planned, joined=[declared_meta(one) for one in reused]) as store:
@@ -32,7 +32,7 @@ def train(location: Path, planned: Plan, start_from: tuple[Results, ...] = ()) -
 
 
 def test_a_larger_sweep_trains_what_no_other_has(tmp_path: Path) -> None:
-    """More architectures, more seeds, another name: rows, charges and proposals are those of the sweep trained alone."""
+    """With more architectures and seeds, rows, charges and proposals are the same as if the larger sweep had been trained alone."""
     small, large = plans.plan(architectures=2, name="small", digests=BOTH), plans.plan(architectures=4, seeds=3, name="large", digests=BOTH)
     before, sent = train(tmp_path / "small", small)
     found, more = train(tmp_path / "large", large, (before,))
@@ -49,7 +49,7 @@ def test_a_larger_sweep_trains_what_no_other_has(tmp_path: Path) -> None:
 
 
 def test_rows_of_two_sweeps_meet_in_a_third(tmp_path: Path) -> None:
-    """What both have is kept once and charged once."""
+    """Rows that both sweeps contain are kept and charged once."""
     first, _ = train(tmp_path / "a", plans.plan(architectures=3, rounds=0, name="a"))
     second, _ = train(tmp_path / "b", plans.plan(architectures=2, seeds=3, rounds=0, name="b"))
     whole = plans.plan(architectures=3, seeds=3, rounds=0, name="c")
@@ -60,7 +60,7 @@ def test_rows_of_two_sweeps_meet_in_a_third(tmp_path: Path) -> None:
 
 
 def test_nothing_in_common_says_why(tmp_path: Path) -> None:
-    """The message names what differs."""
+    """If no row can be reused, the error says what differs."""
     results, _ = train(tmp_path / "run", plans.plan(architectures=2))
     trials = tuple(trial.model_copy(update={"batch_size": 64}) for trial in plans.plan(architectures=2, rounds=0).trials)
     other = Plan(sweep=plans.sweep(batch_size=64), trials=trials, studies=(), plugin_digests=BOTH)
@@ -69,7 +69,7 @@ def test_nothing_in_common_says_why(tmp_path: Path) -> None:
 
 
 def test_rows_of_edited_plugins_are_left_and_the_others_taken(tmp_path: Path) -> None:
-    """An algorithm that changed is trained again; its neighbour keeps its rows, and nothing is declared that no row comes from."""
+    """An algorithm whose code changed is trained again, the rows of others are kept, and only the code of kept rows is declared."""
     results, _ = train(tmp_path / "run", plans.plan(digests=BOTH))
     edited = plans.plan(digests=BOTH | {TUNED: "1" * 16})
     taken = reusable_rows("run", results, edited)
@@ -84,7 +84,7 @@ def test_rows_of_edited_plugins_are_left_and_the_others_taken(tmp_path: Path) ->
 
 
 def test_finals_come_with_all_their_tuning_or_not_at_all(tmp_path: Path) -> None:
-    """Without one of its tuning trials a study's finals would look cheaper than they were."""
+    """Final trials of a study without one of its tuning trials would look cheaper than they were, so they are left out."""
     results, _ = train(tmp_path / "run", plans.plan(architectures=2))
     tuning = results.trials["purpose"] == "tuning"
     gone = results.trials.loc[tuning, "trial_id"].iloc[0]
@@ -97,7 +97,7 @@ def test_finals_come_with_all_their_tuning_or_not_at_all(tmp_path: Path) -> None
 
 
 def test_an_adaptive_rules_unneeded_seeds_are_not_results(tmp_path: Path) -> None:
-    """Another sweep may need them; the same one keeps its own decision."""
+    """Another sweep may need the seeds that an adaptive rule left out; a sweep with the same rule may not."""
     adaptive = plans.plan(rounds=0, seeds=4, adaptive=plans.ADAPTIVE)
     results, _ = train(tmp_path / "run", plans.plan(rounds=0, seeds=4))
     rows = results.trials.assign(status=results.trials["status"].mask(results.trials["seed"] == 3, "unneeded"))
@@ -107,14 +107,14 @@ def test_an_adaptive_rules_unneeded_seeds_are_not_results(tmp_path: Path) -> Non
 
 
 def test_rows_without_what_the_sweep_records_are_trained_again(tmp_path: Path) -> None:
-    """Diagnostics are no part of a trial's id, and cannot be added afterwards."""
+    """Diagnostics are not part of a trial's id and cannot be added afterwards."""
     results, _ = train(tmp_path / "run", plans.plan())
     with pytest.raises(RunChangedError, match="the sweep's diagnostics changed"):
         reusable_rows("run", results, plans.plan(diagnostics=["optimizer"]))
 
 
 def test_results_of_an_equal_network_stay_with_their_sweep(tmp_path: Path) -> None:
-    """A plan that trains the network itself takes no row that cost nothing."""
+    """A plan without representatives does not reuse rows that were copied from an equal network at no cost."""
     planned = plans.plan(architectures=2, rounds=0, seeds=1)
     first, second = planned.trials
     shared = planned.model_copy(update={"trials": (first, second.model_copy(update={"representative": first.id}))})

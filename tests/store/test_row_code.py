@@ -1,4 +1,4 @@
-"""Which code made the rows: stated, declared, counted, and refused where it contradicts."""
+"""Rows state which code made them; mixed code is counted, and contradictions are refused."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OLD, NEW, OTHER = "0" * 16, "1" * 16, "2" * 16
 
 
 def planned(digest: str) -> Plan:
-    """A plan of self-tuning trials whose algorithm's code has this identity."""
+    """Return a plan of trials without tuning, with this digest for the algorithm's code."""
     return plans.plan(architectures=4, rounds=0, digests={FREE: digest})
 
 
 def train(location: Path, digest: str, part: Part, stated: str | None = None, allow: bool = False) -> Results:
-    """Drive a part of the plan; its rows state a code, or none as rows of old did."""
+    """Run a part of the plan; its rows state the given digest, or none, like rows of earlier versions."""
 
     def perform(task: object) -> object:
         outcome = good(task)  # type: ignore[arg-type]
@@ -44,13 +44,13 @@ def train(location: Path, digest: str, part: Part, stated: str | None = None, al
 
 
 def counts(results: Results) -> dict[str, int]:
-    """Trials by the code of the algorithm."""
+    """Return the number of trials for each digest of the algorithm's code."""
     rows = executed_code(results)
     return dict(rows[rows["part"] == FREE][["code", "trials"]].itertuples(index=False, name=None))
 
 
 def test_rows_of_more_than_one_code_are_counted(tmp_path: Path) -> None:
-    """A run that was continued with other code: refused, then on purpose; rows from before they stated it have that of their time."""
+    """Continuing a run with different code is refused unless allowed; rows that state no code count as made by the run's first code."""
     train(tmp_path / "run", OLD, Part(1, 2))
     with pytest.raises(RunChangedError, match=rf"the code of {FREE} changed.*--allow-mixed-code"):
         Store.open(tmp_path / "run", planned(NEW))
@@ -64,7 +64,7 @@ def test_rows_of_more_than_one_code_are_counted(tmp_path: Path) -> None:
 
 
 def test_code_known_to_give_the_same_rows_is_one_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run goes on, nothing is mixed, and its rows still say which code made them."""
+    """The run can be continued, nothing counts as mixed, and each row still says which code made it."""
     monkeypatch.setattr(identity, "_equal", lambda: {FREE: [OLD]})
     train(tmp_path / "run", OLD, Part(1, 2), OLD)
     results = train(tmp_path / "run", NEW, Part(2, 2), NEW)
@@ -75,7 +75,7 @@ def test_code_known_to_give_the_same_rows_is_one_code(tmp_path: Path, monkeypatc
 
 
 def test_a_merge_keeps_which_code_made_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that do not say it get what their own run declares; the target declares both."""
+    """Rows that state no code get the digest that their own run declares; the target declares both."""
     parts = [train(tmp_path / "1", OLD, Part(1, 2)), train(tmp_path / "2", NEW, Part(2, 2), NEW)]
     with pytest.raises(RunChangedError, match=f"the code of {FREE} changed"):
         reusable_rows("run 1", parts[0], planned(NEW))
@@ -89,7 +89,10 @@ def test_a_merge_keeps_which_code_made_a_row(tmp_path: Path, monkeypatch: pytest
 
 
 def test_rows_that_contradict_their_run_are_refused(tmp_path: Path) -> None:
-    """As of a worker with other sources: by merge and publish, and a difference for verify; declared on purpose they are mixed."""
+    """Rows of a worker with different sources are refused by `merge` and `publish`, and `verify` reports a difference.
+
+    If they are allowed explicitly, they count as mixed.
+    """
     train(tmp_path / "run", NEW, Part(1, 2), NEW)
     results = train(tmp_path / "run", NEW, Part(2, 2), OTHER)
     assert len(undeclared_code(results)) == 1
@@ -105,7 +108,7 @@ def test_rows_that_contradict_their_run_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_engine_and_torch_are_told_but_not_refused(tmp_path: Path) -> None:
-    """A sweep that grows for months meets new versions of both; rows without either say nothing."""
+    """A sweep may run for months and see new versions of the engine and of torch; rows that state neither are not counted."""
     results = train(tmp_path / "run", NEW, Part(1, 1), NEW)
     texts = results.attempts["provenance"].copy()
     for index, (engine, torch) in enumerate([("a", "2.9"), ("a", "2.9"), ("b", "2.10")]):

@@ -1,4 +1,4 @@
-"""What cannot be true is refused when it is read, by whoever reads it, and named."""
+"""Impossible values are refused on reading, by every command that reads results, and the error names them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.scheduling.scripted import Scripted, good
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """Sound rows."""
+    """Return valid results."""
     return simulate_results(simulate_trials(4, 2, tuned=("sgd",)))
 
 
 def test_sound_results_have_no_fault(results: Results) -> None:
-    """Nothing is found where nothing is wrong."""
+    """Valid results have no faults."""
     assert faults_of(results) == []
 
 
@@ -69,7 +69,7 @@ def test_sound_results_have_no_fault(results: Results) -> None:
     ],
 )
 def test_a_value_that_cannot_be_is_named(results: Results, table: str, column: str, value: object) -> None:
-    """Every kind of fault, in one cell, names its table; the first row is another than position 1's."""
+    """An impossible value in a single cell is reported with the name of its table."""
     frame = getattr(results, table).copy()
     frame[column] = [value, *frame[column].iloc[1:]]
     faults = faults_of(replace(results, **{table: frame}))
@@ -79,7 +79,7 @@ def test_a_value_that_cannot_be_is_named(results: Results, table: str, column: s
 
 @pytest.mark.parametrize("table", ["trials", "curves", "attempts"])
 def test_rows_that_stand_there_twice_are_found(results: Results, table: str) -> None:
-    """By the key of their table."""
+    """Two rows with the same key are reported."""
     frame = getattr(results, table)
     twice = pd.concat([frame, frame.iloc[[0]]], ignore_index=True)
     assert any(fault.startswith(f"{table}: ") and "twice" in fault for fault in faults_of(replace(results, **{table: twice})))
@@ -89,12 +89,12 @@ def test_rows_that_stand_there_twice_are_found(results: Results, table: str) -> 
     ("key", "text"), [("plugin_digests", "[1]"), ("versions", "7"), ("devices", "nonsense"), ("planned_trials", "[[1]]")]
 )
 def test_meta_data_of_another_shape_are_found(results: Results, key: str, text: str) -> None:
-    """What readers take apart has to have its shape."""
+    """Metadata that readers parse must have the expected structure."""
     assert any(fault.startswith(f"meta: {key}") for fault in faults_of(replace(results, meta={**results.meta, key: text})))
 
 
 def test_every_cut_of_an_export_is_found(results: Results, tmp_path: Path) -> None:
-    """A table that ends early, between rows or within one, is not read as whole, whatever was cut off."""
+    """A truncated file is never accepted as complete, whether it ends between two rows or within one."""
     export(results, tmp_path)
     for name in ("trials.csv", "curves.csv", "attempts.csv", "meta.json", "sweep.json"):
         whole = (tmp_path / name).read_bytes()
@@ -111,7 +111,7 @@ def test_every_cut_of_an_export_is_found(results: Results, tmp_path: Path) -> No
 
 
 def _published(tmp_path: Path) -> tuple[Plan, Path]:
-    """A run, driven to its end and published."""
+    """Run a plan to its end and publish the results."""
     planned = plans.plan(architectures=2)
     with Store.open(tmp_path / "run", planned) as store:
         Run(planned, store, Scripted(good), plans.HashTuner()).drive()
@@ -136,7 +136,7 @@ def _set_cell(name: str, column: str, value: str) -> Callable[[Path], None]:
     ],
 )
 def test_a_damaged_folder_is_not_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]) -> None:
-    """Neither without a manifest nor with files that are not those of the manifest; the target stays as it was."""
+    """A folder without a manifest, or with files that differ from it, is refused, and no target is created."""
     planned, board = _published(tmp_path)
     monkeypatch.setattr(api, "plan", lambda *_: planned)
     assert api.merge([board], tmp_path / "sound").taken == len(planned.all_trials)
@@ -158,7 +158,7 @@ def test_a_damaged_folder_is_not_merged(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_does_not_start_from_a_damaged_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
 ) -> None:
-    """`run --from` refuses it before anything is trained, and leaves no run behind."""
+    """`run --from` refuses the folder before it trains anything, and creates no run."""
     planned, board = _published(tmp_path)
     monkeypatch.setattr(api, "plan", lambda *_: planned)
     damage(board)
@@ -168,7 +168,7 @@ def test_a_run_does_not_start_from_a_damaged_folder(
 
 
 def test_a_million_rows_are_checked_in_seconds() -> None:
-    """Checking costs little beside reading."""
+    """Checking 400,000 rows takes less than a minute."""
     results = simulate_results(simulate_trials(8_000, 5))
     rows = len(results.trials) + len(results.curves) + len(results.attempts)
     before = monotonic()

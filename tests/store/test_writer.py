@@ -1,4 +1,4 @@
-"""The driver's store: transitions, reopening, and everything that it refuses."""
+"""The driver's store: state transitions, reopening, and the errors it raises."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.scheduling.plans import curve_of, plan, result_of
 
 
 def execute(folder: Path, statement: str) -> None:
-    """Change a store behind its back."""
+    """Run a statement on the database file without going through the store."""
     with closing(sqlite3.connect(folder / database.FILE)) as connection:
         connection.execute(statement)
         connection.commit()
 
 
 def test_a_trial_goes_from_pending_to_done_with_all_that_it_measured(tmp_path: Path) -> None:
-    """What an attempt measured is what is read, to the last digit."""
+    """The measurements of an attempt are read back exactly."""
     planned = plan()
     first = planned.trials[0]
     with Store.open(tmp_path, planned) as store:
@@ -64,7 +64,7 @@ def test_transitions_that_skip_a_state_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_lost_attempt_is_charged_and_the_trial_is_pending_again(tmp_path: Path) -> None:
-    """Losses count towards a trial's attempts, out of memory and interruptions do not, and all are charged."""
+    """Only a dead worker counts as a loss, running out of memory and interruptions do not, and all attempts are charged."""
     planned = plan()
     first = planned.trials[0]
     with Store.open(tmp_path, planned) as store:
@@ -85,7 +85,7 @@ def test_a_lost_attempt_is_charged_and_the_trial_is_pending_again(tmp_path: Path
 
 
 def test_transitions_made_together_are_one_commit_or_none(tmp_path: Path) -> None:
-    """The end of one trial and the start of the next share a flush; an error leaves neither."""
+    """The end of one trial and the start of the next are committed together; after an error, neither is stored."""
     planned = plan()
     first, second = planned.trials[:2]
     with Store.open(tmp_path, planned) as store:
@@ -108,7 +108,7 @@ def test_transitions_made_together_are_one_commit_or_none(tmp_path: Path) -> Non
 
 
 def test_a_proposal_is_kept_with_the_trial(tmp_path: Path) -> None:
-    """What a tuner proposed is read back as it was, beside what the sweep fixed."""
+    """A tuner's proposal is read back unchanged, and trials without one have no hyperparameters."""
     planned = plan()
     proposed = planned.studies[0].rounds[0][0].model_copy(update={"proposal": {"rate": 0.1, "nesterov": True, "kind": "x"}})
     with Store.open(tmp_path, planned) as store:
@@ -124,7 +124,7 @@ def test_a_proposal_is_kept_with_the_trial(tmp_path: Path) -> None:
 
 
 def test_a_changed_sweep_is_refused_and_named(tmp_path: Path) -> None:
-    """Results of another sweep never mix with this one's."""
+    """A run folder cannot be opened with a different sweep, and the error says what changed."""
     with Store.open(tmp_path, plan()):
         pass
     with pytest.raises(RunChangedError, match="the sweep's epochs changed"):
@@ -136,7 +136,7 @@ def test_a_changed_sweep_is_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_keys_that_change_no_result_may_change(tmp_path: Path) -> None:
-    """A run may go on with a longer deadline, and remembers it."""
+    """A run can be continued with a different deadline, which is then stored."""
     with Store.open(tmp_path, plan()):
         pass
     with Store.open(tmp_path, plan(deadline_seconds=5.0, description="once more")):
@@ -145,7 +145,7 @@ def test_keys_that_change_no_result_may_change(tmp_path: Path) -> None:
 
 
 def test_a_run_of_before_a_key_existed_goes_on(tmp_path: Path) -> None:
-    """A stored sweep without a key of today has its default, and is no other sweep."""
+    """A stored sweep that predates a key takes the key's default and counts as the same sweep."""
     planned = plan()
     with Store.open(tmp_path, planned) as store, store._engine.begin() as connection:
         old = json.loads(planned.sweep.model_dump_json())
@@ -161,7 +161,7 @@ def test_a_run_of_before_a_key_existed_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
-    """Two drivers never write to one run; the second says who holds it."""
+    """Two drivers never write to the same run; the error of the second names the process that holds it."""
     planned = plan()
     with Store.open(tmp_path, planned), pytest.raises(RunLockedError, match=r"process \d+ on .* is running this run"):
         Store.open(tmp_path, planned)
@@ -169,7 +169,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
-    """Bytes that were overwritten are noticed at once, by driver and reader."""
+    """The driver and the reader both detect overwritten bytes when they open the file."""
     planned = plan(architectures=40)
     with Store.open(tmp_path, planned):
         pass
@@ -185,7 +185,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"no database at all, but some text " * 400, b"SQLite format 3\x00" + b"\x00" * 5000])
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
-    """A file of another kind under our name is not overwritten."""
+    """A file of another kind with the store's name is not overwritten."""
     (tmp_path / database.FILE).write_bytes(content)
     with pytest.raises(StoreError, match=r"database|SQLite"):
         Store.open(tmp_path, plan())
@@ -193,14 +193,14 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:
-    """An SQLite file that is not ours is left alone."""
+    """An SQLite file that agd-bench did not write is refused."""
     execute(tmp_path, "create table things (a)")
     with pytest.raises(StoreDamagedError, match="not an agd-bench store"):
         Store.open(tmp_path, plan())
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A store of a later version is named as such."""
+    """The error says that a newer agd-bench wrote the store."""
     with Store.open(tmp_path, plan()):
         pass
     execute(tmp_path, "pragma user_version=99")
@@ -209,7 +209,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_of_a_killed_driver_is_taken_over(tmp_path: Path) -> None:
-    """A driver that was killed before its first commit leaves nothing that stands in the way."""
+    """A file left by a driver that was killed before its first commit does not prevent a new run."""
     for folder, make in (
         (tmp_path / "empty", Path.touch),
         (tmp_path / "header", lambda file: execute(file.parent, "pragma journal_mode=wal")),
@@ -221,13 +221,13 @@ def test_an_empty_file_of_a_killed_driver_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_and_what_was_committed_stays(tmp_path: Path) -> None:
-    """A write that does not fit changes nothing and names the remedy."""
+    """A write that does not fit raises an error and changes nothing that was committed."""
     planned = plan(architectures=1, seeds=200)
     done = 0
     with Store.open(tmp_path, planned) as store:
         with store._engine.connect() as connection:
             pages = connection.exec_driver_sql("pragma page_count").scalar_one()
-        # The limit holds for one connection, so every connection of the pool gets it.
+        # The limit applies to a single connection, so set it on every connection of the pool.
         sa.event.listen(store._engine, "checkout", lambda raw, record, proxy: raw.execute(f"pragma max_page_count={pages + 4}"))
 
         def fill() -> None:
@@ -247,21 +247,21 @@ def test_a_full_disk_is_said_and_what_was_committed_stays(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    """A run folder below a file is a plain mistake of the user."""
+    """A run folder inside a file raises a StoreError."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot create the run folder"):
         Store.open(tmp_path / "file" / "run", plan())
 
 
 def test_a_url_without_its_driver_is_said() -> None:
-    """A database that SQLAlchemy has no driver for names the extra to install, and no password."""
+    """If SQLAlchemy has no driver for a URL, the error names the extra to install and does not contain the password."""
     with pytest.raises(StoreError, match=r"agd-bench\[postgres\]") as caught:
         Store.open("nosuchdatabase+driver://user:secret@host/run", plan())
     assert "secret" not in str(caught.value)
 
 
 def test_a_url_holds_a_run_as_a_folder_does(tmp_path: Path) -> None:
-    """Any database of SQLAlchemy serves: here another SQLite file, by its URL."""
+    """A run can be stored in any database that SQLAlchemy supports, here another SQLite file given by its URL."""
     url, planned = f"sqlite:///{tmp_path / 'elsewhere.db'}", plan()
     with Store.open(url, planned) as store:
         store.start(planned.trials[0], 1, "worker-0", 600.0)
@@ -283,7 +283,7 @@ c {0}/a\\040b fuse.glusterfs rw 0 0
 
 
 def test_the_last_and_longest_mount_point_counts(tmp_path: Path) -> None:
-    """Also under an automounter, and with a space in its name."""
+    """The type comes from the most specific mount point, also under an automounter and if the name contains a space."""
     mounts = tmp_path / "mounts"
     mounts.write_text(MOUNTS.format(tmp_path))
     kinds = {"far/run": "nfs4", "far/near/run": "xfs", "farther": "ext4", "auto/run": "nfs", "a b/run": "fuse.glusterfs"}
@@ -314,7 +314,7 @@ def test_the_last_and_longest_mount_point_counts(tmp_path: Path) -> None:
 def test_file_systems_that_may_be_a_networks_get_no_write_ahead_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str, mode: str
 ) -> None:
-    """WAL needs shared memory, which hosts do not have between them; the doubt is said."""
+    """WAL needs memory shared between processes, which different hosts do not have; a warning names the file system."""
     monkeypatch.setattr(database, "file_system_type", lambda path: kind)
     assert database.journal_mode(tmp_path) == mode
     assert (repr(kind) in caplog.text) == (mode == "delete")
@@ -323,7 +323,7 @@ def test_file_systems_that_may_be_a_networks_get_no_write_ahead_log(
 
 
 def test_commits_are_flushed_to_the_disk(tmp_path: Path) -> None:
-    """The driver's connections use the write-ahead log and wait for the disk; a closed run is one plain file."""
+    """The driver's connections use the write-ahead log and wait for the disk; a closed run is a single file."""
     with Store.open(tmp_path, plan()) as store, store._engine.connect() as connection:
         assert connection.exec_driver_sql("pragma journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("pragma synchronous").scalar_one() == 2
@@ -331,7 +331,7 @@ def test_commits_are_flushed_to_the_disk(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_the_file_alone_holds_what_was_committed_a_minute_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the log beside it, as somebody copies it who does not know of it, while the driver lives."""
+    """The database file can be copied without its write-ahead log while the driver is running."""
     planned = plan(architectures=2, seeds=1)
     first, second = planned.trials[:2]
     with Store.open(tmp_path / "run", planned) as store:

@@ -33,11 +33,11 @@ def results(few_resamples: None) -> Results:
 
 
 def test_tables_are_what_each_is_alone(results: Results) -> None:
-    """Neither sharing arrays, nor handling names as numbers, nor threads change a bit of any table of all trials or of a pair."""
+    """Sharing arrays, encoding names as numbers and using threads do not change any bit of a table."""
     found, trials = aggregates(results), complete_cases(aggregation.in_sweep_order(results))
     for name, compute in aggregation.WHOLE.items():
         if name in found or name not in aggregation.IF_ANY:
-            table = found[name].drop(columns="cost_ratio") if name == "standings" else found[name]  # which other tables give
+            table = found[name].drop(columns="cost_ratio") if name == "standings" else found[name]  # which comes from other tables
             pd.testing.assert_frame_equal(table, compute(trials, results), check_exact=True)
     for challenger in aggregation.challengers(results):
         both = trials[trials["algorithm"].isin(["sgd", challenger])]
@@ -54,7 +54,7 @@ def test_filters_of_warnings_are_left_alone(results: Results) -> None:
 
 
 def test_scores_are_made_once_where_work_is_shared(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside the block scores are computed once per table and metric; outside it always anew, so they cannot go stale."""
+    """Inside the block, scores are computed once per table and metric; outside, every time, so they cannot become stale."""
     made: list[Any] = []
     make = scores._all_scores
 
@@ -82,7 +82,7 @@ def test_shared_arrays_cannot_be_written_to(results: Results) -> None:
 
 
 def test_large_comparisons_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are 1,000 resamples up to 4,000 architectures, then inversely fewer, but never below 200."""
+    """There are 1,000 resamples for up to 4,000 architectures, then proportionally fewer, but never less than 200."""
     monkeypatch.setattr(aggregation, "FEWEST_RESAMPLES", 200)
     monkeypatch.setattr(aggregation, "MOST_RESAMPLES", 1000)
     trials = {count: pd.DataFrame({"architecture": np.arange(count)}) for count in (10, 4000, 15_625, 100_000)}
@@ -90,7 +90,7 @@ def test_large_comparisons_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_adaptive_seeds_say_what_they_decided(few_resamples: None) -> None:
-    """The table counts pairs and spared trainings; the page shows it, and names the seeds as a range."""
+    """The table counts pairs and unneeded trainings, the page shows it, and the number of seeds is a range."""
     trials = simulate_trials(6, 4, ("sgd", "agd"), noise=0.001)
     spared = (trials["seed"] > 1) & (trials["architecture"] == trials["architecture"].iloc[0])
     missing = ["val_accuracy", "test_accuracy", "charged_seconds", "train_seconds", "flops"]

@@ -13,17 +13,17 @@ ARCHITECTURES = tuple(f"{first}-{second}-{third}" for first, second, third in it
 
 
 def quality(architecture: str) -> float:
-    """Return a value in [0, 1] that rises with convolutions, least for the first place."""
+    """Return a value in [0, 1] that rises with the number of convolutions, most for the last place."""
     return sum((place + 1) * WORDS.index(word) for place, word in enumerate(architecture.split("-"))) / 12
 
 
 def synthetic_table(noise: float = 0.01, seeds: int = 3, reversed_at: str = "") -> Table:
-    """27 architectures, algorithms `plain` and `tuned` (one study for all), 2 and 8 epochs, a second an epoch.
+    """Return a table of 27 architectures, algorithms `plain` and `tuned` (one study for all), 2 and 8 epochs of one second each.
 
     Args:
-        noise: standard deviation over seeds, at 8 epochs; three times as much at 2.
-        seeds: how many.
-        reversed_at: an algorithm whose accuracies fall with quality.
+        noise: Standard deviation over seeds at 8 epochs; four times as large at 2 epochs.
+        seeds: Number of seeds.
+        reversed_at: Algorithm whose accuracies decrease with quality.
     """
     rng = np.random.default_rng(0)
     true = np.array([quality(name) for name in ARCHITECTURES])

@@ -1,4 +1,4 @@
-"""Charged cost: everything is charged, and shared fairly."""
+"""Charged cost: every attempt is charged, and shared costs are split evenly."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_search_space_tuning_is_spread_over_all_architectures() -> None:
 @given(architectures=st.integers(1, 6), seeds=st.integers(1, 3), scope=st.booleans(), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
 def test_costs_by_architecture_add_up(architectures: int, seeds: int, scope: bool, seed: int) -> None:
-    """However tuning is shared, nothing is lost and nothing is charged twice."""
+    """The costs per architecture add up to the total, whether tuning is shared or not."""
     trials = simulate_trials(architectures, seeds, ("sgd", "agd"), tuned=("agd",), seed=seed)
     if scope:
         trials.loc[trials["algorithm"] == "agd", "study"] = "one"

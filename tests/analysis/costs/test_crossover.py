@@ -15,7 +15,7 @@ from tests.analysis.studies import end_otherwise, simulate_studies
 
 
 def test_a_known_crossover_is_found() -> None:
-    """With 4,000 architectures the estimate is the truth of 3.5 trainings, in FLOPs and hours alike."""
+    """With 4,000 architectures the estimate is close to the true 3.5 trainings, also in FLOPs and hours."""
     row = find_crossovers(simulate_studies(4000, 8, 1), "tuned", "free", random_algorithms=["tuned"], resamples=100).iloc[0]
     assert row["state"] == "overtakes"
     assert row["crossover_trainings"] == pytest.approx(3.5, abs=0.1)
@@ -27,7 +27,7 @@ def test_a_known_crossover_is_found() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("random", [True, False])
 def test_the_interval_covers_the_truth(random: bool) -> None:
-    """Over 60 simulations of 24 architectures the 95 % interval contains 3.5 trainings in 51 or more, for either kind of search."""
+    """In at least 51 of 60 simulations the 95 % interval contains the true 3.5 trainings, for random and adaptive search."""
     covered = 0
     for seed in range(60):
         trials = simulate_studies(24, 12, 3, seed=seed)
@@ -37,7 +37,7 @@ def test_the_interval_covers_the_truth(random: bool) -> None:
 
 
 def test_ahead_from_the_start() -> None:
-    """A self-tuning algorithm below the first proposal is overtaken at once: no point estimate, and an interval of one training."""
+    """An algorithm below the first proposal is overtaken at once: there is no estimate, and the interval is one training."""
     row = find_crossovers(simulate_studies(24, 4, 2, level=-0.5), "tuned", "free").iloc[0]
     assert row["state"] == "ahead from the start"
     assert np.isnan(row["crossover_trainings"])
@@ -46,7 +46,7 @@ def test_ahead_from_the_start() -> None:
 
 
 def test_never_within_the_budget() -> None:
-    """A self-tuning algorithm above every proposal: no point estimate, and an infinite interval."""
+    """If the tuning-free algorithm is above every proposal, there is no estimate and the interval is infinite."""
     row = find_crossovers(simulate_studies(24, 4, 2, level=1.2), "tuned", "free").iloc[0]
     assert row["state"] == "not within the budget"
     assert np.isnan(row["crossover_flops"])
@@ -71,7 +71,7 @@ def test_few_architectures_have_no_interval() -> None:
 
 
 def test_what_is_missing_is_left_out() -> None:
-    """An architecture that the self-tuning algorithm refuses is left out on both sides; a diverged seed counts as 0."""
+    """An architecture that the tuning-free algorithm refuses is left out for both; a diverged seed counts as 0."""
     trials = simulate_studies(10, 4, 2)
     free = trials.index[trials["algorithm"] == "free"]
     before = find_crossovers(trials, "tuned", "free").iloc[0]
@@ -109,7 +109,7 @@ def test_wrong_labels_are_errors() -> None:
 )
 @settings(max_examples=100, deadline=None)
 def test_the_place_is_where_the_curve_first_exceeds(curve: list[float], target: float) -> None:
-    """Whole numbers below the place do not exceed the target by a billionth, the next whole number does."""
+    """The curve is above the target (by more than rounding) at the first whole number from the place on, and not before."""
     place = float(crossing_place(np.array([curve]), np.array([target]))[0])
     above = [round(value - target, 9) > 0 for value in curve]
     if not any(above):

@@ -1,4 +1,4 @@
-"""Cost views: what each holds equal, and what it charges."""
+"""Cost views: which budget each view holds equal, and what it charges."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.analysis.studies import BASE, GAIN, end_otherwise, simulate_studies
 
 
 def views(trials: pd.DataFrame, *labels: str, **more: object) -> pd.DataFrame:
-    """The rows by view; the challenger is the self-tuning algorithm unless labels say otherwise."""
+    """Return the rows by view; without labels, the tuning-free algorithm is the challenger."""
     return cost_views(trials, *(labels or ("tuned", "free")), **more).set_index("view")  # type: ignore[arg-type]
 
 
 def test_each_view_charges_what_it_says() -> None:
-    """One training each; the baseline stopped at the challenger's one training; all eight proposals and a final training."""
+    """The baseline is charged one training, as many as the challenger, or all eight proposals and a final training."""
     table = views(simulate_studies(24, 8, 3), random_algorithms=["tuned"])
     assert list(table.index) == list(VIEWS)
     assert table["baseline_trainings"].tolist() == [1, 1, 9]
@@ -29,7 +29,7 @@ def test_each_view_charges_what_it_says() -> None:
 
 
 def test_the_accuracies_are_those_of_the_budget() -> None:
-    """At equal compute the baseline is one random proposal, whose expectation is known; else it is what its studies chose."""
+    """At equal compute the baseline reaches the expected accuracy of one random proposal, otherwise that of its studies' choice."""
     trials = simulate_studies(2000, 8, 2)
     table = views(trials, random_algorithms=["tuned"])
     chosen = BASE + GAIN * 8 / 9
@@ -40,7 +40,7 @@ def test_the_accuracies_are_those_of_the_budget() -> None:
 
 
 def test_a_dearer_challenger_buys_more_proposals() -> None:
-    """A challenger charged three and a half trainings leaves the baseline three proposals, by FLOPs or by seconds."""
+    """If the challenger costs as much as 3.5 trainings, the baseline can afford three proposals, in FLOPs or in seconds."""
     trials = simulate_studies(12, 8, 2)
     free = trials["algorithm"] == "free"
     trials.loc[free, "flops"] = 3_500_000_000
@@ -50,7 +50,7 @@ def test_a_dearer_challenger_buys_more_proposals() -> None:
 
 
 def test_lost_attempts_count_against_their_algorithm() -> None:
-    """What an architecture was charged for one result holds its lost attempts; the sum over architectures is the ledger's."""
+    """Lost attempts are part of the cost per architecture, and the costs add up to those of `charged_cost`."""
     trials = simulate_studies(10, 3, 2)
     first = trials.index[trials["algorithm"] == "free"][0]
     trials.loc[first, "charged_seconds"] += 360.0
@@ -61,7 +61,7 @@ def test_lost_attempts_count_against_their_algorithm() -> None:
 
 
 def test_an_untuned_baseline_trains_once() -> None:
-    """It has nothing to spend a larger budget on, and the note says so."""
+    """A baseline without tuning cannot use a larger budget, and the note says so."""
     table = views(simulate_studies(10, 3, 2), "free", "tuned")
     assert table["baseline_trainings"].tolist() == [1, 1, 1]
     assert table["challenger_trainings"].tolist() == [1, 4, 4]
@@ -69,7 +69,7 @@ def test_an_untuned_baseline_trains_once() -> None:
 
 
 def test_search_space_scope_compares_on_the_proxies() -> None:
-    """One study of two proxies: one observation, its cost shared by all architectures."""
+    """A study of two proxies is compared on these, and its cost is shared by all architectures."""
     trials = simulate_studies(10, 5, 2)
     trials.loc[trials["study"].notna(), "study"] = "one"
     trials = trials[(trials["purpose"] == "final") | trials["architecture"].isin(["a0", "a1"])].reset_index(drop=True)
@@ -82,7 +82,7 @@ def test_search_space_scope_compares_on_the_proxies() -> None:
 
 
 def test_what_is_missing_is_noted() -> None:
-    """Without FLOPs no budget is known; without a common architecture nothing is compared; wrong names are errors."""
+    """Missing FLOPs and missing common architectures are noted; wrong names are errors."""
     trials = simulate_studies(4, 3, 1)
     unknown = trials.assign(flops=pd.array([pd.NA] * len(trials), dtype="Int64"))
     row = views(unknown).loc["equal total compute"]

@@ -1,4 +1,4 @@
-"""Seconds of different lanes are never compared silently."""
+"""Seconds of different lanes are never compared with each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from tests.analysis.synthetic import simulate_results, simulate_trials
 
 
 def in_lanes(timed: int, architectures: int = 10, unrecorded: bool = False) -> Results:
-    """Trials of the first `timed` architectures at 10 s of their own, the others shared at 40 s; the challenger takes half as long."""
+    """Return trials with the device to themselves at 10 s for `timed` architectures, and shared at 40 s for the others.
+
+    The challenger takes half as long.
+    """
     trials = simulate_trials(architectures, 2, ("sgd", "agd"))
     own = trials["architecture"].isin(trials["architecture"].unique()[:timed]) & (trials["seed"] == 0)
     seconds = np.where(own, 10.0, 40.0) * np.where(trials["algorithm"] == "agd", 0.5, 1.0)
@@ -33,7 +36,7 @@ def in_lanes(timed: int, architectures: int = 10, unrecorded: bool = False) -> R
 
 
 def test_each_lane_compares_on_its_own() -> None:
-    """Within a lane the ratio is right; over both there is none, and FLOPs compare throughout."""
+    """Each lane has its own ratio of seconds; over both lanes there is none, while FLOPs can always be compared."""
     results = in_lanes(timed=3)
     table = seconds_by_lane(results.trials, results.attempts, "sgd").set_index(["lane", "algorithm"])
     assert table["cases"].to_dict() == {("timing", "sgd"): 3, ("timing", "agd"): 3, ("shared", "sgd"): 17, ("shared", "agd"): 17}
@@ -47,7 +50,7 @@ def test_each_lane_compares_on_its_own() -> None:
 
 @pytest.mark.parametrize(("timed", "unrecorded"), [(0, False), (10, True)])
 def test_one_lane_stays_as_it_was(timed: int, unrecorded: bool) -> None:
-    """All shared, or nothing recorded: no table of lanes, and seconds compare."""
+    """With a single lane, or without a record, there is no table of lanes and seconds are compared."""
     results = in_lanes(timed, unrecorded=unrecorded)
     assert seconds_by_lane(results.trials, results.attempts, "sgd").empty
     cost = charged_cost(results.trials, "sgd", attempts=results.attempts)
@@ -55,7 +58,7 @@ def test_one_lane_stays_as_it_was(timed: int, unrecorded: bool) -> None:
 
 
 def test_a_trial_of_both_lanes_is_in_neither() -> None:
-    """One attempt owned the device and the next one shared it."""
+    """A trial with one attempt alone on the device and another on a shared device belongs to no lane."""
     results = in_lanes(timed=1)
     own = results.trials.index[lanes_of(results.trials, results.attempts) == "timing"]
     name = results.trials.loc[own[0], "trial_id"]
@@ -65,7 +68,7 @@ def test_a_trial_of_both_lanes_is_in_neither() -> None:
 
 
 def test_seconds_of_two_devices_or_kinds_of_step_have_no_ratio() -> None:
-    """An A100 against an H100, and an eager step against a graph; algorithms within one lane still compare."""
+    """Seconds on an A100 and an H100, or of eager and graph steps, have no ratio; algorithms in one lane still have."""
     trials = simulate_trials(6, 2, ("sgd", "agd", "muon"))
     results = simulate_results(trials.assign(total_seconds=2.0, charged_seconds=2.0))
     h100 = {"device": "NVIDIA H100", "device_type": "cuda", "exclusive": "yes", "step": "graph"}
@@ -82,7 +85,7 @@ def test_seconds_of_two_devices_or_kinds_of_step_have_no_ratio() -> None:
 
 
 def test_the_report_and_the_claims_respect_lanes(few_resamples: None) -> None:
-    """A claim about seconds is undecided rather than wrong, and the table is published where there is one."""
+    """Over several lanes, a claim about seconds has no estimate, and the table of lanes is published."""
     mixed, single = aggregates(in_lanes(timed=3)), aggregates(in_lanes(timed=0))
     assert len(mixed["lanes"]) == 4
     assert "lanes" not in single

@@ -1,4 +1,4 @@
-"""Performance profiles and speed-ups: worked examples, monotony, and intervals that cover."""
+"""Performance profiles and speed-ups: worked examples, monotonicity and coverage of intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agd_bench.errors import InputError, UnknownNameError
 
 
 def times_of(values: dict[str, list[float]], seeds: int = 1) -> pd.DataFrame:
-    """Times of each algorithm on one problem after the other, `seeds` of them per architecture."""
+    """Return the times of each algorithm on consecutive problems, `seeds` of them per architecture."""
     parts = []
     for algorithm, given_times in values.items():
         place = np.arange(len(given_times))
@@ -23,7 +23,7 @@ def times_of(values: dict[str, list[float]], seeds: int = 1) -> pd.DataFrame:
 
 
 def test_a_worked_example() -> None:
-    """Four problems, one solved by nobody: shares at factors 1, 2 and 4 by hand."""
+    """Shares of four problems, one of them unsolved, match a computation by hand at factors 1, 2 and 4."""
     inf = np.inf
     times = times_of({"a": [1.0, 4.0, 3.0, inf], "b": [2.0, 1.0, inf, inf]})
     table = profile_performance(times, factors=[1, 2, 4]).set_index(["algorithm", "factor"])
@@ -39,7 +39,7 @@ def test_a_worked_example() -> None:
 )
 @settings(max_examples=40, deadline=None)
 def test_profiles_rise_and_someone_is_fastest(times: list[tuple[float, float, float]]) -> None:
-    """Shares never fall, end at the share solved at all, and at factor 1 add up to at least the share that anybody solves."""
+    """Shares never decrease and end at the share of solved problems; at factor 1 they sum to at least the share any algorithm solves."""
     columns = dict(zip("abc", map(list, zip(*times, strict=True)), strict=True))
     table = profile_performance(times_of(columns), resamples=20)
     for algorithm, rows in table.groupby("algorithm"):
@@ -50,13 +50,13 @@ def test_profiles_rise_and_someone_is_fastest(times: list[tuple[float, float, fl
 
 
 def test_an_algorithm_without_an_outcome_drops_the_problem() -> None:
-    """A problem that one algorithm has no row for is left out for all."""
+    """A problem for which one algorithm has no row is left out for all algorithms."""
     times = times_of({"a": [1.0, 1.0, 1.0], "b": [2.0, 2.0]})
     assert (profile_performance(times)["problems"] == 2).all()
 
 
 def test_the_speed_up_is_found_and_covered() -> None:
-    """Over 60 simulations of 20 architectures the 95 % interval contains the true factor of 2 in 51 or more."""
+    """In at least 51 of 60 simulations of 20 architectures the 95 % interval contains the true factor of 2."""
     rng, covered = np.random.default_rng(0), 0
     for _ in range(60):
         base = np.exp(rng.normal(0, 1, 60))
@@ -67,7 +67,7 @@ def test_the_speed_up_is_found_and_covered() -> None:
 
 
 def test_who_solves_what_is_counted() -> None:
-    """The mean is over problems that both solve; the others are counted by who solves them."""
+    """The mean covers problems that both solve; the others are counted by which algorithm solves them."""
     inf = np.inf
     row = speed_ups(times_of({"slow": [4.0, 9.0, inf, 1.0, inf], "fast": [1.0, 1.0, 5.0, inf, inf]}), "slow").iloc[0]
     assert row["speed_up"] == pytest.approx(6.0)
@@ -76,7 +76,7 @@ def test_who_solves_what_is_counted() -> None:
 
 
 def test_wrong_questions_are_errors() -> None:
-    """An unknown column, missing times, a factor below 1 and an unknown baseline."""
+    """An unknown column, missing times, a factor below 1 and an unknown baseline are errors."""
     times = times_of({"a": [1.0, 2.0], "b": [2.0, 1.0]})
     with pytest.raises(UnknownNameError, match="'hours'"):
         profile_performance(times, "hours")

@@ -1,4 +1,4 @@
-"""Targets and times: frozen, first reached, and infinite where never."""
+"""Time to target: stored targets, the first epoch that reaches one, and infinite times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
 
 def test_targets_survive_a_file() -> None:
-    """A table of targets written as CSV and read again gives the same times."""
+    """Targets written to CSV and read back give the same times."""
     trials = simulate_trials(5, 3)
     curves = simulate_results(trials).curves
     targets = reference_targets(trials, "sgd")
@@ -23,7 +23,7 @@ def test_targets_survive_a_file() -> None:
 
 
 def test_the_first_evaluation_that_reaches_it_counts() -> None:
-    """Curves rise by thirds in three epochs: half of the end is reached in the second, all of it in the third."""
+    """Curves rise by a third per epoch, so half the final accuracy is reached in the second epoch and all of it in the third."""
     trials = simulate_trials(4, 1, ("agd",), noise=0.0)
     curves = simulate_results(trials).curves
     targets = reference_targets(trials, "agd", [0.5])
@@ -49,7 +49,7 @@ def test_never_reached_is_infinite() -> None:
 
 
 def test_tuning_is_added_once_per_architecture() -> None:
-    """Two tuning trials of the architecture's own study come on top of the tuned algorithm's time, and nothing on the other's."""
+    """The tuning trials of an architecture's study are added to the tuned algorithm's FLOPs, and nothing to the other's."""
     trials = simulate_trials(4, 2, ("sgd", "agd"), tuned=("agd",), noise=0.0)
     times = measure_time_to_target(trials, simulate_results(trials).curves, reference_targets(trials, "sgd", [0.5]))
     extra = (times["flops_with_tuning"] - times["flops"]).groupby([times["algorithm"], times["architecture"]]).mean()
@@ -59,7 +59,7 @@ def test_tuning_is_added_once_per_architecture() -> None:
 
 
 def test_wrong_references_are_errors() -> None:
-    """An unknown algorithm and a quantile in per cent are the user's errors."""
+    """An unknown algorithm and a quantile in per cent are errors."""
     trials = simulate_trials(2, 1)
     with pytest.raises(UnknownNameError, match="sgdd"):
         reference_targets(trials, "sgdd")

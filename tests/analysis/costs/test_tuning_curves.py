@@ -1,4 +1,4 @@
-"""Searches: selection by validation, charges of what cannot be chosen, and bands that cover the truth."""
+"""Tuning curves: selection by validation accuracy, charges of unsuccessful proposals, and coverage of bands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.analysis.studies import BASE, GAIN, end_otherwise, simulate_studies
 @given(values=st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=5))
 @settings(max_examples=30, deadline=None)
 def test_a_random_search_is_averaged_over_all_orders(values: list[tuple[int, float]]) -> None:
-    """The expectation equals the mean over every order of the proposals of what the best by validation so far reaches."""
+    """The expected curve equals the mean over all orders of the proposals, where the best so far is chosen by validation accuracy."""
     trials = simulate_studies(1, len(values), 1)
     tuning = trials["purpose"] == "tuning"
     trials.loc[tuning, "val_accuracy"] = [val / 10 + place * 1e-6 for place, (val, _) in enumerate(values)]
@@ -78,7 +78,7 @@ def test_missing_flops_are_missing_not_free() -> None:
 
 
 def test_search_space_studies_share_their_cost() -> None:
-    """One study of two proxies for ten architectures: a round's value is the mean over the proxies, its cost a tenth of both.
+    """In a study of two proxies for ten architectures, a round's value is the mean over the proxies, its cost a tenth of both.
 
     Every architecture is trained once more with the choice; a single proposal is trained without a study.
     """
@@ -95,7 +95,7 @@ def test_search_space_studies_share_their_cost() -> None:
 
 
 def test_the_mean_curve_is_unbiased_and_its_band_covers() -> None:
-    """Expected test accuracy after k uniform proposals is known; over 60 simulations the band contains all of it in 51 or more."""
+    """In at least 51 of 60 simulations the band contains the whole known curve, and the mean curve equals it."""
     sizes = np.arange(1, 9)
     truth = BASE + GAIN * sizes / (sizes + 1)
     covered, mean = 0, np.zeros(8)
@@ -108,7 +108,7 @@ def test_the_mean_curve_is_unbiased_and_its_band_covers() -> None:
 
 
 def test_a_blurred_validation_does_not_flatter() -> None:
-    """The winner's validation accuracy is too high; the test accuracy that is reported stays below the best possible."""
+    """With noisy validation the winner's validation accuracy is too high, but the reported test accuracy is not."""
     trials = simulate_studies(400, 6, 1, blur=0.3)
     curve = anytime_curves(trials, random_algorithms=["tuned"], resamples=50)["accuracy"].iloc[-1]
     flattered = anytime_curves(trials, "val_accuracy", ["tuned"], resamples=50)["accuracy"].iloc[-1]
@@ -116,7 +116,7 @@ def test_a_blurred_validation_does_not_flatter() -> None:
 
 
 def test_bands_of_one_study_cover_the_truth_at_all_k() -> None:
-    """Over 300 studies of uniform scores the band of each contains the whole true tuning curve in at least 93 %."""
+    """The band contains the whole true tuning curve in at least 93 % of 300 studies with uniform scores."""
     trials = simulate_studies(300, 6, 1, spread=0.0)
     bands = search_bands(trials, ["tuned"])
     truth = BASE + GAIN * bands["proposals"] / (bands["proposals"] + 1)
@@ -127,7 +127,7 @@ def test_bands_of_one_study_cover_the_truth_at_all_k() -> None:
 
 
 def test_bands_agree_with_opda() -> None:
-    """The limits match those of opda on the same scores."""
+    """The bands equal those of opda on the same scores."""
     from opda.nonparametric import EmpiricalDistribution
 
     trials = simulate_studies(1, 5, 1)
@@ -163,14 +163,14 @@ def test_nothing_tuned_gives_empty_tables() -> None:
 @given(count=st.integers(1, 300))
 @settings(max_examples=20, deadline=None)
 def test_weights_are_chances(count: int) -> None:
-    """The chances of being the best of k sum to 1 for each k, also for long studies."""
+    """The probabilities of being the best of k sum to 1 for each k, also for long studies."""
     weights = best_of_weights(count)
     assert weights.sum(axis=0) == pytest.approx(np.ones(count))
     assert (weights >= 0).all()
 
 
 def test_steps_enclose_the_sample() -> None:
-    """The limits of the distribution function lie on either side of the sample's and rise to 1."""
+    """The limits lie on either side of the sample's distribution function and rise to 1."""
     pessimistic, sample, optimistic = band_steps(7, 0.9)
     assert (optimistic <= sample + 1e-12).all()
     assert (sample <= pessimistic + 1e-12).all()

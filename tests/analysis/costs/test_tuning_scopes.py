@@ -1,4 +1,4 @@
-"""The bias of a tuning scope appears where one was put in; what a study of the whole sweep chose, against the tuner."""
+"""The bias of tuning scopes, and the settings that a study of the whole sweep chooses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_row_per_cheaper_scope_with_the_numbers_of_the_analyses() -> None:
 
 
 def test_a_bias_is_found_where_there_is_one() -> None:
-    """The gap's interval covers 0 without a bias and lies below it with one; the regret follows."""
+    """The gap's interval covers 0 without a bias and lies below 0 with one, and the regret increases."""
     without, with_bias = scope_bias(simulate(), SCOPES), scope_bias(simulate(0.05), SCOPES)
     assert ((without["gap_low"] <= 0) & (without["gap_high"] >= 0)).all()
     assert (with_bias["gap_high"] < 0).all()
@@ -119,7 +119,7 @@ def test_the_first_place_is_what_the_tuner_chooses() -> None:
 
 
 def test_only_the_asked_algorithms_and_their_tuning_trials_are_shown() -> None:
-    """Algorithms not asked for and final trials have no rows."""
+    """Algorithms that were not requested and final trials have no rows."""
     trials = tuning_rows([[0.5, 0.7]], [["done", "done"]])
     assert calibrations(trials, []).empty
     assert calibrations(trials.assign(purpose="final"), ["tuned"]).empty

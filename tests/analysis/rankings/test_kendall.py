@@ -145,7 +145,7 @@ def test_spearman_is_scipys() -> None:
 
 
 def test_equal_ceilings_are_the_pairs_ceiling() -> None:
-    """Two copies of one algorithm: every statistic between them at other seeds is about its own ceiling, and there is no gap."""
+    """Between two copies of one algorithm, every statistic is close to its ceiling and there is no gap."""
     single = simulate_trials(20, 2, ("sgd",), noise=0.02)
     row = pair(pd.concat([single, single.assign(algorithm="copy")], ignore_index=True), resamples=100)
     for statistic, ceiling in (
@@ -160,7 +160,7 @@ def test_equal_ceilings_are_the_pairs_ceiling() -> None:
 
 
 def test_ties_by_noise_are_stated_in_standard_errors() -> None:
-    """Tau with ties by noise, by hand: signs of differences beyond z standard errors of a difference, from the pooled SD over seeds."""
+    """Differences below z standard errors, from the pooled SD over seeds, count as ties; tau equals a computation by hand."""
     trials = simulate_trials(15, 2, interaction=0.03, noise=0.02)
     cube = {key: rows["test_accuracy"].to_numpy().reshape(15, 2) for key, rows in trials.groupby("algorithm")}
     signs = {}
@@ -178,7 +178,7 @@ def test_ties_by_noise_are_stated_in_standard_errors() -> None:
 
 
 def test_the_corrected_tau_is_that_of_the_true_rankings() -> None:
-    """However large the noise: on average the tau of true scores of correlation 0.6; and the interval covers it mostly."""
+    """For true scores of correlation 0.6, the corrected tau is their tau on average despite noise, and its interval mostly covers it."""
     rng = np.random.default_rng(0)
     expected = 2 / np.pi * np.arcsin(0.6)
     found = []
@@ -195,7 +195,7 @@ def test_the_corrected_tau_is_that_of_the_true_rankings() -> None:
 
 
 def test_the_top_decile_is_smaller_and_agrees_less() -> None:
-    """A tenth of the architectures, at least eight, all statistics there; lower agreement than over all; missing with two seeds."""
+    """The top decile has at least eight architectures and a lower ceiling than the whole; with two seeds its statistics are missing."""
     trials = simulate_trials(200, 3, noise=0.02)
     top, whole = kendall_tau(trials, resamples=100, subset="top-decile"), kendall_tau(trials, resamples=0)
     row = top[top["algorithm"] != top["other"]].iloc[0]

@@ -20,14 +20,14 @@ PAIR = np.array([[0, 1]])
 
 
 def resampled(rng: np.random.Generator, resamples: int, count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Weights of the sample itself and of some resamples."""
+    """Return the weights of the sample itself and of some resamples."""
     return np.vstack([np.ones(count), rng.multinomial(count, np.full(count, 1 / count), resamples - 1)]).astype(np.int32)
 
 
 @given(count=st.integers(2, 60), levels=st.sampled_from([2, 5, 1000]), seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_weighted_tau_is_scipys_of_the_written_out_resample(count: int, levels: int, seed: int) -> None:
-    """With ties and copies, tau-b under integer weights equals scipy's over the copies to 1e-12, and is missing where scipy's is."""
+    """Tau-b with integer weights equals scipy's on the repeated values to 1e-12, and is NaN where scipy's is."""
     rng = np.random.default_rng(seed)
     accuracies = rng.integers(0, levels, (2, count)) / levels
     weights = resampled(rng, 18, count)
@@ -39,7 +39,7 @@ def test_weighted_tau_is_scipys_of_the_written_out_resample(count: int, levels: 
 
 
 def test_tau_of_thousands_is_scipys() -> None:
-    """At 5,000 architectures with many ties tau-b equals scipy's to 1e-12."""
+    """With 5,000 architectures and many ties, tau-b equals scipy's to 1e-12."""
     rng = np.random.default_rng(0)
     accuracies = rng.random((2, 5000)).round(2)
     weights = resampled(rng, 3, 5000)
@@ -49,7 +49,7 @@ def test_tau_of_thousands_is_scipys() -> None:
 
 
 def test_more_architectures_than_half_words_hold() -> None:
-    """Beyond 32,767 architectures the weights take 32 bits each, and tau-b is still scipy's."""
+    """Above 32,767 architectures weights take 32 bits each, and tau-b still equals scipy's."""
     rng = np.random.default_rng(1)
     accuracies = rng.random((2, 40_000)).round(3)
     accuracies[1] = (accuracies[0] + accuracies[1]).round(3) / 2
@@ -58,7 +58,7 @@ def test_more_architectures_than_half_words_hold() -> None:
 
 
 def brute_force(grid: Integers, widths: Integers, weights: Integers) -> float:
-    """Tau-b from all pairs of architectures, signs within the widths 0."""
+    """Return tau-b computed over all pairs of architectures, where differences up to the widths are ties."""
     signs = []
     for values, width in zip(grid, widths, strict=True):
         difference = values[:, None] - values[None]
@@ -71,7 +71,7 @@ def brute_force(grid: Integers, widths: Integers, weights: Integers) -> float:
 @given(count=st.integers(2, 25), seed=st.integers(0, 10_000), widths=st.tuples(st.integers(0, 30), st.integers(0, 30)))
 @settings(max_examples=60, deadline=None)
 def test_ties_by_noise_are_those_of_all_pairs(count: int, seed: int, widths: tuple[int, int]) -> None:
-    """Differences up to a width count as ties, on either side alike, although such ties are not transitive."""
+    """Differences up to a width count as ties in either ranking, although such ties are not transitive."""
     rng = np.random.default_rng(seed)
     grid = rng.integers(0, 100, (2, count))
     weights = resampled(rng, 3, count)
@@ -81,7 +81,7 @@ def test_ties_by_noise_are_those_of_all_pairs(count: int, seed: int, widths: tup
 
 
 def test_a_broken_disk_costs_time_but_no_result(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """Where machine code cannot be kept, the log says so once and the kernel works as before."""
+    """If compiled code cannot be cached, a warning is logged and the kernel works as before."""
     honest = numba.njit
 
     def broken(signatures: list[str], *, cache: bool = False, nogil: bool = False) -> Any:

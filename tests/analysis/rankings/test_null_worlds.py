@@ -1,4 +1,4 @@
-"""Worlds in which all algorithms rank the architectures alike: as noisy, as uneven and as tied as the data."""
+"""Simulated worlds in which all algorithms rank alike, with the noise, heterogeneity and ties of the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.analysis.rankings.test_null_test import draw
 
 
 def test_worlds_are_noisy_as_the_data_are() -> None:
-    """In the worlds, one seed's scores correlate with another's as in the data, for either algorithm."""
+    """The correlation of scores between seeds is the same in the worlds as in the data, for both algorithms."""
     rng = np.random.default_rng(3)
     values = draw(rng, (0.25, 1.0), architectures=300)
     worlds, _ = NullWorlds(values, np.zeros(values.shape, dtype=bool), 300, rng).draw(20, rng)
@@ -23,7 +23,7 @@ def test_worlds_are_noisy_as_the_data_are() -> None:
 
 
 def test_ties_and_divergences_are_in_the_worlds_too() -> None:
-    """A quarter of trials diverged and coarse accuracies in the data: about a quarter diverged in the worlds, and the test runs."""
+    """If a quarter of the trials diverged in data with coarse accuracies, about a quarter diverges in the worlds, and the test runs."""
     rng = np.random.default_rng(1)
     values = draw(rng, (0.3, 0.3), architectures=40).round(1)
     diverged = np.zeros(values.shape, dtype=bool)
@@ -37,7 +37,7 @@ def test_ties_and_divergences_are_in_the_worlds_too() -> None:
 
 @pytest.mark.parametrize(("deviations", "correlation"), [((0.0, 0.0), 0.0), ((0.5, 1.0), 0.0), ((0.8, 0.8), 0.9)])
 def test_heterogeneity_is_that_of_the_noise(deviations: tuple[float, float], correlation: float) -> None:
-    """The covariance of log variances is found again from sample variances of three seeds, whatever chance adds to them."""
+    """The covariance of log variances is recovered from the sample variances of three seeds."""
     rng = np.random.default_rng(0)
     scale = 2 * np.array(deviations)  # of the logarithm of a variance
     truth = scale[:, None] * scale[None, :] * np.array([[1.0, correlation], [correlation, 1.0]])
@@ -47,7 +47,7 @@ def test_heterogeneity_is_that_of_the_noise(deviations: tuple[float, float], cor
 
 
 def test_worlds_of_few_architectures_have_one_shape() -> None:
-    """Two noisy samples of one normal truth: their true scores differ by less than the observed means do."""
+    """The fitted true scores of two noisy samples of one normal truth are more alike than their observed means."""
     rng = np.random.default_rng(4)
     values = draw(rng, (0.5, 0.5), architectures=24)
     worlds = NullWorlds(values, np.zeros(values.shape, dtype=bool), 500, rng)

@@ -1,4 +1,4 @@
-"""The planner: shifts and gaps, simulated verdicts, sufficient designs."""
+"""Power planning: shifts and gaps, simulated verdicts, and sufficient designs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.analysis.tables import as_trials
 
 @given(gap=st.floats(-0.4, -0.01), reliability=st.tuples(st.floats(0.4, 1), st.floats(0.4, 1)), seeds=st.sampled_from([None, 1, 3]))
 def test_a_shift_shows_the_gap_that_was_asked_for(gap: float, reliability: tuple[float, float], seeds: int | None) -> None:
-    """The expected gap at those seeds is the one given, and more seeds show more of the shift."""
+    """The expected gap with those seeds equals the requested one, and more seeds reveal more of the shift."""
     shift = shift_of_gap(gap, reliability, seeds)
     assert shift.gap(seeds or float("inf")) == pytest.approx(gap)
     gaps = [shift.gap(count) for count in (1, 2, 4, 8)]
-    assert gaps == sorted(gaps, reverse=True) or min(reliability) > 0.9  # near 1 rounding decides
+    assert gaps == sorted(gaps, reverse=True) or min(reliability) > 0.9  # near 1, rounding decides
     assert shift.gap(float("inf")) <= gaps[0] + 1e-9
 
 
 def test_simulated_runs_have_that_gap() -> None:
-    """Tau between algorithms and between seeds of one, as scipy counts them in a large simulated run, are the model's."""
+    """In a large simulated run, scipy's tau between algorithms and between seeds of one algorithm match the model."""
     shift = shift_of_gap(-0.2, (0.9, 0.6), 1)
     (scores,) = simulate(shift, 4000, 2, 1, np.random.default_rng(0))
     across, own = scipy.stats.kendalltau(scores[0, :, 0], scores[1, :, 1]), scipy.stats.kendalltau(scores[1, :, 0], scores[1, :, 1])
@@ -38,7 +38,7 @@ def test_simulated_runs_have_that_gap() -> None:
 
 
 def test_power_grows_with_architectures_and_seeds() -> None:
-    """More of either sees more; no shift is called no more often than the level; one seed or seven architectures see nothing."""
+    """Power grows with both, stays below the level without a shift, and is 0 with one seed or seven architectures."""
     shift = shift_of_gap(-0.2, (0.8, 0.7), 1)
     table = power_table(shift, [8, 16, 32, 64], [2, 4], simulations=400).pivot(index="architectures", columns="seeds", values="power")
     assert (table.diff().iloc[1:] >= 0).all().all()
@@ -51,7 +51,7 @@ def test_power_grows_with_architectures_and_seeds() -> None:
 
 
 def test_sufficient_designs_suffice_and_smaller_ones_do_not() -> None:
-    """Each design has the wanted power when simulated afresh, one with two thirds of its architectures has not; the cheapest is first."""
+    """Each design reaches the requested power with other random numbers, two thirds of its architectures do not; the cheapest is first."""
     shift, cost = shift_of_gap(-0.25, (0.8, 0.8), 1), DesignCost(100.0, 6.0, 4.0)
     table = sufficient_designs(shift, 0.8, (2, 4), cost)
     assert table["cost"].is_monotonic_increasing
@@ -65,7 +65,7 @@ def test_sufficient_designs_suffice_and_smaller_ones_do_not() -> None:
 
 
 def test_what_cannot_be_seen_has_no_design() -> None:
-    """A hair's breadth is beyond 400 architectures; above them the power is that of 400."""
+    """A tiny shift has no design of up to 400 architectures; above that number the power is that of 400."""
     assert sufficient_designs(shift_of_gap(-0.002, (0.5, 0.5), 1), seeds=(2,), simulations=100).empty
     table = power_table(shift_of_gap(-0.05, (0.8, 0.8), 1), [400, 15_625], [2], simulations=50)
     assert table["power"].nunique() == 1
@@ -73,13 +73,13 @@ def test_what_cannot_be_seen_has_no_design() -> None:
 
 @pytest.mark.parametrize(("gap", "reliabilities"), [(0.1, (0.8, 0.8)), (0.0, (0.8, 0.8)), (-1.6, (0.8, 0.8)), (-0.2, (0.0, 0.8))])
 def test_impossible_shifts_are_refused(gap: float, reliabilities: tuple[float, float]) -> None:
-    """A gap that is not below 0 or beyond what the ceiling leaves, and a ranking of noise alone."""
+    """A gap that is not negative or too large, and a reliability of 0, are errors."""
     with pytest.raises(InputError, match="must be"):
         shift_of_gap(gap, reliabilities, 1)
 
 
 def test_a_pilot_tells_reliabilities() -> None:
-    """One seed's reliability by label; a pilot of one seed or of noise alone tells nothing."""
+    """A pilot gives the one-seed reliability by label; with one seed or noise alone it raises an error."""
     known = pilot_reliabilities(simulate_trials(200, 3, spread=0.03, noise=0.015))
     assert known == pytest.approx({"sgd": 0.8, "agd": 0.8}, abs=0.06)
     with pytest.raises(InputError, match="two finished seeds"):
@@ -93,7 +93,7 @@ def test_a_pilot_tells_reliabilities() -> None:
 
 
 def test_gaps_are_those_of_a_report() -> None:
-    """Gaps are nearly those of `kendall_tau`, the smaller ones of two scales; so is the share of runs with a `shift_p` of at most 5 %."""
+    """The planner's gaps are close to those of `kendall_tau`, and its power to the share of runs with `shift_p` of at most 5 %."""
     shift = shift_of_gap(-0.25, (0.8, 0.6), 1)
     scores = simulate(shift, 24, 3, 40, np.random.default_rng(0))
     tables = pd.concat([as_trials(scipy.stats.norm.cdf(run)).assign(search_space=str(number)) for number, run in enumerate(scores)])
@@ -109,7 +109,7 @@ def test_gaps_are_those_of_a_report() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("gap", "seeds"), [(-0.3, 3), (-0.2, 4), (-0.1, 2)])
 def test_the_report_reaches_the_planned_power(gap: float, seeds: int) -> None:
-    """Of 200 sweeps planned for a power of 0.8, the test behind `shift_p` calls 0.7 to 0.95; the planner errs on the safe side."""
+    """Of 200 sweeps planned for a power of 0.8, the test behind `shift_p` detects 70 to 95 %; the planner is conservative."""
     shift = shift_of_gap(gap, (0.8, 0.8), 1)
     planned = sufficient_designs(shift, 0.8, (seeds,)).iloc[0]
     rng = np.random.default_rng(3)
@@ -120,7 +120,7 @@ def test_the_report_reaches_the_planned_power(gap: float, seeds: int) -> None:
 
 
 def test_pair_ceiling_lies_between_the_own_ones() -> None:
-    """Unequal ceilings give one between them; a negative one counts as 0."""
+    """The ceiling of a pair lies between its two own ceilings; a negative ceiling counts as 0."""
     ceiling = pair_ceiling(np.array([[0.8, 0.0, 0.0], [0.0, 0.4, 0.0], [0.0, 0.0, -0.2]]))
     assert 0.4 < ceiling[0, 1] < 0.8
     assert ceiling[0, 2] == 0

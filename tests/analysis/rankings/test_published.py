@@ -1,4 +1,4 @@
-"""Our rankings against a published one."""
+"""Comparing our rankings with a published one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.analysis.tables import as_trials
 
 
 def listed(values: Floats, epochs: int = 200, split: str = "validation", means: bool = False) -> pd.DataFrame:
-    """The table `published` from accuracies, (A, k); NaN where a training was not made; as one mean each if `means`."""
+    """Return the table `published` for accuracies of shape (A, k), NaN for missing trainings; with `means`, only their means."""
     rows = [
         (f"a{a}", epochs, split, None if means else number, len(row) if means else 1, value)
         for a, row in enumerate(values)
@@ -33,7 +33,7 @@ def listed(values: Floats, epochs: int = 200, split: str = "validation", means: 
 
 
 def noisy(truth: Floats, seeds: int, noise: float, seed: int) -> Floats:
-    """Accuracies, (A, seeds)."""
+    """Return noisy accuracies of shape (A, seeds)."""
     drawn = truth[:, None] + np.random.default_rng(seed).normal(0, noise, (len(truth), seeds))
     return np.asarray(drawn.clip(0, 1), dtype=np.float64)
 
@@ -42,12 +42,12 @@ TRUTH = np.linspace(0.5, 0.8, 40)
 
 
 def trials(*values: Floats) -> pd.DataFrame:
-    """Our trials, one algorithm for each array (A, S)."""
+    """Return our trials, with one algorithm per array of shape (A, S)."""
     return as_trials(np.array(values)).assign(epochs=12)
 
 
 def test_single_trainings_are_seeds_of_one_more_algorithm() -> None:
-    """At equal numbers of seeds the row is that of `kendall_tau`, with the published trainings as an algorithm."""
+    """With equal numbers of seeds, the row equals that of `kendall_tau` with the published trainings as another algorithm."""
     ours, theirs = noisy(TRUTH, 2, 0.03, 1), noisy(TRUTH[::-1], 2, 0.03, 2)
     (row,) = published_agreement(trials(ours), listed(theirs), resamples=100).to_dict("records")
     table = kendall_tau(trials(ours, theirs), resamples=100)
@@ -60,7 +60,7 @@ def test_single_trainings_are_seeds_of_one_more_algorithm() -> None:
 
 
 def test_equal_rankings_differ_by_noise_alone_and_reversed_ones_by_more() -> None:
-    """Four of our seeds in two blocks, against three published trainings or two."""
+    """Equal and reversed rankings are told apart with four of our seeds and two or three published trainings per architecture."""
     theirs = noisy(TRUTH, 3, 0.03, 3)
     theirs[::2, 2] = np.nan
     table = published_agreement(trials(noisy(TRUTH, 4, 0.03, 1), noisy(TRUTH[::-1], 4, 0.03, 2)), listed(theirs), resamples=200)
@@ -75,7 +75,7 @@ def test_equal_rankings_differ_by_noise_alone_and_reversed_ones_by_more() -> Non
 
 
 def test_means_have_no_ceiling_but_a_bound() -> None:
-    """Where the published noise is not told, only ours limits the tau: the reliability of our mean."""
+    """If the published noise is unknown, the bound on tau comes only from the reliability of our means."""
     published = listed(noisy(TRUTH, 2, 0.02, 5), 12, "test", means=True)
     (row,) = published_agreement(trials(noisy(TRUTH, 4, 0.08, 4)), published, resamples=200).to_dict("records")
     assert np.isnan([row["kendall_tau"], row["noise_ceiling"], row["gap"], row["shift_p"]]).all()
@@ -89,13 +89,13 @@ def test_means_have_no_ceiling_but_a_bound() -> None:
 
 
 def kendall_tau_of(one: Floats, other: Floats) -> float:
-    """Tau of two rankings without ties, by its definition."""
+    """Return Kendall's tau of two rankings without ties, computed from its definition."""
     signs = np.sign(np.subtract.outer(one, one)) * np.sign(np.subtract.outer(other, other))
     return float(signs.sum() / (len(one) * (len(one) - 1)))
 
 
 def test_ranks_and_regret() -> None:
-    """Ranks among the shared architectures; the regret is that of `transfer_regret`."""
+    """Ranks are computed among the shared architectures, and the regret equals that of `transfer_regret`."""
     ours = np.array([[0.5, 0.5], [0.7, 0.7], [0.6, 0.6], [0.9, np.nan]])
     published = listed(np.array([[0.9], [0.8], [0.7], [0.6]]))
     ranks = published_ranks(trials(ours), published)
@@ -108,7 +108,7 @@ def test_ranks_and_regret() -> None:
 
 
 def test_among_the_best_every_ranking_agrees_less() -> None:
-    """Shares of the published order; its own trainings agree less among the best too, as they would by themselves."""
+    """Rankings agree less among the best architectures, and so do the published trainings with each other."""
     theirs = noisy(TRUTH, 3, 0.03, 3)
     table = published_top(trials(noisy(TRUTH, 3, 0.03, 1)), listed(theirs), resamples=50).set_index("top_share")
     assert table["architectures"].to_dict() == {1.0: 40, 0.5: 20, 0.25: 10}
@@ -123,7 +123,7 @@ def test_among_the_best_every_ranking_agrees_less() -> None:
 
 
 def test_nothing_shared_gives_no_rows() -> None:
-    """Another data set, no table, one architecture."""
+    """A different data set, an empty table or a single architecture gives empty tables."""
     ours = trials(noisy(TRUTH, 2, 0.03, 1))
     elsewhere = listed(noisy(TRUTH, 2, 0.03, 2)).assign(dataset="e")
     for published in (elsewhere, elsewhere.iloc[:0], listed(noisy(TRUTH[:1], 2, 0.03, 2))):

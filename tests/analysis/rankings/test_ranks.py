@@ -14,7 +14,7 @@ from tests.analysis.synthetic import simulate_trials, spoil
 
 
 def table(values: list[list[float]], algorithm: str = "agd") -> pd.DataFrame:
-    """Final trials with these accuracies, one row per architecture, one column per seed."""
+    """Return final trials with these accuracies, one row per architecture and one column per seed."""
     trials = simulate_trials(len(values), len(values[0]), (algorithm,))
     trials["test_accuracy"] = np.array(values).reshape(-1)
     return trials
@@ -38,7 +38,7 @@ def test_ranks_share_what_ties_leave(accuracies: list[float]) -> None:
 @given(accuracies=accuracy_lists, seed=st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_ranks_do_not_depend_on_names_order_or_scale(accuracies: list[float], seed: int) -> None:
-    """Shuffled rows and a monotone transform leave every architecture's rank as it is."""
+    """Shuffling rows and applying a monotone transform does not change any rank."""
     trials = table([[value] for value in accuracies])
     changed = trials.sample(frac=1, random_state=np.random.default_rng(seed)).assign(test_accuracy=lambda rows: rows["test_accuracy"] ** 3)
     first = rank_architectures(trials).set_index("architecture")["rank"]
@@ -53,7 +53,7 @@ def test_sums_in_another_order_do_not_split_ties() -> None:
 
 
 def test_a_diverged_seed_ranks_last_and_tied() -> None:
-    """One diverged seed of three is enough, however good the others were; refused architectures are not ranked."""
+    """A single diverged seed makes an architecture rank last, tied with others; refused architectures are not ranked."""
     trials = table([[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.8, 0.8, 0.8], [0.5, 0.5, 0.5]])
     trials = spoil(spoil(trials, "agd", "diverged", [0, 6, 7, 8]), "agd", "refused", [9])
     ranked = rank_architectures(trials).set_index("architecture")["rank"]
@@ -69,7 +69,7 @@ def test_shifts_run_over_shared_architectures() -> None:
 
 
 def test_shifts_sum_to_zero_and_change_sign_with_the_order() -> None:
-    """What one architecture wins another loses; challenger − baseline is minus the reverse."""
+    """Rank shifts sum to zero, and swapping the two algorithms changes their signs."""
     trials = simulate_trials(9, 3, interaction=0.05)
     forth, back = rank_shift(trials, "sgd", "agd"), rank_shift(trials, "agd", "sgd")
     assert forth["rank_shift"].sum() == pytest.approx(0)

@@ -1,4 +1,4 @@
-"""Transfer regret: chosen by one ranking, trained by another algorithm."""
+"""Transfer regret of choosing an architecture by one ranking and training it with another algorithm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_disjoint_says_which_it_is() -> None:
 
 
 def test_diverged_choices_lose_everything() -> None:
-    """If the chosen architecture diverges in the trainer's hands, all of the trainer's accuracy is lost."""
+    """If the chosen architecture diverges, the regret is the whole accuracy of the trainer's own best."""
     trials = simulate_trials(5, 2, noise=0.0)
     best = int(trials.loc[trials["algorithm"] == "sgd"].groupby("architecture", sort=False)["test_accuracy"].mean().argmax())
     trials = spoil(trials, "agd", "diverged", [2 * best, 2 * best + 1])
@@ -43,14 +43,14 @@ def test_no_shared_architecture_gives_no_row() -> None:
 
 
 def accuracies(architectures: int, seeds: int, **settings: float) -> tuple[pd.DataFrame, pd.Series[float]]:
-    """Return trials, and each architecture's mean accuracy under the first algorithm, as a benchmark would publish it, in per cent."""
+    """Return trials, and each architecture's mean accuracy under the first algorithm in per cent, as a benchmark publishes it."""
     trials = simulate_trials(architectures, seeds, **settings)  # type: ignore[arg-type]
     listed = trials[trials["algorithm"] == "sgd"].groupby("architecture", sort=False)["test_accuracy"].mean()
     return trials, 100 * listed
 
 
 def test_a_published_ranking_chooses_too() -> None:
-    """Without noise, a benchmark that published the first algorithm's accuracies chooses as it does; unlisted ones are left out."""
+    """Without noise, published accuracies of the first algorithm choose as it does; unlisted architectures are left out."""
     trials, listed = accuracies(20, 2, noise=0.0, interaction=0.05)
     table = transfer_regret(trials, published=listed).set_index(["chosen_by", "trained_by"])
     assert table.loc[("published", "sgd"), "transfer_regret"] == pytest.approx(0)

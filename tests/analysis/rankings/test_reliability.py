@@ -26,7 +26,7 @@ def test_tau_and_correlation_are_inverse(tau: float) -> None:
 
 @pytest.mark.slow
 def test_reliability_intervals_cover() -> None:
-    """The 95 % interval of one seed's reliability holds the truth in 95 % of simulated runs, unequal numbers of seeds included."""
+    """The 95 % interval of one seed's reliability covers the truth in about 95 % of runs, also with unequal numbers of seeds."""
     rng = np.random.default_rng(4)
     runs, truth, hits = 300, 0.7, np.zeros(2)
     for _ in range(runs):

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent that does as files on its host say: it waits, or meets a broken disk."""
+"""Stochastic gradient descent controlled by files on its host: it waits, or fails as if the disk were broken."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ prepare = as_built
 loss = cross_entropy
 
 if SHARED.is_dir():  # on a host of the test bed
-    # A worker loads plug-ins before it says that it is up.
+    # A worker loads plug-ins before it reports that it is up.
     (SHARED / "up").mkdir(exist_ok=True)
     (SHARED / "up" / WHO).touch()
 
 
 def build(network: nn.Module, steps: int) -> torch.optim.SGD:
-    """Say where this trial began, and go on once nothing holds it."""
+    """Record where this trial started, and wait as long as it is held."""
     if (HERE / "broken").exists():
         raise OSError(errno.EIO, "Input/output error")
     (SHARED / "began").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""A trial in the driver's process that tries to end it, or does."""
+"""Trials that run in the driver's process and try to end it, or succeed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ drive(folder / "run", plan(architectures=1, seeds=3, rounds=0, max_attempts=2), 
 
 @pytest.mark.parametrize("how", [lambda: sys.exit(0), lambda: os._exit(0), lambda: (_ for _ in ()).throw(asyncio.CancelledError())])
 def test_what_ends_a_program_ends_a_trial(tmp_path: Path, how: object) -> None:
-    """Everything but the user's Ctrl-C is a result of the trial that raised it; the others are trained."""
+    """Any attempt to end the process, except for the user's Ctrl-C, becomes the result of its trial, and the other trials are trained."""
 
     def train(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
         if one.seed == 1:
@@ -45,7 +45,7 @@ def test_what_ends_a_program_ends_a_trial(tmp_path: Path, how: object) -> None:
 
 
 def test_a_forked_process_may_end_itself() -> None:
-    """As those of a data loader do."""
+    """Forked processes, such as those of a data loader, can still call `os._exit`."""
     with no_exit():
         child = os.fork()
         if child == 0:
@@ -55,7 +55,7 @@ def test_a_forked_process_may_end_itself() -> None:
 
 @pytest.mark.timeout(1800)
 def test_a_trial_that_takes_the_driver_with_it_is_given_up(tmp_path: Path) -> None:
-    """Each start loses one attempt of it; after the last that it may have, the run goes on without it."""
+    """Each start of the driver loses one attempt; after the last allowed one, the trial fails and the run continues without it."""
     ended = [subprocess.run([sys.executable, "-c", DEADLY, str(tmp_path)], check=False).returncode for _ in range(3)]
     assert ended == [-signal.SIGKILL, -signal.SIGKILL, 0]
     trials = load_results(tmp_path / "run").trials

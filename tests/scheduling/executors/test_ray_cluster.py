@@ -1,4 +1,4 @@
-"""The connection to Ray: its token, its address, and what is said when it does not start."""
+"""Connecting to Ray: the token, the address, and the errors if Ray does not start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agd_bench.errors import ExecutorError
 from agd_bench.scheduling.executors import ray_cluster
 
 pytestmark = pytest.mark.timeout(1800)
-"""Workers import torch, which takes minutes where every core has other work."""
+"""Workers import torch, which takes minutes on a busy machine."""
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(1800)
 def test_a_ray_that_does_not_start_says_what_to_do_about_its_cause(
     monkeypatch: pytest.MonkeyPatch, raised: Exception, setting: str
 ) -> None:
-    """Each cause has its own advice; an unknown one gets no guess."""
+    """Each known cause has its own advice; an unknown one gets none."""
     import ray
 
     def fail(**settings: object) -> None:
@@ -48,7 +48,7 @@ def test_a_ray_that_does_not_start_says_what_to_do_about_its_cause(
 
 
 def test_the_token_is_private_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made with mode 0600 whatever the umask, once; one that others can read is mended."""
+    """The token is created once, with mode 0600 whatever the umask; if others can read an existing one, its mode is corrected."""
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
@@ -77,7 +77,7 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(address: str) ->
 
 
 def test_ray_that_was_imported_first_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has read how to authenticate already, and would wait for itself for minutes; the second call says so too."""
+    """Ray reads its authentication settings on import and would otherwise hang for minutes; a second call raises the same error."""
     monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
     vars(sys.modules["ray"])["is_initialized"] = lambda: False
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)

@@ -1,4 +1,4 @@
-"""Ray: a pool that survives its workers, says at once what it cannot do, and joins a cluster that runs already."""
+"""The Ray pool survives the loss of workers, rejects impossible requests at once, and joins running clusters."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from tests.scheduling import plans
 from tests.short_trials import trial as short_trial
 
 pytestmark = pytest.mark.timeout(1800)
-"""Workers import torch, which takes minutes where every core has other work."""
+"""Workers import torch, which takes minutes on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    """One Ray for the module's tests: an executor that finds the process connected leaves it so."""
+    """Start one Ray for all tests of the module; executors leave an existing connection open."""
     assert ray_cluster.connect("local")
     import ray
 
@@ -46,13 +46,13 @@ def local_ray() -> Iterator[None]:
 
 
 def wait_for_death(pid: int) -> None:
-    """Wait until a process is gone."""
+    """Wait until a process has ended."""
     while Path(f"/proc/{pid}").exists():
         time.sleep(0.05)
 
 
 def run_on_ray(folder: Path, planned: Any, run_trial: Any, grace_seconds: float = 30.0, **more: Any) -> Any:
-    """Run a plan of stand-ins on two workers."""
+    """Run a plan on two workers with a stand-in for training, and return the results."""
     place = plans.workplace(folder)
     resources, tuner = Resources(num_workers=2, **more), plans.HashTuner()
     run_plan(planned, folder / "run", place, resources, run_trial=run_trial, tuner=tuner, grace_seconds=grace_seconds)
@@ -63,7 +63,7 @@ def run_on_ray(folder: Path, planned: Any, run_trial: Any, grace_seconds: float 
 def test_killed_workers_are_replaced_and_their_trials_repeated(
     tmp_path: Path, local_ray: None, capfd: pytest.CaptureFixture[str], run_trial: RunTrial
 ) -> None:
-    """SIGKILL, or a GPU that is lost, in the first attempt: the second one counts, the rest is untouched, and nothing is printed."""
+    """If SIGKILL or a lost GPU ends the first attempt, the second one counts; other trials are unaffected, and nothing is printed."""
     planned = plans.plan(architectures=2, seeds=2, rounds=2)
     results = run_on_ray(tmp_path, planned, run_trial)
     assert (results.trials["status"] == "done").all()
@@ -77,15 +77,15 @@ def test_killed_workers_are_replaced_and_their_trials_repeated(
 
 
 class PretendingWorker(ray_pool.Worker):
-    """A worker that says it has a GPU."""
+    """A worker that claims to have a GPU."""
 
     def describe(self) -> dict[str, str]:
-        """Code and versions, and a GPU that nobody sees."""
+        """Return code and versions, and an imaginary GPU."""
         return {**code_here(self._workplace, self._warm_up), "GPU": "imagined", "memory": str(80 * 2**30)}
 
 
 def test_trials_in_flight_share_a_worker_and_its_end(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers of three places each: what a dying one takes along is repeated, and everything is done."""
+    """Trials in flight on a worker that dies are repeated, and in the end all trials are done."""
     monkeypatch.setattr(ray_pool, "Worker", PretendingWorker)
     monkeypatch.setattr(ray_pool, "gpus_and_device", lambda *asked: (0.0, "cuda"))
     executor = RayExecutor(plans.workplace(tmp_path), Resources(num_workers=2, in_flight=3), plans.succeed)
@@ -107,20 +107,20 @@ def test_trials_in_flight_share_a_worker_and_its_end(tmp_path: Path, local_ray: 
 
 
 def test_trials_in_flight_are_for_gpus(tmp_path: Path, local_ray: None) -> None:
-    """On CPUs each core has a worker of its own."""
+    """On CPUs several trials in flight per worker are an error, because each core has its own worker."""
     with pytest.raises(ExecutorError, match="--in-flight"):
         RayExecutor(plans.workplace(tmp_path), Resources(in_flight=2), plans.succeed)
 
 
 def test_a_poisonous_trial_fails_and_the_rest_is_done(tmp_path: Path, local_ray: None) -> None:
-    """A trial that kills each worker stops after the sweep's attempts."""
+    """A trial that kills every worker fails after the sweep's maximum number of attempts."""
     results = run_on_ray(tmp_path, plans.plan(architectures=1, seeds=3, rounds=0, max_attempts=2), plans.always_die)
     assert list(results.trials["status"]) == ["done", "failed", "done"]
     assert list(results.trials["attempts"]) == [1, 2, 1]
 
 
 def test_a_hung_worker_is_ended_at_the_deadline(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that sleeps in C and answers to nothing is killed from outside, and its trial repeated."""
+    """A worker that hangs in C code and does not respond is killed from outside, and its trial is repeated."""
     hangs = tmp_path / "hangs"
 
     def seconds(self: Deadlines, trial: Trial) -> float:
@@ -136,7 +136,7 @@ def test_a_hung_worker_is_ended_at_the_deadline(tmp_path: Path, local_ray: None,
 
 
 def test_out_of_memory_gets_fresh_workers(tmp_path: Path, local_ray: None) -> None:
-    """The error travels back from the worker, and the trial is repeated alone."""
+    """The worker's out-of-memory error reaches the driver, which repeats the trial alone on a fresh worker."""
     results = run_on_ray(tmp_path, plans.plan(architectures=1, seeds=3, rounds=0), plans.starve_first)
     assert list(results.trials["status"]) == ["done"] * 3
     assert sorted(results.attempts["outcome"]) == ["done", "done", "done", "out of memory"]
@@ -144,25 +144,25 @@ def test_out_of_memory_gets_fresh_workers(tmp_path: Path, local_ray: None) -> No
 
 
 def test_a_missing_data_set_stops_the_run_with_its_own_error(tmp_path: Path, local_ray: None) -> None:
-    """An error of the installation reaches the user as it was raised on the worker."""
+    """An installation error raised on a worker reaches the user unchanged."""
     with pytest.raises(DatasetError, match="the images went away"):
         run_on_ray(tmp_path, plans.plan(rounds=0), plans.miss_data)
 
 
 def report_pid(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Say which process this is."""
+    """Return the process id as the reason of a failed trial."""
     return TrialResult(trial_id=one.id, status="failed", reason=str(os.getpid()))
 
 
 def report_threads(one: Trial, place: object, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Say how many threads torch would use."""
+    """Return torch's number of threads as the reason of a failed trial."""
     import torch
 
     return TrialResult(trial_id=one.id, status="failed", reason=f"{torch.get_num_threads()} {os.environ.get('OMP_NUM_THREADS')}")
 
 
 def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -> None:
-    """A worker can also die between two trials; the attempt that meets it is lost and the pool whole again."""
+    """If a worker dies between two trials, the next attempt on it is lost, and the worker is replaced."""
     executor = RayExecutor(plans.workplace(tmp_path), Resources(num_workers=1), report_pid)
     task = Task(plans.trial("cell", 0), 1, 60.0)
 
@@ -186,19 +186,19 @@ def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path, local_ray: None) -
 
 
 def test_workers_hold_torch_to_its_threads(tmp_path: Path, local_ray: None) -> None:
-    """One thread a trial, whatever the machine has."""
+    """Each trial uses one thread, whatever the number of cores."""
     results = run_on_ray(tmp_path, plans.plan(architectures=2, seeds=1, rounds=0), report_threads)
     assert set(results.trials["reason"]) == {"1 1"}
 
 
 def look_at_checkpoints(one: Trial, place: Any, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
-    """Leave a checkpoint, and say where."""
+    """Leave a checkpoint, and return its folder as the reason of a failed trial."""
     (place.checkpoints / one.id).mkdir(exist_ok=True)
     return TrialResult(trial_id=one.id, status="failed", reason=str(place.checkpoints))
 
 
 def test_a_worker_keeps_checkpoints_on_its_nodes_disk_and_removes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver's run folder need not exist there."""
+    """Checkpoints are kept on the worker's own disk, because the driver's run folder may not exist on its node."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     place = plans.workplace(tmp_path, checkpoints=Path("/nowhere/checkpoints"))
     worker = ray_pool.Worker(place, look_at_checkpoints, (), own_scratch="abc")
@@ -212,12 +212,12 @@ class StrangeWorker(ray_pool.Worker):
     """A worker with an edited copy of the package."""
 
     def describe(self) -> dict[str, str]:
-        """Other code of the same version."""
+        """Return a different code digest for the same version."""
         return {**super().describe(), "code of agd-bench": "0123456789abcdef"}
 
 
 def test_a_worker_with_other_code_gets_no_trial(tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its node is given up; as it was the last one, the run ends with both digests named."""
+    """A node with different code is given up; if it was the last one, the run ends with an error that names both digests."""
     monkeypatch.setattr(ray_pool, "Worker", StrangeWorker)
     with pytest.raises(ExecutorError, match=f"code of agd-bench is 0123456789abcdef there and {engine_identity()} here"):
         RayExecutor(plans.workplace(tmp_path), Resources(num_workers=1), plans.succeed)
@@ -225,7 +225,7 @@ def test_a_worker_with_other_code_gets_no_trial(tmp_path: Path, local_ray: None,
 
 @pytest.mark.parametrize(("name", "there"), [("torch", "2.0.0"), ("agd-bench", "9.9.9"), ("code of algorithm 'agd'", "0123456789abcdef")])
 def test_what_a_worker_has_otherwise_is_named(tmp_path: Path, name: str, there: str) -> None:
-    """Versions, plug-ins and what is not stated at all."""
+    """The message names differing versions and plug-ins, and anything that the worker does not report."""
     here = code_here(plans.workplace(tmp_path), [short_trial()])
     assert {"Python", "torch", "code of agd-bench", "code of search space 'fcn'"} < here.keys()
     assert ray_pool._difference(dict(here), here) == ""
@@ -235,13 +235,13 @@ def test_what_a_worker_has_otherwise_is_named(tmp_path: Path, name: str, there: 
 
 
 def test_a_plugin_that_is_not_on_a_node_is_named(tmp_path: Path) -> None:
-    """Its folder may not be mounted there."""
+    """A plug-in that a node cannot find is reported as missing; its folder may not be mounted there."""
     stated = code_here(plans.workplace(tmp_path), [short_trial(search_space="nowhere")])
     assert stated["code of search space 'nowhere'"].startswith("missing (unknown search space 'nowhere'")
 
 
 def test_more_than_there_is_is_refused_at_once(tmp_path: Path, local_ray: None) -> None:
-    """Ray would wait for ever for workers that do not fit."""
+    """Requests that do not fit are rejected at once, because Ray would wait for them forever."""
     with pytest.raises(ExecutorError, match=r"1000 workers .*do not fit: Ray has \d+ cores"):
         RayExecutor(plans.workplace(tmp_path), Resources(num_workers=1000), plans.succeed)
     with pytest.raises(ExecutorError, match="64 GPUs per trial"):
@@ -249,7 +249,7 @@ def test_more_than_there_is_is_refused_at_once(tmp_path: Path, local_ray: None) 
 
 
 def test_the_token_is_readable_for_its_owner_alone(local_ray: None) -> None:
-    """Whoever has the token can run code as this user."""
+    """Only the owner can read the token, because anyone who has it can run code as this user."""
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -273,7 +273,7 @@ except ExecutorError as error:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Return ports that are currently unused."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
@@ -283,7 +283,7 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A Ray head in a session of its own with a token of its own; ended by its own process group, never by `ray stop`."""
+    """Start a Ray head with its own session and token, and end it by its process group, never by `ray stop`."""
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     token = home / ".ray" / "auth_token"
@@ -291,7 +291,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     token.chmod(0o600)
     environment = os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
     port, metrics, agent = free_ports(3)
-    temporary = tempfile.mkdtemp(prefix="ray-")  # sockets lie in it, so its path must be short
+    temporary = tempfile.mkdtemp(prefix="ray-")  # it holds sockets, so its path must be short
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--num-gpus=0"]
     command += ["--include-dashboard=false", f"--metrics-export-port={metrics}"]
     command += [f"--dashboard-agent-listen-port={agent}", "--object-store-memory=100000000", f"--temp-dir={temporary}"]
@@ -314,7 +314,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a Linux machine")
 def test_a_cluster_that_runs_already_is_joined_and_left_running(tmp_path: Path, cluster: tuple[str, dict[str, str]]) -> None:
-    """Two runs one after the other on one head, with its token; without the token the driver says so and ends."""
+    """Two runs join the same head one after the other; with a wrong token, the driver exits with an error."""
     address, environment = cluster
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -333,18 +333,18 @@ def test_a_cluster_that_runs_already_is_joined_and_left_running(tmp_path: Path, 
 
 
 class CountedRay:
-    """A cluster that grows each time it is looked at."""
+    """A cluster that grows with each query."""
 
     def __init__(self, *cores: float) -> None:
         self.cores = list(cores)
 
     def cluster_resources(self) -> dict[str, float]:
-        """So many cores."""
+        """Return the current number of cores."""
         return {"CPU": self.cores.pop(0) if len(self.cores) > 1 else self.cores[0]}
 
 
 def bare_executor(ray: Any = None) -> Any:
-    """An executor without Ray."""
+    """Return an executor that is not connected to Ray."""
     executor: Any = RayExecutor.__new__(RayExecutor)
     executor._ray, executor._members, executor._nodes = ray, {}, {}
     executor._in_flight, executor._wanted, executor._asked = 1, None, False
@@ -354,7 +354,7 @@ def bare_executor(ray: Any = None) -> Any:
 def test_fewest_workers_are_waited_for_and_asked_of_the_autoscaler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The run begins once they fit; the request is withdrawn at the end, and in vain they are not waited for long."""
+    """The run starts once `min_workers` fit, or fails after a while; the request to the autoscaler is withdrawn at the end."""
     from ray.autoscaler import sdk
 
     asked: list[list[dict[str, float]]] = []
@@ -374,7 +374,7 @@ def test_fewest_workers_are_waited_for_and_asked_of_the_autoscaler(
 
 
 def test_workers_of_a_node_come_up_in_waves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node of 64 cores starts 16 workers at a time, and a second node has waves of its own."""
+    """A node with 64 cores starts 16 workers at a time, independently of a second node."""
     executor = bare_executor()
     nodes = [ray_pool._Node(name, name, size) for name, size in (("big", 64), ("small", 8))]
     executor._nodes = {node.ray_id: node for node in nodes}
@@ -395,7 +395,7 @@ def test_workers_of_a_node_come_up_in_waves(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_pool_without_nodes_waits_and_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others may join; a run that nobody can run does not use up its allocation."""
+    """Without nodes, the pool waits for others to join, but gives up before it wastes its whole allocation."""
     executor = bare_executor()
     executor._deserted_at = time.monotonic()
     executor._check_coming()

@@ -1,4 +1,4 @@
-"""Checkpoints on a node's own disk."""
+"""Folders for checkpoints on a node's own disk."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from agd_bench.scheduling.executors import scratch
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of the test's own."""
+    """Make the test's own folder the temporary folder, and return it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def test_each_run_has_a_private_folder(temporary: Path) -> None:
-    """Two runs never meet, and nobody else can put checkpoints there."""
+    """Runs do not share a folder, and other users cannot write to it."""
     names = [scratch.name_of(Path(run) / "checkpoints") for run in ("/a", "/b")]
     opened = [scratch.open_scratch(name) for name in names]
     assert opened == [temporary / f"agd-bench-{os.getuid()}" / name for name in names]
@@ -29,7 +29,7 @@ def test_each_run_has_a_private_folder(temporary: Path) -> None:
 
 
 def test_what_was_forgotten_is_removed(temporary: Path) -> None:
-    """A trial that ended on another node leaves its checkpoints here until a later run sees them."""
+    """Checkpoints of trials that ended on another node are removed by a later run once they are old."""
     folder = scratch.open_scratch("run")
     assert folder is not None
     for name, age in (("old", scratch.FORGOTTEN_SECONDS + 60), ("new", 60.0)):
@@ -43,7 +43,7 @@ def test_what_was_forgotten_is_removed(temporary: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_what_is_not_ours_is_not_used(temporary: Path, caplog: pytest.LogCaptureFixture, kind: str) -> None:
-    """There are no checkpoints then, and the worker works all the same."""
+    """If the folder's path is a file or a link, no checkpoints are written, and the worker runs anyway."""
     root = temporary / f"agd-bench-{os.getuid()}"
     if kind == "file":
         root.touch()

@@ -1,4 +1,4 @@
-"""Trials in flight in one process: each is what it is alone, however the others end."""
+"""Trials in flight in one process give the same results as alone, however the others end."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def build(architecture, in_channels, num_classes):
 
 @pytest.fixture(autouse=True)
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there are threads here."""
+    """Pretend that the machine has four cores."""
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
 
 
 def numbers(result: TrialResult) -> tuple[Any, ...]:
-    """What a trial measures, seconds apart."""
+    """Return everything that a trial measures except for seconds."""
     points = [(point.train_loss, point.train_accuracy, point.val_loss, point.learning_rate) for point in result.curve]
     return result.status, points, result.test_accuracy, result.flops, result.parameters
 
 
 def test_each_measures_what_it_measures_alone(tmp_path: Path) -> None:
-    """Other architectures, algorithms and seeds, two that draw in training, and one that diverges: to the last bit."""
+    """Results are bitwise equal to those of single trials, even if some draw random numbers in training and one diverges."""
     (tmp_path / "dropping.py").write_text(DROPPING)
     own = {"search_space": "dropping", "search_space_label": "dropping", "search_space_options": {}}
     chain = {"search_space": "plain_chain", "search_space_options": {}, "architecture": "c8-c8"}
@@ -88,7 +88,7 @@ def test_each_measures_what_it_measures_alone(tmp_path: Path) -> None:
 
 
 def test_trainings_that_draw_take_turns_by_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two epochs of one, another is built and trained to its end; both are what they are alone, and no wait is charged."""
+    """A training that draws random numbers can start and finish between two epochs of another, and both give the same results as alone."""
     (tmp_path / "dropping.py").write_text(DROPPING)
     own = {"search_space": "dropping", "search_space_label": "dropping", "search_space_options": {}, "architecture": "32"}
     first, second = trial(**own, seed=1), trial(**own, seed=2)
@@ -115,7 +115,7 @@ def test_trainings_that_draw_take_turns_by_epoch(tmp_path: Path, monkeypatch: py
 
 
 def test_they_are_at_work_at_the_same_time(tmp_path: Path) -> None:
-    """A trial of the timing lane has the process to itself; then as many as are allowed, and no more."""
+    """Timed trials have the process to themselves; all others run concurrently, up to the limit."""
     at_work, most, lock = 0, [0, 0], threading.Lock()
 
     def counted(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -137,7 +137,7 @@ def test_they_are_at_work_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_one_without_memory_is_repeated_alone(tmp_path: Path) -> None:
-    """Nothing else is at work in its second attempt, and the others are not repeated."""
+    """After running out of memory, a trial is repeated with nothing else running, and the other trials are not repeated."""
     lock, at_work, company = threading.Lock(), set(), {}
 
     def starving(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -161,7 +161,7 @@ def test_one_without_memory_is_repeated_alone(tmp_path: Path) -> None:
 
 
 def test_one_that_is_killed_ends_at_its_next_step_and_is_lost(tmp_path: Path) -> None:
-    """Its thread is busy until then; training that would take for ever ends, and says so once."""
+    """A killed trial keeps its thread busy until its next step, and is then reported as lost exactly once."""
     executor = ThreadExecutor(Workplace(tmp_path, device="cpu"), 2)
     endless = trial(epochs=1_000_000)
     executor.submit(executor.idle[0], Task(endless, 1, 1e6))
@@ -174,7 +174,7 @@ def test_one_that_is_killed_ends_at_its_next_step_and_is_lost(tmp_path: Path) ->
 
 
 def test_a_hung_one_is_not_begun_again_beside_itself(tmp_path: Path) -> None:
-    """It is lost when its thread has ended, and not before; only then the second attempt begins."""
+    """A hung trial is lost only once its thread has ended, so that its second attempt never overlaps with the first."""
     lock, at_work, beside = threading.Lock(), set[str](), []
 
     def hang_until_killed(one: Trial, workplace: Workplace, attempt: int = 1, seconds_left: float | None = None) -> TrialResult:
@@ -202,7 +202,7 @@ def test_a_hung_one_is_not_begun_again_beside_itself(tmp_path: Path) -> None:
 
 
 def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
-    """The same rows as one after the other, trained for real."""
+    """A sweep with several trials in flight gives the same rows as one trial after the other, with real training."""
     from agd_bench.planning.planner import plan
     from agd_bench.records import Sweep
 
@@ -225,7 +225,7 @@ def test_a_sweep_in_flight_is_the_sweep(tmp_path: Path) -> None:
 
 
 def test_what_draws_is_found_out_without_changing_anything() -> None:
-    """By trying; neither generators nor weights nor the mode are touched."""
+    """Whether a network draws random numbers is found by trying, without changing generators, weights or the mode."""
     split = load_splits("digits", Path(), (), 0.1, "cpu").train
     for layers, expected in (((), False), ((torch.nn.Dropout(),), True), ((torch.nn.BatchNorm1d(64), torch.nn.RReLU()), True)):
         network = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(64, 10, bias=False)).eval()
@@ -238,7 +238,7 @@ def test_what_draws_is_found_out_without_changing_anything() -> None:
 
 
 def test_more_than_the_cores_hold_is_refused(tmp_path: Path) -> None:
-    """Before anything runs; so is none."""
+    """More trials in flight than cores, or none, are rejected before anything runs."""
     with pytest.raises(ExecutorError, match=r"5 trials in flight .*4 cores"):
         ThreadExecutor(Workplace(tmp_path, device="cpu"), 5)
     with pytest.raises(InputError, match="at least 1"):
@@ -248,7 +248,7 @@ def test_more_than_the_cores_hold_is_refused(tmp_path: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_graphs_in_flight_on_a_gpu_measure_what_they_measure_alone(tmp_path: Path) -> None:
-    """Six trainings, three at a time: each is captured, on its own stream, and ends as alone, to the order of atomic additions."""
+    """Six trainings, three at a time, are each captured on their own stream; results differ only by the order of atomic additions."""
     trials = [
         trial(algorithm=algorithm, architecture=architecture, dataset_share=1.0)
         for algorithm in ("agd", "nas_bench_201_sgd", "nadamw")

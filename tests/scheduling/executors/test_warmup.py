@@ -1,4 +1,4 @@
-"""The first trial of a process is charged for nothing that the second one is not."""
+"""Processes warm up, so that their first trial is not charged for imports and loading data."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ print(json.dumps([result.status, imported, data._load_splits.cache_info().misses
 
 
 def first_trial(folder: Path, how: str) -> tuple[str, list[str], int]:
-    """Status of the first trial of a process, the modules that it imported, and how often it loaded its data set."""
+    """Return the status of a process's first trial, the modules it imported, and how often it loaded its data set."""
     done = subprocess.run([sys.executable, "-c", FIRST, str(folder), how], check=True, capture_output=True, text=True)
     status, imported, loads = json.loads(done.stdout)
     return status, imported, loads
 
 
 def test_the_first_trial_of_a_process_imports_nothing_and_loads_nothing(tmp_path: Path) -> None:
-    """Hundreds of modules and the data set without warming up: that would be charged to whichever algorithm comes first."""
+    """Without warming up, whichever algorithm comes first would be charged for a hundred imports and the data set."""
     cold, warm = first_trial(tmp_path, "cold"), first_trial(tmp_path, "warm")
     assert len(cold[1]) > 100
     assert cold[2] == 1
@@ -48,13 +48,13 @@ def test_the_first_trial_of_a_process_imports_nothing_and_loads_nothing(tmp_path
 
 
 def test_one_trial_of_each_space_data_set_and_algorithm_is_enough() -> None:
-    """Whatever their architectures and seeds."""
+    """Architectures and seeds do not matter for warming up."""
     trials = [trial(), trial(seed=1), trial(architecture="2x16"), trial(algorithm="sgd"), trial(dataset_share=0.2)]
     assert one_of_each(trials) == (trials[0], trials[3], trials[4])
 
 
 def test_what_goes_wrong_is_left_to_the_trials_that_meet_it(tmp_path: Path) -> None:
-    """A data set that is missing, a plug-in that is missing: warming up says nothing, and touches no generator."""
+    """Warming up ignores missing data sets and plug-ins, and does not change the random state."""
     folders = write_plugins(tmp_path / "plugins")
     place = Workplace(tmp_path, folders, device="cpu")  # type: ignore[arg-type]
     state = torch.get_rng_state()

@@ -59,7 +59,7 @@ def test_rates_of_nothing_are_an_error() -> None:
 
 
 def test_the_slope_and_what_the_search_allows() -> None:
-    """A rate that rises with the root of the predicted one has slope 0.5; the pooled r is over all search spaces."""
+    """A rate that grows with the square root of the predicted one has slope 0.5; the pooled r covers all search spaces."""
     predicted = np.geomspace(0.01, 1, 12)
     rates = pd.concat([table(list(predicted), list(0.3 * predicted**0.5), space) for space in "st"])
     row = prediction_correlation(rates).iloc[0]
@@ -79,7 +79,7 @@ def test_the_slope_and_what_the_search_allows() -> None:
 
 
 def test_the_ceiling_is_what_a_perfect_prediction_reaches() -> None:
-    """Simulated: the correlation of the truth with a mean of noisy measurements, from the measurements alone."""
+    """The ceiling, computed from noisy measurements alone, equals the correlation of their mean with the simulated truth."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=4000)
     repeated = truth[:, None] + rng.normal(scale=0.8, size=(4000, 3))
@@ -90,7 +90,7 @@ def test_the_ceiling_is_what_a_perfect_prediction_reaches() -> None:
 
 
 def test_rates_follow_from_proposals_and_factors() -> None:
-    """The base rate of the final trial times the factor; by one seed alone: the largest rate with the smallest loss of those that ended."""
+    """A rate is the final trial's base rate times the factor; for one seed, the largest finished rate with the smallest loss."""
     choices = [
         {"name": "aware", "label": label, "tuning_scope": scope, "tuning_trials": 3, "sampler": "grid"}
         for label, scope in (("predicted", "search-space"), ("searched", "architecture"))
@@ -118,7 +118,7 @@ def test_rates_follow_from_proposals_and_factors() -> None:
 
 
 def test_a_miss_that_the_signal_explains() -> None:
-    """The searched rate follows the signal to the power of -0.5 and nothing else: the regression says so, and so do the words."""
+    """If the searched rate depends only on the signal to the power of -0.5, the regression and the sentence say so."""
     rng = np.random.default_rng(0)
     predicted, signal = rng.lognormal(size=60), rng.lognormal(sigma=0.8, size=60)
     searched = 0.1 * signal**-0.5 * rng.lognormal(sigma=0.05, size=60)

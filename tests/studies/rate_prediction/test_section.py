@@ -19,7 +19,7 @@ def rates(*searched: float) -> pd.DataFrame:
 
 
 def test_points_are_rates() -> None:
-    """Every architecture at its two rates, those at the grid's end apart; the caption says what was found."""
+    """Each architecture is a point at its two rates, those at the end of the grid are marked, and the caption states the result."""
     table = rates(0.1, 0.3, 0.2, 0.4)
     (correlation,) = rows_of(prediction_correlation(table))
     picture = rate_prediction_picture(table, correlation, "In words: r = 0.8.")

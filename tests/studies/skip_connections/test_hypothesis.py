@@ -1,4 +1,4 @@
-"""The test of the skip-connection claim: exact, counting divergence, and finding no effect where there is none."""
+"""The test of the skip-connection claim is exact, counts divergence, and rarely finds an effect where there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOSES = {"projection": 0.0, "fixed-0.5": 0.5, "fixed-1": 1.0}
 
 
 def runs_of(gain: float, seeds: int = 12, noise: float = 0.02, rates: tuple[str, ...] = ("0.1",), seed: int = 0) -> pd.DataFrame:
-    """Trainings whose area falls by `gain` per unit of dose, beside a shared part of each seed."""
+    """Return runs whose area is a random value per seed minus `gain` per unit of dose, plus noise."""
     rng = np.random.default_rng(seed)
     rows = []
     for rate in rates:
@@ -52,7 +52,7 @@ def test_signed_ranks_are_exact_with_ties_and_infinities() -> None:
 
 @pytest.mark.parametrize(("gain", "outcome"), [(0.5, "predicted"), (-0.5, "reversed")])
 def test_either_direction_is_found(gain: float, outcome: str) -> None:
-    """A true effect against a fifth of its size in noise, over three rates."""
+    """A true effect in either direction is found at all three rates."""
     table = hypothesis.skip_test(runs_of(gain, rates=("0.02", "0.1", "0.5")), CONTRAST)
     assert list(table["outcome"]) == [outcome] * 3
     assert np.allclose(table["singular_value_difference"], 0.4)
@@ -61,7 +61,7 @@ def test_either_direction_is_found(gain: float, outcome: str) -> None:
 
 @pytest.mark.slow
 def test_the_familywise_error_is_kept() -> None:
-    """Without any effect, one of four cells is called in at most 5 % of simulations (200 of them; here up to 9 %, two standard errors)."""
+    """Without an effect, any of four cells is significant in at most 5 % of simulations (9 % of 200 allows for chance)."""
     called = 0
     for trial in range(200):
         table = hypothesis.skip_test(runs_of(0.0, rates=("1", "2", "3", "4"), seed=trial), CONTRAST)
@@ -70,7 +70,7 @@ def test_the_familywise_error_is_kept() -> None:
 
 
 def test_divergence_is_the_worst_rank() -> None:
-    """A variant that is faster in nine seeds and diverges in three is not called faster, as it would be without those."""
+    """A variant that is faster in nine seeds and diverges in three is not called faster, as it would be without the three."""
     runs = runs_of(0.5)
     lost = (runs["variant"] == "fixed-1") & (runs["seed"] < 3)
     diverged = runs.assign(diverged=lost, area=runs["area"].mask(lost))
@@ -104,7 +104,7 @@ def test_both_diverged_is_a_tie() -> None:
 
 
 def test_the_sign_of_the_singular_values_turns_the_prediction() -> None:
-    """Where the variant's is smaller, a slower variant is as predicted; equal ones are ties."""
+    """If the variant has smaller singular values, being slower is predicted; equal singular values are ties."""
     runs = runs_of(-0.5)
     smaller = runs.assign(mean_singular_value=1 - runs["mean_singular_value"])
     assert hypothesis.skip_test(smaller, CONTRAST)["outcome"][0] == "predicted"
@@ -115,7 +115,7 @@ def test_the_sign_of_the_singular_values_turns_the_prediction() -> None:
 
 
 def test_only_seeds_of_both_sides_pair() -> None:
-    """A variant that was not trained from a seed loses that pair, and a contrast without pairs its row."""
+    """Only seeds that both variants trained form pairs, and a contrast without pairs has no row."""
     runs = runs_of(0.5)
     some = runs[(runs["variant"] != "fixed-1") | (runs["seed"] < 5)]
     table = hypothesis.skip_test(some, [*CONTRAST, ("projection", "other")])
@@ -146,7 +146,7 @@ def test_trends_are_spearman_s() -> None:
 
 
 def test_a_rate_is_chosen_on_the_other_seeds() -> None:
-    """The rate that is best for seed 0 alone is not chosen for it; a variant that diverges at a high rate gets a lower one."""
+    """A seed's rate is chosen on the other seeds, and a variant that diverges at the high rate gets the lower one."""
     rows = []
     for seed in range(5):
         for rate, area in (("0.1", 0.2), ("1", 0.1)):

@@ -1,4 +1,4 @@
-"""A sweep over skips, from its tables to the registered outcomes: readings of networks, runs to test, and their families."""
+"""From the tables of a sweep over skip connections to the registered outcomes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agd_bench.studies.skip_connections.hypothesis import RUN, skip_test
 
 
 def readings() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Two architectures, two algorithms and ten seeds; one trial diverged before anything of it was stored."""
+    """Return tables of two architectures, two algorithms and ten seeds; one trial diverged before anything was stored."""
     trials, curves, said = [], [], []
     for architecture, singular, loss in (("projection", 0.4, 1.0), ("fixed-1", 0.8, 0.5)):
         for algorithm in ("sgd-0.1", "sgd-1"):
@@ -30,7 +30,7 @@ def readings() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 
 def blocks(singular: float) -> dict[str, float]:
-    """Two blocks around a mean, one of them estimated; everything else is not to be taken for it."""
+    """Return singular values of two blocks, one of them estimated, and other readings that must be ignored."""
     wanted = {"block.mean.train@0/1": singular + 0.1, "block.mean_by_quadrature.train@0/2.skip": singular - 0.1}
     blocks = ("block.mean.eval@0/1", "block.mean.train@10/1", "block.max.train@0/1", "block.mean_error.train@0/2.skip")
     others = (*blocks, "head.mean.train@0/1", "operator.mean@0/1", "eta/mean", "relative_update/0.mean")
@@ -38,7 +38,7 @@ def blocks(singular: float) -> dict[str, float]:
 
 
 def test_readings_are_told_from_what_optimizers_say() -> None:
-    """Names are taken apart; a module's name may have dots, and a convolution has no mode."""
+    """Names of readings are parsed, including module names with dots and convolutions, which have no mode."""
     table = outcomes.network_readings(readings()[2])
     assert len(table) == 39 * 8
     assert set(table["place"]) == {"1", "2.skip"}
@@ -47,13 +47,13 @@ def test_readings_are_told_from_what_optimizers_say() -> None:
 
 
 def test_evaluation_mode_serves_where_there_are_no_batch_statistics() -> None:
-    """A network with layer normalisation is read in one mode."""
+    """For networks without batch statistics, readings in evaluation mode are used."""
     said = pd.DataFrame({"trial_id": ["x", "x"], "epoch": 1, "name": ["block.mean.eval@0/1", "block.mean.eval@0/2"], "value": [1.0, 2.0]})
     assert outcomes.initial_singular_values(said).to_dict() == {"x": 1.5}
 
 
 def test_runs_of_a_sweep_can_be_tested() -> None:
-    """Areas of the epochs' losses, singular values of the start, and the diverged trial with those of its like."""
+    """Runs have the area of their losses and initial singular values; a diverged trial takes those of another algorithm."""
     trials, curves, said = readings()
     found = outcomes.skip_runs(trials, curves, said)
     assert list(found.columns) == RUN
@@ -69,7 +69,7 @@ def test_runs_of_a_sweep_can_be_tested() -> None:
 
 
 def test_missing_readings_are_an_error() -> None:
-    """Without a reading of that network under any algorithm there is nothing to pair by; two profiles are two tests."""
+    """A network without a reading under any algorithm, and trials of several profiles, are errors."""
     trials, curves, said = readings()
     with pytest.raises(InputError, match="'projection', 'seed': 3}; run the sweep with diagnostics"):
         outcomes.skip_runs(trials, curves, said[~said["trial_id"].str.match("projection .* 3")])
@@ -82,7 +82,7 @@ GAINS = {"projection": 0.0, "fixed-0.5": 0.5, "fixed-1": 1.0, "fixed-2": 2.0, "m
 
 
 def tables(seeds: int = 11, faster: float = 0.1) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Two rates; every unit of gain lowers the first loss's logarithm by `faster`, and raises the singular values by 0.1."""
+    """Return tables with two rates; each unit of gain lowers the first log loss by `faster` and raises singular values by 0.1."""
     rng = np.random.default_rng(0)
     trials, curves, said = [], [], []
     for kind, gain in GAINS.items():
@@ -102,7 +102,7 @@ def tables(seeds: int = 11, faster: float = 0.1) -> tuple[pd.DataFrame, pd.DataF
 
 
 def test_every_family_says_what_was_built_in() -> None:
-    """The path's variants are faster at every rate and at the tuned one; its matched control is not; more of it is faster still."""
+    """Variants with the path are faster at every rate and at the tuned one, the control is not, and a larger gain is faster."""
     runs = outcomes.sweep_skip_runs(*tables())
     assert set(runs["learning_rate"]) == {"sgd-0.1", "sgd-1", "tuned"}
     found = outcomes.skip_outcomes(runs)
@@ -112,7 +112,7 @@ def test_every_family_says_what_was_built_in() -> None:
     assert found["pairs"].eq(11).all()
     trends = outcomes.dose_outcomes(runs)
     assert trends["doses"].eq(4).all()
-    # A seed of which every gain's training diverged once is the slowest there, not left out.
+    # The diverged run ranks as the slowest of its seed instead of being left out.
     assert (trends["area_trend"] < -0.8).all()
     assert set(trends["outcome"]) == {"predicted"}
 
@@ -124,7 +124,7 @@ def test_slower_paths_are_found_to_be_slower() -> None:
 
 
 def test_windows_take_their_share_of_the_epochs() -> None:
-    """The first fifth of five epochs is the first."""
+    """The first fifth of five epochs is the first epoch."""
     runs = outcomes.sweep_skip_runs(*tables(seeds=2))
     areas = runs[(runs["variant"] == "projection" + REST) & (runs["seed"] == 0) & (runs["learning_rate"] == "sgd-1")].set_index("window")
     assert areas.loc["first fifth", "area"] == pytest.approx(0, abs=0.01)
@@ -132,7 +132,7 @@ def test_windows_take_their_share_of_the_epochs() -> None:
 
 
 def test_a_run_that_goes_on_has_what_there_is() -> None:
-    """One seed so far: no tuned rate, too few pairs; networks without readings are left out."""
+    """With only one seed there is no tuned rate and there are too few pairs; networks without readings are left out."""
     trials, curves, said = tables(seeds=2)
     first = trials["seed"] == 0
     runs = outcomes.sweep_skip_runs(trials[first], curves, said[~said["trial_id"].str.startswith("fixed-0.5")])
@@ -153,7 +153,7 @@ def test_other_sweeps_have_no_rows() -> None:
 
 
 def test_sentences_say_how_many_cells() -> None:
-    """Outcomes are counted by name, with the rates."""
+    """Sentences count the outcomes by name and list the rates."""
     runs = outcomes.sweep_skip_runs(*tables())
     found = outcomes.skip_outcomes(runs)
     rows = found[(found["window"] == "first fifth") & (found["family"] == "control")].to_dict("records")

@@ -12,7 +12,7 @@ DOSES = {"projection": 0.0, "fixed-1": 1.0}
 
 
 def runs_of(seeds: int = 12) -> pd.DataFrame:
-    """Trainings that the fixed path speeds up at one rate and slows down at the other; one of them diverged."""
+    """Return runs that the fixed path speeds up at one rate and slows down at the other; one run diverged."""
     rows = [
         ("digits", rate, variant, seed, 0.4 + dose, 1.0 + sign * (0.1 + 0.01 * seed) * dose, seed == 0 and rate == "1" and dose == 1)
         for rate, sign in (("0.1", -1), ("1", 1))
@@ -23,7 +23,7 @@ def runs_of(seeds: int = 12) -> pd.DataFrame:
 
 
 def test_outcomes_and_counts_are_told() -> None:
-    """A mark for each cell, on its side of 0; the caption counts outcomes, pairs and diverged runs."""
+    """Each cell is a mark on its side of 0; the caption counts outcomes, pairs and diverged runs."""
     picture = skip_test_picture(skip_test(runs_of(), [("projection", "fixed-1")]))
     axes = picture.figure.axes[0]
     marks = {str(part.get_label()): part.get_offsets().tolist() for part in axes.collections}  # type: ignore[union-attr]
@@ -36,7 +36,7 @@ def test_outcomes_and_counts_are_told() -> None:
 
 
 def test_the_dose_response_is_a_change_against_no_path() -> None:
-    """Zero at dose 0, the median change at dose 1; diverged runs are counted, not drawn."""
+    """The change is zero at dose 0 and the median change at dose 1; diverged runs are counted, not drawn."""
     picture = dose_response_picture(runs_of(), DOSES)
     drawn = picture.figure.axes[0].lines[1:]
     lines = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float).round(3).tolist() for line in drawn}
