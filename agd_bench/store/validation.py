@@ -167,8 +167,9 @@ def _reference_faults(tables: Tables) -> Iterator[str]:
     trials = tables["trials"]
     known = pd.Index(trials["trial_id"])
     for table in ("curves", "attempts", "diagnostics"):
-        yield from _line(table, tables[table], ~tables[table]["trial_id"].isin(known).to_numpy(), "there is no such trial")
-    lacking = _took_results(trials) & ~trials["representative"].isin(known).to_numpy()
+        # get_indexer is ten times as fast as isin, which converts a million texts one by one
+        yield from _line(table, tables[table], known.get_indexer(tables[table]["trial_id"]) < 0, "there is no such trial")
+    lacking = _took_results(trials) & (known.get_indexer(trials["representative"]) < 0)
     yield from _line("trials", trials, lacking, "representative {representative} has no row")
 
 

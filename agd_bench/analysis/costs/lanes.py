@@ -38,10 +38,8 @@ def lanes_of(trials: pd.DataFrame, attempts: pd.DataFrame) -> pd.Series[str]:
     # Provenances repeat in thousands of rows, so parse each text once.
     stated = {text: lane(json.loads(text)) for text in texts.unique()}
     known = attempts.loc[texts.index, ["trial_id"]].assign(lane=texts.map(stated)).dropna().drop_duplicates()
-    single = known.drop_duplicates("trial_id", keep=False).set_index("trial_id")["lane"]
-    lanes = trials["trial_id"].map(single).astype(object)
-    lanes[lanes.isna() & trials["trial_id"].isin(known["trial_id"])] = SEVERAL
-    return lanes
+    known.loc[known.duplicated("trial_id", keep=False), "lane"] = SEVERAL
+    return trials["trial_id"].map(known.drop_duplicates("trial_id").set_index("trial_id")["lane"]).astype(object)
 
 
 def comparable(lanes: Iterable[str]) -> bool:

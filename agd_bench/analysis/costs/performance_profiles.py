@@ -71,7 +71,8 @@ def _problems(times: pd.DataFrame, time: str) -> Iterator[tuple[dict[str, Any], 
     """Per group and quantile: names, algorithms, the architecture of each problem by number, and times (problems, algorithms)."""
     if time not in TIMES:
         raise UnknownNameError("column of times", time, TIMES)
-    for names, rows in times.groupby([*GROUP, "quantile"], sort=False):
+    used = [*GROUP, "quantile", "algorithm", "architecture", "seed", time]  # the others need not be copied
+    for names, rows in times[used].groupby([*GROUP, "quantile"], sort=False):
         figures = rows[time].to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isnan(figures).any():
             raise InputError(f"{time}: missing for some trials, so they cannot be compared by it; use another column, for example 'epochs'")

@@ -77,7 +77,11 @@ def measure_time_to_target(trials: pd.DataFrame, curves: pd.DataFrame, targets: 
     keys = [*GROUP, "architecture"] if "architecture" in targets else GROUP
     names = [*GROUP, "algorithm", "architecture", "seed", "flops"]
     # Join by the number of the trial, because joining millions of rows by texts would take longer than everything else.
-    table = final[names].assign(number=np.arange(len(final))).merge(targets[[*keys, "quantile", "target"]], on=keys, how="inner")
+    own = final[names].assign(number=np.arange(len(final)))
+    if "architecture" not in keys:
+        # Every target repeats the architectures, whose strings are longer than all other columns together.
+        own["architecture"] = own["architecture"].astype("category")
+    table = own.merge(targets[[*keys, "quantile", "target"]], on=keys, how="inner")
     number = table.pop("number").to_numpy()
     points, last = _ordered(curves, pd.Index(final["trial_id"]))
     hits = np.full((len(table), 2), np.inf)
