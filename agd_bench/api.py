@@ -315,7 +315,7 @@ def _store(reusable: dict[str, Reusable], to: Path | str, made: Plan, allow_mixe
         taken = merge_into(store, made, joined)
         standings = store.standings()
     left = [trial for trial in made.all_trials if standings[trial.id].status not in TERMINAL]
-    cells: list[tuple[str, str, str, str]] = [(one.algorithm_label, one.search_space_label, one.dataset, one.profile) for one in left]
+    cells: list[tuple[str, str, str, str]] = [(one.algorithm_label, one.search_space_label, one.dataset_label, one.profile) for one in left]
     return Merged(taken, joined.repeated, len(made.all_trials), dict(Counter(cells)))
 
 

@@ -78,7 +78,7 @@ def published_accuracies(results: Results, place: Path, folders: Folders, requir
             missing.append(f"search space {space.name!r} does not define published()")
             continue
         for dataset in results.sweep.datasets:
-            own = trials[(trials["search_space"] == space.label) & (trials["dataset"] == dataset.name)]
+            own = trials[(trials["search_space"] == space.label) & (trials["dataset"] == dataset.label)]
             try:
                 table = read(dataset.name, place, list(own["architecture"].unique()))
             except (LookupError, FileNotFoundError) as error:
@@ -86,7 +86,7 @@ def published_accuracies(results: Results, place: Path, folders: Folders, requir
             except ValueError as error:
                 raise InputError(str(error)) from None
             else:
-                tables.append(_checked(table, space.name).assign(search_space=space.label, dataset=dataset.name))
+                tables.append(_checked(table, space.name).assign(search_space=space.label, dataset=dataset.label))
     if not tables and required:
         raise InputError(f"--published {place}: no results for this run: {'; '.join(dict.fromkeys(missing))}")
     return typed("published", pd.concat(tables, ignore_index=True)) if tables else results.published

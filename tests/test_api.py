@@ -10,6 +10,7 @@ import pytest
 import agd_bench
 from agd_bench.api import estimate, merge, run
 from agd_bench.errors import InputError, RunChangedError, StoreError, SweepError
+from agd_bench.leaderboard import verify_folder
 from agd_bench.planning.planner import plan
 from agd_bench.records import Sweep
 from agd_bench.training import fit
@@ -114,3 +115,27 @@ def test_a_run_in_rays_package_cache_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="absolute --out"):
         agd_bench.run("quickstart", location, store_url=location if "://" in location else None)
     assert not list(copy.iterdir())
+
+
+def test_budgets_are_compared_separately_everywhere(tmp_path: Path) -> None:
+    """A sweep over two budgets reuses a run of one of them, publishes one comparison per budget, and is a table of both."""
+    tuned = [{"name": "sgd"}, {"name": "sgd_tuned", "tuning_trials": 1}]
+    spaces = [{"name": "fcn", "architectures": ["2x32", "3x32"], "options": {"size": 8}}]
+    run(sweep(epochs=2, algorithms=tuned, search_spaces=spaces), tmp_path / "one", executor="in-process", device="cpu")
+    both = sweep(name="both", epochs=[1, 2], algorithms=tuned, search_spaces=spaces)
+    said: list[str] = []
+    results = run(both, tmp_path / "both", start_from=[tmp_path / "one"], executor="in-process", device="cpu", inform=said.append)
+    assert said == [f"{tmp_path / 'one'}: 6 trials reused"]
+    assert results.trials.groupby("dataset")["epochs"].unique().map(list).to_dict() == {"digits@1": [1], "digits@2": [2]}
+    assert list(estimate(both, tmp_path / "both", device="cpu")[0]["final_trials"]) == []
+    folder = agd_bench.publish_results(results, tmp_path / "board")
+    assert verify_folder(folder) == []
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert "digits@1" in page
+    assert "digits@2" in page
+    table = agd_bench.table(folder)
+    assert [(key.dataset, key.algorithm, key.epochs) for key in table.cells] == [
+        ("digits", label, epochs) for label in ("sgd", "sgd_tuned") for epochs in (1, 2)
+    ]
+    merged = merge([tmp_path / "both", folder], tmp_path / "merged")
+    assert (merged.taken, merged.left) == (12, 0)

@@ -23,7 +23,8 @@ def propose_claims(sweep: Sweep) -> Claims:
     not, a claim about charged cost is added.
     """
     # Only the sweep, no results: a claim must not be chosen by the outcome.
-    groups = list(itertools.product([space.label for space in sweep.search_spaces], [data.name for data in sweep.datasets], sweep.profiles))
+    spaces, datasets = ([choice.label for choice in choices] for choices in (sweep.search_spaces, sweep.datasets))
+    groups = list(itertools.product(spaces, datasets, sweep.profiles))
     baseline = next(choice for choice in sweep.algorithms if choice.label == sweep.baseline_label)
     # Only one challenger, because each further claim would widen all intervals (Bonferroni).
     primary = [choice for choice in sweep.algorithms if choice.label != baseline.label][:1]

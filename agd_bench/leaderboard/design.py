@@ -31,7 +31,7 @@ def missing_parts(results: Results) -> list[str]:
     for space in sweep.search_spaces:
         asked = _asked(space, counts, len(sweep.seeds))
         for dataset, profile, choice in product(sweep.datasets, sweep.profiles, sweep.algorithms):
-            cell = (space.label, dataset.name, profile)
+            cell = (space.label, dataset.label, profile)
             rows = rows_of.get((*cell, choice.label), trials.iloc[:0])
             where = " / ".join(cell)
             planned = asked * len(sweep.seeds)

@@ -133,7 +133,7 @@ def trial_of(row: Mapping[Any, Any], results: Results) -> Trial:
     """
     spaces = {choice.label: choice for choice in results.sweep.search_spaces}
     choice = next(one for one in results.sweep.algorithms if one.label == row["algorithm"])
-    data = next(one for one in results.sweep.datasets if one.name == row["dataset"])
+    data = next(one for one in results.sweep.datasets if one.label == row["dataset"])
     space = spaces[str(row["search_space"])]
     given = {
         name: row[name] for name in ("architecture", "dataset_share", "profile", "precision", "epochs", "batch_size", "seed", "purpose")
@@ -141,7 +141,7 @@ def trial_of(row: Mapping[Any, Any], results: Results) -> Trial:
     return Trial.model_validate(
         given
         | {"search_space": space.name, "search_space_label": space.label, "search_space_options": space.options}
-        | {"dataset": data.name, "augment": data.augment}
+        | {"dataset": data.name, "dataset_label": data.label, "augment": data.augment}
         | {"algorithm": choice.name, "algorithm_label": choice.label, "loss": choice.loss}
         | {"hyperparameters": {**choice.hyperparameters, **choice.untuned}, "study": None if pd.isna(row["study"]) else row["study"]}
     )

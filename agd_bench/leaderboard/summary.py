@@ -78,7 +78,7 @@ def summarise(results: Results, tables: dict[str, pd.DataFrame], claims: pd.Data
         finding=_short(make_sections(results, tables, draw=False)),
         claims=count_states(claims),
         search_spaces=", ".join(choice.label for choice in sweep.search_spaces),
-        datasets=", ".join(choice.name for choice in sweep.datasets),
+        datasets=", ".join(choice.label for choice in sweep.datasets),
         algorithms=", ".join(choice.label for choice in sweep.algorithms),
         architectures=str(len(final[["search_space", "architecture"]].drop_duplicates())),
         seeds=sweep.seed_count,

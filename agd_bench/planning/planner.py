@@ -242,6 +242,7 @@ class _Cell:
                 "search_space_options": self.space.options,
                 "architecture": architecture,
                 "dataset": self.dataset.name,
+                "dataset_label": self.dataset.label,
                 "dataset_share": self.dataset.share,
                 "augment": self.dataset.augment,
                 "algorithm": choice.name,
@@ -250,7 +251,7 @@ class _Cell:
                 "loss": choice.loss,
                 "profile": self.profile,
                 "precision": self.sweep.precision,
-                "epochs": self.sweep.epochs,
+                "epochs": self.dataset.epochs or self.sweep.epochs,
                 "batch_size": self.sweep.batch_size,
                 "diagnostics": self.sweep.diagnostics,
                 "seed": seed,
@@ -361,7 +362,7 @@ class _Cell:
     def _key(self, choice: AlgorithmChoice, tried: tuple[str, ...]) -> str:
         # Labels and diagnostics change nothing that a study finds; the architectures are in `tried`.
         probe = self.trial(choice, tried[0], 0).model_dump(
-            exclude={"search_space_label", "algorithm_label", "seed", "architecture", "diagnostics", "representative"}
+            exclude={"search_space_label", "dataset_label", "algorithm_label", "seed", "architecture", "diagnostics", "representative"}
         )
         # defaults are left out, so that keys from before an option existed stay valid
         sampler = {} if choice.sampler == "tpe" else {"sampler": choice.sampler}

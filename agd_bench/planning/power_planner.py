@@ -106,7 +106,7 @@ def _groups(sweep: Sweep) -> Iterator[tuple[dict[str, str], SearchSpaceChoice]]:
     for space in sweep.search_spaces:
         for dataset in sweep.datasets:
             for profile in sweep.profiles:
-                yield {"search_space": space.label, "dataset": dataset.name, "profile": profile}, space
+                yield {"search_space": space.label, "dataset": dataset.label, "profile": profile}, space
 
 
 def _trainable(space: SearchSpaceChoice, folders: Folders) -> int:

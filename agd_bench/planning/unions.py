@@ -10,7 +10,7 @@ from agd_bench.planning.architectures import architectures_of
 from agd_bench.planning.planner import Folders
 from agd_bench.records import AlgorithmChoice, DatasetChoice, SearchSpaceChoice, Sweep
 
-SHARED = ("epochs", "batch_size", "precision", "adaptive_seeds")
+SHARED = ("batch_size", "precision", "adaptive_seeds")
 """Keys that all trials of a sweep share, so that sweeps that differ in them have no union."""
 Choice = TypeVar("Choice", AlgorithmChoice, DatasetChoice)
 
@@ -32,7 +32,9 @@ def unite_sweeps(sweeps: Sequence[Sweep], folders: Folders | None = None) -> Swe
 
 
 def _unite(first: Sweep, second: Sweep, folders: Folders) -> Sweep:
-    for key in SHARED:
+    # With a budget of its own, a data set does not use the sweep's.
+    shared = SHARED if all(choice.epochs for choice in (*first.datasets, *second.datasets)) else ("epochs", *SHARED)
+    for key in shared:
         ours, theirs = getattr(first, key), getattr(second, key)
         if ours != theirs:
             raise SweepError(
@@ -43,8 +45,9 @@ def _unite(first: Sweep, second: Sweep, folders: Folders) -> Sweep:
     for choice in second.search_spaces:
         spaces[choice.label] = _unite_spaces(spaces[choice.label], choice, folders) if choice.label in spaces else choice
     changes = {
+        "epochs": max(first.epochs, second.epochs),
         "search_spaces": tuple(spaces.values()),
-        "datasets": _both("data set", "name", first.datasets, second.datasets),
+        "datasets": _both("data set", "label", first.datasets, second.datasets),
         "algorithms": _both("algorithm", "label", first.algorithms, second.algorithms),
         "seeds": tuple(dict.fromkeys((*first.seeds, *second.seeds))),
         "profiles": tuple(dict.fromkeys((*first.profiles, *second.profiles))),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agd_bench.records.sweep import Sweep
 from agd_bench.records.values import (
@@ -33,6 +33,7 @@ class Trial(Record):
         proposal: values that the tuner proposed, or chose for the final trials; None until then.
         stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
         diagnostics: what to record in addition to the curve; changes no result.
+        dataset_label: what results call the data set: its name, with the budget if the sweep lists several; default: the name.
         representative: id of the trial whose results this one takes because their networks are equal; None: it is trained itself.
     """
 
@@ -41,6 +42,7 @@ class Trial(Record):
     search_space_options: Scalars = {}
     architecture: str
     dataset: Name
+    dataset_label: str = ""
     dataset_share: float = 1.0
     augment: bool = True
     algorithm: Name
@@ -60,12 +62,17 @@ class Trial(Record):
     diagnostics: tuple[Diagnostics, ...] = ()
     representative: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_name(cls, data: Any) -> Any:
+        return {"dataset_label": data.get("dataset", ""), **data} if isinstance(data, dict) else data
+
     @cached_property
     def id(self) -> str:
         """Sixteen hexadecimal digits, equal for equal trials on every machine."""
         # proposal and stop_below follow from the study: ids exist before them, so a killed sweep finds its rows again;
         # labels, diagnostics and representative change no result
-        skipped = {"proposal", "stop_below", "diagnostics", "representative", "search_space_label", "algorithm_label"}
+        skipped = {"proposal", "stop_below", "diagnostics", "representative", "search_space_label", "dataset_label", "algorithm_label"}
         return digest(self.model_dump(exclude=skipped))
 
     @property

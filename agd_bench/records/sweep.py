@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, StrictBool, field_validator, model_serializer, model_validator
 
 from agd_bench.records.values import (
     TUNING_SEED,
@@ -108,11 +109,23 @@ class DatasetChoice(Record):
         share: share of the training and validation splits to use, in (0, 1]; drawn once per data set, the same for every
             trial. Validation keeps at least 300 images if it has them; the test split stays whole.
         augment: whether the data set's standard augmentation is applied.
+        epochs: passes over the (share of the) training split; None: the sweep's.
     """
 
     name: Name
     share: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
     augment: StrictBool = True
+    epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+    @property
+    def label(self) -> str:
+        """What results call it: its name, with the budget if it has one of its own, such as `digits@16`."""
+        return self.name if self.epochs is None else f"{self.name}@{self.epochs}"
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # sweeps and benchmarks without budgets keep their text, of which published digests are
+        return {key: value for key, value in handler(self).items() if key != "epochs" or value is not None}
 
 
 class AlgorithmChoice(Record):
@@ -220,7 +233,8 @@ class Sweep(Record):
         description: a sentence for the report.
         algorithms: the entries. If `tuning_scope` is a list, the entry is short for one entry per scope, labelled `LABEL@SCOPE`: its
             tuning settings apply to the scopes that tune, its `untuned` values to `none`.
-        epochs: passes over the (share of the) training split, for every trial.
+        epochs: passes over the (share of the) training split. A list trains every budget separately, each with its own schedule: each data
+            set stands once per budget, labelled `NAME@EPOCHS`, and this field holds the longest one.
         batch_size: images per step.
         seeds: the final trials' seeds, or how many (0, 1, …), or `"adaptive"`: 0 to `adaptive_seeds.most` − 1, of which each
             architecture gets as many as the order of the architectures needs.
@@ -286,6 +300,9 @@ class Sweep(Record):
             data = {**data, "seeds": seeds, "adaptive_seeds": rule}
         if isinstance(data.get("algorithms"), list | tuple):
             data = {**data, "algorithms": [one for given in data["algorithms"] for one in _by_scope(given)]}
+        if isinstance(data.get("epochs"), list | tuple) and isinstance(data.get("datasets"), list | tuple):
+            budgets = _distinct_budgets(data["epochs"])
+            data = {**data, "epochs": max(budgets), "datasets": [one for given in data["datasets"] for one in _by_budget(given, budgets)]}
         return data
 
     @model_validator(mode="after")
@@ -300,14 +317,22 @@ class Sweep(Record):
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if twice:
                 raise ValueError(f"{field}: {', '.join(twice)} appears twice; give each entry its own label")
-        names = [choice.name for choice in self.datasets]
-        # results group by a data set's name, which would pool two shares; search spaces have labels for that
-        if len(set(names)) != len(names):
+        # results group by a data set's label, which would pool two shares
+        if len({choice.label for choice in self.datasets}) != len(self.datasets):
             raise ValueError("datasets: a data set appears twice; a sweep trains on one share of each")
         labels = [choice.label for choice in self.algorithms]
         if self.baseline and self.baseline not in labels:
             raise ValueError(f"baseline: {self.baseline!r} is not one of the algorithms ({', '.join(labels)})")
         return self
+
+    def epochs_on(self, dataset: str) -> int:
+        """Epochs of a final trial on the data set with this label."""
+        return next(choice.epochs or self.epochs for choice in self.datasets if choice.label == dataset)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The different numbers of epochs, ascending."""
+        return tuple(sorted({choice.epochs or self.epochs for choice in self.datasets}))
 
     @property
     def seed_count(self) -> str:
@@ -326,6 +351,21 @@ def _without_replicas(data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"replicas = {data['replicas']!r}: replicas was removed in 0.2; delete the line")
     # 1 trained every trial by itself, as all sweeps do now: runs of 0.1 stay readable
     return {key: value for key, value in data.items() if key != "replicas"}
+
+
+def _distinct_budgets(given: Sequence[Any]) -> list[int]:
+    if not given or any(type(one) is not int or one < 1 for one in given) or len(set(given)) < len(given):
+        raise ValueError(f"epochs: {list(given)!r} must list distinct whole numbers of epochs, at least 1, for example [4, 16, 64]")
+    return sorted(given)
+
+
+def _by_budget(given: Any, budgets: Sequence[int]) -> list[Any]:
+    """An entry of `datasets` as one entry per budget; anything malformed as it is."""
+    if not isinstance(given, dict):
+        return [given]
+    if given.get("epochs") is not None:
+        raise ValueError("datasets: epochs is given here and listed for the whole sweep; delete one of them")
+    return [{**given, "epochs": budget} for budget in budgets]
 
 
 def _by_scope(given: Any) -> list[Any]:

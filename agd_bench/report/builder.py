@@ -137,11 +137,11 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Search spaces", ", ".join(choice.label for choice in sweep.search_spaces)),
         # Tuning may train other networks, such as proxies, which are not compared.
         ("Architectures", str(final[["search_space", "architecture"]].drop_duplicates().shape[0])),
-        ("Data sets", ", ".join(f"{choice.name} ({100 * choice.share:g} % of the training images)" for choice in sweep.datasets)),
+        ("Data sets", ", ".join(f"{choice.label} ({100 * choice.share:g} % of the training images)" for choice in sweep.datasets)),
         ("Algorithms", ", ".join(choice.label for choice in sweep.algorithms)),
         ("Baseline", sweep.baseline_label),
         ("Profiles", ", ".join(sweep.profiles)),
-        ("Epochs, batch size", f"{sweep.epochs}, {sweep.batch_size}"),
+        ("Epochs, batch size", f"{' and '.join(str(budget) for budget in sweep.budgets)}, {sweep.batch_size}"),
         ("Seeds", f"adaptive, {sweep.seed_count}" if sweep.adaptive_seeds else ", ".join(str(seed) for seed in sweep.seeds)),
         ("Arithmetic", sweep.precision),
         ("Trials planned", counts),

@@ -88,15 +88,14 @@ def budget_sentence(sweep: Sweep, dataset: str) -> str:
 
     Args:
         sweep: what was asked.
-        dataset: name of the data set.
+        dataset: label of the data set.
     """
-    share = next(choice.share for choice in sweep.datasets if choice.name == dataset)
+    share = next(choice.share for choice in sweep.datasets if choice.label == dataset)
+    epochs = sweep.epochs_on(dataset)
     images = "all training images" if share == 1 else f"{100 * share:g} % of the training images"
-    said = (
-        f"Each network was trained for {sweep.epochs} epoch{'' if sweep.epochs == 1 else 's'} at batch size {sweep.batch_size} on {images}."
-    )
+    said = f"Each network was trained for {epochs} epoch{'' if epochs == 1 else 's'} at batch size {sweep.batch_size} on {images}."
     # In epochs of the whole split: with a share of the images, each epoch has fewer steps.
-    if sweep.epochs * share >= LONG_EPOCHS:
+    if epochs * share >= LONG_EPOCHS:
         return said
     return f"{said} Such short trainings do not show how the algorithms compare at the budgets of their papers, often hundreds of epochs."
 

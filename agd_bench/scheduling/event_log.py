@@ -65,7 +65,7 @@ def _described(event: Event) -> dict[str, Any]:
         "attempt": event.attempt,
         "algorithm": trial.algorithm_label,
         "architecture": trial.architecture,
-        "dataset": trial.dataset,
+        "dataset": trial.dataset_label,
         "seed": trial.seed,
         "purpose": trial.purpose,
         "status": None if result is None else result.status,

@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 def comparison_of(trial: Trial) -> Comparison:
     """The comparison that the trial belongs to."""
     # By label, because a search space may occur twice with different options.
-    return Comparison(trial.search_space_label, trial.dataset, trial.profile)
+    return Comparison(trial.search_space_label, trial.dataset_label, trial.profile)
 
 
 def kind_of(trial: Trial) -> Kind:

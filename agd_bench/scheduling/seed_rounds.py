@@ -35,7 +35,7 @@ class _Group:
         self._rows = pd.DataFrame(
             {
                 "search_space": trial.search_space_label,
-                "dataset": trial.dataset,
+                "dataset": trial.dataset_label,
                 "profile": trial.profile,
                 "algorithm": trial.algorithm_label,
                 "architecture": trial.architecture,

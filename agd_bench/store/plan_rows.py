@@ -34,10 +34,11 @@ def planned_row(position: int, trial: Trial) -> dict[str, Any]:
         position: in the plan, from 0.
         trial: the trial.
     """
-    row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset", "dataset_share", "profile")}
+    row = {name: getattr(trial, name) for name in ("study", "number", "seed", "architecture", "dataset_share", "profile")}
     row |= {name: getattr(trial, name) for name in ("purpose", "precision", "epochs", "batch_size", "loss", "representative")}
     row |= {"trial_id": trial.id, "position": position, "status": "pending", "reason": "", "charged_seconds": 0.0, "attempts": 0}
-    row |= {"search_space": trial.search_space_label, "algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
+    row |= {"search_space": trial.search_space_label, "dataset": trial.dataset_label}
+    row |= {"algorithm": trial.algorithm_label, "algorithm_name": trial.algorithm}
     # a trial of a study gets its values from the tuner, only when it starts
     return {**row, "hyperparameters": None if trial.study else canonical_json(trial.settings)}
 

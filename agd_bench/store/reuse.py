@@ -85,7 +85,7 @@ def as_planned(results: Results, plan: Plan) -> Results:
     return replace(results, sweep=plan.sweep, trials=typed("trials", trials))
 
 
-_PLANNED = ("position", "search_space", "algorithm", "representative")
+_PLANNED = ("position", "search_space", "dataset", "algorithm", "representative")
 """Columns that a sweep decides and a trial's id does not cover."""
 
 
@@ -108,10 +108,11 @@ def _equal_trials(results: Results, plan: Plan) -> pd.Series[bool]:
 def _plugins_of(results: Results, trials: pd.DataFrame) -> pd.Series[str]:
     """Return the plug-ins of trials as `KIND/NAME`, three for each, under the trial's index."""
     spaces = {choice.label: choice.name for choice in results.sweep.search_spaces}
+    datasets = {choice.label: choice.name for choice in results.sweep.datasets}
     return pd.concat(
         [
             "search_spaces/" + trials["search_space"].map(spaces).astype("str"),
-            "datasets/" + trials["dataset"],
+            "datasets/" + trials["dataset"].map(datasets).astype("str"),
             "algorithms/" + trials["algorithm_name"],
         ]
     )

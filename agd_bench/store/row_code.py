@@ -172,8 +172,10 @@ def _first(meta: Mapping[str, str]) -> dict[str, str]:
 def _plugins_of(results: Results, attempts: pd.DataFrame) -> pd.DataFrame:
     """Return `provenance` and the plug-ins as `KIND/NAME`, in the order of `PARTS`, one row per attempt."""
     spaces = {choice.label: choice.name for choice in results.sweep.search_spaces}
+    datasets = {choice.label: choice.name for choice in results.sweep.datasets}
     trials = results.trials.set_index("trial_id")
     trials = trials[~trials.index.duplicated()].reindex(attempts["trial_id"])
-    names = {"search_spaces": trials["search_space"].map(spaces), "datasets": trials["dataset"], "algorithms": trials["algorithm_name"]}
+    names = {"search_spaces": trials["search_space"].map(spaces), "datasets": trials["dataset"].map(datasets)}
+    names["algorithms"] = trials["algorithm_name"]
     named = {kind: (f"{kind}/" + column.astype("str")).array for kind, column in names.items()}
     return pd.DataFrame({"provenance": attempts["provenance"].array, **named})

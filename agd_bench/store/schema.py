@@ -68,7 +68,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("trials", "seed", "integer", "", "seed of initialisation, data order and augmentation"),
     Column("trials", "search_space", "text", "", "label of the search space in the sweep"),
     Column("trials", "architecture", "text", "", "the network as its search space writes it"),
-    Column("trials", "dataset", "text", "", "name of the data set"),
+    Column("trials", "dataset", "text", "", "name of the data set; with its epochs, as digits@16, if the sweep lists several budgets"),
     Column("trials", "dataset_share", "real", "share", "fraction of the training split that is used, in (0, 1]"),
     Column("trials", "algorithm", "text", "", "label of the training algorithm in the sweep"),
     Column("trials", "algorithm_name", "text", "", "name of the training algorithm's plug-in"),

@@ -151,7 +151,7 @@ def _name_faults(sweep: Sweep, tables: Tables) -> Iterator[str]:
     """Rows that are not in the sweep."""
     asked: dict[str, set[str]] = {
         "search_space": {choice.label for choice in sweep.search_spaces},
-        "dataset": {choice.name for choice in sweep.datasets},
+        "dataset": {choice.label for choice in sweep.datasets},
         "algorithm": {choice.label for choice in sweep.algorithms},
         "profile": set(sweep.profiles),
     }

@@ -58,7 +58,10 @@ def table_of_results(results: Results, search_space: str | None = None, profile:
     Budgets are the epochs of the sweep, and if it has one budget only, the epochs of its learning curves, marked as `truncated`; their
     seconds are the training's in proportion.
     """
-    trials = results.trials
+    # A table has budgets of its own: `digits@4` and `digits@16` are one data set.
+    trials = results.trials.assign(
+        dataset=results.trials["dataset"].map({choice.label: choice.name for choice in results.sweep.datasets}).astype("str")
+    )
     for column, given in (("search_space", search_space), ("profile", profile)):
         there = list(trials[column].unique())
         if given is None and len(there) > 1:

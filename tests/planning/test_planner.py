@@ -258,3 +258,15 @@ def test_a_loss_that_an_algorithm_is_not_made_for_is_refused() -> None:
     """A guarantee holds only for the loss that its constants were derived for."""
     with pytest.raises(SweepError, match="supports the loss square, not 'cross-entropy'"):
         plan(sweep(algorithms=[{"name": "dsgd", "loss": "cross-entropy"}]))
+
+
+def test_each_budget_is_planned_as_a_sweep_of_its_own() -> None:
+    """Trials and studies of a list of epochs have the ids that sweeps of one budget give them, so their rows can be reused."""
+    both = plan(sweep(epochs=[1, 3]))
+    single = [plan(sweep(epochs=epochs)) for epochs in (1, 3)]
+    assert {trial.id for trial in both.all_trials} == {trial.id for made in single for trial in made.all_trials}
+    assert {study.key for study in both.studies} == {study.key for made in single for study in made.studies}
+    assert {(trial.dataset_label, trial.dataset, trial.epochs) for trial in both.all_trials} == {
+        ("digits@1", "digits", 1),
+        ("digits@3", "digits", 3),
+    }

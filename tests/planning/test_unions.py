@@ -70,3 +70,12 @@ def test_sweeps_without_a_union_say_why(changes: dict[str, Any], message: str) -
     """Different settings, or different meanings of a name, cannot be united; the error says what differs."""
     with pytest.raises(SweepError, match=message):
         unite_sweeps([sweep(), sweep(**changes)])
+
+
+def test_budgets_unite_like_data_sets() -> None:
+    """Sweeps over lists of epochs have a union with the budgets of both; a sweep of one budget has none with another."""
+    united = unite_sweeps([sweep(epochs=[1, 2]), sweep(epochs=[1, 4])])
+    assert [choice.label for choice in united.datasets] == ["digits@1", "digits@2", "digits@4"]
+    assert (united.epochs, united.budgets) == (4, (1, 2, 4))
+    with pytest.raises(SweepError, match="epochs is 1 and 4"):
+        unite_sweeps([sweep(), sweep(epochs=[1, 4])])

@@ -60,3 +60,27 @@ def test_a_value_of_another_kind_is_refused_before_anything_runs(change: str) ->
 def test_a_whole_number_serves_as_a_real_one(change: str) -> None:
     """TOML distinguishes 1 from 1.0, but a share or a rate may be either."""
     assert len(agd_bench.plan(parse_sweep(SWEEP, "sweep.toml", [change])).all_trials) == 4
+
+
+def test_a_list_of_epochs_is_one_data_set_per_budget() -> None:
+    """Each entry of a data set is written out per budget, ascending; the stored sweep reads back to an equal one."""
+    sweep = parse_sweep(SWEEP, "sweep.toml", ["epochs=[8, 2]"])
+    assert [(choice.label, choice.epochs, choice.share) for choice in sweep.datasets] == [("digits@2", 2, 0.5), ("digits@8", 8, 0.5)]
+    assert (sweep.epochs, sweep.budgets, sweep.epochs_on("digits@2")) == (8, (2, 8), 2)
+    assert parse_sweep(sweep.model_dump_json(), "sweep.json") == sweep
+
+
+def test_a_sweep_of_one_budget_is_stored_as_before_budgets_existed() -> None:
+    """Digests of published benchmarks cover the text of their data sets."""
+    sweep = parse_sweep(SWEEP, "sweep.toml")
+    assert sweep.model_dump()["datasets"] == ({"name": "digits", "share": 0.5, "augment": True},)
+    assert (sweep.budgets, sweep.epochs_on("digits")) == ((1,), 1)
+
+
+@pytest.mark.parametrize(
+    "changes", [["epochs=[]"], ["epochs=[2, 2]"], ["epochs=[0, 2]"], ["epochs=[2, true]"], ["epochs=[2, 4]", "datasets.digits.epochs=2"]]
+)
+def test_budgets_are_distinct_whole_numbers_stated_once(changes: list[str]) -> None:
+    """The error names the key."""
+    with pytest.raises(InputError, match="epochs"):
+        parse_sweep(SWEEP, "sweep.toml", changes)
