@@ -77,16 +77,39 @@ def report(
 
 def export(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder. Default: RUN/export.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="DIR", help="Output folder; with --to mlflow also a URI. Default: RUN/export or RUN/TRACKER."),
+    ] = None,
+    to: Annotated[
+        Literal["tables", "tensorboard", "mlflow", "wandb", "optuna"],
+        typer.Option("--to", help="What to write: tables, the trials for a tracker, or the tuning studies for Optuna's dashboard."),
+    ] = "tables",
+    algorithms: AlgorithmsOption = None,
 ) -> None:
-    """Write a run's tables as Parquet and CSV with a dictionary."""
+    """Write a run's tables as Parquet and CSV with a dictionary, or its trials for a tracker.
+
+    A tracker that has some of the trials gets the rest.
+    """
     from agd_bench.store import export as export_results
     from agd_bench.store import load_results
 
     located = locate_run(run)
     results = load_results(located)
-    for path in export_results(results, out or folder_of(located, results) / "export"):
-        print(path)
+    target = out or str(folder_of(located, results) / ("export" if to == "tables" else to))
+    if to == "tables":
+        for path in export_results(results, Path(target)):
+            print(path)
+    elif to == "optuna":
+        from agd_bench.trackers.optuna_studies import export_studies
+
+        file = export_studies(results, Path(target), plugin_folders(None, algorithms, None))
+        print(f"Show it: optuna-dashboard sqlite:///{file}")
+    else:
+        from agd_bench.trackers import open_tracker, write_all
+
+        tracker = open_tracker(to, target)
+        print(f"{write_all(tracker, results)} trials. Show them: {tracker.show}")
 
 
 def claims_(run: RunArgument, claims: ClaimsOption = None, as_json: JsonOption = False) -> None:

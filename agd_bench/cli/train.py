@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,13 +38,15 @@ from agd_bench.errors import InputError
 from agd_bench.scheduling.resources import TIMED_ARCHITECTURES, Resources
 
 WATCH_SECONDS = 5.0
+LOGS = ("json:FILE", "tensorboard:DIR", "mlflow:DIR_OR_URI", "wandb:DIR")
+"""What `--log` takes; `json` appends each event, the others are trackers."""
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from agd_bench.planning.planner import Folders
     from agd_bench.records import Sweep
-    from agd_bench.scheduling.event_log import EventLog
+    from agd_bench.scheduling.progress import Observer
 
 
 def run(
@@ -107,8 +110,8 @@ def run(
         typer.Option("--retry", metavar="STATUS", help="Train failed, lost, refused or diverged trials again. Repeatable."),
     ] = None,
     log: Annotated[
-        str | None,
-        typer.Option("--log", metavar="json:FILE", help="Append each event to FILE as JSON, as in RUN/logs/events.jsonl."),
+        list[str] | None,
+        typer.Option("--log", metavar="KIND:TARGET", help=f"Also write trials to {', '.join(LOGS)}. Repeatable."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -120,7 +123,6 @@ def run(
     from agd_bench.api import run as run_sweep
     from agd_bench.display import Display, seconds_of
     from agd_bench.evidence import gather_evidence
-    from agd_bench.scheduling.progress import both
     from agd_bench.store import failed_algorithms, failed_trials
     from agd_bench.sweeps import open_sweep
 
@@ -130,14 +132,14 @@ def run(
     resources = Resources(
         executor, device, ray_address, num_workers, gpus_per_trial, share_gpus, in_flight, timed, checkpoints, min_workers
     )
-    with resumable(), Display(quiet) as display, _event_log(log) as events:
+    with resumable(), Display(quiet) as display, _logging(log or (), store or folder, display) as observer:
         results = run_sweep(
             asked,
             folder,
             resources=resources,
             store_url=store,
             folders=folders,
-            observer=display if events is None else both(events, display),
+            observer=observer,
             time_limit_seconds=seconds_of(time_limit) if time_limit else None,
             part=part,
             allow_mixed_code=allow_mixed_code,
@@ -159,15 +161,25 @@ def run(
         raise typer.Exit(1)
 
 
-def _event_log(log: str | None) -> AbstractContextManager[EventLog | None]:
+@contextmanager
+def _logging(logs: Sequence[str], location: Path | str, display: Observer) -> Iterator[Observer]:
+    """Open what `--log` names; yield an observer that passes events to all of it and to the display."""
     from agd_bench.scheduling.event_log import EventLog
+    from agd_bench.scheduling.progress import both
 
-    if log is None:
-        return nullcontext()
-    kind, _, path = log.partition(":")
-    if kind != "json" or not path:
-        raise InputError(f"--log {log}: give json:FILE")
-    return EventLog(Path(path))
+    with ExitStack() as stack:
+        observer = display
+        for log in logs:
+            kind, _, target = log.partition(":")
+            if kind not in {known.partition(":")[0] for known in LOGS} or not target:
+                raise InputError(f"--log {log}: give one of {', '.join(LOGS)}")
+            if kind == "json":
+                observer = both(stack.enter_context(EventLog(Path(target))), observer)
+            else:
+                from agd_bench.trackers import TrackerStream, open_tracker
+
+                observer = both(stack.enter_context(TrackerStream(open_tracker(kind, target), location)), observer)
+        yield observer
 
 
 def plan(

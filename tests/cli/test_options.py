@@ -19,7 +19,9 @@ FOREIGN = {
     "srun": {"--container-image", "--nodelist", "--nodes", "--ntasks-per-node", "--overlap"},
     "sbatch": {"--account", "--cpus-per-task", "--gpus-per-node", "--job-name", "--open-mode", "--requeue", "--signal", "--time"},
     "git": {"--porcelain"},
+    "mlflow": {"--backend-store-uri"},
     "pytest": {"--generate"},
+    "tensorboard": {"--logdir"},
     "scripts of tests/performance": {
         "--architectures",
         "--dataset",

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from agd_bench.cli import app, train
 from agd_bench.errors import InputError
-from agd_bench.scheduling.event_log import EventLog
+from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.scheduling.resources import Resources
 from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import Store
@@ -49,11 +49,17 @@ def test_nodes_are_counted_from_the_events_of_the_run(tmp_path: Path) -> None:
     assert (row["started"], row["done"], row["lost"], row["last_problem"]) == (4, 4, 0, "")
 
 
-def test_events_go_to_a_file_of_ones_own(tmp_path: Path) -> None:
-    """JSON is the only supported format."""
-    with train._event_log(f"json:{tmp_path / 'mine.jsonl'}") as log:
-        assert isinstance(log, EventLog)
-    assert (tmp_path / "mine.jsonl").exists()
-    for wrong in ("mine.jsonl", "xml:mine", "json:"):
-        with pytest.raises(InputError, match="json:FILE"):
-            train._event_log(wrong)
+def test_logs_are_opened_by_kind(tmp_path: Path) -> None:
+    """Several at once; what is unknown or incomplete is refused."""
+    said = []
+
+    def display(event: Event | None, snapshot: Snapshot) -> None:
+        said.append(event)
+
+    with train._logging([f"json:{tmp_path / 'a.jsonl'}", f"json:{tmp_path / 'b.jsonl'}"], tmp_path / "run", display) as observer:
+        observer(None, Snapshot(0, {}, (), 0.0, None, {}))
+    assert said == [None]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "b.jsonl"}
+    for wrong in ("mine.jsonl", "xml:mine", "json:", "tensorboard:"):
+        with pytest.raises(InputError, match="json:FILE"), train._logging([wrong], tmp_path, display):
+            pytest.fail(f"{wrong} was accepted")
