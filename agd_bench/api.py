@@ -241,7 +241,7 @@ def _folder_of(sweep: Sweep, out: Path | str | None) -> Path:
 def _check_url(store_url: str | None) -> None:
     if store_url is not None and not is_url(store_url):
         raise InputError(
-            f"--store {store_url}: not a database URL; use one such as postgresql+psycopg://user@host/run or sqlite:///run.db, "
+            f"--store {shown(store_url)}: not a database URL; use one such as postgresql+psycopg://user@host/run or sqlite:///run.db, "
             "or --out for a folder"
         )
 

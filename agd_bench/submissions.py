@@ -20,6 +20,7 @@ from agd_bench.planning.planner import Folders, folders_of
 from agd_bench.records import TERMINAL, AlgorithmChoice, SearchSpaceChoice, Sweep
 from agd_bench.records.competition import BENCHMARK, ENTRIES, Benchmark, Entry, Lite, Part, format_record
 from agd_bench.store import Results, as_planned, load_results, reusable_rows, written_beside
+from agd_bench.store.database import shown
 from agd_bench.store.entry_rows import is_board, ranked_entries, read_benchmark, read_entries
 from agd_bench.store.reader import devices_of, read_board
 from agd_bench.store.row_code import DIGESTS
@@ -215,7 +216,7 @@ def submit(
         if label not in known:
             raise UnknownNameError("algorithm of the run", label, known)
     if not chosen or (name and len(chosen) > 1):
-        raise InputError(f"{run}: algorithms {', '.join(known)}; name one of them with --algorithm")
+        raise InputError(f"{shown(run)}: algorithms {', '.join(known)}; name one of them with --algorithm")
     written = []
     for label in chosen:
         choice = _changed(known[label], "--as", {"label": name or label})
@@ -255,7 +256,7 @@ def _complete(
         made = api.plan(benchmark.sweep([choice], part), folders)
         kept = reusable_rows(run, results, made, allow_mixed_code)
         if kept.edited:
-            raise RunChangedError(f"{run}: the code of {', '.join(kept.edited)} changed since; train again with `agd-bench enter`")
+            raise RunChangedError(f"{shown(run)}: the code of {', '.join(kept.edited)} changed since; train again with `agd-bench enter`")
         rows = as_planned(kept.results, made)
         left = int((~rows.trials["status"].isin(TERMINAL)).sum())
         if not left:
@@ -263,7 +264,9 @@ def _complete(
             meta = rows.meta | {"devices": json.dumps(devices_of(rows.attempts))}
             return replace(rows, rate_factors=factors, meta=meta), part
         missing.append(f"{left} of {len(rows.trials)} trials of the {part} benchmark")
-    raise InputError(f"{run}: {choice.label} is not trained to the end: {' and '.join(missing)} are missing; see `agd-bench enter --help`")
+    raise InputError(
+        f"{shown(run)}: {choice.label} is not trained to the end: {' and '.join(missing)} are missing; see `agd-bench enter --help`"
+    )
 
 
 def _entry(benchmark: Benchmark, choice: AlgorithmChoice, rows: Results, part: Part, folders: Folders | None) -> Entry:

@@ -89,14 +89,34 @@ DRIVER = sa.Table(
     sa.Column("heartbeat_at", sa.Double, nullable=False),
 )
 
+# Optuna adds its tables to any database that it opens. The first of them is `studies`: where an index has its name, Optuna stops there.
+AGAINST_OPTUNA = sa.Index("studies", META.c.key)
+
 
 def present_columns(connection: sa.Connection, table: Table) -> set[str]:
     """Return the names of the columns of a table in this database."""
     return {column["name"] for column in sa.inspect(connection).get_columns(table)}
 
 
+def refuse_foreign(connection: sa.Connection, location: Path | str) -> None:
+    """Check that a database is empty or holds a run.
+
+    Raises:
+        StoreError: it belongs to another program.
+    """
+    names = set(sa.inspect(connection).get_table_names())
+    if names and META.name not in names:
+        raise StoreError(
+            f"{shown(location)}: the database contains tables of another program ({', '.join(sorted(names)[:4])}); "
+            "give each run a database of its own, for example with `createdb`"
+        )
+
+
 def add_late_columns(connection: sa.Connection) -> None:
-    """Add columns that an older version did not write, without values."""
+    """Add columns that an older version did not write, without values, and the index that keeps Optuna out."""
+    # Optuna may have opened an older run.
+    if not sa.inspect(connection).has_table(str(AGAINST_OPTUNA.name)):
+        AGAINST_OPTUNA.create(connection, checkfirst=True)
     for table in TABLES:
         present = present_columns(connection, table)
         for column in columns_of(table, published=False):
@@ -126,12 +146,14 @@ def file_of(location: Path | str) -> Path | None:
 
 def shown(location: Path | str) -> str:
     """Return the location for messages: a URL without its password."""
-    if not is_url(location):
+    if isinstance(location, Path):
         return str(location)
     try:
-        return sa.make_url(str(location)).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):  # what cannot be parsed may hold a password all the same
-        return re.sub(r"//.*@", "//***@", str(location))
+        url = sa.make_url(str(location))
+        secret = {name: "hidden" for name in url.query if "password" in name.lower()}
+        return url.update_query_dict(secret).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):  # what cannot be parsed, or has lost its scheme, may hold a password all the same
+        return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(//|^)[^/@]*:.*@", r"\1***@", str(location)))
 
 
 def file_system_type(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
@@ -252,9 +274,11 @@ def connect(location: Path | str, writing: bool) -> sa.Engine:
         more = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
         # servers close idle connections, and a trial can take hours
         return sa.create_engine(str(location), pool_pre_ping=True, **more)
-    except (sa.exc.ArgumentError, ImportError) as error:
+    except (sa.exc.ArgumentError, ImportError, ValueError) as error:
+        # an error of parsing quotes the part that it could not parse, which may be from a password
+        why = error if isinstance(error, ImportError | sa.exc.NoSuchModuleError) else "its URL cannot be parsed"
         raise StoreError(
-            f"{shown(location)}: cannot open this database: {error}; give a URL such as postgresql+psycopg://user@host/run "
+            f"{shown(location)}: cannot open this database: {why}; give a URL such as postgresql+psycopg://user@host/run "
             "and install agd-bench[postgres], or omit the URL to use SQLite in the run folder"
         ) from None
 
@@ -317,6 +341,15 @@ def _check_mark(path: Path, application: Any, version: Any) -> None:
         )
 
 
+ADVICE = {
+    "permission denied for schema": "ask the owner for GRANT CREATE ON SCHEMA, or use a database that belongs to this user",
+    "no schema has been selected": "no schema of this user's search_path exists; create one, or set ?options=-csearch_path=NAME",
+    "password authentication failed": "give the password in PGPASSWORD or ~/.pgpass",
+    "no password supplied": "give the password in PGPASSWORD or ~/.pgpass",
+}
+"""What to do about errors of database servers, by text that occurs in them."""
+
+
 @contextmanager
 def translated(location: Path | str) -> Iterator[None]:
     """Translate database errors to agd-bench's.
@@ -342,4 +375,5 @@ def translated(location: Path | str) -> Iterator[None]:
         if "locked" in text:
             raise RunLockedError(f"{where}: another process has locked the database for over {BUSY_SECONDS} s; stop it or wait") from None
         kind = "cannot be reached or opened" if isinstance(error, OperationalError) else "rejected the statement"
-        raise StoreError(f"{where}: the database {kind}: {' '.join(text.split())}") from None
+        advice = next((f"; {advice}" for sign, advice in ADVICE.items() if sign in text), "")
+        raise StoreError(f"{where}: the database {kind}: {' '.join(text.split())}{advice}") from None

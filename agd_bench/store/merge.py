@@ -11,6 +11,7 @@ import pandas as pd
 
 from agd_bench.errors import InputError
 from agd_bench.records import TERMINAL, Plan, canonical_json
+from agd_bench.store.database import shown
 from agd_bench.store.reader import load_results
 from agd_bench.store.results import Results, stack, typed
 from agd_bench.store.row_code import state_code
@@ -151,7 +152,7 @@ def merge_into(store: Store, plan: Plan, joined: Joined) -> int:
         InputError: a trial ended differently in the store.
     """
     present = _begun(load_results(store.location))
-    whole = join([(str(store.location), present), ("the merged runs", joined.results)]).results
+    whole = join([(shown(store.location), present), ("the merged runs", joined.results)]).results
     before = present.trials.set_index("trial_id")["attempts"]
     ended = _ended(present)
     changed = whole.trials[~whole.trials["trial_id"].isin(ended) | (whole.trials["attempts"] != whole.trials["trial_id"].map(before))]

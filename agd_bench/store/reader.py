@@ -363,7 +363,7 @@ def ended_trials(location: Path | str) -> tuple[str, ...]:
     if _is_untouched(location):
         return ()
     with _reading(location) as connection:
-        if not sa.inspect(connection).has_table(TRIALS.name):
+        if not sa.inspect(connection).has_table(META.name):
             return ()
         ended = sa.select(TRIALS.c.trial_id).where(TRIALS.c.status.in_(TERMINAL)).order_by(TRIALS.c.position)
         return tuple(connection.execute(ended).scalars())
@@ -402,6 +402,7 @@ def status(location: Path | str) -> pd.DataFrame:
     else:
         _find(location)
         with _reading(location) as connection:
+            _read_meta(connection, location)
             rows = connection.execute(sa.select(TRIALS.c.algorithm, TRIALS.c.status, TRIALS.c.position)).all()
         trials = pd.DataFrame(rows, columns=["algorithm", "status", "position"]).sort_values("position")
         planned = trials["algorithm"].value_counts(sort=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -39,6 +39,7 @@ from agd_bench.store.database import (
     file_of,
     is_url,
     reach,
+    refuse_foreign,
     settle_journal,
     shown,
     translated,
@@ -48,6 +49,7 @@ from agd_bench.store.plan_rows import MIXED_CODE_ADVICE, differences, meta_of, p
 from agd_bench.store.reader import is_published
 from agd_bench.store.row_code import DIGESTS, FIRST, code_meta
 from agd_bench.store.schema import LOST, OUT_OF_MEMORY, TAKEN_AS_ZERO, UNTAKEN
+from agd_bench.store.transactions import Answer, Operation, Transaction
 
 # people copy the database file alone; what only the log holds would be missing there
 LOG_SECONDS = 60.0
@@ -115,8 +117,7 @@ class Store:
         self.location = location
         self._engine, self._here = engine, here
         self._heartbeat = lock.Heartbeat(engine, here)
-        self._shared: ExitStack | None = None
-        self._joined: sa.Connection | None = None
+        self._shared: Transaction | None = None
         self._file, self._log_copied = file_of(location), time.monotonic()
 
     @classmethod
@@ -138,7 +139,7 @@ class Store:
             StoreError: the database cannot be reached or written.
         """
         if is_published(location):
-            raise InputError(f"{location}: published leaderboards are read-only; use another --out, and pass this folder to --from")
+            raise InputError(f"{shown(location)}: published leaderboards are read-only; use another --out, and pass this folder to --from")
         if not is_url(location):
             file = _make_folder(Path(location)) / FILE
             if file.exists():
@@ -166,6 +167,7 @@ class Store:
         joined: Sequence[Mapping[str, str]],
         dead: float | None,
     ) -> None:
+        refuse_foreign(connection, self.location)
         # within the transaction: a driver killed here leaves an empty database, not half of the tables
         METADATA.create_all(connection)
         add_late_columns(connection)
@@ -225,34 +227,26 @@ class Store:
     def together(self) -> Iterator[None]:
         """Combine all writes inside into one commit, or none if an error is raised."""
         # a transition costs mostly its flush to disk; the end of one trial and the start of the next share it
-        with ExitStack() as stack:
-            self._shared = stack
+        with translated(self.location):
+            self._shared = Transaction(self._engine, lambda connection: lock.require(connection, self._here, self.location))
             try:
                 yield
+                self._shared.commit()
             finally:
-                self._shared = self._joined = None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        if self._shared is None:
-            with self._begin() as connection:
-                yield connection
-            return
-        if self._joined is None:
-            # at the first write: a block that writes nothing must not take the write lock
-            self._joined = self._shared.enter_context(self._begin())
-        yield self._joined
-
-    @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
-        with translated(self.location), reach(self._engine) as connection, connection.begin():
-            # first, so that a driver that lost its lock writes nothing
-            lock.require(connection, self._here, self.location)
-            yield connection
+                self._shared.close()
+                self._shared = None
         if self._file is not None and time.monotonic() - self._log_copied >= LOG_SECONDS:
             # after the commit, as a checkpoint copies only what is committed
             copy_log(self._file)
             self._log_copied = time.monotonic()
+
+    def _write(self, operation: Operation[Answer]) -> Answer:
+        """Execute an operation in the transaction of `together`, or in one of its own."""
+        if self._shared is not None:
+            with translated(self.location):
+                return self._shared.do(operation)
+        with self.together():
+            return self._write(operation)
 
     def standings(self) -> dict[str, Standing]:
         """Return the state of every trial by id, in plan order."""
@@ -305,12 +299,15 @@ class Store:
         values["proposal"] = None if trial.proposal is None else canonical_json(trial.proposal)
         # a lost trial is pending again: the number keeps a start that is repeated by mistake from finding it
         pending = (TRIALS.c.trial_id == trial.id) & (TRIALS.c.status == "pending") & (TRIALS.c.attempts == attempt - 1)
-        with self._transaction() as connection:
+
+        def write(connection: sa.Connection) -> None:
             if connection.execute(TRIALS.update().where(pending).values(**values)).rowcount != 1:
                 raise ValueError(f"trial {trial.id} is not pending after {attempt - 1} attempts, so attempt {attempt} cannot start")
             # on disk before the trial is sent: killing the driver loses at most the running attempts
             row = {"trial_id": trial.id, "attempt": attempt, "node": node, "started_at": now, "outcome": "running", "reason": ""}
             connection.execute(ATTEMPTS.insert().values(**row, deadline_at=now + deadline_seconds, blamed=0))
+
+        self._write(write)
 
     def finish(self, result: TrialResult, attempt: int, seconds: float | None = None) -> None:
         """Set a trial from running to the status of its result, and store the measurements.
@@ -320,16 +317,19 @@ class Store:
             attempt: number of the attempt.
             seconds: to charge. None: the attempt's `total_seconds`.
         """
-        with self._transaction() as connection:
+
+        def write(connection: sa.Connection) -> None:
             charged = result.total_seconds if seconds is None else seconds
             provenance = canonical_json(result.provenance) if result.provenance else None
             self._close_attempt(connection, result.trial_id, attempt, result.status, charged, result.reason, provenance=provenance)
             self._end(connection, result, "running", {name: getattr(result, name) for name in MEASURED})
 
+        self._write(write)
+
     def settle(self, trial_id: str, status: Status, reason: str) -> None:
         """Set a trial from pending to a terminal status without executing it (again)."""
-        with self._transaction() as connection:
-            self._end(connection, TrialResult(trial_id=trial_id, status=status, reason=reason), "pending", {})
+        result = TrialResult(trial_id=trial_id, status=status, reason=reason)
+        self._write(lambda connection: self._end(connection, result, "pending", {}))
 
     def pass_on(self, trial: Trial) -> TrialResult:
         """Give a pending trial the results of its representative, at no charge.
@@ -340,7 +340,8 @@ class Store:
         Returns:
             The result, without its curve.
         """
-        with self._transaction() as connection:
+
+        def write(connection: sa.Connection) -> TrialResult:
             trained = connection.execute(sa.select(TRIALS).where(TRIALS.c.trial_id == trial.representative)).mappings().one()
             # all costs lie with the trial that was trained, so that sums count them once
             taken = {name: trained[name] for name in MEASURED} | dict.fromkeys(UNTAKEN)
@@ -354,7 +355,9 @@ class Store:
                 rows = connection.execute(sa.select(table).where(table.c.trial_id == trial.representative)).mappings().all()
                 if rows:
                     connection.execute(table.insert(), [{**row, "trial_id": trial.id} for row in rows])
-        return result
+            return result
+
+        return self._write(write)
 
     def _end(self, connection: sa.Connection, result: TrialResult, before: str, measured: dict[str, Any]) -> None:
         values = {**measured, "status": result.status, "reason": result.reason}
@@ -380,15 +383,17 @@ class Store:
             outcome: `lost` or `out of memory`.
             blamed: whether it counts towards the trial's maximum of attempts.
         """
-        with self._transaction() as connection:
+
+        def write(connection: sa.Connection) -> None:
             # the scheduler limits "out of memory" by itself, so only other losses count here
             self._close_attempt(connection, trial_id, attempt, outcome, seconds, reason, blamed=int(blamed and outcome == LOST))
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(status="pending"))
 
+        self._write(write)
+
     def retry(self, trials: Sequence[Trial], endings: Collection[str]) -> int:
         """Set ended trials with given outcomes back to pending and return their number; arguments and errors as for `failures.reopen`."""
-        with self._transaction() as connection:
-            return reopen(connection, trials, endings)
+        return self._write(lambda connection: reopen(connection, trials, endings))
 
     def take_in(
         self, trials: list[dict[str, Any]], attempts: list[dict[str, Any]], curves: list[dict[str, Any]], numbers: list[dict[str, Any]]
@@ -405,17 +410,26 @@ class Store:
             return
         taken = ("status", "reason", "hyperparameters", "proposal", "attempts", "charged_seconds", *MEASURED)
         this = TRIALS.c.trial_id == sa.bindparam("this")
-        with self._transaction() as connection:
+
+        def write(connection: sa.Connection) -> None:
             named = [{"this": row["trial_id"]} for row in trials]
             values = [one | {f"new_{name}": row[name] for name in taken} for one, row in zip(named, trials, strict=True)]
             connection.execute(TRIALS.update().where(this).values({name: sa.bindparam(f"new_{name}") for name in taken}), values)
             # merging renumbers attempts by their start, so the old rows would collide
             connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.trial_id == sa.bindparam("this")), named)
+            # there are none, unless a commit whose answer was lost had succeeded
+            for table, rows in ((CURVES, curves), (DIAGNOSTICS, numbers)):
+                if rows:
+                    connection.execute(
+                        table.delete().where(table.c.trial_id == sa.bindparam("this")), [{"this": row["trial_id"]} for row in rows]
+                    )
             # neither column is published; losses elsewhere do not use up this run's attempts
             closed = [{**row, "deadline_at": row["ended_at"], "blamed": 0} for row in attempts]
             for table, rows in ((ATTEMPTS, closed), (CURVES, curves), (DIAGNOSTICS, numbers)):
                 if rows:
                     connection.execute(table.insert(), rows)
+
+        self._write(write)
 
     def close(self) -> None:
         """Release the lock and close the database.
