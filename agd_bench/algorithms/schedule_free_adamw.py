@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from schedulefree import AdamWScheduleFree
 from torch import nn
 from torch.optim import Optimizer
 
+from agd_bench.algorithms._captured_schedule_free import ScheduleFreeAdamW
 from agd_bench.errors import InputError
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.starting import as_built
@@ -55,7 +55,7 @@ def build(
     """
     if steps < 1:
         raise InputError(f"steps is {steps!r}; the warm-up needs at least 1 training step")
-    optimizer: Any = AdamWScheduleFree(
+    optimizer: Any = ScheduleFreeAdamW(
         network.parameters(),
         lr=learning_rate,
         betas=(1 - one_minus_beta1, 0.999),

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from schedulefree import SGDScheduleFree
 from torch import nn
 from torch.optim import Optimizer
 
+from agd_bench.algorithms._captured_schedule_free import ScheduleFreeSGD
 from agd_bench.errors import InputError
 from agd_bench.optim.losses import cross_entropy
 from agd_bench.optim.starting import as_built
@@ -55,7 +55,7 @@ def build(
     """
     if steps < 1:
         raise InputError(f"steps is {steps!r}; the warm-up needs at least 1 training step")
-    optimizer: Any = SGDScheduleFree(
+    optimizer: Any = ScheduleFreeSGD(
         network.parameters(),
         lr=learning_rate,
         momentum=1 - one_minus_momentum,

@@ -203,16 +203,30 @@ def show(
         raise UnknownNameError("name", name, known, advice="`agd-bench list` shows the available names.")
 
 
-def doctor(as_json: JsonOption = False) -> None:
-    """Check devices, data sets, Ray and optional packages."""
+def doctor(
+    as_json: JsonOption = False,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Measure training on the GPU for about two minutes, and what the numbers decide.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With --gpu: tiny networks, to try the command; the numbers decide nothing.")
+    ] = False,
+) -> None:
+    """Check devices, data sets, Ray and optional packages, or measure the GPU."""
     from agd_bench.datasets import data_root
     from agd_bench.doctor import examine
 
-    findings = examine(data_root())
+    if gpu:
+        from agd_bench.doctor.gpu import QUICK, Size, measure
+
+        findings = measure(QUICK if quick else Size())
+    else:
+        findings = iter(examine(data_root()))
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+        print(json.dumps([finding._asdict() | {"numbers": dict(finding.numbers)} for finding in findings], indent=2))
         return
     signs = {"ok": "ok     ", "missing": "–      ", "warning": "WARNING"}
     for finding in findings:
         advice = f"; {finding.advice}" if finding.advice else ""
-        print(f"{signs[finding.verdict]}  {finding.what}: {finding.detail}{advice}")
+        # flushed, because measuring takes minutes
+        print(f"{signs[finding.verdict]}  {finding.what}: {finding.detail}{advice}", flush=True)

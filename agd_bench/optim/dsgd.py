@@ -89,9 +89,13 @@ class DSGD(GreedyDescent):
             InputError: input_norm is None, and there was no forward pass with gradients.
         """
         (group,) = self.param_groups
-        group["input_norm"] = self._probe.merged(group["input_norm"])
-        if group["input_norm"] is None:
+        largest = self._probe.merged(group["input_norm"])
+        if largest is None:
             raise InputError("DSGD has seen no image: call the network with gradients on before step(), or give input_norm")
+        if group["input_norm"] is None:
+            group["input_norm"] = largest.clone()
+        # in place, because a captured step repeats its writes at the same addresses
+        group["input_norm"].copy_(largest)
         q = group["q"]
         norms = torch.stack([induced_norm(layer.linear.weight, q) for layer in self.layers])
         first, second = self.loss.bounds(q, self.layers[-1].linear.out_features, *self._output_range())
@@ -100,7 +104,7 @@ class DSGD(GreedyDescent):
     def _input_norms(self, q: float, largest: Tensor) -> Tensor:
         """Return c_(k-1) of the layers, (K,): bounds on their inputs, with a 1 appended for a bias."""
         # outputs of an activation are within its range for any weights, so steps do not change these bounds
-        hidden = [largest.new_tensor(norm_of_constant(k.activation.largest, k.linear.out_features, q)) for k in self.layers[:-1]]
+        hidden = [largest.new_full((), norm_of_constant(k.activation.largest, k.linear.out_features, q)) for k in self.layers[:-1]]
         sizes = zip(self.layers, [largest, *hidden], strict=True)
         return torch.stack([size if layer.linear.bias is None else with_ones(size, 1, q) for layer, size in sizes])
 
@@ -109,7 +113,7 @@ class DSGD(GreedyDescent):
         (group,) = self.param_groups
         activation = self.layers[-1].activation
         if activation != LINEAR:
-            return group["lr"].new_tensor(activation.low), group["lr"].new_tensor(activation.high)
+            return group["lr"].new_full((), activation.low), group["lr"].new_full((), activation.high)
         # Hidden values are within [-1, 1], so the largest absolute row sum bounds an output. Only layers below the last one use
         # this bound (the last one's term has curvature 0), and their steps do not change it.
         largest = induced_norm(self.blocks[-1].matrix(), math.inf)

@@ -11,6 +11,7 @@ If p_i^2 bounds the curvature along every layer, the loss decreases by at least 
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,16 +93,12 @@ class GreedyDescent(Optimizer, ABC):
         self.blocks = tuple(blocks)
         device = self.blocks[0].parameters[0].device
         # numbers live on the device, so that counting does not make the host wait
-        zero = torch.zeros((), dtype=torch.float64, device=device)
+        sums = ("lr", "promised", "promised_decrease", "compared_promise", "compared_decrease")
         defaults = {
             "q": exponent(q),
             "step_size": step_size,
-            "lr": zero,
-            "promised": zero,
-            "promised_decrease": zero,
+            **{name: torch.zeros((), dtype=torch.float64, device=device) for name in sums},
             "moved": torch.zeros(len(self.blocks), dtype=torch.int64, device=device),
-            "compared_promise": zero,
-            "compared_decrease": zero,
             "compared_steps": torch.zeros((), dtype=torch.int64, device=device),
             "shortfalls": torch.zeros((), dtype=torch.int64, device=device),
         }
@@ -121,12 +118,21 @@ class GreedyDescent(Optimizer, ABC):
         """Return all attributes, so that network and optimizer can be copied together."""
         return dict(self.__dict__)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state, which later steps do not change."""
+        return copy.deepcopy(super().state_dict())
+
     def _require_own_parameters(self) -> None:
         """Raise InputError if parameters were replaced, since the moduli come from the network's layers and hooks."""
         own = [parameter for block in self.blocks for parameter in block.parameters]
         given = self.param_groups[0]["params"]
         if len(own) != len(given) or any(one is not other for one, other in zip(own, given, strict=True)):
             raise InputError("a parameter was replaced, and this optimizer trains the network that it was built from; build another one")
+
+    @property
+    def capturable(self) -> bool:
+        """Whether a step can be captured in a CUDA graph: the SVD for q = 2 makes the host wait."""
+        return bool(self.param_groups[0]["q"] != 2)
 
     @abstractmethod
     def moduli(self) -> Tensor:
@@ -159,9 +165,10 @@ class GreedyDescent(Optimizer, ABC):
             block.subtract(direction * size.to(direction.dtype))
         # minimum decrease of a function with curvature at most p^2 along the step
         promised = group["step_size"] * (1 - group["step_size"] / 2) * (scores * chosen).sum().square()
-        # new tensors instead of in-place changes: a state_dict may refer to the old ones
-        group["lr"], group["promised"], group["promised_decrease"] = rates.sum(), promised, group["promised_decrease"] + promised
-        group["moved"] = group["moved"] + chosen
+        group["lr"], group["promised"] = rates.sum(), promised
+        # in place, because a captured step repeats its writes at the same addresses
+        group["promised_decrease"].add_(promised)
+        group["moved"].add_(chosen)
         return loss
 
     @torch.no_grad()

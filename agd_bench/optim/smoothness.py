@@ -84,7 +84,7 @@ class CrossEntropy:
         """Return (l1, l2) for the q-norm of outputs, 0-dim float64. Independent of the classes and the outputs' range (low, high)."""
         # l1: dual norm of softmax - one-hot; l2: a variance, at most (max u - min u)^2 / 4 over ||u||_q = 1
         first, second = {1.0: (1.0, 0.25), 2.0: (math.sqrt(2), 0.5), math.inf: (2.0, 1.0)}[q]
-        return low.new_tensor(first), low.new_tensor(second)
+        return low.new_full((), first), low.new_full((), second)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Square:
         # dual norm of the gradient: largest entry for q = 1, sum of entries for q = inf
         dual = {1.0: 1.0, 2.0: math.sqrt(classes), math.inf: float(classes)}[q]
         # over ||u||_q = 1, the sum of u_j^2 is at most 1, and C for q = inf
-        return 2 * self.factor * dual * residual, low.new_tensor(2 * self.factor * (classes if q == math.inf else 1))
+        return 2 * self.factor * dual * residual, low.new_full((), 2 * self.factor * (classes if q == math.inf else 1))
 
 
 Loss = CrossEntropy | Square

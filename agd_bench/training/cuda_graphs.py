@@ -5,7 +5,7 @@ backward, the optimizer's step and the sums of loss and correct answers. Host an
 and two sums at its end.
 
 Eager and replayed steps launch the same kernels on the same numbers. Steps that cannot be captured are known from explicit lists
-(`hindrance`), detected in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
+(`capture_obstacle`), detected in an eager step (`Witness`), or found when the capture fails; then all steps run eagerly.
 
 References:
     PyTorch documentation, 'CUDA semantics', section 'CUDA Graphs' (warm-up on a side stream, static tensors, one capture at a time).
@@ -30,7 +30,6 @@ from torch.utils._pytree import tree_leaves
 from agd_bench.training.concurrency import own_stream
 from agd_bench.training.data import Drawn, ImageSet, bounds, draw
 from agd_bench.training.device_faults import describe, is_out_of_memory
-from agd_bench.training.eval_weights import averages
 from agd_bench.training.fit import Fit
 from agd_bench.training.turns import DEFAULT_GENERATORS, Turn
 
@@ -166,14 +165,12 @@ def numbers_of(optimizer: Optimizer, group: dict[str, Any], ahead: int) -> tuple
     return () if numbers is None else tuple(numbers(group, ahead))
 
 
-def hindrance(fit: Fit) -> str:
+def capture_obstacle(fit: Fit) -> str:
     """Why the steps of a training cannot be captured, if known before the first one; otherwise empty."""
     optimizer, scheduler = fit.optimizer, fit.scheduler
     # Watching reads values between steps or within a step.
     if fit.watch is not None or fit.replay is not None or fit.diagnosed:
         return "its steps are watched"
-    if averages(optimizer):
-        return f"{type(optimizer).__name__} evaluates at other weights than it trains"
     if not capturable(optimizer):
         return f"steps of {type(optimizer).__name__} are not known to do the same on the device each time"
     # LambdaLR computes its rate only from the step number; others, such as ReduceLROnPlateau, depend on results.
@@ -184,7 +181,7 @@ def hindrance(fit: Fit) -> str:
 
 def capture_steps(fit: Fit, device: torch.device) -> None:
     """Let a training on a GPU capture its steps, or record why they run eagerly."""
-    fit.eager_reason = hindrance(fit) if device.type == "cuda" else "not on a GPU"
+    fit.eager_reason = capture_obstacle(fit) if device.type == "cuda" else "not on a GPU"
     fit.capture = None if fit.eager_reason else Capture(fit, GraphRecorder(device))
 
 
@@ -200,7 +197,7 @@ class Capture:
         """Initialise without capturing anything yet.
 
         Args:
-            fit: a training without a `hindrance`; not kept alive.
+            fit: a training without an obstacle (`capture_obstacle`); not kept alive.
             recorder: recorder of its device.
         """
         self.reason, self.replays = "", 0

@@ -71,8 +71,10 @@ def refresh_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> N
     for module in momenta:
         # They were collected at the training weights and are wrong for the evaluation weights.
         module.reset_running_stats()
-        module.momentum = None  # the mean over all batches since the reset
-    for images in batches:
+    for number, images in enumerate(batches, start=1):
+        for module in momenta:
+            # The mean over all batches since the reset, as with momentum None, for which torch reads its count from the device.
+            module.momentum = 1 / number
         network(images)
     for module, momentum in momenta.items():
         module.momentum = momentum

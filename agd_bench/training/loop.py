@@ -40,10 +40,10 @@ def evaluate(fit: Fit, images: ImageSet) -> Evaluation:
     """
     fit.network.eval()
     count = len(images.labels)
-    if fit.capture is not None:
-        loss, correct = fit.capture.evaluate(images, EVALUATION_BATCH)
-    else:
-        with answer_of(fit.optimizer):
+    with answer_of(fit.optimizer):
+        if fit.capture is not None:
+            loss, correct = fit.capture.evaluate(images, EVALUATION_BATCH)
+        else:
             # Sums on the device, so the host waits once per split, not once per batch.
             loss, correct = _summed(fit.score, images, batches(images, EVALUATION_BATCH, torch.arange(count)))
     fit.network.train()

@@ -310,6 +310,13 @@ def test_doctor_knows_what_is_missing(shell: Shell) -> None:
     assert found["data set cifar10"] == "missing"
 
 
+def test_doctor_measures_no_gpu_where_there_is_none(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says so, and nothing is printed as measured."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert shell("doctor", "--gpu") == 4
+    assert (shell.out, "no GPU" in shell.err) == ("", True)
+
+
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     """The help of the program and its commands imports neither torch nor Ray nor pandas."""
     script = (

@@ -7,8 +7,9 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from agd_bench import plugins
@@ -28,12 +29,14 @@ class Finding(NamedTuple):
         verdict: the result.
         detail: what was found.
         advice: what to do about it; empty if nothing.
+        numbers: measured values, with the unit last in their names.
     """
 
     what: str
     verdict: Verdict
     detail: str
     advice: str = ""
+    numbers: Mapping[str, float] = MappingProxyType({})
 
 
 def _versions() -> Iterator[Finding]:
