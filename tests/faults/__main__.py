@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.faults import record
 
-CAMPAIGNS = {"in-process": "in_process", "commands": "commands", "inputs": "inputs"}
+CAMPAIGNS = {"in-process": "in_process", "under-ray": "under_ray", "commands": "commands", "inputs": "inputs"}
 """The module of each campaign: its `campaign(work, seed, first)` yields, for each unit, counts by kind and what was wrong."""
 
 

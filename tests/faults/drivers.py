@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from agd_bench import api, cli
 from agd_bench.cli import train
 from agd_bench.store import database
-from tests.faults.operations import Operations
+from tests.faults.operations import ACTED, Fault, Operations
 
 SWEEP = """
 name = "faulty"
@@ -31,6 +32,7 @@ RUN = ("run", "faulty.toml", "--executor", "in-process", "--device", "cpu", "--o
 TRACEBACK = 70
 """Exit code for an exception that the command does not report itself."""
 LIMIT_SECONDS = 300.0
+SEEN = "operations"
 
 
 class Driver:
@@ -38,9 +40,9 @@ class Driver:
 
     Args:
         home: its working directory.
-        arguments: arguments of `agd-bench`; by default, a run in `home / "run"`.
-        before: called in the new process before the command; the number of operations it counts is written to the file `operations`.
-        said: name of the file for standard error.
+        arguments: of `agd-bench`; default: a run in `home / "run"`.
+        before: called in the new process before the command; what it counts is written to the file `operations`.
+        said: name of the file for what it says.
     """
 
     def __init__(
@@ -64,6 +66,10 @@ class Driver:
         os.waitpid(self.pid, 0)
         raise TimeoutError(f"a driver did not end within {LIMIT_SECONDS:.0f} s")
 
+    def is_running(self) -> bool:
+        """Whether it has neither ended nor stopped."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the process, which must not have been waited for."""
         os.kill(self.pid, number)
@@ -74,20 +80,27 @@ class Driver:
         return self._said.read_text(encoding="utf-8", errors="replace")
 
 
-def arm(home: Path, at: int, act: Callable[[object], object], only: str = "") -> Callable[[], Operations]:
-    """Return a `before` that acts before the `at`-th operation on the run, and creates the file `acted`."""
-    (home / "acted").unlink(missing_ok=True)
-
-    def note_and_act(at_work: object) -> None:
-        os.close(os.open(home / "acted", os.O_CREAT | os.O_WRONLY))
-        act(at_work)
-
-    return lambda: Operations(home, at, note_and_act, only)
+def arm(home: Path, faults: Sequence[Fault] = (), counted: Sequence[str] = ("",)) -> Callable[[], Operations]:
+    """For `before`: suffer these faults, and count the operations that contain each of `counted`."""
+    (home / ACTED).unlink(missing_ok=True)
+    return lambda: Operations(home, faults, counted)
 
 
-def has_acted(home: Path) -> bool:
-    """Return whether the fault of the last `arm` occurred."""
-    return (home / "acted").exists()
+def acted(home: Path) -> list[str]:
+    """The names of the faults of the last `arm` that came to pass, in order."""
+    return (home / ACTED).read_text().splitlines() if (home / ACTED).exists() else []
+
+
+def count_operations(home: Path, counted: Sequence[str] = ("",), arguments: Sequence[str] = RUN) -> dict[str, int]:
+    """Run a command undisturbed; how many of its operations contain each of `counted`.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    driver = Driver(home, arm(home, (), counted), arguments)
+    if driver.wait() != 0:
+        raise RuntimeError(f"the undisturbed command failed: {driver.said}")
+    return dict(json.loads((home / SEEN).read_text()))
 
 
 def prepare(home: Path) -> None:
@@ -100,6 +113,11 @@ def warm_up(home: Path) -> None:
     """Do the run once in this process, to import and cache everything that forked drivers need."""
     prepare(home)
     api.run(home / "faulty.toml", home / "run", executor="in-process", device="cpu")
+
+
+def leave_out_the_report() -> None:
+    """For this process and those forked from it: the report takes longer than the run, and `commands.py` tests it."""
+    setattr(train, "conclude", lambda *_: None)  # noqa: B010 (mypy knows the function's own type)
 
 
 def be_impatient() -> None:
@@ -115,8 +133,6 @@ def _become(home: Path, said: Path, before: Callable[[], Operations | None] | No
         for number, path in ((1, "/dev/null"), (2, str(said))):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if arguments is RUN:  # the report takes longer than the run; `commands.py` tests it
-            setattr(train, "conclude", lambda *_: None)  # noqa: B010 (mypy knows the function's own type)
         operations = None if before is None else before()
         sys.argv = ["agd-bench", *arguments]
         try:
@@ -125,7 +141,7 @@ def _become(home: Path, said: Path, before: Callable[[], Operations | None] | No
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if operations is not None:
-            (home / "operations").write_text(str(operations.seen))
+            (home / SEEN).write_text(json.dumps(operations.seen))
     except BaseException:
         traceback.print_exc()
     finally:

@@ -1,4 +1,4 @@
-"""Count a process's operations on the files and the database of a run, and act before the n-th of them."""
+"""Count what a process does to the files and the database of a run, and act before some of these operations."""
 
 from __future__ import annotations
 
@@ -8,31 +8,51 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
-"""Python's audit events for files; the first argument is a path."""
+"""Audit events of Python about files; the first argument is a path."""
+ACTED = "acted"
+"""The file with the names of the faults that came to pass."""
 AT_EACH_STATEMENT: list[Callable[[Any], object]] = []
 """Functions of lasting faults, called with the cursor of each statement."""
+
+
+class Fault(NamedTuple):
+    """What happens to this process before one of its operations.
+
+    Attributes:
+        name: of its kind.
+        at: before which operation, from 1.
+        act: what to do, with the cursor that is at work, or None at a file or a commit.
+        only: count operations whose statement or path contains this.
+    """
+
+    name: str
+    at: int
+    act: Callable[[Any], object]
+    only: str = ""
 
 
 class Operations:
     """Counts the operations of this process on one folder and on databases.
 
     Args:
-        folder: the working directory; files outside it are not counted.
-        at: the operation before which to act, counted from 1; with 0, only count.
-        act: what to do then; called with the cursor of a statement, or None for a commit or a file.
-        only: count operations whose name or path contains this.
+        folder: the working directory; files outside it are not counted. A fault that comes to pass adds its name to the file `acted`.
+        faults: what to do before which operations.
+        counted: values of `only` to count.
+
+    Attributes:
+        seen: how many operations there were, by `only`.
     """
 
-    def __init__(self, folder: Path, at: int = 0, act: Callable[[Any], object] = lambda at_work: None, only: str = "") -> None:
-        self.seen = 0
-        self._folder, self._at, self._act, self._only = str(folder), at, act, only
+    def __init__(self, folder: Path, faults: Sequence[Fault] = (), counted: Iterable[str] = ("",)) -> None:
+        self.seen = dict.fromkeys([*counted, *(fault.only for fault in faults)], 0)
+        self._folder, self._faults = str(folder), faults
         # an audit hook cannot be removed: use this in processes that end afterwards
         sys.addaudithook(self._audit)
         sa.event.listen(sa.Engine, "before_cursor_execute", self._execute)
@@ -51,10 +71,20 @@ class Operations:
         self._count(statement, cursor)
 
     def _count(self, what: str, at_work: Any) -> None:
-        if self._only in what:
-            self.seen += 1
-            if self.seen == self._at:
-                self._act(at_work)
+        met = [only for only in self.seen if only in what]
+        for only in met:
+            self.seen[only] += 1
+        for fault in self._faults:
+            if fault.only in met and self.seen[fault.only] == fault.at:
+                note(self._folder, fault.name)
+                fault.act(at_work)
+
+
+def note(folder: str | Path, name: str) -> None:
+    """Add a fault to those that came to pass in a folder."""
+    number = os.open(f"{folder}/{ACTED}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.write(number, f"{name}\n".encode())
+    os.close(number)
 
 
 def send(number: int, times: int = 1) -> Callable[[Any], None]:

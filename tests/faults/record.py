@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ BEGIN, END = "<!-- written by `python -m tests.faults page` -->", "<!-- end -->"
 
 
 def read(folder: Path = HERE) -> dict[str, dict[str, Any]]:
-    """Return every campaign so far by name and seed: the `units` done, `counts` by kind, and a line per problem in `wrong`."""
+    """Every campaign so far by its name and seed: `commits` it ran on, `units` done, `counts` by kind, and `wrong`, one line each."""
     path = folder / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -23,18 +25,34 @@ def read(folder: Path = HERE) -> dict[str, dict[str, Any]]:
 def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong: list[str], folder: Path = HERE) -> None:
     """Add to the results of a campaign with this seed; `units` is the number of runs or inputs done, where it will continue."""
     found = read(folder)
-    before = found.get(f"{campaign} {seed}", {"counts": {}, "wrong": []})
+    before = found.get(f"{campaign} {seed}", {"counts": {}, "wrong": [], "commits": []})
     total = Counter(before["counts"]) + Counter(counts)
-    found[f"{campaign} {seed}"] = {"units": units, "counts": dict(sorted(total.items())), "wrong": before["wrong"] + wrong}
+    found[f"{campaign} {seed}"] = {
+        "commits": list(dict.fromkeys([*before["commits"], _commit()])),
+        "units": units,
+        "counts": dict(sorted(total.items())),
+        "wrong": before["wrong"] + wrong,
+    }
     beside = folder / f"{FILE}.{os.getpid()}"
     beside.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     beside.replace(folder / FILE)
 
 
+@cache
+def _commit() -> str:
+    """What is tested; empty outside a clone."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../../agd_bench", "../../search_spaces")
+    return git("rev-parse", "--short=8", "HEAD") + (" with changes" if changed else "")
+
+
 def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table of all campaigns, and the counts by kind of each, in Markdown."""
     names = list(dict.fromkeys(key.rpartition(" ")[0] for key in found))
-    lines = ["| campaign | seeds | faults or inputs | kinds | wrong |", "|---|---|---|---|---|"]
+    lines = ["| campaign | seeds | commits | faults or inputs | kinds | wrong |", "|---|---|---|---|---|---|"]
     details = []
     for name in names:
         own = {key.rpartition(" ")[2]: value for key, value in found.items() if key.rpartition(" ")[0] == name}
@@ -42,7 +60,8 @@ def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
         for value in own.values():
             counts.update(value["counts"])
         wrong = sum(len(value["wrong"]) for value in own.values())
-        lines.append(f"| {name} | {', '.join(own)} | {counts.total():,} | {len(counts)} | {wrong} |")
+        commits = dict.fromkeys(commit for value in own.values() for commit in value["commits"])
+        lines.append(f"| {name} | {', '.join(own)} | {', '.join(commits)} | {counts.total():,} | {len(counts)} | {wrong} |")
         details.append(f"**{name}**: " + "; ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items())) + ".")
     return "\n\n".join(["\n".join(lines), *details])
 

@@ -1,0 +1,147 @@
+"""Disturb runs of a tiny sweep, run the same command again, and compare with the undisturbed run."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agd_bench.store import Results
+from tests.faults.comparison import find_differences
+from tests.faults.drivers import RUN, Driver, acted, arm, be_impatient, prepare
+from tests.faults.operations import Fault
+
+LOCKED, UNUSABLE_STORE = 3, 3
+KILLED, STOPPED = -signal.SIGKILL, -signal.SIGSTOP
+TRIALS = 14
+"""Of the sweep in `drivers`."""
+
+
+class Kind(NamedTuple):
+    """A kind of fault.
+
+    Attributes:
+        act: done by the driver to itself before one of its operations.
+        codes: exit codes that are allowed afterwards, next to 0.
+        only: operations to choose from; empty: all.
+        afterwards: done to the run's folder when the driver has ended; whether it found something to damage.
+        outside: instead of `act`: done to the driver or its run at a random time; whether it came to pass.
+    """
+
+    act: Callable[[Any], object] = lambda at_work: None
+    codes: tuple[int, ...] = ()
+    only: str = ""
+    afterwards: Callable[[Path, random.Random], bool] = lambda run, rng: True
+    outside: Callable[[Driver, Path, random.Random], bool] | None = None
+
+
+class Disturber:
+    """Disturbs runs.
+
+    Args:
+        work: a folder for the runs; those that differ stay there.
+        seed: with the number of a run, determines all choices.
+        kinds: of faults, by name.
+        expected: results of the undisturbed run.
+        operations: how many operations it has that contain each kind's `only`.
+        arguments: of the command.
+        prepare_place: called before each command.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        seed: int,
+        kinds: Mapping[str, Kind],
+        expected: Results,
+        operations: Mapping[str, int],
+        arguments: Sequence[str] = RUN,
+        prepare_place: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.work, self.seed = work, seed
+        self._kinds, self._expected, self._operations = kinds, expected, operations
+        self._arguments, self._prepare_place = arguments, prepare_place
+
+    def disturb(self, number: int, most: int = 10) -> tuple[Counter[str], list[str]]:
+        """Make a new run, disturb up to `most` of its drivers, and let it end; the faults by kind, and what was wrong, one line each."""
+        rng = random.Random(f"{self.seed} {number}")
+        home = self.work / f"run-{number}"
+        shutil.rmtree(home, ignore_errors=True)
+        prepare(home)
+        suffered: list[str] = []
+        wrong: list[str] = []
+        for _ in range(most):
+            wrong += self._suffer(home, rng, suffered)
+            if _is_over(home):
+                break
+        self._prepare_place()
+        last = Driver(home, arguments=self._arguments)
+        if last.wait() != 0:
+            wrong.append(f"resuming failed: {last.said[-400:]}")
+        else:
+            wrong += find_differences(home / "run", self._expected, "end of the database's log lost" not in suffered)
+        if not wrong:
+            shutil.rmtree(home)
+        return Counter(suffered), [f"seed {self.seed}, run {number}, after {', '.join(suffered)}: {line}" for line in wrong]
+
+    def _suffer(self, home: Path, rng: random.Random, suffered: list[str]) -> list[str]:
+        """Run the command with some faults, and note in `suffered` those that came to pass; what was wrong about its end."""
+        self._prepare_place()
+        names = self._choose(rng)
+        outside = [name for name in names if self._kinds[name].outside is not None]
+        driver = Driver(home, arm(home, [self._fault(name, rng) for name in names if name not in outside]), self._arguments)
+        met = [name for name in outside if self._act_outside(name, driver, home, rng)]
+        code, wrong = driver.wait(), []
+        if code == STOPPED:
+            rival = Driver(home, be_impatient, self._arguments, "rival.txt")
+            if (ended := rival.wait()) not in (0, LOCKED):
+                wrong.append(f"the second driver ended with {ended}: {rival.said[-400:]}")
+            driver.kill(signal.SIGCONT)
+            code = driver.wait()
+        met += acted(home)
+        # some only prepare their end, which then does not come
+        met = [name for name in met if KILLED not in self._kinds[name].codes or code == KILLED]
+        suffered += [name for name in met if self._kinds[name].afterwards(home / "run", rng)]
+        if code not in {0, *(allowed for name in met for allowed in self._kinds[name].codes)}:
+            wrong.append(f"{', '.join(met)}: exit code {code}: {driver.said[-600:]}")
+        return wrong
+
+    def _choose(self, rng: random.Random) -> list[str]:
+        """One to four kinds, of which at most one, the last, kills the driver."""
+        names = rng.sample(list(self._kinds), rng.randint(1, 4))
+        deadly = [name for name in names if KILLED in self._kinds[name].codes]
+        return [name for name in names if name not in deadly] + deadly[:1]
+
+    def _fault(self, name: str, rng: random.Random) -> Fault:
+        kind = self._kinds[name]
+        most = self._operations[kind.only]
+        # most of them early, where a run is opened, locked and put in order, and so that one run meets many
+        at = rng.randint(1, most) if rng.random() < 0.2 else rng.randint(1, 1 + most // 8)
+        return Fault(name, at, kind.act, kind.only)
+
+    def _act_outside(self, name: str, driver: Driver, home: Path, rng: random.Random) -> bool:
+        """Wait until some more attempts have started, and a moment; then act."""
+        act, wanted = self._kinds[name].outside, _count_started(home) + rng.randrange(4)
+        assert act is not None
+        while _count_started(home) < wanted and driver.is_running():
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.3))
+        return driver.is_running() and act(driver, home, rng)
+
+
+def _log(home: Path) -> str:
+    log = home / "run" / "logs" / "driver.log"
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+
+def _count_started(home: Path) -> int:
+    return _log(home).count(" attempt ")
+
+
+def _is_over(home: Path) -> bool:
+    return _log(home).count(" ended ") >= TRIALS
