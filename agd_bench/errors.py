@@ -26,13 +26,33 @@ Each message is one line: what was given, what is wrong, what is allowed, and wh
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+MOST_LETTERS = 1500
+"""Of a message."""
+MOST_LETTERS_OF_A_WORD = 300
+"""More than a path usually has; whoever gave a longer name knows it from its ends."""
+
+
+def shortened(text: str) -> str:
+    """Cut the middle out of long words, and then of a long text, so that a message stays readable whatever it quotes."""
+    words = re.sub(rf"\S{{{MOST_LETTERS_OF_A_WORD},}}", lambda word: _without_middle(word[0], MOST_LETTERS_OF_A_WORD), text)
+    return _without_middle(words, MOST_LETTERS)
+
+
+def _without_middle(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 3 :]} ({len(text):,} letters)"
 
 
 class AgdBenchError(Exception):
     """Base class of the package's errors. `exit_code` is the exit status of the command line."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message, shortened."""
+        return shortened(super().__str__())
 
 
 class InputError(AgdBenchError):

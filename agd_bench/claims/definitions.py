@@ -32,7 +32,9 @@ from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.records import Record, digest
 
 Test = Literal["above", "below", "within"]
-Level = Annotated[float, Field(ge=0.5, lt=1)]
+# strict: TOML's `true` would be read as 1
+Number = Annotated[float, Field(strict=True)]
+Level = Annotated[float, Field(strict=True, ge=0.5, lt=1)]
 FILE = "claims.toml"
 
 
@@ -54,7 +56,7 @@ class Claim(Record):
     query: str
     arguments: dict[str, str] = Field(default_factory=dict)
     test: Test
-    threshold: float | tuple[float, float]
+    threshold: Number | tuple[Number, Number]
     # Part of each claim, not only of the file, so its digest covers everything that decides its state.
     level: Level
 

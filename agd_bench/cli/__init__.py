@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from agd_bench.cli import boards, clusters, compete, extend, look, papers, searches, train
 from agd_bench.cli.printing import prepare_streams
-from agd_bench.errors import AgdBenchError
+from agd_bench.errors import AgdBenchError, shortened
 
 
 class Command(NamedTuple):
@@ -34,6 +34,19 @@ class Command(NamedTuple):
 
 class GroupedHelp(TyperGroup):
     """Lists commands by `rich_help_panel` in plain text. Importing Rich for this would double the start-up time."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what a usage error quotes is shortened as in our own errors.
+
+        Args:
+            ctx: the context of the call.
+        """
+        try:
+            return super().invoke(ctx)
+        except Exception as error:  # Typer's errors are public in its latest versions only
+            if isinstance(message := getattr(error, "message", None), str):
+                vars(error)["message"] = shortened(message)
+            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write one section per group; a line is never cut.
@@ -138,5 +151,5 @@ def expand_home(argument: str) -> str:
 
 def _fail(line: str, exit_code: int) -> None:
     with suppress(OSError):  # standard error may be what is full
-        print(f"agd-bench: {line}", file=sys.stderr, flush=True)
+        print(f"agd-bench: {shortened(line)}", file=sys.stderr, flush=True)
     sys.exit(exit_code)

@@ -41,16 +41,16 @@ class Job(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")] = "agd-bench"
     sweep: str
     out: str
-    nodes: Annotated[int, Field(ge=1)] = 1
-    cpus_per_node: Annotated[int, Field(ge=1)]
-    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    nodes: Annotated[int, Field(strict=True, ge=1)] = 1
+    cpus_per_node: Annotated[int, Field(strict=True, ge=1)]
+    gpus_per_node: Annotated[int, Field(strict=True, ge=0)] = 0
     memory_per_node: Word | None = None
     time_limit: TimeLimit | None = None
     account: Word | None = None
     partition: Word | None = None
     container: Word | None = None
     volume: Word | None = None
-    parts: Annotated[int, Field(ge=1)] = 1
+    parts: Annotated[int, Field(strict=True, ge=1)] = 1
     options: tuple[str, ...] = ()
 
     @property

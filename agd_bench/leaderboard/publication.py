@@ -162,10 +162,13 @@ def _earlier_files(folder: Path) -> set[str]:
         raise InputError(f"{folder} is a file; choose a folder")
     if not folder.is_dir() or all(path.name.startswith(BESIDE) for path in folder.iterdir()):
         return set()
-    if not (folder / MANIFEST).is_file():
+    # The manifest is moved last: one that is still in a temporary folder is of a writer that was killed while it filled an empty folder.
+    homes = [folder, *(path.parent for path in folder.glob(f"{BESIDE}*/*/{MANIFEST}"))]
+    home = next((home for home in homes if (home / MANIFEST).is_file()), None)
+    if home is None:
         raise InputError(f"{folder} is not empty and not a published leaderboard (it has no {MANIFEST}); choose a new folder")
     # audits are other people's work: publishing the rows again keeps them
-    return {name for name in _read_manifest(folder)["files"] if not name.startswith(f"{AUDITS}/")}
+    return {name for name in _read_manifest(home)["files"] if not name.startswith(f"{AUDITS}/")}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

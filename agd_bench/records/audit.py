@@ -54,8 +54,8 @@ class Audit(Record):
     """
 
     algorithm: str
-    share: Annotated[float, Field(gt=0, le=1)]
-    seed: Annotated[int, Field(ge=0)]
+    share: Annotated[float, Field(strict=True, gt=0, le=1)]
+    seed: Annotated[int, Field(strict=True, ge=0)]
     date: str
     by: str = ""
     provenance: dict[str, str]

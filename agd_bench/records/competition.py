@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StrictInt, ValidationError, model_validator
 
 from agd_bench.errors import InputError
 from agd_bench.records.sweep import AlgorithmChoice, DatasetChoice, SearchSpaceChoice, Sweep
@@ -32,7 +32,7 @@ class Lite(Record):
     """
 
     architectures: dict[str, tuple[str, ...]]
-    seeds: Annotated[tuple[int, ...], Field(min_length=2)]
+    seeds: Annotated[tuple[StrictInt, ...], Field(min_length=2)]
 
 
 class Benchmark(Record):
@@ -60,7 +60,7 @@ class Benchmark(Record):
     challenger: str = ""
     epochs: Annotated[int, Field(strict=True, ge=1)]
     batch_size: Annotated[int, Field(strict=True, ge=2)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[StrictInt, ...], Field(min_length=1)]
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)]
     precision: Precision
     diagnostics: tuple[Diagnostics, ...] = ()

@@ -93,8 +93,8 @@ class StudyRule(Record):
     """
 
     network: Literal["proxies", "shallow"] = "proxies"
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    seeds: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
+    seeds: Annotated[int, Field(strict=True, ge=1)] | None = None
     metric: Metric = "val_accuracy"
     hyperparameters: Scalars = {}
 

@@ -52,6 +52,8 @@ def test_a_file_says_what_it_claims() -> None:
         ('query = "accuracy_difference"', 'query = "acuracy_difference"', r"line 6: .*unknown query.*Did you mean 'accuracy_difference'"),
         ("threshold = -0.02\n", "", r"line 3: .*threshold: is missing"),
         ("threshold = -0.02", "threshold = [1, 2]", r"line 9: .*takes one number"),
+        ("threshold = -0.02", "threshold = true", r"line 9: .*valid number"),
+        ("threshold = [0.9, 1.1]", 'threshold = ["0.9", 1.1]', r"line 17: .*valid number"),
         ("threshold = [0.9, 1.1]", "threshold = [1.1, 0.9]", r"line 17: .*must ascend"),
         ("threshold = [0.9, 1.1]", "threshold = 0.9", r"line 17: .*takes two numbers"),
         ("challenger = \"agd\"}", "challengr = \"agd\"}", r"line 7: .*Did you mean 'challenger'"),

@@ -147,6 +147,16 @@ def test_bad_input_is_one_line_and_an_exit_code(shell: Shell, arguments: list[st
     assert "Traceback" not in shell.err
 
 
+@pytest.mark.parametrize(
+    "before", ["show", "list", "run quickstart --executor", "run quickstart --set", "convert nas_bench_201", "status", "draw"]
+)
+def test_a_message_shortens_what_it_quotes(shell: Shell, before: str) -> None:
+    """A name of 5,000 letters stays out of the way of what is wrong with it; so do 2,500 short words."""
+    for given in ("a" * 5000, "a " * 2500):
+        assert shell(*before.split(), given) in (2, 3)
+        assert 0 < len(shell.err) < 2000
+
+
 def test_another_sweep_under_the_same_name_is_refused_and_nothing_is_lost(shell: Shell) -> None:
     """The message says what differs and what to do, and the results are kept."""
     assert shell.run() == 0

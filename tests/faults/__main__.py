@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import importlib
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -41,6 +42,8 @@ def main() -> int:
     unit, total, wrong = before["units"], sum(before["counts"].values()), list(before["wrong"])
     module = importlib.import_module(f"tests.faults.{CAMPAIGNS[options.campaign]}")
     work = Path(tempfile.mkdtemp(prefix="agd-bench-faults-"))
+    # so that a campaign that is stopped ends what it has started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for counts, lines in module.campaign(work, options.seed, unit) if total < options.count else ():
         unit, total, wrong = unit + 1, total + sum(counts.values()), wrong + lines
         record.note(options.campaign, options.seed, unit, counts, lines, options.notes)

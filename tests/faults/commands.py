@@ -27,12 +27,13 @@ COMMANDS: dict[str, list[str]] = {
     "export": ["export", "source", "--out", "out"],
     "publish": ["publish", "source", "--to", "boards/mine"],
     "publish again": ["publish", "source", "--to", "boards/earlier"],
+    "publish, empty folder": ["publish", "source", "--to", "boards/empty"],
     "site": ["site", "boards", "--to", "out"],
     "draw": ["draw", "fcn", "--to", "out/fcn.svg"],
     "new": ["new", "search-space", "mine", "--to", "out"],
     "reproduce": ["reproduce", "agd_fcn", "--scale", "cpu", "--from", "page", "--to", "out", "--executor", "in-process", "--quiet"],
 }
-"""Every command that writes; `source` is a run, `boards/earlier` its publication, and `page` the page of a reproduction."""
+"""Every command that writes. `source` is a run, `boards/earlier` a publication of it, `page` that of a reproduction."""
 
 
 def campaign(work: Path, seed: int, first: int = 0, names: Sequence[str] = tuple(COMMANDS)) -> Iterator[tuple[Counter[str], list[str]]]:
@@ -63,6 +64,7 @@ def _make_sources(folder: Path) -> Path:
     (folder / "run").rename(folder / "source")
     results = load_results(folder / "source")
     publish_results(results, folder / "boards" / "earlier")
+    (folder / "boards" / "empty").mkdir()
     api.build_report(results, folder / "warm")
     shutil.rmtree(folder / "warm")
     shutil.copytree(Path(__file__).parents[2] / "leaderboards" / "reproductions" / "agd_fcn-cpu", folder / "page")

@@ -76,25 +76,27 @@ class Disturber:
         suffered: list[str] = []
         wrong: list[str] = []
         for _ in range(most):
-            wrong += self._suffer(home, rng, suffered)
-            if _is_over(home):
+            code, faults = self._suffer(home, rng, suffered)
+            wrong += faults
+            if code == 0:
                 break
-        self._prepare_place()
-        last = Driver(home, arguments=self._arguments)
-        if last.wait() != 0:
-            wrong.append(f"resuming failed: {last.said[-400:]}")
         else:
+            self._prepare_place()
+            last = Driver(home, arguments=self._arguments)
+            wrong += [f"resuming failed: {last.said[-400:]}"] if last.wait() != 0 else []
+        if _count(home, " ended ") >= TRIALS:
             wrong += find_differences(home / "run", self._expected, "end of the database's log lost" not in suffered)
+        else:
+            wrong.append("trials are missing")
         if not wrong:
             shutil.rmtree(home)
         return Counter(suffered), [f"seed {self.seed}, run {number}, after {', '.join(suffered)}: {line}" for line in wrong]
 
-    def _suffer(self, home: Path, rng: random.Random, suffered: list[str]) -> list[str]:
-        """Run the command with some faults, and note in `suffered` those that came to pass; what was wrong about its end."""
+    def _suffer(self, home: Path, rng: random.Random, suffered: list[str]) -> tuple[int, list[str]]:
+        """Run the command with some faults, and note in `suffered` those that came to pass; its exit code, and what was wrong."""
         self._prepare_place()
-        names = self._choose(rng)
-        outside = [name for name in names if self._kinds[name].outside is not None]
-        driver = Driver(home, arm(home, [self._fault(name, rng) for name in names if name not in outside]), self._arguments)
+        faults, outside = self._choose(rng)
+        driver = Driver(home, arm(home, faults), self._arguments)
         met = [name for name in outside if self._act_outside(name, driver, home, rng)]
         code, wrong = driver.wait(), []
         if code == STOPPED:
@@ -109,39 +111,35 @@ class Disturber:
         suffered += [name for name in met if self._kinds[name].afterwards(home / "run", rng)]
         if code not in {0, *(allowed for name in met for allowed in self._kinds[name].codes)}:
             wrong.append(f"{', '.join(met)}: exit code {code}: {driver.said[-600:]}")
-        return wrong
+        return code, wrong
 
-    def _choose(self, rng: random.Random) -> list[str]:
-        """One to four kinds, of which at most one, the last, kills the driver."""
-        names = rng.sample(list(self._kinds), rng.randint(1, 4))
-        deadly = [name for name in names if KILLED in self._kinds[name].codes]
-        return [name for name in names if name not in deadly] + deadly[:1]
+    def _choose(self, rng: random.Random) -> tuple[list[Fault], list[str]]:
+        """Some that a run survives, and after them mostly one that ends it: faults of the driver, and kinds that come from outside."""
+        ends = [name for name, kind in self._kinds.items() if kind.codes]
+        names = rng.sample([name for name in self._kinds if name not in ends], rng.randrange(4))
+        names += [rng.choice(ends)] if rng.random() < 0.9 else []
+        outside = [name for name in names if self._kinds[name].outside is not None]
+        inside = [name for name in names if name not in outside]
+        # mostly early, where a run is opened, locked and put in order, and so that one run meets many
+        latest = 1.0 if outside or rng.random() < 0.2 else 0.12
+        places = sorted(rng.uniform(0.0, latest) for _ in inside)
+        return [self._fault(name, place) for name, place in zip(inside, places, strict=True)], outside
 
-    def _fault(self, name: str, rng: random.Random) -> Fault:
+    def _fault(self, name: str, place: float) -> Fault:
         kind = self._kinds[name]
-        most = self._operations[kind.only]
-        # most of them early, where a run is opened, locked and put in order, and so that one run meets many
-        at = rng.randint(1, most) if rng.random() < 0.2 else rng.randint(1, 1 + most // 8)
-        return Fault(name, at, kind.act, kind.only)
+        return Fault(name, 1 + int(place * self._operations[kind.only]), kind.act, kind.only)
 
     def _act_outside(self, name: str, driver: Driver, home: Path, rng: random.Random) -> bool:
         """Wait until some more attempts have started, and a moment; then act."""
-        act, wanted = self._kinds[name].outside, _count_started(home) + rng.randrange(4)
+        act, wanted = self._kinds[name].outside, _count(home, " attempt ") + rng.randrange(4)
         assert act is not None
-        while _count_started(home) < wanted and driver.is_running():
+        while _count(home, " attempt ") < wanted and driver.is_running():
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 0.3))
         return driver.is_running() and act(driver, home, rng)
 
 
-def _log(home: Path) -> str:
+def _count(home: Path, words: str) -> int:
+    """How often the log of a run has these words."""
     log = home / "run" / "logs" / "driver.log"
-    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-
-
-def _count_started(home: Path) -> int:
-    return _log(home).count(" attempt ")
-
-
-def _is_over(home: Path) -> bool:
-    return _log(home).count(" ended ") >= TRIALS
+    return log.read_text(encoding="utf-8", errors="replace").count(words) if log.exists() else 0

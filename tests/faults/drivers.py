@@ -133,6 +133,7 @@ def _become(home: Path, said: Path, before: Callable[[], Operations | None] | No
         for number, path in ((1, "/dev/null"), (2, str(said))):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         operations = None if before is None else before()
         sys.argv = ["agd-bench", *arguments]
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agd_bench import cli
-from agd_bench.errors import AgdBenchError, InputError
+from agd_bench.errors import AgdBenchError
 
 LIMIT_SECONDS = 120
 MOST_LINES, MOST_LETTERS = 3, 1500
@@ -53,12 +53,18 @@ class Case:
     accept: Callable[[Any], str] = refused
 
 
+class SaidError(AgdBenchError):
+    """What a command said when it refused its input, all of it."""
+
+    __str__ = Exception.__str__
+
+
 def command(*arguments: str, fine: tuple[int, ...] = (0,)) -> str:
     """Run `agd-bench` in this process and return what it printed.
 
     Raises:
-        InputError: the exit code was 2, 3 or 4; the message is that of the command.
-        AssertionError: the exit code was neither 2, 3 or 4 nor one of `fine`.
+        SaidError: it ended with 2, 3 or 4.
+        AssertionError: any other exit code than 0, 2, 3, 4 or one of `fine`.
     """
     out, err, before = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["agd-bench", *arguments]
@@ -72,8 +78,8 @@ def command(*arguments: str, fine: tuple[int, ...] = (0,)) -> str:
         sys.argv = before
     said = err.getvalue()
     if code in (2, 3, 4) and code not in fine:
-        # Click prints the usage above its own errors
-        raise InputError(said.strip().rpartition("help.\n")[2].replace("\n\n", "\n") or "silent")
+        # click prints the usage above its own errors
+        raise SaidError(said.strip().rpartition("help.\n")[2].replace("\n\n", "\n") or "silent")
     if code not in fine:
         raise AssertionError(f"exit code {code}: {said[-300:]}")
     return out.getvalue()

@@ -31,6 +31,11 @@ new dataset abc --to /proc/x|draw nowhere|draw vgg --to x.jpg|draw vgg --to /pro
 reproduce skip_connections --from nowhere|frobnicate|show nothing|convert nas_bench_201 x|convert vgg x|convert darts Genotype(|site --to BOARD/x
 plan sweep.toml --power much|plan sweep.toml --power nan|plan sweep.toml --power 0|plan sweep.toml --power 5|plan sweep.toml --num-workers 0
 plan sweep.toml --power -0.2 --power-level 2|plan sweep.toml --power -0.2 --pilot nowhere|plan .|plan nowhere.toml|plan /dev/null|run quickstrat"""
+LONG = """plan NAME|show NAME|list NAME|status NAME|report NAME|verify NAME|publish NAME --to x|new search-space NAME|check NAME|draw NAME
+convert NAME x|convert nas_bench_201 NAME|run NAME|run quickstart --executor NAME|run quickstart --ray-address NAME|run quickstart --store NAME
+run quickstart --part NAME|run quickstart --time-limit NAME|run quickstart --set NAME=1|run quickstart --retry NAME|claims NAME|search NAME
+run quickstart --search-spaces NAME|merge NAME --to x|export NAME|enter NAME --algorithm x|audit NAME|reproduce NAME|site --to NAME/x NAME
+launch NAME job.toml|launch slurm NAME|withdraw NAME --entry a --reason b|submit NAME --to x|freeze NAME --to x|NAME"""
 VERIFY = """verify nowhere|verify /etc/passwd|verify RUN|verify /"""
 CLAIM = {
     "id": '"a"', "sentence": '"A sentence."', "query": '"accuracy_difference"', "arguments": '{ baseline = "sgd_tuned", challenger = "agd" }',
@@ -55,6 +60,8 @@ def cases(sources: Sources) -> Iterator[Case]:
         yield _command(sources, tuple(line.split()))
     for sweep in ("", "a" * 500, "a\0b.toml", "\udcff\udcfe.toml"):
         yield _command(sources, ("plan", sweep))
+    for line in LONG.replace("\n", "|").split("|"):
+        yield _command(sources, tuple(word.replace("NAME", "a" * 5000) for word in line.split()))
     for key, values in WRONG_CLAIMS.items():
         for value in values:
             yield Case("claim", f"{key} = {value[:40]}", partial(_claim, sources, {**CLAIM, key: value}))

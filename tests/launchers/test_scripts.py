@@ -140,6 +140,7 @@ def test_what_kubernetes_cannot_do_is_refused(missing: dict[str, Any]) -> None:
         ("node = 2\ncpus_per_node = 4\nsweep = 'a'\nout = 'b'", "did you mean 'nodes'"),
         ("time_limit = '1 hour'\ncpus_per_node = 4\nsweep = 'a'\nout = 'b'", "time_limit"),
         ("account = 'a\\n#SBATCH --mem=1'\ncpus_per_node = 4\nsweep = 'a'\nout = 'b'", "account"),
+        ("nodes = true\ncpus_per_node = 4\nsweep = 'a'\nout = 'b'", "nodes"),
         ("sweep = ", "cannot be read as TOML"),
     ],
 )

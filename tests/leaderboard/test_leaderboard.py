@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import platform
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from agd_bench.leaderboard import build_site, publish_results, verify_folder, wr
 from agd_bench.leaderboard.anonymisation import scrub_text
 from agd_bench.report import count_states
 from agd_bench.report.claim_rows import SIGNS
-from agd_bench.store import Results, load_results, status
+from agd_bench.store import Results, files, load_results, status
 from agd_bench.store.manifest import digests
 from tests.analysis.synthetic import simulate_results, simulate_trials, spoil
 
@@ -290,6 +292,36 @@ def test_what_a_killed_writer_left_is_cleared_away(copy: Path, results: Results,
     publish_results(results, copy)
     assert not list(copy.glob(".writing-*"))
     assert verify_folder(copy) == []
+
+
+def test_publishing_into_an_empty_folder_can_be_killed_at_any_file(
+    results: Results, tmp_path: Path, without_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before each file is moved into place, the same command completes the folder."""
+    publish_results(results, tmp_path / "whole")
+    expected, moved = digests(tmp_path / "whole"), [0]
+    replace = Path.replace
+
+    def die(path: Path, target: Path) -> Path:
+        moved[0] -= 1
+        if moved[0] < 0:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    # what a killed process leaves behind: its temporary folder
+    monkeypatch.setattr(files, "TemporaryDirectory", lambda prefix, dir: contextlib.nullcontext(tempfile.mkdtemp(prefix=prefix, dir=dir)))
+    for count in (0, 1, len(expected) - 1, len(expected)):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        moved[0] = count
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", die)
+            with pytest.raises(KeyboardInterrupt):
+                publish_results(results, folder)
+        publish_results(results, folder)
+        for left in folder.glob(".writing-*"):
+            shutil.rmtree(left)
+        assert digests(folder) == expected
 
 
 def test_every_folder_is_listed(copy: Path, tmp_path: Path, without_parts: None) -> None:
