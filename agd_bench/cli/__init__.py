@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from agd_bench.cli import boards, clusters, compete, extend, look, papers, searches, train
-from agd_bench.cli.printing import prepare_streams
+from agd_bench.cli.printing import prepare_streams, warn
 from agd_bench.errors import AgdBenchError, shortened
 
 
@@ -150,6 +149,5 @@ def expand_home(argument: str) -> str:
 
 
 def _fail(line: str, exit_code: int) -> None:
-    with suppress(OSError):  # standard error may be what is full
-        print(f"agd-bench: {shortened(line)}", file=sys.stderr, flush=True)
+    warn(f"agd-bench: {shortened(line)}")
     sys.exit(exit_code)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import typer
+
+from agd_bench.cli.printing import warn
 
 INTERRUPTED, TERMINATED = 130, 143
 """128 + the signal's number, as shells report it."""
@@ -35,7 +36,7 @@ def resumable() -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         terminated = isinstance(interruption, _Terminated)
         how = "terminated" if terminated else "stopped"
-        print(f"\nagd-bench: {how}; finished trials are kept. Run the same command to resume.", file=sys.stderr)
+        warn(f"\nagd-bench: {how}; finished trials are kept. Run the same command to resume.")
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
     finally:
         if here:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from agd_bench.cli.interruptions import resumable
 from agd_bench.cli.options import DeviceOption, ExecutorOption, GpusOption, JsonOption, QuietOption, TimeLimitOption, WorkersOption
-from agd_bench.cli.printing import print_table
+from agd_bench.cli.printing import print_table, warn
 
 if TYPE_CHECKING:
     from agd_bench.reproductions.experiments import Scale
@@ -67,12 +66,12 @@ def reproduce(
     if to is not None:
         page = reproductions.publish_reproduction(experiment, scale, results, to, {run: held.place for run, held in taken.items()})
         # With --json, standard output contains only one JSON document.
-        print(f"Page: {page}", file=sys.stderr if as_json else sys.stdout)
+        (warn if as_json else print)(f"Page: {page}")
 
 
 def _say_edited(run: str, names: list[str]) -> None:
     if names:
-        print(f"agd-bench: the results of {run!r} were made with earlier code of {', '.join(names)}", file=sys.stderr)
+        warn(f"agd-bench: the results of {run!r} were made with earlier code of {', '.join(names)}")
 
 
 def _say_scale(scale: Scale) -> None:

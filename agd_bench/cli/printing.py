@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def _plain_sign(sign: str) -> str:
     script, _, letter = unicodedata.name(sign, "?").rpartition(" LETTER ")  # GREEK SMALL LETTER TAU, LATIN CAPITAL LETTER L WITH STROKE
     spelt = letter.partition(" WITH ")[0] if script.endswith("CAPITAL") else letter.partition(" WITH ")[0].lower()
     return PLAIN_SIGNS.get(sign) or decomposed or (spelt if script else "?")
+
+
+def warn(line: str) -> None:
+    """Print a line on standard error. If that is closed or full, the line is lost and nothing else."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def print_table(table: pd.DataFrame, as_json: bool) -> None:

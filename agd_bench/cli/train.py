@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,7 +32,7 @@ from agd_bench.cli.options import (
     locate_run,
     plugin_folders,
 )
-from agd_bench.cli.printing import print_table
+from agd_bench.cli.printing import print_table, warn
 from agd_bench.errors import InputError
 from agd_bench.scheduling.resources import TIMED_ARCHITECTURES, Resources
 
@@ -157,7 +156,7 @@ def run(
     conclude(gather_evidence(results, folders), folder / "report")
     hopeless = failed_algorithms(results)
     if hopeless:
-        print(f"agd-bench: every trial of {', '.join(hopeless)} failed; `agd-bench status {folder}` counts them", file=sys.stderr)
+        warn(f"agd-bench: every trial of {', '.join(hopeless)} failed; `agd-bench status {folder}` counts them")
         raise typer.Exit(1)
 
 

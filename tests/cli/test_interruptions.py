@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,20 @@ def test_a_signal_becomes_an_exit_code_and_the_handler_is_given_back(number: sig
         be_signalled(number)
     assert ended.value.exit_code == code
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_interruption_that_cannot_be_said_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error is full: the line is lost, and the command still ends as interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with open("/dev/full", "w", buffering=1, encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with pytest.raises(typer.Exit) as ended:
+            be_signalled(signal.SIGINT)
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    assert ended.value.exit_code == 130
 
 
 def be_signalled(number: signal.Signals) -> None:

@@ -39,7 +39,9 @@ CLASSES: dict[str, bytes] = {
     "digit": b"0123456789", "letter": b"abcdefABCDEF", "comma": b",", "line end": b"\n", "quote": b'"', "point": b".", "minus": b"-",
     "brace": b"{}[]", "space": b" ", "colon": b":", "other": b"<>/#|~+_=",
 }  # fmt: skip
-"""Bytes of a published file by class."""
+"""Bytes of a published file by class: of each class in each file, some are changed."""
+REPLACEMENTS = {"NUL": b"\0", "a digit": b"7", "a line end": b"\n", "a comma": b",", "a quote": b'"', "no UTF-8": b"\xff"}
+"""What some bytes of each file are replaced by."""
 
 
 class Sources:
@@ -71,7 +73,10 @@ class Sources:
             for kind, letters in CLASSES.items():
                 places = [place for place, byte in enumerate(content) if byte in letters]
                 for place in places[:: max(1, len(places) // 3)][:3]:
-                    yield self._flipped(path.name, place, kind)
+                    yield self._changed(path.name, place, bytes([content[place] ^ 1 << place % 7]), f"{kind} changed")
+            for kind, letter in REPLACEMENTS.items():
+                for place in range(0, len(content), len(content) // 3 + 1):
+                    yield self._changed(path.name, place, letter, f"replaced by {kind}")
 
     def damaged(self, rng: random.Random) -> Case:
         """Return a random case: a truncated table, a changed byte of a published file, or a damaged page of the database."""
@@ -81,7 +86,8 @@ class Sources:
             return self._cut(path.name, rng.randrange(path.stat().st_size))
         if how == 1:
             path = rng.choice(sorted(self.board.iterdir()))
-            return self._flipped(path.name, rng.randrange(path.stat().st_size), "any")
+            place = rng.randrange(path.stat().st_size)
+            return self._changed(path.name, place, bytes([path.read_bytes()[place] ^ 1 << rng.randrange(8)]), "changed at random")
         pages = (self.run / FILE).stat().st_size // PAGE
         return self._page(rng.randrange(pages), rng.choice(list(DAMAGES)), rng.randrange(2**32))
 
@@ -133,20 +139,22 @@ class Sources:
             (folder / FILE).write_bytes(bytes(content))
             return load_results(folder)
 
-        return Case("page of a database", f"{name}, page {page}, seed {seed}", act, lambda found: _unequal(found, self.results))
+        return Case(f"page of a database: {name}", f"page {page}, seed {seed}", act, lambda found: _unequal(found, self.results))
 
-    def _flipped(self, name: str, place: int, kind: str) -> Case:
+    def _changed(self, name: str, place: int, letter: bytes, how: str) -> Case:
         def act(folder: Path) -> object:
             shutil.copytree(self.board, folder / "board")
             content = bytearray((self.board / name).read_bytes())
-            content[place] ^= 1 << place % 7
+            content[place : place + 1] = letter
             (folder / "board" / name).write_bytes(bytes(content))
-            return None if verify_folder(folder / "board") else load_results(folder / "board")
+            # the quicker one first: what it refuses need not be recomputed
+            found = load_results(folder / "board")
+            return None if verify_folder(folder / "board") else found
 
         def accept(found: Results | None) -> str:
             return "" if found is None else _unequal(found, self.published)
 
-        return Case("byte of a published file", f"{name}, byte {place} ({kind})", act, accept)
+        return Case(f"byte of a published file: {how}", f"{name}, byte {place}", act, accept)
 
     def _cut(self, name: str, end: int) -> Case:
         def act(folder: Path) -> Results:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -205,6 +207,23 @@ def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     file = tmp_path / "results.sqlite"
     os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(StoreDamagedError, match="damaged"):
+        load_results(tmp_path)
+
+
+def test_a_database_whose_table_lost_its_rows_is_refused(tmp_path: Path) -> None:
+    """The page of one table has become that of an empty table: each is sound, and only the index still knows the rows."""
+    fill(tmp_path)
+    file = tmp_path / "results.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        roots = dict(connection.execute("select name, rootpage from sqlite_master where type = 'table'"))
+        size = connection.execute("pragma page_size").fetchone()[0]
+        assert connection.execute("select count(*) from curves").fetchone()[0] > 0
+        assert connection.execute("select count(*) from diagnostics").fetchone()[0] == 0
+    content = bytearray(file.read_bytes())
+    empty = content[(roots["diagnostics"] - 1) * size : roots["diagnostics"] * size]
+    content[(roots["curves"] - 1) * size : roots["curves"] * size] = empty
+    file.write_bytes(bytes(content))
     with pytest.raises(StoreDamagedError, match="damaged"):
         load_results(tmp_path)
 
