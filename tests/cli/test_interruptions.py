@@ -64,10 +64,11 @@ def be_signalled(number: signal.Signals) -> None:
                 os.kill(os.getpid(), number)
 
 
-def test_a_run_that_is_terminated_is_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["in-process", "ray"])
+def test_a_run_that_is_terminated_is_in_order(tmp_path: Path, executor: str) -> None:
     """Its attempt is closed without blame, its lock is released, and its last line says how to resume."""
     (tmp_path / "long.toml").write_text(SWEEP)
-    command = [sys.executable, "-m", "agd_bench", "run", str(tmp_path / "long.toml"), "--executor", "in-process", "--device", "cpu"]
+    command = [sys.executable, "-m", "agd_bench", "run", str(tmp_path / "long.toml"), "--executor", executor, "--device", "cpu"]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not attempts_begun(tmp_path / "run"):
         time.sleep(0.1)

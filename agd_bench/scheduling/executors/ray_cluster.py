@@ -6,9 +6,13 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +82,8 @@ def _protect_token() -> None:
 STARTING = {
     "AF_UNIX path length": "the path of Ray's temporary folder is too long for its sockets; set RAY_TMPDIR to a short one, such as /tmp",
     "timed out during startup": "this machine was too slow to start Ray; try again when it is less busy, or use --executor in-process",
-    "No space left": "the disk or /dev/shm is full; free some space, or set RAY_TMPDIR to a folder on another disk",
+    "No space left": "free some space on the disk and in /dev/shm (docker run --shm-size=1g), set RAY_TMPDIR to another disk, or "
+    "use --executor in-process",
     "Permission denied": "Ray writes to its temporary folder and to ~/.ray; make both writable, or set RAY_TMPDIR and HOME to other "
     "folders",
     "Read-only file system": "Ray writes to its temporary folder and to ~/.ray; set RAY_TMPDIR and HOME to writable folders",
@@ -90,9 +95,31 @@ STARTING = {
 def _advice(error: str, address: str) -> str:
     """Advice to append to an error of `ray.init`; empty if the error is unknown."""
     known = next((advice for words, advice in STARTING.items() if words in error), "")
+    if address == "local" and (not known or "timed out" in error):
+        with contextlib.suppress(OSError):  # other systems have no such folder
+            # Ray waits for an object store that does not come up, and does not say why
+            if shutil.disk_usage("/dev/shm").free < OBJECT_STORE_BYTES:
+                known = f"/dev/shm has less than {OBJECT_STORE_BYTES >> 20} MiB left; {STARTING['No space left']}"
     if not known and address != "local":
         known = "check that RAY_AUTH_TOKEN and the versions of Ray and Python match the cluster"
     return f"; {known}" if known else ""
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, which Ray replaces twice: by one that exits, and in C++ by one that aborts."""
+    if threading.current_thread() is not threading.main_thread():  # where Ray leaves it too
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's handler was called
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def connect(address: str) -> bool:
@@ -125,11 +152,13 @@ def connect(address: str) -> bool:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         _protect_token()
-        if address == "local":
-            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-        else:
+        if address != "local":
             _check_reachable(address)
-            ray.init(address=address, **quiet)
+        with _own_sigterm():
+            if address == "local":
+                ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+            else:
+                ray.init(address=address, **quiet)
     except ExecutorError:
         raise
     except Exception as error:

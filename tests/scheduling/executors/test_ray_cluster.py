@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import signal
 import stat
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -45,6 +47,41 @@ def test_a_ray_that_does_not_start_says_what_to_do_about_its_cause(
     with pytest.raises(ExecutorError, match=re.escape(setting)):
         ray_cluster.connect("local")
     assert ray_cluster._advice("something else", "local") == ""
+
+
+@pytest.mark.parametrize("error", ["The current node timed out during startup. This could happen because", "something else"])
+def test_a_full_shared_memory_is_named(monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    """Ray only says that it did not start in time, or nothing that is known."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**16))
+    assert "/dev/shm has less than 200 MiB left" in ray_cluster._advice(error, "local")
+    assert "/dev/shm" not in ray_cluster._advice(error, "host:1")
+    assert "/dev/shm" not in ray_cluster._advice("Permission denied", "local")
+
+
+@pytest.mark.parametrize("while_it_starts", [False, True])
+def test_a_driver_answers_sigterm_itself(monkeypatch: pytest.MonkeyPatch, while_it_starts: bool) -> None:
+    """Ray's handlers are replaced as soon as it has started; a signal that comes before is passed on."""
+    import ray
+
+    received: list[int] = []
+
+    def start(**settings: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        if while_it_starts:
+            signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("no Ray in this test")
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", start)
+    try:
+        with pytest.raises(SystemExit if while_it_starts else ExecutorError):
+            ray_cluster.connect("local")
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM] * (1 + while_it_starts)
 
 
 def test_the_token_is_private_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
