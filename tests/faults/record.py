@@ -17,7 +17,8 @@ BEGIN, END = "<!-- written by `python -m tests.faults page` -->", "<!-- end -->"
 
 
 def read(folder: Path = HERE) -> dict[str, dict[str, Any]]:
-    """Every campaign so far by its name and seed: `commits` it ran on, `units` done, `counts` by kind, and `wrong`, one line each."""
+    """Every campaign so far by its name and seed: `commits` it ran on, `units` done, `counts` by kind, `wrong`, one line each,
+    and `mended`, what was done about all of these."""
     path = folder / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -32,6 +33,7 @@ def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong:
         "units": units,
         "counts": dict(sorted(total.items())),
         "wrong": before["wrong"] + wrong,
+        "mended": before.get("mended", []),
     }
     beside = folder / f"{FILE}.{os.getpid()}"
     beside.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -51,19 +53,20 @@ def _commit() -> str:
 
 def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table of all campaigns, and the counts by kind of each, in Markdown."""
-    names = list(dict.fromkeys(key.rpartition(" ")[0] for key in found))
-    lines = ["| campaign | seeds | commits | faults or inputs | kinds | wrong |", "|---|---|---|---|---|---|"]
+    lines = ["| campaign | seed | commits | faults or inputs | kinds | wrong |", "|---|---|---|---|---|---|"]
+    totals: dict[str, Counter[str]] = {}
+    for key, value in found.items():
+        name, _, seed = key.rpartition(" ")
+        counts: Mapping[str, int] = value["counts"]
+        row = [name, seed, ", ".join(value["commits"]), f"{sum(counts.values()):,}", str(len(counts)), str(len(value["wrong"]))]
+        lines.append(f"| {' | '.join(row)} |")
+        totals.setdefault(name, Counter()).update(counts)
     details = []
-    for name in names:
-        own = {key.rpartition(" ")[2]: value for key, value in found.items() if key.rpartition(" ")[0] == name}
-        counts: Counter[str] = Counter()
-        for value in own.values():
-            counts.update(value["counts"])
-        wrong = sum(len(value["wrong"]) for value in own.values())
-        commits = dict.fromkeys(commit for value in own.values() for commit in value["commits"])
-        lines.append(f"| {name} | {', '.join(own)} | {', '.join(commits)} | {counts.total():,} | {len(counts)} | {wrong} |")
-        details.append(f"**{name}**: " + "; ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items())) + ".")
-    return "\n\n".join(["\n".join(lines), *details])
+    for name, total in totals.items():
+        kinds = "; ".join(f"{kind} {count:,}" for kind, count in sorted(total.items()))
+        details.append(f"**{name}**, {total.total():,} of {len(total)} kinds: {kinds}.")
+    mended = dict.fromkeys(f"- {line}" for value in found.values() for line in value.get("mended", []))
+    return "\n\n".join(["\n".join(lines), *details, "Wrong, and mended since:", "\n".join(mended)])
 
 
 def page(folder: Path = HERE) -> str:

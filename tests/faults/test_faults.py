@@ -26,7 +26,7 @@ def test_nothing_is_lost_when_something_ends(tmp_path: Path, campaign: str, coun
 
 
 def test_the_tables_are_those_of_the_campaigns() -> None:
-    """The README is up to date with the recorded campaigns, which found no problems."""
+    """The README is up to date with the recorded campaigns, and what they found wrong is mended."""
     assert record.page() == (record.HERE / record.PAGE).read_text(encoding="utf-8")
     assert record.read()
-    assert all(found["wrong"] == [] for found in record.read().values())
+    assert all(found["wrong"] == [] or found.get("mended") for found in record.read().values())

@@ -479,7 +479,7 @@ def test_what_optimizers_said_is_published_where_there_is_any(results: Results, 
     assert not (folder / "diagnostics.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "verify", "merge", "report"])
+@pytest.mark.parametrize("command", ["run", "plan", "merge", "search", "report", "claims", "export", "publish", "verify", "freeze"])
 def test_a_published_sweep_cannot_name_code(
     tmp_path: Path, published: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,7 +493,10 @@ def test_a_published_sweep_cannot_name_code(
     (folder / "sweep.json").write_text(json.dumps({**sweep, "folders": {"search_spaces": ["spaces"]}}), encoding="utf-8")
     arguments = {
         "run": ["run", str(folder / "sweep.json"), "--executor", "in-process", "--out", str(tmp_path / "run")],
+        "plan": ["plan", str(folder / "sweep.json")],
         "merge": ["merge", str(folder), "--to", str(tmp_path / "merged")],
+        "publish": ["publish", str(folder), "--to", str(tmp_path / "again")],
+        "freeze": ["freeze", str(folder / "sweep.json"), "--to", str(tmp_path / "board")],
     }.get(command, [command, str(folder)])
     monkeypatch.setattr("sys.argv", ["agd-bench", *arguments])
     with pytest.raises(SystemExit) as end:
