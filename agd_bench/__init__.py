@@ -1,6 +1,6 @@
 """agd-bench: what hyperparameter-free training does to architecture search.
 
-Train a sweep (`run`), load stored results (`load_results`), analyse rankings and cost (`ranks`, `rank_shift`, `kendall_tau`,
+Train a sweep (`run`), load stored results (`load_results`, `load_board`), analyse rankings and cost (`ranks`, `rank_shift`, `kendall_tau`,
 `charged_cost`), and publish them (`build_report`, `publish_results`). `AGD` is an ordinary torch optimizer.
 
 Names are imported on first use: reading results does not import torch, and `agd-bench --help` imports nothing.
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agd_bench.analysis import charged_cost, kendall_tau, rank_architectures, rank_shift
     from agd_bench.api import build_report, plan, publish_results, read_sweep, run
     from agd_bench.architecture_forms import convert
+    from agd_bench.board import load_board
     from agd_bench.optim.agd import AGD
     from agd_bench.records import Sweep
     from agd_bench.store import load_results
@@ -27,6 +28,7 @@ _HOMES = {
     "charged_cost": "analysis",
     "convert": "architecture_forms",
     "kendall_tau": "analysis",
+    "load_board": "board",
     "load_results": "store",
     "plan": "api",
     "publish_results": "api",
@@ -44,6 +46,7 @@ __all__ = [
     "charged_cost",
     "convert",
     "kendall_tau",
+    "load_board",
     "load_results",
     "plan",
     "publish_results",

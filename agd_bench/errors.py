@@ -141,6 +141,18 @@ ACCELERATOR_FAULTS = (
 )
 
 
+TRAINING_PACKAGES = frozenset({"torch", "torchvision", "ray", "optuna", "sklearn"})
+"""Modules that the extra `train` installs; results are read without them."""
+
+
+def training_advice(error: BaseException) -> str:
+    """Return what to install if an import failed because a package for training is missing; empty for other errors."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name not in TRAINING_PACKAGES:
+        return ""
+    return f"{name} is not installed; only reading results works without it; to train, run: pip install 'agd-bench[train]'"
+
+
 def is_environmental(error: BaseException) -> bool:
     """Return whether an exception comes from files, an accelerator or a missing package rather than the code that raised it."""
     if isinstance(error, OSError | ImportError):

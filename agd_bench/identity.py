@@ -227,9 +227,11 @@ def _distributions(path: tuple[str, ...]) -> dict[str, frozenset[str]]:
 
 @functools.cache
 def _required() -> frozenset[str]:
-    """The packages that agd-bench requires."""
+    """The packages that agd-bench requires to train."""
     needed = importlib.metadata.requires(OWN) or []
-    return frozenset(_canonical(re.split(r"[^\w.-]", one, maxsplit=1)[0]) for one in needed if "extra ==" not in one)
+    # `train` is an extra only for those who read results; a digest must not depend on how agd-bench was installed
+    platform = [one for one in needed if "extra ==" not in one or re.search(r"extra == ['\"]train['\"]", one)]
+    return frozenset(_canonical(re.split(r"[^\w.-]", one, maxsplit=1)[0]) for one in platform)
 
 
 @functools.cache

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from agd_bench.errors import PluginError, UnknownNameError
+from agd_bench.errors import PluginError, UnknownNameError, training_advice
 from agd_bench.facts import fault_in
 from agd_bench.identity import code_identity
 from agd_bench.presets import FILE, Preset, read_presets
@@ -303,7 +303,8 @@ def _import_once(source: Source) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[dotted]
-        raise PluginError(f"{source.path}: raises on import: {type(error).__name__}: {error}") from error
+        why = training_advice(error) or f"raises on import: {type(error).__name__}: {error}"
+        raise PluginError(f"{source.path}: {why}") from error
     executed_digest(source)  # caches the identity before anybody can edit the file
     return module
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from agd_bench import api
 from agd_bench.cli import main
 from agd_bench.errors import UnknownNameError
 from agd_bench.leaderboard import publish_results, verify_folder
-from agd_bench.leaderboard.audits import auditable, badge, draw_trials, judge, noise_bands, read_audits
+from agd_bench.leaderboard.audits import auditable, badges, draw_trials, judge, noise_bands, read_audits
 from agd_bench.records import Sweep
 from agd_bench.records.audit import Outcome
 from agd_bench.store import load_results
@@ -57,8 +58,8 @@ def test_the_same_machine_and_code_give_the_same_numbers(published: Path) -> Non
     assert [one.trial_id for one in audit.reruns] == draw_trials(load_results(published), "agd", 0.25, 3)
     assert (len(audit.reruns), {one.verdict for one in audit.reruns}) == (3, {"equal"})
     assert all(one.same and one.band > 0 for one in audit.reruns)
-    assert badge([audit]) == "rerun: 3 of 3 inside, 3 equal"
-    assert badge([audit]) in (published / "README.md").read_text()
+    assert badges(load_results(published), [audit]) == {"sgd": "consistent", "agd": "rerun: 3 of 12 inside the band"}
+    assert "| agd | 3 | 3 | 0 |" in (published / "README.md").read_text()
     assert verify_folder(published) == []
 
 
@@ -66,7 +67,7 @@ def test_nothing_is_executed_without_consent(published: Path, monkeypatch: pytes
     """Any answer but yes ends the command before the first training."""
     monkeypatch.setattr("agd_bench.reruns.audit", lambda *given, **more: pytest.fail("it trained"))
     monkeypatch.setattr("typer.confirm", lambda question: False)
-    assert call("audit", str(published), "--entry", "agd") == 1
+    assert call("audit", str(published)) == 1
 
 
 @pytest.mark.parametrize(
@@ -97,12 +98,25 @@ def test_verdicts_follow_from_the_tolerances() -> None:
     """A rerun is equal within a few ulps, inside the band, or outside; a different status is outside."""
     row = Outcome(status="done", train_loss=1.0, val_accuracy=0.5, test_accuracy=0.6)
     near = row.model_copy(update={"train_loss": 1.0 + 2**-51})
-    assert judge(row, near, True, 0.1) == "equal"
-    assert judge(row, near, False, 0.1) == "inside"
-    assert judge(row, row.model_copy(update={"test_accuracy": 0.69}), True, 0.1) == "inside"
-    assert judge(row, row.model_copy(update={"test_accuracy": 0.71}), True, 0.1) == "outside"
-    assert judge(row, Outcome(status="diverged"), True, 1.0) == "outside"
-    assert judge(Outcome(status="diverged"), Outcome(status="diverged"), False, 0.1) == "inside"
+    assert judge(row, near, 0.1) == "equal"
+    assert judge(row, row.model_copy(update={"train_loss": 1.1}), 0.0) == "inside"
+    assert judge(row, row.model_copy(update={"test_accuracy": 0.69}), 0.1) == "inside"
+    assert judge(row, row.model_copy(update={"test_accuracy": 0.71}), 0.1) == "outside"
+    assert judge(row, Outcome(status="diverged"), 1.0) == "outside"
+    assert judge(Outcome(status="diverged"), Outcome(status="diverged"), 0.1) == "equal"
+
+
+def test_a_badge_counts_each_trial_once(published: Path) -> None:
+    """A trial of two audits counts once, a rerun outside the band is named, and rows that contradict each other are not consistent."""
+    results = load_results(published)
+    (audit,) = read_audits(published).values()
+    first, second, third = audit.reruns
+    other = audit.model_copy(update={"reruns": (third, third.model_copy(update={"trial_id": "other"}))})
+    assert badges(results, [audit, other])["agd"] == "rerun: 4 of 12 inside the band"
+    failed = audit.model_copy(update={"reruns": (first.model_copy(update={"verdict": "outside"}), second)})
+    assert badges(results, [audit, failed, failed])["agd"] == "rerun: 1 outside"
+    forged = replace(results, trials=results.trials.assign(val_accuracy=0.9))
+    assert badges(forged, [audit]) == {"sgd": "inconsistent", "agd": "rerun: 3 of 12 inside the band"}
 
 
 def test_the_band_is_a_prediction_limit_of_seed_noise(published: Path) -> None:

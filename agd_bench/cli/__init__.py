@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from agd_bench.cli import boards, clusters, compete, extend, look, papers, searches, train
 from agd_bench.cli.printing import prepare_streams, warn
-from agd_bench.errors import AgdBenchError, shortened
+from agd_bench.errors import AgdBenchError, shortened, training_advice
 
 
 class Command(NamedTuple):
@@ -137,6 +137,10 @@ def main() -> None:
         app([expand_home(argument) for argument in sys.argv[1:]], standalone_mode=True)
     except AgdBenchError as error:
         _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if not training_advice(error):
+            raise
+        _fail(training_advice(error), 4)
     except OSError as error:
         place = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{place}{error.strerror or error}; nothing that was written before is lost: mend it and run the same command again", 3)

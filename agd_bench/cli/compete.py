@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 BoardArgument = Annotated[str, typer.Argument(metavar="BOARD", help="Folder of a board, or its name under leaderboards/.")]
 
 
-def locate_board(given: str) -> Path:
-    """Where a board is: a folder by its path, or by its name under leaderboards/."""
-    return Path(given) if Path(given).exists() else Path("leaderboards") / given
-
-
 def freeze(
     sweep: SweepArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of the new board, for example leaderboards/NAME.")],
@@ -83,6 +78,7 @@ def enter(
     The same command resumes after Ctrl-C or a crash. --set changes the algorithm, for example --set tuning_trials=20 or
     --set hyperparameters.lr=0.1.
     """
+    from agd_bench.board import locate_board
     from agd_bench.display import Display, seconds_of
     from agd_bench.records import TERMINAL
     from agd_bench.store.entry_rows import read_benchmark
@@ -160,6 +156,7 @@ def submit(
     Writes the entry, the board's README, figure and manifest, and prints what moves in the ranking as Markdown for a comment on the
     pull request. The run may be of any sweep that contains the benchmark's trials.
     """
+    from agd_bench.board import locate_board
     from agd_bench.leaderboard import write_index
     from agd_bench.submissions import submit as submit_run
 
@@ -190,6 +187,7 @@ def withdraw(
 
     Its rows stay in the folder, and the board's page says why it is not ranked.
     """
+    from agd_bench.board import locate_board
     from agd_bench.leaderboard import write_index
     from agd_bench.leaderboard.entries import withdraw_entry
     from agd_bench.leaderboard.publication import write_board
@@ -203,23 +201,29 @@ def withdraw(
 
 def audit(
     board: Annotated[str, typer.Argument(metavar="BOARD", help="Folder of a board or leaderboard, or its name under leaderboards/.")],
-    entry: Annotated[str, typer.Option("--entry", metavar="ENTRY", help="The entry, or the label of an algorithm.")],
-    share: Annotated[float, typer.Option("--share", min=0.0, max=1.0, help="Share of its trials to train again.")] = 0.05,
+    entry: Annotated[
+        list[str] | None,
+        typer.Option("--entry", metavar="ENTRY", help="An entry, or the label of an algorithm. Default: all. Repeatable."),
+    ] = None,
+    share: Annotated[float, typer.Option("--share", min=0.0, max=1.0, help="Share of the trials of each to train again.")] = 0.05,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who audits, for the record.")] = "",
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="For readers of the record, such as why results differ.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before code is executed.")] = False,
     device: DeviceOption = "auto",
     search_spaces: SpacesOption = None,
     algorithms: AlgorithmsOption = None,
     datasets: DatasetsOption = None,
 ) -> None:
-    """Train a random sample of an entry's published trials again.
+    """Train a random sample of published trials again.
 
-    Executes the code of the plug-ins that the entry names, as installed here or given with --algorithms; read a stranger's code first.
-    Writes a record into the folder, which `verify` checks and the page counts. Exits with 1 if a rerun is outside the noise band.
+    Executes the code of the plug-ins that the entries name, as installed here or given with --algorithms; read a stranger's code
+    first. Writes a record for each entry into the folder, which `verify` checks and the page counts. Exits with 1 if a rerun is
+    outside the noise band.
     """
+    from agd_bench.board import locate_board
     from agd_bench.leaderboard import write_index
-    from agd_bench.leaderboard.audits import badge, draw_trials, read_audits
+    from agd_bench.leaderboard.audits import auditable, badges, draw_trials, read_audits
     from agd_bench.leaderboard.publication import publish_results, write_board
     from agd_bench.reruns import audit as rerun
     from agd_bench.store import load_results
@@ -229,20 +233,25 @@ def audit(
         raise InputError("--share 0: nothing to train again; give a share above 0, for example 0.05")
     place = locate_board(board)
     results = load_results(place)
-    drawn = draw_trials(results, entry, share, seed)
-    plugins = sorted({choice.name for choice in results.sweep.algorithms if choice.label == entry})
-    question = f"Train {len(drawn)} trials again? This executes the code of {', '.join(plugins)}, its search spaces and data sets."
+    known = [choice.label for choice in results.sweep.algorithms]
+    # an algorithm that refused every network has nothing to train again
+    labels = entry or [label for label in known if len(auditable(results, label))]
+    count = sum(len(draw_trials(results, label, share, seed)) for label in labels)
+    plugins = sorted({choice.name for choice in results.sweep.algorithms if choice.label in labels})
+    question = f"Train {count} trials again? This executes the code of {', '.join(plugins)}, its search spaces and data sets."
     if not yes and not typer.confirm(question):
         raise typer.Exit(1)
-    record = rerun(
-        place, entry, share, seed, by=by, device=device, folders=plugin_folders(search_spaces, algorithms, datasets), inform=print
-    )
+    folders = plugin_folders(search_spaces, algorithms, datasets)
+    records = rerun(place, labels, share, seed, by=by, note=note, device=device, folders=folders, inform=print)
     if is_board(place):
         write_board(place)
     else:
         publish_results(results, place)
     write_index(place.parent)
-    found = read_audits(place)[record.name]
-    print(f"\n{entry}: {badge([found])}\nRecord: {record}")
-    if any(one.verdict == "outside" for one in found.reruns):
+    audits = read_audits(place)
+    found = [audits[record.name] for record in records]
+    for label in labels:
+        print(f"{label}: {badges(results, found)[label]}")
+    print("\n".join(f"Record: {record}" for record in records))
+    if any(one.verdict == "outside" for audit in found for one in audit.reruns):
         raise typer.Exit(1)

@@ -17,7 +17,8 @@ from agd_bench.cores import usable_cores
 
 Verdict = Literal["ok", "missing", "warning"]
 
-REQUIRED = ("torch", "torchvision", "ray", "optuna", "pandas", "seaborn", "sqlalchemy", "pydantic", "scikit-learn")
+REQUIRED = ("pandas", "seaborn", "sqlalchemy", "pydantic")
+TO_TRAIN = ("torch", "torchvision", "ray", "optuna", "scikit-learn")
 EXTRAS = {"energy": "pynvml", "postgres": "psycopg"}
 
 
@@ -42,11 +43,12 @@ class Finding(NamedTuple):
 def _versions() -> Iterator[Finding]:
     yield Finding("agd-bench", "ok", importlib.metadata.version("agd-bench"))
     yield Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for package in REQUIRED:
+    for package in (*REQUIRED, *TO_TRAIN):
         try:
             yield Finding(package, "ok", importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(package, "missing", "not installed", "reinstall agd-bench, for example with `uv sync`")
+            trains = "only needed to train: `pip install 'agd-bench[train]'`"
+            yield Finding(package, "missing", "not installed", trains if package in TO_TRAIN else "reinstall agd-bench")
     for extra, module in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(f"extra [{extra}]", "missing", f"{module} is not installed", f"optional: `pip install agd-bench[{extra}]`")
@@ -56,6 +58,9 @@ def _versions() -> Iterator[Finding]:
 
 def _devices() -> Iterator[Finding]:
     yield Finding("CPU", "ok", f"{usable_cores()} usable cores; by default one trial per core")
+    if importlib.util.find_spec("torch") is None:
+        yield Finding("GPU", "missing", "not looked for without torch")
+        return
     import torch
 
     if not torch.cuda.is_available():

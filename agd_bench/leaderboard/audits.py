@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from pydantic import ValidationError
 from scipy import stats
 
 from agd_bench.errors import InputError, UnknownNameError
-from agd_bench.records.audit import Audit, Outcome, Rerun, Verdict
+from agd_bench.leaderboard.contradictions import find_contradictions
+from agd_bench.records.audit import Audit, Outcome, Verdict
 from agd_bench.store import Results
 
 FOLDER = "audits"
 ULPS = 4
-"""Units in the last place by which losses and accuracies of the same code on the same device may differ."""
+"""Units in the last place by which losses and accuracies may differ to count as equal: one rounding of a mean over batches or images."""
 FEWEST_FOR_A_BAND = 5
 """Degrees of freedom under which the seed noise is unknown."""
 GROUP = ["search_space", "dataset", "profile"]
@@ -35,9 +37,8 @@ def auditable(results: Results, algorithm: str) -> pd.DataFrame:
     Raises:
         UnknownNameError: no such algorithm.
     """
-    labels = [choice.label for choice in results.sweep.algorithms]
-    if algorithm not in labels:
-        raise UnknownNameError("algorithm", algorithm, labels)
+    if algorithm not in _labels(results):
+        raise UnknownNameError("algorithm", algorithm, _labels(results))
     trials = results.trials
     own = trials[(trials["algorithm"] == algorithm) & (trials["purpose"] == "final") & trials["representative"].isna()]
     return own[own["status"].isin(["done", "diverged"])].sort_values("trial_id", ignore_index=True)
@@ -86,19 +87,18 @@ def noise_bands(results: Results, algorithm: str, count: int) -> dict[tuple[str,
     return bands  # type: ignore[return-value]
 
 
-def judge(published: Outcome, found: Outcome, same: bool, band: float) -> Verdict:
-    """Return whether a rerun is equal to a published trial, inside the band, or outside.
+def judge(published: Outcome, found: Outcome, band: float) -> Verdict:
+    """Return whether a rerun is equal to a published trial up to `ULPS`, inside the band, or outside.
 
     Args:
         published: what the row says.
         found: what the rerun ended with.
-        same: whether code, torch and device are those of the row.
-        band: see `noise_bands`; without one only equal results count as a rerun.
+        band: see `noise_bands`; with 0, only equal accuracies are inside.
     """
     if published.status != found.status:
         return "outside"
     pairs = [(getattr(published, name), getattr(found, name)) for name in ("train_loss", "val_accuracy", "test_accuracy")]
-    if same and all(_alike(ours, theirs) for ours, theirs in pairs):
+    if all(_alike(ours, theirs) for ours, theirs in pairs):
         return "equal"
     if published.test_accuracy is None or found.test_accuracy is None:
         # diverged in both: there is no accuracy to compare
@@ -169,7 +169,7 @@ def _faults(audit: Audit, results: Results) -> list[str]:
             lines.append(f"trial {one.trial_id}: its published values are not those of the row")
         elif not math.isclose(one.band, band, rel_tol=1e-9, abs_tol=1e-12):
             lines.append(f"trial {one.trial_id}: its band is {one.band:.4g}, but the seed noise of the rows gives {band:.4g}")
-        elif one.verdict != judge(one.published, one.found, one.same, one.band):
+        elif one.verdict != judge(one.published, one.found, one.band):
             lines.append(f"trial {one.trial_id}: its verdict is {one.verdict}, which is not what its values give")
     return lines
 
@@ -180,16 +180,29 @@ def band_of(row: Mapping[str, Any], bands: Mapping[tuple[str, str, str], float])
     return 0.0 if math.isnan(band) else band
 
 
-def badge(audits: Sequence[Audit]) -> str:
-    """Return in words what the audits of an algorithm found.
+def badges(results: Results, audits: Sequence[Audit]) -> dict[str, str]:
+    """Return in words, for each algorithm, what audits found in its rows; without an audit, whether its rows contradict each other.
 
-    >>> badge([])
-    'not rerun'
+    Args:
+        results: of a published folder.
+        audits: of the folder.
     """
-    reruns: list[Rerun] = [one for audit in audits for one in audit.reruns]
-    if not reruns:
-        return "not rerun"
-    counts = {verdict: sum(one.verdict == verdict for one in reruns) for verdict in ("equal", "inside", "outside")}
-    if counts["outside"]:
-        return f"rerun: {counts['outside']} of {len(reruns)} outside"
-    return f"rerun: {len(reruns)} of {len(reruns)} inside" + (f", {counts['equal']} equal" if counts["equal"] else "")
+    return {label: _badge(results, label, [audit for audit in audits if audit.algorithm == label]) for label in _labels(results)}
+
+
+def _badge(results: Results, algorithm: str, audits: Sequence[Audit]) -> str:
+    # a trial that two audits drew counts once
+    ran = {one.trial_id for audit in audits for one in audit.reruns}
+    outside = {one.trial_id for audit in audits for one in audit.reruns if one.verdict == "outside"}
+    if outside:
+        return f"rerun: {len(outside)} outside"
+    if ran:
+        return f"rerun: {len(ran)} of {len(auditable(results, algorithm))} inside the band"
+    tables = {name: getattr(results, name) for name in ("trials", "curves")}
+    own = tables["trials"].loc[tables["trials"]["algorithm"] == algorithm, "trial_id"]
+    parts = {name: table[table["trial_id"].isin(own)] for name, table in tables.items()}
+    return "inconsistent" if find_contradictions(replace(results, **parts)) else "consistent"
+
+
+def _labels(results: Results) -> list[str]:
+    return [choice.label for choice in results.sweep.algorithms]

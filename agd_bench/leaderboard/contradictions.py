@@ -12,6 +12,10 @@ from agd_bench.store import Results
 
 AT_THE_END = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "train_seconds")
 """Values that a finished trial takes from the last point of its curve."""
+CLOCK_SECONDS = 1.0
+"""By how much a worker's seconds may exceed the driver's: clocks are adjusted while a trial runs."""
+FASTEST = 1e16
+"""Operations per second that no device reaches; an H200 computes 1e15 in bfloat16."""
 MOST_IMAGES = 100_000
 MOST_SHARES = 200
 """Number of distinct accuracies needed to infer the number of images of a split."""
@@ -21,7 +25,7 @@ def find_contradictions(results: Results) -> list[str]:
     """Find rows that cannot all be true, one line per kind.
 
     Checks that a finished trial has one point per epoch and the values of the last one, that training seconds never decrease, that
-    accuracies are whole numbers of images, and that different seeds gave different results.
+    times are possible, that accuracies are whole numbers of images, and that different seeds gave different results.
     """
     trials, curves = results.trials, results.curves
     done = trials[trials["status"] == "done"]
@@ -31,6 +35,7 @@ def find_contradictions(results: Results) -> list[str]:
     lines += _ends(done, curves)
     slower = curves.groupby("trial_id")["train_seconds"].diff() < 0
     lines += [f"curves.csv: train_seconds of trial {name} decreases" for name in curves.loc[slower, "trial_id"].unique()[:3]]
+    lines += _times(trials, results.attempts)
     for dataset, rows in done.groupby("dataset"):
         for name in ("val_accuracy", "test_accuracy"):
             lines += _fractions(rows, name, str(dataset))
@@ -53,6 +58,21 @@ def _ends(done: pd.DataFrame, curves: pd.DataFrame) -> Iterator[str]:
                 f"trials.csv: {name} of trial {done['trial_id'].iloc[row]} is {stated[row]}, but its curve ends at {reached[row]}"
                 f" ({int(apart.sum())} such trials)"
             )
+
+
+def _times(trials: pd.DataFrame, attempts: pd.DataFrame) -> Iterator[str]:
+    """Times that cannot be: parts longer than the whole, and more operations than any device computes."""
+    span = attempts["ended_at"] - attempts["started_at"]
+    for name in attempts.loc[attempts["seconds"] > span + CLOCK_SECONDS, "trial_id"].unique()[:3]:
+        yield f"attempts.csv: an attempt of trial {name} took more seconds than passed between its start and its end"
+    own = trials[trials["representative"].isna()]
+    # a resumed trial trained before its last attempt, whose time alone is `total_seconds`
+    longer = (own["train_seconds"] > own["total_seconds"]) & (own["attempts"] == 1)
+    for name in own.loc[longer, "trial_id"][:3]:
+        yield f"trials.csv: train_seconds of trial {name} exceed its total_seconds"
+    seconds, flops = (pd.to_numeric(own[column]).astype("float64") for column in ("train_seconds", "flops"))
+    for name in own.loc[flops > FASTEST * seconds, "trial_id"][:3]:
+        yield f"trials.csv: trial {name} computed more than {FASTEST:.0e} operations per second, which no device does"
 
 
 def _fractions(rows: pd.DataFrame, name: str, dataset: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from agd_bench.errors import InputError, RunChangedError
 from agd_bench.leaderboard.anonymisation import scrub_results
 from agd_bench.leaderboard.audits import FOLDER as AUDITS
 from agd_bench.leaderboard.audits import read_audits
+from agd_bench.leaderboard.data_card import TYPES, describe_tables
 from agd_bench.leaderboard.summary import FIGURE, Additions, describe_board, draw_board, summarise
 from agd_bench.store import Results, begun_results, undeclared_code, write_rows, written_beside
 from agd_bench.store.entry_rows import ABOUT_BENCHMARK, ABOUT_ENTRIES, is_board, ranked_entries, read_entries
@@ -133,7 +134,11 @@ def additions_of(folder: Path) -> Additions:
 
 def derived_files(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame, additions: Additions) -> dict[str, str]:
     """The files of a published folder derived from its raw rows and claims, by file name."""
-    return {README: describe_board(results, tables, claims, additions), FIGURE: draw_board(results, tables)}
+    return {
+        README: describe_board(results, tables, claims, additions),
+        FIGURE: draw_board(results, tables),
+        TYPES: describe_tables(results),
+    }
 
 
 def written_claims(folder: Path) -> Claims | None:

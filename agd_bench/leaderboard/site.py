@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agd_bench.errors import AgdBenchError, InputError, StorageFullError, StoreError
-from agd_bench.leaderboard.publication import README, read_manifest, verify_digests
+from agd_bench.leaderboard.data_files import write_data, write_list
+from agd_bench.leaderboard.publication import README, additions_of, read_manifest, verify_digests
 from agd_bench.leaderboard.summary import Summary, summarise
 from agd_bench.leaderboard.verification import recompute
 from agd_bench.report import build_report
@@ -86,6 +87,7 @@ class Entry:
 
 def build_site(boards: Path, to: Path) -> Path:
     """Write a static site of all leaderboards in a folder: a page for each with figures, tables and raw rows, and a page that lists them.
+    For programs, each also has `leaderboard.json` and Parquet tables, and `leaderboards.json` lists them.
 
     A board's state is `recomputed` if `verify_folder` finds no difference, else `self-reported` with the number of differences.
 
@@ -104,6 +106,8 @@ def build_site(boards: Path, to: Path) -> Path:
     if to.resolve() == boards.resolve() or to.resolve().is_relative_to(boards.resolve()):
         raise InputError(f"--to {to} is inside {boards}, which must stay as published; choose another folder")
     kinds = [(kind, about, [_build_board(board, to / board.name) for board in found]) for kind, about, found in _kinds(boards)]
+    to.mkdir(parents=True, exist_ok=True)
+    write_list(to, ((kind, one.link, one.state, one.about) for kind, _, found in kinds for one in found))
     reproductions = f"{REPRODUCTIONS}/index.html" if (boards / REPRODUCTIONS / README).is_file() else ""
     return write_page(to / "index.html", "boards.html.jinja", kinds=kinds, reproductions=reproductions)
 
@@ -113,6 +117,8 @@ def _build_board(board: Path, to: Path) -> Entry:
     try:
         differences, found = verify_digests(board), recompute(board)
         about = summarise(found.results, found.tables, found.claims)
+        number = len(differences) + len(found.differences)
+        state = f"self-reported ({number} differences)" if number else "recomputed"
         with written_beside(to) as beside:
             for name in (*sorted(read_manifest(board)["files"]), MANIFEST):
                 # a manifest of unknown origin must not reach outside its folder
@@ -120,6 +126,7 @@ def _build_board(board: Path, to: Path) -> Entry:
                     (beside / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(board / name, beside / name)
             build_report(found.results, beside, found.tables, found.claims, index="../index.html")
+            write_data(beside, found, about, state, additions_of(board).audits)
     except Exception as error:  # a fault in one folder must not prevent the others from being listed
         if type(error) in (StorageFullError, StoreError):
             raise  # the site cannot be written, which is no fault of the board
@@ -127,5 +134,4 @@ def _build_board(board: Path, to: Path) -> Entry:
         why = f"Cannot be read: {said}".replace(str(board), board.name)
         blank = dict.fromkeys((field.name for field in dataclasses.fields(Summary)), "–")
         return Entry("", Summary(**{**blank, "name": board.name, "finding": why}), "unreadable")
-    number = len(differences) + len(found.differences)
-    return Entry(quote(board.name), about, f"self-reported ({number} differences)" if number else "recomputed")
+    return Entry(quote(board.name), about, state)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from agd_bench.analysis.rows import split_groups
 from agd_bench.figures import accuracy_against_cost
-from agd_bench.leaderboard.audits import badge
+from agd_bench.leaderboard.audits import badges
+from agd_bench.leaderboard.data_card import TYPES, front_matter
 from agd_bench.records.audit import Audit
 from agd_bench.records.competition import BENCHMARK, ENTRIES, ENTRY
 from agd_bench.report import count_states
@@ -32,6 +33,7 @@ BOARD_FILES = [
         "its raw rows: `trials.csv`, `curves.csv`, `attempts.csv`, `sweep.json`, `meta.json`, `provenance.json`, `manifest.json`",
     ],
     ["`claims.toml`", "the claims with their queries, tests and thresholds; `agd-bench claims FOLDER` evaluates them again"],
+    [f"`{TYPES}`", "column types, for data hubs"],
     ["`manifest.json`", "SHA-256 of each file and each claim definition"],
 ]
 EVIDENCE_FILES = {
@@ -99,7 +101,7 @@ def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd
     """The folder's README: the first screen of each comparison's page, then the claims, then the list of files."""
     sweep = results.sweep
     sections = make_sections(results, tables, draw=False)
-    parts = [f"# {sweep.name}", as_plain_markdown(sweep.description), *map(as_plain_markdown, mixed_code(results))]
+    parts = [front_matter(results), f"# {sweep.name}", as_plain_markdown(sweep.description), *map(as_plain_markdown, mixed_code(results))]
     for number, section in enumerate(sections):
         parts += [f"## {as_plain_markdown(section.title)}", *_first_screen(section)]
         if not number:
@@ -109,7 +111,7 @@ def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd
         for section in make_sections(additions.lite, aggregates(additions.lite), draw=False):
             parts += [f"## {as_plain_markdown(section.title)}", *_first_screen(section)]
     if ABOUT_ENTRIES in results.meta:
-        parts += ["## Entries", *_entries(json.loads(results.meta[ABOUT_ENTRIES]), additions.audits)]
+        parts += ["## Entries", *_entries(json.loads(results.meta[ABOUT_ENTRIES]), badges(results, additions.audits))]
     if additions.audits:
         parts += ["## Audits", *_audits(additions.audits)]
     rows = claims[["state", "sentence", "digest"]].itertuples(index=False, name=None)
@@ -133,25 +135,32 @@ def _first_screen(section: Section) -> list[str]:
 
 
 def _audits(audits: tuple[Audit, ...]) -> list[str]:
-    """The audits as a table, and how to read it."""
-    rows = [
-        [
-            as_plain_markdown(audit.algorithm),
-            badge([audit]),
-            f"{100 * audit.share:g} % by seed {audit.seed}",
-            f"{100 * max(one.band for one in audit.reruns):.1f}",
-            *(as_plain_markdown(text or "–") for text in (audit.by, audit.date, audit.provenance.get("device", ""))),
-            as_plain_markdown(audit.provenance.get("engine_digest", "–")),
-        ]
-        for audit in audits
+    """The audits as a table, how to read it, and their notes."""
+    head = ["Algorithm", "Rerun", "Equal", "Outside", "Sample", "Band, points", "By", "Date", "On", "Code"]
+    said = (
+        "A random sample was trained again. Equal: to the last digits. The band is the largest difference of test accuracy that seed noise "
+        "explains. Code: same, if the training code, plug-ins, torch and device were those of the published rows, else the digest of the "
+        "training code."
+    )
+    notes = [f"- {as_plain_markdown(audit.algorithm)}: {as_plain_markdown(audit.note)}" for audit in audits if audit.note]
+    return [said, format_table(head, map(_audit_cells, audits)), *(["\n".join(notes)] if notes else [])]
+
+
+def _audit_cells(audit: Audit) -> list[str]:
+    counts = [sum(one.verdict == verdict for one in audit.reruns) for verdict in ("equal", "outside")]
+    same = all(one.same for one in audit.reruns)
+    return [
+        as_plain_markdown(audit.algorithm),
+        *map(str, [len(audit.reruns), *counts]),
+        f"{100 * audit.share:g} % by seed {audit.seed}",
+        f"{100 * max(one.band for one in audit.reruns):.1f}",
+        *(as_plain_markdown(text or "–") for text in (audit.by, audit.date, audit.provenance.get("device", ""))),
+        "same" if same else as_plain_markdown(audit.provenance.get("engine_digest", "–")),
     ]
-    head = ["Algorithm", "Result", "Sample", "Band, points", "By", "Date", "On", "Training code"]
-    said = "A random sample was trained again. The band is the largest difference of test accuracy that seed noise explains."
-    return [said, format_table(head, rows)]
 
 
-def _entries(entries: dict[str, dict[str, Any]], audits: tuple[Audit, ...]) -> list[str]:
-    """The ranked entries as a table, and a line for each of the others."""
+def _entries(entries: dict[str, dict[str, Any]], states: dict[str, str]) -> list[str]:
+    """The ranked entries as a table, how to read its last column, and a line for each of the others."""
     rows = [
         [
             f"[{as_plain_markdown(name)}]({ENTRIES}/{quote(name)}/{ENTRY})",
@@ -160,13 +169,14 @@ def _entries(entries: dict[str, dict[str, Any]], audits: tuple[Audit, ...]) -> l
             as_plain_markdown(", ".join(entry["authors"]) or "–"),
             as_plain_markdown(entry["code"] or "agd-bench"),
             entry["part"],
-            badge([audit for audit in audits if audit.algorithm == name]),
+            states.get(name, "–"),
         ]
         for name, entry in entries.items()
         if entry["ranked"] or (entry["part"] == "lite" and not _set_aside(name, entries))
     ]
     head = ["Entry", "Algorithm", "Tier", "Trained on", "By", "Code", "Part", "Rerun"]
-    return [format_table(head, rows), *(f"- {line}" for name in entries if (line := _set_aside(name, entries)))]
+    said = "Rerun: how many of an entry's trials somebody trained again; 'consistent' if none, and its rows do not contradict each other."
+    return [format_table(head, rows), said, *(f"- {line}" for name in entries if (line := _set_aside(name, entries)))]
 
 
 def _set_aside(name: str, entries: dict[str, dict[str, Any]]) -> str:
@@ -185,9 +195,11 @@ def _files(results: Results) -> str:
         [f"`{FIGURE}`", "the figure above"],
         ["`trials.csv`, `curves.csv`, `attempts.csv`", "the raw rows: one per trial, per epoch and per attempt"],
         *([f"`{table}.csv`", text] for table, text in EVIDENCE_FILES.items() if len(getattr(results, table))),
+        ["`provenance.json`", "versions and devices, to whose places in the list the attempts refer"],
         ["`sweep.json`", "the sweep; `agd-bench run sweep.json` repeats it"],
         ["`meta.json`", "versions, devices, digests of the plug-ins"],
         ["`claims.toml`", "the claims with their queries, tests and thresholds; `agd-bench claims FOLDER` evaluates them again"],
+        [f"`{TYPES}`", "column types, for data hubs"],
         ["`manifest.json`", "SHA-256 of each file and each claim definition"],
     ]
     if (results.trials["representative"].notna() & (results.trials["status"] != "pending")).any():

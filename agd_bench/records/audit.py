@@ -27,7 +27,7 @@ class Rerun(Record):
         trial_id: of the published trial.
         published: what its row says.
         found: what the rerun ended with.
-        same: whether code, torch and device were those of the published row, so that equal numbers are expected.
+        same: whether code, torch and device were those of the published row, so that equal numbers are expected on a CPU.
         band: largest difference of test accuracy that seed noise explains.
         verdict: equal to the last digits, inside the band, or outside.
     """
@@ -49,6 +49,7 @@ class Audit(Record):
         seed: of the draw, which anybody can repeat.
         date: day, ISO 8601.
         by: who trained again, if they wish.
+        note: for readers, for example why results differ.
         provenance: versions, code and device of the reruns.
         reruns: one for each drawn trial.
     """
@@ -58,5 +59,6 @@ class Audit(Record):
     seed: Annotated[int, Field(strict=True, ge=0)]
     date: str
     by: str = ""
+    note: str = ""
     provenance: dict[str, str]
     reruns: Annotated[tuple[Rerun, ...], Field(min_length=1)]

@@ -17,6 +17,8 @@ from agd_bench.searchers._optuna import Search, begin
 from agd_bench.searchers._optuna import ask as ask
 from agd_bench.searchers._optuna import tell as tell
 
+PACKAGES = ("optuna",)
+EXTRA = "train"
 PAPER = "Deb et al. 2002 (IEEE TEC)"
 SETTINGS = {"population": 20}
 """With Optuna's default of 50, a search of a hundred trainings would have only two generations."""

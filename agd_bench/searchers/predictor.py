@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
+PACKAGES = ("sklearn",)
+EXTRA = "train"
 PAPER = "after White et al. 2021, arXiv 1910.11858"
 SETTINGS = {"initial": 10, "batch": 10, "parents": 10, "candidates": 100, "trees": 20}
 """Initial random architectures, trainings between two fits and the number of candidates are BANANAS' own."""

@@ -16,6 +16,8 @@ from agd_bench.searchers._optuna import Search, begin
 from agd_bench.searchers._optuna import ask as ask
 from agd_bench.searchers._optuna import tell as tell
 
+PACKAGES = ("optuna",)
+EXTRA = "train"
 PAPER = "Bergstra et al. 2011 (NeurIPS)"
 
 

@@ -18,7 +18,7 @@ from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.store.equal_networks import condense
 from agd_bench.store.reader import PROVENANCE, ROWS
 from agd_bench.store.results import Results
-from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, Table, dictionary, dictionary_markdown
+from agd_bench.store.schema import EQUALS, EVIDENCE, OPTIONAL, TABLES, dictionary, dictionary_markdown
 
 # about 10 MB of CSV, which reviews and diffs no longer show; as Parquet a fifth of that
 MOST_CSV_ROWS = 100_000
@@ -96,15 +96,27 @@ def export(results: Results, folder: Path) -> list[Path]:
         written = write_rows(results, beside)
         for name, text in texts.items():
             (beside / name).write_text(text, encoding="utf-8", newline="\n")
-        for table in _tables(results):
-            getattr(results, table).to_parquet(beside / f"{table}.parquet", index=False)
-    names = [*(path.name for path in written), *texts, *(f"{table}.parquet" for table in _tables(results))]
-    return [folder / name for name in names]
+        written += [beside / name for name in texts] + write_parquet_tables(results, beside)
+    return [folder / path.name for path in written]
 
 
-def _tables(results: Results) -> list[Table]:
-    """Return the tables to write: optional ones only if they have rows."""
-    return [table for table in (*TABLES, *EVIDENCE) if table not in OPTIONAL or len(getattr(results, table))]
+def write_parquet_tables(results: Results, folder: Path) -> list[Path]:
+    """Write each table as Parquet; optional ones only if they have rows.
+
+    Args:
+        results: results to write.
+        folder: exists.
+
+    Returns:
+        The files, named after the tables.
+    """
+    written = []
+    for table in (*TABLES, *EVIDENCE):
+        rows: pd.DataFrame = getattr(results, table)
+        if table not in OPTIONAL or len(rows):
+            written.append(folder / f"{table}.parquet")
+            rows.to_parquet(written[-1], index=False, compression="zstd")
+    return written
 
 
 @contextmanager

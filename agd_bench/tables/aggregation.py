@@ -98,8 +98,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         `performance_profiles` and `speed_ups` of the times to reach them, with the unit in the column `time`; `progress` for an unfinished
         run.
     """
-    begun = _coded(in_sweep_order(results))
-    complete = analysis.complete_cases(begun)
+    begun, complete = compared_trials(results)
     trials = trained_rows(complete)  # results of equal networks count once
     rows = {str(label): places for label, places in trials.groupby("algorithm", sort=False).indices.items()}
 
@@ -112,7 +111,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         tables = {name: compute(trials, results) for name, compute in WHOLE.items()}
         if len(results.published):
             tables |= {name: compute(trials, results) for name, compute in OF_PUBLISHED.items()}
-        tables["standings"] = _with_costs(tables, results.sweep.baseline_label)
+        tables["standings"] = with_costs(tables, results.sweep.baseline_label)
         tables["ranking_decisions"] = analysis.ranking_decisions(tables["kendall_tau"], results.sweep.baseline_label)
         for study in STUDIES:
             tables |= {name: table for name, table in study.tables(trials, results).items() if len(table)}
@@ -130,7 +129,13 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
     paired = [(ours, theirs) for ours in tuned for theirs in rows if theirs not in tuned]
     searching = random_algorithms(results)
     tables |= _by_pair({name: functools.partial(compute, random_algorithms=searching) for name, compute in BY_TUNED.items()}, paired, of)
-    return {name: _decoded(table) for name, table in (tables | times).items() if len(table) or name not in IF_ANY}
+    return {name: decoded(table) for name, table in (tables | times).items() if len(table) or name not in IF_ANY}
+
+
+def compared_trials(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the trials that have started, in the sweep's order, and the complete cases among them. Names are categories."""
+    begun = _coded(in_sweep_order(results))
+    return begun, analysis.complete_cases(begun)
 
 
 def _stated_features(results: Results) -> pd.DataFrame | None:
@@ -140,7 +145,7 @@ def _stated_features(results: Results) -> pd.DataFrame | None:
     return results.features.pivot(index=["search_space", "architecture"], columns="feature", values="value")
 
 
-def _with_costs(tables: Mapping[str, pd.DataFrame], baseline: str) -> pd.DataFrame:
+def with_costs(tables: Mapping[str, pd.DataFrame], baseline: str) -> pd.DataFrame:
     """The standings with `cost_ratio`: charged FLOPs as a multiple of the baseline's on the same architectures, NaN if unknown."""
     ratios = []
     for group, rows in comparison_groups(tables["standings"]):
@@ -177,7 +182,7 @@ def _coded(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.astype({column: "category" for column in CODED if trials[column].nunique() <= MOST_CODED})
 
 
-def _decoded(table: pd.DataFrame) -> pd.DataFrame:
+def decoded(table: pd.DataFrame) -> pd.DataFrame:
     """Convert categories back to text; in tables merged with text they have become objects."""
     merged = [name for name in CODED if name in table and len(table)]
     coded = [name for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)]

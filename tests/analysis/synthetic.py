@@ -114,7 +114,7 @@ def simulate_results(trials: pd.DataFrame, name: str = "synthetic", baseline: st
         values |= {"val_loss": 1.1 - reached, "val_accuracy": reached, "train_seconds": ended["train_seconds"] * epoch / 3}
         curves.append(pd.DataFrame({**values, "learning_rate": 0.1 / epoch}))
     tried = trials[trials["attempts"] > 0]
-    attempts = pd.DataFrame({"trial_id": tried["trial_id"], "attempt": 1, "node": "1", "started_at": 1.7e9, "ended_at": 1.7e9 + 11})
+    attempts = pd.DataFrame({"trial_id": tried["trial_id"], "attempt": 1, "node": "1", "started_at": 1.7e9, "ended_at": 1.7e9 + 60})
     attempts = attempts.assign(outcome=tried["status"], seconds=tried["charged_seconds"], reason=tried["reason"])
     attempts = attempts.assign(provenance=json.dumps(PROVENANCE))
     sweep = Sweep.model_validate(

@@ -1,4 +1,4 @@
-"""CI's script for boards: changed boards are verified against their earlier state, and one comment reports everything."""
+"""CI's scripts for boards, with what they call replaced, and the workflows that call them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# replaces `uv run agd-bench verify BOARD --against EARLIER`: a board that contains "forged" does not verify
+# replaces `uv run --no-dev agd-bench verify BOARD --against EARLIER`: a board that contains "forged" does not verify
 UV = """#!/bin/sh
-[ "$1 $2 $3 $5" = "run agd-bench verify --against" ] || { echo "unexpected: $*" >&2; exit 9; }
-if grep -q forged "$4/README.md"; then echo "README.md: does not follow"; exit 1; fi
-if [ -e "$6" ]; then echo "### $4 was $(cat "$6/README.md")"; else echo "### $4 is new"; fi
+[ "$1 $2 $3" = "run --no-dev agd-bench" ] || { echo "unexpected: $*" >&2; exit 9; }
+if [ "$4 $5" = "site --to" ]; then mkdir -p "$6"; echo "a page" > "$6/index.html"; exit; fi
+[ "$4 $6" = "verify --against" ] || { echo "unexpected: $*" >&2; exit 9; }
+if grep -q forged "$5/README.md"; then echo "README.md: does not follow"; exit 1; fi
+if [ -e "$7" ]; then echo "### $5 was $(cat "$7/README.md")"; else echo "### $5 is new"; fi
 """
 
 
@@ -89,3 +91,49 @@ def test_without_changed_boards_the_check_says_so(clone: Path) -> None:
     shutil.rmtree(clone / "leaderboards/first")
     commit(clone)
     assert check(clone) == (0, "**leaderboards/first** was removed.\n\n")
+
+
+def test_the_comment_is_shown_with_the_check(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the code host, the comment is also in the summary of the check."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    write(clone, "second", "new")
+    commit(clone)
+    assert check(clone)[1] == (tmp_path / "summary").read_text() == "### leaderboards/second is new\n\n"
+
+
+def test_the_site_is_built_for_a_static_host(clone: Path) -> None:
+    """The pages are in the given folder, with the file that keeps the host from hiding some of them."""
+    subprocess.run([clone / ".ci/site", "public"], cwd=clone, check=True)
+    assert {path.name for path in (clone / "public").iterdir()} == {"index.html", ".nojekyll"}
+
+
+@pytest.mark.parametrize(("found", "code"), [("7", 0), ("", 1)])
+def test_a_comment_is_posted_to_the_forks_pull_request(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str, code: int
+) -> None:
+    """The comment goes to the open pull request of that owner's branch; without one, the step fails."""
+    (tmp_path / "bin/gh").write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n[ "$2" = comment ] || echo "{found}"\n')
+    (tmp_path / "bin/gh").chmod(0o755)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "main/agd-bench")
+    done = subprocess.run([clone / ".ci/post_comment", "ada", "mine", "comment.md"], cwd=clone, capture_output=True, check=False)
+    asked, *posted = (tmp_path / "calls").read_text().splitlines()
+    assert done.returncode == code
+    assert asked.startswith("pr list --repo main/agd-bench --state open --head mine ")
+    assert posted == (["pr comment 7 --repo main/agd-bench --body-file comment.md"] if found else [])
+
+
+def test_workflows_run_only_these_scripts() -> None:
+    """Every step of every workflow is an action of the code host, the installation of uv, or a script in .ci, which exists."""
+    yaml = pytest.importorskip("yaml")
+    called = set()
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert workflow["permissions"], path.name
+        # YAML 1.1 reads the key `on` as true
+        assert workflow[True], path.name
+        for job in workflow["jobs"].values():
+            commands = [step["run"] for step in job["steps"] if "run" in step]
+            assert all("uses" in step for step in job["steps"] if "run" not in step), path.name
+            called |= {command.removeprefix("bash ").split()[0] for command in commands if command != "pip install uv"}
+    assert called == {".ci/run", ".ci/check_boards", ".ci/site", ".ci/post_comment"}
+    assert all(os.access(ROOT / script, os.X_OK) for script in called)

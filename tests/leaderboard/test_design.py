@@ -105,6 +105,25 @@ def test_rows_that_contradict_each_other_are_found() -> None:
     assert any("to the last digit" in line for line in find_contradictions(replace(sound, trials=equal)))
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value", "said"),
+    [
+        ("trials", "train_seconds", 1e5, "exceed its total_seconds"),
+        ("trials", "train_seconds", 1e-9, "operations per second"),
+        ("attempts", "seconds", 1e5, "more seconds than passed"),
+        ("attempts", "ended_at", 0.0, "more seconds than passed"),
+    ],
+)
+def test_times_that_cannot_be_are_found(board: Results, table: str, column: str, value: float, said: str) -> None:
+    """Training longer than the whole trial, faster than any device, and an attempt longer than it was under way."""
+    rows: pd.DataFrame = getattr(board, table)
+    place = rows[rows["status" if table == "trials" else "outcome"] == "done"].index[0]
+    changed = rows.copy()
+    changed.loc[place, column] = value
+    found = find_contradictions(replace(board, **{table: changed}))  # type: ignore[arg-type]
+    assert [rows.loc[place, "trial_id"] for line in found if said in line and rows.loc[place, "trial_id"] in line]
+
+
 def test_an_accuracy_that_is_no_number_of_images_is_found(board: Results) -> None:
     """An accuracy must be a whole number of images divided by the size of the test split (360 here)."""
     done = board.trials["status"].eq("done").idxmax()
