@@ -212,6 +212,9 @@ def _shallow(module: ModuleType) -> tuple[str, Scalars] | None:
     return str(module.SHALLOW), dict(getattr(module, "SHALLOW_OPTIONS", {}))
 
 
+FIELDS = set(Trial.model_fields)
+
+
 class _Cell:
     """The trials of one search space, data set and profile, for all algorithms.
 
@@ -235,7 +238,7 @@ class _Cell:
         self.rules, self.shallow = rules, shallow
 
     def trial(self, choice: AlgorithmChoice, architecture: str, seed: int, **more: object) -> Trial:
-        return Trial.model_validate(
+        made = Trial.model_validate(
             {
                 "search_space": self.space.name,
                 "search_space_label": self.space.label,
@@ -258,14 +261,16 @@ class _Cell:
                 **more,
             }
         )
+        # A set of its own, which nothing reads, would be two thirds of a trial's memory.
+        object.__setattr__(made, "__pydantic_fields_set__", FIELDS)
+        return made
 
     def final(self, choice: AlgorithmChoice, architecture: str, seed: int, study: str | None = None) -> Trial:
         """Return a final trial, with its representative if it is not trained itself."""
-        made = self.trial(choice, architecture, seed, study=study)
         trained = self.represented.get(architecture, architecture)
         if trained == architecture:
-            return made
-        return made.model_copy(update={"representative": self.trial(choice, trained, seed, study=study).id})
+            return self.trial(choice, architecture, seed, study=study)
+        return self.trial(choice, architecture, seed, study=study, representative=self.trial(choice, trained, seed, study=study).id)
 
     def self_tuning(self) -> list[Trial]:
         """Return final trials without a study: those without tuning, and those that will be refused.

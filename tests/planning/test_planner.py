@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,17 @@ def test_a_defect_is_a_row_of_every_scope() -> None:
     assert len({trial.id for trial in made.trials}) == 3 * 2
     alone = plan(sweep(search_spaces=spaces, algorithms=[TUNED]))
     assert [trial.id for trial in alone.trials] == [trial.id for trial in made.trials if trial.algorithm_label == "sgd_tuned@architecture"]
+
+
+def test_a_trial_takes_less_than_two_kilobytes() -> None:
+    """A plan of 140,625 trials must fit beside torch on a small machine."""
+    sweep = open_sweep("flagship", ["search_spaces.0.architectures=300", "search_spaces.0.representatives=false"])
+    plan(sweep)  # what is computed once is not counted
+    tracemalloc.start()
+    made = plan(sweep)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept / len(made.all_trials) < 2000
 
 
 def test_a_random_search_is_a_study_of_its_own() -> None:

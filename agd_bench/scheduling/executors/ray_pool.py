@@ -170,6 +170,7 @@ class RayExecutor:
             options |= {"max_concurrency": self._in_flight} if self._in_flight > 1 else {}
             # Long-lived, because a process per trial would import torch every time.
             self._class = self._ray.remote(**options)(Worker)
+            self._notice_if_full()
             self._follow_cluster()
             # Errors of the first workers are raised here, before the run starts.
             while not self.idle:
@@ -207,6 +208,15 @@ class RayExecutor:
                     notices.warning("waiting for nodes, for up to %.0f minutes: %s", JOIN_SECONDS / 60, error)
                     said = True
             time.sleep(1.0)
+
+    def _notice_if_full(self) -> None:
+        """Tell the user if others use the whole cluster, because workers then wait for them."""
+        free = self._ray.available_resources()
+        if not room(free.get("CPU", 0.0), free.get("GPU", 0.0), *self._each):
+            notices.warning(
+                "all cores or GPUs of Ray are in use by others; waiting for up to %.0f s until a worker fits (see `ray status`)",
+                START_SECONDS,
+            )
 
     def _ask_autoscaler(self, bundles: list[dict[str, float]]) -> None:
         from ray.autoscaler.sdk import request_resources
@@ -402,7 +412,7 @@ class RayExecutor:
         if not self._nodes and now - self._deserted_at > START_SECONDS:
             raise ExecutorError(f"every node is gone, and none joined within {START_SECONDS:.0f} s; run the same command to resume")
         if self._members and all(member.coming and now - member.since > START_SECONDS for member in self._members.values()):
-            raise ExecutorError(f"no worker started within {START_SECONDS:.0f} s; are the cluster's nodes alive? See Ray's logs")
+            raise ExecutorError(f"no worker started within {START_SECONDS:.0f} s; are all nodes in use? See `ray status` and Ray's logs")
 
     def _remove(self, member: _Member) -> list[Task]:
         """End a worker and return its tasks."""

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -371,6 +372,15 @@ def test_fewest_workers_are_waited_for_and_asked_of_the_autoscaler(
     executor._disconnects = False
     executor.close()
     assert asked[-1] == []
+
+
+@pytest.mark.parametrize(("free", "said"), [({"CPU": 2.0}, False), ({"CPU": 0.5}, True), ({}, True)])
+def test_a_cluster_that_others_use_up_is_reported(free: dict[str, float], said: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the message, the command would seem to hang."""
+    executor = bare_executor(SimpleNamespace(available_resources=lambda: free))
+    executor._each = (1, 0.0)
+    executor._notice_if_full()
+    assert ("in use by others" in caplog.text) == said
 
 
 def test_workers_of_a_node_come_up_in_waves(monkeypatch: pytest.MonkeyPatch) -> None:
