@@ -10,7 +10,7 @@ import pandas as pd
 from agd_bench.analysis.accuracy import STATUSES
 from agd_bench.analysis.costs.charges import cost_ratio
 from agd_bench.analysis.rankings.decision import Decision
-from agd_bench.analysis.rows import Row, Tables, find_pair, first_row, known, rows_of
+from agd_bench.analysis.rows import Row, Tables, find_pair, first_row, known, records, rows_of
 from agd_bench.analysis.scores import GROUP
 from agd_bench.errors import InputError, UnknownNameError
 from agd_bench.report.sentences import (
@@ -34,19 +34,40 @@ def headline_sentence(rows: Sequence[Row], baseline: str) -> str:
     """State which algorithm is best, and which ones rank the architectures like the baseline.
 
     Args:
-        rows: of `standings`, best first, each with `decision`: the algorithm's row of `ranking_decisions`, or an empty one.
+        rows: of `standings`, best first, each with `decision`: the algorithm's row of `ranking_decisions`, or an empty one; and
+            `no_success`: what `no_success` says of the algorithm.
         baseline: label of the algorithm compared with.
     """
-    others = [row for row in rows if row["algorithm"] != baseline]
     if not rows or not known(rows[0], "accuracy"):
         return "No architecture has an outcome under every algorithm yet, so nothing can be compared."
-    if not others or len(others) == len(rows):
-        reached = f"{rows[0]['algorithm']} reaches {100 * rows[0]['accuracy']:.1f} % test accuracy on average"
-        return f"{reached}; there is no other algorithm to compare it with."
-    first = _only_pair(others[0], baseline) if len(others) == 1 else _leaders(rows)
+    trained = [row for row in rows if not row["no_success"]]
+    alone = ["there is no other algorithm to compare it with"] if len(rows) == 1 else []
+    # Last, because a reason is somebody else's text and may be long.
+    return "; ".join([*_compared(trained, baseline), *alone, *_unsuccessful(rows)]) + "."
+
+
+def _compared(rows: Sequence[Row], baseline: str) -> list[str]:
+    """What the headline says of the algorithms that trained."""
+    if len(rows) <= 1:
+        return [f"{row['algorithm']} reaches {100 * row['accuracy']:.1f} % test accuracy on average" for row in rows]
+    others = [row for row in rows if row["algorithm"] != baseline]
+    compared = len(others) < len(rows)
+    first = _only_pair(others[0], baseline) if compared and len(others) == 1 else _leaders(rows)
     failing = [row for row in rows if row["bad"]]
-    failed = f"; unsuccessful trainings count as accuracy 0 ({_failures(failing)})" if failing else ""
-    return f"{first}; {_rankings(others, baseline)}{failed}."
+    failed = [f"unsuccessful trainings count as accuracy 0 ({_failures(failing)})"] if failing else []
+    return [first, *([_rankings(others, baseline)] if compared else []), *failed]
+
+
+def _unsuccessful(rows: Sequence[Row]) -> list[str]:
+    """The algorithms without a successful training, those with the same reason together."""
+    by: dict[str, list[str]] = {}
+    for row in rows:
+        if row["no_success"]:
+            by.setdefault(row["no_success"], []).append(row["algorithm"])
+    if len(by) > MOST_NAMED:
+        return [f"{sum(map(len, by.values()))} of the algorithms succeeded in no training"]
+    # A reason often goes on with what to do, which the finding shows.
+    return [f"{_named(labels)} {said.partition(';')[0]}" for said, labels in by.items()]
 
 
 def _only_pair(row: Row, baseline: str) -> str:
@@ -145,18 +166,19 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
         if label not in set(accuracy["algorithm"]):
             raise UnknownNameError("algorithm", label, accuracy["algorithm"])
     decided = first_row(tables["ranking_decisions"], baseline=baseline, challenger=challenger)
-    refused = [sentence for label in (challenger, baseline) if (sentence := _refusal(tables, label))]
-    if refused:  # nothing was trained that the other could be compared with
-        return Finding(groups[0], baseline, challenger, tuple(refused), "cannot tell")
     place = first_row(tables["standings"], baseline=baseline, algorithm=challenger)
     flops, seconds = (cost_ratio(tables, baseline, challenger, column) for column in ("flops", "charged_seconds"))
+    cost = cost_sentence(flops, seconds, baseline, challenger)
+    unsuccessful = [f"{label} {words}." for label in (challenger, baseline) if (words := no_success(tables, label))]
+    if unsuccessful:  # nothing was trained that the other could be compared with
+        return Finding(groups[0], baseline, challenger, tuple([*unsuccessful, cost] if cost else unsuccessful), "cannot tell")
     # Trials that have not ended can still change the sentence, so it begins with "So far".
     waiting = int(accuracy.loc[accuracy["algorithm"].isin([baseline, challenger]), "unfinished"].sum())
     # The number of challengers that the decisions were corrected for, so that all sentences agree.
     comparisons = max(1, int(decided["comparisons"]) if decided else 1)
     said = (
         accuracy_sentence(place, first_row(tables["accuracy_difference"], baseline=baseline, challenger=challenger), waiting),
-        cost_sentence(flops, seconds, baseline, challenger),
+        cost,
         ranking_sentence(decided),
         moved_words(_about(tables, "rank_shift", baseline, challenger)),
         decile_words(find_pair(tables["kendall_tau_top_decile"], baseline, challenger)) if "kendall_tau_top_decile" in tables else "",
@@ -168,16 +190,31 @@ def finding(tables: Tables, baseline: str, challenger: str) -> Finding:
     return Finding(groups[0], baseline, challenger, tuple(sentence for sentence in said if sentence), decision)
 
 
-def _refusal(tables: Tables, label: str) -> str:
-    """State that an algorithm refused every architecture, and why; empty if it trained one, or if trials are left."""
+def no_success(tables: Tables, label: str) -> str:
+    """What is said of an algorithm of which every training was refused, failed or diverged; empty if one succeeded or trials are left.
+
+    Args:
+        tables: the group's rows of `aggregates`; of those, `accuracy` is needed, and `failures` for the reason.
+        label: of the algorithm.
+    """
     outcomes = first_row(tables["accuracy"], algorithm=label)
-    ended = {status: outcomes[status] for status in (*STATUSES, "unfinished") if outcomes[status]}
-    if set(ended) != {"refused"}:
+    ended = {status: int(outcomes[status]) for status in (*STATUSES, "unfinished") if outcomes.get(status)}
+    if not ended or not ended.keys() <= set(_NO_SUCCESS):
         return ""
-    failures = tables.get("failures", pd.DataFrame())
-    reasons = failures[(failures["algorithm"] == label) & (failures["status"] == "refused")] if len(failures) else failures
-    reason = str(reasons.sort_values("trials")["reason"].iloc[-1]) if len(reasons) else ""
-    return f"{label} refused all {count(ended['refused'], 'training')}{f': {reason}' if reason else ''}."
+    trainings = count(sum(ended.values()), "training")
+    if len(ended) > 1:
+        return f"succeeded in none of {trainings} ({', '.join(f'{number} {status}' for status, number in ended.items())})"
+    (status,) = ended
+    said = f"{_NO_SUCCESS[status]} all {trainings}"
+    reasons = pd.DataFrame(records(tables, "failures"), columns=["algorithm", "purpose", "status", "reason", "trials"])
+    own = reasons[(reasons["algorithm"] == label) & (reasons["purpose"] == "final") & (reasons["status"] == status)]
+    if own.empty or not (commonest := own.sort_values("trials").iloc[-1])["reason"]:
+        return said
+    share = f" ({commonest['trials']} of them)" if len(own) > 1 else ""
+    return f"{said}: {commonest['reason'].rstrip('.')}{share}"
+
+
+_NO_SUCCESS = {"refused": "refused", "failed": "failed in", "diverged": "diverged in"}
 
 
 def _crossover(tables: Tables, baseline: str, challenger: str) -> str:

@@ -13,7 +13,7 @@ from agd_bench.figures import Drawing, accuracy_against_cost
 from agd_bench.records import Sweep
 from agd_bench.report.cells import Cell, Column, Table, cell, interval, per_cent, points_lost
 from agd_bench.report.comparison import Comparison
-from agd_bench.report.findings import headline_sentence
+from agd_bench.report.findings import headline_sentence, no_success
 
 BADGES = {"differs": "differs", "same": "same", "cannot tell": "cannot tell"}
 LONG_EPOCHS = 100
@@ -54,6 +54,7 @@ def make_overview(comparison: Comparison, sweep: Sweep, tiers: Mapping[str, str]
     for row in rows:
         row["tier"] = tiers.get(row["algorithm"])
         row["decision"] = decided.get(row["algorithm"], {})
+        row["no_success"] = no_success(comparison.tables, row["algorithm"])
     picture = accuracy_against_cost(comparison.tables["standings"], comparison.baseline) if draw else None
     return Overview(
         headline=headline_sentence(rows, comparison.baseline),
@@ -127,7 +128,9 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
         ends = f" ({interval(row, 'difference_low', 'difference_high', points_lost)})"
     difference = Cell("baseline", "0") if own else cell(row["difference"], lambda value: f"{points_lost(value)}{ends}")
     decision = row["decision"]
-    agrees = Cell("baseline", "") if own else Cell(decision_words(decision), str(decision.get("decision", "")))
+    # Without a trained network there is no ranking that could be the same.
+    words = "no ranking" if row["no_success"] else decision_words(decision)
+    agrees = Cell("baseline", "") if own else Cell(words, str(decision.get("decision", "")))
     return (
         Cell(place_words(row), str(row["place"])),
         Cell(row["algorithm"], row["algorithm"]),

@@ -19,12 +19,14 @@ from agd_bench.analysis import (
     transfer_regret,
 )
 from agd_bench.errors import InputError, UnknownNameError
-from agd_bench.report.findings import Finding, finding, headline_sentence
+from agd_bench.report.findings import Finding, finding, headline_sentence, no_success
 from agd_bench.report.sentences import decile_words, driver_words, moved_words, ranking_sentence, regret_words
 from agd_bench.tables.aggregation import failures
 from tests.analysis.synthetic import simulate_trials, spoil
 
-NUMBERS = {"accuracy": 0.8, "difference": -0.05, "difference_low": -0.08, "difference_high": -0.02, "bad": 0, "trainings": 60}
+NUMBERS = {
+    "accuracy": 0.8, "difference": -0.05, "difference_low": -0.08, "difference_high": -0.02, "bad": 0, "trainings": 60, "no_success": "",
+}  # fmt: skip
 
 
 def row(label: str, place_low: float, decision: str = "", **more: Any) -> dict[str, Any]:
@@ -58,6 +60,65 @@ def test_nothing_to_compare() -> None:
     """With only one algorithm or no outcome, the headline says that nothing can be compared."""
     assert "no other algorithm" in headline_sentence([row("agd", 1)], "agd")
     assert "nothing can be compared" in headline_sentence([row("agd", 1, accuracy=float("nan"))], "agd")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        pytest.param(
+            [row("sgd", 1), row("agd", 2, "cannot tell", no_success="refused all 12 trainings: it has biases; remove them")],
+            "sgd reaches 80.0 % test accuracy on average; agd refused all 12 trainings: it has biases.",
+            id="the only challenger",
+        ),
+        pytest.param(
+            [row("agd", 1, "cannot tell"), row("sgd", 2, bad=12, no_success="diverged in all 12 trainings")],
+            "agd reaches 80.0 % test accuracy on average; sgd diverged in all 12 trainings.",
+            id="the baseline",
+        ),
+        pytest.param(
+            [row("a", 1, "cannot tell"), row("b", 2, "cannot tell"), row("sgd", 3, no_success="failed in all 12 trainings")],
+            "a reaches the highest test accuracy, 80.0 %, ahead of all others; sgd failed in all 12 trainings.",
+            id="the baseline of two",
+        ),
+        pytest.param(
+            [row("sgd", 1), row("a", 2, "same"), *(row(label, 3, no_success="refused all 12 trainings") for label in ("b", "c"))],
+            "a reaches 5.0 points less test accuracy than sgd; a ranks them like sgd; b and c refused all 12 trainings.",
+            id="two of three challengers",
+        ),
+        pytest.param(
+            [row("agd", 1, no_success="refused all 12 trainings")],
+            "there is no other algorithm to compare it with; agd refused all 12 trainings.",
+            id="nothing else",
+        ),
+        pytest.param(
+            [row("sgd", 1), *(row(label, 3, no_success=f"refused all 12 trainings: {label}") for label in "bcde")],
+            "sgd reaches 80.0 % test accuracy on average; 4 of the algorithms succeeded in no training.",
+            id="too many to name",
+        ),
+    ],
+)
+def test_algorithms_without_a_success(rows: list[dict[str, Any]], said: str) -> None:
+    """The headline gives the reason; such an algorithm has no ranking that the data could leave open."""
+    assert headline_sentence(rows, "sgd") == said
+
+
+@pytest.mark.parametrize("label", ["agd", "sgd"])
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_no_success_of_one_kind(label: str, status: str) -> None:
+    """The commonest of several reasons is given with its number; tuning trials do not count."""
+    trials = spoil(simulate_trials(6, 2), label, status, range(12), reason="no memory")
+    trials.loc[trials.index[trials["reason"] == "no memory"][:3], "reason"] = "no disk"
+    tuning = spoil(simulate_trials(6, 2), label, status, range(12), reason="no time").assign(purpose="tuning")
+    tables = tables_of(trials) | {"failures": failures(pd.concat([trials, tuning], ignore_index=True))}
+    assert no_success(tables, label) == f"{status} in all 12 trainings: no memory (9 of them)"
+
+
+def test_no_success_of_two_kinds() -> None:
+    """Mixed outcomes are counted; one success, or a trial that has not ended, is enough for no such sentence."""
+    mixed = spoil(spoil(simulate_trials(6, 2), "agd", "failed", range(12)), "agd", "refused", range(5))
+    assert no_success(tables_of(mixed), "agd") == "succeeded in none of 12 trainings (7 failed, 5 refused)"
+    assert no_success(tables_of(mixed), "sgd") == ""
+    assert no_success(tables_of(spoil(mixed, "agd", "pending", [3])), "agd") == ""
 
 
 def tables_of(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -157,7 +218,7 @@ def test_tuning_is_charged_in_the_words_too() -> None:
 def test_everything_diverged_still_gives_sentences() -> None:
     """If every training diverged, the finding says so without a decision or NaN."""
     found = find(spoil(simulate_trials(4, 2), "agd", "diverged", range(8)))
-    assert "8 diverged" in found.sentences[0]
+    assert found.sentences[0] == "agd diverged in all 8 trainings."
     assert found.decision == "cannot tell"
     assert "nan" not in " ".join(found.sentences)
 

@@ -54,6 +54,8 @@ FAR_APART = 10.0
 clusters well under noise that is so unequal, and 7 to 12 % of equal rankings were rejected in 7 of 35 simulated designs with noise 5:1."""
 LEAST_RELIABILITY = 0.05
 """Of the squared scores: a curvature that seeds agree on less is taken for that much less."""
+LEAST_LEFT = 0.5
+"""Of a shift after the fit, for two or three architectures."""
 # Draws of signs that are multiplied at a time.
 BATCH = 100
 
@@ -101,15 +103,23 @@ class Interaction:
         self.own = np.maximum(np.array(own), LEAST_COVARIANCE)
         # Of each block (2, P, k, S).
         self.differences = self._all_differences()
-        self.variance = self._symmetric(self._products().mean(axis=2) / 2)
+        self.variance = self._symmetric(self._unfitted(self._products().mean(axis=2, keepdims=True))[..., 0])
+
+    def _unfitted(self, products: Floats) -> Floats:
+        """Half of mean products, (2, P, k), with what the fit takes from noise and shift put back."""
+        noise = np.mean([each.var(axis=3, ddof=1).mean(axis=2) for each in self.differences], axis=0)
+        lost = self.fitted * noise / (self.size * self.shape[2])
+        # Degrees of freedom, as for the residuals of a regression: each fitted number follows the shift too.
+        left = max(1 - self.fitted / (self.size - 1), LEAST_LEFT)
+        return np.asarray((products + lost[:, :, None]) / (2 * left), dtype=np.float64)
 
     def left_out(self) -> Floats:
         """The variance without each of the architectures, (2, n, M, M)."""
-        products = self._products() / 2
+        products = self._products()
         mean = products.mean(axis=2, keepdims=True)
         # Scale and curvature minimise the variance, so leaving one architecture out moves it by them in the second order only.
         without = mean + (mean - products) / (self.size - 1)
-        return np.moveaxis(self._symmetric(without), 3, 1)
+        return np.moveaxis(self._symmetric(self._unfitted(without)), 3, 1)
 
     def p_values(self, draws: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """One-sided p-values of 'no shift beyond noise', the larger and the smaller of both scales, (M, M) each; NaN where all are tied.

@@ -118,6 +118,23 @@ def test_the_interaction_is_free_of_noise() -> None:
         assert found.left_out()[1, :, 0, 1].mean() == pytest.approx(found.variance[1, 0, 1])
 
 
+@pytest.mark.parametrize(("rho", "within"), [(1.0, 0.006), (0.6, 0.02)])
+def test_the_fit_takes_nothing_from_the_gap(rho: float, within: float) -> None:
+    """A scale and a curvature take a tenth of a shift between 24 architectures, and a little of the noise; both are put back.
+
+    The expected gap follows from Greiner's relation: the noise of one seed, of variance 1 / 4, makes a correlation rho one of rho / 1.25.
+    """
+    rng = np.random.default_rng(8)
+    gaps = []
+    for _ in range(200):
+        true = rng.standard_normal((2, 24))
+        means = np.stack([true[0], rho * true[0] + np.sqrt(1 - rho**2) * true[1]])
+        values = 0.5 + (means[:, :, None] + 0.5 * rng.standard_normal((2, 24, 3))) / 40
+        gaps.append(compare(values, np.zeros(values.shape, dtype=bool), 0, rng).of(0, 1)["gap"])
+    expected = 2 / np.pi * (np.arcsin(rho / 1.25) - np.arcsin(1 / 1.25))
+    assert np.mean(np.array(gaps, dtype=np.float64)) == pytest.approx(expected, abs=within)
+
+
 def test_leaving_out_an_architecture_is_near_computing_without_it() -> None:
     """Leaving out an architecture keeps scale and curvature, so the result is only approximately that of computing without it."""
     values = draw(np.random.default_rng(3), (0.4, 0.4), rho=0.8, architectures=60)
