@@ -246,14 +246,16 @@ class Run:
         device = self._executor.device_of(worker)
         number = self._sharing.number(device)
         attempt = standing.attempts + 1
-        deadline = number * self._deadlines.seconds(trial)  # with `number` sharing the device, each may take that many times longer
-        self._store.start(trial, attempt, worker, deadline)
-        self._queue.standings[trial.id] = standing._replace(attempts=attempt)
         full = len(self._running.on(device)) + 1 >= number
         exclusive = device.slots > 1 and (number == 1 or self._sharing.is_timed(trial, device) or standing.out_of_memory > 0)
         judged = 1 if exclusive else number if full else 0  # while the device fills up, attempts share it with fewer than `number`
+        # With others on the device, each may take as many times longer; their number may grow while it trains.
+        sharers = 1 if exclusive else device.slots
+        deadline = sharers * self._deadlines.seconds(trial)
+        self._store.start(trial, attempt, worker, deadline)
+        self._queue.standings[trial.id] = standing._replace(attempts=attempt)
         node, alone = self._executor.node_of(worker), standing.out_of_memory > 0
-        self._running.add(Running(trial, attempt, time.monotonic(), deadline, node, device, judged, exclusive, number, alone))
+        self._running.add(Running(trial, attempt, time.monotonic(), deadline, node, device, judged, exclusive, sharers, alone))
         self._meter.started(trial)
         self._tell(Event("retried" if attempt > 1 else "started", trial, attempt, message="begun again" if attempt > 1 else "", node=node))
         # On a device that is not shared, the executor's workplace knows whether the trial owns all of it.
@@ -345,12 +347,16 @@ class Run:
             return
         self._looked_at = now
         for running in self._running:
-            # Recomputed: an attempt started with the default of a day may by now be known to take minutes.
-            allowed = min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
+            # A training may wait for an epoch of each other on its device; their waits do not count for their own clocks, but do here.
+            allowed = max(self._allowed(other) for other in self._running.on(running.device))
             if not running.ended_because and now - running.since > allowed + self._grace:
                 # It is lost only when the executor reports it: an attempt that cannot be ended must not run twice at once.
                 running.ended_because = f"no report {self._grace:.0f} s after its deadline of {allowed:.0f} s; ended by force"
                 self._executor.kill(running.trial.id)
+
+    def _allowed(self, running: Running) -> float:
+        """Seconds allowed for an attempt, recomputed: one started with the default of a day may by now be known to take minutes."""
+        return min(running.deadline_seconds, running.sharers * self._deadlines.seconds(running.trial))
 
     # ------------------------------------------------------------------------------------------------------- endings
 

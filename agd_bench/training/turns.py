@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from time import perf_counter
 from types import TracebackType
 
@@ -17,11 +18,47 @@ def own_seconds() -> float:
     return perf_counter() - waited
 
 
-class Turn:
-    """A reentrant lock with waiting time that is not charged to anyone."""
+class Queue:
+    """A reentrant lock that is passed on in the order in which threads asked for it."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._guard = threading.Lock()
+        self._holder, self._depth = 0, 0
+        self._waiting: deque[tuple[int, threading.Lock]] = deque()
+
+    def acquire(self) -> None:
+        """Wait for the lock."""
+        me = threading.get_ident()
+        with self._guard:
+            if self._holder in (0, me):
+                self._holder, self._depth = me, self._depth + 1
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            self._waiting.append((me, gate))
+        gate.acquire()
+
+    def release(self) -> None:
+        """Pass the lock on, once it has been released as often as acquired."""
+        with self._guard:
+            self._depth -= 1
+            if self._depth == 0:
+                self._holder = 0
+                if self._waiting:
+                    self._holder, gate = self._waiting.popleft()
+                    self._depth = 1
+                    gate.release()
+
+
+class Turn:
+    """A reentrant lock with waiting time that is not charged to anyone.
+
+    Args:
+        fair: whether threads get it in the order in which they asked. Without, the one that releases it often gets it again at once.
+    """
+
+    def __init__(self, fair: bool = False) -> None:
+        self._lock = Queue() if fair else threading.RLock()
 
     def __enter__(self) -> None:
         begun = perf_counter()
@@ -32,8 +69,9 @@ class Turn:
         self._lock.release()
 
 
-# A capture takes this lock too, because torch forbids drawing meanwhile.
-DEFAULT_GENERATORS = Turn()
+# A capture takes this lock too, because torch forbids drawing meanwhile. Fair, because it is held for whole epochs: a training that never
+# got its turn would be ended as hung.
+DEFAULT_GENERATORS = Turn(fair=True)
 """Held while using torch's default generators."""
 
 

@@ -6,12 +6,15 @@ import gc
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from agd_bench import cost
 from agd_bench.errors import OutOfMemory
 from agd_bench.training.fit import Fit
 from agd_bench.trial import make_fit, run_trial
@@ -24,13 +27,38 @@ pytestmark = NEEDS_STUB
 
 @pytest.mark.parametrize(
     ("function", "calls"),
-    [("cudaEventCreateWithFlags", 1), ("cudaLaunchKernel", 20), ("cudaGraphInstantiateWithFlags", 1)],
+    [("cudaMalloc", 2), ("cudaEventCreateWithFlags", 1), ("cudaLaunchKernel", 20), ("cudaGraphInstantiateWithFlags", 1)],
 )
 def test_memory_that_runs_out_is_the_schedulers_to_handle(function: str, calls: int) -> None:
     """Out-of-memory errors from any CUDA call are raised for the scheduler, and the next trial trains normally."""
+    torch.cuda.empty_cache()
     with stub.fault(function, stub.OUT_OF_MEMORY, calls), pytest.raises(OutOfMemory):
         run_trial(trial(), WORKPLACE)
     assert run_trial(trial(), WORKPLACE).status == "done"
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetTotalEnergyConsumption"])
+def test_energy_that_cannot_be_read_is_missing(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver without an energy counter, as in a partition of a GPU, costs the energy alone, with the reason in the row."""
+
+    def refuse(*given: Any) -> Any:
+        raise RuntimeError("Not Supported")
+
+    names = ("nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetTotalEnergyConsumption")
+    driver = SimpleNamespace(**{name: refuse if name == function else lambda *given: 1 for name in names})
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    result = run_trial(trial(), replace(WORKPLACE, exclusive=True))
+    assert (result.status, result.energy_joules) == ("done", None)
+    assert "Not Supported" in result.provenance["energy_not_measured"]
+
+
+def test_flops_are_counted_without_the_device() -> None:
+    """On the meta device: counting launches no kernel and copies nothing."""
+    network = torch.nn.Linear(64, 10, device="cuda")
+    images = torch.zeros((), device="cuda").expand(8, 64)
+    before = stub.counts()
+    assert cost.count_flops(network, images).forward == 2 * 64 * 10
+    assert stub.counts() == before
 
 
 def test_a_full_device_is_the_schedulers_to_handle() -> None:

@@ -14,7 +14,8 @@ from agd_bench.records import Trial, TrialResult
 from agd_bench.scheduling import driver
 from agd_bench.scheduling.driver import Run
 from agd_bench.scheduling.executors.in_process import InProcessExecutor
-from agd_bench.scheduling.executors.protocol import Outcome, Task
+from agd_bench.scheduling.executors.protocol import Device, Outcome, Task
+from agd_bench.scheduling.in_flight import Running
 from agd_bench.scheduling.progress import Event, Snapshot
 from agd_bench.scheduling.queue import HOPELESS
 from agd_bench.store import Store, load_results
@@ -100,6 +101,25 @@ def test_a_hung_attempt_is_ended_and_repeated(tmp_path: Path, monkeypatch: pytes
     assert lost["seconds"] == 180.0
     assert "ended by force" in lost["reason"]
     assert [event.kind for event in events if event.trial.id == stuck] == ["started", "lost", "retried", "ended"]
+
+
+def test_a_deadline_covers_the_turns_of_others_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts that share a device may wait for each other, so none is ended before the longest deadline among them."""
+    clock = Clock()
+    monkeypatch.setattr(driver, "time", clock)
+    planned, executor, ended = plan(rounds=0), Scripted(good), list[str]()
+    monkeypatch.setattr(executor, "kill", ended.append)
+    with Store.open(tmp_path, planned) as store:
+        run = Run(planned, store, executor, HashTuner(), grace_seconds=100.0)
+        short, long, alone = planned.trials[:3]
+        for trial, deadline, device in ((short, 50.0, "shared"), (long, 500.0, "shared"), (alone, 50.0, "own")):
+            run._running.add(Running(trial, 1, clock.now, deadline, "node", Device(device, 2), 2, False, sharers=2))
+        clock.now += 400.0
+        run._end_overdue()
+        assert ended == [alone.id]
+        clock.now += 300.0
+        run._end_overdue()
+        assert ended == [alone.id, short.id, long.id]
 
 
 def test_a_deadline_is_sent_with_the_trial(tmp_path: Path) -> None:

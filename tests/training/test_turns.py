@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from agd_bench.training import turns
-from agd_bench.training.turns import OwnGenerators, Turn, own_seconds
+from agd_bench.training.turns import OwnGenerators, Queue, Turn, own_seconds
 
 CPU = torch.device("cpu")
 
@@ -70,3 +71,29 @@ def test_each_training_draws_its_own_numbers() -> None:
                     numbers += [float(torch.rand(())), float(torch.rand(()))]
                 torch.rand(5)
     assert drawn == expected
+
+
+def test_a_fair_lock_is_passed_on_in_order() -> None:
+    """Who takes it again at once, as a training does for its next epoch, waits behind those that asked before."""
+    lock, order = Queue(), list[str]()
+
+    def work(name: str) -> None:
+        lock.acquire()
+        order.append(name)
+        lock.release()
+
+    with ThreadPoolExecutor(2) as others:
+        lock.acquire()
+        lock.acquire()
+        asked = []
+        for number, name in enumerate(("first", "second")):
+            asked.append(others.submit(work, name))
+            while len(lock._waiting) == number:
+                time.sleep(0)
+        lock.release()
+        assert order == [], "it is held until it has been released as often as acquired"
+        lock.release()
+        work("again")
+        for one in asked:
+            one.result(timeout=60)
+    assert order == ["first", "second", "again"]

@@ -21,6 +21,7 @@ from agd_bench.scheduling.executors.threads import ThreadExecutor
 from agd_bench.scheduling.resources import Resources
 from agd_bench.scheduling.runs import run_plan
 from agd_bench.store import load_results
+from agd_bench.training import turns
 from agd_bench.training.concurrency import draws
 from agd_bench.training.data import load_splits
 from agd_bench.training.fit import Fit
@@ -112,6 +113,32 @@ def test_trainings_that_draw_take_turns_by_epoch(tmp_path: Path, monkeypatch: py
         finally:
             go_on.set()
         assert [numbers(paused.result()), numbers(found)] == expected
+
+
+def test_a_wait_for_another_is_not_charged_and_stops_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that waits 1,000 s for another's random numbers is done within its deadline of 60 s, and charged for less."""
+    (tmp_path / "dropping.py").write_text(DROPPING)
+    asked = trial(search_space="dropping", search_space_label="dropping", search_space_options={}, architecture="32")
+    place = Workplace(tmp_path, {"search_spaces": (tmp_path,)}, device="cpu", in_flight=2)
+    run_trial(asked, place)
+    offset, waits, clock = [0.0], threading.Event(), time.perf_counter
+
+    class Noticed(turns.Queue):
+        def acquire(self) -> None:
+            if self._holder not in (0, threading.get_ident()):
+                waits.set()
+            super().acquire()
+
+    monkeypatch.setattr(turns, "perf_counter", lambda: clock() + offset[0])
+    monkeypatch.setattr(turns.DEFAULT_GENERATORS, "_lock", Noticed())
+    with ThreadPoolExecutor(1) as other:
+        with turns.DEFAULT_GENERATORS:
+            waiting = other.submit(run_trial, asked, place, 1, 60.0)
+            assert waits.wait(60)
+            offset[0] += 1000.0
+        result = waiting.result()
+    assert result.status == "done"
+    assert result.total_seconds < 60
 
 
 def test_they_are_at_work_at_the_same_time(tmp_path: Path) -> None:
