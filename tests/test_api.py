@@ -137,5 +137,8 @@ def test_budgets_are_compared_separately_everywhere(tmp_path: Path) -> None:
     assert [(key.dataset, key.algorithm, key.epochs) for key in table.cells] == [
         ("digits", label, epochs) for label in ("sgd", "sgd_tuned") for epochs in (1, 2)
     ]
+    # each budget has a study of its own, which is charged when it is first needed
+    assert all(table.query("2x32", "sgd_tuned", epochs=epochs).tuning_seconds > 0 for epochs in (1, 2))
+    assert table.query("2x32", "sgd_tuned", epochs=1).tuning_seconds == 0
     merged = merge([tmp_path / "both", folder], tmp_path / "merged")
     assert (merged.taken, merged.left) == (12, 0)

@@ -66,6 +66,15 @@ def board(first: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(first / "board", tmp_path / "board"))
 
 
+def test_a_benchmark_keeps_its_budgets(tmp_path: Path) -> None:
+    """Entries of a sweep over several budgets train each of them, with the trials of the sweep."""
+    asked = Sweep.model_validate({**SWEEP, "epochs": [1, 2]})
+    benchmark = freeze(asked, tmp_path / "board")
+    assert read_benchmark(tmp_path / "board") == benchmark
+    ids = {trial.id for trial in api.plan(asked).all_trials if trial.algorithm == "agd"}
+    assert {trial.id for trial in api.plan(benchmark.sweep([AlgorithmChoice(name="agd")])).all_trials} == ids
+
+
 def test_a_board_is_read_as_one_run(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A board's rows are those of the submitted run, in plan order; the board verifies and has a page."""
     board, run = load_results(first / "board"), load_results(first / "run")

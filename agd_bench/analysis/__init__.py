@@ -8,6 +8,7 @@ from agd_bench.analysis.costs.equal_budgets import cost_views
 from agd_bench.analysis.costs.lanes import seconds_by_lane
 from agd_bench.analysis.costs.performance_profiles import profile_performance, speed_ups
 from agd_bench.analysis.costs.time_to_target import measure_time_to_target, reference_targets
+from agd_bench.analysis.costs.tuners import compare_tuners
 from agd_bench.analysis.costs.tuning_curves import anytime_curves, search_bands
 from agd_bench.analysis.costs.tuning_scopes import calibrations, scope_bias
 from agd_bench.analysis.features import architecture_features
@@ -15,6 +16,7 @@ from agd_bench.analysis.interactions import interaction_drivers, interaction_exp
 from agd_bench.analysis.partial_runs import UNDER_WAY, complete_cases, count_cases
 from agd_bench.analysis.places import standings
 from agd_bench.analysis.posthoc import critical_difference
+from agd_bench.analysis.rankings.budgets import budget_agreement, budget_proxies
 from agd_bench.analysis.rankings.decision import ranking_decisions
 from agd_bench.analysis.rankings.kendall import kendall_tau
 from agd_bench.analysis.rankings.power import DesignCost, pilot_reliabilities, power_table, shift_of_gap, sufficient_designs
@@ -36,8 +38,11 @@ __all__ = [
     "accuracy_table",
     "anytime_curves",
     "architecture_features",
+    "budget_agreement",
+    "budget_proxies",
     "calibrations",
     "charged_cost",
+    "compare_tuners",
     "comparison_groups",
     "complete_cases",
     "cost_views",

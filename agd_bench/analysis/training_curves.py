@@ -24,7 +24,7 @@ def accuracy_by_epoch(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFram
 
     Returns:
         One row per group, algorithm and epoch: `search_space`, `dataset`, `profile`, `algorithm`, `epoch`; `low`, `median`, `high` (10th,
-        50th and 90th percentile of the trials' validation accuracies, in [0, 1]); `trials` (how many reached that epoch).
+        50th and 90th percentile of the trials' validation accuracies, in [0, 1]); `mean`; `trials` (how many reached that epoch).
 
     >>> trials = pd.DataFrame({"trial_id": ["x", "y"], "purpose": "final", "algorithm": "agd", "search_space": "s", "dataset": "d",
     ...     "profile": "p"})
@@ -40,7 +40,8 @@ def accuracy_by_epoch(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFram
     place = curves["trial_id"].map(pd.Series(places.to_numpy(), index=final["trial_id"]))
     known = place.notna()
     grouped = curves.loc[known, "val_accuracy"].groupby([place[known].astype(int).rename("place"), curves.loc[known, "epoch"]])
-    table = pd.DataFrame({name: grouped.quantile(share) for name, share in QUANTILES.items()}).assign(trials=grouped.size()).reset_index()
+    table = pd.DataFrame({name: grouped.quantile(share) for name, share in QUANTILES.items()})
+    table = table.assign(mean=grouped.mean(), trials=grouped.size()).reset_index()
     table = table[table["trials"] > 0].reset_index(drop=True)
     described = labels.iloc[table["place"].to_numpy(dtype=int)].reset_index(drop=True)
     return pd.concat([described, table.drop(columns="place")], axis=1)

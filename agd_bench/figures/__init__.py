@@ -6,6 +6,7 @@ that states what is shown, the sample size and the kind of interval. If there is
 
 from agd_bench.figures.agreement import published_agreement_picture, rank_shift_picture, tau_matrix
 from agd_bench.figures.appearance import INK, STYLE, Drawing, Picture
+from agd_bench.figures.budget_curves import accuracy_by_budget
 from agd_bench.figures.charged_cost import accuracy_against_cost, anytime_picture, crossover_picture, search_bands_picture
 from agd_bench.figures.contrasts import critical_difference_picture, performance_profile_picture
 from agd_bench.figures.drivers import drivers_picture, variance_components_picture
@@ -18,6 +19,7 @@ __all__ = [
     "Drawing",
     "Picture",
     "accuracy_against_cost",
+    "accuracy_by_budget",
     "anytime_picture",
     "automatic_rates",
     "critical_difference_picture",

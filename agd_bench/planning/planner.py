@@ -85,9 +85,7 @@ def _check_algorithm(module: ModuleType, choice: AlgorithmChoice) -> None:
     if choice.sampler == "grid":
         _check_grid(module, choice)
     if choice.pruner != "none" and choice.tuning_scope != "architecture":
-        raise SweepError(
-            f'algorithm {choice.label!r}: the median pruner compares trainings of one architecture; use pruner = "none" with this scope'
-        )
+        raise SweepError(f'algorithm {choice.label!r}: pruners compare trainings of one architecture; use pruner = "none" with this scope')
 
 
 def _check_grid(module: ModuleType, choice: AlgorithmChoice) -> None:

@@ -15,6 +15,7 @@ from agd_bench.records.values import (
     Name,
     Precision,
     Profile,
+    Pruner,
     Purpose,
     Record,
     Sampler,
@@ -31,7 +32,7 @@ class Trial(Record):
         number: the proposal's number within its study (tuning trials only).
         hyperparameters: values that the sweep fixed.
         proposal: values that the tuner proposed, or chose for the final trials; None until then.
-        stop_below: best validation accuracy so far under which to stop, by epoch (the median pruner's; else empty).
+        stop_below: best validation accuracy so far under which to stop, by epoch (the pruner's; else empty).
         diagnostics: what to record in addition to the curve; changes no result.
         dataset_label: what results call the data set: its name, with the budget if the sweep lists several; default: the name.
         representative: id of the trial whose results this one takes because their networks are equal; None: it is trained itself.
@@ -114,7 +115,7 @@ class Study(Record):
     key: str
     algorithm: Name
     algorithm_label: str
-    pruner: Literal["none", "median"] = "none"
+    pruner: Pruner = "none"
     sampler: Sampler = "tpe"
     metric: Metric = "val_accuracy"
     rounds: tuple[tuple[Trial, ...], ...]

@@ -15,6 +15,7 @@ from agd_bench.records.values import (
     LossName,
     Name,
     Profile,
+    Pruner,
     Record,
     Sampler,
     Scalars,
@@ -145,8 +146,11 @@ class AlgorithmChoice(Record):
         proxies: architectures of a search space on which a study of more than one architecture tries each proposal.
         sampler: `tpe`; `random`: independent draws, uniform in the RANGES (in their logarithm if `log`), as statements about the
             best of n proposals require; or `grid`: every combination of the choices, if the RANGES are all choices;
-            `tuning_trials` is then their number.
-        pruner: `"median"` stops a tuning trial whose best validation accuracy so far is below the median of earlier ones.
+            `tuning_trials` is then their number; `gp`: a Gaussian process; `qmc`: quasi-random points; `cma-es` (needs the extra
+            `samplers`); or `package:Class`, an installed class of Optuna's type that takes a seed.
+        pruner: stops tuning trials early, by their best validation accuracy so far: `median`, if it is below the median of earlier ones;
+            `successive-halving`, after a third, a ninth, … of the epochs, unless it is among the best third; `hyperband`, the same in
+            brackets that compare later and later. With a pruner, proposals are tried one after the other.
     """
 
     name: Name
@@ -158,7 +162,7 @@ class AlgorithmChoice(Record):
     untuned: Scalars = {}
     proxies: Annotated[int, Field(strict=True, ge=1)] = 4
     sampler: Sampler = "tpe"
-    pruner: Literal["none", "median"] = "none"
+    pruner: Pruner = "none"
 
     @model_validator(mode="before")
     @classmethod
@@ -174,10 +178,6 @@ class AlgorithmChoice(Record):
         twice = sorted(set(self.untuned) & set(self.hyperparameters))
         if twice:
             raise ValueError(f"untuned: {', '.join(twice)} is also in hyperparameters; give it once")
-        if self.sampler != "tpe" and self.pruner != "none":
-            raise ValueError(
-                f'sampler = "{self.sampler}" makes independent proposals, but a pruner compares each with earlier ones; use pruner = "none"'
-            )
         return self
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Scalar = bool | int | float | str
 Scalars = dict[str, Scalar]
@@ -15,7 +17,8 @@ Scalars = dict[str, Scalar]
 Profile = Literal["matrix-only", "as-published"]
 Purpose = Literal["tuning", "final"]
 Scope = Literal["architecture", "search-space", "sweep", "none"]
-Sampler = Literal["tpe", "random", "grid"]
+BUILT_IN_SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "cma-es")
+Pruner = Literal["none", "median", "successive-halving", "hyperband"]
 Metric = Literal["val_accuracy", "train_loss"]
 LossName = Literal["square", "cross-entropy", "smoothed-cross-entropy"]
 Precision = Literal["float32", "bfloat16"]
@@ -33,6 +36,18 @@ TUNING_SEED = 1_000_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 # with "@", which separates a label from its tuning scope
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
+
+
+def _known_sampler(name: str) -> str:
+    if name in BUILT_IN_SAMPLERS or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        return name
+    near = difflib.get_close_matches(name, BUILT_IN_SAMPLERS, n=1)
+    hint = f"did you mean {near[0]!r}? Known" if near else "known"
+    raise ValueError(f"unknown sampler {name!r}; {hint}: {', '.join(BUILT_IN_SAMPLERS)}, or a class of your own as package:Class")
+
+
+Sampler = Annotated[str, AfterValidator(_known_sampler)]
+"""Who proposes hyperparameters: a built-in sampler, or `package:Class`, an installed class of Optuna's type."""
 
 
 def canonical_json(value: Any) -> str:

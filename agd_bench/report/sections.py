@@ -10,7 +10,7 @@ import pandas as pd
 
 from agd_bench.analysis.rows import group_title, known, split_groups
 from agd_bench.figures import Drawing
-from agd_bench.report import comparison_tables, pictures, ranking_tables
+from agd_bench.report import budget_tables, comparison_tables, pictures, ranking_tables, tuner_tables
 from agd_bench.report.comparison import Builder, Comparison, Part, Shown, make_part
 from agd_bench.report.findings import Finding, finding
 from agd_bench.report.overview import Overview, make_overview, tiers_of
@@ -32,12 +32,13 @@ def _shown_by(study: Study) -> Builder:
 
 PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
     *((study.question, (_shown_by(study),), False) for study in STUDIES),
+    ("How long must a training be?", (budget_tables.accuracy, budget_tables.agreement, budget_tables.proxies), False),
     ("Do the ranks shift?", (pictures.rank_shifts, pictures.agreement), False),
     ("Does the published ranking hold?", (pictures.published, ranking_tables.published, ranking_tables.published_top), False),
     ("Which settings were chosen for all workloads?", (comparison_tables.calibrations,), False),
     (
         "What does it cost, and when does tuning pay?",
-        (comparison_tables.lanes, pictures.crossovers, pictures.anytime),
+        (comparison_tables.lanes, tuner_tables.tuners, pictures.crossovers, pictures.anytime),
         False,
     ),
     ("What drives the shifts?", (pictures.drivers,), True),
@@ -68,7 +69,7 @@ class Section:
         title: description of search space, data set and profile.
         overview: the first screen.
         findings: one per challenger.
-        conclusions: sentences of the studies that the sweep belongs to.
+        conclusions: sentences of the studies that the sweep belongs to, and about its budgets.
         evidence: a sentence for each algorithm whose ranking is compared with a published one.
         partial: what is missing from an unfinished run; otherwise empty.
         parts: pictures and tables by heading; empty if only text is requested.
@@ -125,7 +126,8 @@ def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool 
 
 
 def _conclusions(comparison: Comparison) -> tuple[str, ...]:
-    return tuple(sentence for study in STUDIES for sentence in study.conclusions(comparison.tables))
+    studied = (sentence for study in STUDIES for sentence in study.conclusions(comparison.tables))
+    return (*studied, *budget_tables.budget_sentences(comparison))
 
 
 def _evidence(comparison: Comparison) -> tuple[str, ...]:

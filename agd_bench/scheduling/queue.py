@@ -31,8 +31,8 @@ class Tuner(Protocol):
     def choose(self, told: Sequence[tuning.Observation]) -> Scalars | None:
         """The hyperparameters for the final trials; None if no round finished."""
 
-    def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
-        """The validation accuracy by epoch below which a trial of the next round stops."""
+    def stop_below(self, study: Study, number: int, curves: Sequence[tuple[int, Sequence[CurvePoint]]]) -> dict[int, float]:
+        """The validation accuracy by epoch below which a trial of a round stops, from numbered curves of earlier rounds."""
 
     def sampler(self, study: Study) -> str:
         """The sampler with version and settings, for the provenance of the study's tuning trials."""
@@ -57,13 +57,13 @@ class OptunaTuner:
         """The hyperparameters for the final trials; None if no round finished."""
         return tuning.choose(told)
 
-    def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
-        """The validation accuracy by epoch below which a trial of the next round stops."""
-        return tuning.stop_below(study, curves)
+    def stop_below(self, study: Study, number: int, curves: Sequence[tuple[int, Sequence[CurvePoint]]]) -> dict[int, float]:
+        """The validation accuracy by epoch below which a trial of a round stops, from numbered curves of earlier rounds."""
+        return tuning.stop_below(study, number, curves)
 
     def sampler(self, study: Study) -> str:
         """The sampler with version and settings, for the provenance of the study's tuning trials."""
-        return tuning.SAMPLERS[study.sampler]
+        return tuning.describe_sampler(study.sampler)
 
 
 class _Walk:
@@ -79,8 +79,9 @@ class _Walk:
     ) -> None:
         self.study, self._tuner, self._seeding, self._standings, self._curves = study, tuner, seeding, standings, curves
         numbers = range(len(study.rounds))
-        # Rounds with proposals that do not depend on results are ready together.
-        self._stages = [numbers] if study.sampler in tuning.INDEPENDENT else [range(number, number + 1) for number in numbers]
+        # Rounds with proposals that do not depend on results are ready together; a pruner compares each with the earlier ones.
+        together = study.sampler in tuning.INDEPENDENT and study.pruner == "none"
+        self._stages = [numbers] if together else [range(number, number + 1) for number in numbers]
         self._stage = 0
         self._told: list[tuning.Observation] = []
         self._left = 0
@@ -158,8 +159,9 @@ class _Walk:
     def _thresholds(self, number: int) -> dict[int, float]:
         if self.study.pruner == "none":
             return {}
-        earlier = [self._curves.get(trial.id, ()) for trials in self.study.rounds[:number] for trial in trials]
-        return self._tuner.stop_below(self.study, [curve for curve in earlier if curve])
+        rounds = self.study.rounds[:number]
+        earlier = [(other, self._curves.get(trial.id, ())) for other, trials in enumerate(rounds) for trial in trials]
+        return self._tuner.stop_below(self.study, number, [(other, curve) for other, curve in earlier if curve])
 
 
 class Queue:

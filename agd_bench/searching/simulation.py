@@ -97,7 +97,7 @@ def simulate(method: ModuleType, domain: Domain, given: World, budget_seconds: f
     draws = np.random.default_rng((run, 0)).random(len(domain.architectures)).tolist()
     seconds: list[float] = []
     found: list[int] = []
-    best, clock, paid, queries = (0, -1.0), 0.0, set[tuple[int, int]](), 0
+    best, clock, paid, queries = (0, -1.0), 0.0, set[int](), 0
     with _faults():
         search = method.start(domain, budget_seconds, np.random.default_rng((run, 1)))
         while (asked := method.ask(search)) is not None:
@@ -108,9 +108,9 @@ def simulate(method: ModuleType, domain: Domain, given: World, budget_seconds: f
             accuracies, study = given.accuracy[epochs][place], given.studies[epochs][place]
             seed = int(draws[place] * len(accuracies))
             accuracy, cost = accuracies[seed], given.seconds[epochs][place][seed]
-            if study >= 0 and (epochs, study) not in paid:
+            if study >= 0 and study not in paid:
                 cost += given.study_seconds[epochs][study]
-                paid.add((epochs, study))
+                paid.add(study)
             if clock + cost > budget_seconds:
                 break
             clock, queries = clock + cost, queries + 1

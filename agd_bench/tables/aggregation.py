@@ -49,9 +49,15 @@ WHOLE: dict[str, Compute] = {
     "layer_steps": lambda trials, results: analysis.layer_steps(trials, results.diagnostics),
     "order_decisions": lambda trials, results: _order_decisions(trials, results),
     "decreases": lambda trials, results: analysis.decreases(trials, results.diagnostics, results.attempts),
+    "budget_agreement": lambda trials, results: analysis.budget_agreement(
+        trials, budgets_of(results), resamples=resamples_of(trials), flips=MOST_RESAMPLES
+    ),
+    "budget_proxies": lambda trials, results: analysis.budget_proxies(
+        trials, results.curves, budgets_of(results), results.sweep.baseline_label, resamples=resamples_of(trials)
+    ),
 }
 """Tables computed from all trials, by name. To add a table, add a line here or below."""
-IF_ANY = ("calibrations", "lanes", "decreases", "order_decisions")
+IF_ANY = ("calibrations", "lanes", "decreases", "order_decisions", "budget_agreement", "budget_proxies", "tuners")
 """Tables that are left out if they are empty, because few sweeps produce them."""
 OF_PUBLISHED: dict[str, Compute] = {
     "published_agreement": lambda trials, results: analysis.published_agreement(trials, results.published, resamples=resamples_of(trials)),
@@ -112,6 +118,7 @@ def aggregates(results: Results) -> dict[str, pd.DataFrame]:
         if len(results.published):
             tables |= {name: compute(trials, results) for name, compute in OF_PUBLISHED.items()}
         tables["standings"] = with_costs(tables, results.sweep.baseline_label)
+        tables["tuners"] = analysis.compare_tuners(trials, tables["standings"], _tuners(results), results.sweep.baseline_label)
         tables["ranking_decisions"] = analysis.ranking_decisions(tables["kendall_tau"], results.sweep.baseline_label)
         for study in STUDIES:
             tables |= {name: table for name, table in study.tables(trials, results).items() if len(table)}
@@ -195,9 +202,21 @@ def resamples_of(trials: pd.DataFrame) -> int:
     return int(np.clip(RESAMPLED // max(1, trials["architecture"].nunique()), FEWEST_RESAMPLES, MOST_RESAMPLES))
 
 
+def _tuners(results: Results) -> dict[str, dict[str, object]]:
+    """Settings of the tuned algorithms by label."""
+    names = ("sampler", "pruner", "tuning_scope", "tuning_trials")
+    tuned = [choice for choice in results.sweep.algorithms if choice.tuning_trials]
+    return {choice.label: {"algorithm_name": choice.name} | {name: getattr(choice, name) for name in names} for choice in tuned}
+
+
+def budgets_of(results: Results) -> dict[str, tuple[str, int]]:
+    """Name and epochs of each data set that a sweep trains on for several budgets, by label."""
+    return {choice.label: (choice.name, choice.epochs) for choice in results.sweep.datasets if choice.epochs is not None}
+
+
 def random_algorithms(results: Results) -> tuple[str, ...]:
-    """Labels of the algorithms with independent proposals."""
-    return tuple(choice.label for choice in results.sweep.algorithms if choice.sampler == "random")
+    """Labels of the algorithms with independent proposals whose cost does not depend on their order."""
+    return tuple(choice.label for choice in results.sweep.algorithms if choice.sampler == "random" and choice.pruner == "none")
 
 
 def _naming(compare: Compare) -> Compare:

@@ -29,7 +29,7 @@ MEANINGS = {
     "val_loss": "mean cross-entropy on the validation split; missing: not measured",
     "train_seconds": "charged for the training, lost attempts included",
     "flops": "of the training, 2 per multiply-add",
-    "study": "number of the tuning study, within data set, algorithm and epochs; -1: not tuned",
+    "study": "number of the tuning study, which is charged once even if several budgets use it; -1: not tuned",
     "study_seconds": "charged for the whole study; 0: not tuned",
     "truncated": "whether the accuracy is of a longer training that was stopped at these epochs",
 }

@@ -50,7 +50,7 @@ class Cells:
         val_loss: mean cross-entropy on the validation split.
         seconds: charged for the training, lost attempts included.
         flops: of the training, 2 per multiply-add.
-        studies: number of the tuning study that each architecture uses, (N,); -1: not tuned.
+        studies: number of the tuning study that each architecture uses, (N,), the same at all budgets that share it; -1: not tuned.
         study_seconds: charged for each study, (K,).
         means: whether accuracies are means over several trainings, so that they have less noise than one training.
         truncated: whether accuracies are of a longer training that was stopped here, not of one with a schedule of this length.

@@ -113,6 +113,8 @@ class _Grid:
         # In the order of the plan, of which every prefix is a fair sample.
         self.architectures = tuple(str(name) for name in final["architecture"].unique())
         self.seeds = tuple(sorted(int(seed) for seed in final["seed"].unique()))
+        # Numbered over all budgets: each has studies of its own, except truncated ones, which share that of the whole training.
+        self.studies = sorted(final["study"].dropna().unique())
 
     def cells(self, rows: pd.DataFrame, tuning: pd.Series[float], truncated: bool = False) -> Cells:
         """Arrange the trials of one data set, algorithm and budget."""
@@ -121,9 +123,8 @@ class _Grid:
         rows = rows.assign(seconds=rows["charged_seconds"], **accuracies)
         arrays: dict[str, Any] = {name: self._array(rows, name) for name in ARRAYS}
         study = rows.groupby("architecture")["study"].first().reindex(list(self.architectures))
-        keys = sorted(study.dropna().unique())
-        numbers = study.map({key: number for number, key in enumerate(keys)}).fillna(-1).to_numpy(dtype=np.int64)
-        seconds = _floats(tuning.reindex(keys).fillna(0.0))
+        numbers = study.map({key: number for number, key in enumerate(self.studies)}).fillna(-1).to_numpy(dtype=np.int64)
+        seconds = _floats(tuning.reindex(self.studies).fillna(0.0))
         return Cells(**arrays, studies=numbers, study_seconds=seconds, truncated=truncated)
 
     def _array(self, rows: pd.DataFrame, column: str) -> Floats:

@@ -181,14 +181,16 @@ class Attempt:
                 self._save_if_due(fit, point.epoch)
 
     def _prune(self, epoch: int) -> None:
-        """Stop a tuning trial whose best accuracy is below the median of earlier trials.
+        """Stop a tuning trial whose best accuracy is below the pruner's threshold.
 
         Raises:
-            Pruned: its best accuracy is below the median.
+            Pruned: its best accuracy is below the threshold.
         """
-        best, median = max(point.val_accuracy for point in self._measured.curve), self._trial.stop_below.get(epoch)
-        if median is not None and best < median:
-            raise Pruned(f"best validation accuracy {best:.4f} after epoch {epoch} is below the median {median:.4f} of earlier trials")
+        best, threshold = max(point.val_accuracy for point in self._measured.curve), self._trial.stop_below.get(epoch)
+        if threshold is not None and best < threshold:
+            raise Pruned(
+                f"best validation accuracy {best:.4f} after epoch {epoch} is below {threshold:.4f}, the threshold from earlier trials"
+            )
 
     def _save_if_due(self, fit: Fit, epoch: int) -> None:
         if self._folder is not None and time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:

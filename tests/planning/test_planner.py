@@ -97,7 +97,7 @@ def test_one_study_can_span_all_workloads() -> None:
     assert tried == {(space["name"], profile) for space in spaces for profile in ("matrix-only", "as-published")}
     assert {trial.study for trial in made.all_trials if trial.algorithm == "sgd_tuned"} == {study.key}
     assert len(study.final) == (5 + 2) * 2 * 2
-    with pytest.raises(SweepError, match="median pruner"):
+    with pytest.raises(SweepError, match="pruners compare"):
         plan(sweep(algorithms=[{**TUNED, "tuning_scope": "sweep", "pruner": "median"}]))
 
 
@@ -200,7 +200,7 @@ def test_no_trial_is_planned_twice(count: int, seeds: int, tuning: int) -> None:
         ({"algorithms": [{"name": "sgd_tuned"}]}, SweepError, "set tuning_trials"),
         ({"algorithms": [{"name": "agd", "hyperparameters": {"gian": 1.0}}]}, UnknownNameError, "Did you mean 'gain'"),
         ({"algorithms": [{**TUNED, "hyperparameters": {"learning_rate": 1.0}}]}, SweepError, "cannot be both fixed"),
-        ({"algorithms": [{**TUNED, "tuning_scope": "search-space", "pruner": "median"}]}, SweepError, "median pruner"),
+        ({"algorithms": [{**TUNED, "tuning_scope": "search-space", "pruner": "median"}]}, SweepError, "pruners compare"),
         ({"algorithms": [{"name": "agd", "tuning_scope": "none"}]}, SweepError, "no RANGES to tune"),
         (
             {"algorithms": [{"name": "sgd_tuned", "tuning_scope": "none", "untuned": {"learning_rate": 1.0, "end_factor": 0.01}}]},

@@ -85,7 +85,6 @@ def test_a_sweep_of_version_0_1_loads() -> None:
         ("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nfirst = 4\nmost = 4', "most = 4 must be more than first = 4"),
         ("seeds = 2", 'seeds = "adaptive"\n[adaptive_seeds]\nmost = "many"', "adaptive_seeds.most: Input should be a valid integer"),
         ("seeds = 2", "seeds = 2\n[adaptive_seeds]\nfirst = 2", "adaptive_seeds: "),
-        ('name = "agd"', 'name = "x"\nsampler = "random"\npruner = "median"', 'use pruner = "none"'),
         ('name = "agd"', 'name = "x"\ntuning_scope = "none"\ntuning_trials = 2', "algorithms.0: tuning_trials: "),
         ('name = "agd"', 'name = "x"\nuntuned = { rate = 1.0 }', "algorithms.0: untuned: "),
         (

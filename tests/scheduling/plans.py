@@ -107,7 +107,7 @@ class HashTuner:
         finished = [row for row in told if row.value is not None]
         return max(finished, key=lambda row: row.value or 0.0).values if finished else None
 
-    def stop_below(self, study: Study, curves: Sequence[Sequence[CurvePoint]]) -> dict[int, float]:
+    def stop_below(self, study: Study, number: int, curves: Sequence[tuple[int, Sequence[CurvePoint]]]) -> dict[int, float]:
         """Return as many thresholds as there are curves."""
         self.asked_thresholds.append(len(curves))
         return {epoch + 1: 0.0 for epoch in range(len(curves))}

@@ -47,6 +47,13 @@ def test_a_tuning_study_is_charged_once() -> None:
     assert (trace.queries, trace.spent_seconds) == (3, 124.0)
 
 
+def test_a_study_that_budgets_share_is_charged_once() -> None:
+    """Tuning found its values for all epochs of a training that is stopped early."""
+    asked = iter([(ARCHITECTURES[0], 2), (ARCHITECTURES[0], 8), None])
+    trace = run(method(lambda search: next(asked)), budget=1000.0, algorithm="tuned")
+    assert trace.spent_seconds == 110.0
+
+
 def test_more_epochs_count_more_than_accuracy() -> None:
     """The best architecture is chosen among the longest trainings so far."""
     asked = iter([(ARCHITECTURES[26], 2), (ARCHITECTURES[0], 8), (ARCHITECTURES[26], 2), None])
