@@ -41,6 +41,7 @@ SAMPLERS: dict[Sampler, str] = {
     "grid": "every combination of the choices, in their order",
     "gp": f"optuna {optuna.__version__} GPSampler(n_startup_trials={STARTUP_TRIALS}, deterministic_objective=False)",
     "qmc": f"optuna {optuna.__version__} QMCSampler(qmc_type='sobol', scramble=True)",
+    "ray-tune": "made by Ray Tune",
     "cma-es": f"optuna {optuna.__version__} CmaEsSampler(n_startup_trials={STARTUP_TRIALS})",
 }
 """Built-in samplers and their pinned settings, recorded as provenance: the defaults changed between Optuna 4 and 5."""
@@ -109,6 +110,11 @@ def propose(study: Study, ranges: Mapping[str, Mapping[str, Any]], earlier: Sequ
     if study.sampler == "grid":
         combinations = itertools.product(*(given["choices"] for given in ranges.values()))
         return dict(zip(ranges, next(itertools.islice(combinations, len(earlier), None)), strict=True))
+    if study.sampler == "ray-tune":
+        raise SweepError(
+            f"{study.algorithm_label}: Ray Tune makes the proposals of this study; run it there and import the results "
+            "(agd_bench.scheduling.ray_tune), then continue the run"
+        )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = distributions(ranges)
     # a new seed for each proposal, so that no sampler state has to survive a restart

@@ -117,7 +117,8 @@ def test_a_run_in_rays_package_cache_is_refused(tmp_path: Path, monkeypatch: pyt
     assert not list(copy.iterdir())
 
 
-def test_budgets_are_compared_separately_everywhere(tmp_path: Path) -> None:
+@pytest.mark.timeout(1500)
+def test_budgets_are_compared_separately_everywhere(tmp_path: Path, few_resamples: None) -> None:
     """A sweep over two budgets reuses a run of one of them, publishes one comparison per budget, and is a table of both."""
     tuned = [{"name": "sgd"}, {"name": "sgd_tuned", "tuning_trials": 1}]
     spaces = [{"name": "fcn", "architectures": ["2x32", "3x32"], "options": {"size": 8}}]

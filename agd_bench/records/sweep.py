@@ -147,7 +147,8 @@ class AlgorithmChoice(Record):
         sampler: `tpe`; `random`: independent draws, uniform in the RANGES (in their logarithm if `log`), as statements about the
             best of n proposals require; or `grid`: every combination of the choices, if the RANGES are all choices;
             `tuning_trials` is then their number; `gp`: a Gaussian process; `qmc`: quasi-random points; `cma-es` (needs the extra
-            `samplers`); or `package:Class`, an installed class of Optuna's type that takes a seed.
+            `samplers`); `ray-tune`: Ray Tune's trials, imported (see `scheduling.ray_tune`); or `package:Class`, an
+            installed class of Optuna's type that takes a seed.
         pruner: stops tuning trials early, by their best validation accuracy so far: `median`, if it is below the median of earlier ones;
             `successive-halving`, after a third, a ninth, … of the epochs, unless it is among the best third; `hyperband`, the same in
             brackets that compare later and later. With a pruner, proposals are tried one after the other.

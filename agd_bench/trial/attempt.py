@@ -114,7 +114,7 @@ class Attempt:
         """
         # Building seeds and uses torch's global generators, which other threads use too.
         with DEFAULT_GENERATORS:
-            fit, splits = self._begin()
+            fit, splits = self.begin()
             if self._workplace.in_flight > 1:
                 # Trainings that never draw need no lock and run concurrently.
                 fit.seeded = draws(fit, splits.train)
@@ -125,7 +125,7 @@ class Attempt:
         with fit.turn:
             self._measured.test_accuracy = loop.evaluate(fit, splits.test).accuracy
 
-    def _begin(self) -> tuple[Fit, Splits]:
+    def begin(self) -> tuple[Fit, Splits]:
         """Load the data, build the training and restore its newest intact checkpoint."""
         trial, measured = self._trial, self._measured
         splits = self._load_splits()
