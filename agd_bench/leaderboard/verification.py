@@ -93,7 +93,8 @@ def recompute(folder: Path) -> Recomputed:
         if name == FIGURE and manifest.get("matplotlib") != matplotlib.__version__:
             continue  # another version draws the same numbers differently; the digest is still checked
         path = folder / name
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
+        # a damaged file may be no UTF-8
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text:
             differences.append(f"{name}: does not follow from the raw rows")
     if manifest.get("summary") != dataclasses.asdict(summarise(results, tables, evaluated)):
         differences.append(f"{MANIFEST}: the summary does not follow from the raw rows")

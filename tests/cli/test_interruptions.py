@@ -74,6 +74,8 @@ def test_a_run_that_is_terminated_is_in_order(tmp_path: Path, executor: str) -> 
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate()
+    if "too slow to start Ray" in said:
+        pytest.skip("Ray did not start within its own limit")
     assert process.returncode == 143, said
     assert "Run the same command to resume" in said
     results = load_results(tmp_path / "run")

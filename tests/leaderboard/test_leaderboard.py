@@ -162,6 +162,12 @@ def test_this_machines_name_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> Non
     assert scrub_text("the vm died") == "the vm died"
 
 
+def test_a_figure_that_is_no_text_is_found(copy: Path) -> None:
+    """One byte that is no UTF-8 is a difference, not an error."""
+    (copy / "cost.svg").write_bytes(b"\xff" + (copy / "cost.svg").read_bytes()[1:])
+    assert any(line.startswith("cost.svg") for line in verify_folder(copy))
+
+
 def test_an_edited_accuracy_is_found(copy: Path) -> None:
     """An edited accuracy is found by the digest of its file and by recomputing the README."""
     trials = pd.read_csv(copy / "trials.csv", dtype=str, keep_default_na=False)
