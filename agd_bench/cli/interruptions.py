@@ -16,11 +16,6 @@ INTERRUPTED, TERMINATED = 130, 143
 """128 + the signal's number, as shells report it."""
 
 
-# A subclass, so all cleanup for Ctrl-C applies here too.
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: SLURM's preemption and time limit, Kubernetes, `kill`."""
-
-
 @contextmanager
 def resumable() -> Iterator[None]:
     """Context in which SIGTERM ends the work like Ctrl-C: attempts are closed, the lock is released, and one line is printed.
@@ -28,22 +23,25 @@ def resumable() -> Iterator[None]:
     Raises:
         typer.Exit: the work was interrupted (130) or terminated (143).
     """
+    terminated = False
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal terminated
+        # A second signal must not interrupt closing the attempts.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # A variable, because Ray, while it waits, turns what a handler raises into a KeyboardInterrupt of its own.
+        terminated = True
+        raise KeyboardInterrupt
+
     # Only the main thread can set signal handlers.
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _terminate) if here else None
+    before = signal.signal(signal.SIGTERM, terminate) if here else None
     try:
         yield
-    except KeyboardInterrupt as interruption:
-        terminated = isinstance(interruption, _Terminated)
+    except KeyboardInterrupt:
         how = "terminated" if terminated else "stopped"
         warn(f"\nagd-bench: {how}; finished trials are kept. Run the same command to resume.")
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
     finally:
         if here:
             signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    # A second signal must not interrupt closing the attempts.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated

@@ -53,6 +53,22 @@ def test_an_interruption_that_cannot_be_said_has_its_exit_code(monkeypatch: pyte
     assert ended.value.exit_code == 130
 
 
+def test_a_termination_that_ray_turns_into_an_interruption_is_still_one() -> None:
+    """SLURM's script requeues a job by this exit code."""
+    with pytest.raises(typer.Exit) as ended, resumable():
+        interrupt_anew()
+    assert ended.value.exit_code == 143
+
+
+def interrupt_anew() -> None:
+    """Raise a new KeyboardInterrupt on SIGTERM, as `ray.wait` does."""
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
+
+
 def be_signalled(number: signal.Signals) -> None:
     """Receive the signal while working, and SIGTERM a second time during cleanup."""
     with resumable():
