@@ -6,7 +6,6 @@ The drawing shows the cells that an architecture's string spells out (`|OP~FROM|
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import nn
 from agd_bench import plugins
 from agd_bench.errors import PluginError
 from agd_bench.figures import Picture
-from agd_bench.figures.networks import Step, draw_networks
+from agd_bench.figures.networks import Step, draw_networks, written_cells
 from agd_bench.optim.path_scaling import Edge, read_edges
 from agd_bench.planning.architectures import draw_architectures
 
@@ -73,22 +72,13 @@ def _network(space: ModuleType, architecture: str) -> nn.Module:
 
 def _panels(space: ModuleType, architecture: str, network: nn.Module) -> Panels:
     """Return the panels of one architecture: one, or one per cell if its string spells out several."""
-    if re.fullmatch(r"[|+/]*([^|~+/]+~\d+[|+/]+)+", architecture):
-        return [(cell, _written_cell(cell)) for cell in architecture.split("/")]
+    if cells := written_cells(architecture):
+        return cells
     if hasattr(space, "cell"):
         return [(architecture, _steps(read_edges(space.cell(architecture)), network))]
     if hasattr(space, "graph"):
         return [(architecture, _steps(read_edges(space.graph(architecture, **getattr(space, "SMALL", {}))), network))]
     return [(architecture, _passed_layers(network))]
-
-
-def _written_cell(text: str) -> list[Step]:
-    """Return the edges of `|OP~FROM|…|+|…|`: one group per node after the inputs. The first group determines the number of inputs."""
-    groups = [re.findall(r"([^|~]+)~(\d+)", group) for group in text.split("+")]
-    inputs = 1 + max((int(start) for _, start in groups[0]), default=0)
-    edges = [(int(start), node, operation) for node, group in enumerate(groups, start=inputs) for operation, start in group]
-    # NAS-Bench-201 writes an absent edge as the operation `none`.
-    return [Step(start, end, operation) for start, end, operation in edges if operation != "none"]
 
 
 def _steps(edges: Sequence[Edge], network: nn.Module) -> list[Step]:

@@ -11,7 +11,7 @@ import search_spaces
 from agd_bench import plugins
 from agd_bench.cli import main
 from agd_bench.errors import PluginError
-from agd_bench.figures.networks import Step, draw_networks
+from agd_bench.figures.networks import CELL_NODES, Step, draw_networks
 from agd_bench.sketches import _network, _panels, sketch
 
 HERE = Path(search_spaces.__path__[0]) / "pictures"
@@ -61,12 +61,23 @@ def test_pictures_name_their_architectures(name: str) -> None:
     assert picture.svg() == sketch(name).svg()
 
 
+def test_every_edge_of_a_cell_is_a_labelled_arrow() -> None:
+    """An arrow for each edge, its operation next to it, the number of each node, and no legend."""
+    edges = [Step(0, 1, "conv"), Step(0, 1, ""), Step(0, 2, "pool"), Step(1, 2, "conv")]
+    figure = draw_networks([("a", edges)], "title", "caption").figure
+    (axes,) = figure.axes
+    assert [type(patch).__name__ for patch in axes.patches] == ["FancyArrowPatch"] * 4
+    assert sorted(text.get_text() for text in axes.texts) == ["0", "1", "2", "conv", "conv", "identity", "pool"]
+    assert figure.legends == []
+
+
 def test_every_edge_becomes_a_bar_or_an_arc() -> None:
     """The first edge between neighbours is a bar; second edges and edges that skip a node are arcs."""
     edges = [Step(0, 1, "3 × 3 convolution", 8), Step(0, 1, ""), Step(0, 2, "linear layer", 16), Step(1, 2, "linear layer", 16)]
+    edges += [Step(node, node + 1, "linear layer", 16) for node in range(2, CELL_NODES)]
     (axes,) = draw_networks([("a", edges)], "title", "caption").figure.axes
     kinds = sorted(type(patch).__name__ for patch in axes.patches)
-    assert kinds == ["Arc", "Arc", "Rectangle", "Rectangle"]
+    assert kinds == ["Arc"] * 2 + ["Rectangle"] * CELL_NODES
 
 
 def test_the_command_writes_svg_or_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from agd_bench.analysis.costs.tuning_scopes import calibrations, scope_bias
 from agd_bench.analysis.features import architecture_features
 from agd_bench.analysis.interactions import interaction_drivers, interaction_explained
 from agd_bench.analysis.partial_runs import UNDER_WAY, complete_cases, count_cases
-from agd_bench.analysis.places import standings
+from agd_bench.analysis.places import pairwise_differences, standings
 from agd_bench.analysis.posthoc import critical_difference
 from agd_bench.analysis.rankings.budgets import budget_agreement, budget_proxies
 from agd_bench.analysis.rankings.decision import ranking_decisions
@@ -57,6 +57,7 @@ __all__ = [
     "measure_time_to_target",
     "next_seeds",
     "order_decisions",
+    "pairwise_differences",
     "pilot_reliabilities",
     "power_table",
     "profile_performance",

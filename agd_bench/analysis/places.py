@@ -62,11 +62,39 @@ def standings(trials: pd.DataFrame, baseline: str, metric: str = "test_accuracy"
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
+def pairwise_differences(trials: pd.DataFrame, metric: str = "test_accuracy", resamples: int = 1000) -> pd.DataFrame:
+    """Differences in accuracy of every two algorithms, with the intervals that the places follow from.
+
+    Args:
+        trials: the table of trials.
+        metric: which accuracy.
+        resamples: bootstrap resamples of architectures.
+
+    Returns:
+        One row per group and unordered pair: `search_space`, `dataset`, `profile`, `algorithm`, `other`; `difference` (of the means over
+        architectures; positive: `algorithm` is better; every failure counts as accuracy 0) with `low`, `high` (95 %, simultaneous for all
+        pairs; NaN for fewer than 8 architectures); `architectures` (that every algorithm has an outcome for).
+
+    >>> rows = [(f"a{i}", g, 0.5 + i / 100 + (g == "sgd") / 10) for i in range(9) for g in ("sgd", "agd")]
+    >>> trials = pd.DataFrame(rows, columns=["architecture", "algorithm", "test_accuracy"]).assign(
+    ...     search_space="s", dataset="d", profile="p", purpose="final", seed=0, status="done")
+    >>> pairwise_differences(trials)[["algorithm", "other", "difference", "low", "architectures"]].round(3).values.tolist()
+    [['sgd', 'agd', 0.1, 0.1, 9]]
+    """
+    tables = []
+    for group, rows in comparison_groups(trained_rows(trials[trials["purpose"] == "final"])):
+        algorithms, ended = _ended(rows)
+        means = _means(ended, algorithms, metric)
+        differences, low, high = _pairs(means, resamples)
+        first, second = zip(*itertools.combinations(algorithms, 2), strict=True) if len(algorithms) > 1 else ((), ())
+        table = pd.DataFrame({"algorithm": first, "other": second, "difference": differences, "low": low, "high": high})
+        tables.append(table.assign(architectures=means.shape[1], **dict(zip(GROUP, group, strict=True))))
+    columns = [*GROUP, "algorithm", "other", "difference", "low", "high", "architectures"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
 def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int) -> pd.DataFrame:
-    algorithms = [str(label) for label in rows["algorithm"].unique()]
-    ended = rows[rows["status"].isin(["done", *BAD])]
-    # An architecture refused by every algorithm gives no information about any of them.
-    ended = ended[~(ended["status"] == "refused").groupby(ended["architecture"].astype(str)).transform("all")]
+    algorithms, ended = _ended(rows)
     means = _means(ended, algorithms, metric)
     place_low, place_high = _places(means, resamples)
     # Two argsorts give ranks; equal means keep the order of the sweep.
@@ -87,6 +115,14 @@ def _standings_of(rows: pd.DataFrame, baseline: str, metric: str, resamples: int
     return table.sort_values("place", kind="stable")
 
 
+def _ended(rows: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
+    """The algorithms of a group, and its trials that have an outcome."""
+    ended = rows[rows["status"].isin(["done", *BAD])]
+    # An architecture refused by every algorithm gives no information about any of them.
+    refused = (ended["status"] == "refused").groupby(ended["architecture"].astype(str)).transform("all")
+    return [str(label) for label in rows["algorithm"].unique()], ended[~refused]
+
+
 def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
     """Mean accuracy over seeds for every architecture with an outcome under all algorithms, (M, A)."""
     # If failures were left out, failing on hard architectures would raise the mean.
@@ -97,22 +133,27 @@ def _means(ended: pd.DataFrame, algorithms: list[str], metric: str) -> Floats:
     return wide.to_numpy(dtype=np.float64).round(9)
 
 
+def _pairs(means: Floats, resamples: int) -> tuple[Floats, Floats, Floats]:
+    """Mean difference of every two algorithms with its simultaneous interval, (M (M - 1) / 2,) each; NaN if there are too few
+    architectures.
+    """
+    first, second = np.triu_indices(len(means), 1)
+    if not len(first) or not means.shape[1]:
+        return (np.full(len(first), np.nan),) * 3
+    differences = np.ascontiguousarray((means[first] - means[second]).T)
+    # Simultaneous over all pairs: places follow from every difference at once (Mogstad et al.).
+    return differences.mean(axis=0), *simultaneous_band(differences, np.random.default_rng(0), resamples=resamples)
+
+
 def _places(means: Floats, resamples: int) -> tuple[Floats, Floats]:
     """First and last possible place of every algorithm, (M,) each; NaN if there are too few architectures."""
     count = len(means)
-    better = np.zeros(count), np.zeros(count)
-    pairs = list(itertools.combinations(range(count), 2))
-    if not pairs or not means.shape[1]:
+    _, low, high = _pairs(means, resamples)
+    if not len(low) or np.isnan(low).any():
         return np.full(count, np.nan), np.full(count, np.nan)
-    differences = np.stack([means[first] - means[second] for first, second in pairs], axis=1)
-    # Simultaneous over all pairs: places follow from every difference at once (Mogstad et al.).
-    low, high = simultaneous_band(differences, np.random.default_rng(0), resamples=resamples)
-    if np.isnan(low).any():
-        return np.full(count, np.nan), np.full(count, np.nan)
-    for (first, second), bottom, top in zip(pairs, low, high, strict=True):
-        if bottom > 0 or top < 0:
-            winner, loser = (first, second) if bottom > 0 else (second, first)
-            # Row 0 counts significantly better algorithms, row 1 significantly worse ones.
-            better[0][loser] += 1
-            better[1][winner] += 1
-    return 1 + better[0], count - better[1]
+    first, second = np.triu_indices(count, 1)
+    better, worse = low > 0, high < 0
+    # Per algorithm, the number of significantly better and of significantly worse ones.
+    above = np.bincount(second[better], minlength=count) + np.bincount(first[worse], minlength=count)
+    below = np.bincount(first[better], minlength=count) + np.bincount(second[worse], minlength=count)
+    return (1 + above).astype(np.float64), (count - below).astype(np.float64)

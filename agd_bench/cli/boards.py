@@ -103,7 +103,7 @@ def site(
     reproductions, and an index. Never runs code from the folders.
     """
     from agd_bench.leaderboard import build_site
-    from agd_bench.leaderboard.site import REPRODUCTIONS
+    from agd_bench.leaderboard.listing import REPRODUCTIONS
     from agd_bench.reproductions import build_pages
 
     page = build_site(boards, to)

@@ -101,6 +101,10 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         return nothing(
             title, "No rankings can be compared: there are fewer than two architectures, one algorithm with one seed, or only ties."
         )
+    # An algorithm that never trained has no ranking.
+    unranked = [label for label in labels if not np.isfinite(matrix.loc[label].to_numpy()).any()]
+    labels = [label for label in labels if label not in unranked]
+    matrix = matrix.loc[labels, labels]
     many = len(labels) > MANY
     side = 0.42 * len(labels) + 2.4 if many else max(3.6, 0.75 * len(labels) + 2.4)
     with style({"axes.grid": False}):
@@ -140,6 +144,8 @@ def tau_matrix(agreement: pd.DataFrame) -> Picture:
         if seeds > 1
         else "With one seed there is no noise ceiling on the diagonal, so no value can be distinguished from noise."
     )
+    if unranked:
+        caption += f" Left out, because they rank nothing: {', '.join(unranked)}."
     return Picture(figure, title, caption)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -58,11 +59,13 @@ class Picture:
         figure: the matplotlib figure.
         title: a few words on what it shows.
         caption: what it shows, the numbers of architectures and seeds, and the kind of intervals.
+        names: of marks, by the gid of the artist; shown when a reader points at one.
     """
 
     figure: Figure
     title: str
     caption: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def wide(self) -> bool:
@@ -87,7 +90,10 @@ class Picture:
         with style({"svg.hashsalt": self.title}):
             buffer, about = io.StringIO(), {"Date": None, "Creator": None, "Title": self.title}
             self.figure.savefig(buffer, format="svg", metadata=about, transparent=transparent)
-        return buffer.getvalue()
+        text = buffer.getvalue()
+        for gid, name in self.names.items():
+            text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(name)}</title>')
+        return text
 
     def png(self, dots_per_inch: int = 200) -> bytes:
         """The figure as PNG on white; large figures get fewer dots per inch to keep both sides within `MOST_DOTS`."""

@@ -33,23 +33,25 @@ def accuracy_against_cost(standings: pd.DataFrame, baseline: str) -> Picture:
     others = [label for label in table["algorithm"] if label != baseline]
     # `standings` lists the best algorithm first.
     named = [baseline, *others[: MOST_NAMED - 1]]
-    appearance = looks(named)
+    appearance, names = looks(named), dict[str, str]()
     with style({}):
         figure, axes = canvas(5.4, 4.0)
-        for row in table.to_dict("records"):
+        for place, row in enumerate(table.to_dict("records")):
             label = row["algorithm"] if row["algorithm"] in named else None
             colour, marker = appearance[row["algorithm"]] if label else ("#8c959f", ".")
             low, high = row["accuracy_low"], row["accuracy_high"]
             error = [[row["accuracy"] - low], [high - row["accuracy"]]] if np.isfinite(low) and label else None
-            axes.errorbar(
+            marks = axes.errorbar(
                 [row["cost_ratio"]], [row["accuracy"]], yerr=error, fmt=marker, color=colour, ms=8, capsize=3, label=label,
                 elinewidth=1, mfc="none" if row["bad"] else colour,
             )  # fmt: skip
+            marks.lines[0].set_gid(f"mark-{place}")
+            names[f"mark-{place}"] = f"{row['algorithm']}: {100 * row['accuracy']:.1f} %, {row['cost_ratio']:.3g}×"
         _multiples_axis(axes, table["cost_ratio"])
         share_axis(axes.yaxis)
         axes.set(xlabel="charged FLOPs, tuning included, × the baseline", ylabel="mean test accuracy")
         legend_below(figure, min(len(table), MOST_NAMED))
-    return Picture(figure, title, _cost_caption(table, len(table) - sum(label in named for label in table["algorithm"])))
+    return Picture(figure, title, _cost_caption(table, len(table) - sum(label in named for label in table["algorithm"])), names)
 
 
 def _cost_caption(table: pd.DataFrame, grey: int) -> str:
@@ -62,7 +64,7 @@ def _cost_caption(table: pd.DataFrame, grey: int) -> str:
     if table["bad"].any():
         text += "Hollow marks: some trainings were unsuccessful and count as accuracy 0. "
     if grey:
-        text += f"Grey: {grey} more algorithms, named in the table. "
+        text += f"Grey: {grey} more algorithms, named in the table and when pointed at. "
     return text.strip()
 
 

@@ -53,7 +53,9 @@ def performance_profile_picture(profiles: pd.DataFrame, time: str = "flops", ref
         axes.set_xscale("log")
         largest = float(table["factor"].max())
         axes.set_xlim(1.0, largest)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0) if largest < 30 else (1.0,)))
+        axes.xaxis.set_major_locator(
+            LogLocator(subs=(1.0, 1.1, 1.2, 1.3, 1.4) if largest < 1.5 else (1.0, 1.5, 2.0, 3.0, 5.0) if largest < 30 else (1.0,))
+        )
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}×"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(0, 1.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from agd_bench.report import count_states
 from agd_bench.report.page import as_plain_markdown, format_table
 from agd_bench.report.sections import Section, make_sections
 from agd_bench.report.sentences import count
+from agd_bench.report.surroundings import Surroundings
 from agd_bench.store import Results, mixed_code
 from agd_bench.store.entry_rows import ABOUT_ENTRIES
 from agd_bench.tables import aggregates
@@ -90,6 +92,13 @@ def summarise(results: Results, tables: dict[str, pd.DataFrame], claims: pd.Data
     )
 
 
+def reruns_of(results: Results, audits: Sequence[Audit]) -> dict[str, str]:
+    """The badge of each algorithm, by its label; empty for a plain folder without audits."""
+    if not audits and ABOUT_ENTRIES not in results.meta:
+        return {}
+    return badges(results, audits)
+
+
 def draw_board(results: Results, tables: dict[str, pd.DataFrame]) -> str:
     """Accuracy against charged cost in the first comparison group, as SVG."""
     own = next(iter(split_groups(tables).values()), tables)
@@ -100,7 +109,8 @@ def draw_board(results: Results, tables: dict[str, pd.DataFrame]) -> str:
 def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd.DataFrame, additions: Additions) -> str:
     """The folder's README: the first screen of each comparison's page, then the claims, then the list of files."""
     sweep = results.sweep
-    sections = make_sections(results, tables, draw=False)
+    around = Surroundings(reruns=reruns_of(results, additions.audits))
+    sections = make_sections(results, tables, draw=False, around=around)
     parts = [front_matter(results), f"# {sweep.name}", as_plain_markdown(sweep.description), *map(as_plain_markdown, mixed_code(results))]
     for number, section in enumerate(sections):
         parts += [f"## {as_plain_markdown(section.title)}", *_first_screen(section)]
@@ -108,7 +118,7 @@ def describe_board(results: Results, tables: dict[str, pd.DataFrame], claims: pd
             parts.append(f"![Accuracy against charged cost]({FIGURE})")
     if additions.lite is not None:
         parts.append("# Lite part\n\nEntries with rows of the lite part only, next to the others on the same trainings.")
-        for section in make_sections(additions.lite, aggregates(additions.lite), draw=False):
+        for section in make_sections(additions.lite, aggregates(additions.lite), draw=False, around=around):
             parts += [f"## {as_plain_markdown(section.title)}", *_first_screen(section)]
     if ABOUT_ENTRIES in results.meta:
         parts += ["## Entries", *_entries(json.loads(results.meta[ABOUT_ENTRIES]), badges(results, additions.audits))]

@@ -13,12 +13,14 @@ from agd_bench.report.cells import ALGORITHM, Column, Table, make_table, seconds
 from agd_bench.report.claim_rows import count_states, present_claims
 from agd_bench.report.page import write_page
 from agd_bench.report.sections import Section, make_sections
+from agd_bench.report.surroundings import ALONE, Surroundings
 from agd_bench.store import Results, mixed_code, planned_counts, written_beside
 from agd_bench.tables import aggregates
 from agd_bench.tables.dictionary import dictionary_of
 
 # Keeps the page readable; data/failures.csv holds every row.
 SHOWN_FAILURES = 100
+FACETS = ("search space", "data set", "profile")
 
 
 def build_report(
@@ -26,7 +28,7 @@ def build_report(
     folder: Path,
     tables: dict[str, pd.DataFrame] | None = None,
     claims: pd.DataFrame | None = None,
-    index: str = "",
+    around: Surroundings = ALONE,
 ) -> Path:
     """Write the report of a complete or partial run into a folder.
 
@@ -35,14 +37,14 @@ def build_report(
         folder: created if it does not exist; files of the same names are replaced.
         tables: `aggregates` of the results, if already computed.
         claims: evaluated claims to show (`agd_bench.claims.evaluate_claims`); default: none.
-        index: address of a page that lists this report among others; default: none.
+        around: the other pages of a site; default: none. The figures of a site are SVG only.
 
     Returns:
         `folder / "index.html"`, a page that loads nothing from other hosts. Next to it are `figures/` (SVG and PNG), `data/` (every table
         of `aggregates` as CSV, the claims, and the dictionary of all columns) and `sweep.json` (the sweep, to run again).
     """
     tables = aggregates(results) if tables is None else tables
-    sections = make_sections(results, tables)
+    sections = make_sections(results, tables, around=around)
     sweep = results.sweep.model_dump_json(indent=2) + "\n"
     published = tables if claims is None else tables | {"claims": claims}
     dictionary = dictionary_of(published)
@@ -55,9 +57,10 @@ def build_report(
             table.to_csv(beside / "data" / f"{name}.csv", index=False, lineterminator="\n")
         for drawing in [drawing for section in sections for drawing in section.drawings]:
             (beside / "figures" / f"{drawing.name}.svg").write_text(drawing.picture.svg(), encoding="utf-8", newline="\n")
-            (beside / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
+            if not around.index:
+                (beside / "figures" / f"{drawing.name}.png").write_bytes(drawing.picture.png())
         (beside / "sweep.json").write_text(sweep, encoding="utf-8", newline="\n")
-        _write(beside / "index.html", results, sections, _failures(tables["failures"]), claims, dictionary, sweep, index)
+        _write(beside / "index.html", results, sections, _failures(tables["failures"]), claims, dictionary, sweep, around)
     return folder / "index.html"
 
 
@@ -87,13 +90,15 @@ def _write(
     claims: pd.DataFrame | None,
     dictionary: pd.DataFrame,
     sweep: str,
-    index: str,
+    around: Surroundings,
 ) -> Path:
     return write_page(
         page,
         "report.html.jinja",
         results=results,
-        index=index,
+        around=around,
+        code=_code(results),
+        facets=_facets(sections),
         dictionary=[(name, rows) for name, rows in dictionary.groupby(["table", "summary"], sort=False)],
         sweep=sweep,
         sections=sections,
@@ -106,6 +111,19 @@ def _write(
         planned=int(planned_counts(results)["planned"].sum()),
         ended=int((~results.trials["status"].isin(["pending", "running"])).sum()),
     )
+
+
+def _code(results: Results) -> list[tuple[str, str]]:
+    """The code that made the rows: versions, and digests of the plug-ins."""
+    stated = {name: dict(json.loads(results.meta.get(name, "{}"))) for name in ("versions", "plugin_digests")}
+    versions = [(name, stated["versions"][name]) for name in ("agd-bench", "torch") if name in stated["versions"]]
+    return [*versions, *stated["plugin_digests"].items()]
+
+
+def _facets(sections: list[Section]) -> dict[str, list[str]]:
+    """What the comparisons of a page differ in, with the values to choose from."""
+    values = {name: list(dict.fromkeys(section.group[place] for section in sections)) for place, name in enumerate(FACETS)}
+    return {name: found for name, found in values.items() if len(found) > 1}
 
 
 def _failures(table: pd.DataFrame) -> Table:

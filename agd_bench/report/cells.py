@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -17,10 +17,17 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: the displayed text, and the value it sorts by (a number with six digits as text, or the text itself)."""
+    """One cell.
+
+    Attributes:
+        text: as displayed.
+        value: what it sorts by: a number with six digits as text, or the text itself.
+        link: address of a page about it; empty: none.
+    """
 
     text: str
     value: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Table:
         total: number of rows; long tables show fewer.
         data: path of the CSV file with all rows, relative to the page.
         filterable: whether a search box filters the rows.
+        anchors: id of each row, so that a link can point to it; empty: none.
+        facets: by name, the values of each row, separated by `|`; a menu for each name filters the rows.
     """
 
     id: str
@@ -68,13 +77,21 @@ class Table:
     total: int
     data: str
     filterable: bool = False
+    anchors: tuple[str, ...] = ()
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def menus(self) -> dict[str, list[str]]:
+        """The values to choose from, by name; names with fewer than two are left out."""
+        values = {name: sorted({value for row in rows for value in row.split("|") if value}) for name, rows in self.facets.items()}
+        return {name: found for name, found in values.items() if len(found) > 1}
 
 
 def cell(value: Any, write: Callable[[Any], str] = str) -> Cell:
     """A cell; a missing value is shown as a dash and sorts last.
 
     >>> cell(0.25, per_cent), cell(float("nan"), per_cent)
-    (Cell(text='25.0', value='0.25'), Cell(text='–', value=''))
+    (Cell(text='25.0', value='0.25', link=''), Cell(text='–', value='', link=''))
     """
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING, "")
@@ -130,14 +147,23 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}"
 
 
+def multiple(ratio: float) -> str:
+    """A cost as a multiple.
+
+    >>> multiple(1.004), multiple(3.02), multiple(12.4)
+    ('1×', '3.0×', '12×')
+    """
+    return "1×" if round(ratio, 2) == 1 else f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×" if ratio >= 2 else f"{ratio:.2f}×"
+
+
 def signed(value: float) -> str:
     """A number with its sign, two decimals."""
-    return f"{value:+.2f}"
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def points_lost(share: float) -> str:
     """A difference of shares in percentage points, with its sign."""
-    return f"{100 * share:+.1f}"
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:

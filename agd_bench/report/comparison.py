@@ -11,6 +11,7 @@ import pandas as pd
 from agd_bench.analysis.rows import Group, group_title, records
 from agd_bench.figures import Drawing
 from agd_bench.report.cells import Table
+from agd_bench.report.surroundings import ALONE, Surroundings
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Comparison:
         tables: the group's rows of every table of `aggregates`, by name.
         baseline: label of the algorithm that the others are compared with.
         algorithms: labels, in the order of the sweep.
+        around: the other pages of a site, and what audits found.
     """
 
     group: Group
@@ -30,6 +32,7 @@ class Comparison:
     tables: Mapping[str, pd.DataFrame]
     baseline: str
     algorithms: tuple[str, ...]
+    around: Surroundings = ALONE
 
     @property
     def rivals(self) -> tuple[str, ...]:

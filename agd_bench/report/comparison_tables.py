@@ -205,7 +205,7 @@ def architectures(comparison: Comparison) -> Iterator[Shown]:
     shown = [label for label in comparison.algorithms if ("rank", label) in wide.columns]
     rows = []
     for name, values in zip(wide.index[:SHOWN_ARCHITECTURES], wide[:SHOWN_ARCHITECTURES].to_dict("records"), strict=True):
-        cells = [Cell(str(name), str(name))]
+        cells = [Cell(str(name), str(name), comparison.around.architectures.get((comparison.group[0], str(name)), ""))]
         for label in shown:
             cells += [cell(values["rank", label], place), cell(values["accuracy", label], per_cent)]
         rows.append(tuple(cells))

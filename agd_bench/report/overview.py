@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,16 @@ from agd_bench.analysis.rows import Row, known, records
 from agd_bench.errors import AgdBenchError
 from agd_bench.figures import Drawing, accuracy_against_cost
 from agd_bench.records import Sweep
-from agd_bench.report.cells import Cell, Column, Table, cell, interval, per_cent, points_lost
+from agd_bench.report.cells import MISSING, Cell, Column, Table, cell, interval, multiple, per_cent, points_lost
 from agd_bench.report.comparison import Comparison
 from agd_bench.report.findings import headline_sentence, no_success
+from agd_bench.report.surroundings import Surroundings
+from agd_bench.store import Results
+from agd_bench.store.entry_rows import ABOUT_ENTRIES
 
 BADGES = {"differs": "differs", "same": "same", "cannot tell": "cannot tell"}
+FEWEST_TO_FILTER = 6
+"""Number of algorithms from which the page offers to filter them."""
 LONG_EPOCHS = 100
 """Epochs of the whole training split from which a training is considered as long as those of the papers."""
 
@@ -65,18 +71,21 @@ def make_overview(comparison: Comparison, sweep: Sweep, tiers: Mapping[str, str]
     )
 
 
-def tiers_of(sweep: Sweep) -> dict[str, str]:
-    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its plug-in states.
+def tiers_of(results: Results) -> dict[str, str]:
+    """How the hyperparameters of each algorithm are found, by label: tuned here, or as its entry or plug-in states.
 
-    Unknown plug-ins are left out.
+    Unknown plug-ins without an entry are left out.
     """
+    entries = json.loads(results.meta.get(ABOUT_ENTRIES, "{}"))
     tiers = {}
-    for choice in sweep.algorithms:
+    for choice in results.sweep.algorithms:
         if choice.tuning_trials:
             tiers[choice.label] = f"tuned, {choice.tuning_trials} trials"
             continue
         try:
-            tier = plugins.describe(plugins.locate("algorithms", choice.name)).get("TIER")
+            # A reader of a board need not have the plug-ins of its entries.
+            source = entries.get(choice.label)
+            tier = source["tier"] if source else plugins.describe(plugins.locate("algorithms", choice.name)).get("TIER")
         except AgdBenchError:  # a third-party plug-in that the reader of a published folder may not have
             continue
         # Without tuning trials, a tunable algorithm runs at its defaults.
@@ -102,7 +111,7 @@ def budget_sentence(sweep: Sweep, dataset: str) -> str:
 
 
 def _table(comparison: Comparison, rows: Sequence[Row]) -> Table:
-    columns = (
+    columns = [
         Column("Place", "possible places by mean test accuracy (95 %, simultaneous for all algorithms)", numeric=False),
         Column("Algorithm", "label in the sweep", numeric=False),
         Column("Tier", "how its hyperparameters are found", numeric=False),
@@ -116,12 +125,29 @@ def _table(comparison: Comparison, rows: Sequence[Row]) -> Table:
             numeric=False,
         ),
         Column("Unsuccessful", "final trainings that diverged, failed or were refused, of those that ended", numeric=False),
-    )  # fmt: skip
-    cells = tuple(_cells(row, comparison.baseline) for row in rows)
-    return Table(f"{comparison.anchor}-standings", "The algorithms by result", columns, cells, len(cells), "data/standings.csv")
+    ]  # fmt: skip
+    if comparison.around.reruns:
+        columns.append(Column("Checked", "consistent: rows do not contradict each other; rerun: by audits", numeric=False))
+    cells = tuple(_cells(row, comparison.baseline, comparison.around) for row in rows)
+    return Table(
+        f"{comparison.anchor}-standings",
+        "The algorithms by result",
+        tuple(columns),
+        cells,
+        len(cells),
+        "data/standings.csv",
+        filterable=len(cells) >= FEWEST_TO_FILTER,
+        anchors=tuple(row_anchor(comparison, row["algorithm"]) for row in rows),
+        facets={"tier": [row["tier"] or "" for row in rows]},
+    )
 
 
-def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
+def row_anchor(comparison: Comparison, label: str) -> str:
+    """The id of an algorithm's row in the standings."""
+    return f"{comparison.anchor}-algorithm-{label}"
+
+
+def _cells(row: Row, baseline: str, around: Surroundings) -> tuple[Cell, ...]:
     own = row["algorithm"] == baseline
     ends = ""
     if known(row, "difference_low", "difference_high"):
@@ -133,7 +159,7 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
     agrees = Cell("baseline", "") if own else Cell(words, str(decision.get("decision", "")))
     return (
         Cell(place_words(row), str(row["place"])),
-        Cell(row["algorithm"], row["algorithm"]),
+        Cell(row["algorithm"], row["algorithm"], around.algorithms.get(row["algorithm"], "")),
         cell(row["tier"]),
         cell(row["accuracy"], per_cent),
         difference,
@@ -141,6 +167,7 @@ def _cells(row: Row, baseline: str) -> tuple[Cell, ...]:
         cell(row["cost_ratio"], multiple),
         agrees,
         Cell(f"{row['bad']} of {row['trainings']}" if row["bad"] else "none", str(row["bad"])),
+        *([cell(around.reruns.get(row["algorithm"]))] if around.reruns else []),
     )
 
 
@@ -151,18 +178,9 @@ def place_words(row: Row) -> str:
     ('1 to 3', '2')
     """
     if not known(row, "place_low", "place_high"):
-        return "not shown"
+        return MISSING
     low, high = int(row["place_low"]), int(row["place_high"])
     return str(low) if low == high else f"{low} to {high}"
-
-
-def multiple(ratio: float) -> str:
-    """A cost as a multiple.
-
-    >>> multiple(1.004), multiple(3.02), multiple(12.4)
-    ('1×', '3.0×', '12×')
-    """
-    return "1×" if round(ratio, 2) == 1 else f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×" if ratio >= 2 else f"{ratio:.2f}×"
 
 
 def decision_words(row: Row) -> str:

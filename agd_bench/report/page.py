@@ -156,11 +156,12 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
 
 
 def _flatten(parent: ET.Element) -> None:
-    """Replace groups without attributes by their contents."""
+    """Replace groups without attributes and names by their contents."""
     children: list[ET.Element] = []
     for child in parent:
         _flatten(child)
-        children += list(child) if child.tag == f"{SVG}g" and not child.attrib else [child]
+        plain = child.tag == f"{SVG}g" and not child.attrib and child.find(f"{SVG}title") is None
+        children += list(child) if plain else [child]
     parent[:] = children
 
 

@@ -56,7 +56,7 @@ def agreement(comparison: Comparison) -> Iterator[Shown]:
         caption = (
             f"Agreement of the rankings over {who}, comparing half of the seeds with the other half (or the same seed if there is only one)"
         )
-        shown, which = _pairs(comparison, records, "algorithm", "other")
+        shown, which = shown_pairs(comparison, records, "algorithm", "other")
         anchor = f"{comparison.anchor}-{name.replace('_', '-')}"
         yield make_table(anchor, caption + which, columns, shown, f"data/{name}.csv", len(records))
 
@@ -142,7 +142,7 @@ def overlap(comparison: Comparison) -> Iterator[Shown]:
         Column("p", "probability that unrelated rankings share as many or more", "chance_p", p_value),
         Column("Architectures", "number of architectures with an outcome for every seed under both", "architectures"),
     )
-    shown, which = _pairs(comparison, records, "algorithm", "other")
+    shown, which = shown_pairs(comparison, records, "algorithm", "other")
     caption = f"Overlap of the best architectures of two rankings, comparing half of the seeds with the other half{which}"
     yield make_table(f"{comparison.anchor}-overlap", caption, columns, shown, "data/top_k_overlap.csv", len(records))
 
@@ -164,12 +164,12 @@ def transfer(comparison: Comparison) -> Iterator[Shown]:
         Column("Own best, %", "accuracy of the trainer with its own choice", "own_best_accuracy", per_cent),
         Column("Scored on", "whether the seeds differ from those used for the choice", "fair", numeric=False),
     )
-    shown, which = _pairs(comparison, records, "chosen_by", "trained_by")
+    shown, which = shown_pairs(comparison, records, "chosen_by", "trained_by")
     caption = f"Cost of choosing by another algorithm's ranking; a diverged trial counts as accuracy 0{which}"
     yield make_table(f"{comparison.anchor}-transfer", caption, columns, shown, "data/transfer_regret.csv", len(records))
 
 
-def _pairs(comparison: Comparison, records: list[dict[str, Any]], *sides: str) -> tuple[list[dict[str, Any]], str]:
+def shown_pairs(comparison: Comparison, records: list[dict[str, Any]], *sides: str) -> tuple[list[dict[str, Any]], str]:
     """The rows about pairs of algorithms to show on the page, and the addition to the caption."""
     if len(records) <= SHOWN_PAIRS:
         return records, ""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agd_bench.analysis.rows import group_title, known, split_groups
+from agd_bench.analysis.rows import Group, group_title, known, split_groups
 from agd_bench.figures import Drawing
-from agd_bench.report import budget_tables, comparison_tables, pictures, ranking_tables, tuner_tables
+from agd_bench.report import budget_tables, comparison_tables, pairs, pictures, ranking_tables, tuner_tables
 from agd_bench.report.comparison import Builder, Comparison, Part, Shown, make_part
 from agd_bench.report.findings import Finding, finding
 from agd_bench.report.overview import Overview, make_overview, tiers_of
+from agd_bench.report.pairs import Pairs, pair_numbers
 from agd_bench.report.sentences import count, published_sentence
+from agd_bench.report.surroundings import ALONE, Surroundings
 from agd_bench.store import Results
 from agd_bench.studies import STUDIES, Study
 
@@ -42,7 +44,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...], bool], ...] = (
         False,
     ),
     ("What drives the shifts?", (pictures.drivers,), True),
-    ("How do the algorithms compare?", (pictures.contrasts,), True),
+    ("How do the algorithms compare?", (pictures.contrasts, pairs.pair_table), True),
     (
         "Tables",
         (
@@ -66,22 +68,26 @@ class Section:
 
     Attributes:
         id: its anchor.
+        group: search space, data set, profile.
         title: description of search space, data set and profile.
         overview: the first screen.
-        findings: one per challenger.
+        findings: one per challenger; empty if only the first screen is requested.
         conclusions: sentences of the studies that the sweep belongs to, and about its budgets.
         evidence: a sentence for each algorithm whose ranking is compared with a published one.
         partial: what is missing from an unfinished run; otherwise empty.
+        pairs: the numbers of every two algorithms; None if there are not two, or if only text is requested.
         parts: pictures and tables by heading; empty if only text is requested.
     """
 
     id: str
+    group: Group
     title: str
     overview: Overview
     findings: tuple[Finding, ...]
     conclusions: tuple[str, ...]
     evidence: tuple[str, ...]
     partial: str
+    pairs: Pairs | None = None
     parts: tuple[Part, ...] = ()
 
     @property
@@ -91,34 +97,38 @@ class Section:
         return (*first, *(drawing for part in self.parts for drawing in part.drawings))
 
 
-def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool = True) -> list[Section]:
+def make_sections(results: Results, tables: dict[str, pd.DataFrame], draw: bool = True, around: Surroundings = ALONE) -> list[Section]:
     """Build the sections of a report in the order of the plan.
 
     Args:
         results: the raw rows.
         tables: `aggregates` of them.
         draw: whether to include pictures and tables; text alone is fast.
+        around: the other pages of a site, and what audits found.
     """
     sections = []
-    tiers = tiers_of(results.sweep)
+    tiers = tiers_of(results)
     order = [choice.label for choice in results.sweep.algorithms]
     for number, (group, own) in enumerate(split_groups(tables).items(), 1):
         # In a partial run, some algorithms have no rows yet.
         present = set(own["accuracy"]["algorithm"])
-        comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, tuple(label for label in order if label in present))
-        findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals)
+        labels = tuple(label for label in order if label in present)
+        comparison = Comparison(group, f"g{number}", own, results.sweep.baseline_label, labels, around)
+        findings = tuple(finding(own, comparison.baseline, rival) for rival in comparison.rivals) if draw else ()
         overview = make_overview(comparison, results.sweep, tiers, draw)
         parts = tuple(made for part in PARTS if (made := make_part(comparison, *part)).shown) if draw else ()
         partial = _partial(own.get("progress"))
         sections.append(
             Section(
                 comparison.anchor,
+                group,
                 group_title(group),
                 overview,
                 findings,
                 _conclusions(comparison),
                 _evidence(comparison),
                 partial,
+                pair_numbers(comparison) if draw else None,
                 parts,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,11 @@ def stack(*frames: pd.DataFrame) -> pd.DataFrame:
 
 def without_rows(table: Table) -> pd.DataFrame:
     """Return an empty table with its columns and dtypes."""
+    return _without_rows(table).copy()
+
+
+@functools.cache  # each entry of a board lacks several tables, and casting the columns of one takes milliseconds
+def _without_rows(table: Table) -> pd.DataFrame:
     return typed(table, pd.DataFrame(columns=[column.name for column in columns_of(table)]))
 
 

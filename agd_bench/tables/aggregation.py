@@ -28,6 +28,7 @@ Compare = Callable[..., pd.DataFrame]
 WHOLE: dict[str, Compute] = {
     "accuracy": lambda trials, results: analysis.accuracy_table(trials),
     "standings": lambda trials, results: analysis.standings(trials, results.sweep.baseline_label, resamples=resamples_of(trials)),
+    "pairwise_differences": lambda trials, results: analysis.pairwise_differences(trials, resamples=resamples_of(trials)),
     "critical_difference": lambda trials, results: analysis.critical_difference(trials),
     "cost": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, attempts=results.attempts),
     "cost_by_architecture": lambda trials, results: analysis.charged_cost(trials, results.sweep.baseline_label, True, results.attempts),

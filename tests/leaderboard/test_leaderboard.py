@@ -340,14 +340,15 @@ def test_every_folder_is_listed(copy: Path, tmp_path: Path, without_parts: None)
     (boards / "edited" / "README.md").write_text("better")
     (boards / "broken").mkdir()
     (boards / "broken" / "manifest.json").write_text("{}")
-    page = build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
+    page = build_site(boards, tmp_path / "site").with_name("experiments.html").read_text(encoding="utf-8")
     readme = write_index(boards).read_text(encoding="utf-8")
-    for text in (page, readme):
+    for text in (page, (boards / "EXPERIMENTS.md").read_text(encoding="utf-8")):
         assert "Cannot be read" in text
         assert "second%20run/" in text
         assert str(boards) not in text
     assert "recomputed" in page
-    assert "self-reported (2 differences)" in page
+    assert "self-reported" in page
+    assert "(2 differences)" in page
     assert "unreadable" in page
     assert "## Enter a board" in readme
     assert "<script>alert" not in page
@@ -409,8 +410,8 @@ def test_claims_that_somebody_wrote_stay(copy: Path, results: Results, without_p
 
 
 def test_the_page_shows_every_claim_with_its_state_and_digest(published: Path, tmp_path: Path) -> None:
-    """The page shows each claim's sentence, state, sign and digest; the index counts the states."""
-    index = build_site(published.parent, tmp_path)
+    """The page shows each claim's sentence, state, sign and digest; the list counts the states."""
+    index = build_site(published.parent, tmp_path).with_name("experiments.html").read_text(encoding="utf-8")
     page = (tmp_path / "first" / "index.html").read_text(encoding="utf-8")
     claims = read_claims(published / "claims.toml").claims
     table = pd.read_csv(tmp_path / "first" / "data" / "claims.csv")
@@ -419,7 +420,7 @@ def test_the_page_shows_every_claim_with_its_state_and_digest(published: Path, t
         assert claim.sentence in page
         assert claim.digest in page
         assert f"{SIGNS[state]}</span> {state}</strong> {claim.sentence}" in page
-    assert all(f"<span>{part}</span>" in index.read_text(encoding="utf-8") for part in count_states(table).split(", "))
+    assert all(part in index.replace("\N{NO-BREAK SPACE}", " ") for part in count_states(table).split(", "))
 
 
 def test_claims_on_the_command_line(
@@ -452,19 +453,28 @@ def test_claims_on_the_command_line(
 
 
 def test_an_empty_index_says_so(tmp_path: Path) -> None:
-    """Without any leaderboard, an index without a table is written."""
-    assert "| leaderboard |" not in write_index(tmp_path / "boards").read_text(encoding="utf-8")
+    """Without any leaderboard, both lists are written, without a table."""
+    readme = write_index(tmp_path / "boards")
+    assert "| leaderboard |" not in readme.read_text(encoding="utf-8")
+    assert "| leaderboard |" not in readme.with_name("EXPERIMENTS.md").read_text(encoding="utf-8")
 
 
-def test_the_index_leads_to_reproductions(tmp_path: Path) -> None:
-    """The index links to the reproductions only if there are any."""
+def test_experiments_lead_to_reproductions(tmp_path: Path) -> None:
+    """The list of experiments links to the reproductions only if there are any."""
     boards = tmp_path / "boards"
-    assert "(reproductions/README.md)" not in write_index(boards).read_text(encoding="utf-8")
-    assert "reproductions" not in build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
+
+    def lists() -> tuple[str, str]:
+        readme, page = write_index(boards), build_site(boards, tmp_path / "site")
+        return readme.with_name("EXPERIMENTS.md").read_text(encoding="utf-8"), page.with_name("experiments.html").read_text(
+            encoding="utf-8"
+        )
+
+    assert "(reproductions/README.md)" not in lists()[0]
+    assert "reproductions/index.html" not in lists()[1]
     (boards / "reproductions").mkdir()
     (boards / "reproductions" / "README.md").write_text("pages")
-    assert "(reproductions/README.md)" in write_index(boards).read_text(encoding="utf-8")
-    assert 'href="reproductions/index.html"' in build_site(boards, tmp_path / "site").read_text(encoding="utf-8")
+    assert "(reproductions/README.md)" in lists()[0]
+    assert 'href="reproductions/index.html"' in lists()[1]
 
 
 def _renew(folder: Path, **summary: str) -> None:

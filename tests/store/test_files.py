@@ -15,6 +15,7 @@ from agd_bench.errors import StorageFullError, StoreError
 from agd_bench.leaderboard import write_index
 from agd_bench.report import build_report
 from agd_bench.report.page import write_page
+from agd_bench.report.surroundings import ALONE
 from agd_bench.scaffolding import scaffold
 from agd_bench.store import Results, export, written_beside
 from agd_bench.store.files import BESIDE
@@ -54,7 +55,9 @@ WRITERS: dict[str, Callable[[Results, Path], object]] = {
     "export": export,
     "report": build_report,
     "index": lambda results, folder: write_index(folder),
-    "page": lambda results, folder: write_page(folder / "index.html", "boards.html.jinja", kinds=[], reproductions=""),
+    "page": lambda results, folder: write_page(
+        folder / "index.html", "site.html.jinja", around=ALONE, title="", lead=[], facts=[], picture=None, tables=[], cards=False
+    ),
     "new": lambda results, folder: scaffold("datasets", "fresh_one", folder),
     "draw": lambda results, folder: extend.draw("fcn", folder / "fcn.svg"),
 }
