@@ -87,7 +87,7 @@ def export(
     ] = "tables",
     algorithms: AlgorithmsOption = None,
 ) -> None:
-    """Write a run's tables as Parquet and CSV with a dictionary, or its trials for a tracker.
+    """Write a run's tables (Parquet, CSV) or its trials for a tracker.
 
     A tracker that has some of the trials gets the rest.
     """
@@ -212,7 +212,7 @@ def doctor(
         bool, typer.Option("--quick", help="With --gpu: tiny networks, to try the command; the numbers decide nothing.")
     ] = False,
 ) -> None:
-    """Check devices, data sets, Ray and optional packages, or measure the GPU."""
+    """Check devices, data sets, Ray and packages, or measure the GPU."""
     from agd_bench.datasets import data_root
     from agd_bench.doctor import examine
 

@@ -139,7 +139,7 @@ class StudyTrainable(tune.Trainable):
         result = self._measured.result(status, reason).model_dump(mode="json")
         said = {"settings": self._trial.proposal, "own_epochs": self._own_epochs, "ended_at": time.time(), "result": result}
         beside = self._life.with_suffix(".part")
-        beside.write_text(json.dumps(said), encoding="utf-8")
+        beside.write_text(json.dumps(said), encoding="utf-8", newline="\n")
         beside.replace(self._life)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -177,7 +177,7 @@ def _claim(folder: Path, most: int, tune_trial: str) -> int:
         place = folder / f"{number}.claimed"
         try:
             # Atomic, also between hosts that share the folder.
-            with place.open("x", encoding="utf-8") as file:
+            with place.open("x", encoding="utf-8", newline="\n") as file:
                 file.write(tune_trial)
             (folder / str(number)).mkdir()
         except FileExistsError:

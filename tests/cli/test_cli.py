@@ -95,7 +95,7 @@ def test_the_whole_path_from_a_sweep_to_a_leaderboard(shell: Shell) -> None:
     assert shell("export", "runs/small", "--out", "exported") == 0
     assert {"trials.csv", "trials.parquet"} <= {path.name for path in Path("exported").iterdir()}
     assert shell("publish", "small", "--to", "leaderboards/first") == 0
-    assert "(first/README.md)" in Path("leaderboards/README.md").read_text()
+    assert "(first/README.md)" in Path("leaderboards/EXPERIMENTS.md").read_text()
     assert shell("verify", "leaderboards/first") == 0
     assert shell("site", "--to", "site") == 0
     assert Path("site/first/index.html").is_file()
