@@ -18,6 +18,7 @@ FOREIGN = {
     "ray": {"--address", "--block", "--head", "--include-dashboard", "--min-nodes", "--num-cpus", "--num-gpus", "--port", "--working-dir"},
     "srun": {"--container-image", "--nodelist", "--nodes", "--ntasks-per-node", "--overlap"},
     "sbatch": {"--account", "--cpus-per-task", "--gpus-per-node", "--job-name", "--open-mode", "--requeue", "--signal", "--time"},
+    "docker": {"--shm-size"},
     "git": {"--porcelain"},
     "mlflow": {"--backend-store-uri"},
     "pytest": {"--generate"},

@@ -38,7 +38,8 @@ def test_nothing_to_compare_says_so() -> None:
     """For empty tables the captions say that there is nothing to compare."""
     alone = simulate_trials(5, 1, ("agd",))
     assert "cannot be ranked" in critical_difference_picture(critical_difference(alone)).caption
-    empty = profile_performance(pd.DataFrame(columns=["search_space", "dataset", "profile", "quantile", "algorithm", "flops"]))
+    columns = ["search_space", "dataset", "profile", "quantile", "algorithm", "architecture", "seed", "flops"]
+    empty = profile_performance(pd.DataFrame(columns=columns))
     assert "no performance profile" in performance_profile_picture(empty).caption
 
 

@@ -74,7 +74,12 @@ def _is_free(port: int) -> bool:
 def test_a_slurm_job_starts_ray_on_its_nodes_and_one_driver(batch: Any, tmp_path: Path) -> None:
     """The job's exit code is that of the driver, and a run that ended is not requeued."""
     (tmp_path / "code").write_text("4")
+    (tmp_path / "stay").touch()
     process = batch(write_script("slurm", job(gpus_per_node=8, options=["--set", "name=a b"])))
+    # the second node starts Ray at the same time as the driver
+    while not (tmp_path / "ray.log").exists() or (tmp_path / "ray.log").read_text().count("\n") < 2:
+        time.sleep(0.05)
+    (tmp_path / "stay").unlink()
     assert process.wait(120) == 4
     first, second = sorted((tmp_path / "ray.log").read_text().splitlines(), key=lambda line: "--head" not in line)
     port = first.partition("--port=")[2].split()[0]

@@ -36,7 +36,7 @@ def test_a_deadline_is_a_multiple_of_the_median_of_its_kind() -> None:
     assert Deadlines(plan(deadline_seconds=3.0), fresh(planned)).seconds(trial) == 3.0
 
 
-@pytest.mark.parametrize("change", [{"dataset": "larger"}, {"epochs": 100}, {"algorithm_label": "slow"}, {"purpose": "tuning"}])
+@pytest.mark.parametrize("change", [{"dataset_label": "larger"}, {"epochs": 100}, {"algorithm_label": "slow"}, {"purpose": "tuning"}])
 def test_trials_of_another_kind_say_nothing(change: dict[str, object]) -> None:
     """A fast trial sets no deadline for trials with a different data set, number of epochs, algorithm or purpose."""
     planned = plan()
