@@ -82,7 +82,7 @@ CHANGES: dict[str, str] = {
     "unknown data set": "datasets.0.name=imagenet", "unknown algorithm": "algorithms.0.name=adamm", "name that climbs": "name=../../escape",
     "name of dots": 'name=".."', "name of two lines": 'name="a\\nb"', "name with a last line": 'name="abc\\n"', "long name": 'name="' + "a" * 101 + '"',
     "name with markup": 'name="<b>x</b>"', "label with markup": 'algorithms.sgd.label="<script>"', "label of two lines": 'algorithms.sgd.label="abc\\n"',
-    "all of an endless space": 'search_spaces=[{name="darts",architectures="all"}]', "loss that is refused": 'algorithms=[{name="dsgd",loss="square"}]',
+    "all of an endless space": 'search_spaces=[{name="darts",architectures="all"}]', "loss that is refused": 'algorithms=[{name="dsgd",loss="cross-entropy"}]',
     "data set twice": 'datasets=[{name="digits"},{name="digits"}]', "algorithm twice": 'algorithms=[{name="agd"},{name="agd"}]',
     "folder that is missing": 'folders={search_spaces=["nowhere"]}', "folder that is a text": 'folders={search_spaces="."}',
 }  # fmt: skip
