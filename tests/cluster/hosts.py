@@ -55,6 +55,8 @@ def unavailable() -> str:
     missing = [name for name in ("ip", "nsenter", "unshare", "setpriv") if shutil.which(name) is None]
     if missing:
         return f"hosts made of namespaces need {', '.join(missing)}"
+    if Path("/tmp") in (*REPOSITORY.parents, *Path(sys.prefix).parents):
+        return "each host has its own /tmp, which hides this checkout; clone to another folder"
     tried = subprocess.run(["unshare", "-n", "-m", "-u", "-p", "--fork", "--mount-proc", "true"], capture_output=True, text=True)
     return f"namespaces are not allowed here: {tried.stderr.strip()}" if tried.returncode else ""
 
