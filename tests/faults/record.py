@@ -18,7 +18,7 @@ BEGIN, END = "<!-- written by `python -m tests.faults page` -->", "<!-- end -->"
 
 def read(folder: Path = HERE) -> dict[str, dict[str, Any]]:
     """Every campaign so far by its name and seed: `commits` it ran on, `units` done, `counts` by kind, `wrong`, one line each,
-    and `mended`, what was done about all of these."""
+    and `mended` and `open`, what was done about these and what is not."""
     path = folder / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -34,6 +34,7 @@ def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong:
         "counts": dict(sorted(total.items())),
         "wrong": before["wrong"] + wrong,
         "mended": before.get("mended", []),
+        "open": before.get("open", []),
     }
     beside = folder / f"{FILE}.{os.getpid()}"
     beside.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -65,8 +66,10 @@ def tables(found: Mapping[str, Mapping[str, Any]]) -> str:
     for name, total in totals.items():
         kinds = "; ".join(f"{kind} {count:,}" for kind, count in sorted(total.items()))
         details.append(f"**{name}**, {total.total():,} of {len(total)} kinds: {kinds}.")
-    mended = dict.fromkeys(f"- {line}" for value in found.values() for line in value.get("mended", []))
-    return "\n\n".join(["\n".join(lines), *details, "Wrong, and mended since:", "\n".join(mended)])
+    for state in ("mended", "open"):
+        said = dict.fromkeys(f"- {line}" for value in found.values() for line in value.get(state, []))
+        details += [f"Wrong, and {state}:", "\n".join(said)] if said else []
+    return "\n\n".join(["\n".join(lines), *details])
 
 
 def page(folder: Path = HERE) -> str:

@@ -26,7 +26,7 @@ def test_nothing_is_lost_when_something_ends(tmp_path: Path, campaign: str, coun
 
 
 def test_the_tables_are_those_of_the_campaigns() -> None:
-    """The README is up to date with the recorded campaigns, and what they found wrong is mended."""
+    """The README is up to date with the recorded campaigns, and says of what they found wrong whether it is mended."""
     assert record.page() == (record.HERE / record.PAGE).read_text(encoding="utf-8")
     assert record.read()
-    assert all(found["wrong"] == [] or found.get("mended") for found in record.read().values())
+    assert all(found["wrong"] == [] or found.get("mended") or found.get("open") for found in record.read().values())
