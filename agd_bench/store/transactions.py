@@ -70,17 +70,13 @@ class Transaction:
     def _begun(self) -> sa.Connection:
         """A connection on which all earlier operations were executed."""
         while self._connection is None:
-            connection = reach(self._engine)
+            self._connection = reach(self._engine)
             try:
                 # First, so that a driver that lost its lock writes nothing.
-                self._require(connection)
+                self._require(self._connection)
                 for operation in self._done:
-                    operation(connection)
-                self._connection = connection
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, DBAPIError):
-                    raise
+                    operation(self._connection)
+            except DBAPIError as error:
                 self._forget(error)
         return self._connection
 
