@@ -167,9 +167,10 @@ class Bench:
                     self.train(fit, range(1, 1 + TIMED_EPOCHS))
                     torch.cuda.current_stream(self.device).synchronize()
                     done.wait()
-            except BaseException as error:
-                if not isinstance(error, threading.BrokenBarrierError):
-                    errors.append(describe(error))
+            except threading.BrokenBarrierError:
+                pass  # another thread failed
+            except Exception as error:
+                errors.append(describe(error))
                 ready.abort()
                 done.abort()
 
