@@ -44,15 +44,16 @@ def main() -> int:
     # in memory where there is such a folder: no fault here is about what a disk keeps when the power fails
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     work = Path(tempfile.mkdtemp(prefix="agd-bench-faults-", dir=memory))
-    # so that a campaign that is stopped ends what it has started
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # An exception would be taken for one of what is tested; so a campaign that is stopped ends and notes its unit first.
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     for counts, lines in module.campaign(work, options.seed, unit) if total < options.count else ():
         unit, total, wrong = unit + 1, total + sum(counts.values()), wrong + lines
         record.note(options.campaign, options.seed, unit, counts, lines, options.notes)
         print("\n".join([f"{options.campaign}, seed {options.seed}: {total} in {unit} units, {len(wrong)} wrong", *lines]), flush=True)
-        if total >= options.count:
+        if total >= options.count or stopped:
             break
-    return int(bool(wrong))
+    return 128 + stopped[0] if stopped else int(bool(wrong))
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def judge(case: Case, folder: Path) -> str:
     except AgdBenchError as error:
         text = str(error)
         return "" if text and text.count("\n") < MOST_LINES and len(text) < MOST_LETTERS else f"wordy: {text[:200]!r}"
-    except BaseException as error:
+    except BaseException as error:  # a plug-in's sys.exit() too
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"traceback: {type(error).__name__}: {str(error)[:150]} ({Path(place.filename).name}:{place.lineno})"
     finally:

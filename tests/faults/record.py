@@ -36,6 +36,7 @@ def note(campaign: str, seed: int, units: int, counts: Mapping[str, int], wrong:
         "mended": before.get("mended", []),
         "open": before.get("open", []),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{FILE}.{os.getpid()}"
     beside.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     beside.replace(folder / FILE)
