@@ -35,7 +35,7 @@ class Place(NamedTuple):
     """Where the command runs.
 
     Attributes:
-        mounts: shell commands that make the place; its /tmp is empty but for the working directory /tmp/work.
+        mounts: shell commands that make the place; its /tmp is empty but for the working directory /tmp/home.
         options: of the command.
         code: its exit code.
         said: a setting that its last line names, if it does not work there.
@@ -48,15 +48,15 @@ class Place(NamedTuple):
     code: int = 0
     said: str = ""
     user: int = 0
-    variables: tuple[str, ...] = ("HOME=/tmp/work",)
+    variables: tuple[str, ...] = ("HOME=/tmp/home",)
 
 
-DATA = ("AGD_BENCH_DATA=/tmp/work/data",)
+DATA = ("AGD_BENCH_DATA=/tmp/home/data",)
 PLACES = {
     "no home": Place("true", HERE, user=NOBODY, variables=DATA),
     "no home, no data folder": Place("true", HERE, 2, "AGD_BENCH_DATA", NOBODY, ()),
     "read-only packages": Place(f"mount --bind {REPOSITORY} {REPOSITORY} && mount -o remount,bind,ro {REPOSITORY}", HERE),
-    "read-only folder": Place("mount -t tmpfs -o ro tmpfs /tmp/work && cd /", ("--out", "/tmp/work/run", *HERE), 3, "--out"),
+    "read-only folder": Place("mount -t tmpfs -o ro tmpfs /tmp/home && cd /", ("--out", "/tmp/home/run", *HERE), 3, "--out"),
 }
 
 
@@ -64,15 +64,15 @@ PLACES = {
 def test_a_run_works_there_or_one_line_says_what_to_set(tmp_path: Path, name: str) -> None:
     """Exit code 0, or that of its error and a last line that names the setting; never a traceback."""
     place = PLACES[name]
-    work = tmp_path / "work"
-    work.mkdir()
+    home = tmp_path / "home"
+    home.mkdir()
     (tmp_path / "tiny.toml").write_text(SWEEP)
-    (work / "tiny.toml").write_text(SWEEP)
+    (home / "tiny.toml").write_text(SWEEP)
     tmp_path.chmod(0o1777)
-    subprocess.run(["chown", "-R", str(place.user), str(work)], check=True)
+    subprocess.run(["chown", "-R", str(place.user), str(home)], check=True)
     user = ["setpriv", f"--reuid={place.user}", f"--regid={place.user}", "--clear-groups"]
     user += [f"--inh-caps={CAPABILITY}", f"--ambient-caps={CAPABILITY}", f"--bounding-set={CAPABILITY}"] if place.user else []
-    made = f'mount --rbind {tmp_path} /tmp && cd /tmp/work && {place.mounts} && exec "$@"'
+    made = f'mount --rbind {tmp_path} /tmp && cd /tmp/home && {place.mounts} && exec "$@"'
     command = [sys.executable, "-m", "agd_bench", "run", "/tmp/tiny.toml", "--device", "cpu", *place.options]
     done = subprocess.run(
         ["unshare", "-m", "--propagation", "private", "sh", "-c", made, "_", *user, "env", "-u", "HOME", *place.variables, *command],
